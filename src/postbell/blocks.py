@@ -1,0 +1,121 @@
+"""The log's words: blocks, positions, and how events lie inside a block.
+
+A block is what was appended together for one account and one api user: at most MAX_EVENTS
+events or MAX_BYTES of canonical JSON.  A position (block, offset) says how far somebody has read:
+all earlier blocks of the account, and the first *offset* events of that block.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+MAX_EVENTS = 1000
+MAX_BYTES = 1 << 20
+
+
+class Position(NamedTuple):
+    """How far one has read in an account's log; totally ordered; opaque outside storage."""
+
+    block: int
+    offset: int
+
+
+START = Position(0, 0)
+
+
+class Range(NamedTuple):
+    """The half-open part of a log from *start* up to, not including, *end*."""
+
+    start: Position
+    end: Position
+
+
+class NewBlock(msgspec.Struct, frozen=True):
+    """A block before it has a place in the log.
+
+    *codes*: one kind code a event (`events.kind_code`); *sizes*: bytes of each event;
+    *hashes*: 8 bytes an event (`events.id_hash`); *body*: the canonical JSON objects with a
+    comma between them.
+    """
+
+    account_id: int
+    api_user_id: int
+    codes: bytes
+    sizes: bytes
+    hashes: bytes
+    body: bytes
+
+    @property
+    def count(self) -> int:
+        return len(self.codes)
+
+
+class BlockHeader(msgspec.Struct, frozen=True):
+    """What matching and cutting need of a block; its events have sequence numbers from
+    *first_sequence* on, and all of them became durable at *recorded_at*."""
+
+    id: int
+    account_id: int
+    api_user_id: int
+    first_sequence: int
+    recorded_at: datetime
+    codes: bytes
+    sizes: bytes
+
+    @property
+    def count(self) -> int:
+        return len(self.codes)
+
+    def size_list(self) -> memoryview:
+        """Return the events' sizes in bytes as a sequence of ints."""
+        return memoryview(self.sizes).cast("I")
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A block with its events."""
+
+    header: BlockHeader
+    body: bytes
+
+    def events(self) -> list[bytes]:
+        """Return each event's canonical JSON, in order."""
+        found = []
+        at = 0
+        for size in self.header.size_list():
+            found.append(self.body[at : at + size])
+            at += size + 1
+        return found
+
+
+class IdBlock(NamedTuple):
+    """The id hashes of one block, for recognising duplicates."""
+
+    block: int
+    recorded_at: datetime
+    hashes: bytes
+
+
+def pack_sizes(sizes: Iterable[int]) -> bytes:
+    """Return *sizes* as the little-endian 32-bit array that a block keeps."""
+    return array("I", sizes).tobytes()
+
+
+def build_block(
+    account_id: int,
+    api_user_id: int,
+    raws: Sequence[bytes],
+    codes: bytes,
+    hashes: bytes,
+) -> NewBlock:
+    """Return the block of these canonical events; the caller keeps to MAX_EVENTS and MAX_BYTES."""
+    return NewBlock(
+        account_id=account_id,
+        api_user_id=api_user_id,
+        codes=codes,
+        sizes=pack_sizes(map(len, raws)),
+        hashes=hashes,
+        body=b",".join(raws),
+    )

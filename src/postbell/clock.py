@@ -1,0 +1,47 @@
+"""Time as the path sees it: one clock that tests can turn."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where every part takes the time from."""
+
+    def now(self) -> datetime:
+        """Return the wall clock's time, aware, in UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Return seconds on a clock that never goes back, for latencies and waits."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+def to_us(moment: datetime) -> int:
+    """Return *moment* as whole microseconds since 1970, exact (no float on the way)."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def from_us(us: int) -> datetime:
+    """Return the aware UTC moment that is *us* microseconds after 1970."""
+    seconds, micros = divmod(us, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return *moment* in UTC with six digits and a Z, the form of every time on the wire."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

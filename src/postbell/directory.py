@@ -1,0 +1,53 @@
+"""Who is who, in memory: a process's view of the registry, followed by its version.
+
+Authentication, ingest and the worker ask here; `refresh` after a ring keeps it fresh.
+"""
+
+from postbell.ports import Registry
+from postbell.records import Account, ApiUser, Webhook
+
+
+class Directory:
+    """Accounts, api users and webhooks by id and name."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.version = -1
+        self.accounts: dict[int, Account] = {}
+        self.webhooks: dict[int, Webhook] = {}
+        self._users: dict[str, ApiUser] = {}
+
+    async def refresh(self) -> set[int] | None:
+        """Read what changed; return the ids of webhooks that did (deleted ones too), None when
+        nothing at all changed."""
+        version = await self._registry.version()
+        if version == self.version:
+            return None
+        known = self.version
+        accounts = {account.id: account for account in await self._registry.accounts()}
+        users = {user.name: user for user in await self._registry.api_users()}
+        changed = await self._registry.webhooks(changed_after=max(known, 0))
+        gone = await self._registry.deleted_after(max(known, 0))
+        self.accounts = accounts
+        self._users = users
+        for webhook in changed:
+            self.webhooks[webhook.id] = webhook
+        for webhook_id in gone:
+            self.webhooks.pop(webhook_id, None)
+        self.version = version
+        return {webhook.id for webhook in changed} | set(gone)
+
+    def api_user(self, name: str) -> ApiUser | None:
+        """Return the api user of this name, unless it is unknown or revoked."""
+        user = self._users.get(name)
+        return user if user is not None and user.revoked_at is None else None
+
+    def api_user_id(self, account_id: int, name: str) -> int | None:
+        """Return the id of the account's api user, None for an unknown, foreign or revoked one."""
+        user = self.api_user(name)
+        return user.id if user is not None and user.account_id == account_id else None
+
+    def api_users_of(self, account_id: int) -> list[ApiUser]:
+        """Return the account's api users that are not revoked, by id."""
+        found = [u for u in self._users.values() if u.account_id == account_id]
+        return sorted((u for u in found if u.revoked_at is None), key=lambda u: u.id)

@@ -1,0 +1,108 @@
+"""Everything that can go wrong and be told to somebody.
+
+    PostbellError
+    ├── UsageError          the caller must change the request        4xx, exit 2
+    │   ├── BadInput        a value is wrong; `member` says which     400 / 422
+    │   ├── NotFound        no such thing (or another account's)      404
+    │   ├── Conflict        it exists already, or changed meanwhile   409
+    │   ├── Unauthorized    credentials are missing or wrong          401
+    │   └── TooLarge        over a limit that the message names       413
+    └── ServiceError        ours to mend                              5xx, exit 1
+        ├── Overloaded      a queue is full; come back later          503, retryable
+        └── StorageError    the engine cannot read or commit          503, retryable
+            ├── HeadMoved   another process appended first            internal, retried by ingest
+            └── EngineStopped  a failed fsync: nothing commits until a restart
+
+A message names the thing, the fact and the way out.  A receiver that fails is not an error of
+ours: it is an `Outcome` (see `records`).
+"""
+
+
+class PostbellError(Exception):
+    """Base of the tree; *code* is stable and documented, *status* is HTTP's."""
+
+    code = "error"
+    status = 500
+    retryable = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UsageError(PostbellError):
+    code = "usage"
+    status = 400
+
+
+class BadInput(UsageError):
+    """A value is wrong; *member* is its path ("policy.timeout_s"), empty for the whole input."""
+
+    code = "bad_input"
+    status = 422
+
+    def __init__(
+        self, message: str, *, member: str = "", code: str | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.member = member
+        if code is not None:
+            self.code = code
+        if status is not None:
+            self.status = status
+
+
+class NotFound(UsageError):
+    code = "not_found"
+    status = 404
+
+
+class Conflict(UsageError):
+    code = "conflict"
+    status = 409
+
+
+class Unauthorized(UsageError):
+    code = "unauthorized"
+    status = 401
+
+
+class TooLarge(UsageError):
+    code = "too_large"
+    status = 413
+
+
+class ServiceError(PostbellError):
+    code = "internal"
+    status = 500
+
+
+class Overloaded(ServiceError):
+    """A bounded queue is full; *retry_after_s* says when to come back."""
+
+    code = "overloaded"
+    status = 503
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StorageError(ServiceError):
+    code = "storage"
+    status = 503
+    retryable = True
+
+
+class HeadMoved(StorageError):
+    """Another process appended after the block that the caller knew as the newest."""
+
+    code = "head_moved"
+
+
+class EngineStopped(StorageError):
+    """A commit's fsync failed once; the engine refuses every write until the process restarts."""
+
+    code = "engine_stopped"
+    retryable = False

@@ -1,0 +1,97 @@
+"""The policy in force for a webhook: its dialect's, the installation's, its own, in that order."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from postbell.errors import BadInput
+from postbell.ports import Dialect
+from postbell.records import Policy, Webhook
+
+RANGES: Mapping[str, tuple[float, float, str]] = {
+    "max_events": (1, 10_000, "events"),
+    "max_wait_s": (0, 3600, "seconds"),
+    "max_bytes": (1024, 16 << 20, "bytes"),
+    "timeout_s": (0.1, 120, "seconds"),
+    "concurrency": (1, 256, "requests at once"),
+    "rate_per_s": (0, 100_000, "requests a second, 0 for no limit"),
+    "keep_parked_days": (0, 3650, "days"),
+}
+MAX_RETRIES = 50
+MAX_RETRY_WAIT_S = 7 * 86_400
+
+
+def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return policy members in their stored form; raise BadInput that names the wrong one.
+
+    *success* is a list of status codes (200 to 599) or "2xx"; *retry_waits_s* a list of at most
+    50 waits of 0 to 604,800 s; ranges of the others are in RANGES.
+    """
+    checked = dict(members)
+    known = Policy.__struct_fields__
+    for name, value in members.items():
+        if name not in known:
+            raise BadInput(
+                f"no policy member {name!r}; known: {', '.join(known)}", member=f"policy.{name}"
+            )
+        if name in RANGES:
+            low, high, unit = RANGES[name]
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not low <= value <= high:
+                raise BadInput(
+                    f"policy.{name} is {value!r}; {low:g} to {high:g} {unit} expected",
+                    member=f"policy.{name}",
+                )
+    if checked.get("success") == "2xx":
+        checked["success"] = ()
+    try:
+        policy = msgspec.convert(checked, Policy)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$.")
+        member = "policy." + path.rstrip("`").partition("[")[0]
+        raise BadInput(f"{member}: {text}", member=member) from None
+    if not all(100 <= code <= 599 for code in policy.success):
+        raise BadInput(
+            'policy.success holds status codes of 100 to 599, or is "2xx"', member="policy.success"
+        )
+    if len(policy.retry_waits_s) > MAX_RETRIES or not all(
+        0 <= wait <= MAX_RETRY_WAIT_S for wait in policy.retry_waits_s
+    ):
+        raise BadInput(
+            f"policy.retry_waits_s holds at most {MAX_RETRIES} waits of 0 to {MAX_RETRY_WAIT_S} s",
+            member="policy.retry_waits_s",
+        )
+    built: dict[str, Any] = msgspec.to_builtins(policy)
+    return {name: built[name] for name in members}
+
+
+def effective(
+    dialect: Dialect,
+    options: Mapping[str, Any],
+    installation: Mapping[str, Any],
+    own: Mapping[str, Any],
+) -> Policy:
+    """Return the policy in force; *installation* and *own* hold checked members only."""
+    base: dict[str, Any] = msgspec.to_builtins(dialect.policy(options))
+    return msgspec.convert(base | dict(installation) | dict(own), Policy)
+
+
+def of_webhook(
+    webhook: Webhook,
+    dialects: Mapping[str, Dialect],
+    installation: Mapping[str, Mapping[str, Any]],
+) -> Policy:
+    """Return the policy in force for *webhook*; *installation* maps dialects to members."""
+    return effective(
+        dialects[webhook.dialect],
+        webhook.options,
+        installation.get(webhook.dialect, {}),
+        webhook.policy,
+    )
+
+
+def on_wire(policy: Policy) -> dict[str, Any]:
+    """Return the policy as APIs and the CLI show it."""
+    shown: dict[str, Any] = msgspec.to_builtins(policy)
+    return shown | {"success": list(policy.success) or "2xx"}

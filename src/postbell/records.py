@@ -1,0 +1,313 @@
+"""What the engines keep beside the log: customers, webhooks, batches and attempts.
+
+Values only; nothing here decides anything.  Times are aware UTC, durations seconds.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from postbell.blocks import START, Position, Range
+from postbell.events import EventType
+
+ALL = "all"
+"""The scope of a webhook that takes the events of every api user; reserved as a name."""
+
+DEFAULT_RETRY_WAITS_S = (
+    5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10_800.0, 21_600.0, 43_200.0, 86_400.0, 93_600.0,
+)  # fmt: skip
+
+
+class Account(msgspec.Struct, frozen=True):
+    id: int
+    name: str
+    created_at: datetime
+
+
+class ApiUser(msgspec.Struct, frozen=True):
+    """A sending identity; *key_hash* is what is left of its key (`signing.hash_key`)."""
+
+    id: int
+    account_id: int
+    account: str
+    name: str
+    key_hash: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How batches of a webhook are cut, sent and tried again.
+
+    *success* holds status codes, or is empty for any 2xx ("2xx" on the wire);
+    *rate_per_s* is POSTs a second, 0 for no limit.
+    """
+
+    max_events: int = 1000
+    max_wait_s: float = 5.0
+    max_bytes: int = 1 << 20
+    timeout_s: float = 15.0
+    success: tuple[int, ...] = ()
+    retry_waits_s: tuple[float, ...] = DEFAULT_RETRY_WAITS_S
+    concurrency: int = 4
+    ordered: bool = False
+    rate_per_s: float = 0.0
+    keep_parked_days: float = 15.0
+
+
+class SecretKind(StrEnum):
+    SYMMETRIC = "whsec"
+    ED25519 = "whsk"
+    APP_KEY = "appkey"
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """A signing key in clear (engines keep it sealed).
+
+    It signs from *active_at* until *expires_at* (None: until replaced or deleted).
+    """
+
+    id: int
+    kind: SecretKind
+    value: str
+    created_at: datetime
+    active_at: datetime
+    expires_at: datetime | None = None
+
+
+class WebhookState(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """A webhook's selection and rendering from *start* in its account's log on.
+
+    *types* None means all that the dialect carries.
+    """
+
+    number: int
+    start: Position
+    api_user_id: int | None
+    types: tuple[EventType, ...] | None
+    dialect: str
+    options: dict[str, Any]
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback URL with everything its customer set.
+
+    *policy* holds only the members that were set on this webhook; `dialects.policy_of` fills in
+    the rest.  *revisions* are in ascending order, the last one is current.
+    """
+
+    id: int
+    account_id: int
+    account: str
+    url: str
+    api_user: str = ALL
+    types: tuple[EventType, ...] | None = None
+    dialect: str = "native"
+    options: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
+    headers: tuple[tuple[str, str], ...] = ()
+    state: WebhookState = WebhookState.ACTIVE
+    state_reason: str = ""
+    start: Position = START
+    revisions: tuple[Revision, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    created_at: datetime
+    updated_at: datetime
+
+
+class BatchState(StrEnum):
+    WAITING = "waiting"
+    PARKED = "parked"
+
+
+class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that was cut and is neither delivered nor dropped; the only kind that has a row.
+
+    *id* is what receivers see (`pipeline.cut.batch_id`).  *count* is events, *done* a bitmap of
+    the events of a run (single-event batches) that are finished, None for a batch.
+    *next_at* None means parked or not before somebody says so.
+    """
+
+    id: str
+    webhook_id: int
+    revision: int
+    range: Range
+    count: int
+    cut_at: datetime
+    state: BatchState = BatchState.WAITING
+    attempts: int = 0
+    next_at: datetime | None = None
+    last_status: int | None = None
+    last_error: str = ""
+    body_hash: bytes = b""
+    done: bytes | None = None
+    replay_id: int | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What the receiver did with one POST.
+
+    *error* is empty when a response came, else one of `ERRORS`; *detail* says more to a person.
+    *phases_ms*: time to name resolved, connected, TLS done, first byte, end; cumulative.
+    *body* is the first 4 KiB of the response.
+    """
+
+    status: int | None = None
+    error: str = ""
+    detail: str = ""
+    retry_after_s: float | None = None
+    phases_ms: tuple[float, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    peer: str = ""
+
+
+ERRORS = {
+    "dns": "the host name does not resolve",
+    "refused_address": "the host's address is inside (private, loopback, special)",
+    "connect": "the connection was refused or could not be made",
+    "tls": "the TLS handshake or the certificate failed",
+    "timeout": "no complete answer within the policy's timeout",
+    "reset": "the connection broke before the answer was complete",
+    "protocol": "the answer was not HTTP",
+    "too_large": "the answer's head was over the limit",
+}
+
+
+class Verdict(StrEnum):
+    """What happens next with an attempted batch."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    SPLIT = "split"
+    PARK = "park"
+    PAUSE = "pause"
+
+
+class EntryKind(StrEnum):
+    """What a journal entry records of a range."""
+
+    ATTEMPT = "attempt"
+    RUN = "run"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+    SPLIT = "split"
+    TEST = "test"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the journal: an attempt, or how a range left without one.
+
+    *delivered* counts the events that this entry finished; ranges of entries that finished
+    events, with the open batches, partition the log between a webhook's start and its cursor.
+    *done* is the bitmap of a run's delivered events (EntryKind.RUN); *body_bytes* the size sent.
+    """
+
+    kind: EntryKind
+    at: datetime
+    account_id: int
+    webhook_id: int
+    revision: int
+    batch_id: str
+    range: Range
+    count: int
+    attempt: int = 0
+    delivered: int = 0
+    verdict: Verdict | None = None
+    next_at: datetime | None = None
+    outcome: Outcome | None = None
+    body_bytes: int = 0
+    done: bytes | None = None
+    replay_id: int | None = None
+    note: str = ""
+
+
+class ReplayState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class ReplayFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which events of its ranges a replay sends; empty members match everything.
+
+    *recipient* compares whole addresses, the domain without regard to case; *message* compares
+    `message.id`, `message.email_id` and `message.rfc_message_id`.
+    """
+
+    types: tuple[EventType, ...] | None = None
+    recipient: str = ""
+    message: str = ""
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """A second pass over old ranges of an account's log into one webhook.
+
+    *position* counts how far it got: events before it in *ranges* were cut into batches.
+    It renders under the target webhook's revision *revision*.
+    """
+
+    id: int
+    account_id: int
+    webhook_id: int
+    revision: int
+    ranges: tuple[Range, ...]
+    filter: ReplayFilter
+    created_at: datetime
+    rate_per_s: float = 0.0
+    position: Position = START
+    state: ReplayState = ReplayState.RUNNING
+    events: int = 0
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger keeps of a webhook's delivery: one row, always the newest.
+
+    *failing_since* and *failures* count from the last success; *epoch* rises with every claim
+    and every change from outside, and fences off writes of who held the lane before.
+    """
+
+    webhook_id: int
+    account_id: int
+    cursor: Position
+    epoch: int = 0
+    failing_since: datetime | None = None
+    failures: int = 0
+    last_success_at: datetime | None = None
+    hold_until: datetime | None = None
+    delivered: int = 0
+
+
+class LaneChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One atomic step of a lane, refused whole when *epoch* is stale.
+
+    *lane* replaces the row (its epoch excepted); *put* inserts or replaces open batches, *drop*
+    removes them; *entries* go to the journal; *pause* pauses the webhook with that reason;
+    *replay* replaces a replay's row.
+    """
+
+    webhook_id: int
+    epoch: int
+    lane: Lane | None = None
+    put: tuple[OpenBatch, ...] = ()
+    drop: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    pause: str = ""
+    replay: Replay | None = None
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True):
+    """An `Idempotency-Key` of an account, the digest of the body that came under it, the answer."""
+
+    account_id: int
+    key: str
+    digest: bytes
+    answer: bytes
+    at: datetime
