@@ -1,0 +1,22 @@
+"""Doubles that every kind of test shares."""
+
+from datetime import UTC, datetime, timedelta
+
+
+class FakeClock:
+    """A clock that stands still until a test advances it."""
+
+    def __init__(self, at: datetime = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)) -> None:
+        self._now = at
+        self._monotonic_s = 1000.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic_s(self) -> float:
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* pass on both clocks."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic_s += seconds
