@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# The project's commands: ./do run | test | check | fix | bench | docs | lock
+# Needs Python 3.11 or newer and git; everything else goes into .venv, pinned by hash.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+venv=.venv
+# Programs that the tests call, with the Debian package that has each.
+test_programs=(php:php-cli curl:curl)
+
+main() {
+    local command=${1:-help}
+    [ $# -eq 0 ] || shift
+    case $command in
+        run) runtime; exec "$venv/bin/postbell" demo "$@" ;;
+        test) dev; programs; exec "$venv/bin/python" -m pytest "$@" ;;
+        check) dev; check ;;
+        fix) dev; fix ;;
+        bench) dev; exec "$venv/bin/python" -m bench "$@" ;;
+        docs) dev; exec "$venv/bin/python" tools/reference.py ;;
+        lock) dev; lock "$@" ;;
+        help | -h | --help) usage ;;
+        *) usage >&2; die "no command '$command'" ;;
+    esac
+}
+
+usage() {
+    cat <<'EOF'
+./do run [ARGS]     start the demo: service, receiver, webhooks and a stream of events
+./do test [ARGS]    run the tests (ARGS go to pytest)
+./do check          lint, format, types, import contracts, docs
+./do fix            format, and mend what the linter can mend
+./do bench [ARGS]   measure (--json, --quick, names of scenarios)
+./do docs           write the generated reference pages
+./do lock           pin the dependencies anew
+EOF
+}
+
+check() {
+    local failed=()
+    step() {
+        echo "-- $*"
+        "$venv/bin/$@" || failed+=("$*")
+    }
+    step ruff check --quiet
+    step ruff format --check --quiet
+    step mypy --no-error-summary -p postbell
+    step mypy --no-error-summary tools bench
+    step lint-imports --no-logo --show-timings
+    step python tools/check_docs.py
+    [ ${#failed[@]} -eq 0 ] || die "failed:$(printf ' %s;' "${failed[@]}")"
+    echo "-- all checks passed"
+}
+
+fix() {
+    "$venv/bin/ruff" check --fix --quiet || true
+    "$venv/bin/ruff" format --quiet
+}
+
+lock() {
+    local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
+        --no-emit-index-url --no-emit-find-links --no-header --no-annotate "$@")
+    "$venv/bin/${compile[@]}" pyproject.toml --group build -o requirements.lock
+    "$venv/bin/${compile[@]}" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+}
+
+# ---- the environment ---------------------------------------------------------------------------
+
+runtime() {
+    if ! is_installed requirements-dev.lock; then install requirements.lock; fi
+    project
+}
+
+dev() {
+    install requirements-dev.lock
+    project
+}
+
+# What must be the same for a finished installation to be kept: this folder, the lock, the Python.
+fingerprint() {
+    { pwd && cat "$1" && cat "$venv/pyvenv.cfg"; } | git hash-object --stdin
+}
+
+is_installed() {
+    [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '' 2>/dev/null &&
+        [ "$(cat "$venv/$1.done" 2>/dev/null)" = "$(fingerprint "$1")" ]
+}
+
+install() {
+    if is_installed "$1"; then return; fi
+    say "installing $1 into $venv"
+    make_venv
+    rm -f "$venv"/*.done
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$1"
+    fingerprint "$1" >"$venv/$1.done"
+}
+
+project() {
+    if is_installed pyproject.toml; then return; fi
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
+        --no-deps --no-build-isolation --editable .
+    fingerprint pyproject.toml >"$venv/pyproject.toml.done"
+}
+
+# Make .venv where there is none, or where it is half made, moved or of a Python that went away.
+make_venv() {
+    local python
+    if [ "$(cat "$venv/made-in" 2>/dev/null)" = "$PWD" ] &&
+        "$venv/bin/python" -c '' 2>/dev/null; then return; fi
+    python=$(find_python) || die "no Python 3.11 or newer found; install one or set PYTHON to it"
+    rm -rf "$venv"
+    if ! "$python" -m venv "$venv" >/dev/null 2>&1; then
+        apt_install python3-venv || die "'$python -m venv' failed; install its venv module"
+        "$python" -m venv --clear "$venv"
+    fi
+    echo "$PWD" >"$venv/made-in"
+}
+
+find_python() {
+    local name
+    for name in ${PYTHON:-} python3.13 python3.12 python3.11 python3 python; do
+        "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null &&
+            command -v "$name" && return
+    done
+    return 1
+}
+
+# ---- programs from Debian ----------------------------------------------------------------------
+
+programs() {
+    local row missing=()
+    for row in "${test_programs[@]}"; do
+        command -v "${row%%:*}" >/dev/null || missing+=("${row##*:}")
+    done
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}" ||
+        die "the tests need these Debian packages: ${missing[*]} (apt-get install ${missing[*]})"
+}
+
+apt_install() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    say "installing from Debian: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } >/dev/null
+}
+
+say() { printf './do: %s\n' "$*" >&2; }
+
+die() {
+    say "$*"
+    exit 1
+}
+
+main "$@"
