@@ -16,6 +16,14 @@ class Directory:
         self.accounts: dict[int, Account] = {}
         self.webhooks: dict[int, Webhook] = {}
         self._users: dict[str, ApiUser] = {}
+        self._watches: list[set[int]] = []
+
+    def watch(self) -> set[int]:
+        """Return a set that every later `refresh` adds the ids of changed webhooks to; its owner
+        takes them out."""
+        changed: set[int] = set()
+        self._watches.append(changed)
+        return changed
 
     async def refresh(self) -> set[int] | None:
         """Read what changed; return the ids of webhooks that did (deleted ones too), None when
@@ -35,7 +43,10 @@ class Directory:
         for webhook_id in gone:
             self.webhooks.pop(webhook_id, None)
         self.version = version
-        return {webhook.id for webhook in changed} | set(gone)
+        touched = {webhook.id for webhook in changed} | set(gone)
+        for watch in self._watches:
+            watch |= touched
+        return touched
 
     def api_user(self, name: str) -> ApiUser | None:
         """Return the api user of this name, unless it is unknown or revoked."""

@@ -149,6 +149,7 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     body_hash: bytes = b""
     done: bytes | None = None
     replay_id: int | None = None
+    parked_at: datetime | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
