@@ -1,0 +1,92 @@
+"""What an outcome means for a batch and its webhook: pure.  After `send`, before `settle`."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from postbell.pipeline.backoff import held_s, next_wait_s
+from postbell.records import Lane, Outcome, Policy, Verdict
+
+GONE = 410
+PAUSE_AFTER = timedelta(days=5)
+PAUSE_AFTER_FAILURES = 10
+OUTAGE_FAILURES = 3
+"""From so many failures in a row on, one batch at a time probes the webhook."""
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What to do with the batch, and with the webhook.
+
+    *next_at* is set for RETRY and PAUSE; *hold_until* holds every batch of the webhook; *pause*
+    is the reason for which the webhook is paused, empty for none.
+    """
+
+    verdict: Verdict
+    next_at: datetime | None = None
+    hold_until: datetime | None = None
+    pause: str = ""
+
+
+def is_success(outcome: Outcome, policy: Policy) -> bool:
+    """Say whether the receiver took the batch."""
+    if outcome.error or outcome.status is None:
+        return False
+    if policy.success:
+        return outcome.status in policy.success
+    return 200 <= outcome.status <= 299
+
+
+def judge(
+    outcome: Outcome, attempt: int, policy: Policy, lane: Lane, now: datetime, chance: float
+) -> Judgement:
+    """Decide on attempt number *attempt* of a batch (1 is the first).
+
+    *lane* is as it stood before this outcome; *chance* in [0, 1) is the jitter.
+    Retry-After only ever delays, by at most an hour, and holds the whole webhook; 410 (Standard
+    Webhooks 1.0: disable the endpoint) pauses the webhook and leaves the batch due.
+    """
+    if is_success(outcome, policy):
+        return Judgement(Verdict.DELIVERED)
+    if outcome.status == GONE:
+        return Judgement(Verdict.PAUSE, next_at=now, pause="gone")
+    pause = "failing" if _is_hopeless(lane, now) else ""
+    held = held_s(outcome.retry_after_s)
+    hold_until = now + timedelta(seconds=held) if held else None
+    wait_s = next_wait_s(attempt, policy, chance)
+    if wait_s is None:
+        return Judgement(Verdict.PARK, hold_until=hold_until, pause=pause)
+    next_at = now + timedelta(seconds=max(wait_s, held))
+    return Judgement(Verdict.RETRY, next_at, hold_until, pause)
+
+
+def after(lane: Lane, outcome: Outcome, judgement: Judgement, events: int, now: datetime) -> Lane:
+    """Return the lane as this outcome leaves it; *events* are those that were delivered."""
+    if judgement.verdict is Verdict.DELIVERED:
+        return msgspec.structs.replace(
+            lane,
+            failing_since=None,
+            failures=0,
+            last_success_at=now,
+            hold_until=None,
+            delivered=lane.delivered + events,
+        )
+    later = [moment for moment in (lane.hold_until, judgement.hold_until) if moment is not None]
+    return msgspec.structs.replace(
+        lane,
+        failing_since=lane.failing_since or now,
+        failures=lane.failures + 1,
+        hold_until=max(later) if later else None,
+    )
+
+
+def in_outage(lane: Lane) -> bool:
+    """Say whether only probes should go out."""
+    return lane.failures >= OUTAGE_FAILURES
+
+
+def _is_hopeless(lane: Lane, now: datetime) -> bool:
+    return (
+        lane.failing_since is not None
+        and now - lane.failing_since >= PAUSE_AFTER
+        and lane.failures + 1 >= PAUSE_AFTER_FAILURES
+    )

@@ -1,0 +1,123 @@
+"""Reading the log for delivery: blocks kept in memory once, shared by every webhook.
+
+Called by `deliver` and `replay`.  Holds at most so many bytes of blocks and rendered bodies.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+from postbell.blocks import Block, BlockHeader, Range
+from postbell.pipeline.match import Selection, span
+from postbell.ports import Log, Stored
+
+PAGE = 512
+
+
+class Place(NamedTuple):
+    """One matching event and where it lies."""
+
+    block: int
+    offset: int
+    event: Stored
+
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Key, Value]):
+    """A mapping that forgets what was used longest ago once it weighs too much."""
+
+    def __init__(self, max_bytes: int, weigh: Callable[[Value], int]) -> None:
+        self._max_bytes = max_bytes
+        self._weigh = weigh
+        self._bytes = 0
+        self._found: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        value = self._found.get(key)
+        if value is not None:
+            self._found.move_to_end(key)
+        return value
+
+    def put(self, key: Key, value: Value) -> None:
+        if key in self._found:
+            return
+        self._found[key] = value
+        self._bytes += self._weigh(value)
+        while self._bytes > self._max_bytes and len(self._found) > 1:
+            _, gone = self._found.popitem(last=False)
+            self._bytes -= self._weigh(gone)
+
+
+class Reader:
+    """Events of ranges of the log."""
+
+    def __init__(self, log: Log, *, max_bytes: int = 64 << 20) -> None:
+        self._log = log
+        self._blocks: Kept[int, Block] = Kept(max_bytes, lambda block: len(block.body))
+
+    async def headers(self, account_id: int, first: int, limit: int = PAGE) -> list[BlockHeader]:
+        """Return headers of the account from block *first* on, ascending."""
+        return await self._log.headers(account_id, first, limit)
+
+    async def headers_of(self, account_id: int, part: Range) -> list[BlockHeader]:
+        """Return the headers of every block of the account that *part* touches."""
+        found: list[BlockHeader] = []
+        first = part.start.block
+        while True:
+            page = await self._log.headers(account_id, first, PAGE)
+            found += [header for header in page if header.id <= part.end.block]
+            if len(page) < PAGE or page[-1].id >= part.end.block:
+                return found
+            first = page[-1].id + 1
+
+    async def load(self, ids: Iterable[int]) -> list[Block]:
+        """Return these blocks, ascending; those that retention dropped are missing."""
+        wanted = list(ids)
+        found = {}
+        missing = []
+        for block_id in wanted:
+            block = self._blocks.get(block_id)
+            if block is None:
+                missing.append(block_id)
+            else:
+                found[block_id] = block
+        if missing:
+            for block in await self._log.load(missing):
+                found[block.header.id] = block
+                self._blocks.put(block.header.id, block)
+        return [found[block_id] for block_id in sorted(found)]
+
+    async def places(
+        self,
+        account_id: int,
+        part: Range,
+        selection: Selection,
+        blocks: Iterable[int] | None = None,
+    ) -> list[Place]:
+        """Return the matching events of *part*, in order.
+
+        *blocks* are the ids of the blocks that hold them, where the caller knows; without it
+        they are looked up.
+        """
+        if blocks is None:
+            headers = await self.headers_of(account_id, part)
+            blocks = [header.id for header in headers if selection.wants(header)]
+        found = []
+        for block in await self.load(blocks):
+            header = block.header
+            first, last = span(header, part.start, part.end)
+            weights = selection.weigh(header)
+            raws = block.events()
+            found += [
+                Place(
+                    header.id,
+                    offset,
+                    Stored(raws[offset], header.first_sequence + offset, header.recorded_at),
+                )
+                for offset in range(first, last)
+                if weights[offset]
+            ]
+        return found
