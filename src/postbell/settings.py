@@ -1,0 +1,350 @@
+"""Every setting, once: a member of `Settings` is its type, default, range and help.
+
+From it come the command-line flag (`--retention-days`), the environment variable
+(`POSTBELL_RETENTION_DAYS`), the TOML key (`retention_days`) and the reference page.
+A flag wins over the environment, that over the file's profile, that over the file, that over
+the default.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from postbell.errors import BadInput
+from postbell.setting_values import CHECKS, METAVARS, READERS, Address, Networks
+
+
+class Row(NamedTuple):
+    """What the type of a setting cannot say; *scope* names the commands that take its flag."""
+
+    help: str
+    scope: str = "service"
+    unit: str = ""
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings in force."""
+
+    data_dir: Annotated[Path, Row("folder of the database and the secret key", "storage")] = Path(
+        "postbell-data"
+    )
+    database_url: Annotated[
+        str, Row("database; a relative path is inside the data folder", "storage")
+    ] = "sqlite:///postbell.db"
+    secret_key_file: Annotated[
+        Path,
+        Row(
+            "file of the key that seals secrets at rest; made on the first start;"
+            " a relative path is inside the data folder",
+            "storage",
+        ),
+    ] = Path("secret.key")
+    listen: Annotated[Address, Row("address of the HTTP server; port 0 picks a free one")] = (
+        Address("127.0.0.1", 8025)
+    )
+    public_url: Annotated[str, Row("base URL under which customers reach this service")] = ""
+    region: Annotated[str, Row("name of this data centre")] = ""
+    allow_networks: Annotated[
+        Networks, Row("networks that webhooks may reach although they are inside", "storage")
+    ] = ()
+    ca_file: Annotated[
+        str, Row("file of certificates to trust instead of the built-in ones", "outgoing")
+    ] = ""
+    retention_days: Annotated[
+        float, Row("how long events and attempts are kept", "service", "days", 0.01, 3650)
+    ] = 30.0
+    dedup_hours: Annotated[
+        float, Row("how long duplicates are recognised", "service", "hours", 0, 8760)
+    ] = 72.0
+    dedup_ids: Annotated[
+        int, Row("how many of the newest ids are recognised", "service", "ids", 0, 2_000_000_000)
+    ] = 50_000_000
+    max_connections: Annotated[
+        int, Row("connections to receivers in all", "service", "connections", 1, 100_000)
+    ] = 512
+    max_connections_per_host: Annotated[
+        int, Row("connections of one account to one host", "service", "connections", 1, 10_000)
+    ] = 32
+    max_connections_per_account: Annotated[
+        int, Row("connections to receivers of one account", "service", "connections", 1, 100_000)
+    ] = 128
+    max_webhooks_per_account: Annotated[
+        int, Row("webhooks that an account may have", "storage", "webhooks", 1, 1_000_000)
+    ] = 1000
+    shutdown_s: Annotated[
+        float, Row("wait for what is in flight when stopping", "service", "seconds", 0, 600)
+    ] = 30.0
+    log_format: Annotated[
+        str,
+        Row(
+            "lines of the log; auto is text on a terminal, else json",
+            "log",
+            choices=("auto", "text", "json"),
+        ),
+    ] = "auto"
+    log_level: Annotated[
+        str,
+        Row("least level of the log", "log", choices=("debug", "info", "warning", "error")),
+    ] = "info"
+    policy: Annotated[
+        dict[str, dict[str, Any]],
+        Row("policy defaults of a dialect for the installation"),
+    ] = {}
+    url: Annotated[str, Row("server that commands of a customer talk to", "client")] = ""
+    api_user: Annotated[str, Row("api user that they talk as", "client")] = ""
+    api_key: Annotated[str, Row("its key", "client")] = ""
+
+    @property
+    def database_path(self) -> Path:
+        """Return the SQLite file that `database_url` names."""
+        return self.data_dir / unquote(urlsplit(self.database_url).path.removeprefix("/"))
+
+    @property
+    def secret_key_path(self) -> Path:
+        return self.data_dir / self.secret_key_file
+
+    @property
+    def server_url(self) -> str:
+        """Return the URL that client commands use: `url`, or where this machine listens."""
+        return self.url.rstrip("/") or f"http://{self.listen}"
+
+
+class Setting(NamedTuple):
+    """One setting with its spellings."""
+
+    name: str
+    type: Any
+    default: Any
+    row: Row
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+    @property
+    def values(self) -> str:
+        """Return the values that it takes, for people."""
+        if self.row.choices:
+            return " | ".join(self.row.choices)
+        if self.row.unit:
+            return f"{self.row.low:g} to {self.row.high:,.15g} {self.row.unit}"
+        return METAVARS.get(self.type, "TEXT")
+
+
+PREFIX = "POSTBELL_"
+OWN_VARIABLES = {"POSTBELL_CONFIG", "POSTBELL_PROFILE"}
+PolicyCheck = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+
+
+class Loaded(NamedTuple):
+    settings: Settings
+    warnings: list[str]
+    given: frozenset[str]
+
+
+def load(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    config: Path | None = None,
+    profile: str = "",
+    check_policy: PolicyCheck,
+) -> Loaded:
+    """Return the settings in force, warnings, and the names that somebody set.
+
+    *config* and *profile* default to POSTBELL_CONFIG and POSTBELL_PROFILE; *check_policy* checks
+    a dialect's policy members.  Raises BadInput that names the key, the value, what is expected
+    and where the value came from.
+    """
+    config = config or (
+        Path(environ["POSTBELL_CONFIG"]) if environ.get("POSTBELL_CONFIG") else None
+    )
+    profile = profile or environ.get("POSTBELL_PROFILE", "")
+    found: dict[str, Any] = {}
+    policies: dict[str, dict[str, Any]] = {}
+    warnings: list[str] = []
+    for origin, values in (
+        *_file_layers(config, profile),
+        ("environment", _environment(environ, warnings)),
+        ("flag", flags),
+    ):
+        for name, value in values.items():
+            where = _where(origin, name)
+            if name == "policy":
+                for dialect, members in value.items():
+                    checked = _policy(dialect, members, where, check_policy)
+                    policies[dialect] = policies.get(dialect, {}) | checked
+            else:
+                found[name] = _value(BY_NAME[name], value, where)
+    if policies:
+        found["policy"] = policies
+    return Loaded(Settings(**found), warnings, frozenset(found))
+
+
+def _file_layers(config: Path | None, profile: str) -> list[tuple[str, dict[str, Any]]]:
+    if config is None:
+        if profile:
+            raise BadInput(
+                f"profile {profile!r} is chosen, but no file has profiles; name one with --config",
+                member="profile",
+            )
+        return []
+    try:
+        table = tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"cannot read {config}: {error.strerror}", member="config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{config} is not TOML: {error}", member="config") from None
+    profiles = table.pop("profile", {})
+    layers = [(str(config), table)]
+    if profile:
+        if not isinstance(profiles, dict) or not isinstance(profiles.get(profile), dict):
+            known = ", ".join(sorted(profiles)) if isinstance(profiles, dict) else ""
+            raise BadInput(
+                f"no profile {profile!r} in {config}; known: {known or 'none'}", member="profile"
+            )
+        layers.append((f"{config} [profile.{profile}]", profiles[profile]))
+    for origin, values in layers:
+        unknown = sorted(set(values) - set(BY_NAME))
+        if unknown:
+            raise BadInput(
+                f"unknown key {unknown[0]!r} in {origin}; known: {', '.join(BY_NAME)}",
+                member=unknown[0],
+            )
+        if not isinstance(values.get("policy", {}), dict):
+            raise BadInput(f"policy in {origin} is not a table [policy.DIALECT]", member="policy")
+    return layers
+
+
+def _environment(environ: Mapping[str, str], warnings: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    by_variable = {setting.variable: setting for setting in SETTINGS}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or variable in OWN_VARIABLES or not text:
+            continue
+        if variable in by_variable and by_variable[variable].name != "policy":
+            values[by_variable[variable].name] = text
+        elif variable.startswith(POLICY_PREFIX):
+            dialect = variable.removeprefix(POLICY_PREFIX).lower().replace("_", "-")
+            values.setdefault("policy", {})[dialect] = text
+        else:
+            warnings.append(f"no setting is named {variable}; it has no effect")
+    return values
+
+
+def _policy(dialect: str, members: Any, where: str, check: PolicyCheck) -> dict[str, Any]:
+    if isinstance(members, str):
+        try:
+            members = json.loads(members)
+        except ValueError as error:
+            raise BadInput(
+                f"policy.{dialect} from {where} is not JSON: {error}", member="policy"
+            ) from None
+    if not isinstance(members, dict):
+        raise BadInput(
+            f"policy.{dialect} from {where} is not an object of policy members", member="policy"
+        )
+    try:
+        return check(dialect, members)
+    except BadInput as error:
+        raise BadInput(
+            f"policy.{dialect} from {where}: {error.message}", member=error.member
+        ) from None
+
+
+def _where(origin: str, name: str) -> str:
+    if name == "policy":
+        spelled = {"environment": POLICY_PREFIX + "...", "flag": "--policy"}
+    else:
+        spelled = {"environment": BY_NAME[name].variable, "flag": BY_NAME[name].flag}
+    return spelled.get(origin, origin)
+
+
+def _value(setting: Setting, value: Any, where: str) -> Any:
+    """Return *value* (text, or TOML's type) as the setting's type, inside its range."""
+    try:
+        converted = READERS[setting.type](value)
+    except (TypeError, ValueError) as error:
+        reason = f" ({error})" if setting.type in (Networks, Address) else ""
+        raise _wrong(setting, value, where, reason) from None
+    row = setting.row
+    if row.choices and converted not in row.choices:
+        raise _wrong(setting, value, where)
+    if row.unit and not row.low <= converted <= row.high:
+        raise _wrong(setting, value, where)
+    if setting.name in CHECKS:
+        reason = CHECKS[setting.name](converted)
+        if reason:
+            raise BadInput(
+                f"{setting.name} is {value!r} (from {where}); {reason}", member=setting.name
+            )
+    return converted
+
+
+def _wrong(setting: Setting, value: Any, where: str, reason: str = "") -> BadInput:
+    return BadInput(
+        f"{setting.name} is {value!r} (from {where}); {setting.values} expected{reason}",
+        member=setting.name,
+    )
+
+
+def _rows() -> tuple[Setting, ...]:
+    hints = get_type_hints(Settings, include_extras=True)
+    defaults = msgspec.structs.fields(Settings)
+    rows = []
+    for field in defaults:
+        kind, row = get_args(hints[field.name])
+        default = field.default if field.default is not msgspec.NODEFAULT else {}
+        rows.append(Setting(field.name, kind, default, row))
+    return tuple(rows)
+
+
+SETTINGS = _rows()
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+POLICY_PREFIX = "POSTBELL_POLICY_"
+
+
+def reference() -> str:
+    """Return the reference page of the settings, in Markdown."""
+    rows = [
+        "| " + " | ".join((f"`{setting.name}`", *_spelled(setting), setting.row.help)) + " |"
+        for setting in SETTINGS
+    ]
+    return "\n".join((_REFERENCE_HEAD, *rows)) + "\n"
+
+
+def _spelled(setting: Setting) -> tuple[str, ...]:
+    is_policy = setting.name == "policy"
+    default = setting.default
+    return (
+        "`--policy DIALECT=JSON`" if is_policy else f"`{setting.flag}`",
+        f"`{POLICY_PREFIX}<DIALECT>`" if is_policy else f"`{setting.variable}`",
+        setting.values.replace("|", "\\|"),
+        f"`{default:g}`" if isinstance(default, float) else f"`{default}`" if default else "",
+    )
+
+
+_REFERENCE_HEAD = """# Settings
+
+Generated from `src/postbell/settings.py`. `postbell serve` works with none of them set.
+
+A flag wins over the environment variable, that over the chosen profile of the file, that over
+the file, that over the default. Name the file with `--config FILE` or `POSTBELL_CONFIG`, a
+profile in it (a table `[profile.NAME]`, one for each data centre) with `--profile NAME` or
+`POSTBELL_PROFILE`. An empty variable counts as unset. The policy defaults of a dialect are a
+table `[policy.DIALECT]` in the file.
+
+| key in the file | flag | variable | values | default | meaning |
+|---|---|---|---|---|---|"""

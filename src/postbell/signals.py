@@ -1,0 +1,116 @@
+"""Every event of Postbell's own log: its name, level, meaning and fields, and `log` to write it.
+
+One line per event on stderr, text for people or JSON for machines.  Never a secret, a
+signature, an address or a body; URLs are cut to scheme and host.
+"""
+
+import sys
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+
+class Signal(NamedTuple):
+    name: str
+    level: str
+    meaning: str
+    fields: tuple[str, ...]
+
+
+SIGNALS = (
+    Signal("started", "info", "the process serves", ("role", "address", "version")),
+    Signal("stopping", "info", "a signal or the caller asked the process to end", ("reason",)),
+    Signal("stopped", "info", "everything in flight was settled", ("seconds",)),
+    Signal("failed", "error", "an unexpected error ends the process", ("error", "task")),
+    Signal("setting_ignored", "warning", "a variable names no setting", ("message",)),
+    Signal("directory_refreshed", "debug", "the registry changed", ("version", "webhooks")),
+    Signal(
+        "directory_stale",
+        "warning",
+        "the registry could not be read; what is known stays in force",
+        ("error",),
+    ),
+)
+
+
+def log(name: str, **fields: Any) -> None:
+    """Write the event *name*; raise LookupError for a name that the table does not have.
+
+    `exc_info=True` adds the trace of the error being handled.
+    """
+    signal = _BY_NAME.get(name)
+    if signal is None:
+        raise LookupError(f"no signal {name!r}; add a row to SIGNALS in postbell/signals.py")
+    if LEVELS[signal.level] < _threshold:
+        return
+    logger = _logger or configure()
+    getattr(logger, signal.level)(name, **fields)
+
+
+def configure(form: str = "auto", level: str = "info") -> Any:
+    """Say how the log looks from now on: *form* auto, text or json; the least *level*."""
+    global _logger, _threshold
+    import structlog
+
+    stream = sys.stderr
+    is_text = form == "text" or (form == "auto" and stream.isatty())
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False)
+        if is_text
+        else structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+    )
+    _logger = structlog.wrap_logger(
+        structlog.PrintLogger(stream),
+        processors=[
+            _mask_urls,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso", utc=True),
+            *([] if is_text else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    _threshold = LEVELS[level]
+    return _logger
+
+
+def masked(url: str) -> str:
+    """Return the scheme, host and port of *url*; the rest may hold credentials."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "***"
+    rest = "/***" if parts.path.strip("/") or parts.query else ""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}{port}{rest}"
+
+
+def reference() -> str:
+    """Return the reference page of the log, in Markdown."""
+    rows = [
+        f"| `{row.name}` | {row.level} | {row.meaning} | {', '.join(row.fields)} |"
+        for row in SIGNALS
+    ]
+    return "\n".join((_REFERENCE_HEAD, *rows)) + "\n"
+
+
+def _mask_urls(_logger: Any, _method: str, fields: Any) -> Any:
+    for name in fields:
+        if (name == "url" or name.endswith("_url")) and isinstance(fields[name], str):
+            fields[name] = masked(fields[name])
+    return fields
+
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_BY_NAME = {signal.name: signal for signal in SIGNALS}
+_logger: Any = None
+_threshold = LEVELS["info"]
+_REFERENCE_HEAD = """# Log events
+
+Generated from `src/postbell/signals.py`. Lines go to stderr: JSON, or text on a terminal
+(`POSTBELL_LOG_FORMAT`), from the level `POSTBELL_LOG_LEVEL` on.
+
+| event | level | meaning | fields |
+|---|---|---|---|"""
