@@ -1,0 +1,116 @@
+"""A real `postbell serve` on a folder of its own, set up through its real commands."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+API_USER = "bench_sender"
+API_KEY = "bench-key-of-no-other-use-4f1c9a72"
+AUTHORIZATION = "Basic " + base64.b64encode(f"{API_USER}:{API_KEY}".encode()).decode()
+START_LIMIT_S = 30.0
+
+
+class Service:
+    """`postbell serve` as a child process; leaving the context ends it and checks how it went."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = ""
+        self._log = folder / "serve.log"
+        self._environ = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("POSTBELL_")},
+            "POSTBELL_DATA_DIR": str(folder / "data"),
+            "POSTBELL_LISTEN": "127.0.0.1:0",
+            "POSTBELL_LOG_FORMAT": "json",
+            "POSTBELL_ALLOW_NETWORKS": "127.0.0.0/8",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*_POSTBELL, "serve"], env=self._environ, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._process.kill()
+                raise SystemExit(f"postbell serve did not get ready:\n{self._tail()}")
+            time.sleep(0.05)
+        self._command("accounts", "create", "bench")
+        self._command("api-users", "create", "bench", API_USER, "--api-key", API_KEY)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            status = self._process.wait(45)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        if status != 0 and error is None:
+            raise SystemExit(f"postbell serve ended with {status}:\n{self._tail()}")
+
+    def create_webhook(self, **members: Any) -> int:
+        """Create a webhook through the native API and return its id."""
+        request = urllib.request.Request(
+            self.url + "/api/v1/webhooks",
+            data=json.dumps({"api_user": "all", **members}).encode(),
+            headers={"authorization": AUTHORIZATION, "content-type": "application/json"},
+            method="POST",
+        )
+        try:
+            with _opener.open(request, timeout=10) as response:
+                return int(json.load(response)["id"])
+        except urllib.error.HTTPError as error:
+            raise SystemExit(f"no webhook: {error.code} {error.read().decode()}") from None
+
+    def _command(self, *arguments: str) -> None:
+        done = subprocess.run(
+            [*_POSTBELL, *arguments], env=self._environ, capture_output=True, text=True, timeout=30
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"postbell {' '.join(arguments)}: {done.stderr.strip()}")
+
+    def _is_ready(self) -> bool:
+        if not self.url:
+            self.url = self._started_at()
+        if not self.url:
+            return False
+        try:
+            with _opener.open(self.url + "/readyz", timeout=2) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def _started_at(self) -> str:
+        """Return the URL that the `started` line of the log names, "" before there is one."""
+        for line in self._log.read_bytes().splitlines():
+            if b'"started"' in line:
+                return "http://" + str(json.loads(line)["address"])
+        return ""
+
+    def _tail(self) -> str:
+        return self._log.read_text(errors="replace")[-3000:]
+
+
+_POSTBELL = (sys.executable, "-m", "postbell")
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
