@@ -1,0 +1,144 @@
+"""Secrets at rest: sealed with a key file, or, for api keys, kept only as hashes.
+
+Engines seal signing keys, URLs and headers before they write them; authentication compares
+what comes in with `verify_key`.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from postbell.errors import StorageError
+
+STRONG_KEY_CHARS = 24
+STRONG_KEY_VARIETY = 8
+SCRYPT_N = 2**14
+SCRYPT_R = 8
+SCRYPT_P = 1
+
+
+class Sealer:
+    """Seals with the first of its keys and unseals with any of them."""
+
+    def __init__(self, keys: list[str], source: str) -> None:
+        """Take Fernet keys, newest first; *source* is named in errors."""
+        self._source = source
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise StorageError(
+                f"{source} holds no usable key; each line is one key of 32 bytes in URL-safe"
+                " base64, the newest first: restore the file from your backup"
+            ) from None
+
+    def seal(self, text: str) -> bytes:
+        """Return *text* encrypted and authenticated."""
+        return self._fernet.encrypt(text.encode())
+
+    def unseal(self, sealed: bytes) -> str:
+        """Return what was sealed; raise StorageError where no key of the file fits."""
+        try:
+            return self._fernet.decrypt(sealed).decode()
+        except InvalidToken:
+            raise StorageError(
+                f"a stored secret does not open with the keys in {self._source}; add the key it"
+                " was sealed with as a further line"
+            ) from None
+
+
+def load_or_create(path: Path) -> Sealer:
+    """Return the sealer of the key file at *path*, which is made on the first start.
+
+    The file appears whole and durable or not at all, so that processes that start together
+    agree on one key.  A file that others than its owner can read is refused.
+    """
+    try:
+        if not path.exists():
+            _create(path)
+        with path.open(encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            lines = file.read().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot use the secret key file {path}: {error}") from error
+    if mode & 0o077:
+        raise StorageError(
+            f"the secret key file {path} has mode {mode:04o}, so others can read it;"
+            f" run: chmod 600 {path}"
+        )
+    return Sealer(lines, str(path))
+
+
+def _create(path: Path) -> None:
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(Fernet.generate_key() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(fresh, path)
+    except FileExistsError:
+        return
+    finally:
+        fresh.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def new_api_key() -> str:
+    """Return a fresh api key of 256 random bits."""
+    return "pb_" + secrets.token_urlsafe(32)
+
+
+def is_weak(key: str) -> bool:
+    """Return whether *key* could be guessed from its hash: too short or of too few letters."""
+    return len(key) < STRONG_KEY_CHARS or len(set(key)) < STRONG_KEY_VARIETY
+
+
+def hash_key(key: str) -> str:
+    """Return what is stored of an api key: `scheme$salt$digest`, both in hexadecimal.
+
+    A strong key cannot be guessed, so one SHA-256 does; a weak one costs an attacker scrypt.
+    """
+    scheme = "scrypt" if is_weak(key) else "sha256"
+    salt = secrets.token_bytes(16)
+    return f"{scheme}${salt.hex()}${_SCHEMES[scheme](key, salt).hex()}"
+
+
+def verify_key(key: str, stored: str) -> bool:
+    """Return whether *stored* is a hash of *key*, in constant time for each scheme."""
+    scheme, _, rest = stored.partition("$")
+    salt, _, digest = rest.partition("$")
+    derive = _SCHEMES.get(scheme)
+    if derive is None:
+        return False
+    try:
+        return hmac.compare_digest(derive(key, bytes.fromhex(salt)), bytes.fromhex(digest))
+    except ValueError:
+        return False
+
+
+def _sha256(key: str, salt: bytes) -> bytes:
+    return hashlib.sha256(salt + key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _scrypt(key: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(
+        key.encode("utf-8", "surrogatepass"), salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P
+    )
+
+
+_SCHEMES = {"sha256": _sha256, "scrypt": _scrypt}

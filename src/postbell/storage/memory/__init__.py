@@ -1,0 +1,31 @@
+"""The memory engine: the reference of what the ports mean, for tests and for reading.
+
+Nothing survives the process.  Every method runs without a pause, so each is one commit.
+"""
+
+from postbell.clock import Clock
+from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
+from postbell.storage.memory.log import MemoryLog
+from postbell.storage.memory.registry import MemoryRegistry
+from postbell.storage.memory.tables import Tables
+
+
+class MemoryEngine:
+    """All ports over one set of Python lists and dicts."""
+
+    def __init__(self, clock: Clock) -> None:
+        tables = Tables(clock)
+        self.log = MemoryLog(tables)
+        self.ledger = MemoryLedger(tables)
+        self.journal = MemoryJournal(tables)
+        self.registry = MemoryRegistry(tables)
+        self.bell = tables.bell
+
+    async def ready(self) -> None:
+        """Return at once: memory always takes a write."""
+
+    async def close(self) -> None:
+        """Forget nothing: what was stored goes with the engine itself."""
+
+
+__all__ = ["MemoryEngine"]

@@ -1,0 +1,187 @@
+"""Lanes, open batches, replays and the journal in memory."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+
+from msgspec.structs import replace
+
+from postbell.errors import NotFound
+from postbell.ports import Claim, JournalBlock
+from postbell.records import Entry, LaneChange, OpenBatch, Replay, ReplayState, WebhookState
+from postbell.storage.entries import entry_filter
+from postbell.storage.memory.tables import Lease, Tables
+
+
+class MemoryLedger:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def claim(self, owner: str, limit: int, *, lease_s: float, now: datetime) -> list[Claim]:
+        free = [webhook_id for webhook_id, lease in self._leases() if lease.until <= now]
+        until = now + timedelta(seconds=lease_s)
+        for webhook_id in free[:limit]:
+            self._tables.leases[webhook_id] = Lease(owner, until)
+            self._raise_epoch(webhook_id)
+        return [self._read(webhook_id) for webhook_id in free[:limit]]
+
+    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> None:
+        for lease in self._tables.leases.values():
+            if lease.owner == owner:
+                lease.until = now + timedelta(seconds=lease_s)
+
+    async def release(self, owner: str) -> None:
+        for webhook_id, lease in self._leases():
+            if lease.owner == owner:
+                self._tables.leases[webhook_id] = Lease()
+
+    async def reload(self, owner: str, webhook_ids: Sequence[int]) -> list[Claim]:
+        leases = self._tables.leases
+        held = [i for i in webhook_ids if i in leases and leases[i].owner == owner]
+        return [self._read(webhook_id) for webhook_id in held]
+
+    async def record(self, changes: Sequence[LaneChange]) -> list[int]:
+        stale = [change.webhook_id for change in changes if not self._is_current(change)]
+        current = [change for change in changes if self._is_current(change)]
+        for change in current:
+            self._apply(change)
+        self._write_down([entry for change in current for entry in change.entries])
+        return stale
+
+    async def intervene(self, change: LaneChange) -> bool:
+        if not self._is_current(change):
+            return False
+        self._apply(change)
+        self._write_down(change.entries)
+        self._raise_epoch(change.webhook_id)
+        self._tables.change(change.webhook_id)
+        return True
+
+    async def lane(self, webhook_id: int) -> Claim | None:
+        return self._read(webhook_id) if webhook_id in self._tables.lanes else None
+
+    async def open_batches(
+        self,
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        after: str = "",
+        limit: int = 1000,
+    ) -> list[OpenBatch]:
+        lanes = self._tables.lanes
+        found = [
+            batch
+            for batch_id, batch in sorted(self._tables.batches.items())
+            if batch_id > after
+            and webhook_id in (None, batch.webhook_id)
+            and account_id in (None, lanes[batch.webhook_id].account_id)
+        ]
+        return found[:limit]
+
+    async def batch(self, batch_id: str) -> OpenBatch | None:
+        return self._tables.batches.get(batch_id)
+
+    async def add_replay(self, replay: Replay) -> Replay:
+        tables = self._tables
+        lane = tables.lanes.get(replay.webhook_id)
+        if lane is None or lane.account_id != replay.account_id:
+            raise NotFound(f"no webhook {replay.webhook_id} in account {replay.account_id}")
+        tables.last_replay += 1
+        stored = replace(replay, id=tables.last_replay)
+        tables.replays[stored.id] = stored
+        self._raise_epoch(stored.webhook_id)
+        tables.change(stored.webhook_id)
+        return stored
+
+    async def replays(self, account_id: int | None = None, limit: int = 1000) -> list[Replay]:
+        newest = reversed(self._tables.replays.values())
+        return list(islice((r for r in newest if account_id in (None, r.account_id)), limit))
+
+    def _leases(self) -> list[tuple[int, Lease]]:
+        return list(self._tables.leases.items())
+
+    def _read(self, webhook_id: int) -> Claim:
+        tables = self._tables
+        return Claim(
+            tables.lanes[webhook_id],
+            [b for _, b in sorted(tables.batches.items()) if b.webhook_id == webhook_id],
+            [
+                r
+                for r in tables.replays.values()
+                if r.webhook_id == webhook_id and r.state is ReplayState.RUNNING
+            ],
+        )
+
+    def _is_current(self, change: LaneChange) -> bool:
+        lane = self._tables.lanes.get(change.webhook_id)
+        return lane is not None and lane.epoch == change.epoch
+
+    def _raise_epoch(self, webhook_id: int) -> None:
+        lane = self._tables.lanes[webhook_id]
+        self._tables.lanes[webhook_id] = replace(lane, epoch=lane.epoch + 1)
+
+    def _apply(self, change: LaneChange) -> None:
+        tables = self._tables
+        if change.lane is not None:
+            before = tables.lanes[change.webhook_id]
+            tables.lanes[change.webhook_id] = replace(
+                change.lane,
+                webhook_id=before.webhook_id,
+                account_id=before.account_id,
+                epoch=before.epoch,
+            )
+        for batch_id in change.drop:
+            batch = tables.batches.get(batch_id)
+            if batch is not None and batch.webhook_id == change.webhook_id:
+                del tables.batches[batch_id]
+        tables.batches.update({batch.id: batch for batch in change.put})
+        if change.replay is not None and change.replay.id in tables.replays:
+            tables.replays[change.replay.id] = change.replay
+        if change.pause:
+            tables.webhooks[change.webhook_id] = replace(
+                tables.webhooks[change.webhook_id],
+                state=WebhookState.PAUSED,
+                state_reason=change.pause,
+                updated_at=tables.clock.now(),
+            )
+            tables.change(change.webhook_id)
+
+    def _write_down(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self._tables.last_journal += 1
+            self._tables.journal.append(JournalBlock(self._tables.last_journal, list(entries)))
+
+
+class MemoryJournal:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def scan(self, after: int, limit: int) -> list[JournalBlock]:
+        return [block for block in self._tables.journal if block.id > after][:limit]
+
+    async def recent(
+        self,
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        batch_id: str = "",
+        before: int = 0,
+        limit: int = 100,
+    ) -> list[JournalBlock]:
+        fits = entry_filter(webhook_id, account_id, batch_id)
+        found: list[JournalBlock] = []
+        count = 0
+        for block in reversed(self._tables.journal):
+            if count >= limit:
+                break
+            entries = [entry for entry in block.entries if fits(entry)]
+            if entries and (before == 0 or block.id < before):
+                found.append(JournalBlock(block.id, entries))
+                count += len(entries)
+        return found
+
+    async def drop(self, before: datetime) -> int:
+        kept = [b for b in self._tables.journal if max(e.at for e in b.entries) >= before]
+        dropped = len(self._tables.journal) - len(kept)
+        self._tables.journal = kept
+        return dropped

@@ -1,0 +1,94 @@
+"""The log in memory: blocks by id."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock
+from postbell.errors import HeadMoved
+from postbell.records import IdempotencyKey
+from postbell.storage.memory.tables import Tables
+
+
+class MemoryLog:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def append(
+        self,
+        blocks: Sequence[NewBlock],
+        keys: Sequence[IdempotencyKey],
+        *,
+        head: int,
+        now: datetime,
+    ) -> list[BlockHeader]:
+        tables = self._tables
+        if tables.head != head:
+            raise HeadMoved(f"the log's head is block {tables.head}, not {head}; read on and retry")
+        for key in keys:
+            if (key.account_id, key.key) in tables.keys:
+                raise HeadMoved(f"the idempotency key {key.key!r} was stored meanwhile")
+        recorded_at = max(now, tables.newest_at)
+        headers = [self._add(block, recorded_at) for block in blocks]
+        tables.keys.update({(key.account_id, key.key): key for key in keys})
+        tables.bell.ring()
+        return headers
+
+    def _add(self, block: NewBlock, recorded_at: datetime) -> BlockHeader:
+        tables = self._tables
+        first_sequence = tables.sequences.get(block.account_id, 1)
+        tables.sequences[block.account_id] = first_sequence + block.count
+        tables.head += 1
+        tables.newest_at = recorded_at
+        header = BlockHeader(
+            id=tables.head,
+            account_id=block.account_id,
+            api_user_id=block.api_user_id,
+            first_sequence=first_sequence,
+            recorded_at=recorded_at,
+            codes=block.codes,
+            sizes=block.sizes,
+        )
+        tables.blocks[header.id] = Block(header, block.body)
+        tables.hashes[header.id] = block.hashes
+        return header
+
+    async def head(self) -> int:
+        return self._tables.head
+
+    async def tail(self, after: int, limit: int) -> list[BlockHeader]:
+        return list(islice((h for h in self._headers() if h.id > after), limit))
+
+    async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
+        ours = (h for h in self._headers() if h.account_id == account_id and h.id >= first)
+        return list(islice(ours, limit))
+
+    async def load(self, ids: Sequence[int]) -> list[Block]:
+        blocks = self._tables.blocks
+        return [blocks[block_id] for block_id in sorted(set(ids)) if block_id in blocks]
+
+    async def ids(self, after: int, limit: int) -> list[IdBlock]:
+        return [
+            IdBlock(header.id, header.recorded_at, self._tables.hashes[header.id])
+            for header in await self.tail(after, limit)
+        ]
+
+    async def first_since(self, moment: datetime, account_id: int | None = None) -> int:
+        for header in self._headers():
+            if header.recorded_at >= moment and account_id in (None, header.account_id):
+                return header.id
+        return self._tables.head + 1
+
+    async def find_key(self, account_id: int, key: str) -> IdempotencyKey | None:
+        return self._tables.keys.get((account_id, key))
+
+    async def drop(self, before: int, keys_before: datetime) -> int:
+        tables = self._tables
+        gone = [block_id for block_id in tables.blocks if block_id < before]
+        for block_id in gone:
+            del tables.blocks[block_id], tables.hashes[block_id]
+        tables.keys = {name: key for name, key in tables.keys.items() if key.at >= keys_before}
+        return len(gone)
+
+    def _headers(self) -> Iterable[BlockHeader]:
+        return (block.header for block in self._tables.blocks.values())

@@ -1,0 +1,202 @@
+"""Accounts, api users, webhooks and secrets in memory."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from postbell.errors import Conflict, NotFound
+from postbell.ports import NewSecret
+from postbell.records import ALL, Account, ApiUser, Lane, Secret, Webhook
+from postbell.storage.memory.tables import Lease, Tables
+from postbell.storage.revising import FROM_HEAD, after_head, first_revision, next_revision
+
+
+class MemoryRegistry:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def version(self) -> int:
+        return self._tables.version
+
+    async def add_account(self, name: str, now: datetime) -> Account:
+        accounts = self._tables.accounts
+        if any(account.name == name for account in accounts.values()):
+            raise Conflict(f"the account {name!r} exists already; choose another name")
+        account = Account(len(accounts) + 1, name, now)
+        accounts[account.id] = account
+        self._tables.change()
+        return account
+
+    async def accounts(self) -> list[Account]:
+        return list(self._tables.accounts.values())
+
+    async def add_api_user(
+        self, account_id: int, name: str, key_hash: str, now: datetime
+    ) -> ApiUser:
+        users = self._tables.api_users
+        account = self._account(account_id)
+        if any(user.name == name for user in users.values()):
+            raise Conflict(f"the api user {name!r} exists already; choose another name")
+        user = ApiUser(len(users) + 1, account_id, account.name, name, key_hash, now)
+        users[user.id] = user
+        self._tables.change()
+        return user
+
+    async def set_api_user(
+        self, api_user_id: int, *, key_hash: str | None = None, revoked_at: datetime | None = None
+    ) -> ApiUser:
+        user = self._tables.api_users.get(api_user_id)
+        if user is None:
+            raise NotFound(f"no api user {api_user_id}")
+        user = replace(
+            user, key_hash=key_hash or user.key_hash, revoked_at=revoked_at or user.revoked_at
+        )
+        self._tables.api_users[api_user_id] = user
+        self._tables.change()
+        return user
+
+    async def api_users(self, account_id: int | None = None) -> list[ApiUser]:
+        users = self._tables.api_users.values()
+        return [user for user in users if account_id in (None, user.account_id)]
+
+    async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
+        tables = self._tables
+        account = self._account(webhook.account_id)
+        api_user_id = self._api_user_id(webhook)
+        start = after_head(tables.head) if webhook.start == FROM_HEAD else webhook.start
+        tables.last_webhook += 1
+        stored = replace(
+            webhook,
+            id=tables.last_webhook,
+            account=account.name,
+            start=start,
+            revisions=webhook.revisions or (first_revision(webhook, api_user_id, start),),
+            secrets=self._new_secrets(secrets),
+        )
+        tables.webhooks[stored.id] = stored
+        tables.lanes[stored.id] = Lane(webhook_id=stored.id, account_id=account.id, cursor=start)
+        tables.leases[stored.id] = Lease()
+        tables.change(stored.id)
+        return stored
+
+    async def set_webhook(self, webhook: Webhook) -> Webhook:
+        before = self._webhook(webhook.id)
+        stored = replace(
+            webhook,
+            account_id=before.account_id,
+            account=before.account,
+            start=before.start,
+            created_at=before.created_at,
+            revisions=before.revisions,
+            secrets=before.secrets,
+        )
+        further = next_revision(stored, self._api_user_id(stored), self._tables.head)
+        if further is not None:
+            stored = replace(stored, revisions=(*stored.revisions, further))
+        self._tables.webhooks[stored.id] = stored
+        self._tables.change(stored.id)
+        return self._seen(stored)
+
+    async def delete_webhook(self, webhook_id: int, now: datetime) -> None:
+        tables = self._tables
+        self._webhook(webhook_id)
+        del tables.webhooks[webhook_id], tables.lanes[webhook_id], tables.leases[webhook_id]
+        del tables.touched[webhook_id]
+        tables.batches = {i: b for i, b in tables.batches.items() if b.webhook_id != webhook_id}
+        tables.replays = {i: r for i, r in tables.replays.items() if r.webhook_id != webhook_id}
+        tables.change()
+        tables.deleted[webhook_id] = tables.version
+
+    async def webhook(self, webhook_id: int) -> Webhook | None:
+        webhook = self._tables.webhooks.get(webhook_id)
+        return None if webhook is None else self._seen(webhook)
+
+    async def webhooks(
+        self, account_id: int | None = None, *, changed_after: int = 0
+    ) -> list[Webhook]:
+        return [
+            self._seen(webhook)
+            for webhook in self._tables.webhooks.values()
+            if account_id in (None, webhook.account_id)
+            and self._tables.touched[webhook.id] > changed_after
+        ]
+
+    async def deleted_after(self, version: int) -> list[int]:
+        return sorted(i for i, at in self._tables.deleted.items() if at > version)
+
+    async def add_secrets(
+        self,
+        secrets: Sequence[NewSecret],
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        expire: Mapping[int, datetime] | None = None,
+    ) -> list[Secret]:
+        tables = self._tables
+        ends = expire or {}
+        if webhook_id is not None:
+            webhook = self._webhook(webhook_id)
+            kept = self._ended_at(self._live(webhook.secrets), ends) + self._new_secrets(secrets)
+            tables.webhooks[webhook_id] = replace(webhook, secrets=kept)
+            tables.change(webhook_id)
+        else:
+            owner = self._account(account_id or 0)
+            old = tables.account_secrets.get(owner.id, ())
+            kept = self._ended_at(self._live(old), ends) + self._new_secrets(secrets)
+            tables.account_secrets[owner.id] = kept
+            tables.change(*(w.id for w in tables.webhooks.values() if w.account_id == owner.id))
+        return list(self._live(kept))
+
+    async def account_secrets(self, account_id: int) -> list[Secret]:
+        return list(self._live(self._tables.account_secrets.get(account_id, ())))
+
+    def _account(self, account_id: int) -> Account:
+        account = self._tables.accounts.get(account_id)
+        if account is None:
+            raise NotFound(f"no account {account_id}")
+        return account
+
+    def _webhook(self, webhook_id: int) -> Webhook:
+        webhook = self._tables.webhooks.get(webhook_id)
+        if webhook is None:
+            raise NotFound(f"no webhook {webhook_id}")
+        return webhook
+
+    def _api_user_id(self, webhook: Webhook) -> int | None:
+        if webhook.api_user == ALL:
+            return None
+        for user in self._tables.api_users.values():
+            if user.name == webhook.api_user and user.account_id == webhook.account_id:
+                return user.id
+        raise NotFound(f"no api user {webhook.api_user!r} in account {webhook.account_id}")
+
+    def _new_secrets(self, secrets: Sequence[NewSecret]) -> tuple[Secret, ...]:
+        now = self._tables.clock.now()
+        made = []
+        for new in secrets:
+            self._tables.last_secret += 1
+            made.append(
+                Secret(
+                    self._tables.last_secret,
+                    new.kind,
+                    new.value,
+                    now,
+                    new.active_at,
+                    new.expires_at,
+                )
+            )
+        return tuple(made)
+
+    def _ended_at(
+        self, secrets: Sequence[Secret], ends: Mapping[int, datetime]
+    ) -> tuple[Secret, ...]:
+        return tuple(replace(s, expires_at=ends.get(s.id, s.expires_at)) for s in secrets)
+
+    def _live(self, secrets: Sequence[Secret]) -> tuple[Secret, ...]:
+        now = self._tables.clock.now()
+        return tuple(s for s in secrets if s.expires_at is None or s.expires_at > now)
+
+    def _seen(self, webhook: Webhook) -> Webhook:
+        """Return *webhook* as callers get it: without secrets that have ended."""
+        return replace(webhook, secrets=self._live(webhook.secrets))

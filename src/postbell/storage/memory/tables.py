@@ -1,0 +1,62 @@
+"""What the memory engine keeps, shared by its ports."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from postbell.blocks import Block
+from postbell.clock import Clock
+from postbell.ports import JournalBlock
+from postbell.records import Account, ApiUser, IdempotencyKey, Lane, OpenBatch, Replay, Webhook
+from postbell.records import Secret as SecretRecord
+from postbell.storage.ringing import RingBell
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Lease:
+    """Who moves a lane, and until when."""
+
+    owner: str = ""
+    until: datetime = NEVER
+
+
+@dataclass(slots=True)
+class Tables:
+    """One installation; ids are keys, and the last id of each kind is never given again."""
+
+    clock: Clock
+    bell: RingBell = field(default_factory=RingBell)
+    version: int = 0
+
+    blocks: dict[int, Block] = field(default_factory=dict)
+    hashes: dict[int, bytes] = field(default_factory=dict)
+    keys: dict[tuple[int, str], IdempotencyKey] = field(default_factory=dict)
+    head: int = 0
+    newest_at: datetime = NEVER
+    sequences: dict[int, int] = field(default_factory=dict)
+
+    accounts: dict[int, Account] = field(default_factory=dict)
+    api_users: dict[int, ApiUser] = field(default_factory=dict)
+    webhooks: dict[int, Webhook] = field(default_factory=dict)
+    touched: dict[int, int] = field(default_factory=dict)
+    deleted: dict[int, int] = field(default_factory=dict)
+    account_secrets: dict[int, tuple[SecretRecord, ...]] = field(default_factory=dict)
+    last_webhook: int = 0
+    last_secret: int = 0
+
+    lanes: dict[int, Lane] = field(default_factory=dict)
+    leases: dict[int, Lease] = field(default_factory=dict)
+    batches: dict[str, OpenBatch] = field(default_factory=dict)
+    replays: dict[int, Replay] = field(default_factory=dict)
+    last_replay: int = 0
+
+    journal: list[JournalBlock] = field(default_factory=list)
+    last_journal: int = 0
+
+    def change(self, *webhook_ids: int) -> None:
+        """Raise the registry's version, for these webhooks, and ring."""
+        self.version += 1
+        for webhook_id in webhook_ids:
+            self.touched[webhook_id] = self.version
+        self.bell.ring()

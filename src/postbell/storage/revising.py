@@ -1,0 +1,41 @@
+"""Where a webhook's revisions begin: the same words for every engine."""
+
+from postbell.blocks import Position
+from postbell.records import Revision, Webhook
+
+FROM_HEAD = Position(0, -1)
+"""A webhook's start that means the log's head at the commit."""
+
+
+def after_head(head: int) -> Position:
+    """Return the position that leaves out everything up to the block *head*."""
+    return Position(head + 1, 0)
+
+
+def first_revision(webhook: Webhook, api_user_id: int | None, start: Position) -> Revision:
+    """Return revision 1 of a new webhook."""
+    return _revision(webhook, 1, api_user_id, start)
+
+
+def next_revision(webhook: Webhook, api_user_id: int | None, head: int) -> Revision | None:
+    """Return the revision that the members of *webhook* ask for after its newest one, or None
+    where they select and render as before."""
+    newest = webhook.revisions[-1]
+    asked = _revision(webhook, newest.number + 1, api_user_id, after_head(head))
+    return None if _choice(asked) == _choice(newest) else asked
+
+
+def _revision(webhook: Webhook, number: int, api_user_id: int | None, start: Position) -> Revision:
+    return Revision(
+        number=number,
+        start=start,
+        api_user_id=api_user_id,
+        types=webhook.types,
+        dialect=webhook.dialect,
+        options=webhook.options,
+    )
+
+
+def _choice(revision: Revision) -> tuple[object, ...]:
+    types = None if revision.types is None else frozenset(revision.types)
+    return revision.api_user_id, types, revision.dialect, revision.options

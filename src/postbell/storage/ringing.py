@@ -1,0 +1,65 @@
+"""The bell inside one process: who waits is woken when something was committed."""
+
+import asyncio
+import threading
+from weakref import WeakKeyDictionary
+
+
+class RingBell:
+    """Counts rings; every waiting task compares the count with what it heard last.
+
+    A task that waits again and again misses no ring between two calls.  Tasks that wait only
+    once share one memory, so that a ring wakes at least one of them.
+    """
+
+    def __init__(self) -> None:
+        self._rings = 0
+        self._heard_once = 0
+        self._heard: WeakKeyDictionary[asyncio.Task[object], int] = WeakKeyDictionary()
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id = 0
+
+    def ring(self) -> None:
+        """Wake all who wait; may be called from any thread."""
+        loop = self._loop
+        if loop is None or threading.get_ident() == self._thread_id:
+            self._strike()
+            return
+        try:
+            loop.call_soon_threadsafe(self._strike)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Return True at a ring since the last call, False after *timeout_s* without one."""
+        if self._loop is None:
+            self._loop, self._thread_id = asyncio.get_running_loop(), threading.get_ident()
+        task = asyncio.current_task()
+        known = self._heard.get(task) if task is not None else None
+        last = self._heard_once if known is None else known
+        if self._rings == last:
+            await self._next_ring(timeout_s)
+        if known is None:
+            self._heard_once = self._rings
+        if task is not None:
+            self._heard[task] = self._rings
+        return self._rings > last
+
+    async def _next_ring(self, timeout_s: float) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter
+        except TimeoutError:
+            return
+        finally:
+            self._waiting.discard(waiter)
+
+    def _strike(self) -> None:
+        self._rings += 1
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
