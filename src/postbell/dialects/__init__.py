@@ -1,0 +1,25 @@
+"""The dialects: what each provider calls things, how it writes and signs them.
+
+One module (or package) each, with the dialect's instance in `dialect`; they never import each
+other.  A new one is a further line here and its fixtures.
+"""
+
+from collections.abc import Mapping
+
+from postbell.dialects import engagelab, native, sendpulse
+from postbell.errors import BadInput
+from postbell.ports import Dialect
+
+_ALL: tuple[Dialect, ...] = (engagelab.dialect, native.dialect, sendpulse.dialect)
+
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}
+
+
+def find(name: str) -> Dialect:
+    """Return the dialect of this name; raise BadInput that lists the known ones."""
+    found = DIALECTS.get(name)
+    if found is None:
+        raise BadInput(
+            f"no dialect {name!r}; known: {', '.join(sorted(DIALECTS))}", member="dialect"
+        )
+    return found

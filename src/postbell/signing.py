@@ -1,0 +1,171 @@
+"""Keys and signatures: Standard Webhooks 1.0.0, EngageLab's two formulas, hashes of api keys.
+
+Plain functions over bytes; which of them a request carries is the dialect's matter.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from postbell.errors import BadInput
+from postbell.records import Secret, SecretKind
+
+TEST_APP_KEY = "test_appkey"
+"""EngageLab's official key of the console's "try it" sender (docs of 2023-08-10)."""
+
+ENGAGELAB_APP_KEY_HEADER = "email"
+"""The constant value of `X-WebHook-AppKey`: it names the product and is not the secret."""
+
+
+def new_secret(kind: SecretKind) -> str:
+    """Return a fresh key of *kind* in the form that customers see."""
+    match kind:
+        case SecretKind.SYMMETRIC:
+            return "whsec_" + b64encode(secrets.token_bytes(32)).decode()
+        case SecretKind.ED25519:
+            key = Ed25519PrivateKey.generate()
+            whole = key.private_bytes_raw() + key.public_key().public_bytes_raw()
+            return "whsk_" + b64encode(whole).decode()
+        case SecretKind.APP_KEY:
+            return secrets.token_urlsafe(24)
+
+
+def check_secret(kind: SecretKind, value: str) -> None:
+    """Raise BadInput (member `secret`) for a given key that cannot sign as *kind*.
+
+    The message never repeats the key.
+    """
+    match kind:
+        case SecretKind.SYMMETRIC:
+            size = len(_decoded("whsec_", value))
+            if not 24 <= size <= 64:
+                raise BadInput(
+                    f"a whsec_ secret holds 24 to 64 bytes, this one {size};"
+                    " leave it out to get a new one",
+                    member="secret",
+                )
+        case SecretKind.ED25519:
+            _ed25519_seed(value)
+        case SecretKind.APP_KEY:
+            if not _APP_KEY.match(value):
+                raise BadInput(
+                    "an APP KEY is 8 to 128 printable ASCII characters without spaces;"
+                    " leave it out to get a new one",
+                    member="secret",
+                )
+
+
+def public_key(whsk: str) -> str:
+    """Return the `whpk_` key that receivers verify with, of a `whsk_` key."""
+    raw = _private_key(whsk).public_key().public_bytes_raw()
+    return "whpk_" + b64encode(raw).decode()
+
+
+def active_at(owned: Iterable[Secret], at: datetime) -> list[Secret]:
+    """Return the keys that sign at *at*, the one that became active last first."""
+    signing = [
+        secret
+        for secret in owned
+        if secret.active_at <= at and (secret.expires_at is None or at < secret.expires_at)
+    ]
+    return sorted(signing, key=lambda secret: (secret.active_at, secret.id), reverse=True)
+
+
+def standard_signatures(
+    keys: Iterable[Secret], message_id: str, timestamp_s: int, body: bytes
+) -> list[str]:
+    """Return a Standard Webhooks signature of each key that can make one, in the order of *keys*.
+
+    Signed is `id.timestamp.body`: `v1` is HMAC-SHA256, `v1a` ed25519.
+    """
+    content = b"%b.%d.%b" % (message_id.encode(), timestamp_s, body)
+    return [_SIGNERS[key.kind](key.value, content) for key in keys if key.kind in _SIGNERS]
+
+
+def engagelab_md5(timestamp: str, app_key: str) -> str:
+    """Return md5hex(timestamp + "email" + APP KEY), what EngageLab's production sends."""
+    signed = (timestamp + ENGAGELAB_APP_KEY_HEADER + app_key).encode()
+    return hashlib.md5(signed, usedforsecurity=False).hexdigest()
+
+
+def engagelab_hmac(timestamp: str, app_key: str) -> str:
+    """Return hex(HMAC-SHA256(APP KEY, timestamp)), EngageLab's other documented formula."""
+    return hmac.digest(app_key.encode(), timestamp.encode(), "sha256").hex()
+
+
+def hash_key(api_key: str) -> str:
+    """Return what is kept of an api key: salted scrypt, slow, because customers may choose keys.
+
+    Takes about 30 ms of CPU: never call it in the event loop.
+    """
+    salt = secrets.token_bytes(16)
+    return f"scrypt${salt.hex()}${_scrypt(api_key, salt).hex()}"
+
+
+def is_key(api_key: str, key_hash: str) -> bool:
+    """Say in constant time whether *key_hash* was made from *api_key*; as slow as `hash_key`."""
+    _, salt, digest = key_hash.split("$")
+    return hmac.compare_digest(_scrypt(api_key, bytes.fromhex(salt)), bytes.fromhex(digest))
+
+
+def _scrypt(api_key: str, salt: bytes) -> bytes:
+    # n, r, p: 16 MiB and the interactive setting of RFC 7914 section 2
+    return hashlib.scrypt(api_key.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
+
+
+def _sign_v1(secret: str, content: bytes) -> str:
+    return "v1," + b64encode(hmac.digest(_decoded("whsec_", secret), content, "sha256")).decode()
+
+
+def _sign_v1a(secret: str, content: bytes) -> str:
+    return "v1a," + b64encode(_private_key(secret).sign(content)).decode()
+
+
+_SIGNERS = {SecretKind.SYMMETRIC: _sign_v1, SecretKind.ED25519: _sign_v1a}
+
+
+@lru_cache(256)
+def _private_key(whsk: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(_ed25519_seed(whsk))
+
+
+def _ed25519_seed(whsk: str) -> bytes:
+    """Return the 32-byte seed of a `whsk_` key, which is the seed alone or seed + public key."""
+    raw = _decoded("whsk_", whsk)
+    if len(raw) not in (32, 64):
+        raise BadInput(
+            f"a whsk_ key holds 32 bytes (seed) or 64 (seed and public key), this one {len(raw)};"
+            " leave it out to get a new one",
+            member="secret",
+        )
+    seed = raw[:32]
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    if raw[32:] not in (b"", public):
+        raise BadInput(
+            "the second half of this whsk_ key is not the public key of its first half;"
+            " leave it out to get a new one",
+            member="secret",
+        )
+    return seed
+
+
+def _decoded(prefix: str, value: str) -> bytes:
+    try:
+        if value.startswith(prefix):
+            return b64decode(value[len(prefix) :], validate=True)
+    except ValueError:
+        pass
+    raise BadInput(
+        f"this secret is not {prefix} followed by base64; leave it out to get a new one",
+        member="secret",
+    )
+
+
+_APP_KEY = re.compile(r"[!-~]{8,128}\Z")
