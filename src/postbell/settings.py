@@ -134,13 +134,18 @@ class Setting(NamedTuple):
         return PREFIX + self.name.upper()
 
     @property
+    def metavar(self) -> str:
+        """Return the word that stands for a value in help texts."""
+        return METAVARS.get(self.type, self.row.unit.upper() or "TEXT")
+
+    @property
     def values(self) -> str:
         """Return the values that it takes, for people."""
         if self.row.choices:
             return " | ".join(self.row.choices)
         if self.row.unit:
             return f"{self.row.low:g} to {self.row.high:,.15g} {self.row.unit}"
-        return METAVARS.get(self.type, "TEXT")
+        return self.metavar
 
 
 PREFIX = "POSTBELL_"

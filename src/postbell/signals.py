@@ -21,6 +21,7 @@ SIGNALS = (
     Signal("stopping", "info", "a signal or the caller asked the process to end", ("reason",)),
     Signal("stopped", "info", "everything in flight was settled", ("seconds",)),
     Signal("failed", "error", "an unexpected error ends the process", ("error", "task")),
+    Signal("http_trouble", "warning", "the HTTP server complains", ("message",)),
     Signal("setting_ignored", "warning", "a variable names no setting", ("message",)),
     Signal("directory_refreshed", "debug", "the registry changed", ("version", "webhooks")),
     Signal(
@@ -29,6 +30,31 @@ SIGNALS = (
         "the registry could not be read; what is known stays in force",
         ("error",),
     ),
+    Signal("webhook_paused", "warning", "a webhook was paused", ("webhook_id", "reason")),
+    Signal("webhook_failing", "warning", "a webhook's first failure", ("webhook_id", "why")),
+    Signal("webhook_recovered", "info", "a failing webhook took a batch", ("webhook_id",)),
+    Signal(
+        "webhook_broken",
+        "error",
+        "an error of ours for one webhook; it is paused, nothing else is touched",
+        ("webhook_id", "error"),
+    ),
+    Signal(
+        "batch_parked",
+        "warning",
+        "a batch was given up after its last attempt",
+        ("webhook_id", "batch_id", "events", "why"),
+    ),
+    Signal(
+        "events_expired",
+        "warning",
+        "retention dropped events that were still to be sent",
+        ("webhook_id", "events"),
+    ),
+    Signal("write_failed", "error", "a write failed and is tried again", ("error", "what")),
+    Signal("lane_lost", "warning", "another worker took this webhook over", ("webhook_id",)),
+    Signal("blocks_dropped", "info", "retention dropped old blocks", ("blocks", "journal")),
+    Signal("duplicates_known", "info", "the ids of past events were read", ("ids", "seconds")),
 )
 
 
@@ -72,6 +98,11 @@ def configure(form: str = "auto", level: str = "info") -> Any:
     )
     _threshold = LEVELS[level]
     return _logger
+
+
+def is_debug() -> bool:
+    """Return whether the log tells everything, traces too."""
+    return _threshold <= LEVELS["debug"]
 
 
 def masked(url: str) -> str:

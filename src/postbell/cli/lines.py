@@ -1,0 +1,80 @@
+"""Reading events for sending: a JSON array, one object, or a line each, in bounded chunks."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from postbell.errors import BadInput
+
+MAX_EVENTS = 1000
+MAX_CHUNK_BYTES = 4 << 20
+
+
+class Item(NamedTuple):
+    """One event with where it stands: a line number, or a place in an array."""
+
+    where: str
+    raw: bytes
+
+
+def items(stream: BinaryIO, name: str) -> Iterator[Item]:
+    """Give the events of *stream*; its first character says which of the three forms it has."""
+    number, line = _first_line(stream)
+    first = line.strip()
+    if first.startswith(b"["):
+        return _array(line + stream.read(), name)
+    if first.startswith(b"{") and not is_json(first):
+        whole = line + stream.read()
+        if is_json(whole):
+            return iter([Item("event 1", whole.strip())])
+        rest = whole.removeprefix(line).splitlines()
+        return _lines(itertools.chain([line], rest), number)
+    return _lines(itertools.chain([line], stream), number)
+
+
+def chunks(source: Iterable[Item]) -> Iterator[list[Item]]:
+    """Give lists of at most MAX_EVENTS items and MAX_CHUNK_BYTES (one larger item goes alone)."""
+    chunk: list[Item] = []
+    size = 0
+    for item in source:
+        if chunk and (len(chunk) >= MAX_EVENTS or size + len(item.raw) > MAX_CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(item)
+        size += len(item.raw) + 1
+    if chunk:
+        yield chunk
+
+
+def is_json(raw: bytes) -> bool:
+    """Say whether *raw* is one JSON value, so that it may stand in an array."""
+    try:
+        msgspec.json.decode(raw, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _first_line(stream: BinaryIO) -> tuple[int, bytes]:
+    """Return the first line that is not blank, with its number."""
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            return number, line
+    return 0, b""
+
+
+def _array(whole: bytes, name: str) -> Iterator[Item]:
+    try:
+        raws = msgspec.json.decode(whole, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadInput(f"{name} begins as a JSON array, but is not one: {error}") from None
+    return (Item(f"event {place}", bytes(raw)) for place, raw in enumerate(raws, 1))
+
+
+def _lines(source: Iterable[bytes], first: int) -> Iterator[Item]:
+    for number, line in enumerate(source, first):
+        stripped = line.strip()
+        if stripped:
+            yield Item(f"line {number}", stripped)

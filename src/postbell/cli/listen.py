@@ -1,0 +1,220 @@
+"""`postbell listen`: a receiver that shows, verifies, answers as told, and keeps every body."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import msgspec
+
+from postbell.cli import verify
+from postbell.cli.receiver import Delivery, Reply, receiving
+from postbell.cli.show import print_json, text
+from postbell.clock import rfc3339
+from postbell.errors import ServiceError
+from postbell.serving import bind
+from postbell.setting_values import Address
+
+
+class Listener:
+    """Answers deliveries by the options, and tells about each."""
+
+    def __init__(
+        self,
+        *,
+        secret: str,
+        dialect: str,
+        reply: Reply,
+        fail_first: int,
+        count: int,
+        out: IO[bytes] | None,
+        tell: Callable[[dict[str, Any], Delivery], None],
+    ) -> None:
+        self._secret = secret
+        self._dialect = dialect
+        self._reply = reply
+        self._fail_first = fail_first
+        self._count = count
+        self._out = out
+        self._tell = tell
+        self._seen = 0
+        self.is_done = asyncio.Event()
+
+    async def answer(self, delivery: Delivery) -> Reply:
+        """Note the delivery and return the reply to it."""
+        if delivery.method in ("GET", "HEAD"):
+            return Reply()
+        self._seen += 1
+        reply = self._reply
+        if self._seen <= self._fail_first:
+            reply = reply._replace(status=503)
+        checked = verify.check(
+            delivery.headers, delivery.body, self._secret, delivery.at, self._dialect
+        )
+        if self._out is not None:
+            self._keep(self._out, delivery)
+        self._tell(_record(delivery, checked, reply.status, self._dialect), delivery)
+        if self._count and self._seen >= self._count:
+            asyncio.get_running_loop().call_later(reply.delay_s + 0.05, self.is_done.set)
+        return reply
+
+    def _keep(self, out: IO[bytes], delivery: Delivery) -> None:
+        line = {
+            "at": rfc3339(delivery.at),
+            "path": delivery.path,
+            "headers": delivery.headers,
+            "body": delivery.body.decode("utf-8", "replace"),
+        }
+        out.write(msgspec.json.encode(line) + b"\n")
+        out.flush()
+
+
+def _record(delivery: Delivery, checked: verify.Check, status: int, dialect: str) -> dict[str, Any]:
+    return {
+        "at": rfc3339(delivery.at),
+        "path": delivery.path,
+        "dialect": dialect or verify.dialect_of(delivery.headers),
+        "batch": verify.batch_id_of(delivery.headers),
+        "attempt": delivery.headers.get("postbell-attempt"),
+        "events": verify.event_count(delivery.body),
+        "bytes": len(delivery.body),
+        "verified": checked.is_good,
+        "signature": checked.reason,
+        "status": status,
+    }
+
+
+@click.command("listen")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8026,
+    show_default=True,
+    help="Port; 0 picks a free one.",
+)
+@click.option("--secret", default="", metavar="KEY", help="whsec_..., whpk_... or an APP KEY.")
+@click.option(
+    "--dialect",
+    type=click.Choice(["native", "engagelab", "sendpulse"]),
+    help="Verify as this dialect. [default: what the headers look like]",
+)
+@click.option(
+    "--status",
+    type=click.IntRange(200, 599),
+    default=200,
+    show_default=True,
+    metavar="CODE",
+    help="Answer with this status.",
+)
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    metavar="S",
+    help="Seconds to wait before each answer.",
+)
+@click.option("--retry-after", metavar="S", help="Retry-After header of each answer.")
+@click.option(
+    "--fail-first",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Answer the first N deliveries with 503.",
+)
+@click.option(
+    "--count", type=click.IntRange(0), default=0, metavar="N", help="End after N deliveries."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append every body to this file, one JSON line each: {at, path, headers, body}.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each delivery.")
+def command(
+    host: str,
+    port: int,
+    secret: str,
+    dialect: str | None,
+    status: int,
+    delay: float,
+    retry_after: str | None,
+    fail_first: int,
+    count: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Receive webhooks, show and verify them.
+
+    A developer's receiver: each POST is shown with its batch, its events and whether the
+    signature is right; the answer is what the options say.
+    """
+    verify.check_secret(secret)
+    reply = Reply(status, (("retry-after", retry_after),) if retry_after else (), delay)
+    try:
+        kept = out.open("ab") if out else None
+    except OSError as error:
+        raise ServiceError(f"cannot write to {out}: {error.strerror}") from None
+
+    async def listen() -> None:
+        listener = Listener(
+            secret=secret,
+            dialect=dialect or "",
+            reply=reply,
+            fail_first=fail_first,
+            count=count,
+            out=kept,
+            tell=_tell_json if as_json else _teller(),
+        )
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, listener.is_done.set)
+        async with receiving(bind(Address(host, port)), listener.answer) as url:
+            print(f"listening on {url}", file=sys.stderr if as_json else sys.stdout, flush=True)
+            await listener.is_done.wait()
+
+    try:
+        asyncio.run(listen())
+    finally:
+        if kept:
+            kept.close()
+
+
+def _tell_json(record: dict[str, Any], _delivery: Delivery) -> None:
+    print_json(record)
+
+
+def _teller() -> Callable[[dict[str, Any], Delivery], None]:
+    """Return what shows a delivery: a coloured line with its body, or a plain line."""
+    if not sys.stdout.isatty():
+        return lambda record, _delivery: print(_line(record), flush=True)
+    from rich.console import Console
+    from rich.json import JSON
+    from rich.text import Text
+
+    console = Console()
+
+    def show(record: dict[str, Any], delivery: Delivery) -> None:
+        colour = {True: "green", False: "red", None: "yellow"}[record["verified"]]
+        console.print(Text(_line(record), style=colour))
+        shown = delivery.body[:_SHOWN_BYTES]
+        try:
+            console.print(JSON(shown.decode()))
+        except ValueError:
+            console.print(Text(text(shown.decode("utf-8", "replace"))), soft_wrap=True)
+
+    return show
+
+
+def _line(record: dict[str, Any]) -> str:
+    attempt = f" attempt {text(record['attempt'])}" if record["attempt"] else ""
+    return (
+        f"{record['at']} {record['dialect']} {text(record['batch'])}{attempt}"
+        f" {record['events']} events {record['bytes']} bytes, signature: {record['signature']},"
+        f" answered {record['status']}"
+    )
+
+
+_SHOWN_BYTES = 4096

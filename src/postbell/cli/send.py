@@ -1,0 +1,49 @@
+"""Sending chunks of events to a server, and counting what became of them."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postbell.cli.client import Client
+from postbell.cli.lines import Item, is_json
+from postbell.cli.show import text
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the events so far."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.accepted + self.duplicates + self.rejected
+
+
+def send(client: Client, chunk: Sequence[Item], key: str, tally: Tally) -> None:
+    """Send one chunk under an Idempotency-Key, so that a retry stores nothing twice.
+
+    Each rejected event is printed on stderr with its place and the reason.
+    """
+    good = []
+    for item in chunk:
+        if is_json(item.raw):
+            good.append(item)
+        else:
+            _reject(item, "malformed", "it is not JSON")
+            tally.rejected += 1
+    if not good:
+        return
+    body = b"[" + b",".join(item.raw for item in good) + b"]"
+    answer = client.call("POST", "/api/v1/events", body, idempotency_key=key)
+    tally.accepted += answer["accepted"]
+    tally.duplicates += answer["duplicates"]
+    for rejection in answer["rejected"]:
+        _reject(good[rejection["index"]], rejection["code"], rejection["message"])
+        tally.rejected += 1
+
+
+def _reject(item: Item, code: str, message: str) -> None:
+    print(f"rejected {item.where}: {text(message)} ({code})", file=sys.stderr, flush=True)

@@ -1,0 +1,84 @@
+"""Printing records: aligned tables for people, one JSON value for programs."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def print_records(
+    records: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str
+) -> None:
+    """Print a list: one JSON array, or a table of *columns*, or the sentence *empty*."""
+    if as_json:
+        print_json(list(records))
+    elif records:
+        print_table([[text(record.get(name)) for name in columns] for record in records], columns)
+    else:
+        click.echo(empty)
+
+
+def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print one record: one JSON object, or a line for each member."""
+    if as_json:
+        print_json(record)
+        return
+    width = max(map(len, record), default=0)
+    for name, value in record.items():
+        click.echo(f"{name:<{width}}  {text(value)}".rstrip())
+
+
+def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+    """Print rows under headings, figures to the right; a line is never cut."""
+    heads = [name.replace("_", " ").upper() for name in columns]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    is_number = [
+        all(cell.replace(".", "").replace("-", "").isdigit() or not cell for cell in column)
+        for column in zip(*rows, strict=True)
+    ]
+    for row in (heads, *rows):
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        )
+        click.echo("  ".join(cells).rstrip())
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as JSON on one line."""
+    import msgspec
+
+    sys.stdout.write(msgspec.json.encode(_plain(value)).decode() + "\n")
+    sys.stdout.flush()
+
+
+def text(value: Any) -> str:
+    """Return *value* as one line for people, without control characters."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, list | tuple):
+        return ", ".join(map(text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={text(inner)}" for name, inner in value.items())
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* with times as text of six digits, the form of every time on the wire."""
+    from postbell.clock import rfc3339
+
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

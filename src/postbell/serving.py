@@ -1,0 +1,109 @@
+"""HTTP coming in: a bound socket and a quiet uvicorn on it, started and ended by its owner."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import uvicorn
+
+from postbell.errors import ServiceError
+from postbell.setting_values import Address
+from postbell.signals import log
+
+BACKLOG = 4096
+MAX_CONNECTIONS = 10_000
+KEEP_ALIVE_S = 75
+
+
+def bind(address: Address) -> socket.socket:
+    """Return a socket bound to *address*; raise ServiceError saying why it cannot be."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(where)
+        except OSError:
+            sock.close()
+            raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ServiceError(
+            f"cannot listen on {address}: {reason}; choose another address with --listen"
+        ) from None
+    sock.setblocking(False)
+    return sock
+
+
+def address_of(sock: socket.socket) -> Address:
+    """Return where *sock* really is bound, the port that the machine chose included."""
+    host, port = sock.getsockname()[:2]
+    return Address(host, port)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any, sock: socket.socket, *, shutdown_s: float) -> AsyncIterator[None]:
+    """Serve the ASGI *app* on *sock* inside the block; the end of the block stops accepting,
+    waits up to *shutdown_s* for requests being answered, and closes the socket.
+
+    Where the server itself ends early, the block is cancelled and ServiceError raised.
+    """
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            loop="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=math.ceil(shutdown_s),
+        )
+    )
+    _quieten()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_run(server, sock), name="http")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process decides when it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _run(server: uvicorn.Server, sock: socket.socket) -> None:
+    await server.serve(sockets=[sock])
+    if not server.should_exit:
+        raise ServiceError("the HTTP server ended by itself")
+
+
+class _ToSignals(logging.Handler):
+    """Passes what uvicorn has to say on to our own log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log("http_trouble", message=record.getMessage(), exc_info=record.exc_info)
+
+
+def _quieten() -> None:
+    logger = logging.getLogger("uvicorn.error")
+    logger.handlers = [_ToSignals(logging.WARNING)]
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
