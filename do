@@ -17,7 +17,7 @@ main() {
         check) dev; check ;;
         fix) dev; fix ;;
         bench) dev; exec "$venv/bin/python" -m bench "$@" ;;
-        docs) dev; exec "$venv/bin/python" tools/reference.py ;;
+        docs) dev; exec "$venv/bin/python" -m tools.reference ;;
         lock) dev; lock "$@" ;;
         help | -h | --help) usage ;;
         *) usage >&2; die "no command '$command'" ;;
@@ -47,7 +47,7 @@ check() {
     step mypy --no-error-summary -p postbell
     step mypy --no-error-summary tools bench
     step lint-imports --no-logo --show-timings
-    step python tools/check_docs.py
+    step python -m tools.check_docs
     [ ${#failed[@]} -eq 0 ] || die "failed:$(printf ' %s;' "${failed[@]}")"
     echo "-- all checks passed"
 }

@@ -1,0 +1,21 @@
+"""The generated reference: one function a page, each from the code's own tables."""
+
+from collections.abc import Callable, Mapping
+
+from postbell import settings, signals
+from tools.pages.cli import cli
+from tools.pages.dialects import dialects
+from tools.pages.errors import errors
+from tools.pages.events import events
+from tools.pages.http import http
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "cli": cli,
+    "dialects": dialects,
+    "errors": errors,
+    "events": events,
+    "http": http,
+    "settings": settings.reference,
+    "signals": signals.reference,
+}
+"""File name in docs/reference without `.md`, and what writes it."""

@@ -1,0 +1,115 @@
+"""Errors: the tree of `errors.py` and every code that the source raises under it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import postbell
+from postbell import errors as tree
+from postbell.records import ERRORS as OUTCOMES
+from tools.pages import markdown
+
+SOURCE = Path(postbell.__file__).parent
+
+
+class Raised(NamedTuple):
+    """A place that raises an error with a code of its own."""
+
+    code: str
+    module: str
+    error: str
+    message: str
+
+
+def errors() -> str:
+    """Return the page of errors."""
+    classes = list(classes_below(tree.PostbellError))
+    return markdown.page(
+        "Errors",
+        "`src/postbell/errors.py`, and the places that raise",
+        _TREE,
+        markdown.table(
+            ("code", "status", "try again", "class", "meaning"),
+            (
+                (
+                    markdown.code(each.code),
+                    str(each.status),
+                    "yes" if each.retryable else "no",
+                    markdown.code(each.__name__),
+                    meanings()[each.__name__],
+                )
+                for each in classes
+            ),
+        ),
+        "## Codes of single errors\n",
+        "`…` stands for what the message names.\n",
+        markdown.table(
+            ("code", "message", "module"),
+            (
+                (markdown.code(each.code), each.message, markdown.code(each.module))
+                for each in sorted(set(raised()))
+            ),
+        ),
+        "## Outcomes of an attempt without an answer\n",
+        "They are no errors of the service: batches and attempts show them as `last_error`.\n",
+        markdown.table(
+            ("outcome", "meaning"), ((markdown.code(k), v) for k, v in OUTCOMES.items())
+        ),
+    )
+
+
+def classes_below(above: type[tree.PostbellError]) -> Iterator[type[tree.PostbellError]]:
+    """Yield *above* and every class below it that stands in `errors.py`."""
+    if above.__module__ == tree.__name__:
+        yield above
+        for each in above.__subclasses__():
+            yield from classes_below(each)
+
+
+def meanings() -> dict[str, str]:
+    """Return the line of the tree in `errors.py` for each class."""
+    found = {"PostbellError": "any of the below"}
+    for line in (tree.__doc__ or "").splitlines():
+        name, _, meaning = line.lstrip(" │├└─").partition(" ")
+        if hasattr(tree, name):
+            found[name] = meaning.strip().partition("  ")[0]
+    return found
+
+
+def raised() -> Iterator[Raised]:
+    """Yield every call in the source that names an error code."""
+    names = {each.__name__ for each in classes_below(tree.PostbellError)}
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)):
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if name not in names:
+                continue
+            for keyword in node.keywords:
+                if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                    text = _text(node.args[0]) if node.args else ""
+                    message = text if text.strip("…") else "says what is wrong with the value"
+                    yield Raised(str(keyword.value.value), module, name, message)
+
+
+def _text(node: ast.expr) -> str:
+    """Return a message with `…` for every value in it."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+        )
+    if isinstance(node, ast.BinOp):
+        return _text(node.left) + _text(node.right)
+    return "…"
+
+
+_TREE = """An error carries a stable `code`, a status and one sentence that names the thing, the
+fact and the way out. `/api/v1` answers problem+json; `/v1/webhooks` answers as EngageLab does
+([dialects](dialects.md)); the command line prints the sentence and exits with 2 where the caller
+must change something (4xx), else 1.
+"""
