@@ -68,17 +68,20 @@ class Gather:
     def range(self) -> Range:
         return Range(self.start, self.end)
 
-    def add(self, header: BlockHeader) -> None:
-        """Take in what fits of a block at or after *end*; an event over the size goes alone."""
+    def add(self, header: BlockHeader, until: Position | None = None) -> None:
+        """Take in what fits of a block at or after *end*; an event over the size goes alone.
+
+        Nothing at or after *until* is taken.
+        """
         if self.is_full or header.id < self.end.block:
             return
-        first, _ = span(header, self.end, Position(header.id, header.count))
-        weights = self.selection.weigh(header)[first:]
+        first, last = span(header, self.end, until or Position(header.id, header.count))
+        weights = self.selection.weigh(header)[first:last]
         matching = len(weights) - weights.count(0)
         if matching == 0:
-            self.end = Position(header.id, header.count)
+            self.end = max(self.end, Position(header.id, last))
             return
-        sizes = header.size_list()[first:]
+        sizes = header.size_list()[first:last]
         total = sum(weights)
         size_bytes = sum(map(mul, sizes, weights)) + self.limits.overhead_bytes * total
         fits = (

@@ -12,6 +12,8 @@ from postbell.pipeline.match import Selection, span
 from postbell.ports import Log, Stored
 
 PAGE = 512
+_AT_ONCE = 32
+"""Blocks loaded together: a sparse selection must not hold a thousand blocks in memory."""
 
 
 class Place(NamedTuple):
@@ -105,19 +107,25 @@ class Reader:
         if blocks is None:
             headers = await self.headers_of(account_id, part)
             blocks = [header.id for header in headers if selection.wants(header)]
+        ids = list(blocks)
         found = []
-        for block in await self.load(blocks):
-            header = block.header
-            first, last = span(header, part.start, part.end)
-            weights = selection.weigh(header)
-            raws = block.events()
-            found += [
-                Place(
-                    header.id,
-                    offset,
-                    Stored(raws[offset], header.first_sequence + offset, header.recorded_at),
-                )
-                for offset in range(first, last)
-                if weights[offset]
-            ]
+        for at in range(0, len(ids), _AT_ONCE):
+            for block in await self.load(ids[at : at + _AT_ONCE]):
+                found += _places_in(block, part, selection)
         return found
+
+
+def _places_in(block: Block, part: Range, selection: Selection) -> list[Place]:
+    header = block.header
+    first, last = span(header, part.start, part.end)
+    weights = selection.weigh(header)
+    raws = block.events()
+    return [
+        Place(
+            header.id,
+            offset,
+            Stored(raws[offset], header.first_sequence + offset, header.recorded_at),
+        )
+        for offset in range(first, last)
+        if weights[offset]
+    ]

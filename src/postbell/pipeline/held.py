@@ -1,0 +1,398 @@
+"""A lane in a worker's hands: what to do next for one webhook.
+
+Fed with headers by `worker`, asked by its pumps for work, which `deliver` does.  Nothing here
+waits or writes: the time goes in, the next piece of work comes out.
+"""
+
+import asyncio
+import heapq
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from postbell import policies
+from postbell.blocks import BlockHeader, Position, Range
+from postbell.pipeline.cut import Gather, Limits
+from postbell.pipeline.judge import in_outage
+from postbell.pipeline.match import Selection
+from postbell.pipeline.run import Run, run_key
+from postbell.ports import Claim, Dialect
+from postbell.records import (
+    BatchState,
+    Lane,
+    LaneChange,
+    OpenBatch,
+    Replay,
+    ReplayState,
+    Revision,
+    Webhook,
+    WebhookState,
+)
+
+MAX_OPEN = 64
+MAX_OPEN_SINGLE = 1000
+MAX_RUNS = 4
+
+
+class Cut(NamedTuple):
+    """A batch to cut and send: a range that was gathered.  *after* is the cut before it."""
+
+    range: Range
+    blocks: list[int]
+    events: int
+    revision: int
+    after: "asyncio.Future[None] | None"
+    recorded: "asyncio.Future[None]"
+
+
+class Again(NamedTuple):
+    """An open batch that is due."""
+
+    batch: OpenBatch
+
+
+class Single(NamedTuple):
+    """The next event of a run."""
+
+    run: Run
+    number: int
+
+
+class Step(NamedTuple):
+    """The next batch of a replay, still to be found."""
+
+    replay: Replay
+
+
+class Load(NamedTuple):
+    """A run whose events are still to be read from the log."""
+
+    run: Run
+
+
+Work = Cut | Again | Single | Step | Load
+
+
+class Held:
+    """One webhook's lane.
+
+    *turn* serialises writes of the lane's row, so that the cursor never overtakes a cut that
+    failed to be written.  *runs* are in the order of the log, each beginning where the one
+    before it ends.
+    """
+
+    lane: Lane
+    webhook: Webhook
+    gather: Gather
+
+    def __init__(
+        self,
+        claim: Claim,
+        webhook: Webhook,
+        dialects: Mapping[str, Dialect],
+        installation: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.turn = asyncio.Lock()
+        self.pumps = 0
+        self.in_flight = 0
+        self.out: set[str] = set()
+        self.runs: deque[Run] = deque()
+        self.is_reading = False
+        self.is_saving = False
+        self.is_gone = False
+        self._last_cut: asyncio.Future[None] | None = None
+        self._next_send_at: datetime | None = None
+        self._stepping: set[int] = set()
+        self._step_at: dict[int, datetime] = {}
+        self._cutting = 0
+        self._dialects = dialects
+        self._installation = installation
+        self.reload(claim, webhook)
+
+    def reload(self, claim: Claim, webhook: Webhook) -> None:
+        """Take over what the ledger and the registry say now; requests in flight go on."""
+        is_new = not hasattr(self, "gather")
+        moved = not is_new and claim.lane.cursor != self.lane.cursor
+        revised = not is_new and webhook.revisions != self.webhook.revisions
+        self.lane = claim.lane
+        self.webhook = webhook
+        self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
+        self._starts = [revision.start for revision in webhook.revisions]
+        self._selections = [
+            Selection.of(self._dialects[revision.dialect], revision)
+            for revision in webhook.revisions
+        ]
+        waiting = [b for b in claim.batches if b.state is BatchState.WAITING]
+        self.open = {b.id: b for b in waiting if b.done is None}
+        if is_new:
+            self.runs.extend(
+                Run(b.id, b.range, b.revision, b.count, b.cut_at, handled=b.done)
+                for b in sorted(waiting, key=lambda b: b.range.start)
+                if b.done is not None
+            )
+        self.replays = {r.id: r for r in claim.replays if r.state is ReplayState.RUNNING}
+        self._due: list[tuple[datetime, Position, str]] = []
+        for batch in self.open.values():
+            self.push(batch)
+        if is_new or moved:
+            if moved:
+                self.runs.clear()
+            self._begin(claim.lane.cursor)
+            self.is_behind = True
+        elif revised or self.gather.limits != self._limits(self.gather.start):
+            self._begin(self.gather.start)
+            self.is_behind = True
+
+    @property
+    def id(self) -> int:
+        return self.webhook.id
+
+    @property
+    def is_single(self) -> bool:
+        """Say whether this webhook sends one event per POST, in runs."""
+        return self.policy.max_events == 1
+
+    def revision(self, number: int) -> tuple[Revision, Selection]:
+        """Return a revision of the webhook and what it selects."""
+        for at, revision in enumerate(self.webhook.revisions):
+            if revision.number == number:
+                return revision, self._selections[at]
+        raise LookupError(f"webhook {self.id} has no revision {number}")
+
+    def moved_to(self, change: LaneChange) -> None:
+        """Take over what a written change did to the lane's place and to the webhook."""
+        if change.lane is not None:
+            self.lane = msgspec.structs.replace(self.lane, cursor=change.lane.cursor)
+        if change.pause:
+            self.webhook = msgspec.structs.replace(
+                self.webhook, state=WebhookState.PAUSED, state_reason=change.pause
+            )
+
+    def feed(self, header: BlockHeader) -> None:
+        """Take notice of a new block of the account."""
+        if self.is_behind or self.gather.is_full:
+            self.is_behind = True
+        else:
+            self.add(header)
+
+    def add(self, header: BlockHeader) -> None:
+        """Gather from a block, in order; stop where the webhook's next revision begins."""
+        if self._until is not None and header.id >= self._until.block:
+            if self.gather.count:
+                self.gather.is_full = True
+                self.is_behind = True
+                return
+            self._begin(self._until)
+        self.gather.add(header)
+        if self.gather.is_full and self.gather.end < (header.id, header.count):
+            self.is_behind = True
+
+    def catch_up(self, page: list[BlockHeader], *, is_last: bool) -> None:
+        """Gather from headers that were read from the log, from the gathered end on.
+
+        *is_last*: there is nothing after them that `feed` would not tell.
+        """
+        for header in page:
+            if self.gather.is_full:
+                return
+            self.add(header)
+        if is_last and not self.gather.is_full:
+            self.is_behind = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether something is on its way or still to be saved."""
+        return bool(self.in_flight or self.is_saving or self.is_reading or self.pumps)
+
+    def push(self, batch: OpenBatch) -> None:
+        """Put a waiting batch on its retry clock."""
+        self.open[batch.id] = batch
+        if batch.next_at is not None:
+            heapq.heappush(self._due, (batch.next_at, batch.range.start, batch.id))
+
+    def close(self, batch_id: str) -> None:
+        """Forget a batch that is delivered, parked or dropped."""
+        self.open.pop(batch_id, None)
+
+    def take(self, now: datetime) -> Work | None:
+        """Return the next piece of work, None when there is none that may be done now.
+
+        Who takes it calls `give_back` once it is done.
+        """
+        if self.blocked_until(now) is not None or not self._has_room():
+            return None
+        work = self._choose(now)
+        if work is None:
+            return None
+        self.in_flight += 1
+        if self.policy.rate_per_s > 0 and not isinstance(work, Load):
+            self._next_send_at = max(self._next_send_at or now, now) + timedelta(
+                seconds=1 / self.policy.rate_per_s
+            )
+        if isinstance(work, Again):
+            self.out.add(work.batch.id)
+        elif isinstance(work, Step):
+            self._stepping.add(work.replay.id)
+        return work
+
+    def give_back(self, work: Work) -> None:
+        """Say that *work* is over, whatever came of it."""
+        self.in_flight -= 1
+        match work:
+            case Again():
+                self.out.discard(work.batch.id)
+            case Step():
+                self._stepping.discard(work.replay.id)
+            case Cut():
+                self._cutting -= 1
+            case Load():
+                work.run.is_loading = False
+            case Single():
+                pass
+
+    def rewind(self) -> None:
+        """Gather again from the recorded cursor: a cut after it came to nothing."""
+        self._begin(self.lane.cursor)
+        self.is_behind = True
+
+    def slow_down(self, replay: Replay, until: datetime) -> None:
+        """Let the replay's next batch wait."""
+        self._step_at[replay.id] = until
+
+    def end_replay(self, replay: Replay) -> None:
+        """Forget a replay that is done."""
+        self.replays.pop(replay.id, None)
+        self._step_at.pop(replay.id, None)
+
+    def blocked_until(self, now: datetime) -> datetime | None:
+        """Return until when nothing may be sent at all, None when something may."""
+        if self.webhook.state is WebhookState.PAUSED or self.is_gone:
+            return _NEVER
+        waits = [
+            moment
+            for moment in (self.lane.hold_until, self._next_send_at)
+            if moment is not None and moment > now
+        ]
+        return max(waits) if waits else None
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """Return when to look again, provided that nothing else happens."""
+        blocked = self.blocked_until(now)
+        if blocked is _NEVER:
+            return None
+        if blocked is not None:
+            return blocked
+        self._forget_stale()
+        moments = [self._due[0][0]] if self._due else []
+        moments += self._step_at.values()
+        cut_at = self.gather.due_at()
+        if cut_at is not None and self._may_cut():
+            moments.append(cut_at)
+        later = [moment for moment in moments if moment > now]
+        return min(later) if later else None
+
+    def _choose(self, now: datetime) -> Work | None:
+        due = self._next_due_batch(now)
+        if due is not None:
+            return Again(due)
+        if self.policy.ordered and self.open:
+            return None
+        for run in self.runs:
+            if run.has_more:
+                return Single(run, run.take())
+            if not run.places and not run.is_done and not run.is_loading:
+                run.is_loading = True
+                return Load(run)
+        for replay in self.replays.values():
+            if self._may_step(replay, now):
+                return Step(replay)
+        cut_at = self.gather.due_at()
+        if cut_at is None or cut_at > now or not self._may_cut():
+            return None
+        return self._cut_run(now) if self.is_single else self._cut()
+
+    def _cut(self) -> Cut:
+        recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        revision = self.webhook.revisions[self._at].number
+        gather = self.gather
+        work = Cut(gather.range, gather.blocks, gather.count, revision, self._last_cut, recorded)
+        self._last_cut = recorded
+        self._cutting += 1
+        self._begin(self.gather.end)
+        return work
+
+    def _cut_run(self, now: datetime) -> Load:
+        gather = self.gather
+        revision = self.webhook.revisions[self._at].number
+        run = Run(
+            run_key(self.id, revision, gather.range),
+            gather.range,
+            revision,
+            gather.count,
+            now,
+            blocks=gather.blocks,
+        )
+        run.is_loading = True
+        self.runs.append(run)
+        self._begin(gather.end)
+        return Load(run)
+
+    def _next_due_batch(self, now: datetime) -> OpenBatch | None:
+        if self.policy.ordered:
+            if not self.open:
+                return None
+            head = min(self.open.values(), key=lambda batch: batch.range.start)
+            is_due = head.next_at is not None and head.next_at <= now
+            return head if is_due and head.id not in self.out else None
+        self._forget_stale()
+        if not self._due or self._due[0][0] > now:
+            return None
+        return self.open[heapq.heappop(self._due)[2]]
+
+    def _forget_stale(self) -> None:
+        while self._due:
+            next_at, _, batch_id = self._due[0]
+            batch = self.open.get(batch_id)
+            if batch is not None and batch.next_at == next_at and batch_id not in self.out:
+                return
+            heapq.heappop(self._due)
+
+    def _has_room(self) -> bool:
+        if in_outage(self.lane) or self.policy.ordered:
+            return self.in_flight == 0
+        return self.in_flight < self.policy.concurrency
+
+    def _max_open(self) -> int:
+        return MAX_OPEN_SINGLE if self.is_single else MAX_OPEN
+
+    def _may_cut(self) -> bool:
+        is_full = len(self.open) + self._cutting >= self._max_open()
+        return not is_full and len(self.runs) < MAX_RUNS
+
+    def _may_step(self, replay: Replay, now: datetime) -> bool:
+        step_at = self._step_at.get(replay.id)
+        return (
+            replay.id not in self._stepping
+            and len(self.open) < self._max_open()
+            and (step_at is None or step_at <= now)
+        )
+
+    def _limits(self, start: Position) -> Limits:
+        revision = self.webhook.revisions[self._revision_at(start)]
+        return Limits.of(self.policy, self._dialects[revision.dialect].overhead_bytes)
+
+    def _revision_at(self, position: Position) -> int:
+        return max(bisect_right(self._starts, position) - 1, 0)
+
+    def _begin(self, start: Position) -> None:
+        """Gather anew from *start*, under the revision in force there."""
+        self._at = self._revision_at(start)
+        self._until = self._starts[self._at + 1] if self._at + 1 < len(self._starts) else None
+        self.gather = Gather(start, self._selections[self._at], self._limits(start))
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)

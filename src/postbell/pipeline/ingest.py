@@ -1,0 +1,379 @@
+"""The first stage: events come in, are checked, told from duplicates, and become durable.
+
+Requests that wait at the same moment share one commit.  Answers come after the commit that
+survives `kill -9` and power loss (promise 1); `worker` hears of the new blocks by the bell.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from postbell.blocks import MAX_BYTES, MAX_EVENTS, NewBlock, build_block
+from postbell.clock import Clock
+from postbell.directory import Directory
+from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
+from postbell.events import Accepted, accept, event_id_of, id_hash
+from postbell.pipeline.seen import Seen
+from postbell.ports import Engine, IdBlock
+from postbell.records import Account, ApiUser, IdempotencyKey
+from postbell.signals import log
+
+KEY_KEPT = timedelta(hours=72)
+APPEND_TRIES = 50
+GROUP_BYTES = 16 << 20
+GROUP_EVENTS = 20_000
+IDS_PAGE = 2000
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """An event that was not stored; *index* counts from 0 in the request."""
+
+    index: int
+    code: str
+    message: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What became of a request's events; all three sum up to what was sent."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+
+
+class Waiting(msgspec.Struct):
+    """A request on its way into a commit."""
+
+    account: Account
+    events: list[Accepted]
+    hashes: list[bytes]
+    rejected: list[Rejected]
+    key: str
+    digest: bytes
+    size_bytes: int
+    done: "asyncio.Future[Answer]"
+    duplicates: int = 0
+
+
+class Ingest:
+    """Takes requests, commits them in groups, answers.
+
+    At most *max_queued_bytes* wait for a commit; beyond that requests are turned away.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        directory: Directory,
+        *,
+        dedup_hours: float = 72,
+        dedup_ids: int = 50_000_000,
+        max_queued_bytes: int = 64 << 20,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._directory = directory
+        self._seen = Seen(hours=dedup_hours, max_ids=dedup_ids)
+        self._dedup_kept = timedelta(hours=dedup_hours)
+        self._max_queued_bytes = max_queued_bytes
+        self._queue: list[Waiting] = []
+        self._queued_bytes = 0
+        self._work = asyncio.Event()
+        self.is_ready = False
+
+    async def start(self) -> None:
+        """Read the ids of the past, so that duplicates of events before a restart are known."""
+        began = self._clock.monotonic_s()
+        since = self._clock.now() - self._dedup_kept
+        self._seen.head = await self._engine.log.first_since(since) - 1
+        await self._learn()
+        seconds = self._clock.monotonic_s() - began
+        log("duplicates_known", ids=len(self._seen), seconds=round(seconds, 3))
+        self.is_ready = True
+
+    async def run(self) -> None:
+        """Commit what waits, group by group, until cancelled; then turn the rest away."""
+        try:
+            while True:
+                await self._work.wait()
+                group = self._next_group()
+                if group:
+                    await self._commit(group)
+        finally:
+            self.is_ready = False
+            error = Overloaded("the service is stopping; send the events again")
+            for request in self._queue:
+                _fail(request, error)
+
+    async def submit(
+        self,
+        account: Account,
+        api_user: ApiUser,
+        raws: Sequence[bytes | msgspec.Raw],
+        *,
+        atomic: bool = False,
+        key: str = "",
+        digest: bytes = b"",
+    ) -> Answer:
+        """Store these events and return once they are durable.
+
+        *atomic* stores all or none: BadInput `atomic_rejected` names the first bad event.
+        *key* is an Idempotency-Key, *digest* that of the body under it: the same key and body
+        within 72 hours get the first answer again, another body BadInput
+        `idempotency_key_reused`.  Raises Overloaded and StorageError, after which nothing is
+        known to be stored.
+        """
+        if self._queued_bytes > self._max_queued_bytes:
+            raise Overloaded(
+                f"more than {self._max_queued_bytes >> 20} MiB of events wait to be written;"
+                " send them again a little later"
+            )
+        if key:
+            answer = await self._answered(account, key, digest)
+            if answer is not None:
+                return answer
+        request = self._parse(account, api_user, raws, key, digest)
+        if atomic and request.rejected:
+            first = request.rejected[0]
+            raise BadInput(
+                f"nothing was stored: event {first.index} is bad ({first.message}), and"
+                f" atomic=true takes all or none; {len(request.rejected)} bad in all",
+                member=f"[{first.index}]",
+                code="atomic_rejected",
+            )
+        if not request.events and not key:
+            return Answer(0, 0, request.rejected)
+        self._queue.append(request)
+        self._queued_bytes += request.size_bytes
+        self._work.set()
+        try:
+            return await request.done
+        except HeadMoved:
+            raise StorageError("other processes kept appending; send the events again") from None
+
+    def _parse(
+        self,
+        account: Account,
+        api_user: ApiUser,
+        raws: Sequence[bytes | msgspec.Raw],
+        key: str,
+        digest: bytes,
+    ) -> Waiting:
+        now = self._clock.now()
+        events: list[Accepted] = []
+        rejected = []
+        ids = {api_user.name: api_user.id}
+
+        def user_id(name: str) -> int | None:
+            return ids.get(name) or self._directory.api_user_id(account.id, name)
+
+        for index, raw in enumerate(raws):
+            try:
+                events.append(
+                    accept(
+                        raw,
+                        account=account.name,
+                        api_user=api_user.name,
+                        api_user_id=user_id,
+                        now=now,
+                    )
+                )
+            except BadInput as error:
+                rejected.append(Rejected(index, error.code, error.message))
+        return Waiting(
+            account,
+            events,
+            [id_hash(account.id, event.event_id) for event in events],
+            rejected,
+            key,
+            digest,
+            sum(len(event.raw) for event in events) + 200,
+            asyncio.get_running_loop().create_future(),
+        )
+
+    async def _answered(self, account: Account, key: str, digest: bytes) -> Answer | None:
+        """Return the answer that this key got before, once that is durable."""
+        for request in self._queue:
+            if request.account.id == account.id and request.key == key:
+                _check_digest(key, request.digest, digest)
+                return await asyncio.shield(request.done)
+        kept = await self._engine.log.find_key(account.id, key)
+        if kept is None or kept.at + KEY_KEPT < self._clock.now():
+            return None
+        _check_digest(key, kept.digest, digest)
+        return msgspec.json.decode(kept.answer, type=Answer)
+
+    def _next_group(self) -> list[Waiting]:
+        """Return the requests of the next commit: all that wait, within a bound."""
+        group: list[Waiting] = []
+        size_bytes = events = 0
+        keys: set[tuple[int, str]] = set()
+        rest: list[Waiting] = []
+        for request in self._queue:
+            key = (request.account.id, request.key)
+            is_full = bool(group) and (size_bytes > GROUP_BYTES or events > GROUP_EVENTS)
+            if is_full or (request.key and key in keys):
+                rest.append(request)
+                continue
+            group.append(request)
+            keys.add(key)
+            size_bytes += request.size_bytes
+            events += len(request.events)
+        self._queue = rest
+        if not rest:
+            self._work.clear()
+        return group
+
+    async def _commit(self, group: list[Waiting]) -> None:
+        """Write a group and answer its requests; a failure is everybody's answer."""
+        try:
+            await self._append(group)
+        except (StorageError, Overloaded) as error:
+            for request in group:
+                _fail(request, error)
+        finally:
+            self._queued_bytes -= sum(request.size_bytes for request in group)
+        for request in group:
+            if not request.done.done():
+                request.done.set_result(_answer(request))
+
+    async def _append(self, group: list[Waiting]) -> None:
+        for attempt in range(APPEND_TRIES):
+            group[:] = await self._without_answered(group, is_first=attempt == 0)
+            now = self._clock.now()
+            blocks = await self._blocks(group)
+            keys = [
+                IdempotencyKey(
+                    request.account.id,
+                    request.key,
+                    request.digest,
+                    msgspec.json.encode(_answer(request)),
+                    now,
+                )
+                for request in group
+                if request.key
+            ]
+            if not blocks and not keys:
+                return
+            try:
+                headers = await self._engine.log.append(blocks, keys, head=self._seen.head, now=now)
+            except HeadMoved:
+                if attempt == APPEND_TRIES - 1:
+                    raise
+                await self._learn()
+                continue
+            for header, block in zip(headers, blocks, strict=True):
+                self._seen.add(IdBlock(header.id, header.recorded_at, block.hashes))
+            self._engine.bell.ring()
+            return
+
+    async def _without_answered(self, group: list[Waiting], *, is_first: bool) -> list[Waiting]:
+        """Answer requests whose key another process has stored meanwhile; return the others."""
+        left = []
+        for request in group:
+            if request.key and not is_first:
+                try:
+                    answer = await self._answered(request.account, request.key, request.digest)
+                except BadInput as error:
+                    _fail(request, error)
+                    continue
+                if answer is not None:
+                    request.done.set_result(answer)
+                    continue
+            left.append(request)
+        return left
+
+    async def _learn(self) -> None:
+        """Take in the ids of blocks that other processes appended."""
+        while True:
+            page = await self._engine.log.ids(self._seen.head, IDS_PAGE)
+            for block in page:
+                self._seen.add(block)
+            if len(page) < IDS_PAGE:
+                break
+        self._seen.head = max(self._seen.head, await self._engine.log.head())
+        self._seen.forget(self._clock.now())
+
+    async def _blocks(self, group: list[Waiting]) -> list[NewBlock]:
+        """Return the blocks to write: each request's events less those accepted before."""
+        found = self._seen.find([int.from_bytes(h, "little") for r in group for h in r.hashes])
+        parts: dict[tuple[int, int], list[tuple[Accepted, bytes]]] = defaultdict(list)
+        taken: set[tuple[int, str]] = set()
+        at = 0
+        for request in group:
+            request.duplicates = 0
+            account_id = request.account.id
+            for event, hashed in zip(request.events, request.hashes, strict=True):
+                homes = found[at]
+                at += 1
+                name = (account_id, event.event_id)
+                if name in taken or (homes and await self._is_known(homes, account_id, event)):
+                    request.duplicates += 1
+                    continue
+                taken.add(name)
+                parts[account_id, event.api_user_id].append((event, hashed))
+        return [
+            block
+            for (account_id, user_id), events in parts.items()
+            for block in _pack(account_id, user_id, events)
+        ]
+
+    async def _is_known(self, homes: list[int], account_id: int, event: Accepted) -> bool:
+        """Look into the blocks: a hash alone would one day lose an event."""
+        if event.is_random:
+            return False
+        for block in await self._engine.log.load(homes):
+            if block.header.account_id == account_id and any(
+                event_id_of(raw) == event.event_id for raw in block.events()
+            ):
+                return True
+        return False
+
+
+def _pack(
+    account_id: int, api_user_id: int, events: list[tuple[Accepted, bytes]]
+) -> list[NewBlock]:
+    """Return blocks of at most MAX_EVENTS and MAX_BYTES."""
+    blocks = []
+    first = size_bytes = 0
+    for at, (event, _) in enumerate(events):
+        is_full = at - first >= MAX_EVENTS or size_bytes + len(event.raw) > MAX_BYTES
+        if is_full and at > first:
+            blocks.append(_block(account_id, api_user_id, events[first:at]))
+            first, size_bytes = at, 0
+        size_bytes += len(event.raw) + 1
+    blocks.append(_block(account_id, api_user_id, events[first:]))
+    return blocks
+
+
+def _block(account_id: int, api_user_id: int, events: list[tuple[Accepted, bytes]]) -> NewBlock:
+    return build_block(
+        account_id,
+        api_user_id,
+        [event.raw for event, _ in events],
+        bytes(event.code for event, _ in events),
+        b"".join(hashed for _, hashed in events),
+    )
+
+
+def _answer(request: Waiting) -> Answer:
+    accepted = len(request.events) - request.duplicates
+    return Answer(accepted, request.duplicates, request.rejected)
+
+
+def _check_digest(key: str, kept: bytes, digest: bytes) -> None:
+    if kept != digest:
+        raise BadInput(
+            f"Idempotency-Key {key!r} came with another body before; use a new key for new events",
+            member="Idempotency-Key",
+            code="idempotency_key_reused",
+        )
+
+
+def _fail(request: Waiting, error: Exception) -> None:
+    if not request.done.done():
+        request.done.set_exception(error)

@@ -1,0 +1,68 @@
+"""Writing down what became of a lane's work: in turn, durably, whatever it takes.
+
+Last stage of the path.  `deliver`, `singles`, `replay` and `prune` write through here alone.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from postbell.directory import Directory
+from postbell.errors import EngineStopped, StorageError
+from postbell.pipeline.held import Held
+from postbell.ports import Ledger
+from postbell.records import Lane, LaneChange
+from postbell.signals import log
+
+AGAIN_S = 1.0
+
+Build = Callable[[Lane], LaneChange | None]
+
+
+class Settler:
+    """Writes changes of held lanes, one at a time for each lane."""
+
+    def __init__(self, ledger: Ledger, directory: Directory, owner: str) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._owner = owner
+
+    async def write(self, held: Held, build: Build) -> bool:
+        """Make durable what *build* makes of the lane as it then stands.
+
+        The cursor of a change that was written becomes the lane's.  A full disk is waited for;
+        EngineStopped is raised.  False where *build* returned None or the lane is ours no more:
+        then nothing was written.
+        """
+        async with held.turn:
+            while True:
+                change = build(held.lane)
+                if change is None or held.is_gone:
+                    return False
+                try:
+                    stale = await self._ledger.record([change])
+                except EngineStopped:
+                    raise
+                except StorageError as error:
+                    log("write_failed", error=error.message, what="lane")
+                    await asyncio.sleep(AGAIN_S)
+                    continue
+                if not stale:
+                    held.moved_to(change)
+                    return True
+                await self._reload(held)
+
+    async def reload(self, held: Held) -> None:
+        """Take over what was changed from outside."""
+        async with held.turn:
+            await self._reload(held)
+
+    async def _reload(self, held: Held) -> None:
+        claims = await self._ledger.reload(self._owner, [held.id])
+        await self._directory.refresh()
+        webhook = self._directory.webhooks.get(held.id)
+        if not claims or webhook is None:
+            if webhook is not None:
+                log("lane_lost", webhook_id=held.id)
+            held.is_gone = True
+            return
+        held.reload(claims[0], webhook)

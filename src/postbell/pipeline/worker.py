@@ -1,0 +1,322 @@
+"""Moves the lanes: hears of new blocks, feeds who matches, starts the pumps that deliver.
+
+The owner of every task of the delivery side.  `Worker.run` is one loop: look (registry, claims,
+tail of the log), then let every lane that may have work start a pump; a pump takes work after
+work from its lane until there is none.
+"""
+
+import asyncio
+import heapq
+from collections import defaultdict
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from postbell.clock import Clock
+from postbell.directory import Directory
+from postbell.errors import StorageError
+from postbell.pipeline.deliver import Batches, Courier
+from postbell.pipeline.held import Again, Cut, Held, Load, Single, Step, Work
+from postbell.pipeline.prune import Pruner
+from postbell.pipeline.reading import PAGE, Reader
+from postbell.pipeline.replay import Replays
+from postbell.pipeline.settle import Settler
+from postbell.pipeline.singles import Singles
+from postbell.ports import Dialect, Engine, Sender
+from postbell.records import LaneChange, Secret, SecretKind
+from postbell.signals import log
+
+LEASE_S = 60.0
+POLL_S = 1.0
+HOUSEKEEPING_S = 20.0
+CLAIM_LIMIT = 1000
+READERS = 8
+
+
+class Worker:
+    """Delivers for every webhook whose lane it holds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        dialects: Mapping[str, Dialect],
+        sender: Sender,
+        clock: Clock,
+        directory: Directory,
+        *,
+        installation_policies: Mapping[str, Mapping[str, Any]],
+        retention_days: float,
+        owner: str,
+        shutdown_s: float = 30.0,
+    ) -> None:
+        self._engine = engine
+        self._dialects = dialects
+        self._clock = clock
+        self._directory = directory
+        self._installation = installation_policies
+        self._owner = owner
+        self._shutdown_s = shutdown_s
+        self._changed = directory.watch()
+        self.reader = Reader(engine.log)
+        self._settler = Settler(engine.ledger, directory, owner)
+        courier = Courier(self.reader, dialects, sender, clock, self._secrets_of)
+        self._batches = Batches(courier, self._settler)
+        self._singles = Singles(courier, self._settler, self._spawn)
+        self._replays = Replays(courier, self._batches, self._settler, engine.ledger)
+        self._pruner = Pruner(
+            engine, self.reader, self._settler, self._singles, clock, retention_days
+        )
+        self.lanes: dict[int, Held] = {}
+        self._by_account: dict[int, set[int]] = defaultdict(set)
+        self._app_keys: dict[int, list[Secret]] = {}
+        self._app_keys_version = -1
+        self._seen = 0
+        self._ready: set[int] = set()
+        self._due: list[tuple[datetime, int]] = []
+        self._wake = asyncio.Event()
+        self._must_look = True
+        self._is_stopping = False
+        self._reading = asyncio.Semaphore(READERS)
+        self._tasks: asyncio.TaskGroup
+        self._begun: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Take no more work; `run` returns once what is in flight is settled."""
+        self._is_stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until `stop`; then finish within the shutdown time and give the lanes back.
+
+        Raises EngineStopped when nothing can be written any more.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._seen = await self._engine.log.head()
+            helpers = [tasks.create_task(self._listen()), tasks.create_task(self._keep_house())]
+            while not self._is_stopping:
+                wait_s = await self.turn()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._wake.wait()
+            for helper in helpers:
+                helper.cancel()
+            await self._finish()
+        await self._engine.ledger.release(self._owner)
+
+    async def turn(self) -> float:
+        """Do everything that can be begun now; return for how many seconds that is all."""
+        self._wake.clear()
+        if self._must_look:
+            self._must_look = False
+            await self._look()
+        now = self._clock.now()
+        while self._due and self._due[0][0] <= now:
+            self._ready.add(heapq.heappop(self._due)[1])
+        ready, self._ready = self._ready, set()
+        for webhook_id in ready:
+            held = self.lanes.get(webhook_id)
+            if held is not None:
+                self._move(held, now)
+        if not self._due:
+            return POLL_S
+        return min(max((self._due[0][0] - self._clock.now()).total_seconds(), 0.0), POLL_S)
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether something is on its way or still to be saved."""
+        return any(held.is_busy for held in self.lanes.values())
+
+    async def _look(self) -> None:
+        """Take notice of what other tasks and processes committed."""
+        await self._directory.refresh()
+        if self._app_keys_version != self._directory.version:
+            await self._read_app_keys()
+        changed = set(self._changed)
+        self._changed -= changed
+        for webhook_id in changed & self.lanes.keys():
+            held = self.lanes[webhook_id]
+            await self._settler.reload(held)
+            if held.is_gone:
+                self._drop(held)
+            else:
+                self._ready.add(webhook_id)
+        if changed - self.lanes.keys():
+            await self._claim()
+        await self._read_tail()
+
+    async def _claim(self) -> None:
+        while True:
+            claims = await self._engine.ledger.claim(
+                self._owner, CLAIM_LIMIT, lease_s=LEASE_S, now=self._clock.now()
+            )
+            for claim in claims:
+                webhook = self._directory.webhooks.get(claim.lane.webhook_id)
+                if webhook is None:
+                    await self._directory.refresh()
+                    webhook = self._directory.webhooks.get(claim.lane.webhook_id)
+                if webhook is not None:
+                    held = Held(claim, webhook, self._dialects, self._installation)
+                    self.lanes[held.id] = held
+                    self._by_account[webhook.account_id].add(held.id)
+                    self._ready.add(held.id)
+            if len(claims) < CLAIM_LIMIT:
+                return
+
+    async def _read_tail(self) -> None:
+        """Feed new blocks to the lanes that match; nobody else is rung."""
+        while True:
+            page = await self._engine.log.tail(self._seen, PAGE)
+            for header in page:
+                self._seen = header.id
+                for webhook_id in self._by_account.get(header.account_id, ()):
+                    held = self.lanes[webhook_id]
+                    held.feed(header)
+                    if held.gather.count or held.is_behind:
+                        self._ready.add(webhook_id)
+            if len(page) < PAGE:
+                return
+
+    async def _read_app_keys(self) -> None:
+        version = self._directory.version
+        accounts = {
+            held.webhook.account_id for held in self.lanes.values() if self._needs_app_key(held)
+        }
+        keys = {
+            account_id: await self._engine.registry.account_secrets(account_id)
+            for account_id in accounts | self._app_keys.keys()
+        }
+        self._app_keys, self._app_keys_version = keys, version
+
+    def _needs_app_key(self, held: Held) -> bool:
+        return SecretKind.APP_KEY in self._dialects[held.webhook.dialect].secret_kinds
+
+    def _secrets_of(self, held: Held) -> list[Secret]:
+        """Return the webhook's own keys, then its account's."""
+        return [*held.webhook.secrets, *self._app_keys.get(held.webhook.account_id, ())]
+
+    def _move(self, held: Held, now: datetime) -> None:
+        """Start what the lane can have started now, and note when to look again."""
+        if self._is_stopping or held.is_gone:
+            return
+        if held.is_behind and not held.gather.is_full and not held.is_reading:
+            held.is_reading = True
+            self._spawn(self._catch_up(held))
+        self._start_pump(held, now)
+        due = held.next_due(now)
+        if due is not None:
+            heapq.heappush(self._due, (due, held.id))
+
+    def _start_pump(self, held: Held, now: datetime) -> None:
+        work = None if self._is_stopping else held.take(now)
+        if work is not None:
+            held.pumps += 1
+            self._spawn(self._pump(held, work))
+
+    async def _pump(self, held: Held, first: Work) -> None:
+        """Do work after work of one lane; let a further pump start while there is more."""
+        work: Work | None = first
+        try:
+            while work is not None:
+                self._start_pump(held, self._clock.now())
+                try:
+                    await self._do(held, work)
+                finally:
+                    held.give_back(work)
+                work = None if self._is_stopping else held.take(self._clock.now())
+        finally:
+            held.pumps -= 1
+            self._ready.add(held.id)
+            self._wake.set()
+
+    async def _do(self, held: Held, work: Work) -> None:
+        """Do one piece of work; an error of ours pauses this webhook and stops nothing else."""
+        if self._needs_app_key(held) and held.webhook.account_id not in self._app_keys:
+            await self._read_app_key(held.webhook.account_id)
+        try:
+            match work:
+                case Cut():
+                    await self._batches.cut(held, work)
+                case Single():
+                    await self._singles.send(held, work)
+                case Load():
+                    await self._singles.load(held, work)
+                case Step():
+                    await self._replays.step(held, work)
+                case Again() if work.batch.replay_id is not None:
+                    await self._replays.again(held, work)
+                case Again():
+                    await self._batches.again(held, work)
+        except StorageError:
+            raise
+        except Exception as error:
+            log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
+            await self._break(held)
+
+    async def _break(self, held: Held) -> None:
+        """Pause a webhook for an error of our own (promise 9)."""
+        await self._settler.write(
+            held,
+            lambda lane: LaneChange(
+                webhook_id=held.id, epoch=lane.epoch, lane=lane, pause="internal_error"
+            ),
+        )
+        held.rewind()
+
+    async def _read_app_key(self, account_id: int) -> None:
+        self._app_keys[account_id] = await self._engine.registry.account_secrets(account_id)
+
+    async def _catch_up(self, held: Held) -> None:
+        """Read what a lane that fell behind has missed, up to one full batch."""
+        try:
+            async with self._reading:
+                while held.is_behind and not held.gather.is_full:
+                    seen = self._seen
+                    page = await self.reader.headers(held.webhook.account_id, held.gather.end.block)
+                    held.catch_up(page, is_last=len(page) < PAGE and seen == self._seen)
+        finally:
+            held.is_reading = False
+            self._ready.add(held.id)
+            self._wake.set()
+
+    async def _listen(self) -> None:
+        """Turn rings, and now and then nothing, into a look."""
+        while True:
+            await self._engine.bell.wait(POLL_S)
+            self._must_look = True
+            self._wake.set()
+
+    async def _keep_house(self) -> None:
+        """Renew leases, move idle cursors, let retention drop what is old."""
+        while True:
+            now = self._clock.now()
+            await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
+            await self._claim()
+            await self._pruner.sweep(list(self.lanes.values()))
+            self._ready |= self.lanes.keys()
+            self._wake.set()
+            await asyncio.sleep(HOUSEKEEPING_S)
+
+    async def _finish(self) -> None:
+        """Let what is in flight end, within the shutdown time, and save every run."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._shutdown_s):
+                while any(held.pumps for held in self.lanes.values()):
+                    self._wake.clear()
+                    await self._wake.wait()
+        for held in self.lanes.values():
+            if held.runs:
+                await self._singles.save(held)
+        for task in list(self._begun):
+            task.cancel()
+
+    def _drop(self, held: Held) -> None:
+        self.lanes.pop(held.id, None)
+        self._by_account[held.webhook.account_id].discard(held.id)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._tasks.create_task(work)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
