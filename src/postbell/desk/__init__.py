@@ -1,0 +1,20 @@
+"""The write side: everything that a customer or an operator changes, for the CLI and every API.
+
+One object with one method for each thing that can be done, so that no two faces disagree.  Methods
+take `account_id` first; None is the operator, who reaches the webhooks of every account.
+"""
+
+from postbell.desk.auth import Caller
+from postbell.desk.core import Core
+from postbell.desk.lanes import Lanes
+from postbell.desk.people import People
+from postbell.desk.replays import Replays
+from postbell.desk.trials import Trials
+from postbell.desk.webhooks import Webhooks
+
+
+class Desk(People, Webhooks, Lanes, Replays, Trials):
+    """The desk of one installation; `Core` says what it is made of."""
+
+
+__all__ = ["Caller", "Core", "Desk"]

@@ -1,0 +1,89 @@
+"""What every part of the desk works with, and the few questions that all of them ask."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from postbell.clock import Clock
+from postbell.desk.auth import Authentication, Caller
+from postbell.directory import Directory
+from postbell.errors import Conflict, NotFound, ServiceError
+from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
+from postbell.records import Account, LaneChange, Webhook
+
+MAX_TRIES = 20
+
+Step = Callable[[Claim], Awaitable[LaneChange | None]]
+"""Makes the next change of a lane from its present state, None for nothing to do."""
+
+
+class Core:
+    """Engine, dialects, guard, clock and directory; *installation_policies* maps the name of a
+    dialect to the policy members that the operator set for it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        dialects: Mapping[str, Dialect],
+        guard: UrlGuard,
+        clock: Clock,
+        directory: Directory,
+        *,
+        installation_policies: Mapping[str, Mapping[str, Any]] | None = None,
+        max_webhooks_per_account: int = 1000,
+        sender: Sender | None = None,
+    ) -> None:
+        self.engine = engine
+        self.dialects = dialects
+        self.guard = guard
+        self.clock = clock
+        self.directory = directory
+        self.installation_policies = installation_policies or {}
+        self.max_webhooks_per_account = max_webhooks_per_account
+        self._sender = sender
+        self._authentication = Authentication(directory, clock)
+        self._writes = asyncio.Lock()
+
+    async def authenticate(self, authorization: str | None) -> Caller:
+        """Return who the value of an Authorization header names; raise Unauthorized otherwise.
+
+        Raises Overloaded where too many unknown keys wait for their check.
+        """
+        return await self._authentication.check(authorization)
+
+    @property
+    def sender(self) -> Sender:
+        if self._sender is None:
+            raise ServiceError("this process makes no requests; ask a running `postbell serve`")
+        return self._sender
+
+    async def find_account(self, name: str) -> Account:
+        """Return the account of this name; raise NotFound."""
+        for account in await self.engine.registry.accounts():
+            if account.name == name:
+                return account
+        raise NotFound(f"no account {name!r}; create it first")
+
+    async def find_webhook(self, account_id: int | None, webhook_id: int) -> Webhook:
+        """Return a webhook of the account (of any for None); raise NotFound."""
+        webhook = None
+        if 0 < webhook_id < 1 << 63:
+            webhook = await self.engine.registry.webhook(webhook_id)
+        if webhook is None or (account_id is not None and webhook.account_id != account_id):
+            raise NotFound(f"no webhook {webhook_id}")
+        return webhook
+
+    async def _claim(self, webhook_id: int) -> Claim:
+        claim = await self.engine.ledger.lane(webhook_id)
+        if claim is None:
+            raise NotFound(f"no webhook {webhook_id}")
+        return claim
+
+    async def _intervene(self, webhook_id: int, change: Step) -> None:
+        """Apply what *change* makes of the lane; tried again while the worker moves it."""
+        for _ in range(MAX_TRIES):
+            claim = await self._claim(webhook_id)
+            step = await change(claim)
+            if step is None or await self.engine.ledger.intervene(step):
+                return
+        raise Conflict(f"webhook {webhook_id} kept moving while it was changed; try again")

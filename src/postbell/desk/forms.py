@@ -1,0 +1,216 @@
+"""What a customer writes about a webhook, checked member by member before anything is stored.
+
+A form is JSON: the members of a webhook as design says, `null` meaning the default.  In a change
+(RFC 7396) absent members stay; `options` and `policy` are merged, a null in them resets one.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from postbell import policies
+from postbell.clock import Clock
+from postbell.desk.secrets import sample_secrets
+from postbell.errors import BadInput
+from postbell.events import TYPES, EventType, Moment
+from postbell.ports import Dialect, Signing
+from postbell.records import ALL
+
+CREATE_MEMBERS = (
+    "url", "api_user", "types", "dialect", "options", "policy", "headers", "start", "secret",
+)  # fmt: skip
+CHANGE_MEMBERS = CREATE_MEMBERS[:-2]
+MAX_HEADERS = 20
+MAX_HEADER_BYTES = 8192
+RESERVED_HEADERS = frozenset(
+    (
+        "connection", "content-encoding", "content-length", "content-type", "expect", "host",
+        "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade",
+    )
+)  # fmt: skip
+DEFAULT_DIALECT = "native"
+
+
+def known_members(members: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise BadInput for a member that is not one of *known*."""
+    for name in members:
+        if name not in known:
+            raise BadInput(
+                f"unknown member {name[:80]!r}; known: {', '.join(known)}", member=name[:80]
+            )
+
+
+def check_url(value: Any) -> str:
+    """Return the url as text; whether it may be called is the guard's question."""
+    if value is None or value == "":
+        raise BadInput(
+            "url is missing; give the absolute http or https URL to call",
+            member="url",
+            code="url_missing",
+        )
+    if not isinstance(value, str):
+        raise BadInput("url is not a string", member="url", code="url_malformed")
+    return value
+
+
+def check_api_user(value: Any, known: Iterable[str]) -> str:
+    """Return the scope: "all" or one of the account's api users."""
+    if value is None or value == ALL:
+        return ALL
+    if not isinstance(value, str) or value not in known:
+        raise BadInput(
+            f"no api user {_short(value)} in this account; leave it out for all of them",
+            member="api_user",
+            code="unknown_api_user",
+        )
+    return value
+
+
+def check_dialect(value: Any, dialects: Mapping[str, Dialect]) -> Dialect:
+    """Return the dialect of this name."""
+    name = DEFAULT_DIALECT if value is None else value
+    if not isinstance(name, str) or name not in dialects:
+        raise BadInput(
+            f"no dialect {_short(name)}; known: {', '.join(sorted(dialects))}", member="dialect"
+        )
+    return dialects[name]
+
+
+def check_types(
+    value: Any, dialect: Dialect, options: Mapping[str, Any]
+) -> tuple[EventType, ...] | None:
+    """Return the ticked types in the order given, each once; None for all."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not value:
+        raise BadInput(
+            "types is not a list with at least one type; leave it out for all of them",
+            member="types",
+            code="types_empty" if value in ([], ()) else "bad_input",
+        )
+    carried = dialect.carries(options)
+    for name in value:
+        if not isinstance(name, str) or name not in carried:
+            known = ", ".join(row.type for row in TYPES if row.type in carried)
+            raise BadInput(
+                f"types: the dialect {dialect.name} has no type {_short(name)}; it has: {known}",
+                member="types",
+                code="unknown_type",
+            )
+    return tuple(dict.fromkeys(EventType(name) for name in value))
+
+
+def merge(member: str, stored: Mapping[str, Any], change: Any) -> dict[str, Any]:
+    """Return *stored* with the members of *change*; a null takes one out, a null for all, all."""
+    if change is None:
+        return {}
+    if not isinstance(change, Mapping):
+        raise BadInput(f"{member} is not an object", member=member)
+    merged = {**stored, **change}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def check_policy(
+    own: Mapping[str, Any],
+    dialect: Dialect,
+    options: Mapping[str, Any],
+    installation: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the webhook's own policy members in their stored form."""
+    checked = policies.check_members(
+        {k: list(v) if isinstance(v, tuple) and k == "retry_waits_s" else v for k, v in own.items()}
+    )
+    dialect.check_policy(policies.effective(dialect, options, installation, checked), options)
+    return checked
+
+
+def check_headers(
+    value: Any, dialect: Dialect, options: Mapping[str, Any], clock: Clock
+) -> tuple[tuple[str, str], ...]:
+    """Return custom request headers from an object of names and values (RFC 9110 section 5)."""
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise BadInput("headers is not an object of names and values", member="headers")
+    if len(value) > MAX_HEADERS:
+        raise BadInput(f"headers has over {MAX_HEADERS} members", member="headers")
+    taken = set(RESERVED_HEADERS) | own_headers(dialect, options, clock)
+    size = 0
+    for name, text in value.items():
+        where = f"headers.{name[:80]}"
+        if not _TOKEN.fullmatch(name):
+            raise BadInput(f"{_short(name)} is not the name of a header", member=where)
+        if name.lower() in taken:
+            raise BadInput(
+                f"header {name!r} is set by Postbell, or given twice; leave it out", member=where
+            )
+        if not isinstance(text, str) or not _FIELD_VALUE.fullmatch(text):
+            raise BadInput(
+                f"{where}: text of visible ASCII characters and blanks inside expected",
+                member=where,
+            )
+        taken.add(name.lower())
+        size += len(name) + len(text) + 4
+    if size > MAX_HEADER_BYTES:
+        raise BadInput(f"headers has over {MAX_HEADER_BYTES} bytes", member="headers")
+    return tuple(value.items())
+
+
+def own_headers(dialect: Dialect, options: Mapping[str, Any], clock: Clock) -> set[str]:
+    """Return the names, in lower case, of the headers that the dialect writes itself."""
+    now = clock.now()
+    signing = Signing(
+        batch_id="sample", attempt=1, events=1, at=now, secrets=sample_secrets(dialect, now)
+    )
+    return {name.lower() for name, _ in dialect.headers(b"[]", signing, options)}
+
+
+def check_moment(value: Any, member: str) -> datetime:
+    """Return an aware time from RFC 3339 text."""
+    try:
+        return msgspec.convert(value, Moment)
+    except (msgspec.ValidationError, ValueError, OverflowError):
+        raise BadInput(
+            f"{member}: {_short(value)} is not an RFC 3339 date and time with a zone",
+            member=member,
+        ) from None
+
+
+def check_flag(value: Any, member: str) -> bool:
+    """Return a boolean; absent and null are false."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise BadInput(f"{member}: {_short(value)} is not true or false", member=member)
+
+
+def check_number(value: Any, member: str, low: float, high: float, default: float) -> float:
+    """Return a number from *low* to *high*."""
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise BadInput(
+            f"{member} is {_short(value)}; a number of {low:g} to {high:g} expected",
+            member=member,
+        )
+    return float(value)
+
+
+def check_id(value: Any, member: str) -> int:
+    """Return the id of a webhook or replay."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 63:
+        raise BadInput(f"{member} is {_short(value)}; a positive integer expected", member=member)
+    return value
+
+
+def _short(value: Any) -> str:
+    return (
+        repr(value)[:80] if not isinstance(value, int) or abs(value) < 1 << 64 else "a huge number"
+    )
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_FIELD_VALUE = re.compile(r"|[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")

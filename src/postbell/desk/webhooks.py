@@ -1,0 +1,195 @@
+"""Webhooks: created, changed, deleted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from postbell.blocks import START, Position
+from postbell.desk import forms, secrets
+from postbell.desk.keys import Keys
+from postbell.errors import BadInput, Conflict
+from postbell.ports import Dialect, NewSecret, Request
+from postbell.records import Account, SecretKind, Webhook
+
+HEAD = Position(0, -1)
+"""What `Registry.add_webhook` takes for "the log's head at the commit"."""
+URL_CHECK_TIMEOUT_S = 3.0
+
+
+class Webhooks(Keys):
+    """Registration: every member is checked before anything is written."""
+
+    async def create_webhook(self, account_id: int, form: Mapping[str, Any]) -> Webhook:
+        """Create a webhook from the members of design section 8, and `start` and `secret`.
+
+        Its state is active.  A key is made where the dialect signs and none is given.
+        """
+        forms.known_members(form, forms.CREATE_MEMBERS)
+        url = forms.check_url(form.get("url"))
+        dialect = forms.check_dialect(form.get("dialect"), self.dialects)
+        options = dialect.check_options(forms.merge("options", {}, form.get("options")))
+        draft = Webhook(
+            id=0,
+            account_id=account_id,
+            account=self._account(account_id).name,
+            url=url,
+            api_user=forms.check_api_user(form.get("api_user"), self._scopes(account_id)),
+            types=forms.check_types(form.get("types"), dialect, options),
+            dialect=dialect.name,
+            options=options,
+            policy=forms.check_policy(
+                forms.merge("policy", {}, form.get("policy")),
+                dialect,
+                options,
+                self.installation_policies.get(dialect.name, {}),
+            ),
+            headers=forms.check_headers(form.get("headers"), dialect, options, self.clock),
+            start=await self._start(account_id, form.get("start")),
+            created_at=self.clock.now(),
+            updated_at=self.clock.now(),
+        )
+        keys = self._first_secrets(dialect, form.get("secret"))
+        await self.guard.check(url)
+        await self._check_answers(draft)
+        async with self._writes:
+            owned = await self.engine.registry.webhooks(account_id)
+            if len(owned) >= self.max_webhooks_per_account:
+                raise Conflict(
+                    f"the account has {len(owned)} webhooks, which is its limit; delete one first"
+                )
+            if SecretKind.APP_KEY in dialect.secret_kinds and not keys:
+                await self.app_key(account_id)
+            webhook = await self.engine.registry.add_webhook(draft, keys)
+        await self.directory.refresh()
+        return webhook
+
+    async def update_webhook(
+        self, account_id: int | None, webhook_id: int, changes: Mapping[str, Any]
+    ) -> Webhook:
+        """Change the members that are given; `options` and `policy` are merged.
+
+        With another dialect, options and types that are not given go back to its defaults.
+        """
+        forms.known_members(changes, forms.CHANGE_MEMBERS)
+        webhook = await self.find_webhook(account_id, webhook_id)
+        changed = self._changed(webhook, changes)
+        if changed.url != webhook.url:
+            await self.guard.check(changed.url)
+        if (changed.url, changed.options) != (webhook.url, webhook.options):
+            await self._check_answers(changed)
+        async with self._writes:
+            fresh = await self.find_webhook(account_id, webhook_id)
+            stored = self._changed(fresh, changes)
+            if stored == fresh:
+                return fresh
+            kinds = self.dialects[stored.dialect].secret_kinds
+            has_key = any(one.kind in kinds for one in fresh.secrets)
+            if kinds and not has_key and stored.dialect != fresh.dialect:
+                await self._make_keys(stored, kinds[0])
+            webhook = await self.engine.registry.set_webhook(
+                msgspec.structs.replace(stored, updated_at=self.clock.now())
+            )
+        await self.directory.refresh()
+        return webhook
+
+    async def delete_webhook(self, account_id: int | None, webhook_id: int) -> None:
+        """Delete a webhook with its open and parked batches; its journal stays."""
+        async with self._writes:
+            await self.find_webhook(account_id, webhook_id)
+            await self.engine.registry.delete_webhook(webhook_id, self.clock.now())
+        await self.directory.refresh()
+
+    def _changed(self, webhook: Webhook, changes: Mapping[str, Any]) -> Webhook:
+        """Return *webhook* with these changes, checked; only `updated_at` is left."""
+        dialect = forms.check_dialect(changes.get("dialect", webhook.dialect), self.dialects)
+        is_same = dialect.name == webhook.dialect
+        options = webhook.options if is_same else {}
+        if "options" in changes:
+            options = forms.merge("options", options, changes["options"])
+        options = dialect.check_options(options)
+        policy: Mapping[str, Any] = webhook.policy
+        if "policy" in changes:
+            policy = forms.merge("policy", policy, changes["policy"])
+        scope = webhook.api_user
+        if "api_user" in changes:
+            scope = forms.check_api_user(changes["api_user"], self._scopes(webhook.account_id))
+        return msgspec.structs.replace(
+            webhook,
+            url=forms.check_url(changes["url"]) if "url" in changes else webhook.url,
+            api_user=scope,
+            types=forms.check_types(
+                changes.get("types", webhook.types if is_same else None), dialect, options
+            ),
+            dialect=dialect.name,
+            options=options,
+            policy=forms.check_policy(
+                policy, dialect, options, self.installation_policies.get(dialect.name, {})
+            ),
+            headers=forms.check_headers(
+                changes.get("headers", dict(webhook.headers)), dialect, options, self.clock
+            ),
+        )
+
+    def _account(self, account_id: int) -> Account:
+        return self.directory.accounts[account_id]
+
+    def _scopes(self, account_id: int) -> list[str]:
+        return [user.name for user in self.directory.api_users_of(account_id)]
+
+    async def _start(self, account_id: int, value: Any) -> Position:
+        """Return where a new webhook begins: `now`, `oldest`, or the first event since a time."""
+        if value is None or value == "now":
+            return HEAD
+        log = self.engine.log
+        if value == "oldest":
+            blocks = await log.headers(account_id, 0, 1)
+            return Position(blocks[0].id, 0) if blocks else START
+        moment = forms.check_moment(value, "start")
+        return Position(await log.first_since(moment, account_id), 0)
+
+    def _first_secrets(self, dialect: Dialect, given: Any) -> list[NewSecret]:
+        """Return the key of a new webhook; EngageLab's is the account's unless one is given."""
+        kinds = dialect.secret_kinds
+        if given is None and (not kinds or kinds[0] is SecretKind.APP_KEY):
+            return []
+        return [secrets.choose(dialect, None, given, self.clock.now())]
+
+    async def _make_keys(self, webhook: Webhook, kind: SecretKind) -> None:
+        """Give a webhook that changed its dialect the key that the new one signs with."""
+        if kind is SecretKind.APP_KEY:
+            await self.app_key(webhook.account_id)
+            return
+        key = secrets.choose(self.dialects[webhook.dialect], kind, None, self.clock.now())
+        await self.engine.registry.add_secrets([key], webhook_id=webhook.id)
+
+    async def _check_answers(self, webhook: Webhook) -> None:
+        """Call the URL as the option `url_check` says; raise BadInput unless it answers 200."""
+        for method, body in _URL_CHECKS[webhook.options.get("url_check", "off")]:
+            headers = webhook.headers
+            if body is not None:
+                headers = (("Content-Type", "application/json; charset=utf-8"), *headers)
+            outcome = await self.sender.send(
+                Request(
+                    url=webhook.url,
+                    headers=headers,
+                    body=body,
+                    timeout_s=URL_CHECK_TIMEOUT_S,
+                    account_id=webhook.account_id,
+                    webhook_id=webhook.id,
+                )
+            )
+            if outcome.status != 200:
+                got = f"status {outcome.status}" if outcome.status else outcome.error
+                raise BadInput(
+                    f"the url answered {method} with {got}; status 200 expected",
+                    member="url",
+                    code="url_check_failed",
+                )
+
+
+_URL_CHECKS: Mapping[str, tuple[tuple[str, bytes | None], ...]] = {
+    "off": (),
+    "get": (("GET", None),),
+    "get_and_post": (("GET", None), ("POST", b"")),
+}

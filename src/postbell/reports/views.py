@@ -1,0 +1,137 @@
+"""Records as they are shown: JSON-ready, times as text, never a hash of a key."""
+
+from datetime import datetime
+from typing import Any
+
+from postbell.clock import rfc3339
+from postbell.pipeline.run import count_bits
+from postbell.records import Account, ApiUser, Entry, EntryKind, OpenBatch, Replay, Secret, Verdict
+
+
+def account_view(account: Account) -> dict[str, Any]:
+    """Return an account."""
+    return {"id": account.id, "name": account.name, "created_at": rfc3339(account.created_at)}
+
+
+def api_user_view(user: ApiUser) -> dict[str, Any]:
+    """Return an api user without anything of its key."""
+    return {
+        "id": user.id,
+        "name": user.name,
+        "account": user.account,
+        "created_at": rfc3339(user.created_at),
+        "revoked_at": time_text(user.revoked_at),
+    }
+
+
+def secret_view(secret: Secret) -> dict[str, Any]:
+    """Return a signing key with its value: receivers need it to verify."""
+    return {
+        "id": secret.id,
+        "kind": secret.kind.value,
+        "value": secret.value,
+        "created_at": rfc3339(secret.created_at),
+        "active_at": rfc3339(secret.active_at),
+        "expires_at": time_text(secret.expires_at),
+    }
+
+
+def batch_view(batch: OpenBatch) -> dict[str, Any]:
+    """Return an open or parked batch."""
+    return {
+        "id": batch.id,
+        "webhook_id": batch.webhook_id,
+        "state": batch.state.value,
+        "events": batch.count,
+        "attempts": batch.attempts,
+        "last_status": batch.last_status,
+        "last_error": batch.last_error,
+        "next_at": time_text(batch.next_at),
+        "cut_at": rfc3339(batch.cut_at),
+        "revision": batch.revision,
+        "replay_id": batch.replay_id,
+    }
+
+
+def finished_view(entry: Entry) -> dict[str, Any]:
+    """Return a batch that is over, from the journal's last entry about it."""
+    return {
+        "id": entry.batch_id,
+        "webhook_id": entry.webhook_id,
+        "state": ending_of(entry) or "unknown",
+        "events": entry.delivered or entry.count,
+        "attempts": entry.attempt,
+        "last_status": entry.outcome.status if entry.outcome else None,
+        "last_error": entry.outcome.error if entry.outcome else "",
+        "next_at": None,
+        "finished_at": rfc3339(entry.at),
+        "revision": entry.revision,
+        "replay_id": entry.replay_id,
+    }
+
+
+def attempt_view(entry: Entry) -> dict[str, Any]:
+    """Return a journal entry: an attempt, or how events left without one."""
+    view: dict[str, Any] = {
+        "kind": entry.kind.value,
+        "at": rfc3339(entry.at),
+        "webhook_id": entry.webhook_id,
+        "batch_id": entry.batch_id,
+        "revision": entry.revision,
+        "attempt": entry.attempt,
+        "events": entry.count,
+        "delivered": entry.delivered,
+        "verdict": entry.verdict.value if entry.verdict else None,
+        "next_at": time_text(entry.next_at),
+        "body_bytes": entry.body_bytes,
+        "replay_id": entry.replay_id,
+        "note": entry.note,
+    }
+    if entry.outcome is not None:
+        outcome = entry.outcome
+        view |= {
+            "status": outcome.status,
+            "error": outcome.error,
+            "detail": outcome.detail,
+            "retry_after_s": outcome.retry_after_s,
+            "phases_ms": list(outcome.phases_ms),
+            "response_headers": [list(pair) for pair in outcome.headers],
+            "response_body": outcome.body.decode("utf-8", "replace"),
+            "peer": outcome.peer,
+        }
+    return view
+
+
+def replay_view(replay: Replay) -> dict[str, Any]:
+    """Return a replay."""
+    wanted = replay.filter
+    return {
+        "id": replay.id,
+        "webhook_id": replay.webhook_id,
+        "state": replay.state.value,
+        "events": replay.events,
+        "rate_per_s": replay.rate_per_s,
+        "types": None if wanted.types is None else [kind.value for kind in wanted.types],
+        "recipient": wanted.recipient,
+        "message": wanted.message,
+        "created_at": rfc3339(replay.created_at),
+    }
+
+
+def ending_of(entry: Entry) -> str:
+    """Return how the entry ended its batch: delivered, split, expired; empty where it did not."""
+    if entry.kind in (EntryKind.ATTEMPT, EntryKind.RUN):
+        return "delivered" if entry.verdict is Verdict.DELIVERED else ""
+    if entry.kind is EntryKind.EXPIRED:
+        return "expired" if entry.batch_id else ""
+    return "split" if entry.kind is EntryKind.SPLIT else ""
+
+
+def left_in(batch: OpenBatch) -> int:
+    """Return how many events of an open batch or a run are not finished."""
+    return batch.count - (count_bits(batch.done) if batch.done is not None else 0)
+
+
+def time_text(moment: datetime | None) -> str | None:
+    """Return RFC 3339 text, None for no time."""
+    return None if moment is None else rfc3339(moment)
