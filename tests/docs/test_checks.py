@@ -1,0 +1,114 @@
+"""Each check of `./do check` complains about the defect that it is there for."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tools.checks import commands, links, records, tracked
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project of its own, tracked by git."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / "do").write_text("        run) true ;;\n        bench) true ;;\n")
+    (tmp_path / "docs" / "decisions").mkdir(parents=True)
+    return tmp_path
+
+
+def test_a_link_to_a_missing_file_is_a_complaint(root: Path) -> None:
+    (root / "a.md").write_text("[here](b.md) and [there](c.md)\n")
+    (root / "b.md").write_text("# B\n")
+
+    assert list(links.broken(root)) == ["a.md links to c.md, which does not exist"]
+
+
+def test_a_link_to_a_missing_heading_is_a_complaint(root: Path) -> None:
+    (root / "a.md").write_text("[x](b.md#how-it-works) [y](b.md#what-for)\n")
+    (root / "b.md").write_text("## How it works\n")
+
+    assert list(links.broken(root)) == ["a.md links to b.md#what-for, which is no heading there"]
+
+
+def test_links_in_code_and_to_other_sites_are_left_alone(root: Path) -> None:
+    (root / "a.md").write_text("`[x](y)` [z](https://example.com/q)\n\n```\n[v](w)\n```\n")
+
+    assert list(links.broken(root)) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "postbell webhoks list",
+        "postbell webhooks lst",
+        "postbell serve --no-such-option",
+        "./do rum",
+        "POSTBELL_LISTEN=127.0.0.1:0 postbell serve --prot 1 | cat",
+    ],
+)
+def test_a_command_that_does_not_exist_is_a_complaint(root: Path, line: str) -> None:
+    (root / "a.md").write_text(f"```sh\n{line}\n```\n")
+
+    assert len(list(commands.unknown(root))) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "postbell serve --listen 127.0.0.1:9000 --role api",
+        "$ postbell accounts create acme --json",
+        "./do run --help",
+        "./do bench --json ingest-1",
+        "curl --no-such-option http://127.0.0.1:8025/",
+        "postbell --version",
+    ],
+)
+def test_a_command_that_exists_is_none(root: Path, line: str) -> None:
+    (root / "a.md").write_text(f"```sh\n{line}\n```\n")
+
+    assert list(commands.unknown(root)) == []
+
+
+def test_a_machine_path_and_a_registry_host_are_complaints(root: Path) -> None:
+    (root / "a.txt").write_text(
+        "see /" + "work/main\nfine: a/work/b\nfrom https://pypi" + ".org/\n"
+    )
+
+    assert list(tracked.traces(root)) == [
+        "a.txt:1 names a path of one machine",
+        "a.txt:3 names a package registry's host",
+    ]
+
+
+def test_a_file_that_git_ignores_may_name_them(root: Path) -> None:
+    (root / ".gitignore").write_text("a.txt\n")
+    (root / "a.txt").write_text("/" + "work/main\n")
+
+    assert list(tracked.traces(root)) == []
+
+
+def test_a_long_file_is_a_complaint(root: Path) -> None:
+    (root / "a.py").write_text("x = 1\n" * 401)
+    (root / "b.py").write_text("x = 1\n" * 400)
+
+    assert list(tracked.too_long(root)) == ["a.py has 401 lines; at most 400, split it"]
+
+
+def test_a_decision_that_the_index_lacks_is_a_complaint(root: Path) -> None:
+    folder = root / "docs" / "decisions"
+    (folder / "README.md").write_text("[one](0001-one.md)\n")
+    (folder / "0001-one.md").write_text("# One\n")
+    (folder / "0002-two.md").write_text("# Two\n")
+
+    assert list(records.unlisted(root)) == ["docs/decisions/README.md does not list 0002-two.md"]
+
+
+def test_two_decisions_with_one_number_are_a_complaint(root: Path) -> None:
+    folder = root / "docs" / "decisions"
+    (folder / "README.md").write_text("[one](0001-one.md) [uno](0001-uno.md)\n")
+    (folder / "0001-one.md").write_text("# One\n")
+    (folder / "0001-uno.md").write_text("# Uno\n")
+
+    assert list(
+        records.unlisted(root)
+    ) == ["docs/decisions/0001-uno.md has the number of 0001-one.md"]

@@ -1,0 +1,56 @@
+import ast
+
+import pytest
+
+from postbell.dialects import DIALECTS
+from tests.shape import source
+
+PLAIN_WORDS = ("blocks", "clock", "errors", "events", "ports", "records")
+DECISIONS = ("match", "cut", "judge", "backoff")
+HARMLESS = {"collections.abc", "datetime", "enum", "hashlib", "itertools", "math", "operator"}
+HARMLESS |= {"typing", "msgspec", "numpy", "bisect", "functools"}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_a_decision_imports_plain_words_and_decisions_only(name: str) -> None:
+    tree = ast.parse((source.FOLDER / "pipeline" / f"{name}.py").read_text())
+
+    ours = tuple(f"postbell.{word}." for word in PLAIN_WORDS)
+    ours += tuple(f"postbell.pipeline.{word}." for word in DECISIONS)
+    strange = [
+        each
+        for each in source.imports(tree)
+        if not each.startswith(ours)
+        and each not in HARMLESS
+        and each.rpartition(".")[0] not in HARMLESS
+    ]
+
+    assert strange == []
+
+
+@pytest.mark.parametrize("part", ["pipeline", "storage", "wire", "desk"])
+def test_no_provider_is_named_on_the_path(part: str) -> None:
+    providers = {name for name in DIALECTS if name != "native"}
+
+    named = [
+        (path, node.value)
+        for path, tree in source.trees(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in providers
+    ]
+
+    assert named == []
+
+
+def test_tasks_are_started_in_task_groups_only() -> None:
+    loose = [
+        (path, call.lineno)
+        for path, tree in source.trees()
+        for name in ("create_task", "ensure_future")
+        for call in source.calls(tree, name)
+        if isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id in ("asyncio", "loop")
+    ]
+
+    assert loose == []

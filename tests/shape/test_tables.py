@@ -1,0 +1,54 @@
+import ast
+
+from postbell.settings import SETTINGS
+from postbell.signals import SIGNALS
+from tests.shape import source
+
+FIELDS = {signal.name: set(signal.fields) for signal in SIGNALS}
+
+
+def logged() -> list[tuple[str, ast.Call, str]]:
+    """Return each call of `signals.log` with a literal name."""
+    return [
+        (path, call, str(call.args[0].value))
+        for path, tree in source.trees()
+        if any(each.startswith("postbell.signals") for each in source.imports(tree))
+        for call in source.calls(tree, "log")
+        if call.args and isinstance(call.args[0], ast.Constant)
+    ]
+
+
+def test_every_logged_event_is_a_row_of_signals() -> None:
+    unknown = [(path, name) for path, _, name in logged() if name not in FIELDS]
+
+    assert unknown == []
+
+
+def test_every_row_of_signals_is_logged_somewhere() -> None:
+    unused = set(FIELDS) - {name for _, _, name in logged()}
+
+    assert unused == set()
+
+
+def test_a_logged_event_has_the_fields_of_its_row_only() -> None:
+    strange = [
+        (path, name, keyword.arg)
+        for path, call, name in logged()
+        for keyword in call.keywords
+        if keyword.arg not in FIELDS.get(name, set()) | {"exc_info"}
+    ]
+
+    assert strange == []
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    read = {
+        node.attr
+        for _, tree in source.trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+    }
+
+    unread = [setting.name for setting in SETTINGS if setting.name not in read]
+
+    assert unread == []
