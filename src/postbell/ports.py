@@ -133,6 +133,11 @@ class Ledger(Protocol):
         """Read a lane without claiming it."""
         ...
 
+    async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
+        """Read a lane and the newest journal block's id (0 for none) as of one moment, so that
+        both together account for every event."""
+        ...
+
     async def open_batches(
         self,
         *,

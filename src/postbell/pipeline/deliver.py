@@ -257,7 +257,7 @@ class Batches:
             webhook_id=lane.webhook_id,
             revision=work.revision,
             batch_id="",
-            range=work.range,
+            range=Range(work.range.start, work.range.start),
             count=missing,
         )
         return LaneChange(

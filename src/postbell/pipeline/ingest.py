@@ -11,13 +11,13 @@ from datetime import timedelta
 
 import msgspec
 
-from postbell.blocks import MAX_BYTES, MAX_EVENTS, NewBlock, build_block
+from postbell.blocks import MAX_BYTES, MAX_EVENTS, IdBlock, NewBlock, build_block
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
 from postbell.events import Accepted, accept, event_id_of, id_hash
 from postbell.pipeline.seen import Seen
-from postbell.ports import Engine, IdBlock
+from postbell.ports import Engine
 from postbell.records import Account, ApiUser, IdempotencyKey
 from postbell.signals import log
 
@@ -230,13 +230,14 @@ class Ingest:
 
     async def _commit(self, group: list[Waiting]) -> None:
         """Write a group and answer its requests; a failure is everybody's answer."""
+        size_bytes = sum(request.size_bytes for request in group)
         try:
             await self._append(group)
         except (StorageError, Overloaded) as error:
             for request in group:
                 _fail(request, error)
         finally:
-            self._queued_bytes -= sum(request.size_bytes for request in group)
+            self._queued_bytes -= size_bytes
         for request in group:
             if not request.done.done():
                 request.done.set_result(_answer(request))

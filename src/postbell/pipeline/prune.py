@@ -10,6 +10,8 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.clock import Clock
+from postbell.events import event_id_of
+from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.match import count_matching
 from postbell.pipeline.reading import Reader
@@ -83,7 +85,7 @@ class Pruner:
         kept = timedelta(days=held.policy.keep_parked_days)
         for batch in await self._open(held):
             if batch.parked_at is not None and batch.parked_at + kept <= now:
-                await self._close(held, batch, batch.count, None, now)
+                await self._close(held, batch, batch.range, batch.count, None, now)
 
     async def _expire(self, held: Held, before: int, now: datetime) -> None:
         """Count what the lane loses when the blocks below *before* go."""
@@ -105,14 +107,12 @@ class Pruner:
         if gone < batch.count and batch.replay_id is None:
             part = Range(edge, batch.range.end)
             rest = await self._recut(held, batch, part, batch.count - gone)
-        await self._close(held, batch, gone, rest, now)
+        part = Range(batch.range.start, min(edge, batch.range.end))
+        await self._close(held, batch, part, gone, rest, now)
 
     async def _recut(
         self, held: Held, batch: OpenBatch, part: Range, count: int
     ) -> OpenBatch | None:
-        from postbell.events import event_id_of
-        from postbell.pipeline.cut import batch_id
-
         _, selection = held.revision(batch.revision)
         places = await self._reader.places(held.webhook.account_id, part, selection)
         if not places:
@@ -153,9 +153,15 @@ class Pruner:
                 log("events_expired", webhook_id=held.id, events=gone)
 
     async def _close(
-        self, held: Held, batch: OpenBatch, gone: int, rest: OpenBatch | None, now: datetime
+        self,
+        held: Held,
+        batch: OpenBatch,
+        part: Range,
+        gone: int,
+        rest: OpenBatch | None,
+        now: datetime,
     ) -> None:
-        entry = self._entry(held, batch.revision, batch.id, batch.range, gone, now)
+        entry = self._entry(held, batch.revision, batch.id, part, gone, now)
         await self._settler.write(
             held,
             lambda lane: LaneChange(

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from postbell.ports import IdBlock
+from postbell.blocks import IdBlock
 
 FRESH_IDS = 1 << 17
 """Ids in the plain dictionary before they are frozen into a sorted array."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 
 import msgspec
 
+from postbell.blocks import Position, Range
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.deliver import Courier, Post, entry_of, follow_up
 from postbell.pipeline.held import Held, Load, Single
@@ -46,7 +47,9 @@ class Singles:
             held.webhook.account_id, run.range, selection, run.blocks
         )
         if len(places) < run.count:
-            run.lose(run.count - len(places), self._loss(held, run, run.count - len(places)))
+            edge = Position(places[0].block, 0) if places else run.range.end
+            gone = run.count - len(places)
+            run.lose(gone, self._loss(held, run, Range(run.range.start, edge), gone))
         run.places = places
         if run.is_done:
             await self.save(held)
@@ -140,7 +143,7 @@ class Singles:
             pause=pauses[0] if pauses else "",
         )
 
-    def _loss(self, held: Held, run: Run, events: int) -> Entry:
+    def _loss(self, held: Held, run: Run, part: Range, events: int) -> Entry:
         return Entry(
             kind=EntryKind.EXPIRED,
             at=self._courier.clock.now(),
@@ -148,7 +151,7 @@ class Singles:
             webhook_id=held.id,
             revision=run.revision,
             batch_id=run.key,
-            range=run.range,
+            range=part,
             count=events,
         )
 
