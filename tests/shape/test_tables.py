@@ -1,4 +1,5 @@
 import ast
+import re
 
 from postbell.settings import SETTINGS
 from postbell.signals import SIGNALS
@@ -52,3 +53,20 @@ def test_every_setting_is_read_somewhere() -> None:
     unread = [setting.name for setting in SETTINGS if setting.name not in read]
 
     assert unread == []
+
+
+def test_every_named_statement_is_used() -> None:
+    named = {
+        name
+        for path in source.FOLDER.rglob("*.sql")
+        for name in re.findall(r"^-- name: (\w+)$", path.read_text(), re.MULTILINE)
+    }
+    words = {
+        node.value
+        for _, tree in source.trees("storage")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+    assert named
+    assert named - words == set()
