@@ -179,6 +179,7 @@ ERRORS = {
     "reset": "the connection broke before the answer was complete",
     "protocol": "the answer was not HTTP",
     "too_large": "the answer's head was over the limit",
+    "busy": "no connection of ours was free in time; the request was not made",
 }
 
 

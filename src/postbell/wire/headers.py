@@ -1,0 +1,60 @@
+"""Request headers for the wire: checked, so that no value can smuggle a second header in."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from string import ascii_letters, digits
+
+from postbell.errors import BadInput
+
+FRAMING = frozenset(
+    (
+        "host",
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Headers that say where a request goes or where it ends; they are ours alone."""
+
+_TOKEN = frozenset(ascii_letters + digits + "!#$%&'*+-.^_`|~")
+
+
+@lru_cache(maxsize=1024)
+def refused_name(name: str) -> str:
+    """Return why a request header may not have this name, empty for a good one."""
+    if not name or not _TOKEN.issuperset(name):
+        return "is not a header name (letters, digits and !#$%&'*+-.^_`|~)"
+    return "is set by Postbell alone" if name.lower() in FRAMING else ""
+
+
+def header_lines(headers: Sequence[tuple[str, str]], authorization: str) -> list[str | bytes]:
+    """Return *headers* as libcurl takes them, with *authorization* unless they have their own.
+
+    Raises BadInput, member `headers`, for a name that `refused_name` refuses or a value with a
+    line break or NUL.  Values outside ASCII go out as UTF-8.
+    """
+    lines: list[str | bytes] = ["Expect:"]
+    names = set()
+    for name, value in headers:
+        reason = refused_name(name)
+        if reason:
+            raise BadInput(f"header {name[:80]!r} {reason}; remove it", member="headers")
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise BadInput(
+                f"header {name!r} has a line break or NUL in its value", member="headers"
+            )
+        names.add(name.lower())
+        line = f"{name}: {value}" if value.strip() else f"{name};"
+        lines.append(line if line.isascii() else line.encode("utf-8", "replace"))
+    if "content-type" not in names:
+        lines.append("Content-Type:")
+    if authorization and "authorization" not in names:
+        lines.append(f"Authorization: {authorization}")
+    return lines

@@ -1,0 +1,234 @@
+"""HTTP going out: one guarded request, one outcome.  After `sign`, before `judge`.
+
+Each request is vetted by name (`guard`), waits for a slot (`slots`), runs on libcurl (`curl`)
+and is put into our words (`answers`).  Decision record 0003 says why libcurl.
+"""
+
+import certifi
+import pycurl
+
+from postbell import __version__
+from postbell.clock import Clock, SystemClock
+from postbell.errors import BadInput, ServiceError
+from postbell.ports import Request
+from postbell.records import Outcome
+from postbell.wire.answers import CURL_ERRORS, OTHER_CURL_ERROR, parse_head, retry_after_s
+from postbell.wire.curl import CurlLoop, End, Exchange
+from postbell.wire.guard import Guard, Refused
+from postbell.wire.headers import header_lines
+from postbell.wire.resolver import Unresolved
+from postbell.wire.slots import Busy, SlotLimits, Slots
+from postbell.wire.urls import Target, parse
+
+MAX_LIFETIME_S = 900
+DNS_CACHE_S = 300
+MAX_ADDRESSES = 8
+
+
+class CurlSender:
+    """The `Sender`; start it on the loop that uses it, and close it there.
+
+    A request that finds no slot waits for its turn, at most 30 s, before its own timeout begins:
+    our lack of connections is never the receiver's fault.  What waits longer ends as `busy`.
+    Requests of failing webhooks have *max_failing* slots of their own, a quarter of them at
+    most for one account.
+
+    `timeout_s` counts from connecting to the last byte of the answer; looking the name up comes
+    before it and takes at most 2 s.  An answer whose body is over 64 KiB counts as complete with
+    the status that came, and its connection is closed instead of being kept.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        max_connections: int = 512,
+        max_per_host: int = 64,
+        max_per_account: int = 128,
+        max_failing: int = 32,
+        max_wait_s: float = 30.0,
+        connect_timeout_s: float = 5.0,
+        ca_file: str | None = None,
+        user_agent: str = f"Postbell/{__version__}",
+        clock: Clock | None = None,
+    ) -> None:
+        self._guard = guard
+        self._clock = clock or SystemClock()
+        self._connect_timeout_s = connect_timeout_s
+        self._ca_file = ca_file or certifi.where()
+        self._user_agent = user_agent
+        self._max_connections = max_connections + max_failing
+        share = max(1, max_failing // 4)
+        self._healthy = Slots(
+            SlotLimits(max_connections, max_per_account, max_per_host, max_wait_s)
+        )
+        self._failing = Slots(SlotLimits(max_failing, share, share, max_wait_s))
+        self._curl: CurlLoop | None = None
+        self._idle: list[Exchange] = []
+        self._is_closed = False
+
+    async def send(self, request: Request) -> Outcome:
+        """Make the request; whatever the receiver does is an outcome, never an exception.
+
+        Raises BadInput for headers that cannot be sent, ServiceError after `close`.
+        """
+        if self._is_closed:
+            raise ServiceError("the sender is closed; nothing can be sent until a restart")
+        started_s = self._clock.monotonic_s()
+        try:
+            target = parse(request.url)
+            lines = header_lines(request.headers, target.authorization)
+            addresses = await self._guard.vet(target)
+            slots = self._failing if request.is_failing else self._healthy
+            slot = slots.take(request.account_id, target.host)
+            resolved_s = self._clock.monotonic_s() - started_s
+            if slot is None:
+                slot = await slots.wait(request.account_id, target.host)
+                addresses = await self._guard.vet(target)
+        except BadInput as error:
+            if error.member != "url":
+                raise
+            return Outcome(error="refused_address", detail=error.message)
+        except Refused as refused:
+            return Outcome(error="refused_address", detail=refused.reason)
+        except Unresolved as unresolved:
+            return Outcome(error="dns", detail=f"{unresolved.name}: {unresolved.reason}")
+        except Busy as busy:
+            return Outcome(error="busy", detail=busy.reason)
+        try:
+            return await self._exchange(request, target, addresses, lines, resolved_s * 1000)
+        finally:
+            slots.free(slot)
+
+    async def close(self) -> None:
+        """Close every connection; requests under way or waiting are cancelled."""
+        self._is_closed = True
+        self._healthy.close()
+        self._failing.close()
+        if self._curl is not None:
+            self._curl.close()
+        for exchange in self._idle:
+            exchange.easy.close()
+        self._idle.clear()
+
+    async def _exchange(
+        self,
+        request: Request,
+        target: Target,
+        addresses: tuple[str, ...],
+        lines: list[str | bytes],
+        resolved_ms: float,
+    ) -> Outcome:
+        if self._curl is None:
+            self._curl = CurlLoop(self._max_connections)
+        exchange = self._idle.pop() if self._idle else self._new_exchange()
+        easy = exchange.easy
+        easy.setopt(pycurl.URL, target.origin)
+        easy.setopt(pycurl.REQUEST_TARGET, target.path)
+        easy.setopt(pycurl.HTTPHEADER, lines)
+        easy.setopt(pycurl.TIMEOUT_MS, max(1, round(request.timeout_s * 1000)))
+        if not target.is_literal:
+            easy.setopt(pycurl.RESOLVE, [_pin(target, addresses)])
+        if request.body is None:
+            easy.setopt(pycurl.HTTPGET, 1)
+        else:
+            easy.setopt(pycurl.POSTFIELDS, request.body)
+        try:
+            end = await self._curl.run(exchange)
+        except BaseException:
+            easy.close()
+            raise
+        outcome = self._outcome(request, target, exchange, end, round(resolved_ms, 3))
+        self._put_back(exchange, end)
+        return outcome
+
+    def _new_exchange(self) -> Exchange:
+        exchange = Exchange(self._guard.refusal)
+        setopt = exchange.easy.setopt
+        for option, value in _OPTIONS:
+            setopt(option, value)
+        setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(self._connect_timeout_s * 1000)))
+        setopt(pycurl.CAINFO, self._ca_file)
+        setopt(pycurl.USERAGENT, self._user_agent)
+        return exchange
+
+    def _put_back(self, exchange: Exchange, end: End) -> None:
+        if end.code or self._is_closed:
+            exchange.easy.close()
+            return
+        exchange.easy.setopt(pycurl.POSTFIELDS, b"")
+        exchange.clear()
+        self._idle.append(exchange)
+
+    def _outcome(
+        self, request: Request, target: Target, exchange: Exchange, end: End, resolved_ms: float
+    ) -> Outcome:
+        getinfo = exchange.easy.getinfo
+        phases = [resolved_ms]
+        for phase in _PHASES:
+            phases.append(max(phases[-1], round(resolved_ms + getinfo(phase) * 1000, 3)))
+        ip, port = getinfo(pycurl.PRIMARY_IP), getinfo(pycurl.PRIMARY_PORT)
+        peer = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" if ip else ""
+        error, detail = "", ""
+        if end.code and not exchange.is_body_cut:
+            error, detail = _error(request, target, exchange, end)
+        headers = parse_head(exchange.head)
+        return Outcome(
+            status=None if error else int(getinfo(pycurl.RESPONSE_CODE)),
+            error=error,
+            detail=detail,
+            retry_after_s=retry_after_s(headers, self._clock),
+            phases_ms=tuple(phases),
+            headers=headers,
+            body=exchange.body,
+            peer=peer,
+        )
+
+
+def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tuple[str, str]:
+    """Return the word of `records.ERRORS` for a failed exchange, and what to tell a person."""
+    if exchange.refused:
+        return "refused_address", f"host {target.host}: {exchange.refused}"
+    if exchange.is_head_cut:
+        return "too_large", "the answer's head is over 64 KiB"
+    word = CURL_ERRORS.get(end.code, OTHER_CURL_ERROR)
+    getinfo = exchange.easy.getinfo
+    if word == "timeout" and getinfo(pycurl.TOTAL_TIME) < request.timeout_s:
+        # the connect timeout ended it: say which half of connecting hung
+        word = "tls" if getinfo(pycurl.CONNECT_TIME) else "connect"
+    came = f"; status {status} had come" if (status := getinfo(pycurl.RESPONSE_CODE)) else ""
+    return word, end.text + came
+
+
+def _pin(target: Target, addresses: tuple[str, ...]) -> str:
+    """Return libcurl's word for "this host and port is at these addresses, ask nobody"."""
+    shown = ",".join(f"[{a}]" if ":" in a else a for a in addresses[:MAX_ADDRESSES])
+    return f"+{target.host}:{target.port}:{shown}"
+
+
+_PHASES = (
+    pycurl.CONNECT_TIME,
+    pycurl.APPCONNECT_TIME,
+    pycurl.STARTTRANSFER_TIME,
+    pycurl.TOTAL_TIME,
+)
+
+_OPTIONS: tuple[tuple[int, int | str], ...] = (
+    (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+    (pycurl.PATH_AS_IS, 1),
+    (pycurl.FOLLOWLOCATION, 0),
+    (pycurl.PROXY, ""),
+    (pycurl.NOPROXY, "*"),
+    (pycurl.NETRC, pycurl.NETRC_IGNORED),
+    (pycurl.NOSIGNAL, 1),
+    (pycurl.SSL_VERIFYPEER, 1),
+    (pycurl.SSL_VERIFYHOST, 2),
+    (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+    (pycurl.TCP_NODELAY, 1),
+    (pycurl.TCP_KEEPALIVE, 1),
+    (pycurl.TCP_KEEPIDLE, 60),
+    (pycurl.TCP_KEEPINTVL, 30),
+    (pycurl.MAXLIFETIME_CONN, MAX_LIFETIME_S),
+    (pycurl.DNS_CACHE_TIMEOUT, DNS_CACHE_S),
+)
+"""The same for every request; no cookie engine is ever switched on."""
