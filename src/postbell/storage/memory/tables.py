@@ -6,8 +6,16 @@ from datetime import UTC, datetime
 from postbell.blocks import Block
 from postbell.clock import Clock
 from postbell.ports import JournalBlock
-from postbell.records import Account, ApiUser, IdempotencyKey, Lane, OpenBatch, Replay, Webhook
-from postbell.records import Secret as SecretRecord
+from postbell.records import (
+    Account,
+    ApiUser,
+    IdempotencyKey,
+    Lane,
+    OpenBatch,
+    Replay,
+    Secret,
+    Webhook,
+)
 from postbell.storage.ringing import RingBell
 
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -41,7 +49,7 @@ class Tables:
     webhooks: dict[int, Webhook] = field(default_factory=dict)
     touched: dict[int, int] = field(default_factory=dict)
     deleted: dict[int, int] = field(default_factory=dict)
-    account_secrets: dict[int, tuple[SecretRecord, ...]] = field(default_factory=dict)
+    account_secrets: dict[int, tuple[Secret, ...]] = field(default_factory=dict)
     last_webhook: int = 0
     last_secret: int = 0
 

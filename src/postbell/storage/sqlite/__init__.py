@@ -1,0 +1,7 @@
+"""The SQLite engine: one machine, no setup, durable at every commit."""
+
+from postbell.storage.sqlite.backup import integrity_problems
+from postbell.storage.sqlite.engine import SqliteEngine, open
+from postbell.storage.sqlite.migrating import migrate, pending
+
+__all__ = ["SqliteEngine", "integrity_problems", "migrate", "open", "pending"]

@@ -1,0 +1,79 @@
+"""Copies of a database that is in use, and the check that a copy is whole."""
+
+import os
+from pathlib import Path
+
+import apsw
+
+from postbell.errors import Conflict, StorageError
+from postbell.sealing import sync_folder
+from postbell.storage.sqlite.connecting import connect
+from postbell.storage.sqlite.faults import as_storage_error
+
+STEP_PAGES = 1024
+
+
+def copy(source: Path, target: Path) -> None:
+    """Write a consistent, durable copy of *source* to *target*, which must not exist; blocks.
+
+    The copy is what was committed when it began.  Writers go on meanwhile; the WAL grows until
+    the copy is done.  The file appears under its name only when it is whole and checked.
+    """
+    if target.exists():
+        raise Conflict(f"{target} exists already; choose another name for the backup")
+    partial = target.with_name(target.name + ".partial")
+    try:
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        _copy_pages(source, partial)
+        problems = integrity_problems(partial)
+        if problems:
+            raise StorageError(f"the backup of {source} is damaged: {problems[0]}; nothing kept")
+        _sync(partial)
+        partial.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write the backup {target}: {error.strerror}") from error
+    finally:
+        for leftover in ("", "-wal", "-shm", "-journal"):
+            partial.with_name(partial.name + leftover).unlink(missing_ok=True)
+
+
+def integrity_problems(path: Path) -> list[str]:
+    """Return what SQLite finds wrong in the database at *path*, nothing where it is whole."""
+    connection = connect(path, readonly=True)
+    try:
+        found = [str(problem) for (problem,) in connection.execute("PRAGMA integrity_check")]
+    except apsw.Error as error:
+        found = [str(error)]
+    finally:
+        connection.close()
+    return [problem for problem in found if problem != "ok"]
+
+
+def _copy_pages(source: Path, target: Path) -> None:
+    """Copy inside one read transaction, so that commits meanwhile do not start it anew."""
+    reading = connect(source, readonly=True)
+    try:
+        writing = apsw.Connection(str(target))
+        try:
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+            with writing.backup("main", reading, "main") as backup:
+                while not backup.done:
+                    backup.step(STEP_PAGES)
+            reading.execute("COMMIT")
+            writing.execute("PRAGMA journal_mode = DELETE").fetchall()
+        finally:
+            writing.close()
+    except apsw.Error as error:
+        raise as_storage_error(error, f"cannot back up {source}") from error
+    finally:
+        reading.close()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,83 @@
+"""Connections to one SQLite file, set up so that a commit is durable when it returns."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from postbell.errors import StorageError
+from postbell.storage.sqlite.faults import as_storage_error
+
+PAGE_BYTES = 4096
+CACHED_STATEMENTS = 200
+BUSY_LIMIT_S = 10.0
+_BUSY_STEP_S = 0.002
+
+Row = tuple[Any, ...]
+
+
+def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
+    """Open *path*, which is made with mode 0600 where it is missing; raise StorageError.
+
+    Waits up to 10 s for other processes that write.  Not for the event loop's thread.
+    """
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
+    try:
+        if not readonly:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = apsw.Connection(str(path), flags=flags, statementcachesize=CACHED_STATEMENTS)
+    except OSError as error:
+        raise StorageError(f"cannot open the database {path}: {error.strerror}") from error
+    except apsw.Error as error:
+        raise as_storage_error(error, f"cannot open the database {path}") from error
+    try:
+        connection.set_busy_handler(_wait_for_others)
+        for pragma in _READING if readonly else _WRITING:
+            connection.execute(pragma)
+    except apsw.Error as error:
+        connection.close()
+        raise as_storage_error(error, f"cannot use the database {path}") from error
+    return connection
+
+
+def rows(connection: apsw.Connection, statement: str, *values: Any) -> list[Row]:
+    """Run *statement* and return its rows."""
+    return connection.execute(statement, values).fetchall()
+
+
+def row(connection: apsw.Connection, statement: str, *values: Any) -> Row | None:
+    """Run *statement* to its end and return its first row, None where there is none."""
+    found = connection.execute(statement, values).fetchall()
+    return found[0] if found else None
+
+
+def scalar(connection: apsw.Connection, statement: str, *values: Any) -> Any:
+    """Run *statement* and return the first column of its first row; there must be one."""
+    return connection.execute(statement, values).fetchall()[0][0]
+
+
+def _wait_for_others(calls: int) -> bool:
+    """Sleep a little while another process holds the write lock; False gives up.
+
+    SQLite's own waits grow to 100 ms; commits here take about one, so short naps it is.
+    """
+    time.sleep(_BUSY_STEP_S)
+    return calls * _BUSY_STEP_S < BUSY_LIMIT_S
+
+
+_READING = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA query_only = ON",
+    "PRAGMA cache_size = -8192",
+)
+_WRITING = (
+    f"PRAGMA page_size = {PAGE_BYTES}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA cache_size = -16384",
+)

@@ -1,0 +1,116 @@
+"""The SQLite engine: the ports over one file, opened and closed together."""
+
+from pathlib import Path
+
+import apsw
+
+from postbell.clock import Clock, to_us
+from postbell.sealing import Sealer
+from postbell.storage.ringing import RingBell
+from postbell.storage.sqlite.backup import copy
+from postbell.storage.sqlite.connecting import connect
+from postbell.storage.sqlite.journal import SqliteJournal
+from postbell.storage.sqlite.ledger import SqliteLedger
+from postbell.storage.sqlite.locking import WorkerLock
+from postbell.storage.sqlite.log import SqliteLog
+from postbell.storage.sqlite.migrating import prepare
+from postbell.storage.sqlite.readers import Readers
+from postbell.storage.sqlite.registry import SqliteRegistry
+from postbell.storage.sqlite.store import SQL, Store
+from postbell.storage.sqlite.threads import in_thread
+from postbell.storage.sqlite.writer import Writer
+
+
+async def open(path: Path, sealer: Sealer, clock: Clock, *, worker: bool = False) -> "SqliteEngine":
+    """Open the database at *path*, made where it is missing; its owner closes it.
+
+    With *worker* this process becomes the only worker of the database.  Raises StorageError
+    where the file cannot be used, has a newer schema, lacks a migration, or has a worker already.
+    """
+    lock = WorkerLock(path) if worker else None
+    try:
+        connection, readers = await in_thread(lambda: _connect(path), "postbell-sqlite-open")
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    return SqliteEngine(path, sealer, clock, connection, readers, lock)
+
+
+class SqliteEngine:
+    """All ports over one writer and a few readers; made by `open`."""
+
+    def __init__(
+        self,
+        path: Path,
+        sealer: Sealer,
+        clock: Clock,
+        connection: apsw.Connection,
+        readers: Readers,
+        lock: WorkerLock | None,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = lock
+        self._readers = readers
+        self._bell = PolledBell()
+        self._writer = Writer(connection, self._bell.ring)
+        self._bell.writer = self._writer
+        self._is_closed = False
+        store = Store(self._writer, readers, self._bell, sealer, clock)
+        self.log = SqliteLog(store)
+        self.ledger = SqliteLedger(store)
+        self.journal = SqliteJournal(store)
+        self.registry = SqliteRegistry(store)
+
+    @property
+    def bell(self) -> RingBell:
+        return self._bell
+
+    async def ready(self) -> None:
+        """Commit a row now; raise StorageError saying why that cannot be."""
+        now = to_us(self._clock.now())
+        await self._writer.run(lambda db: db.execute(SQL["touch_ready"], (now,)) and None)
+
+    async def backup(self, target: Path) -> None:
+        """Write a consistent, durable copy to *target*, which must not exist; writers go on.
+
+        It does not hold the secret key file, without which sealed members cannot be read.
+        """
+        await in_thread(lambda: copy(self._path, target), "postbell-sqlite-backup")
+
+    async def close(self) -> None:
+        """Finish what was begun, end the threads and close the file; a second call does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await in_thread(self._shut, "postbell-sqlite-close")
+
+    def _shut(self) -> None:
+        self._readers.close()
+        self._writer.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+class PolledBell(RingBell):
+    """Also hears other processes: the writer looks for their commits while somebody waits."""
+
+    writer: Writer
+
+    async def wait(self, timeout_s: float) -> bool:
+        self.writer.listen(+1)
+        try:
+            return await super().wait(timeout_s)
+        finally:
+            self.writer.listen(-1)
+
+
+def _connect(path: Path) -> tuple[apsw.Connection, Readers]:
+    connection = connect(path)
+    try:
+        prepare(connection, path)
+        return connection, Readers(path)
+    except BaseException:
+        connection.close()
+        raise

@@ -1,0 +1,61 @@
+"""What SQLite's errors mean to those who asked for a commit."""
+
+import apsw
+
+from postbell.errors import EngineStopped, StorageError
+
+WHOLE_GROUP = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.BusyError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.NoMemError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.InterruptError,
+)
+"""Errors that say nothing about one job: the whole transaction is rolled back."""
+
+_WAY_OUT = {
+    apsw.FullError: "the disk is full: free some space, nothing was written",
+    apsw.BusyError: "another process held the write lock too long: try again",
+    apsw.CorruptError: "the file is damaged: restore a backup",
+    apsw.NotADBError: "the file is no SQLite database: check the path",
+    apsw.ReadOnlyError: "the file cannot be written: check its owner and mode",
+    apsw.CantOpenError: "the file cannot be opened: check the folder, its owner and mode",
+    apsw.IOError: "the disk answered with an error: check the system's log",
+}
+
+_FSYNC_CODES = {
+    apsw.SQLITE_IOERR_FSYNC,
+    apsw.SQLITE_IOERR_DIR_FSYNC,
+    apsw.SQLITE_IOERR_CLOSE,
+}
+
+
+def as_storage_error(error: apsw.Error, what: str = "the database cannot commit") -> StorageError:
+    """Return *error* in our words: what failed, why, and the way out."""
+    for kind, way_out in _WAY_OUT.items():
+        if isinstance(error, kind):
+            return StorageError(f"{what}: {way_out} ({error})")
+    return StorageError(f"{what}: {error}")
+
+
+def is_lost_sync(error: apsw.Error, *, at_commit: bool) -> bool:
+    """Return whether durability is in doubt from now on.
+
+    After a failed fsync the kernel may drop what it could not write and report success the next
+    time, so no later commit can be trusted.  A full disk fails before the fsync and is harmless.
+    """
+    if not isinstance(error, apsw.IOError):
+        return False
+    return at_commit or getattr(error, "extendedresult", 0) in _FSYNC_CODES
+
+
+def stopped(cause: str) -> EngineStopped:
+    """Return the answer to every write after a failed fsync."""
+    return EngineStopped(
+        f"the database could not make a commit durable ({cause}); nothing is written until the"
+        " process restarts: check the disk, then restart"
+    )

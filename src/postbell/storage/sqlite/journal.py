@@ -1,0 +1,103 @@
+"""The journal in SQLite: what was settled in one commit is one row."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import apsw
+import msgspec
+
+from postbell.clock import to_us
+from postbell.ports import JournalBlock
+from postbell.records import Entry
+from postbell.storage.entries import entry_filter
+from postbell.storage.sqlite import rows as to
+from postbell.storage.sqlite.connecting import Row, rows, scalar
+from postbell.storage.sqlite.store import SQL, Store
+
+DROP_ROWS = 200
+PAGE_ROWS = 100
+NEWEST = 2**62
+
+
+class SqliteJournal:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def scan(self, after: int, limit: int) -> list[JournalBlock]:
+        found = await self._store.readers.run(
+            lambda db: rows(db, SQL["scan_journal"], after, limit)
+        )
+        return [JournalBlock(row_id, to.entries_of_body(body)) for row_id, body in found]
+
+    async def recent(
+        self,
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        batch_id: str = "",
+        before: int = 0,
+        limit: int = 100,
+    ) -> list[JournalBlock]:
+        owner: tuple[int, ...]
+        if webhook_id is not None:
+            name, owner = "recent_journal_of_webhook", (webhook_id,)
+        elif account_id is not None:
+            name, owner = "recent_journal_of_account", (account_id,)
+        else:
+            name, owner = "recent_journal", ()
+        fits = entry_filter(webhook_id, account_id, batch_id)
+        found: list[JournalBlock] = []
+        count, below = 0, before or NEWEST
+        while count < limit:
+            page = await self._page(name, below, owner)
+            for row_id, body in page:
+                entries = [entry for entry in to.entries_of_body(body) if fits(entry)]
+                if entries and count < limit:
+                    found.append(JournalBlock(row_id, entries))
+                    count += len(entries)
+            if len(page) < PAGE_ROWS:
+                break
+            below = page[-1][0]
+        return found
+
+    async def drop(self, before: datetime) -> int:
+        at = to_us(before)
+        dropped = 0
+        while gone := await self._store.writer.run(lambda db: _drop(db, at), is_reserved=True):
+            dropped += gone
+        return dropped
+
+    async def _page(self, name: str, below: int, owner: tuple[int, ...]) -> list[Row]:
+        return await self._store.readers.run(
+            lambda db: rows(db, SQL[name], below, PAGE_ROWS, *owner)
+        )
+
+
+def write_down(db: apsw.Connection, entries: Sequence[Entry]) -> None:
+    """Add *entries* as one row, found by every webhook that they speak of."""
+    if not entries:
+        return
+    times = [entry.at for entry in entries]
+    body = to.entries_to_body(list(entries))
+    journal_id = scalar(
+        db, SQL["add_journal"], to_us(min(times)), to_us(max(times)), len(entries), body
+    )
+    owners = {entry.webhook_id: entry.account_id for entry in entries}
+    for webhook_id, account_id in owners.items():
+        db.execute(SQL["add_journal_webhook"], (webhook_id, journal_id, account_id))
+
+
+class _Subject(msgspec.Struct):
+    webhook_id: int
+
+
+_subjects = msgspec.msgpack.Decoder(list[_Subject]).decode
+
+
+def _drop(db: apsw.Connection, before: int) -> int:
+    old = rows(db, SQL["old_journal"], before, DROP_ROWS)
+    for row_id, body in old:
+        for webhook_id in {subject.webhook_id for subject in _subjects(body)}:
+            db.execute(SQL["drop_journal_webhook"], (webhook_id, row_id))
+        db.execute(SQL["drop_journal"], (row_id,))
+    return len(old)

@@ -1,0 +1,159 @@
+"""Lanes, open batches and replays in SQLite."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import apsw
+from msgspec.structs import replace
+
+from postbell.clock import to_us
+from postbell.errors import NotFound
+from postbell.ports import Claim
+from postbell.records import Entry, LaneChange, OpenBatch, Replay
+from postbell.storage.sqlite import rows as to
+from postbell.storage.sqlite.connecting import Row, row, rows, scalar
+from postbell.storage.sqlite.journal import write_down
+from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_version
+
+
+class SqliteLedger:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def claim(self, owner: str, limit: int, *, lease_s: float, now: datetime) -> list[Claim]:
+        until, at = to_us(now + timedelta(seconds=lease_s)), to_us(now)
+
+        def work(db: apsw.Connection) -> list[Claim]:
+            lanes = rows(db, SQL["claim_lanes"], owner, until, at, limit)
+            return [_claim(db, lane) for lane in sorted(lanes)]
+
+        return await self._store.writer.run(work, is_reserved=True)
+
+    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> None:
+        until = to_us(now + timedelta(seconds=lease_s))
+        await self._write(SQL["renew_lanes"], owner, until)
+
+    async def release(self, owner: str) -> None:
+        await self._write(SQL["release_lanes"], owner)
+
+    async def reload(self, owner: str, webhook_ids: Sequence[int]) -> list[Claim]:
+        def work(db: apsw.Connection) -> list[Claim]:
+            found = (row(db, SQL["read_held_lane"], i, owner) for i in webhook_ids)
+            return [_claim(db, lane) for lane in found if lane is not None]
+
+        return await self._store.readers.run(work)
+
+    async def record(self, changes: Sequence[LaneChange]) -> list[int]:
+        def work(db: apsw.Connection) -> list[int]:
+            stale = []
+            entries: list[Entry] = []
+            for change in changes:
+                if self._apply(db, change):
+                    entries.extend(change.entries)
+                else:
+                    stale.append(change.webhook_id)
+            write_down(db, entries)
+            return stale
+
+        stale = await self._store.writer.run(work, is_reserved=True)
+        if any(change.pause for change in changes):
+            self._store.bell.ring()
+        return stale
+
+    async def intervene(self, change: LaneChange) -> bool:
+        def work(db: apsw.Connection) -> bool:
+            if not self._apply(db, change):
+                return False
+            write_down(db, change.entries)
+            db.execute(SQL["raise_epoch"], (change.webhook_id,))
+            raise_version(db, change.webhook_id)
+            return True
+
+        is_done = await self._store.writer.run(work, is_reserved=True)
+        if is_done:
+            self._store.bell.ring()
+        return is_done
+
+    async def lane(self, webhook_id: int) -> Claim | None:
+        def work(db: apsw.Connection) -> Claim | None:
+            lane = row(db, SQL["read_lane"], webhook_id)
+            return None if lane is None else _claim(db, lane)
+
+        return await self._store.readers.run(work)
+
+    async def open_batches(
+        self,
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        after: str = "",
+        limit: int = 1000,
+    ) -> list[OpenBatch]:
+        owner: tuple[int | None, ...]
+        if webhook_id is not None:
+            name, owner = "batches_of_webhook", (webhook_id, account_id)
+        elif account_id is not None:
+            name, owner = "batches_of_account", (account_id,)
+        else:
+            name, owner = "batches", ()
+        found = await self._store.readers.run(lambda db: rows(db, SQL[name], after, limit, *owner))
+        return [to.batch(found_row) for found_row in found]
+
+    async def batch(self, batch_id: str) -> OpenBatch | None:
+        found = await self._store.readers.run(lambda db: row(db, SQL["batch"], batch_id))
+        return None if found is None else to.batch(found)
+
+    async def add_replay(self, replay: Replay) -> Replay:
+        def work(db: apsw.Connection) -> Replay:
+            lane = row(db, SQL["read_lane"], replay.webhook_id)
+            if lane is None or lane[1] != replay.account_id:
+                raise NotFound(f"no webhook {replay.webhook_id} in account {replay.account_id}")
+            replay_id = scalar(db, SQL["add_replay"], *to.replay_values(replay))
+            db.execute(SQL["raise_epoch"], (replay.webhook_id,))
+            raise_version(db, replay.webhook_id)
+            return replace(replay, id=replay_id)
+
+        stored = await self._store.writer.run(work)
+        self._store.bell.ring()
+        return stored
+
+    async def replays(self, account_id: int | None = None, limit: int = 1000) -> list[Replay]:
+        name, owner = (
+            ("replays", ()) if account_id is None else ("replays_of_account", (account_id,))
+        )
+        found = await self._store.readers.run(lambda db: rows(db, SQL[name], limit, *owner))
+        return [to.replay(found_row) for found_row in found]
+
+    async def _write(self, statement: str, *values: object) -> None:
+        await self._store.writer.run(lambda db: rows(db, statement, *values), is_reserved=True)
+
+    def _apply(self, db: apsw.Connection, change: LaneChange) -> bool:
+        """Write everything of *change* but its entries; False when its epoch is stale."""
+        webhook_id = change.webhook_id
+        found = row(db, SQL["lane_account"], webhook_id, change.epoch)
+        if found is None:
+            return False
+        if change.lane is not None:
+            db.execute(SQL["set_lane"], (webhook_id, *to.lane_values(change.lane)))
+        for batch_id in change.drop:
+            db.execute(SQL["drop_batch"], (batch_id, webhook_id))
+        for batch in change.put:
+            db.execute(SQL["put_batch"], to.batch_values(batch, found[0]))
+        if change.replay is not None:
+            values = to.replay_values(change.replay)
+            db.execute(SQL["set_replay"], (change.replay.id, webhook_id, *values[2:]))
+        if change.pause:
+            now, version = to_us(self._store.clock.now()), raise_version(db)
+            db.execute(REGISTRY_SQL["pause_webhook"], (webhook_id, change.pause, now, version))
+        return True
+
+
+def _claim(db: apsw.Connection, lane: Row) -> Claim:
+    webhook_id = lane[0]
+    last = ""
+    batches: list[OpenBatch] = []
+    while page := rows(db, SQL["batches_of_webhook"], last, 1000, webhook_id, None):
+        batches.extend(to.batch(found) for found in page)
+        last = batches[-1].id
+    replays = rows(db, SQL["running_replays"], webhook_id)
+    return Claim(to.lane(lane), batches, [to.replay(found) for found in replays])

@@ -1,0 +1,164 @@
+"""The log in SQLite: a block is a row, its body last."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import apsw
+
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock
+from postbell.clock import from_us, to_us
+from postbell.errors import HeadMoved
+from postbell.records import IdempotencyKey
+from postbell.storage.sqlite import rows as to
+from postbell.storage.sqlite.connecting import row, rows, scalar
+from postbell.storage.sqlite.store import SQL, Store
+
+DROP_BLOCKS = 32
+DROP_KEYS = 1000
+"""So many rows go in one commit, so that appends wait for retention only a few milliseconds."""
+
+
+class SqliteLog:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def append(
+        self,
+        blocks: Sequence[NewBlock],
+        keys: Sequence[IdempotencyKey],
+        *,
+        head: int,
+        now: datetime,
+    ) -> list[BlockHeader]:
+        size_bytes = sum(len(block.body) for block in blocks)
+        headers = await self._store.writer.run(
+            lambda db: _append(db, blocks, keys, head, now), size_bytes=size_bytes
+        )
+        self._store.bell.ring()
+        return headers
+
+    async def head(self) -> int:
+        return await self._store.readers.run(_head)
+
+    async def tail(self, after: int, limit: int) -> list[BlockHeader]:
+        found = await self._store.readers.run(lambda db: rows(db, SQL["tail"], after, limit))
+        return [to.header(found_row) for found_row in found]
+
+    async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
+        found = await self._store.readers.run(
+            lambda db: rows(db, SQL["headers"], account_id, first, limit)
+        )
+        return [to.header(found_row) for found_row in found]
+
+    async def load(self, ids: Sequence[int]) -> list[Block]:
+        wanted = sorted(set(ids))
+        found = await self._store.readers.run(
+            lambda db: [row(db, SQL["load_block"], block_id) for block_id in wanted]
+        )
+        return [Block(to.header(found_row), found_row[7]) for found_row in found if found_row]
+
+    async def ids(self, after: int, limit: int) -> list[IdBlock]:
+        found = await self._store.readers.run(lambda db: rows(db, SQL["block_ids"], after, limit))
+        return [IdBlock(block_id, from_us(at), hashes) for block_id, at, hashes in found]
+
+    async def first_since(self, moment: datetime, account_id: int | None = None) -> int:
+        at = to_us(moment)
+        return await self._store.readers.run(lambda db: _first_since(db, at, account_id))
+
+    async def find_key(self, account_id: int, key: str) -> IdempotencyKey | None:
+        found = await self._store.readers.run(lambda db: row(db, SQL["find_key"], account_id, key))
+        return None if found is None else to.idempotency_key(found)
+
+    async def drop(self, before: int, keys_before: datetime) -> int:
+        dropped = 0
+        while gone := await self._drop(SQL["drop_blocks"], before, DROP_BLOCKS):
+            dropped += gone
+        while await self._drop(SQL["drop_keys"], to_us(keys_before), DROP_KEYS):
+            pass
+        return dropped
+
+    async def _drop(self, statement: str, before: int, limit: int) -> int:
+        def work(db: apsw.Connection) -> int:
+            db.execute(statement, (before, limit))
+            return db.changes()
+
+        return await self._store.writer.run(work, is_reserved=True)
+
+
+def _append(
+    db: apsw.Connection,
+    blocks: Sequence[NewBlock],
+    keys: Sequence[IdempotencyKey],
+    head: int,
+    now: datetime,
+) -> list[BlockHeader]:
+    newest, newest_at = rows(db, SQL["read_head"])[0]
+    if newest != head:
+        raise HeadMoved(f"the log's head is block {newest}, not {head}; read on and retry")
+    for key in keys:
+        if row(db, SQL["find_key"], key.account_id, key.key):
+            raise HeadMoved(f"the idempotency key {key.key!r} was stored meanwhile")
+        db.execute(SQL["add_key"], (key.account_id, key.key, key.digest, key.answer, to_us(key.at)))
+    at = max(to_us(now), newest_at)
+    recorded_at = from_us(at)
+    sequences: dict[int, int] = {}
+    headers = []
+    for block_id, block in enumerate(blocks, newest + 1):
+        account_id = block.account_id
+        if account_id not in sequences:
+            found = row(db, SQL["next_sequence"], account_id)
+            sequences[account_id] = found[0] if found else 1
+        sequence = sequences[account_id]
+        sequences[account_id] += block.count
+        header = BlockHeader(
+            block_id,
+            account_id,
+            block.api_user_id,
+            sequence,
+            recorded_at,
+            block.codes,
+            block.sizes,
+        )
+        db.execute(
+            SQL["add_block"],
+            (
+                block_id,
+                account_id,
+                block.api_user_id,
+                sequence,
+                at,
+                block.codes,
+                block.sizes,
+                block.hashes,
+                block.body,
+            ),
+        )
+        headers.append(header)
+    for account_id, sequence in sequences.items():
+        db.execute(SQL["set_next_sequence"], (account_id, sequence))
+    if headers:
+        db.execute(SQL["set_head"], (headers[-1].id, at))
+    return headers
+
+
+def _head(db: apsw.Connection) -> int:
+    block_id: int = scalar(db, SQL["read_head"])
+    return block_id
+
+
+def _first_since(db: apsw.Connection, at: int, account_id: int | None) -> int:
+    """Halve the ids: times never fall from one block to the next, so no index is needed."""
+    oldest = row(db, SQL["oldest_block"])
+    end = _head(db) + 1
+    low, high = (oldest[0], end) if oldest else (end, end)
+    while low < high:
+        middle = (low + high) // 2
+        found = row(db, SQL["time_from"], middle)
+        if found is None or found[1] >= at:
+            high = middle
+        else:
+            low = found[0] + 1
+    first = row(db, SQL["time_from"], low) if account_id is None else None
+    if account_id is not None:
+        first = row(db, SQL["first_of_account"], account_id, low)
+    return first[0] if first else end

@@ -1,0 +1,116 @@
+"""Schema changes: numbered files, *pre* ones before the new code runs, *post* ones after."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from postbell.errors import StorageError
+from postbell.storage.sqlite.connecting import connect, row, scalar
+from postbell.storage.sqlite.faults import as_storage_error
+
+_VERSION = "SELECT value FROM meta WHERE name = 'schema_version'"
+_META = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('schema_version', 0);
+"""
+
+
+class Migration(NamedTuple):
+    number: int
+    name: str
+    script: str
+
+
+def migrations() -> list[Migration]:
+    """Return all migrations of this release, in order."""
+    folder = files(__package__).joinpath("migrations")
+    found = [
+        Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text("utf-8"))
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    ]
+    return sorted(found)
+
+
+def pending(path: Path) -> list[str]:
+    """Return the names of migrations that the database at *path* lacks; blocks."""
+    if not path.exists():
+        return [migration.name for migration in migrations()]
+    connection = connect(path, readonly=True)
+    try:
+        return [migration.name for migration in _missing(connection, path)]
+    finally:
+        connection.close()
+
+
+def migrate(path: Path) -> list[str]:
+    """Bring the database at *path* (made where missing) to this release's schema, in one commit;
+    return the names of what was done; blocks."""
+    connection = connect(path)
+    try:
+        return migrate_connection(connection, path)
+    finally:
+        connection.close()
+
+
+def migrate_connection(connection: apsw.Connection, path: Path) -> list[str]:
+    """Do the work of `migrate` on an open connection."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            todo = _missing(connection, path)
+            if _version(connection, path) is None:
+                connection.execute(_META)
+            for migration in todo:
+                connection.execute(migration.script)
+                connection.execute(
+                    "UPDATE meta SET value = ?1 WHERE name = 'schema_version'", (migration.number,)
+                )
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    except apsw.Error as error:
+        raise as_storage_error(error, f"cannot migrate the database {path}") from error
+    return [migration.name for migration in todo]
+
+
+def prepare(connection: apsw.Connection, path: Path) -> None:
+    """Give an empty database its tables; refuse one that this release cannot work on."""
+    missing = _missing(connection, path)
+    if not missing:
+        return
+    if _version(connection, path) is None:
+        migrate_connection(connection, path)
+    elif any("_pre_" in migration.name for migration in missing):
+        names = ", ".join(migration.name for migration in missing)
+        raise StorageError(f"the database {path} lacks {names}; run: postbell migrate")
+
+
+def _missing(connection: apsw.Connection, path: Path) -> list[Migration]:
+    version = _version(connection, path) or 0
+    known = migrations()
+    if version > known[-1].number:
+        raise StorageError(
+            f"the database {path} has schema {version}, this release knows up to"
+            f" {known[-1].number}; start the newer release, or restore an older backup"
+        )
+    return [migration for migration in known if migration.number > version]
+
+
+def _version(connection: apsw.Connection, path: Path) -> int | None:
+    """Return the schema's version, None for an empty database."""
+    try:
+        if not scalar(connection, "SELECT count(*) FROM sqlite_schema"):
+            return None
+        found = row(connection, _VERSION)
+    except apsw.SQLError:
+        found = None
+    except apsw.Error as error:
+        raise as_storage_error(error, f"cannot read the database {path}") from error
+    if found is None:
+        raise StorageError(f"{path} is a SQLite database, but not Postbell's; choose another path")
+    version: int = found[0]
+    return version

@@ -1,0 +1,84 @@
+"""A few threads that read, each with a connection of its own that cannot write."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+import apsw
+
+from postbell.errors import Overloaded, StorageError
+from postbell.storage.sqlite.connecting import connect
+from postbell.storage.sqlite.faults import as_storage_error
+from postbell.storage.sqlite.threads import Answer, deliver
+
+T = TypeVar("T")
+
+THREADS = 3
+MAX_WAITING = 4096
+
+
+class Reading(NamedTuple):
+    work: Callable[[apsw.Connection], Any]
+    future: asyncio.Future[Any]
+
+
+class Readers:
+    """Runs reading jobs; each sees one snapshot."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the connections; blocks."""
+        self._queue: SimpleQueue[Reading | None] = SimpleQueue()
+        self._waiting = 0
+        self._is_closed = False
+        self._threads = []
+        for number in range(THREADS):
+            thread = threading.Thread(
+                target=self._run,
+                args=(connect(path, readonly=True),),
+                name=f"postbell-sqlite-reader-{number}",
+                daemon=True,
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    async def run(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Return what *work* returns; raise Overloaded while too many wait."""
+        if self._is_closed:
+            raise StorageError("the database is closed; nothing more is read")
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded("too many reads wait for the database; come back in a second")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting += 1
+        self._queue.put(Reading(work, future))
+        try:
+            return await future
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Run what waits, close the connections and end the threads; blocks."""
+        self._is_closed = True
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, connection: apsw.Connection) -> None:
+        while (reading := self._queue.get()) is not None:
+            deliver(reading.future.get_loop(), [_read(connection, reading)])
+        connection.close()
+
+
+def _read(connection: apsw.Connection, reading: Reading) -> Answer:
+    try:
+        with connection:
+            value = reading.work(connection)
+    except apsw.Error as error:
+        told = as_storage_error(error, "the database cannot be read")
+        return Answer(reading.future, error=told)
+    except Exception as error:
+        return Answer(reading.future, error=error)
+    return Answer(reading.future, value=value)

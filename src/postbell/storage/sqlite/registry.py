@@ -1,0 +1,343 @@
+"""Accounts, api users, webhooks and secrets in SQLite; what is secret is sealed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import apsw
+from msgspec.structs import replace
+
+from postbell.blocks import Position
+from postbell.clock import from_us, to_us
+from postbell.errors import Conflict, NotFound
+from postbell.ports import NewSecret
+from postbell.records import (
+    ALL,
+    Account,
+    ApiUser,
+    Revision,
+    Secret,
+    SecretKind,
+    Webhook,
+    WebhookState,
+)
+from postbell.storage.revising import FROM_HEAD, after_head, first_revision, next_revision
+from postbell.storage.sqlite import rows as to
+from postbell.storage.sqlite.connecting import Row, row, rows, scalar
+from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_version
+
+T = TypeVar("T")
+
+
+class SqliteRegistry:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seal = store.sealer.seal
+        self._unseal = store.sealer.unseal
+
+    async def version(self) -> int:
+        found = await self._store.readers.run(lambda db: rows(db, SQL["read_version"]))
+        version: int = found[0][0]
+        return version
+
+    async def add_account(self, name: str, now: datetime) -> Account:
+        def work(db: apsw.Connection) -> Account:
+            try:
+                account_id = scalar(db, REGISTRY_SQL["add_account"], name, to_us(now))
+            except apsw.ConstraintError:
+                raise Conflict(
+                    f"the account {name!r} exists already; choose another name"
+                ) from None
+            raise_version(db)
+            return Account(account_id, name, now)
+
+        return await self._change(work)
+
+    async def accounts(self) -> list[Account]:
+        found = await self._store.readers.run(lambda db: rows(db, REGISTRY_SQL["accounts"]))
+        return [to.account(found_row) for found_row in found]
+
+    async def add_api_user(
+        self, account_id: int, name: str, key_hash: str, now: datetime
+    ) -> ApiUser:
+        def work(db: apsw.Connection) -> ApiUser:
+            account = _account_name(db, account_id)
+            values = (account_id, name, key_hash, to_us(now))
+            try:
+                user_id = scalar(db, REGISTRY_SQL["add_api_user"], *values)
+            except apsw.ConstraintError:
+                raise Conflict(
+                    f"the api user {name!r} exists already; choose another name"
+                ) from None
+            raise_version(db)
+            return ApiUser(user_id, account_id, account, name, key_hash, now)
+
+        return await self._change(work)
+
+    async def set_api_user(
+        self, api_user_id: int, *, key_hash: str | None = None, revoked_at: datetime | None = None
+    ) -> ApiUser:
+        def work(db: apsw.Connection) -> ApiUser:
+            db.execute(REGISTRY_SQL["set_api_user"], (api_user_id, key_hash, to.us(revoked_at)))
+            found = row(db, REGISTRY_SQL["api_user"], api_user_id)
+            if found is None:
+                raise NotFound(f"no api user {api_user_id}")
+            raise_version(db)
+            return to.api_user(found)
+
+        return await self._change(work)
+
+    async def api_users(self, account_id: int | None = None) -> list[ApiUser]:
+        found = await self._store.readers.run(
+            lambda db: rows(db, REGISTRY_SQL["api_users"], account_id)
+        )
+        return [to.api_user(found_row) for found_row in found]
+
+    async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
+        sealed = self._sealed(webhook)
+        keys = self._sealed_secrets(secrets)
+
+        def work(db: apsw.Connection) -> int:
+            _account_name(db, webhook.account_id)
+            api_user_id = _api_user_id(db, webhook)
+            start = webhook.start
+            if start == FROM_HEAD:
+                start = after_head(scalar(db, SQL["read_head"]))
+            webhook_id: int = scalar(
+                db,
+                REGISTRY_SQL["add_webhook"],
+                webhook.account_id,
+                webhook.api_user,
+                webhook.dialect,
+                webhook.state.value,
+                webhook.state_reason,
+                *start,
+                to_us(webhook.created_at),
+                to_us(webhook.updated_at),
+                raise_version(db),
+                *_selection(webhook),
+                *sealed,
+            )
+            revisions = webhook.revisions or (first_revision(webhook, api_user_id, start),)
+            for revision in revisions:
+                _add_revision(db, webhook_id, revision)
+            self._add_secrets(db, keys, webhook_id, None)
+            db.execute(SQL["add_lane"], (webhook_id, webhook.account_id, *start))
+            return webhook_id
+
+        return await self._stored(await self._change(work), webhook)
+
+    async def set_webhook(self, webhook: Webhook) -> Webhook:
+        sealed = self._sealed(webhook)
+
+        def work(db: apsw.Connection) -> None:
+            known = _known(db, webhook.id)
+            stored = replace(webhook, account_id=known[1], revisions=_revisions(db, webhook.id))
+            head = scalar(db, SQL["read_head"])
+            further = next_revision(stored, _api_user_id(db, stored), head)
+            if further is not None:
+                _add_revision(db, webhook.id, further)
+            rows(
+                db,
+                REGISTRY_SQL["set_webhook"],
+                webhook.id,
+                webhook.api_user,
+                webhook.dialect,
+                webhook.state.value,
+                webhook.state_reason,
+                to_us(webhook.updated_at),
+                raise_version(db),
+                *_selection(webhook),
+                *sealed,
+            )
+
+        await self._change(work)
+        return await self._stored(webhook.id, webhook)
+
+    async def delete_webhook(self, webhook_id: int, now: datetime) -> None:
+        def work(db: apsw.Connection) -> None:
+            _known(db, webhook_id)
+            for name in ("drop_batches", "drop_replays", "drop_lane"):
+                db.execute(SQL[name], (webhook_id,))
+            db.execute(REGISTRY_SQL["drop_revisions"], (webhook_id,))
+            db.execute(REGISTRY_SQL["drop_secrets_of_webhook"], (webhook_id, None))
+            db.execute(REGISTRY_SQL["bury_webhook"], (webhook_id, to_us(now), raise_version(db)))
+
+        await self._change(work)
+
+    async def webhook(self, webhook_id: int) -> Webhook | None:
+        def work(db: apsw.Connection) -> Webhook | None:
+            found = row(db, REGISTRY_SQL["webhook"], webhook_id)
+            return None if found is None else self._webhook(db, found)
+
+        return await self._store.readers.run(work)
+
+    async def webhooks(
+        self, account_id: int | None = None, *, changed_after: int = 0
+    ) -> list[Webhook]:
+        def work(db: apsw.Connection) -> list[Webhook]:
+            if account_id is None:
+                found = rows(db, REGISTRY_SQL["webhooks"], changed_after)
+            else:
+                found = rows(db, REGISTRY_SQL["webhooks_of_account"], changed_after, account_id)
+            return [self._webhook(db, found_row) for found_row in found]
+
+        return await self._store.readers.run(work)
+
+    async def deleted_after(self, version: int) -> list[int]:
+        found = await self._store.readers.run(
+            lambda db: rows(db, REGISTRY_SQL["deleted_webhooks"], version)
+        )
+        return [webhook_id for (webhook_id,) in found]
+
+    async def add_secrets(
+        self,
+        secrets: Sequence[NewSecret],
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        expire: Mapping[int, datetime] | None = None,
+    ) -> list[Secret]:
+        keys = self._sealed_secrets(secrets)
+        owner = "webhook" if webhook_id is not None else "account"
+        owner_id = webhook_id if webhook_id is not None else account_id or 0
+
+        def work(db: apsw.Connection) -> list[Secret]:
+            now = to_us(self._store.clock.now())
+            version = raise_version(db)
+            if webhook_id is not None:
+                _known(db, webhook_id)
+                db.execute(REGISTRY_SQL["touch_webhook"], (webhook_id, version))
+            else:
+                _account_name(db, owner_id)
+                db.execute(REGISTRY_SQL["touch_webhooks_of_account"], (owner_id, version))
+            db.execute(REGISTRY_SQL[f"drop_secrets_of_{owner}"], (owner_id, now))
+            for secret_id, ends_at in (expire or {}).items():
+                values = (secret_id, to_us(ends_at), owner_id)
+                db.execute(REGISTRY_SQL[f"expire_secret_of_{owner}"], values)
+            self._add_secrets(db, keys, webhook_id, None if webhook_id is not None else owner_id)
+            return self._secrets(db, owner, owner_id)
+
+        return await self._change(work)
+
+    async def account_secrets(self, account_id: int) -> list[Secret]:
+        return await self._store.readers.run(lambda db: self._secrets(db, "account", account_id))
+
+    async def _change(self, work: Callable[[apsw.Connection], T]) -> T:
+        result = await self._store.writer.run(work)
+        self._store.bell.ring()
+        return result
+
+    async def _stored(self, webhook_id: int, given: Webhook) -> Webhook:
+        """Return the webhook as it is now, or as *given* where it was deleted since."""
+        return await self.webhook(webhook_id) or replace(given, id=webhook_id)
+
+    def _sealed(self, webhook: Webhook) -> tuple[bytes, bytes]:
+        headers = self._seal(to.text(webhook.headers)) if webhook.headers else b""
+        return self._seal(webhook.url), headers
+
+    def _sealed_secrets(self, secrets: Sequence[NewSecret]) -> list[tuple[NewSecret, bytes]]:
+        return [(secret, self._seal(secret.value)) for secret in secrets]
+
+    def _add_secrets(
+        self,
+        db: apsw.Connection,
+        keys: Sequence[tuple[NewSecret, bytes]],
+        webhook_id: int | None,
+        account_id: int | None,
+    ) -> None:
+        now = to_us(self._store.clock.now())
+        for key, sealed in keys:
+            rows(
+                db,
+                REGISTRY_SQL["add_secret"],
+                webhook_id,
+                account_id,
+                key.kind.value,
+                now,
+                to_us(key.active_at),
+                to.us(key.expires_at),
+                sealed,
+            )
+
+    def _secrets(self, db: apsw.Connection, owner: str, owner_id: int) -> list[Secret]:
+        now = to_us(self._store.clock.now())
+        return [
+            Secret(
+                found[0],
+                SecretKind(found[1]),
+                self._unseal(found[2]),
+                from_us(found[3]),
+                from_us(found[4]),
+                to.moment(found[5]),
+            )
+            for found in rows(db, REGISTRY_SQL[f"secrets_of_{owner}"], owner_id, now)
+        ]
+
+    def _webhook(self, db: apsw.Connection, found: Row) -> Webhook:
+        return Webhook(
+            id=found[0],
+            account_id=found[1],
+            account=found[2],
+            url=self._unseal(found[3]),
+            api_user=found[4],
+            types=to.types_of(found[5]),
+            dialect=found[6],
+            options=to.members_of(found[7]),
+            policy=to.members_of(found[8]),
+            headers=to.headers_of(self._unseal(found[9])) if found[9] else (),
+            state=WebhookState(found[10]),
+            state_reason=found[11],
+            start=Position(found[12], found[13]),
+            revisions=_revisions(db, found[0]),
+            secrets=tuple(self._secrets(db, "webhook", found[0])),
+            created_at=from_us(found[14]),
+            updated_at=from_us(found[15]),
+        )
+
+
+def _known(db: apsw.Connection, webhook_id: int) -> Row:
+    found = row(db, REGISTRY_SQL["webhook"], webhook_id)
+    if found is None:
+        raise NotFound(f"no webhook {webhook_id}")
+    return found
+
+
+def _account_name(db: apsw.Connection, account_id: int) -> str:
+    found = row(db, REGISTRY_SQL["account_name"], account_id)
+    if found is None:
+        raise NotFound(f"no account {account_id}")
+    name: str = found[0]
+    return name
+
+
+def _api_user_id(db: apsw.Connection, webhook: Webhook) -> int | None:
+    if webhook.api_user == ALL:
+        return None
+    found = row(db, REGISTRY_SQL["api_user_of_account"], webhook.api_user, webhook.account_id)
+    if found is None:
+        raise NotFound(f"no api user {webhook.api_user!r} in account {webhook.account_id}")
+    user_id: int = found[0]
+    return user_id
+
+
+def _selection(webhook: Webhook) -> tuple[str | None, str, str]:
+    return to.types_text(webhook.types), to.text(webhook.options), to.text(webhook.policy)
+
+
+def _revisions(db: apsw.Connection, webhook_id: int) -> tuple[Revision, ...]:
+    return tuple(to.revision(found) for found in rows(db, REGISTRY_SQL["revisions"], webhook_id))
+
+
+def _add_revision(db: apsw.Connection, webhook_id: int, revision: Revision) -> None:
+    rows(
+        db,
+        REGISTRY_SQL["add_revision"],
+        webhook_id,
+        revision.number,
+        *revision.start,
+        revision.api_user_id,
+        revision.dialect,
+        to.types_text(revision.types),
+        to.text(revision.options),
+    )

@@ -1,0 +1,139 @@
+-- name: add_account
+-- The account exists; its id is returned.
+INSERT INTO accounts (name, created_at) VALUES (?1, ?2) RETURNING id;
+
+-- name: accounts
+-- All accounts.
+SELECT id, name, created_at FROM accounts ORDER BY id;
+
+-- name: account_name
+-- The name of an account.
+SELECT name FROM accounts WHERE id = ?1;
+
+-- name: add_api_user
+-- The api user exists; its id is returned.
+INSERT INTO api_users (account_id, name, key_hash, created_at) VALUES (?1, ?2, ?3, ?4) RETURNING id;
+
+-- name: set_api_user
+-- What is not NULL replaces the api user's key hash and time of revocation.
+UPDATE api_users SET key_hash = coalesce(?2, key_hash), revoked_at = coalesce(?3, revoked_at)
+WHERE id = ?1;
+
+-- name: api_user
+-- One api user.
+SELECT api_users.id, account_id, accounts.name, api_users.name, key_hash, api_users.created_at,
+    revoked_at
+FROM api_users JOIN accounts ON accounts.id = account_id WHERE api_users.id = ?1;
+
+-- name: api_users
+-- The api users of an account, or with NULL all.
+SELECT api_users.id, account_id, accounts.name, api_users.name, key_hash, api_users.created_at,
+    revoked_at
+FROM api_users CROSS JOIN accounts ON accounts.id = account_id
+WHERE ?1 IS NULL OR account_id = ?1 ORDER BY api_users.id;
+
+-- name: api_user_of_account
+-- The id of an account's api user by name.
+SELECT id FROM api_users WHERE name = ?1 AND account_id = ?2;
+
+-- name: add_webhook
+-- The webhook exists; its id, which no webhook ever had, is returned.
+INSERT INTO webhooks (account_id, api_user, dialect, state, state_reason, start_block,
+    start_offset, created_at, updated_at, version, types, options, policy, url, headers)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING id;
+
+-- name: set_webhook
+-- The webhook stands as given.
+UPDATE webhooks SET api_user = ?2, dialect = ?3, state = ?4, state_reason = ?5, updated_at = ?6,
+    version = ?7, types = ?8, options = ?9, policy = ?10, url = ?11, headers = ?12
+WHERE id = ?1;
+
+-- name: touch_webhook
+-- The webhook was changed by the registry's version ?2.
+UPDATE webhooks SET version = ?2 WHERE id = ?1;
+
+-- name: touch_webhooks_of_account
+-- The account's webhooks were changed by the registry's version ?2.
+UPDATE webhooks SET version = ?2 WHERE account_id = ?1 AND deleted_at IS NULL;
+
+-- name: pause_webhook
+-- The webhook is paused for reason ?2.
+UPDATE webhooks SET state = 'paused', state_reason = ?2, updated_at = ?3, version = ?4
+WHERE id = ?1;
+
+-- name: bury_webhook
+-- The webhook is a tombstone.
+UPDATE webhooks SET deleted_at = ?2, version = ?3, url = x'', headers = x'', types = NULL,
+    options = '{}', policy = '{}'
+WHERE id = ?1;
+
+-- name: webhook
+-- One webhook that is not deleted.
+SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
+    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at
+FROM webhooks JOIN accounts ON accounts.id = account_id
+WHERE webhooks.id = ?1 AND deleted_at IS NULL;
+
+-- name: webhooks
+-- Webhooks that are not deleted and that a version after ?1 changed.
+SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
+    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at
+FROM webhooks JOIN accounts ON accounts.id = account_id
+WHERE version > ?1 AND deleted_at IS NULL ORDER BY webhooks.id;
+
+-- name: webhooks_of_account
+-- Webhooks of account ?2 that are not deleted and that a version after ?1 changed.
+SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
+    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at
+FROM webhooks JOIN accounts ON accounts.id = account_id
+WHERE account_id = ?2 AND version > ?1 AND deleted_at IS NULL ORDER BY webhooks.id;
+
+-- name: deleted_webhooks
+-- Webhooks that a version after ?1 deleted.
+SELECT id FROM webhooks WHERE version > ?1 AND deleted_at IS NOT NULL ORDER BY id;
+
+-- name: add_revision
+-- The webhook has this revision.
+INSERT INTO revisions (webhook_id, number, start_block, start_offset, api_user_id, dialect, types,
+    options)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+
+-- name: revisions
+-- The webhook's revisions.
+SELECT number, start_block, start_offset, api_user_id, types, dialect, options
+FROM revisions WHERE webhook_id = ?1 ORDER BY number;
+
+-- name: drop_revisions
+-- The webhook has no revisions.
+DELETE FROM revisions WHERE webhook_id = ?1;
+
+-- name: add_secret
+-- The key is kept for the webhook ?1 or the account ?2; its id is returned.
+INSERT INTO secrets (webhook_id, account_id, kind, created_at, active_at, expires_at, value)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id;
+
+-- name: secrets_of_webhook
+-- The webhook's keys that have not ended at ?2.
+SELECT id, kind, value, created_at, active_at, expires_at FROM secrets
+WHERE webhook_id = ?1 AND (expires_at IS NULL OR expires_at > ?2) ORDER BY id;
+
+-- name: secrets_of_account
+-- The account's keys that have not ended at ?2.
+SELECT id, kind, value, created_at, active_at, expires_at FROM secrets
+WHERE account_id = ?1 AND (expires_at IS NULL OR expires_at > ?2) ORDER BY id;
+
+-- name: expire_secret_of_webhook
+-- The webhook's key ?1 ends at ?2.
+UPDATE secrets SET expires_at = ?2 WHERE id = ?1 AND webhook_id = ?3;
+
+-- name: expire_secret_of_account
+-- The account's key ?1 ends at ?2.
+UPDATE secrets SET expires_at = ?2 WHERE id = ?1 AND account_id = ?3;
+
+-- name: drop_secrets_of_webhook
+-- The webhook's keys that ended by ?2 are gone (NULL: all).
+DELETE FROM secrets WHERE webhook_id = ?1 AND (?2 IS NULL OR expires_at <= ?2);
+
+-- name: drop_secrets_of_account
+-- The account's keys that ended by ?2 are gone.
+DELETE FROM secrets WHERE account_id = ?1 AND expires_at <= ?2;

@@ -1,0 +1,185 @@
+"""Rows to records and back; times are microseconds, compound members JSON."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from postbell.blocks import BlockHeader, Position, Range
+from postbell.clock import from_us, to_us
+from postbell.events import EventType
+from postbell.records import (
+    Account,
+    ApiUser,
+    BatchState,
+    Entry,
+    IdempotencyKey,
+    Lane,
+    OpenBatch,
+    Replay,
+    ReplayFilter,
+    ReplayState,
+    Revision,
+)
+from postbell.storage.sqlite.connecting import Row
+
+json = msgspec.json.Encoder().encode
+entries_to_body = msgspec.msgpack.Encoder().encode
+entries_of_body = msgspec.msgpack.Decoder(list[Entry]).decode
+_types = msgspec.json.Decoder(tuple[EventType, ...]).decode
+_members = msgspec.json.Decoder(dict[str, Any]).decode
+headers_of = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+_ranges = msgspec.json.Decoder(tuple[Range, ...]).decode
+_filter = msgspec.json.Decoder(ReplayFilter).decode
+
+
+def us(moment: datetime | None) -> int | None:
+    return None if moment is None else to_us(moment)
+
+
+def moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_us(micros)
+
+
+def text(value: object) -> str:
+    """Return *value* as JSON text."""
+    return json(value).decode()
+
+
+def types_text(types: tuple[EventType, ...] | None) -> str | None:
+    return None if types is None else text(types)
+
+
+def types_of(value: str | None) -> tuple[EventType, ...] | None:
+    return None if value is None else _types(value)
+
+
+def members_of(value: str) -> dict[str, Any]:
+    return _members(value)
+
+
+def account(row: Row) -> Account:
+    return Account(row[0], row[1], from_us(row[2]))
+
+
+def api_user(row: Row) -> ApiUser:
+    return ApiUser(row[0], row[1], row[2], row[3], row[4], from_us(row[5]), moment(row[6]))
+
+
+def header(row: Row) -> BlockHeader:
+    return BlockHeader(row[0], row[1], row[2], row[3], from_us(row[4]), row[5], row[6])
+
+
+def idempotency_key(row: Row) -> IdempotencyKey:
+    return IdempotencyKey(row[0], row[1], row[2], row[3], from_us(row[4]))
+
+
+def lane(row: Row) -> Lane:
+    return Lane(
+        webhook_id=row[0],
+        account_id=row[1],
+        cursor=Position(row[2], row[3]),
+        epoch=row[4],
+        failing_since=moment(row[5]),
+        failures=row[6],
+        last_success_at=moment(row[7]),
+        hold_until=moment(row[8]),
+        delivered=row[9],
+    )
+
+
+def lane_values(lane: Lane) -> tuple[Any, ...]:
+    """Return what `set_lane` takes after the webhook's id."""
+    return (
+        lane.cursor.block,
+        lane.cursor.offset,
+        us(lane.failing_since),
+        lane.failures,
+        us(lane.last_success_at),
+        us(lane.hold_until),
+        lane.delivered,
+    )
+
+
+def batch(row: Row) -> OpenBatch:
+    return OpenBatch(
+        id=row[0],
+        webhook_id=row[1],
+        revision=row[2],
+        range=Range(Position(row[3], row[4]), Position(row[5], row[6])),
+        count=row[7],
+        cut_at=from_us(row[8]),
+        state=BatchState(row[9]),
+        attempts=row[10],
+        next_at=moment(row[11]),
+        last_status=row[12],
+        last_error=row[13],
+        body_hash=row[14],
+        done=row[15],
+        replay_id=row[16],
+    )
+
+
+def batch_values(batch: OpenBatch, account_id: int) -> tuple[Any, ...]:
+    """Return what `put_batch` takes."""
+    return (
+        batch.id,
+        batch.webhook_id,
+        account_id,
+        batch.revision,
+        *batch.range.start,
+        *batch.range.end,
+        batch.count,
+        to_us(batch.cut_at),
+        batch.state.value,
+        batch.attempts,
+        us(batch.next_at),
+        batch.last_status,
+        batch.last_error,
+        batch.body_hash,
+        batch.done,
+        batch.replay_id,
+    )
+
+
+def replay(row: Row) -> Replay:
+    return Replay(
+        id=row[0],
+        account_id=row[1],
+        webhook_id=row[2],
+        revision=row[3],
+        created_at=from_us(row[4]),
+        rate_per_s=row[5],
+        position=Position(row[6], row[7]),
+        state=ReplayState(row[8]),
+        events=row[9],
+        filter=_filter(row[10]),
+        ranges=_ranges(row[11]),
+    )
+
+
+def replay_values(replay: Replay) -> tuple[Any, ...]:
+    """Return what `add_replay` takes."""
+    return (
+        replay.account_id,
+        replay.webhook_id,
+        replay.revision,
+        to_us(replay.created_at),
+        float(replay.rate_per_s),
+        *replay.position,
+        replay.state.value,
+        replay.events,
+        text(replay.filter),
+        text(replay.ranges),
+    )
+
+
+def revision(row: Row) -> Revision:
+    return Revision(
+        number=row[0],
+        start=Position(row[1], row[2]),
+        api_user_id=row[3],
+        types=types_of(row[4]),
+        dialect=row[5],
+        options=members_of(row[6]),
+    )

@@ -1,0 +1,246 @@
+-- name: raise_version
+-- The registry's version is one higher; it is returned.
+UPDATE meta SET value = value + 1 WHERE name = 'registry_version' RETURNING value;
+
+-- name: read_version
+-- The registry's version.
+SELECT value FROM meta WHERE name = 'registry_version';
+
+-- name: touch_ready
+-- A row was really written.
+UPDATE meta SET value = ?1 WHERE name = 'ready_at';
+
+-- name: read_head
+-- The newest block's id and time, also after retention emptied the log.
+SELECT block_id, recorded_at FROM log_head WHERE one = 1;
+
+-- name: set_head
+-- Block ?1 of time ?2 is the newest.
+UPDATE log_head SET block_id = ?1, recorded_at = ?2 WHERE one = 1;
+
+-- name: next_sequence
+-- The sequence number that the account's next event gets.
+SELECT next_sequence FROM heads WHERE account_id = ?1;
+
+-- name: set_next_sequence
+-- The account's next event gets the sequence number ?2.
+INSERT INTO heads VALUES (?1, ?2) ON CONFLICT DO UPDATE SET next_sequence = ?2;
+
+-- name: add_block
+-- The block is in the log.
+INSERT INTO blocks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
+
+-- name: tail
+-- Headers of all accounts after a block.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes
+FROM blocks WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: headers
+-- Headers of one account from a block on.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes
+FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT ?3;
+
+-- name: load_block
+-- One block with its body.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, body
+FROM blocks WHERE id = ?1;
+
+-- name: block_ids
+-- The id hashes after a block.
+SELECT id, recorded_at, hashes FROM blocks WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: oldest_block
+-- The id of the oldest block that is kept.
+SELECT id FROM blocks ORDER BY id LIMIT 1;
+
+-- name: time_from
+-- The first block with at least this id, and its time.
+SELECT id, recorded_at FROM blocks WHERE id >= ?1 ORDER BY id LIMIT 1;
+
+-- name: first_of_account
+-- The account's first block with at least this id.
+SELECT id FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT 1;
+
+-- name: drop_blocks
+-- At most ?2 of the blocks below ?1 are gone, the oldest first.
+DELETE FROM blocks WHERE id IN (SELECT id FROM blocks WHERE id < ?1 ORDER BY id LIMIT ?2);
+
+-- name: find_key
+-- What is kept under an Idempotency-Key.
+SELECT account_id, key, digest, answer, at FROM keys WHERE account_id = ?1 AND key = ?2;
+
+-- name: add_key
+-- The Idempotency-Key is taken.
+INSERT INTO keys (account_id, key, digest, answer, at) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: drop_keys
+-- At most ?2 of the keys older than ?1 are gone.
+DELETE FROM keys WHERE (account_id, key) IN (
+    SELECT account_id, key FROM keys WHERE at < ?1 ORDER BY at LIMIT ?2
+);
+
+-- name: claim_lanes
+-- ?1 holds at most ?4 lanes more until ?2, that nobody held at ?3, each with a higher epoch.
+UPDATE lanes SET owner = ?1, lease_until = ?2, epoch = epoch + 1
+WHERE webhook_id IN (
+    SELECT webhook_id FROM lanes WHERE lease_until <= ?3 ORDER BY lease_until, webhook_id LIMIT ?4
+)
+RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, failing_since, failures,
+    last_success_at, hold_until, delivered;
+
+-- name: renew_lanes
+-- All lanes of the owner are held until ?2.
+UPDATE lanes SET lease_until = ?2 WHERE owner = ?1;
+
+-- name: release_lanes
+-- The owner holds nothing.
+UPDATE lanes SET owner = '', lease_until = 0 WHERE owner = ?1;
+
+-- name: read_lane
+-- One lane, whoever holds it.
+SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, failing_since, failures,
+    last_success_at, hold_until, delivered
+FROM lanes WHERE webhook_id = ?1;
+
+-- name: read_held_lane
+-- One lane, if ?2 holds it.
+SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, failing_since, failures,
+    last_success_at, hold_until, delivered
+FROM lanes WHERE webhook_id = ?1 AND owner = ?2;
+
+-- name: lane_account
+-- The account of a lane that has this epoch.
+SELECT account_id FROM lanes WHERE webhook_id = ?1 AND epoch = ?2;
+
+-- name: raise_epoch
+-- Writes under the lane's epoch of before are refused.
+UPDATE lanes SET epoch = epoch + 1 WHERE webhook_id = ?1;
+
+-- name: set_lane
+-- The lane stands as given; its epoch and its holder are as before.
+UPDATE lanes SET cursor_block = ?2, cursor_offset = ?3, failing_since = ?4, failures = ?5,
+    last_success_at = ?6, hold_until = ?7, delivered = ?8
+WHERE webhook_id = ?1;
+
+-- name: add_lane
+-- The webhook has a lane that nobody holds.
+INSERT INTO lanes (webhook_id, account_id, cursor_block, cursor_offset) VALUES (?1, ?2, ?3, ?4);
+
+-- name: drop_lane
+-- The webhook has no lane.
+DELETE FROM lanes WHERE webhook_id = ?1;
+
+-- name: put_batch
+-- The batch is open as given.
+INSERT OR REPLACE INTO batches VALUES
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18);
+
+-- name: drop_batch
+-- The batch of this webhook is closed.
+DELETE FROM batches WHERE id = ?1 AND webhook_id = ?2;
+
+-- name: drop_batches
+-- No batch of the webhook is open.
+DELETE FROM batches WHERE webhook_id = ?1;
+
+-- name: batch
+-- One open or parked batch.
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id
+FROM batches WHERE id = ?1;
+
+-- name: batches
+-- Open and parked batches of the installation after an id.
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id
+FROM batches WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: batches_of_account
+-- Open and parked batches of an account after an id.
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id
+FROM batches WHERE account_id = ?3 AND id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: batches_of_webhook
+-- Open and parked batches of a webhook (where ?4 is its account, or NULL) after an id.
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id
+FROM batches WHERE webhook_id = ?3 AND id > ?1 AND (?4 IS NULL OR account_id = ?4)
+ORDER BY id LIMIT ?2;
+
+-- name: add_replay
+-- The replay runs; its id is returned.
+INSERT INTO replays (account_id, webhook_id, revision, created_at, rate_per_s, position_block,
+    position_offset, state, events, filter, ranges)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id;
+
+-- name: set_replay
+-- The replay stands as given.
+UPDATE replays SET revision = ?3, created_at = ?4, rate_per_s = ?5, position_block = ?6,
+    position_offset = ?7, state = ?8, events = ?9, filter = ?10, ranges = ?11
+WHERE id = ?1 AND webhook_id = ?2;
+
+-- name: replays
+-- Replays of the installation, the newest first.
+SELECT id, account_id, webhook_id, revision, created_at, rate_per_s, position_block,
+    position_offset, state, events, filter, ranges
+FROM replays ORDER BY id DESC LIMIT ?1;
+
+-- name: replays_of_account
+-- Replays of an account, the newest first.
+SELECT id, account_id, webhook_id, revision, created_at, rate_per_s, position_block,
+    position_offset, state, events, filter, ranges
+FROM replays WHERE account_id = ?2 ORDER BY id DESC LIMIT ?1;
+
+-- name: running_replays
+-- Replays into a webhook that are not finished, the oldest first.
+SELECT id, account_id, webhook_id, revision, created_at, rate_per_s, position_block,
+    position_offset, state, events, filter, ranges
+FROM replays WHERE webhook_id = ?1 AND state = 'running' ORDER BY id;
+
+-- name: drop_replays
+-- The webhook has no replays.
+DELETE FROM replays WHERE webhook_id = ?1;
+
+-- name: add_journal
+-- The entries are written down; the row's id is returned.
+INSERT INTO journal (first_at, last_at, count, body) VALUES (?1, ?2, ?3, ?4) RETURNING id;
+
+-- name: add_journal_webhook
+-- The journal row is found by this webhook and account.
+INSERT INTO journal_webhooks (webhook_id, journal_id, account_id) VALUES (?1, ?2, ?3);
+
+-- name: scan_journal
+-- Journal rows after an id.
+SELECT id, body FROM journal WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: recent_journal
+-- Journal rows before an id, the newest first.
+SELECT id, body FROM journal WHERE id < ?1 ORDER BY id DESC LIMIT ?2;
+
+-- name: recent_journal_of_webhook
+-- Journal rows that speak of a webhook before an id, the newest first.
+SELECT journal.id, journal.body FROM journal_webhooks
+CROSS JOIN journal ON journal.id = journal_webhooks.journal_id
+WHERE journal_webhooks.webhook_id = ?3 AND journal_webhooks.journal_id < ?1
+ORDER BY journal_webhooks.journal_id DESC LIMIT ?2;
+
+-- name: recent_journal_of_account
+-- Journal rows that speak of an account before an id, the newest first.
+SELECT DISTINCT journal.id, journal.body FROM (
+    SELECT DISTINCT journal_id FROM journal_webhooks
+    WHERE account_id = ?3 AND journal_id < ?1 ORDER BY journal_id DESC LIMIT ?2
+) AS found CROSS JOIN journal ON journal.id = found.journal_id
+ORDER BY found.journal_id DESC;
+
+-- name: old_journal
+-- At most ?2 of the journal rows whose newest entry is older than ?1.
+SELECT id, body FROM journal WHERE last_at < ?1 ORDER BY last_at LIMIT ?2;
+
+-- name: drop_journal
+-- The journal row is gone.
+DELETE FROM journal WHERE id = ?1;
+
+-- name: drop_journal_webhook
+-- The journal row is not found by this webhook.
+DELETE FROM journal_webhooks WHERE webhook_id = ?1 AND journal_id = ?2;

@@ -1,0 +1,206 @@
+"""The one writer: jobs that wait together become one commit (group commit).
+
+Callers on the event loop submit jobs; a thread runs them inside one transaction, each in a
+savepoint of its own, and answers only after the commit is durable.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import apsw
+
+from postbell.errors import EngineStopped, Overloaded, StorageError
+from postbell.storage.sqlite.faults import WHOLE_GROUP, as_storage_error, is_lost_sync, stopped
+from postbell.storage.sqlite.threads import Answer, deliver
+
+T = TypeVar("T")
+
+MAX_JOBS = 2048
+MAX_QUEUED_BYTES = 64 << 20
+RESERVED_JOBS = 4096
+"""Room beyond MAX_JOBS that only the ledger uses, so that a flood of events stops no delivery."""
+
+GROUP_JOBS = 256
+GROUP_BYTES = 8 << 20
+
+POLL_S = 0.05
+IDLE_WAL_PAGES = 256
+MAX_WAL_PAGES = 8192
+"""Checkpoints come when the writer is idle, or at the latest when the WAL has 32 MiB."""
+
+
+class Job(NamedTuple):
+    work: Callable[[apsw.Connection], Any]
+    future: asyncio.Future[Any]
+    size_bytes: int
+
+
+class Writer:
+    """Owns the only connection of this process that writes, and the thread it lives in."""
+
+    def __init__(self, connection: apsw.Connection, on_foreign_commit: Callable[[], None]) -> None:
+        """Take over *connection*; *on_foreign_commit* is called from the thread, at most 50 ms
+        after another process committed, while somebody listens."""
+        self._connection = connection
+        self._on_foreign_commit = on_foreign_commit
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Job] = deque()
+        self._queued_bytes = 0
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._listeners = 0
+        self._stop_cause = ""
+        self._wal_pages = 0
+        self._checkpoint_at = MAX_WAL_PAGES
+        self._polled_at = 0.0
+        self._foreign_version = connection.pragma("data_version")
+        connection.set_wal_hook(self._note_wal)
+        self._thread = threading.Thread(target=self._run, name="postbell-sqlite-writer")
+        self._thread.daemon = True
+        self._thread.start()
+
+    async def run(
+        self,
+        work: Callable[[apsw.Connection], T],
+        *,
+        size_bytes: int = 0,
+        is_reserved: bool = False,
+    ) -> T:
+        """Return what *work* returned, once its commit is durable.
+
+        A PostbellError from *work* undoes that job alone.  Raises Overloaded while too much
+        waits (*is_reserved* jobs have room of their own), StorageError where the commit failed,
+        EngineStopped after a failed fsync.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        limit = MAX_JOBS + RESERVED_JOBS if is_reserved else MAX_JOBS
+        with self._changed:
+            if self._is_closing:
+                raise StorageError("the database is closed; nothing more is written")
+            is_too_much = size_bytes and self._queued_bytes + size_bytes > MAX_QUEUED_BYTES
+            if len(self._queue) >= limit or (is_too_much and self._queue):
+                raise Overloaded("too many writes wait for the disk; come back in a second")
+            self._queue.append(Job(work, future, size_bytes))
+            self._queued_bytes += size_bytes
+            self._changed.notify()
+        return await future
+
+    def listen(self, change: int) -> None:
+        """Count those who want to know of other processes' commits up or down."""
+        with self._changed:
+            self._listeners += change
+            if self._listeners == 1 and change > 0:
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Run what waits, close the connection and end the thread; blocks."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (group := self._next_group()) is not None:
+            if group:
+                self._commit(group)
+            self._notice_others()
+            if self._wal_pages > (self._checkpoint_at if group else IDLE_WAL_PAGES):
+                self._checkpoint()
+        self._connection.set_wal_hook(None)
+        self._connection.close()
+
+    def _next_group(self) -> list[Job] | None:
+        """Return jobs for one commit, none of them when it is time for chores, None to end."""
+        with self._changed:
+            if not self._queue:
+                if self._is_closing:
+                    return None
+                has_chores = self._listeners > 0 or self._wal_pages > IDLE_WAL_PAGES
+                self._changed.wait(POLL_S if has_chores else None)
+            group: list[Job] = []
+            size_bytes = 0
+            while self._queue and len(group) < GROUP_JOBS and size_bytes < GROUP_BYTES:
+                job = self._queue.popleft()
+                size_bytes += job.size_bytes
+                group.append(job)
+            self._queued_bytes -= size_bytes
+            return group
+
+    def _commit(self, group: list[Job]) -> None:
+        at_commit = False
+        try:
+            if self._stop_cause:
+                raise stopped(self._stop_cause)
+            self._connection.execute("BEGIN IMMEDIATE")
+            answers = [self._run_job(job) for job in group]
+            at_commit = True
+            self._connection.execute("COMMIT")
+        except EngineStopped as error:
+            answers = [Answer(job.future, error=error) for job in group]
+        except apsw.Error as error:
+            answers = self._give_up(group, error, at_commit=at_commit)
+        deliver(self._loop, answers)
+
+    def _run_job(self, job: Job) -> Answer:
+        """Run one job; its own failure undoes it alone, another fails the group."""
+        self._connection.execute("SAVEPOINT job")
+        try:
+            answer = Answer(job.future, value=job.work(self._connection))
+        except WHOLE_GROUP:
+            raise
+        except Exception as error:
+            self._connection.execute("ROLLBACK TO job")
+            told = as_storage_error(error) if isinstance(error, apsw.Error) else error
+            answer = Answer(job.future, error=told)
+        self._connection.execute("RELEASE job")
+        return answer
+
+    def _give_up(self, group: list[Job], error: apsw.Error, *, at_commit: bool) -> list[Answer]:
+        told: StorageError = as_storage_error(error)
+        if is_lost_sync(error, at_commit=at_commit):
+            self._stop_cause = str(error)
+            told = stopped(self._stop_cause)
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except apsw.Error as second:
+                self._stop_cause = f"{error}; then {second}"
+        return [Answer(job.future, error=told) for job in group]
+
+    def _notice_others(self) -> None:
+        now = time.monotonic()
+        if self._listeners == 0 or now < self._polled_at + POLL_S:
+            return
+        self._polled_at = now
+        try:
+            version = self._connection.pragma("data_version")
+        except apsw.Error:
+            return
+        if version != self._foreign_version:
+            self._foreign_version = version
+            self._on_foreign_commit()
+
+    def _checkpoint(self) -> None:
+        """Move the WAL's pages into the database file, as far as no reader needs the old ones.
+
+        Where all were moved the next commit begins the WAL anew; else it grows until a later try.
+        """
+        pages, self._wal_pages = self._wal_pages, 0
+        if self._stop_cause:
+            return
+        moved = total = 0
+        try:
+            total, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            if is_lost_sync(error, at_commit=True):
+                self._stop_cause = str(error)
+        is_done = 0 < total == moved
+        self._checkpoint_at = MAX_WAL_PAGES if is_done else pages + IDLE_WAL_PAGES
+
+    def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
