@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tools.checks import commands, links, records, tracked
+from tools.checks import architecture, commands, links, records, tracked
 
 
 @pytest.fixture
@@ -109,6 +109,31 @@ def test_two_decisions_with_one_number_are_a_complaint(root: Path) -> None:
     (folder / "0001-one.md").write_text("# One\n")
     (folder / "0001-uno.md").write_text("# Uno\n")
 
-    assert list(
-        records.unlisted(root)
-    ) == ["docs/decisions/0001-uno.md has the number of 0001-one.md"]
+    assert list(records.unlisted(root)) == [
+        "docs/decisions/0001-uno.md has the number of 0001-one.md"
+    ]
+
+
+def test_a_part_that_the_architecture_page_lacks_is_a_complaint(root: Path) -> None:
+    lay_out(root, parts="| `wire` | sends |", drawn="cli\nwire | storage")
+
+    assert list(architecture.drift(root)) == ["ARCHITECTURE.md has no row for the part storage"]
+
+
+def test_layers_drawn_differently_are_a_complaint(root: Path) -> None:
+    lay_out(root, parts="| `wire`, `storage` | sends |", drawn="cli\nwire\nstorage")
+
+    assert list(architecture.drift(root)) == [
+        "ARCHITECTURE.md draws other layers than the contract `layers` in pyproject.toml"
+    ]
+
+
+def lay_out(root: Path, *, parts: str, drawn: str) -> None:
+    """Write a page and a project with the parts `wire` and `storage`."""
+    (root / "ARCHITECTURE.md").write_text(f"{parts}\n\n```layers\n{drawn}\n```\n")
+    (root / "pyproject.toml").write_text(
+        '[[tool.importlinter.contracts]]\nid = "layers"\nlayers = ["cli", "(wire) | (storage)"]\n'
+    )
+    for name in ("wire", "storage"):
+        (root / "src" / "postbell" / name).mkdir(parents=True)
+        (root / "src" / "postbell" / name / "__init__.py").touch()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tools import reference
-from tools.checks import commands, links, records, tracked
+from tools.checks import architecture, commands, links, records, tracked
 
 Check = Callable[[Path], Iterator[str]]
 
@@ -19,6 +19,7 @@ def _reference(root: Path) -> Iterator[str]:
 
 CHECKS: Mapping[str, Check] = {
     "reference": _reference,
+    "architecture": architecture.drift,
     "links": links.broken,
     "commands": commands.unknown,
     "decisions": records.unlisted,
