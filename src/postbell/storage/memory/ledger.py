@@ -60,6 +60,11 @@ class MemoryLedger:
     async def lane(self, webhook_id: int) -> Claim | None:
         return self._read(webhook_id) if webhook_id in self._tables.lanes else None
 
+    async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
+        if webhook_id not in self._tables.lanes:
+            return None
+        return self._read(webhook_id), self._tables.last_journal
+
     async def open_batches(
         self,
         *,
