@@ -18,9 +18,9 @@ class Signal(NamedTuple):
 
 SIGNALS = (
     Signal("started", "info", "the process serves", ("role", "address", "version")),
-    Signal("stopping", "info", "a signal or the caller asked the process to end", ("reason",)),
+    Signal("stopping", "info", "a signal or the caller asked the process to end", ("role",)),
     Signal("stopped", "info", "everything in flight was settled", ("seconds",)),
-    Signal("failed", "error", "an unexpected error ends the process", ("error", "task")),
+    Signal("failed", "error", "an unexpected error ends the process", ("error",)),
     Signal("http_trouble", "warning", "the HTTP server complains", ("message",)),
     Signal("setting_ignored", "warning", "a variable names no setting", ("message",)),
     Signal("directory_refreshed", "debug", "the registry changed", ("version", "webhooks")),

@@ -1,0 +1,183 @@
+"""The only wiring of a serving process: what is started, in which order, and how it ends.
+
+Started: engine, directory, ingest, HTTP, worker.  Ended: HTTP and worker take nothing new,
+finish what is in flight, then ingest, sender and engine close.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal, NamedTuple
+
+from postbell import __version__, api
+from postbell.clock import Clock, SystemClock
+from postbell.desk import Desk
+from postbell.dialects import DIALECTS
+from postbell.directory import Directory
+from postbell.errors import PostbellError, StorageError
+from postbell.opening import open_engine, open_sender
+from postbell.pipeline.ingest import Ingest
+from postbell.pipeline.worker import Worker
+from postbell.ports import Engine, Sender, UrlGuard
+from postbell.reports import Reports
+from postbell.serving import address_of, bind, serving
+from postbell.settings import Settings
+from postbell.signals import log
+
+Role = Literal["api", "worker", "all"]
+ROLES: tuple[Role, ...] = ("api", "worker", "all")
+FOLLOW_S = 0.5
+
+
+class Parts(NamedTuple):
+    """What a role is made of."""
+
+    settings: Settings
+    clock: Clock
+    engine: Engine
+    directory: Directory
+    guard: UrlGuard
+    sender: Sender
+
+
+async def serve(
+    settings: Settings,
+    role: Role,
+    *,
+    ready: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve until *stop* is set (by default: by SIGTERM or SIGINT), then end cleanly.
+
+    *ready* is told the base URL, "" for a worker, once everything is up.  An unexpected error
+    in any part ends the whole: the log is durable, a supervisor starts the process again.
+    """
+    if stop is None:
+        stop = asyncio.Event()
+        _stop_on_signals(stop)
+    async with contextlib.AsyncExitStack() as stack:
+        sock = bind(settings.listen) if role != "worker" else None
+        if sock is not None:
+            stack.callback(sock.close)
+        clock = SystemClock()
+        engine = await open_engine(settings, clock, worker=role != "api")
+        stack.push_async_callback(engine.close)
+        guard, sender = open_sender(settings, clock)
+        stack.push_async_callback(sender.close)
+        directory = Directory(engine.registry)
+        await directory.refresh()
+        parts = Parts(settings, clock, engine, directory, guard, sender)
+        address = str(address_of(sock)) if sock is not None else ""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                follower = tasks.create_task(_follow(engine, directory), name="directory")
+                async with contextlib.AsyncExitStack() as roles:
+                    if sock is not None:
+                        app = await roles.enter_async_context(_ingesting(parts, tasks))
+                        await roles.enter_async_context(
+                            serving(app, sock, shutdown_s=settings.shutdown_s)
+                        )
+                    if role != "api":
+                        await roles.enter_async_context(_working(parts, tasks))
+                    log("started", role=role, address=address, version=__version__)
+                    ready(f"http://{address}" if address else "")
+                    await stop.wait()
+                    log("stopping", role=role)
+                    began = time.monotonic()
+                follower.cancel()
+        except Exception as error:
+            _log_failure(error)
+            raise
+    log("stopped", seconds=round(time.monotonic() - began, 3))
+
+
+@contextlib.asynccontextmanager
+async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Any]:
+    """Run ingest inside the block and give the HTTP application on top of it."""
+    settings = parts.settings
+    ingest = Ingest(
+        parts.engine,
+        parts.clock,
+        parts.directory,
+        dedup_hours=settings.dedup_hours,
+        dedup_ids=settings.dedup_ids,
+    )
+    await ingest.start()
+    task = tasks.create_task(ingest.run(), name="ingest")
+    desk = Desk(
+        parts.engine,
+        DIALECTS,
+        parts.guard,
+        parts.clock,
+        parts.directory,
+        installation_policies=settings.policy,
+        max_webhooks_per_account=settings.max_webhooks_per_account,
+        sender=parts.sender,
+    )
+    reports = Reports(
+        parts.engine,
+        DIALECTS,
+        parts.directory,
+        parts.clock,
+        installation_policies=settings.policy,
+    )
+    yield api.build(desk, reports, ingest)
+    task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+    """Deliver inside the block; its end waits for what is in flight."""
+    worker = Worker(
+        parts.engine,
+        DIALECTS,
+        parts.sender,
+        parts.clock,
+        parts.directory,
+        installation_policies=parts.settings.policy,
+        retention_days=parts.settings.retention_days,
+        owner=f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}",
+        shutdown_s=parts.settings.shutdown_s,
+    )
+    task = tasks.create_task(worker.run(), name="worker")
+    yield
+    worker.stop()
+    await task
+
+
+async def _follow(engine: Engine, directory: Directory) -> None:
+    """Keep the directory fresh: what another process changes is in force within FOLLOW_S."""
+    while True:
+        await engine.bell.wait(FOLLOW_S)
+        try:
+            await directory.refresh()
+        except StorageError as error:
+            log("directory_stale", error=error.message)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """Set *stop* on the first SIGTERM or SIGINT; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        stop.set()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, first)
+
+
+def _log_failure(error: BaseException) -> None:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    is_known = isinstance(error, PostbellError)
+    log("failed", error=f"{type(error).__name__}: {error}", exc_info=None if is_known else error)
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -1,0 +1,100 @@
+"""`postbell batches`: what is open, parked or done."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+
+from postbell.cli.office import Office, at_desk
+from postbell.cli.options import SettingsCommand, with_settings
+from postbell.cli.show import json_option, print_record, print_records
+from postbell.reports import Page
+from postbell.reports.views import batch_view
+from postbell.settings import Settings
+
+COLUMNS = ("id", "webhook_id", "state", "events", "attempts", "last_status", "next_at")
+ATTEMPT_COLUMNS = ("at", "attempt", "status", "error", "verdict", "next_at")
+PAGE = 500
+
+
+@click.group("batches")
+def command() -> None:
+    """Batches: what is open, parked or done."""
+
+
+@command.command("list", cls=SettingsCommand)
+@click.option("--webhook", "webhook_id", type=int, metavar="ID", help="Only of this webhook.")
+@click.option("--state", type=click.Choice(["waiting", "parked"]), help="Only in this state.")
+@click.option("--all", "with_finished", is_flag=True, help="Finished ones, too, the newest first.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N. [default: all]")
+@json_option
+@with_settings("storage")
+def list_command(
+    settings: Settings,
+    webhook_id: int | None,
+    state: str | None,
+    with_finished: bool,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """List the open and parked batches of the installation."""
+
+    async def read(office: Office) -> list[dict[str, Any]]:
+        async def open_page(after: str) -> Page:
+            return await office.reports.batches(
+                webhook_id=webhook_id, state=state, after=after, limit=PAGE
+            )
+
+        async def finished_page(after: str) -> Page:
+            return await office.reports.finished_batches(
+                webhook_id=webhook_id, after=after, limit=PAGE
+            )
+
+        rows = await _all(open_page, limit)
+        if with_finished and state is None and (limit is None or len(rows) < limit):
+            rows += await _all(finished_page, limit and limit - len(rows))
+        return rows
+
+    print_records(
+        at_desk(settings, read),
+        COLUMNS,
+        as_json=as_json,
+        empty="no batches" if with_finished else "no open or parked batches",
+    )
+
+
+@command.command("show", cls=SettingsCommand)
+@click.argument("batch_id")
+@json_option
+@with_settings("storage")
+def show(settings: Settings, batch_id: str, as_json: bool) -> None:
+    """Show a batch with its attempts, the newest first."""
+    view = at_desk(settings, lambda o: o.reports.batch(None, batch_id))
+    if as_json:
+        print_record(view, as_json=True)
+        return
+    attempts = view.pop("attempts_made")
+    print_record(view, as_json=False)
+    click.echo()
+    print_records(attempts, ATTEMPT_COLUMNS, as_json=False, empty="not attempted yet")
+
+
+@command.command("retry", cls=SettingsCommand)
+@click.argument("batch_id")
+@json_option
+@with_settings("storage")
+def retry(settings: Settings, batch_id: str, as_json: bool) -> None:
+    """Make an open batch due now; a parked one gets all its retries again."""
+    batch = at_desk(settings, lambda o: o.desk.retry_batch(batch_id))
+    print_record(batch_view(batch), as_json=as_json)
+
+
+async def _all(read: Callable[[str], Awaitable[Page]], limit: int | None) -> list[dict[str, Any]]:
+    """Return the rows of all pages, up to *limit*."""
+    rows: list[dict[str, Any]] = []
+    after: str | None = ""
+    while after is not None and (limit is None or len(rows) < limit):
+        page = await read(after)
+        rows += page.rows
+        after = page.next
+    return rows[:limit]

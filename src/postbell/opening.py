@@ -1,0 +1,58 @@
+"""Opening what the settings name: the storage engine, the guard, the sender."""
+
+from pathlib import Path
+
+from postbell import sealing
+from postbell.clock import Clock
+from postbell.errors import ServiceError, UsageError
+from postbell.settings import Settings
+from postbell.storage import sqlite
+from postbell.wire.guard import Guard
+from postbell.wire.resolver import Resolver
+from postbell.wire.sender import CurlSender
+
+
+async def open_engine(settings: Settings, clock: Clock, *, worker: bool) -> sqlite.SqliteEngine:
+    """Open the database, made on the first start with its folder and key; the caller closes it.
+
+    *worker* takes the lock of the one process that delivers.
+    """
+    make_folder(settings.data_dir)
+    make_folder(settings.database_path.parent)
+    sealer = sealing.load_or_create(settings.secret_key_path)
+    return await sqlite.open(settings.database_path, sealer, clock, worker=worker)
+
+
+def open_sender(settings: Settings, clock: Clock) -> tuple[Guard, CurlSender]:
+    """Return the address rules and what sends under them; the caller closes the sender."""
+    guard = Guard(settings.allow_networks, Resolver(clock=clock))
+    return guard, CurlSender(
+        guard,
+        max_connections=settings.max_connections,
+        max_per_host=settings.max_connections_per_host,
+        max_per_account=settings.max_connections_per_account,
+        ca_file=settings.ca_file or None,
+        clock=clock,
+    )
+
+
+def require_database(settings: Settings) -> Path:
+    """Return the database's file; raise UsageError where there is none yet."""
+    path = settings.database_path
+    if not path.is_file():
+        raise UsageError(
+            f"there is no database {path}; name its folder with --data-dir, or make it with"
+            " 'postbell accounts create'"
+        )
+    return path
+
+
+def make_folder(folder: Path) -> None:
+    """Make *folder*, for its owner only, unless it exists."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ServiceError(
+            f"cannot make the folder {folder}: {reason}; choose another with --data-dir"
+        ) from None
