@@ -6,7 +6,8 @@
     │   ├── NotFound        no such thing (or another account's)      404
     │   ├── Conflict        it exists already, or changed meanwhile   409
     │   ├── Unauthorized    credentials are missing or wrong          401
-    │   └── TooLarge        over a limit that the message names       413
+    │   ├── TooLarge        over a limit that the message names       413
+    │   └── TooMany         more requests than the account may make   429
     └── ServiceError        ours to mend                              5xx, exit 1
         ├── Overloaded      a queue is full; come back later          503, retryable
         └── StorageError    the engine cannot read or commit          503, retryable
@@ -70,6 +71,18 @@ class Unauthorized(UsageError):
 class TooLarge(UsageError):
     code = "too_large"
     status = 413
+
+
+class TooMany(UsageError):
+    """The account asks faster than it may; *retry_after_s* says when to come back."""
+
+    code = "too_many_requests"
+    status = 429
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ServiceError(PostbellError):

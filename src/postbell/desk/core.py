@@ -6,6 +6,7 @@ from typing import Any
 
 from postbell.clock import Clock
 from postbell.desk.auth import Authentication, Caller
+from postbell.desk.pace import Pace
 from postbell.directory import Directory
 from postbell.errors import Conflict, NotFound, ServiceError
 from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
@@ -19,7 +20,8 @@ Step = Callable[[Claim], Awaitable[LaneChange | None]]
 
 class Core:
     """Engine, dialects, guard, clock and directory; *installation_policies* maps the name of a
-    dialect to the policy members that the operator set for it."""
+    dialect to the policy members that the operator set for it, *calls_per_s* limits the
+    management requests of an account, with a burst of ten seconds' worth."""
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Core:
         installation_policies: Mapping[str, Mapping[str, Any]] | None = None,
         max_webhooks_per_account: int = 1000,
         sender: Sender | None = None,
+        calls_per_s: float = 100.0,
     ) -> None:
         self.engine = engine
         self.dialects = dialects
@@ -42,6 +45,7 @@ class Core:
         self.max_webhooks_per_account = max_webhooks_per_account
         self._sender = sender
         self._authentication = Authentication(directory, clock)
+        self._pace = Pace(calls_per_s, clock)
         self._writes = asyncio.Lock()
 
     async def authenticate(self, authorization: str | None) -> Caller:
@@ -50,6 +54,10 @@ class Core:
         Raises Overloaded where too many unknown keys wait for their check.
         """
         return await self._authentication.check(authorization)
+
+    def admit(self, caller: Caller) -> None:
+        """Count one management request of the caller's account; raise TooMany over its rate."""
+        self._pace.admit(caller.account.id)
 
     @property
     def sender(self) -> Sender:

@@ -23,6 +23,7 @@ CREATE_MEMBERS = (
     "url", "api_user", "types", "dialect", "options", "policy", "headers", "start", "secret",
 )  # fmt: skip
 CHANGE_MEMBERS = CREATE_MEMBERS[:-2]
+MAX_TEXT_CHARS = 1000
 MAX_HEADERS = 20
 MAX_HEADER_BYTES = 8192
 RESERVED_HEADERS = frozenset(
@@ -197,6 +198,13 @@ def check_number(value: Any, member: str, low: float, high: float, default: floa
             member=member,
         )
     return float(value)
+
+
+def check_text(value: Any, member: str) -> str | None:
+    """Return a text of 1 to 1000 characters, None for an absent one."""
+    if value is not None and not (isinstance(value, str) and 1 <= len(value) <= MAX_TEXT_CHARS):
+        raise BadInput(f"{member}: 1 to {MAX_TEXT_CHARS} characters expected", member=member)
+    return value
 
 
 def check_id(value: Any, member: str) -> int:

@@ -14,7 +14,6 @@ REPLAY_MEMBERS = (
     "rate_per_s",
 )  # fmt: skip
 MAX_RATE_PER_S = 100_000.0
-MAX_TEXT_CHARS = 1000
 
 
 class Replays(Core):
@@ -42,8 +41,8 @@ class Replays(Core):
         dialect = self.dialects[webhook.dialect]
         narrowed = ReplayFilter(
             types=forms.check_types(form.get("types"), dialect, webhook.options),
-            recipient=_text(form.get("recipient"), "recipient"),
-            message=_text(form.get("message"), "message"),
+            recipient=forms.check_text(form.get("recipient"), "recipient") or "",
+            message=forms.check_text(form.get("message"), "message") or "",
         )
         rate_per_s = forms.check_number(
             form.get("rate_per_s"), "rate_per_s", 0, MAX_RATE_PER_S, 0.0
@@ -102,11 +101,3 @@ def _joined(ranges: Sequence[Range]) -> list[Range]:
         else:
             joined.append(each)
     return joined
-
-
-def _text(value: Any, member: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT_CHARS:
-        raise BadInput(f"{member}: 1 to {MAX_TEXT_CHARS} characters expected", member=member)
-    return value

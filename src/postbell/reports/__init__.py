@@ -30,6 +30,7 @@ from postbell.reports.views import (
 )
 
 MAX_COUNTED_BLOCKS = 4096
+MAX_REPLAYS = 10_000
 BEHIND_AFTER_S = 30.0
 """A webhook is behind once its oldest waiting event is older than its max wait and this."""
 
@@ -242,11 +243,21 @@ class Reports:
         return Page([attempt_view(entry) for entry in entries], next_page)
 
     async def replays(
-        self, account_id: int | None = None, *, webhook_id: int | None = None, limit: int = 1000
-    ) -> list[dict[str, Any]]:
-        """Return replays, the newest first."""
-        found = await self._engine.ledger.replays(account_id, limit)
-        return [replay_view(one) for one in found if webhook_id in (None, one.webhook_id)]
+        self,
+        account_id: int | None = None,
+        *,
+        webhook_id: int | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> Page:
+        """Return replays, the newest first; *after* is the id of the last one seen."""
+        found = [
+            one
+            for one in await self._engine.ledger.replays(account_id, MAX_REPLAYS)
+            if webhook_id in (None, one.webhook_id) and (not after or one.id < after)
+        ]
+        rows = [replay_view(one) for one in found[:limit]]
+        return Page(rows, str(rows[-1]["id"]) if len(found) > limit else None)
 
     async def secrets(self, webhook: Webhook) -> list[dict[str, Any]]:
         """Return the keys of a webhook, with their values; the account's where it has none."""

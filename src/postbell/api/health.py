@@ -1,0 +1,68 @@
+"""/healthz (the process answers) and /readyz (ingest can commit)."""
+
+import asyncio
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from postbell.api.events import Ingest
+from postbell.clock import Clock
+from postbell.errors import StorageError
+from postbell.ports import Engine
+
+CACHED_S = 1.0
+TIMEOUT_S = 5.0
+
+
+class Health:
+    """Asks the engine at most once a second, however often it is asked itself."""
+
+    def __init__(self, engine: Engine, ingest: Ingest, clock: Clock) -> None:
+        self._engine = engine
+        self._ingest = ingest
+        self._clock = clock
+        self._asked_at = float("-inf")
+        self._trouble = ""
+        self._asking = asyncio.Lock()
+
+    def routes(self) -> list[Route]:
+        """Return the two routes."""
+        return [Route("/healthz", self._healthz), Route("/readyz", self._readyz)]
+
+    async def trouble(self) -> str:
+        """Return why ingest cannot commit, empty where it can."""
+        if not self._ingest.is_ready:
+            return "ingest is not ready yet"
+        async with self._asking:
+            if self._clock.monotonic_s() - self._asked_at >= CACHED_S:
+                self._trouble = await self._ask()
+                self._asked_at = self._clock.monotonic_s()
+        return self._trouble
+
+    async def _ask(self) -> str:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._engine.ready()
+        except TimeoutError:
+            return f"the storage did not answer within {TIMEOUT_S:g} s"
+        except StorageError as error:
+            return error.message
+        return ""
+
+    async def _healthz(self, request: Request) -> Response:
+        return _answer(200, {"status": "ok"})
+
+    async def _readyz(self, request: Request) -> Response:
+        trouble = await self.trouble()
+        if trouble:
+            return _answer(503, {"status": "unavailable", "reason": trouble})
+        return _answer(200, {"status": "ready"})
+
+
+def _answer(status: int, body: dict[str, str]) -> Response:
+    headers = {"content-type": "application/json", "cache-control": "no-store"}
+    if status == 503:
+        headers["retry-after"] = "1"
+    return Response(msgspec.json.encode(body), status, headers)

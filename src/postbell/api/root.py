@@ -1,0 +1,93 @@
+"""The application: the hot path first, everything else through a framework.
+
+Unknown paths are answered as the face they belong to would: problem details, or, under /v1, the
+plain text that EngageLab documents.
+"""
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from postbell.api import batches, events, webhooks
+from postbell.api.bodies import Bodies
+from postbell.api.events import EventsEndpoint, Ingest
+from postbell.api.health import Health
+from postbell.api.problems import CONTENT_TYPE, document
+from postbell.api.resources import Face
+from postbell.desk import Desk
+from postbell.ports import Engine
+from postbell.reports import Reports
+
+
+def build(
+    desk: Desk,
+    reports: Reports,
+    ingest: Ingest,
+    engine: Engine,
+    *,
+    dialect_routes: Sequence[BaseRoute] = (),
+    body_timeout_s: float = 30.0,
+    max_held_bytes: int = 256 << 20,
+) -> ASGIApp:
+    """Return the ASGI application.
+
+    *dialect_routes* are the providers' management APIs.  A body must be complete after
+    *body_timeout_s*; bodies of all requests together hold at most *max_held_bytes*.
+    """
+    bodies = Bodies(max_held_bytes=max_held_bytes, timeout_s=body_timeout_s)
+    face = Face(desk, reports, bodies)
+    framework = Starlette(
+        routes=[
+            *webhooks.routes(face),
+            *batches.routes(face),
+            *dialect_routes,
+            *Health(engine, ingest, desk.clock).routes(),
+        ],
+        exception_handlers={HTTPException: _refuse, Exception: _fail},
+    )
+    framework.router.redirect_slashes = False
+    return Root(EventsEndpoint(desk, ingest, bodies), framework, bodies)
+
+
+class Root:
+    """Chooses between the hot path and the framework; limits the time of every body."""
+
+    def __init__(self, hot: ASGIApp, framework: Starlette, bodies: Bodies) -> None:
+        self._hot = hot
+        self.framework = framework
+        self._bodies = bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.framework(scope, receive, send)
+        elif scope["path"] == events.PATH:
+            await self._hot(scope, receive, send)
+        else:
+            await self.framework(scope, self._bodies.timed(receive), send)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer for a path or method that nobody serves."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if request.method == "OPTIONS" and status == 405:
+        return Response(status_code=204, headers=headers)
+    path = request.url.path
+    if path == "/v1" or path.startswith("/v1/"):
+        return PlainTextResponse("not found" if status == 404 else str(error), status, headers)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "refused")
+    detail = "no such path" if status == 404 else f"this path does not take {request.method}"
+    return Response(
+        document(status, code, detail), status, headers | {"content-type": CONTENT_TYPE}
+    )
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """Answer for a bug of ours; the server logs it."""
+    body = document(500, "internal", "an internal error; it was logged")
+    return Response(body, 500, {"content-type": CONTENT_TYPE})

@@ -1,0 +1,263 @@
+"""EngageLab's management API: /v1/webhooks, as documented (page of 2023-08-10).
+
+Parameters, shapes, codes and texts: reference `engagelab.md` sections 2 to 5, 9 and 12; its
+decisions E1 to E9 are named where they are carried out.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from postbell.desk import Caller, Desk
+from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
+from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
+from postbell.records import Webhook
+from postbell.reports import Reports
+
+PATH = "/v1/webhooks"
+DIALECT = "engagelab"
+MAX_BODY_BYTES = 64 * 1024
+MAX_LIMIT = 100
+CONTENT_TYPE = "application/json; charset=utf-8"
+CHALLENGE = 'Basic realm="postbell", charset="UTF-8"'
+RETRY_AFTER_S = 2
+
+OFFSET_EMPTY, OFFSET_ILLEGAL = 30001, 30002
+LIMIT_EMPTY, LIMIT_ILLEGAL = 30003, 30004
+UNAUTHENTICATED = 30000
+UNKNOWN_API_USER = 30702
+EVENT_EMPTY, EVENT_MALFORMED = 30703, 30704
+URL_EMPTY, URL_MALFORMED, URL_TEST_FAILED, URL_EXISTS = 30705, 30706, 30707, 30708
+NOT_FOUND = 30709
+CREATE_FAILED, DELETE_FAILED, MODIFY_FAILED = 30710, 30711, 30712
+
+BY_DESK_CODE = {
+    "url_missing": URL_EMPTY,
+    "url_malformed": URL_MALFORMED,
+    "url_inside": URL_MALFORMED,
+    "url_check_failed": URL_TEST_FAILED,
+    "unknown_api_user": UNKNOWN_API_USER,
+}
+"""What the desk refuses, in EngageLab's numbers; every other error is 30000 + its HTTP status."""
+
+
+class Refused(PostbellError):
+    """A request that EngageLab has a number for."""
+
+    def __init__(self, number: int, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.number = number
+        self.status = status
+
+
+def routes(desk: Desk, reports: Reports, *, unique_urls: bool = False) -> list[Route]:
+    """Return the routes of the API; with *unique_urls* a second webhook for a URL is refused."""
+    face = Webhooks(desk, reports, unique_urls)
+    one = {"PUT": face.modify, "POST": face.modify, "DELETE": face.delete}
+    return [
+        Route(PATH, Path(desk, {"GET": face.query, "POST": face.add}, "GET, POST")),
+        Route(PATH + "/{id}", Path(desk, one, "PUT, DELETE")),
+    ]
+
+
+class Webhooks:
+    """The four operations, each from a checked request to the documented body."""
+
+    def __init__(self, desk: Desk, reports: Reports, unique_urls: bool) -> None:
+        self._desk = desk
+        self._reports = reports
+        self._unique_urls = unique_urls
+
+    async def query(self, caller: Caller, request: Request) -> dict[str, Any]:
+        """List, the newest first; a limit over 100 counts as 100 (E6)."""
+        query = request.query_params
+        offset = _number(query.get("offset"), 0, "offset", OFFSET_EMPTY, OFFSET_ILLEGAL)
+        limit = _number(query.get("limit"), MAX_LIMIT, "limit", LIMIT_EMPTY, LIMIT_ILLEGAL)
+        found = await self._reports.matching_webhooks(
+            caller.account.id, dialect=DIALECT, api_user=query.get("api_user") or None
+        )
+        found.reverse()
+        rows = [_row(webhook) for webhook in found[offset : offset + min(limit, MAX_LIMIT)]]
+        return {"result": rows, "count": len(rows), "total": len(found)}
+
+    async def add(self, caller: Caller, request: Request) -> dict[str, Any]:
+        """Create a webhook that speaks this dialect; no api_user means all of them (E3)."""
+        form = await _form(request)
+        members = _members(form)
+        members["url"] = form.get("url")
+        await self._check_unique(caller, members["url"])
+        webhook = await self._desk.create_webhook(caller.account.id, members | {"dialect": DIALECT})
+        return {"result": [_row(webhook)]}
+
+    async def modify(self, caller: Caller, request: Request) -> dict[str, Any]:
+        """Change what is given; null is as good as absent (E8).  POST is taken for PUT (E1)."""
+        webhook = await self._find(caller, request)
+        form = await _form(request)
+        members = _members(form)
+        if form.get("url") is not None:
+            members["url"] = form["url"]
+            await self._check_unique(caller, form["url"], webhook.id)
+        await self._desk.update_webhook(caller.account.id, webhook.id, members)
+        return {"count": 1}
+
+    async def delete(self, caller: Caller, request: Request) -> dict[str, Any]:
+        """Delete; a body is not looked at."""
+        webhook = await self._find(caller, request)
+        await self._desk.delete_webhook(caller.account.id, webhook.id)
+        return {"count": 1}
+
+    async def _find(self, caller: Caller, request: Request) -> Webhook:
+        """Return the webhook of the path; another account's or dialect's is not found."""
+        text = request.path_params["id"]
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise NotFound("not found")
+        webhook = await self._desk.find_webhook(caller.account.id, int(text))
+        if webhook.dialect != DIALECT:
+            raise NotFound("not found")
+        return webhook
+
+    async def _check_unique(self, caller: Caller, url: Any, own_id: int = 0) -> None:
+        if not self._unique_urls:
+            return
+        for webhook in await self._reports.matching_webhooks(caller.account.id, dialect=DIALECT):
+            if webhook.url == url and webhook.id != own_id:
+                raise Refused(URL_EXISTS, f"webhook {webhook.id} has this url already")
+
+
+Operation = Callable[[Caller, Request], Awaitable[dict[str, Any]]]
+
+INTERNAL = {"POST": CREATE_FAILED, "PUT": MODIFY_FAILED, "DELETE": DELETE_FAILED}
+
+
+class Path:
+    """One path of the API as an ASGI endpoint: authentication, the operation, error bodies."""
+
+    def __init__(self, desk: Desk, operations: Mapping[str, Operation], allow: str) -> None:
+        self._desk = desk
+        self._operations = operations
+        self._allow = allow
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except PostbellError as error:
+            response = _refusal(error)
+        except Exception:
+            await _failure(request)(scope, receive, send)
+            raise
+        if request.method == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        operation = self._operations.get("GET" if request.method == "HEAD" else request.method)
+        if operation is None:
+            status = 204 if request.method == "OPTIONS" else 405
+            body = b"" if status == 204 else _body(30000 + status, "method not allowed")
+            headers = {"allow": self._allow}
+            if body:
+                headers["content-type"] = CONTENT_TYPE
+            return Response(body, status, headers)
+        caller = await self._desk.authenticate(request.headers.get("authorization"))
+        self._desk.admit(caller)
+        answer = await operation(caller, request)
+        return Response(msgspec.json.encode(answer), 200, {"content-type": CONTENT_TYPE})
+
+
+def _row(webhook: Webhook) -> dict[str, Any]:
+    numbers = codes_of(None)
+    if webhook.types is not None:
+        numbers = list(dict.fromkeys(CODE_OF[kind].number for kind in webhook.types))
+    return {
+        "url": webhook.url,
+        "event": numbers,
+        "api_user": webhook.api_user,
+        "id": webhook.id,
+    }
+
+
+def _members(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `event` and `api_user` as the desk takes them; other members are ignored."""
+    members: dict[str, Any] = {}
+    if form.get("event") is not None:
+        members["types"] = _types(form["event"])
+    if form.get("api_user") is not None:
+        members["api_user"] = form["api_user"]
+    return members
+
+
+def _types(event: Any) -> list[str]:
+    """Return the canonical types of the codes in `event` (E7)."""
+    if event == []:
+        raise Refused(EVENT_EMPTY, "event can not be empty; leave it out for all events")
+    if not isinstance(event, list) or not all(type(code) is int for code in event):
+        raise Refused(EVENT_MALFORMED, "event is not an array of event codes (integers)")
+    try:
+        return [kind.value for kind in types_of(event)]
+    except BadInput as error:
+        raise Refused(EVENT_MALFORMED, error.message[:200]) from None
+
+
+def _number(text: str | None, default: int, name: str, empty: int, illegal: int) -> int:
+    if text is None:
+        return default
+    if text == "":
+        raise Refused(empty, f"{name} can not be empty")
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise Refused(illegal, f"{name} is illegal; an integer from 0 on expected")
+    return int(text)
+
+
+async def _form(request: Request) -> dict[str, Any]:
+    """Return the body, a JSON object whatever its content type says."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge(f"the body has over {MAX_BODY_BYTES} bytes")
+    try:
+        form = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"the body is not valid JSON: {error}", status=400) from None
+    if not isinstance(form, dict):
+        raise BadInput("the body is not a JSON object", status=400)
+    return form
+
+
+def _refusal(error: PostbellError) -> Response:
+    status, headers = error.status, {"content-type": CONTENT_TYPE}
+    number, message = 30000 + status, error.message
+    if isinstance(error, Refused):
+        number = error.number
+    elif isinstance(error, Unauthorized):
+        number, message = UNAUTHENTICATED, "Authentication failed."
+        headers["www-authenticate"] = CHALLENGE
+    elif isinstance(error, NotFound):
+        number, message = NOT_FOUND, "not found"
+    elif error.code in BY_DESK_CODE:
+        status, number = 400, BY_DESK_CODE[error.code]
+    elif status == 422:
+        status, number = 400, 30400
+    if error.retryable:
+        headers["retry-after"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
+    return Response(_body(number, message), status, headers)
+
+
+def _failure(request: Request) -> Response:
+    """Return the answer to a bug of ours; the server logs it."""
+    method = "PUT" if "id" in request.path_params and request.method == "POST" else request.method
+    number = INTERNAL.get(method, 30500)
+    return Response(_body(number, "internal error"), 500, {"content-type": CONTENT_TYPE})
+
+
+def _body(number: int, message: str) -> bytes:
+    text = message.encode("utf-8", "replace").decode()
+    return msgspec.json.encode({"code": number, "message": text})
