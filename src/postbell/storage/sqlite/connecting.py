@@ -78,6 +78,7 @@ _WRITING = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA temp_store = MEMORY",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -16384",
 )

@@ -12,11 +12,11 @@ UPDATE meta SET value = ?1 WHERE name = 'ready_at';
 
 -- name: read_head
 -- The newest block's id and time, also after retention emptied the log.
-SELECT block_id, recorded_at FROM log_head WHERE one = 1;
+SELECT next_sequence - 1, recorded_at FROM heads WHERE account_id = 0;
 
 -- name: set_head
 -- Block ?1 of time ?2 is the newest.
-UPDATE log_head SET block_id = ?1, recorded_at = ?2 WHERE one = 1;
+UPDATE heads SET next_sequence = ?1 + 1, recorded_at = ?2 WHERE account_id = 0;
 
 -- name: next_sequence
 -- The sequence number that the account's next event gets.
@@ -24,7 +24,8 @@ SELECT next_sequence FROM heads WHERE account_id = ?1;
 
 -- name: set_next_sequence
 -- The account's next event gets the sequence number ?2.
-INSERT INTO heads VALUES (?1, ?2) ON CONFLICT DO UPDATE SET next_sequence = ?2;
+INSERT INTO heads (account_id, next_sequence) VALUES (?1, ?2)
+ON CONFLICT DO UPDATE SET next_sequence = ?2;
 
 -- name: add_block
 -- The block is in the log.

@@ -136,28 +136,43 @@ class Writer:
             if self._stop_cause:
                 raise stopped(self._stop_cause)
             self._connection.execute("BEGIN IMMEDIATE")
-            answers = [self._run_job(job) for job in group]
+            run = self._run_alone if len(group) == 1 else self._run_in_company
+            answers = [run(job) for job in group]
             at_commit = True
-            self._connection.execute("COMMIT")
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
         except EngineStopped as error:
             answers = [Answer(job.future, error=error) for job in group]
         except apsw.Error as error:
             answers = self._give_up(group, error, at_commit=at_commit)
         deliver(self._loop, answers)
 
-    def _run_job(self, job: Job) -> Answer:
-        """Run one job; its own failure undoes it alone, another fails the group."""
+    def _run_alone(self, job: Job) -> Answer:
+        """Run the only job of a transaction: a savepoint would cost as much as the rest."""
+        answer = self._answer(job)
+        if answer.error is not None:
+            self._connection.execute("ROLLBACK")
+        return answer
+
+    def _run_in_company(self, job: Job) -> Answer:
+        """Run one of several jobs; where it fails it is undone alone."""
         self._connection.execute("SAVEPOINT job")
-        try:
-            answer = Answer(job.future, value=job.work(self._connection))
-        except WHOLE_GROUP:
-            raise
-        except Exception as error:
+        answer = self._answer(job)
+        if answer.error is not None:
             self._connection.execute("ROLLBACK TO job")
-            told = as_storage_error(error) if isinstance(error, apsw.Error) else error
-            answer = Answer(job.future, error=told)
         self._connection.execute("RELEASE job")
         return answer
+
+    def _answer(self, job: Job) -> Answer:
+        """Run one job; errors that concern the whole transaction are raised."""
+        try:
+            return Answer(job.future, value=job.work(self._connection))
+        except WHOLE_GROUP:
+            raise
+        except apsw.Error as error:
+            return Answer(job.future, error=as_storage_error(error))
+        except Exception as error:
+            return Answer(job.future, error=error)
 
     def _give_up(self, group: list[Job], error: apsw.Error, *, at_commit: bool) -> list[Answer]:
         told: StorageError = as_storage_error(error)
