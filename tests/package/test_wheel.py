@@ -39,10 +39,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `postbell` command of an environment with nothing but the pinned packages and it."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, with_pip=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
-    locked = ["--require-hashes", "-r", ROOT / "requirements.lock"]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    locked = ["--require-hashes", "-r", str(ROOT / "requirements.lock")]
     subprocess.run([*pip, *locked], check=True, timeout=300)
-    subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True, timeout=60)
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, timeout=60)
     return folder / "bin" / "postbell"
 
 

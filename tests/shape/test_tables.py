@@ -61,12 +61,24 @@ def test_every_named_statement_is_used() -> None:
         for path in source.FOLDER.rglob("*.sql")
         for name in re.findall(r"^-- name: (\w+)$", path.read_text(), re.MULTILINE)
     }
-    words = {
-        node.value
-        for _, tree in source.trees("storage")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    patterns = [re.compile(spelled) for spelled in looked_up()]
+
+    unused = {name for name in named if not any(each.fullmatch(name) for each in patterns)}
 
     assert named
-    assert named - words == set()
+    assert unused == set()
+
+
+def looked_up() -> set[str]:
+    """Return what storage may look up, as patterns; `x_{y}` is `x_` and any word."""
+    nodes = [node for _, tree in source.trees("storage") for node in ast.walk(tree)]
+    plain = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
+    keys = [node.slice for node in nodes if isinstance(node, ast.Subscript)]
+    return set(map(re.escape, plain)) | {
+        "".join(
+            re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"\w+"
+            for part in key.values
+        )
+        for key in keys
+        if isinstance(key, ast.JoinedStr)
+    }
