@@ -3,6 +3,8 @@
 Authentication, ingest and the worker ask here; `refresh` after a ring keeps it fresh.
 """
 
+import asyncio
+
 from postbell.ports import Registry
 from postbell.records import Account, ApiUser, Webhook
 
@@ -17,6 +19,7 @@ class Directory:
         self.webhooks: dict[int, Webhook] = {}
         self._users: dict[str, ApiUser] = {}
         self._watches: list[set[int]] = []
+        self._reading = asyncio.Lock()
 
     def watch(self) -> set[int]:
         """Return a set that every later `refresh` adds the ids of changed webhooks to; its owner
@@ -28,6 +31,10 @@ class Directory:
     async def refresh(self) -> set[int] | None:
         """Read what changed; return the ids of webhooks that did (deleted ones too), None when
         nothing at all changed."""
+        async with self._reading:
+            return await self._refresh()
+
+    async def _refresh(self) -> set[int] | None:
         version = await self._registry.version()
         if version == self.version:
             return None

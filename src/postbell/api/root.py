@@ -20,7 +20,6 @@ from postbell.api.health import Health
 from postbell.api.problems import CONTENT_TYPE, document
 from postbell.api.resources import Face
 from postbell.desk import Desk
-from postbell.ports import Engine
 from postbell.reports import Reports
 
 
@@ -28,7 +27,6 @@ def build(
     desk: Desk,
     reports: Reports,
     ingest: Ingest,
-    engine: Engine,
     *,
     dialect_routes: Sequence[BaseRoute] = (),
     body_timeout_s: float = 30.0,
@@ -46,7 +44,7 @@ def build(
             *webhooks.routes(face),
             *batches.routes(face),
             *dialect_routes,
-            *Health(engine, ingest, desk.clock).routes(),
+            *Health(desk.engine, ingest, desk.clock).routes(),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )

@@ -7,7 +7,7 @@ from postbell.desk.core import Core
 from postbell.errors import BadInput, Conflict
 from postbell.ports import NewSecret
 from postbell.records import Secret, SecretKind
-from postbell.signing import active_at, new_secret
+from postbell.signing import active_at, check_secret, new_secret
 
 DEFAULT_OVERLAP_S = 86_400.0
 MAX_OVERLAP_S = 604_800.0
@@ -38,7 +38,10 @@ class Keys(Core):
         await self.app_key(account_id)
         now = self.clock.now()
         starts_at = now + _overlap(overlap_s)
-        new = secrets.choose(self.dialects["engagelab"], SecretKind.APP_KEY, secret, starts_at)
+        if secret is not None:
+            check_secret(SecretKind.APP_KEY, secret)
+        value = secret or new_secret(SecretKind.APP_KEY)
+        new = NewSecret(SecretKind.APP_KEY, value, starts_at)
         async with self._writes:
             known = _app_keys(await self.engine.registry.account_secrets(account_id))
             return await self.engine.registry.add_secrets(
