@@ -20,6 +20,7 @@ from postbell.api.health import Health
 from postbell.api.problems import CONTENT_TYPE, document
 from postbell.api.resources import Face
 from postbell.desk import Desk
+from postbell.ports import Engine
 from postbell.reports import Reports
 
 
@@ -27,6 +28,7 @@ def build(
     desk: Desk,
     reports: Reports,
     ingest: Ingest,
+    engine: Engine,
     *,
     dialect_routes: Sequence[BaseRoute] = (),
     body_timeout_s: float = 30.0,
@@ -44,7 +46,7 @@ def build(
             *webhooks.routes(face),
             *batches.routes(face),
             *dialect_routes,
-            *Health(desk.engine, ingest, desk.clock).routes(),
+            *Health(engine, ingest, desk.clock).routes(),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )
