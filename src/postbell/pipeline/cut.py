@@ -119,6 +119,12 @@ class Gather:
             size_bytes += more
         return len(weights), weight, size_bytes
 
+    def close(self, end: Position, now: datetime) -> None:
+        """Let the batch end at *end*, where another revision begins; it may be empty."""
+        self.end = end
+        self.is_full = True
+        self.oldest_at = self.oldest_at or now
+
     def due_at(self) -> datetime | None:
         """Return from when on this may be cut; None while it is empty."""
         if self.oldest_at is None or self.is_full:

@@ -182,11 +182,9 @@ class Held:
     def add(self, header: BlockHeader) -> None:
         """Gather from a block, in order; stop where the webhook's next revision begins."""
         if self._until is not None and header.id >= self._until.block:
-            if self.gather.count:
-                self.gather.is_full = True
-                self.is_behind = True
-                return
-            self._begin(self._until)
+            self.gather.close(self._until, header.recorded_at)
+            self.is_behind = True
+            return
         self.gather.add(header)
         if self.gather.is_full and self.gather.end < (header.id, header.count):
             self.is_behind = True
@@ -313,7 +311,7 @@ class Held:
         cut_at = self.gather.due_at()
         if cut_at is None or cut_at > now or not self._may_cut():
             return None
-        return self._cut_run(now) if self.is_single else self._cut()
+        return self._cut_run(now) if self.is_single and self.gather.count else self._cut()
 
     def _cut(self) -> Cut:
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -29,15 +29,17 @@ from postbell.records import (
 SAVE_AFTER_S = 0.05
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
+Notice = Callable[[Held], None]
 
 
 class Singles:
-    """Works off runs."""
+    """Works off runs; *notice* is told of a lane that may have something to do again."""
 
-    def __init__(self, courier: Courier, settler: Settler, spawn: Spawn) -> None:
+    def __init__(self, courier: Courier, settler: Settler, spawn: Spawn, notice: Notice) -> None:
         self._courier = courier
         self._settler = settler
         self._spawn = spawn
+        self._notice = notice
 
     async def load(self, held: Held, work: Load) -> None:
         """Read the events of a run."""
@@ -109,6 +111,7 @@ class Singles:
             is_closed = all(batch.done is None for batch in change.put)
             if is_closed and run in held.runs:
                 held.runs.remove(run)
+        self._notice(held)
 
     async def _save_later(self, held: Held) -> None:
         await asyncio.sleep(SAVE_AFTER_S)

@@ -62,7 +62,7 @@ class Worker:
         self._settler = Settler(engine.ledger, directory, owner)
         courier = Courier(self.reader, dialects, sender, clock, self._secrets_of)
         self._batches = Batches(courier, self._settler)
-        self._singles = Singles(courier, self._settler, self._spawn)
+        self._singles = Singles(courier, self._settler, self._spawn, self._notice)
         self._replays = Replays(courier, self._batches, self._settler, engine.ledger)
         self._pruner = Pruner(
             engine, self.reader, self._settler, self._singles, clock, retention_days
@@ -200,9 +200,6 @@ class Worker:
         """Start what the lane can have started now, and note when to look again."""
         if self._is_stopping or held.is_gone:
             return
-        if held.is_behind and not held.gather.is_full and not held.is_reading:
-            held.is_reading = True
-            self._spawn(self._catch_up(held))
         self._start_pump(held, now)
         due = held.next_due(now)
         if due is not None:
@@ -213,6 +210,9 @@ class Worker:
         if work is not None:
             held.pumps += 1
             self._spawn(self._pump(held, work))
+        if held.is_behind and not held.gather.is_full and not held.is_reading:
+            held.is_reading = True
+            self._spawn(self._catch_up(held))
 
     async def _pump(self, held: Held, first: Work) -> None:
         """Do work after work of one lane; let a further pump start while there is more."""
@@ -227,8 +227,7 @@ class Worker:
                 work = None if self._is_stopping else held.take(self._clock.now())
         finally:
             held.pumps -= 1
-            self._ready.add(held.id)
-            self._wake.set()
+            self._notice(held)
 
     async def _do(self, held: Held, work: Work) -> None:
         """Do one piece of work; an error of ours pauses this webhook and stops nothing else."""
@@ -277,8 +276,7 @@ class Worker:
                     held.catch_up(page, is_last=len(page) < PAGE and seen == self._seen)
         finally:
             held.is_reading = False
-            self._ready.add(held.id)
-            self._wake.set()
+            self._notice(held)
 
     async def _listen(self) -> None:
         """Turn rings, and now and then nothing, into a look."""
@@ -310,6 +308,11 @@ class Worker:
                 await self._singles.save(held)
         for task in list(self._begun):
             task.cancel()
+
+    def _notice(self, held: Held) -> None:
+        """Look at the lane again in the next turn."""
+        self._ready.add(held.id)
+        self._wake.set()
 
     def _drop(self, held: Held) -> None:
         self.lanes.pop(held.id, None)
