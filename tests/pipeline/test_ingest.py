@@ -1,0 +1,241 @@
+"""What is accepted, told from duplicates, and refused."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+from postbell.blocks import IdBlock
+from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
+from postbell.events import id_hash
+from postbell.pipeline.ingest import Ingest
+from postbell.pipeline.seen import FRESH_IDS, Seen
+from tests.fakes import FakeClock
+from tests.pipeline.rig import event, running
+
+
+async def stored_ids(rig):
+    headers = await rig.engine.log.tail(0, 1000)
+    blocks = await rig.engine.log.load([header.id for header in headers])
+    return [json.loads(raw)["event_id"] for block in blocks for raw in block.events()]
+
+
+async def test_a_bad_event_does_not_lose_the_good_ones():
+    async with running() as rig:
+        answer = await rig.send(event(0), {"type": "open"}, event(2))
+
+        assert (answer.accepted, answer.duplicates) == (2, 0)
+        assert [(each.index, each.code) for each in answer.rejected] == [(1, "invalid")]
+        assert await stored_ids(rig) == ["e0", "e2"]
+
+
+async def test_atomic_stores_all_or_nothing():
+    async with running() as rig:
+        with pytest.raises(BadInput) as refused:
+            await rig.send(event(0), {"type": "open"}, atomic=True)
+
+        assert refused.value.code == "atomic_rejected"
+        assert await stored_ids(rig) == []
+
+
+async def test_the_same_event_id_is_stored_once_within_and_across_requests():
+    async with running() as rig:
+        first = await rig.send(event(0), event(0), event(1))
+        second = await rig.send(event(1), event(2))
+
+        assert (first.accepted, first.duplicates) == (2, 1)
+        assert (second.accepted, second.duplicates) == (1, 1)
+        assert await stored_ids(rig) == ["e0", "e1", "e2"]
+
+
+async def test_the_same_fact_without_an_id_is_stored_once():
+    async with running() as rig:
+        fact = {"type": "open", "recipient": "a@b.example", "occurred_at": 1755856802}
+
+        await rig.send(fact)
+        answer = await rig.send(fact | {"tags": ["later"]})
+
+        assert (answer.accepted, answer.duplicates) == (0, 1)
+
+
+async def test_without_id_and_time_nothing_is_a_duplicate():
+    async with running() as rig:
+        fact = {"type": "open", "recipient": "a@b.example"}
+
+        answer = await rig.send(fact, fact)
+
+        assert (answer.accepted, answer.duplicates) == (2, 0)
+
+
+async def test_duplicates_are_known_after_a_restart():
+    async with running() as rig:
+        await rig.send(event(0))
+        again = Ingest(rig.engine, rig.clock, rig.directory)
+        await again.start()
+        task = asyncio.create_task(again.run())
+
+        raws = [json.dumps(event(n)).encode() for n in (0, 1)]
+        answer = await again.submit(rig.account, rig.user, raws)
+        task.cancel()
+
+        assert (answer.accepted, answer.duplicates) == (1, 1)
+
+
+async def test_a_second_process_learns_the_ids_of_the_first():
+    async with running() as rig:
+        other = Ingest(rig.engine, rig.clock, rig.directory)
+        await other.start()
+        task = asyncio.create_task(other.run())
+        await rig.send(event(0))
+
+        raws = [json.dumps(event(0)).encode()]
+        answer = await other.submit(rig.account, rig.user, raws)
+        task.cancel()
+
+        assert (answer.accepted, answer.duplicates) == (0, 1)
+
+
+async def test_an_event_whose_hash_collides_with_another_is_kept():
+    async with running() as rig:
+        await rig.send(event(0))
+        (stored,) = await rig.engine.log.ids(0, 10)
+        rig.ingest._seen.add(stored._replace(hashes=id_hash(rig.account.id, "e1")))
+
+        answer = await rig.send(event(1))
+
+        assert (answer.accepted, answer.duplicates) == (1, 0)
+
+
+async def test_another_account_has_ids_of_its_own():
+    async with running() as rig:
+        registry = rig.engine.registry
+        other = await registry.add_account("other", rig.clock.now())
+        user = await registry.add_api_user(other.id, "theirs", "x", rig.clock.now())
+        await rig.directory.refresh()
+        await rig.send(event(0))
+
+        raws = [json.dumps(event(0)).encode()]
+        answer = await rig.ingest.submit(other, user, raws)
+
+        assert answer.accepted == 1
+
+
+async def test_an_idempotency_key_gets_the_first_answer_again():
+    async with running() as rig:
+        first = await rig.send(event(0), {"type": "x"}, key="k", digest=b"1")
+        second = await rig.send(event(0), {"type": "x"}, key="k", digest=b"1")
+
+        assert first == second
+        assert first.accepted == 1
+        with pytest.raises(BadInput) as refused:
+            await rig.send(event(5), key="k", digest=b"2")
+        assert refused.value.code == "idempotency_key_reused"
+        assert await stored_ids(rig) == ["e0"]
+
+
+async def test_requests_under_one_key_at_once_are_stored_once():
+    async with running() as rig:
+        fact = {"type": "open", "recipient": "a@b.example"}
+
+        answers = await asyncio.gather(*(rig.send(fact, key="k", digest=b"1") for _ in range(5)))
+
+        assert [answer.accepted for answer in answers] == [1] * 5
+        assert len(await stored_ids(rig)) == 1
+
+
+async def test_requests_at_once_share_one_block():
+    async with running() as rig:
+        await asyncio.gather(*(rig.send(event(n)) for n in range(20)))
+
+        assert len(await rig.engine.log.tail(0, 100)) <= 2
+        assert sorted(await stored_ids(rig)) == sorted(f"e{n}" for n in range(20))
+
+
+async def test_blocks_hold_at_most_a_thousand_events_or_a_mebibyte():
+    async with running() as rig:
+        await rig.send(*[event(n) for n in range(2500)])
+        await rig.send(*[event(n, message={"subject": "x" * 60_000}) for n in range(5000, 5020)])
+
+        headers = await rig.engine.log.tail(0, 100)
+        assert [h.count for h in headers[:3]] == [1000, 1000, 500]
+        blocks = await rig.engine.log.load([header.id for header in headers])
+        assert max(len(block.body) for block in blocks) <= 1 << 20
+
+
+async def test_a_foreign_api_user_is_refused():
+    async with running() as rig:
+        registry = rig.engine.registry
+        other = await registry.add_account("other", rig.clock.now())
+        await registry.add_api_user(other.id, "theirs", "x", rig.clock.now())
+        await rig.directory.refresh()
+
+        answer = await rig.send(event(0, api_user="theirs"))
+
+        assert [each.code for each in answer.rejected] == ["unknown_api_user"]
+
+
+class FailingLog:
+    """A log whose next appends fail as a test says."""
+
+    def __init__(self, log, errors):
+        self._log = log
+        self.errors = errors
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    async def append(self, *args, **kwargs):
+        if self.errors:
+            raise self.errors.pop(0)
+        return await self._log.append(*args, **kwargs)
+
+
+async def test_a_failed_commit_is_everybodys_answer_and_nothing_is_remembered():
+    async with running() as rig:
+        rig.engine.log = FailingLog(rig.engine.log, [StorageError("the disk is full")])
+
+        with pytest.raises(StorageError):
+            await rig.send(event(0))
+        answer = await rig.send(event(0))
+
+        assert answer.accepted == 1
+
+
+async def test_a_moved_head_is_followed():
+    async with running() as rig:
+        rig.engine.log = FailingLog(rig.engine.log, [HeadMoved("moved"), HeadMoved("moved")])
+
+        answer = await rig.send(event(0))
+
+        assert answer.accepted == 1
+
+
+async def test_more_than_the_queue_holds_is_turned_away():
+    async with running() as rig:
+        slow = Ingest(rig.engine, rig.clock, rig.directory, max_queued_bytes=1000)
+        await slow.start()
+        raws = [json.dumps(event(n)).encode() for n in range(20)]
+        waiting = asyncio.create_task(slow.submit(rig.account, rig.user, raws))
+        await asyncio.sleep(0)
+
+        with pytest.raises(Overloaded):
+            await slow.submit(rig.account, rig.user, raws)
+
+        task = asyncio.create_task(slow.run())
+        assert (await waiting).accepted == 20
+        task.cancel()
+
+
+def test_seen_finds_ids_in_frozen_arrays_and_forgets_the_oldest():
+    clock = FakeClock()
+    seen = Seen(hours=1, max_ids=4 * FRESH_IDS)
+    for block in range(1, 8):
+        ids = np.arange(FRESH_IDS, dtype="<u8") + block * FRESH_IDS
+        seen.add(IdBlock(block, clock.now(), ids.tobytes()))
+
+    assert seen.find([7 * FRESH_IDS + 5, 6 * FRESH_IDS, 1]) == [[7], [6], []]
+    assert len(seen) <= 4 * FRESH_IDS
+    clock.advance(7200)
+    seen.forget(clock.now())
+    assert seen.find([7 * FRESH_IDS + 5]) == [[]]
