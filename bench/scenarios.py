@@ -142,7 +142,7 @@ def _latency(target: Target, sink: Sink, events: int) -> Measured:
         report = load.go()
         arrived_at = sink.result().arrivals
         cpu = proc.cpu_us(target.pid) - before
-    warm = int(RATE)
+    warm = min(int(RATE), events // 5)
     waits_ms = sorted(
         (arrived_at[event_id] - at) * 1000 for event_id, at in list(report.sent_at.items())[warm:]
     )

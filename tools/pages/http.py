@@ -1,0 +1,146 @@
+"""HTTP: every route with its methods and query, asked of the application itself."""
+
+import ast
+import asyncio
+import inspect
+import textwrap
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from starlette.routing import Route
+from starlette.types import Message
+
+from postbell import api
+from postbell.api import events
+from postbell.api.resources import DEFAULT_LIMIT, MAX_FORM_BYTES, MAX_LIMIT, Resource
+from postbell.api.root import Root
+from postbell.clock import SystemClock
+from postbell.desk.forms import CHANGE_MEMBERS, CREATE_MEMBERS
+from postbell.desk.replays import REPLAY_MEMBERS
+from postbell.dialects.engagelab import routes as engagelab
+from tools.pages import markdown
+from tools.pages.routes import MEANINGS
+
+
+class Served(NamedTuple):
+    """One method of one path; *query* are the names of its query parameters."""
+
+    method: str
+    path: str
+    query: tuple[str, ...] = ()
+
+
+def http() -> str:
+    """Return the page of HTTP routes."""
+    found = sorted(routes(), key=lambda each: list(MEANINGS).index((each.method, each.path)))
+    return markdown.page(
+        "HTTP",
+        "`src/postbell/api/` and the dialects' own routes",
+        _INTRODUCTION,
+        markdown.table(
+            ("method", "path", "query", "meaning"),
+            (
+                (
+                    each.method,
+                    markdown.code(each.path),
+                    ", ".join(map(markdown.code, each.query)),
+                    MEANINGS[each.method, each.path],
+                )
+                for each in found
+            ),
+        ),
+        "## Ingest\n",
+        _INGEST,
+        "## Bodies\n",
+        _BODIES,
+    )
+
+
+def routes() -> list[Served]:
+    """Return every method of every path that the application serves.
+
+    Raises LookupError where the table of meanings lacks one, or has one that is not served.
+    """
+    nothing: Any = SimpleNamespace(clock=SystemClock(), engine=None)
+    app = api.build(nothing, nothing, nothing, dialect_routes=engagelab.routes(nothing, nothing))
+    assert isinstance(app, Root)
+    found = [Served("POST", events.PATH, ("atomic",))]
+    for route in app.framework.routes:
+        assert isinstance(route, Route)
+        found += [
+            Served(method, route.path, tuple(_query(route, method)))
+            for method in _methods(app, route)
+        ]
+    served = {(each.method, each.path) for each in found}
+    strange = served ^ set(MEANINGS)
+    if strange:
+        raise LookupError(f"tools/pages/routes.py and the application differ in {strange}")
+    return found
+
+
+def _methods(app: Root, route: Route) -> list[str]:
+    """Return what the path answers to OPTIONS, or what Starlette knows of a plain function."""
+    if route.methods is not None:
+        return sorted(route.methods - {"HEAD", "OPTIONS"})
+    allow = asyncio.run(_allow(app, route.path.replace("{id}", "1")))
+    return [method for method in allow.split(", ") if method not in ("HEAD", "OPTIONS")]
+
+
+async def _allow(app: Root, path: str) -> str:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "OPTIONS", "path": path, "headers": [], "query_string": b""}
+    await app(scope, receive, send)
+    headers: dict[bytes, bytes] = dict(sent[0]["headers"])
+    return headers[b"allow"].decode()
+
+
+def _query(route: Route, method: str) -> Iterator[str]:
+    """Yield the names that the handler passes to `call.query`."""
+    if not isinstance(route.endpoint, Resource):
+        return
+    source = textwrap.dedent(inspect.getsource(route.endpoint._handlers[method]))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "call.query":
+            yield from (str(keyword.arg) for keyword in node.keywords)
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(map(markdown.code, names))
+
+
+_INTRODUCTION = f"""Basic authentication with an api user and its key everywhere but where said
+otherwise; an account sees only what is its own. Errors of `/api/v1` are problem details
+(RFC 9457) with a `code` ([errors](errors.md)) and, where one member is wrong, `member`; those of
+`/v1/webhooks` are `{{"code", "message"}}` with EngageLab's numbers.
+
+Lists have `limit` (1 to {MAX_LIMIT}, default {DEFAULT_LIMIT}) and `after`, which takes `next` of
+the page before. A query parameter that is not listed is refused by name.
+"""
+_INGEST = f"""A body is a JSON array of [events](events.md), one JSON object, or NDJSON, by content
+type: {", ".join(f"`{each}`" for each in sorted(events.MEDIA_TYPES))}. `Content-Encoding` gzip and
+zstd are taken. A request has at most {events.MAX_EVENTS:,} events and {events.MAX_BODY_BYTES:,}
+bytes after decompression.
+
+The answer is 202 with `{{"accepted", "duplicates", "rejected": [{{"index", "code", "message"}}]}}`:
+a wrong event does not lose the right ones. With `atomic=true` one wrong event refuses all (422).
+`Idempotency-Key` (1 to 255 visible ASCII characters) is kept for 72 hours with the commit: the
+same request again gets the same answer, another body under it 422. 503 says that nothing was
+stored; come back after `Retry-After`.
+"""
+_BODIES = f"""At most {MAX_FORM_BYTES:,} bytes; a member that is not listed is refused by name.
+
+- creating a webhook: {_list(CREATE_MEMBERS)}; only `url` is required
+- changing a webhook: {_list(CHANGE_MEMBERS)}
+- creating a replay: {_list(REPLAY_MEMBERS)}
+
+`start` is `now` (the default), `oldest` or a time. `options` and `policy` are described with the
+[dialects](dialects.md).
+"""
