@@ -52,6 +52,12 @@ SIGNALS = (
         ("webhook_id", "events"),
     ),
     Signal("write_failed", "error", "a write failed and is tried again", ("error", "what")),
+    Signal(
+        "read_failed",
+        "error",
+        "the log could not be read for a webhook; it is tried again",
+        ("webhook_id", "error"),
+    ),
     Signal("lane_lost", "warning", "another worker took this webhook over", ("webhook_id",)),
     Signal("blocks_dropped", "info", "retention dropped old blocks", ("blocks", "journal")),
     Signal("duplicates_known", "info", "the ids of past events were read", ("ids", "seconds")),

@@ -16,11 +16,12 @@ from postbell.blocks import Range
 from postbell.clock import Clock
 from postbell.events import event_id_of
 from postbell.pipeline.cut import batch_id
-from postbell.pipeline.held import Again, Cut, Held
+from postbell.pipeline.held import Held
 from postbell.pipeline.judge import Judgement, after, in_outage, judge
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Kept, Place, Reader
 from postbell.pipeline.settle import Settler
+from postbell.pipeline.work import Again, Cut
 from postbell.ports import Dialect, Request, Sender, Signing
 from postbell.records import (
     BatchState,

@@ -10,16 +10,17 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from postbell import policies
-from postbell.blocks import BlockHeader, Position, Range
+from postbell.blocks import BlockHeader, Position
 from postbell.pipeline.cut import Gather, Limits
 from postbell.pipeline.judge import in_outage
 from postbell.pipeline.match import Selection
 from postbell.pipeline.run import Run, run_key
+from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Claim, Dialect
 from postbell.records import (
     BatchState,
@@ -36,45 +37,6 @@ from postbell.records import (
 MAX_OPEN = 64
 MAX_OPEN_SINGLE = 1000
 MAX_RUNS = 4
-
-
-class Cut(NamedTuple):
-    """A batch to cut and send: a range that was gathered.  *after* is the cut before it."""
-
-    range: Range
-    blocks: list[int]
-    events: int
-    revision: int
-    after: "asyncio.Future[None] | None"
-    recorded: "asyncio.Future[None]"
-
-
-class Again(NamedTuple):
-    """An open batch that is due."""
-
-    batch: OpenBatch
-
-
-class Single(NamedTuple):
-    """The next event of a run."""
-
-    run: Run
-    number: int
-
-
-class Step(NamedTuple):
-    """The next batch of a replay, still to be found."""
-
-    replay: Replay
-
-
-class Load(NamedTuple):
-    """A run whose events are still to be read from the log."""
-
-    run: Run
-
-
-Work = Cut | Again | Single | Step | Load
 
 
 class Held:
@@ -250,6 +212,16 @@ class Held:
             case Load():
                 work.run.is_loading = False
             case Single():
+                pass
+
+    def put_back(self, work: Work) -> None:
+        """Let work that could not be done, because storage failed us, be taken again."""
+        match work:
+            case Cut():
+                self.rewind()
+            case Again():
+                self.push(work.batch)
+            case _:
                 pass
 
     def rewind(self) -> None:

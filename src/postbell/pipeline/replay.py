@@ -12,10 +12,11 @@ from postbell.blocks import Position, Range
 from postbell.events import NUMBER_OF, decode
 from postbell.pipeline.cut import Gather, Limits, batch_id
 from postbell.pipeline.deliver import Batches, Courier, Rendered
-from postbell.pipeline.held import Again, Held, Step
+from postbell.pipeline.held import Held
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import PAGE, Place
 from postbell.pipeline.settle import Settler
+from postbell.pipeline.work import Again, Step
 from postbell.ports import Ledger
 from postbell.records import LaneChange, OpenBatch, Replay, ReplayFilter, ReplayState
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from postbell.directory import Directory
-from postbell.errors import EngineStopped, StorageError
+from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.pipeline.held import Held
 from postbell.ports import Ledger
 from postbell.records import Lane, LaneChange
@@ -42,7 +42,7 @@ class Settler:
                     stale = await self._ledger.record([change])
                 except EngineStopped:
                     raise
-                except StorageError as error:
+                except (StorageError, Overloaded) as error:
                     log("write_failed", error=error.message, what="lane")
                     await asyncio.sleep(AGAIN_S)
                     continue

@@ -12,9 +12,10 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.deliver import Courier, Post, entry_of, follow_up
-from postbell.pipeline.held import Held, Load, Single
+from postbell.pipeline.held import Held
 from postbell.pipeline.run import Run, count_bits
 from postbell.pipeline.settle import Settler
+from postbell.pipeline.work import Load, Single
 from postbell.records import (
     BatchState,
     Entry,

@@ -15,14 +15,15 @@ from typing import Any
 
 from postbell.clock import Clock
 from postbell.directory import Directory
-from postbell.errors import StorageError
+from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.pipeline.deliver import Batches, Courier
-from postbell.pipeline.held import Again, Cut, Held, Load, Single, Step, Work
+from postbell.pipeline.held import Held
 from postbell.pipeline.prune import Pruner
 from postbell.pipeline.reading import PAGE, Reader
 from postbell.pipeline.replay import Replays
-from postbell.pipeline.settle import Settler
+from postbell.pipeline.settle import AGAIN_S, Settler
 from postbell.pipeline.singles import Singles
+from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Dialect, Engine, Sender
 from postbell.records import LaneChange, Secret, SecretKind
 from postbell.signals import log
@@ -247,8 +248,12 @@ class Worker:
                     await self._replays.again(held, work)
                 case Again():
                     await self._batches.again(held, work)
-        except StorageError:
+        except EngineStopped:
             raise
+        except (StorageError, Overloaded) as error:
+            log("read_failed", webhook_id=held.id, error=error.message)
+            await asyncio.sleep(AGAIN_S)
+            held.put_back(work)
         except Exception as error:
             log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
             await self._break(held)

@@ -81,6 +81,15 @@ class SqliteLedger:
 
         return await self._store.readers.run(work)
 
+    async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
+        def work(db: apsw.Connection) -> tuple[Claim, int] | None:
+            lane = row(db, SQL["read_lane"], webhook_id)
+            if lane is None:
+                return None
+            return _claim(db, lane), scalar(db, SQL["newest_journal"]) or 0
+
+        return await self._store.readers.run(work)
+
     async def open_batches(
         self,
         *,

@@ -117,6 +117,7 @@ def batch(row: Row) -> OpenBatch:
         body_hash=row[14],
         done=row[15],
         replay_id=row[16],
+        parked_at=moment(row[17]),
     )
 
 
@@ -139,6 +140,7 @@ def batch_values(batch: OpenBatch, account_id: int) -> tuple[Any, ...]:
         batch.body_hash,
         batch.done,
         batch.replay_id,
+        us(batch.parked_at),
     )
 
 

@@ -134,7 +134,7 @@ DELETE FROM lanes WHERE webhook_id = ?1;
 -- name: put_batch
 -- The batch is open as given.
 INSERT OR REPLACE INTO batches VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18);
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19);
 
 -- name: drop_batch
 -- The batch of this webhook is closed.
@@ -147,25 +147,29 @@ DELETE FROM batches WHERE webhook_id = ?1;
 -- name: batch
 -- One open or parked batch.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
-    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at
 FROM batches WHERE id = ?1;
 
 -- name: batches
 -- Open and parked batches of the installation after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
-    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at
 FROM batches WHERE id > ?1 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_account
 -- Open and parked batches of an account after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
-    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at
 FROM batches WHERE account_id = ?3 AND id > ?1 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_webhook
 -- Open and parked batches of a webhook (where ?4 is its account, or NULL) after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
-    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at
 FROM batches WHERE webhook_id = ?3 AND id > ?1 AND (?4 IS NULL OR account_id = ?4)
 ORDER BY id LIMIT ?2;
 
@@ -214,6 +218,10 @@ INSERT INTO journal_webhooks (webhook_id, journal_id, account_id) VALUES (?1, ?2
 -- name: scan_journal
 -- Journal rows after an id.
 SELECT id, body FROM journal WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: newest_journal
+-- The id of the newest journal row.
+SELECT max(id) FROM journal;
 
 -- name: recent_journal
 -- Journal rows before an id, the newest first.

@@ -136,7 +136,8 @@ CREATE TABLE batches (
     last_error TEXT NOT NULL,
     body_hash BLOB NOT NULL,
     done BLOB,
-    replay_id INTEGER
+    replay_id INTEGER,
+    parked_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batches_of_webhook ON batches (webhook_id, id);
 CREATE INDEX batches_of_account ON batches (account_id, id);

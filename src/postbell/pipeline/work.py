@@ -1,0 +1,47 @@
+"""The pieces of work that a lane hands out: made by `held`, done by `deliver` and its siblings."""
+
+import asyncio
+from typing import NamedTuple
+
+from postbell.blocks import Range
+from postbell.pipeline.run import Run
+from postbell.records import OpenBatch, Replay
+
+
+class Cut(NamedTuple):
+    """A batch to cut and send: a range that was gathered.  *after* is the cut before it."""
+
+    range: Range
+    blocks: list[int]
+    events: int
+    revision: int
+    after: "asyncio.Future[None] | None"
+    recorded: "asyncio.Future[None]"
+
+
+class Again(NamedTuple):
+    """An open batch that is due."""
+
+    batch: OpenBatch
+
+
+class Single(NamedTuple):
+    """The next event of a run."""
+
+    run: Run
+    number: int
+
+
+class Step(NamedTuple):
+    """The next batch of a replay, still to be found."""
+
+    replay: Replay
+
+
+class Load(NamedTuple):
+    """A run whose events are still to be read from the log."""
+
+    run: Run
+
+
+Work = Cut | Again | Single | Step | Load
