@@ -27,7 +27,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class ApiUser(msgspec.Struct, frozen=True):
-    """A sending identity; *key_hash* is what is left of its key (`signing.hash_key`)."""
+    """A sending identity; *key_hash* is what is left of its key (`sealing.hash_key`)."""
 
     id: int
     account_id: int

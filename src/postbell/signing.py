@@ -1,4 +1,4 @@
-"""Keys and signatures: Standard Webhooks 1.0.0, EngageLab's two formulas, hashes of api keys.
+"""Keys and signatures: Standard Webhooks 1.0.0 and EngageLab's two formulas.
 
 Plain functions over bytes; which of them a request carries is the dialect's matter.
 """
@@ -98,26 +98,6 @@ def engagelab_md5(timestamp: str, app_key: str) -> str:
 def engagelab_hmac(timestamp: str, app_key: str) -> str:
     """Return hex(HMAC-SHA256(APP KEY, timestamp)), EngageLab's other documented formula."""
     return hmac.digest(app_key.encode(), timestamp.encode(), "sha256").hex()
-
-
-def hash_key(api_key: str) -> str:
-    """Return what is kept of an api key: salted scrypt, slow, because customers may choose keys.
-
-    Takes about 30 ms of CPU: never call it in the event loop.
-    """
-    salt = secrets.token_bytes(16)
-    return f"scrypt${salt.hex()}${_scrypt(api_key, salt).hex()}"
-
-
-def is_key(api_key: str, key_hash: str) -> bool:
-    """Say in constant time whether *key_hash* was made from *api_key*; as slow as `hash_key`."""
-    _, salt, digest = key_hash.split("$")
-    return hmac.compare_digest(_scrypt(api_key, bytes.fromhex(salt)), bytes.fromhex(digest))
-
-
-def _scrypt(api_key: str, salt: bytes) -> bytes:
-    # n, r, p: 16 MiB and the interactive setting of RFC 7914 section 2
-    return hashlib.scrypt(api_key.encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
 
 
 def _sign_v1(secret: str, content: bytes) -> str:
