@@ -17,6 +17,7 @@ from postbell import __version__, api
 from postbell.clock import Clock, SystemClock
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
+from postbell.dialects.engagelab.routes import routes as engagelab_routes
 from postbell.directory import Directory
 from postbell.errors import PostbellError, StorageError
 from postbell.opening import open_engine, open_sender
@@ -125,7 +126,8 @@ async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[An
         parts.clock,
         installation_policies=settings.policy,
     )
-    yield api.build(desk, reports, ingest)
+    routes = engagelab_routes(desk, reports)
+    yield api.build(desk, reports, ingest, parts.engine, dialect_routes=routes)
     task.cancel()
 
 

@@ -1,0 +1,89 @@
+"""What the demo shows: batches as they arrive, live on a terminal, else a line each."""
+
+import contextlib
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from postbell.cli import verify
+from postbell.cli.receiver import Delivery, Reply
+
+SHOWN = 12
+
+
+class Board:
+    """The demo's receiver: verifies, answers, and shows each delivery."""
+
+    def __init__(self) -> None:
+        self.secrets: Mapping[str, str] = {}
+        self.sent = 0
+        self._totals: dict[str, list[int]] = {}
+        self._latest: deque[tuple[str, ...]] = deque(maxlen=SHOWN)
+        self._console = Console(highlight=False)
+        self._live: Live | None = None
+
+    async def answer(self, delivery: Delivery) -> Reply:
+        """Take a delivery whose signature is right; refuse others with 401."""
+        dialect = delivery.path.lstrip("/").partition("?")[0]
+        if delivery.method != "POST":
+            return Reply()
+        checked = verify.check(
+            delivery.headers,
+            delivery.body,
+            self.secrets.get(dialect, ""),
+            delivery.at,
+            dialect,
+        )
+        events = verify.event_count(delivery.body)
+        batch_id = verify.batch_id_of(delivery.headers)
+        if checked.is_good is False:
+            self.say(f"refused {batch_id} {dialect}: {checked.reason}")
+            return Reply(401)
+        total = self._totals.setdefault(dialect, [0, 0])
+        total[0] += 1
+        total[1] += events
+        if self._live is None:
+            print(f"delivered {batch_id} {dialect} {events} events", flush=True)
+        else:
+            clock = delivery.at.astimezone().strftime("%H:%M:%S")
+            self._latest.append((clock, dialect, batch_id, str(events), checked.reason))
+            self._live.update(self._picture())
+        return Reply()
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        if self._live is None:
+            print(line, flush=True)
+        else:
+            self._console.print(Text(line), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the live table inside the block, where there is a terminal."""
+        if not sys.stdout.isatty():
+            yield
+            return
+        with Live(self._picture(), console=self._console, refresh_per_second=8) as self._live:
+            yield
+        self._live = None
+
+    def _picture(self) -> Group:
+        totals = "   ".join(
+            f"{dialect} {batches:,} batches, {events:,} events"
+            for dialect, (batches, events) in sorted(self._totals.items())
+        )
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("TIME", style="dim")
+        table.add_column("DIALECT", style="cyan")
+        table.add_column("BATCH", overflow="fold")
+        table.add_column("EVENTS", justify="right")
+        table.add_column("SIGNATURE", style="green")
+        for row in self._latest:
+            table.add_row(*row)
+        summary = Text(f"{self.sent:,} events accepted   {totals or 'waiting for batches'}")
+        return Group(summary, Text(), table, Text("Ctrl-C ends it", style="dim"))

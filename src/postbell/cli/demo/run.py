@@ -1,0 +1,116 @@
+"""Running the demo: receiver, service, webhooks and a stream of events, in one task group."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from datetime import UTC, datetime
+from ipaddress import ip_network
+
+import msgspec
+
+from postbell.app import serve
+from postbell.cli.client import Client
+from postbell.cli.demo.board import Board
+from postbell.cli.demo.stage import API_USER, Stage, prepare
+from postbell.cli.demo.stream import Stream
+from postbell.cli.receiver import receiving
+from postbell.errors import ServiceError
+from postbell.serving import bind
+from postbell.setting_values import Address
+from postbell.settings import Settings
+
+TICK_S = 0.25
+RECEIVER = Address("127.0.0.1", 8026)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How many events come how fast, and when it is over; 0 is without end."""
+
+    rate_per_s: float
+    events: int
+    seconds: float
+    seed: int
+
+
+async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool) -> None:
+    """Play until SIGINT or SIGTERM, or for the plan's seconds; then end cleanly."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if plan.seconds:
+        loop.call_later(plan.seconds, stop.set)
+    settings = msgspec.structs.replace(
+        settings,
+        allow_networks=(*settings.allow_networks, ip_network("127.0.0.0/8")),
+        listen=_free(settings.listen) if is_address_free_to_choose else settings.listen,
+    )
+    board = Board()
+    async with receiving(_bind_or_any(RECEIVER), board.answer) as receiver_url:
+        service_stop = asyncio.Event()
+        is_up: asyncio.Future[str] = loop.create_future()
+        async with asyncio.TaskGroup() as tasks:
+            service = serve(settings, "all", ready=is_up.set_result, stop=service_stop)
+            tasks.create_task(service, name="service")
+            stage = await prepare(settings, await is_up, receiver_url)
+            board.secrets = stage.secrets
+            _introduce(board, settings, stage, receiver_url)
+            with board.shown():
+                source = tasks.create_task(_produce(stage, plan, board), name="source")
+                await stop.wait()
+                source.cancel()
+                service_stop.set()
+    board.say(f"ended; {settings.data_dir} keeps everything for the next time")
+
+
+async def _produce(stage: Stage, plan: Plan, board: Board) -> None:
+    """Send events at the plan's rate until its number is reached."""
+    stream = Stream(plan.seed)
+    client = Client(stage.url, API_USER, stage.api_key, give_up_s=5)
+    due = 0.0
+    with contextlib.closing(client):
+        while not plan.events or board.sent < plan.events:
+            due += plan.rate_per_s * TICK_S
+            count = int(min(due, 1000))
+            if plan.events:
+                count = min(count, plan.events - board.sent)
+            if count:
+                due -= count
+                batch = stream.take(count, datetime.now(UTC))
+                answer = await asyncio.to_thread(client.call, "POST", "/api/v1/events", batch)
+                if answer["rejected"]:
+                    raise ServiceError(
+                        f"the demo's own event was rejected: {answer['rejected'][0]}"
+                    )
+                board.sent += count
+            await asyncio.sleep(TICK_S)
+
+
+def _introduce(board: Board, settings: Settings, stage: Stage, receiver_url: str) -> None:
+    ids = ", ".join(f"{webhook_id} {dialect}" for dialect, webhook_id in stage.webhook_ids.items())
+    for line in (
+        f"postbell is ready: {stage.url}",
+        f"receiver: {receiver_url}   webhooks: {ids}",
+        f"API user: {API_USER}   key: {stage.api_key}",
+        "Try it:",
+        f"  curl -u {API_USER}:{stage.api_key} -H 'Content-Type: application/json'"
+        f' -d \'{{"type":"delivered","recipient":"you@example.com"}}\' {stage.url}/api/v1/events',
+        f"  curl -u {API_USER}:{stage.api_key} {stage.url}/v1/webhooks",
+        f"  postbell webhooks list --data-dir {settings.data_dir}",
+        "",
+    ):
+        board.say(line)
+
+
+def _bind_or_any(address: Address) -> socket.socket:
+    return bind(_free(address))
+
+
+def _free(address: Address) -> Address:
+    """Return *address*, or the same host with a port of the machine's choice if it is taken."""
+    try:
+        bind(address).close()
+    except ServiceError:
+        return address._replace(port=0)
+    return address

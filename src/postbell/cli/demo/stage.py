@@ -1,0 +1,111 @@
+"""What the demo plays on: an account, an api user, and a webhook in each dialect.
+
+Made as a customer would make them: keys by the administrator's commands, webhooks over HTTP.
+What an earlier run left in the folder is used again.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from postbell import sealing
+from postbell.cli.client import Client
+from postbell.cli.office import Office, opened
+from postbell.errors import NotFound
+from postbell.settings import Settings
+
+ACCOUNT = "demo"
+API_USER = "demo"
+KEY_FILE = "demo-api-key"
+POLICIES: dict[str, dict[str, Any]] = {
+    "native": {"max_wait_s": 2},
+    "sendpulse": {"max_wait_s": 4},
+    "engagelab": {},
+}
+
+
+class Stage(NamedTuple):
+    """Where to send events, and with what deliveries are verified, by dialect."""
+
+    url: str
+    api_key: str
+    webhook_ids: dict[str, int]
+    secrets: dict[str, str]
+
+
+async def prepare(settings: Settings, url: str, receiver_url: str) -> Stage:
+    """Make or find everything, with the webhooks pointing at *receiver_url*."""
+    async with opened(settings) as office:
+        await _account(office)
+        api_key = await _api_key(office, settings.data_dir / KEY_FILE)
+        client = Client(url, API_USER, api_key)
+        try:
+            ids = await asyncio.to_thread(_webhooks, client, receiver_url)
+        finally:
+            client.close()
+        secrets = {}
+        for dialect, webhook_id in ids.items():
+            webhook = await office.desk.find_webhook(None, webhook_id)
+            if webhook.state_reason:
+                await office.desk.resume(None, webhook_id)
+            keys = await office.reports.secrets(webhook)
+            secrets[dialect] = keys[0]["value"] if keys else ""
+        return Stage(url, api_key, ids, secrets)
+
+
+async def _account(office: Office) -> None:
+    try:
+        await office.desk.find_account(ACCOUNT)
+    except NotFound:
+        await office.desk.create_account(ACCOUNT)
+
+
+async def _api_key(office: Office, file: Path) -> str:
+    """Return the api user's key: the one kept in *file* while it is right, else a new one."""
+    kept = await asyncio.to_thread(_read, file)
+    try:
+        user = await office.desk.find_api_user(API_USER)
+    except NotFound:
+        made = await office.desk.create_api_user(ACCOUNT, API_USER)
+    else:
+        if kept and sealing.verify_key(kept, user.key_hash):
+            return kept
+        made = await office.desk.rotate_api_user(API_USER)
+    await asyncio.to_thread(_write, file, made.key)
+    return made.key
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="ascii").strip() if file.exists() else ""
+
+
+def _write(file: Path, key: str) -> None:
+    """Keep *key* for the owner of the folder only."""
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(key + "\n")
+
+
+def _webhooks(client: Client, receiver_url: str) -> dict[str, int]:
+    """Return the webhooks' ids by dialect; EngageLab's is made through its own API."""
+    listed = client.call("GET", "/api/v1/webhooks?limit=100")
+    known = {row["dialect"]: row for row in reversed(listed["webhooks"])}
+    ids = {}
+    for dialect, policy in POLICIES.items():
+        wanted = f"{receiver_url}/{dialect}"
+        found = known.get(dialect)
+        if found is None:
+            ids[dialect] = _create(client, dialect, wanted, policy)
+            continue
+        ids[dialect] = found["id"]
+        if found["url"] != wanted:
+            client.call("PATCH", f"/api/v1/webhooks/{found['id']}", {"url": wanted})
+    return ids
+
+
+def _create(client: Client, dialect: str, url: str, policy: dict[str, Any]) -> int:
+    if dialect == "engagelab":
+        answer = client.call("POST", "/v1/webhooks", {"url": url})
+        return int(answer["result"][0]["id"])
+    form = {"url": url, "dialect": dialect, "policy": policy}
+    return int(client.call("POST", "/api/v1/webhooks", form)["id"])
