@@ -164,7 +164,7 @@ class _Bounced(msgspec.Struct, frozen=True, gc=False):
 
 _decode = msgspec.json.Decoder(list[_Event]).decode
 _encode = msgspec.json.Encoder().encode
-_Told_or_other = _Told | _Replied | _Unsubscribed | _Bounced
+_Line = _Told | _Replied | _Unsubscribed | _Bounced
 
 
 class SendPulse:
@@ -230,7 +230,7 @@ class SendPulse:
 
 
 _DROPPED = (EventType.DROPPED, EventType.FAILED)
-_FAILURES = frozenset(BOUNCE_WORDS) | frozenset(_DROPPED)
+_REPLIED_TO = frozenset((EventType.DELIVERED, *BOUNCE_WORDS, *_DROPPED))
 
 
 def message_number(text: str) -> int:
@@ -246,7 +246,7 @@ def message_number(text: str) -> int:
     return int.from_bytes(digest, "big") % _MAX_NUMBER + 1
 
 
-def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_Told_or_other]:
+def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_Line]:
     for event in read:
         kind = event.type
         message = event.message
@@ -256,15 +256,15 @@ def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_To
         sender = message.from_ or ""
         subject = message.subject or ""
         recipient = event.recipient
-        if kind is EventType.DELIVERED or kind in _FAILURES:
-            reply = _reply(event)
+        if kind in _REPLIED_TO:
+            code, subcode, text = _reply(event)
             bounce_word = None if bounces == "undelivered" else BOUNCE_WORDS.get(kind)
             if bounces != "bounces" or bounce_word is None:
                 yield _Replied(
-                    str(reply.code),
-                    reply.subcode,
+                    str(code),
+                    subcode,
                     sender,
-                    reply.text,
+                    text,
                     timestamp,
                     number,
                     recipient,
@@ -272,26 +272,24 @@ def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_To
                     subject,
                 )
             if bounce_word is not None:
-                whole = " ".join(filter(None, (str(reply.code), reply.subcode, reply.text)))
-                yield _Bounced(
-                    bounce_word, timestamp, number, recipient, reply.code, reply.subcode, whole
-                )
+                whole = " ".join(filter(None, (str(code), subcode, text)))
+                yield _Bounced(bounce_word, timestamp, number, recipient, code, subcode, whole)
         elif is_literal and kind is EventType.UNSUBSCRIBE:
             yield _Unsubscribed(WORDS[kind], recipient, sender, subject)
         else:
             yield _Told(WORDS[kind], timestamp, number, recipient, sender, subject)
 
 
-def _reply(event: _Event) -> Reply:
-    """Return the reply of the recipient's server, or one that says the same as the event."""
+def _reply(event: _Event) -> tuple[int, str, str]:
+    """Return code, subcode and text of the server's reply, or what says the same as the event."""
     smtp = event.smtp
     if smtp.code:
-        return Reply(smtp.code, smtp.enhanced or "", smtp.text or "")
+        return smtp.code, smtp.enhanced or "", smtp.text or ""
     if event.type is EventType.DELIVERED:
-        return Reply(250, smtp.enhanced or "", smtp.text or "")
+        return 250, smtp.enhanced or "", smtp.text or ""
     default = "suppressed" if event.type is EventType.DROPPED else ""
     made = REPLIES.get(_class_key(event.bounce.class_ or default), UNDETERMINED)
-    return Reply(made.code, smtp.enhanced or made.subcode, smtp.text or made.text)
+    return made.code, smtp.enhanced or made.subcode, smtp.text or made.text
 
 
 def _class_key(text: str) -> str:
