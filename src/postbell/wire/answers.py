@@ -6,6 +6,7 @@ Pure; the sender calls it once an exchange has ended.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from postbell.clock import Clock
 
@@ -54,16 +55,29 @@ OTHER_CURL_ERROR = "protocol"
 MAX_RETRY_AFTER_S = 366 * 86_400.0
 
 
-def parse_head(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
-    """Return the headers of the last response in *lines* (interim 1xx ones come before it).
+class Head(NamedTuple):
+    """The headers of a response, names in lower case; *is_whole*: its empty line came."""
 
-    Names are in lower case; folded lines (RFC 9112 section 5.2) are joined with a space.
+    headers: tuple[tuple[str, str], ...]
+    is_whole: bool
+
+
+def parse_head(lines: Sequence[bytes]) -> Head:
+    """Return the head of the last response in *lines* (interim 1xx ones come before it).
+
+    Folded lines (RFC 9112 section 5.2) are joined with a space; trailers are left out.
     """
     headers: list[tuple[str, str]] = []
+    is_whole = False
     for raw in lines:
         line = raw.decode("latin-1").rstrip("\r\n")
         if line.startswith("HTTP/"):
             headers.clear()
+            is_whole = False
+        elif is_whole:
+            continue
+        elif not line:
+            is_whole = True
         elif line[:1] in (" ", "\t") and headers:
             name, value = headers[-1]
             headers[-1] = name, f"{value} {line.strip()}"
@@ -71,7 +85,7 @@ def parse_head(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
             name, colon, value = line.partition(":")
             if colon:
                 headers.append((name.strip().lower(), value.strip()))
-    return tuple(headers)
+    return Head(tuple(headers), is_whole)
 
 
 def retry_after_s(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:

@@ -38,11 +38,14 @@ class Exchange:
         "body_size",
         "easy",
         "future",
+        "has_opened",
         "head",
         "head_size",
         "is_body_cut",
         "is_head_cut",
+        "needs_fresh",
         "refused",
+        "tries",
     )
 
     def __init__(self, refusal: Callable[[str], str]) -> None:
@@ -51,6 +54,7 @@ class Exchange:
         self.easy.setopt(pycurl.HEADERFUNCTION, self._on_head)
         self.easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open)
+        self.easy.setopt(pycurl.PREREQFUNCTION, self._on_connected)
         self.clear()
 
     def clear(self) -> None:
@@ -62,6 +66,9 @@ class Exchange:
         self.body_size = 0
         self.is_body_cut = False
         self.refused = ""
+        self.tries = 0
+        self.has_opened = False
+        self.needs_fresh = False
         self.future: asyncio.Future[End] | None = None
 
     def _on_head(self, line: bytes) -> int | None:
@@ -84,11 +91,35 @@ class Exchange:
         """Make the socket for the address that is really connected to, or refuse it."""
         family, kind, protocol, where = address
         ip = where[0] if family in (socket.AF_INET, socket.AF_INET6) else ""
-        refused = self._refusal(ip)
-        if refused:
-            self.refused = f"address {ip} is inside ({refused})"
+        if self._is_refused(ip):
             return pycurl.SOCKET_BAD
-        return socket.socket(family, kind, protocol)
+        self.has_opened = True
+        return _LentSocket(family, kind, protocol)
+
+    def _on_connected(self, ip: str, own_ip: str, port: int, own_port: int) -> int:
+        """Look at a connection, new or kept, before the request goes out on it.
+
+        libcurl answers a kept connection that died with the next kept one, up to five times;
+        after the first, we want a fresh one instead.
+        """
+        self.tries += 1
+        self.needs_fresh = self.tries > 1 and not self.has_opened
+        if self.needs_fresh or self._is_refused(ip):
+            return pycurl.PREREQFUNC_ABORT
+        return pycurl.PREREQFUNC_OK
+
+    def _is_refused(self, ip: str) -> bool:
+        name = self._refusal(ip)
+        if name:
+            self.refused = f"address {ip} is inside ({name})"
+        return bool(name)
+
+
+class _LentSocket(socket.socket):
+    """pycurl duplicates the socket that it is given; ours closes with its last reference."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class CurlLoop:
@@ -126,6 +157,9 @@ class CurlLoop:
 
     def close(self) -> None:
         """End all connections; exchanges under way are cancelled."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._loop.remove_reader(self._ready.fileno())
         if self._timer is not None:
             self._timer.cancel()
@@ -134,7 +168,6 @@ class CurlLoop:
             if exchange.future is not None:
                 exchange.future.cancel()
         self._active.clear()
-        self._is_closed = True
         self._multi.close()
         self._ready.close()
 

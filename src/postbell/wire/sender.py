@@ -72,8 +72,7 @@ class CurlSender:
 
         Raises BadInput for headers that cannot be sent, ServiceError after `close`.
         """
-        if self._is_closed:
-            raise ServiceError("the sender is closed; nothing can be sent until a restart")
+        self._check_open()
         started_s = self._clock.monotonic_s()
         try:
             target = parse(request.url)
@@ -119,6 +118,7 @@ class CurlSender:
         lines: list[str | bytes],
         resolved_ms: float,
     ) -> Outcome:
+        self._check_open()
         if self._curl is None:
             self._curl = CurlLoop(self._max_connections)
         exchange = self._idle.pop() if self._idle else self._new_exchange()
@@ -133,14 +133,26 @@ class CurlSender:
             easy.setopt(pycurl.HTTPGET, 1)
         else:
             easy.setopt(pycurl.POSTFIELDS, request.body)
+        spent_s = 0.0
         try:
             end = await self._curl.run(exchange)
+            if exchange.needs_fresh:
+                spent_s = easy.getinfo(pycurl.TOTAL_TIME)
+                exchange.clear()
+                easy.setopt(pycurl.FRESH_CONNECT, 1)
+                easy.setopt(pycurl.TIMEOUT_MS, max(1, round((request.timeout_s - spent_s) * 1000)))
+                end = await self._curl.run(exchange)
+                easy.setopt(pycurl.FRESH_CONNECT, 0)
         except BaseException:
             easy.close()
             raise
-        outcome = self._outcome(request, target, exchange, end, round(resolved_ms, 3))
+        outcome = self._outcome(request, target, exchange, end, resolved_ms, spent_s)
         self._put_back(exchange, end)
         return outcome
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ServiceError("the sender is closed; nothing can be sent until a restart")
 
     def _new_exchange(self) -> Exchange:
         exchange = Exchange(self._guard.refusal)
@@ -161,25 +173,34 @@ class CurlSender:
         self._idle.append(exchange)
 
     def _outcome(
-        self, request: Request, target: Target, exchange: Exchange, end: End, resolved_ms: float
+        self,
+        request: Request,
+        target: Target,
+        exchange: Exchange,
+        end: End,
+        resolved_ms: float,
+        spent_s: float,
     ) -> Outcome:
         getinfo = exchange.easy.getinfo
-        phases = [resolved_ms]
+        phases = [round(resolved_ms, 3)]
         for phase in _PHASES:
-            phases.append(max(phases[-1], round(resolved_ms + getinfo(phase) * 1000, 3)))
+            passed_ms = resolved_ms + (spent_s + getinfo(phase)) * 1000
+            phases.append(max(phases[-1], round(passed_ms, 3)))
         ip, port = getinfo(pycurl.PRIMARY_IP), getinfo(pycurl.PRIMARY_PORT)
         peer = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" if ip else ""
         error, detail = "", ""
         if end.code and not exchange.is_body_cut:
             error, detail = _error(request, target, exchange, end)
-        headers = parse_head(exchange.head)
+        head = parse_head(exchange.head)
+        if not error and not head.is_whole:  # libcurl takes a head that is cut for a whole one
+            error, detail = "reset", "the connection was closed within the answer's head"
         return Outcome(
             status=None if error else int(getinfo(pycurl.RESPONSE_CODE)),
             error=error,
             detail=detail,
-            retry_after_s=retry_after_s(headers, self._clock),
+            retry_after_s=retry_after_s(head.headers, self._clock),
             phases_ms=tuple(phases),
-            headers=headers,
+            headers=head.headers,
             body=exchange.body,
             peer=peer,
         )
@@ -193,8 +214,7 @@ def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tu
         return "too_large", "the answer's head is over 64 KiB"
     word = CURL_ERRORS.get(end.code, OTHER_CURL_ERROR)
     getinfo = exchange.easy.getinfo
-    if word == "timeout" and getinfo(pycurl.TOTAL_TIME) < request.timeout_s:
-        # the connect timeout ended it: say which half of connecting hung
+    if word == "timeout" and not exchange.tries:  # never connected: say which half hung
         word = "tls" if getinfo(pycurl.CONNECT_TIME) else "connect"
     came = f"; status {status} had come" if (status := getinfo(pycurl.RESPONSE_CODE)) else ""
     return word, end.text + came
