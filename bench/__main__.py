@@ -36,9 +36,10 @@ def main() -> None:
 
 
 def _show(results: list[Result]) -> None:
-    table = Table("scenario", title="CPU time of Postbell's processes per event")
+    table = Table(title="CPU time of Postbell's processes per event")
+    table.add_column("scenario", no_wrap=True)
     for head in ("us/event", "floor us", "ratio", "events/s", "peak MiB", "p50 ms", "p99 ms"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for row in results:
         table.add_row(
             row.name,
@@ -50,7 +51,9 @@ def _show(results: list[Result]) -> None:
             f"{row.p50_ms:.1f}" if row.p50_ms else "",
             f"{row.p99_ms:.1f}" if row.p99_ms else "",
         )
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, 100)
+    console.print(table)
 
 
 if __name__ == "__main__":
