@@ -84,7 +84,13 @@ async def serve(
                         )
                     if role != "api":
                         await roles.enter_async_context(_working(parts, tasks))
-                    log("started", role=role, address=address, version=__version__)
+                    log(
+                        "started",
+                        role=role,
+                        address=address,
+                        region=settings.region,
+                        version=__version__,
+                    )
                     ready(f"http://{address}" if address else "")
                     await stop.wait()
                     log("stopping", role=role)
@@ -156,9 +162,12 @@ async def _follow(engine: Engine, directory: Directory) -> None:
     while True:
         await engine.bell.wait(FOLLOW_S)
         try:
-            await directory.refresh()
+            changed = await directory.refresh()
         except StorageError as error:
             log("directory_stale", error=error.message)
+            continue
+        if changed is not None:
+            log("directory_refreshed", version=directory.version, webhooks=len(changed))
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -113,8 +113,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def server_url(self) -> str:
-        """Return the URL that client commands use: `url`, or where this machine listens."""
-        return self.url.rstrip("/") or f"http://{self.listen}"
+        """Return the URL that client commands use: the server's, else where this one would be."""
+        return (self.url or self.public_url or f"http://{self.listen}").rstrip("/")
 
 
 class Setting(NamedTuple):

@@ -17,7 +17,7 @@ class Signal(NamedTuple):
 
 
 SIGNALS = (
-    Signal("started", "info", "the process serves", ("role", "address", "version")),
+    Signal("started", "info", "the process serves", ("role", "address", "region", "version")),
     Signal("stopping", "info", "a signal or the caller asked the process to end", ("role",)),
     Signal("stopped", "info", "everything in flight was settled", ("seconds",)),
     Signal("failed", "error", "an unexpected error ends the process", ("error",)),

@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,6 +17,17 @@ from postbell.cli.receiver import Delivery, Reply
 SHOWN = 12
 
 
+class Shown(NamedTuple):
+    """A row of the table: a batch, or several of one event each that came after another."""
+
+    time: str
+    dialect: str
+    batch_id: str
+    batches: int
+    events: int
+    signature: str
+
+
 class Board:
     """The demo's receiver: verifies, answers, and shows each delivery."""
 
@@ -23,7 +35,7 @@ class Board:
         self.secrets: Mapping[str, str] = {}
         self.sent = 0
         self._totals: dict[str, list[int]] = {}
-        self._latest: deque[tuple[str, ...]] = deque(maxlen=SHOWN)
+        self._latest: deque[Shown] = deque(maxlen=SHOWN)
         self._console = Console(highlight=False)
         self._live: Live | None = None
 
@@ -51,7 +63,7 @@ class Board:
             print(f"delivered {batch_id} {dialect} {events} events", flush=True)
         else:
             clock = delivery.at.astimezone().strftime("%H:%M:%S")
-            self._latest.append((clock, dialect, batch_id, str(events), checked.reason))
+            self._note(Shown(clock, dialect, batch_id, 1, events, checked.reason))
             self._live.update(self._picture())
         return Reply()
 
@@ -72,6 +84,14 @@ class Board:
             yield
         self._live = None
 
+    def _note(self, row: Shown) -> None:
+        last = self._latest[-1] if self._latest else None
+        is_more = last and last.dialect == row.dialect and last.events == last.batches
+        if last and is_more and row.events == 1:
+            self._latest.pop()
+            row = row._replace(batches=last.batches + 1, events=last.events + 1)
+        self._latest.append(row)
+
     def _picture(self) -> Group:
         totals = "   ".join(
             f"{dialect} {batches:,} batches, {events:,} events"
@@ -80,10 +100,11 @@ class Board:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("TIME", style="dim")
         table.add_column("DIALECT", style="cyan")
-        table.add_column("BATCH", overflow="fold")
+        table.add_column("NEWEST BATCH", overflow="fold")
+        table.add_column("BATCHES", justify="right")
         table.add_column("EVENTS", justify="right")
         table.add_column("SIGNATURE", style="green")
         for row in self._latest:
-            table.add_row(*row)
+            table.add_row(*map(str, row))
         summary = Text(f"{self.sent:,} events accepted   {totals or 'waiting for batches'}")
         return Group(summary, Text(), table, Text("Ctrl-C ends it", style="dim"))
