@@ -1,0 +1,154 @@
+"""Lanes: who may move a webhook's cursor, and for how long."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from postbell.blocks import Position
+from postbell.ports import Claim
+from postbell.records import LaneChange
+from tests.contract.making import Shop
+
+
+def ids(claims: list[Claim]) -> list[int]:
+    return [claim.lane.webhook_id for claim in claims]
+
+
+async def test_a_claim_takes_free_lanes_and_raises_their_epochs(shop: Shop) -> None:
+    first, second = await shop.webhook(), await shop.webhook(account_id=2)
+
+    claims = await shop.claim()
+
+    assert ids(claims) == [first.id, second.id]
+    assert [claim.lane.account_id for claim in claims] == [1, 2]
+    assert [claim.lane.epoch for claim in claims] == [1, 1]
+
+
+async def test_a_held_lane_is_given_to_nobody(shop: Shop) -> None:
+    await shop.webhook()
+    await shop.claim("w1")
+
+    assert await shop.claim("w2") == []
+    assert await shop.claim("w1") == []
+
+
+async def test_a_claim_keeps_to_its_limit(shop: Shop) -> None:
+    webhooks = [await shop.webhook() for _ in range(5)]
+
+    first = await shop.claim("w1", limit=2)
+    rest = await shop.claim("w2", limit=100)
+
+    assert len(first) == 2
+    assert sorted(ids(first) + ids(rest)) == [webhook.id for webhook in webhooks]
+
+
+async def test_claims_at_the_same_time_never_share_a_lane(shop: Shop) -> None:
+    webhooks = [await shop.webhook() for _ in range(12)]
+
+    claims = await asyncio.gather(*(shop.claim(f"w{n}", limit=4) for n in range(5)))
+
+    assert sorted(i for some in claims for i in ids(some)) == [w.id for w in webhooks]
+
+
+async def test_an_expired_lease_is_claimed_again(shop: Shop) -> None:
+    await shop.webhook()
+    [before] = await shop.claim("w1", lease_s=30)
+
+    shop.clock.advance(29.9)
+    too_early = await shop.claim("w2")
+    shop.clock.advance(0.1)
+    [after] = await shop.claim("w2")
+
+    assert too_early == []
+    assert after.lane.epoch == before.lane.epoch + 1
+
+
+async def test_a_renewed_lease_lasts_longer(shop: Shop) -> None:
+    await shop.webhook()
+    await shop.claim("w1", lease_s=30)
+
+    shop.clock.advance(20)
+    await shop.engine.ledger.renew("w1", lease_s=30, now=shop.clock.now())
+    shop.clock.advance(20)
+
+    assert await shop.claim("w2") == []
+
+
+async def test_renewing_touches_no_other_owner(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim("w1", lease_s=30)
+
+    shop.clock.advance(20)
+    await shop.engine.ledger.renew("w2", lease_s=30, now=shop.clock.now())
+    shop.clock.advance(20)
+
+    assert ids(await shop.claim("w3")) == [webhook.id]
+
+
+async def test_released_lanes_are_claimed_at_once(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim("w1")
+
+    await shop.engine.ledger.release("w1")
+
+    assert ids(await shop.claim("w2")) == [webhook.id]
+
+
+async def test_a_write_by_a_stale_epoch_is_refused(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    [old] = await shop.claim("w1", lease_s=1)
+    shop.clock.advance(2)
+    [new] = await shop.claim("w2")
+    moved = replace(old.lane, cursor=Position(9, 0))
+
+    stale = await shop.engine.ledger.record(
+        [
+            LaneChange(
+                webhook_id=webhook.id,
+                epoch=old.lane.epoch,
+                lane=moved,
+                put=(shop.batch(webhook, "b1"),),
+                entries=(shop.entry(webhook),),
+                pause="gone",
+            )
+        ]
+    )
+
+    assert stale == [webhook.id]
+    assert await shop.engine.ledger.lane(webhook.id) == new
+    assert await shop.engine.journal.scan(0, 10) == []
+    assert await shop.engine.registry.webhook(webhook.id) == webhook
+
+
+async def test_reload_reads_the_present_epoch_of_held_lanes_only(shop: Shop) -> None:
+    first, second, third = [await shop.webhook() for _ in range(3)]
+    await shop.claim("w1", limit=2)
+    await shop.engine.ledger.intervene(LaneChange(webhook_id=first.id, epoch=1))
+    await shop.engine.registry.delete_webhook(second.id, shop.clock.now())
+
+    claims = await shop.engine.ledger.reload("w1", [first.id, second.id, third.id, 99])
+
+    assert ids(claims) == [first.id]
+    assert claims[0].lane.epoch == 2
+
+
+async def test_a_lane_is_read_without_a_claim(shop: Shop) -> None:
+    webhook = await shop.webhook()
+
+    claim = await shop.engine.ledger.lane(webhook.id)
+
+    assert claim is not None
+    assert claim.lane.epoch == 0
+    assert claim.lane.cursor == webhook.start
+    assert ids(await shop.claim()) == [webhook.id]
+    assert await shop.engine.ledger.lane(99) is None
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_lanes_of_deleted_webhooks_are_not_given_out(shop: Shop, number: int) -> None:
+    webhooks = [await shop.webhook(), await shop.webhook()]
+
+    await shop.engine.registry.delete_webhook(webhooks[number].id, shop.clock.now())
+
+    assert ids(await shop.claim()) == [webhooks[1 - number].id]

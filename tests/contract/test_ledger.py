@@ -1,0 +1,296 @@
+"""Batches, replays and interventions: what is written is written together."""
+
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from postbell.blocks import Position, Range
+from postbell.errors import NotFound
+from postbell.events import EventType
+from postbell.records import (
+    BatchState,
+    Lane,
+    LaneChange,
+    Outcome,
+    ReplayFilter,
+    ReplayState,
+    Verdict,
+    WebhookState,
+)
+from tests.contract.making import Shop, span
+
+
+async def test_a_lane_comes_back_as_it_was_recorded(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    now = shop.clock.now()
+    lane = Lane(
+        webhook_id=webhook.id,
+        account_id=1,
+        cursor=Position(3, 17),
+        epoch=1,
+        failing_since=now,
+        failures=3,
+        last_success_at=now - timedelta(hours=1),
+        hold_until=now + timedelta(microseconds=1),
+        delivered=12,
+    )
+
+    stale = await shop.engine.ledger.record(
+        [LaneChange(webhook_id=webhook.id, epoch=1, lane=replace(lane, epoch=77))]
+    )
+
+    assert stale == []
+    [claim] = await shop.engine.ledger.reload("w1", [webhook.id])
+    assert claim.lane == lane
+
+
+async def test_a_claim_brings_all_open_and_parked_batches(shop: Shop) -> None:
+    webhook, other = await shop.webhook(), await shop.webhook()
+    now = shop.clock.now()
+    waiting = shop.batch(
+        webhook,
+        "b2",
+        range=Range(Position(1, 5), Position(4, 2)),
+        attempts=2,
+        next_at=now + timedelta(seconds=5),
+        last_status=503,
+        last_error="timeout",
+        body_hash=b"\x00\xff",
+        done=b"\x05",
+        replay_id=4,
+    )
+    parked = shop.batch(webhook, "b1", state=BatchState.PARKED)
+    await shop.claim()
+
+    await shop.engine.ledger.record(
+        [
+            LaneChange(webhook_id=webhook.id, epoch=1, put=(waiting, parked)),
+            LaneChange(webhook_id=other.id, epoch=1, put=(shop.batch(other, "b3"),)),
+        ]
+    )
+
+    claim = await shop.engine.ledger.lane(webhook.id)
+    assert claim is not None
+    assert claim.batches == [parked, waiting]
+    assert await shop.engine.ledger.batch("b2") == waiting
+    assert await shop.engine.ledger.batch("b9") is None
+
+
+async def test_a_batch_is_replaced_and_dropped(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    record = shop.engine.ledger.record
+    first, second = shop.batch(webhook, "b1"), shop.batch(webhook, "b2")
+    await record([LaneChange(webhook_id=webhook.id, epoch=1, put=(first, second))])
+
+    tried = replace(first, attempts=1)
+    await record([LaneChange(webhook_id=webhook.id, epoch=1, put=(tried,), drop=("b2",))])
+
+    assert await shop.engine.ledger.open_batches() == [tried]
+
+
+async def test_no_webhook_drops_the_batch_of_another(shop: Shop) -> None:
+    webhook, other = await shop.webhook(), await shop.webhook()
+    await shop.claim()
+    batch = shop.batch(webhook, "b1")
+    await shop.engine.ledger.record([LaneChange(webhook_id=webhook.id, epoch=1, put=(batch,))])
+
+    await shop.engine.ledger.record([LaneChange(webhook_id=other.id, epoch=1, drop=("b1",))])
+
+    assert await shop.engine.ledger.batch("b1") == batch
+
+
+async def test_a_stale_change_does_not_stop_the_others(shop: Shop) -> None:
+    webhooks = [await shop.webhook() for _ in range(3)]
+    await shop.claim()
+
+    stale = await shop.engine.ledger.record(
+        [
+            LaneChange(
+                webhook_id=webhook.id,
+                epoch=epoch,
+                put=(shop.batch(webhook, f"b{webhook.id}"),),
+                entries=(shop.entry(webhook, f"b{webhook.id}"),),
+            )
+            for webhook, epoch in zip(webhooks, (1, 7, 1), strict=True)
+        ]
+    )
+
+    assert stale == [webhooks[1].id]
+    open_ids = [batch.webhook_id for batch in await shop.engine.ledger.open_batches()]
+    written = [e.webhook_id for b in await shop.engine.journal.scan(0, 9) for e in b.entries]
+    assert open_ids == [webhooks[0].id, webhooks[2].id]
+    assert written == [webhooks[0].id, webhooks[2].id]
+
+
+async def test_open_batches_are_paged_and_chosen_by_owner(shop: Shop) -> None:
+    mine, also_mine, theirs = [await shop.webhook(account_id=a) for a in (1, 1, 2)]
+    await shop.claim()
+    await shop.engine.ledger.record(
+        [
+            LaneChange(
+                webhook_id=w.id, epoch=1, put=tuple(shop.batch(w, f"{n}-{w.id}") for n in (1, 2))
+            )
+            for w in (mine, also_mine, theirs)
+        ]
+    )
+    open_batches = shop.engine.ledger.open_batches
+
+    everything = [batch.id for batch in await open_batches()]
+    pages = [[b.id for b in await open_batches(after=after, limit=2)] for after in ("", "1-2")]
+
+    assert everything == ["1-1", "1-2", "1-3", "2-1", "2-2", "2-3"]
+    assert pages == [["1-1", "1-2"], ["1-3", "2-1"]]
+    assert [b.id for b in await open_batches(account_id=1)] == ["1-1", "1-2", "2-1", "2-2"]
+    assert [b.id for b in await open_batches(webhook_id=mine.id, after="1-1")] == ["2-1"]
+    assert await open_batches(webhook_id=mine.id, account_id=2) == []
+
+
+async def test_a_pause_is_recorded_with_the_attempt_and_seen_by_others(shop: Shop) -> None:
+    webhook, other = await shop.webhook(), await shop.webhook()
+    await shop.claim()
+    version = await shop.engine.registry.version()
+
+    await shop.engine.ledger.record(
+        [
+            LaneChange(
+                webhook_id=webhook.id, epoch=1, entries=(shop.entry(webhook),), pause="gone (410)"
+            )
+        ]
+    )
+
+    [changed] = await shop.engine.registry.webhooks(changed_after=version)
+    assert (changed.id, changed.state, changed.state_reason) == (
+        webhook.id,
+        WebhookState.PAUSED,
+        "gone (410)",
+    )
+    assert await shop.engine.registry.webhook(other.id) == other
+
+
+async def test_an_intervention_fences_off_who_holds_the_lane(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    [claim] = await shop.claim()
+    version = await shop.engine.registry.version()
+    batch = shop.batch(webhook, "b1")
+
+    is_done = await shop.engine.ledger.intervene(
+        LaneChange(webhook_id=webhook.id, epoch=1, put=(batch,), entries=(shop.entry(webhook),))
+    )
+
+    assert is_done
+    stale = await shop.engine.ledger.record(
+        [LaneChange(webhook_id=webhook.id, epoch=1, lane=claim.lane, drop=("b1",))]
+    )
+    [reloaded] = await shop.engine.ledger.reload("w1", [webhook.id])
+    changed = await shop.engine.registry.webhooks(changed_after=version)
+    assert stale == [webhook.id]
+    assert (reloaded.lane.epoch, reloaded.batches) == (2, [batch])
+    assert [w.id for w in changed] == [webhook.id]
+    assert len(await shop.engine.journal.scan(0, 10)) == 1
+
+
+async def test_an_intervention_under_a_stale_epoch_writes_nothing(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    version = await shop.engine.registry.version()
+
+    is_done = await shop.engine.ledger.intervene(
+        LaneChange(webhook_id=webhook.id, epoch=0, put=(shop.batch(webhook, "b1"),))
+    )
+
+    assert not is_done
+    assert await shop.engine.ledger.open_batches() == []
+    assert await shop.engine.registry.version() == version
+
+
+async def test_a_replay_gets_an_id_and_interrupts_its_lane(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    version = await shop.engine.registry.version()
+    given = shop.replay(
+        webhook,
+        ranges=(span(1, 3), Range(Position(5, 1), Position(5, 2))),
+        filter=ReplayFilter(types=(EventType.OPEN,), recipient="a@b.example", message="m1"),
+        rate_per_s=2.5,
+    )
+
+    replay = await shop.engine.ledger.add_replay(given)
+
+    [claim] = await shop.engine.ledger.reload("w1", [webhook.id])
+    changed = await shop.engine.registry.webhooks(changed_after=version)
+    assert replay == replace(given, id=replay.id)
+    assert replay.id > 0
+    assert claim.replays == [replay]
+    assert claim.lane.epoch == 2
+    assert [w.id for w in changed] == [webhook.id]
+
+
+async def test_a_finished_replay_is_listed_but_not_claimed(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    replay = await shop.engine.ledger.add_replay(shop.replay(webhook))
+    [claim] = await shop.claim()
+    done = replace(replay, state=ReplayState.DONE, position=Position(5, 0), events=9)
+
+    await shop.engine.ledger.record(
+        [LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, replay=done)]
+    )
+
+    [reloaded] = await shop.engine.ledger.reload("w1", [webhook.id])
+    assert reloaded.replays == []
+    assert await shop.engine.ledger.replays() == [done]
+
+
+async def test_replays_are_listed_newest_first_and_by_account(shop: Shop) -> None:
+    mine, theirs = await shop.webhook(), await shop.webhook(account_id=2)
+    add = shop.engine.ledger.add_replay
+    made = [await add(shop.replay(webhook)) for webhook in (mine, theirs, mine)]
+
+    assert await shop.engine.ledger.replays() == made[::-1]
+    assert await shop.engine.ledger.replays(limit=1) == made[2:]
+    assert await shop.engine.ledger.replays(1) == [made[2], made[0]]
+    assert await shop.engine.ledger.replays(2) == [made[1]]
+
+
+async def test_no_account_replays_into_the_webhook_of_another(shop: Shop) -> None:
+    webhook = await shop.webhook()
+
+    with pytest.raises(NotFound):
+        await shop.engine.ledger.add_replay(shop.replay(webhook, account_id=2))
+    with pytest.raises(NotFound):
+        await shop.engine.ledger.add_replay(shop.replay(webhook, webhook_id=99))
+
+    assert await shop.engine.ledger.replays() == []
+
+
+async def test_an_entry_comes_back_as_it_was_recorded(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    entry = shop.entry(
+        webhook,
+        attempt=3,
+        delivered=2,
+        verdict=Verdict.RETRY,
+        next_at=shop.clock.now() + timedelta(seconds=30),
+        outcome=Outcome(
+            status=503,
+            error="timeout",
+            detail="after 15 s",
+            retry_after_s=7.5,
+            phases_ms=(0.1, 2.0),
+            headers=(("server", "x"),),
+            body=b"\xff\x00no",
+            peer="192.0.2.1:443",
+        ),
+        body_bytes=1234,
+        done=b"\x03",
+        replay_id=5,
+        note="kept",
+    )
+
+    await shop.engine.ledger.record([LaneChange(webhook_id=webhook.id, epoch=1, entries=(entry,))])
+
+    [block] = await shop.engine.journal.scan(0, 10)
+    assert block.entries == [entry]

@@ -1,0 +1,196 @@
+"""What every engine's log promises."""
+
+from datetime import timedelta
+
+import pytest
+
+from postbell.errors import HeadMoved
+from tests.contract.making import Shop, block
+
+
+async def test_an_empty_log_has_head_0(shop: Shop) -> None:
+    assert await shop.engine.log.head() == 0
+    assert await shop.engine.log.tail(0, 10) == []
+
+
+async def test_appended_blocks_come_back_whole_and_in_order(shop: Shop) -> None:
+    first, second = block(3, mark="a"), block(2, mark="b", user=2)
+
+    headers = await shop.append(first, second)
+
+    loaded = await shop.engine.log.load([header.id for header in headers])
+    assert [b.header for b in loaded] == headers
+    assert [b.body for b in loaded] == [first.body, second.body]
+    assert [(h.api_user_id, h.codes, h.sizes) for h in headers] == [
+        (1, first.codes, first.sizes),
+        (2, second.codes, second.sizes),
+    ]
+    assert loaded[0].events()[2] == b'{"event_id":"a2"}'
+
+
+async def test_ids_rise_and_sequences_count_events_of_each_account(shop: Shop) -> None:
+    headers = await shop.append(block(3), block(2, account=2), block(4))
+    later = await shop.append(block(1), block(1, account=2))
+
+    assert [h.id for h in headers + later] == sorted({h.id for h in headers + later})
+    assert [h.first_sequence for h in headers + later] == [1, 1, 4, 8, 3]
+
+
+async def test_ids_and_sequences_go_on_after_everything_was_dropped(shop: Shop) -> None:
+    [before] = await shop.append(block(3))
+
+    dropped = await shop.engine.log.drop(before.id + 1, shop.clock.now())
+
+    assert dropped == 1
+    assert await shop.engine.log.head() == before.id
+    [after] = await shop.append(block(1))
+    assert after.id > before.id
+    assert after.first_sequence == 4
+
+
+async def test_an_append_after_an_old_head_is_refused_whole(shop: Shop) -> None:
+    [header] = await shop.append(block())
+
+    with pytest.raises(HeadMoved):
+        await shop.engine.log.append([block()], [shop.key()], head=0, now=shop.clock.now())
+
+    assert await shop.engine.log.head() == header.id
+    assert await shop.engine.log.find_key(1, "k1") is None
+
+
+async def test_an_idempotency_key_is_stored_with_its_blocks(shop: Shop) -> None:
+    key = shop.key()
+
+    await shop.append(block(), keys=[key])
+
+    assert await shop.engine.log.find_key(key.account_id, "k1") == key
+    assert await shop.engine.log.find_key(shop.accounts[1].id, "k1") is None
+
+
+async def test_a_key_that_exists_refuses_the_append_whole(shop: Shop) -> None:
+    [header] = await shop.append(block(), keys=[shop.key()])
+
+    with pytest.raises(HeadMoved):
+        await shop.append(block(), keys=[shop.key("k2"), shop.key()])
+
+    assert await shop.engine.log.head() == header.id
+    assert await shop.engine.log.find_key(1, "k2") is None
+
+
+async def test_the_same_key_of_another_account_is_another_key(shop: Shop) -> None:
+    await shop.append(block(), keys=[shop.key()])
+
+    await shop.append(keys=[shop.key(account=1)])
+
+    assert await shop.engine.log.find_key(shop.accounts[1].id, "k1") == shop.key(account=1)
+
+
+async def test_a_key_without_blocks_leaves_the_head(shop: Shop) -> None:
+    headers = await shop.append(keys=[shop.key()])
+
+    assert headers == []
+    assert await shop.engine.log.head() == 0
+
+
+async def test_recorded_at_never_goes_back(shop: Shop) -> None:
+    [before] = await shop.append(block())
+
+    shop.clock.advance(-60)
+    [after] = await shop.append(block())
+
+    assert after.recorded_at == before.recorded_at
+    assert (await shop.engine.log.tail(0, 10))[1].recorded_at == before.recorded_at
+
+
+async def test_headers_are_of_one_account_from_an_id_on_and_paged(shop: Shop) -> None:
+    headers = await shop.append(block(), block(account=2), block(), block(), block())
+    ours = [header for header in headers if header.account_id == 1]
+
+    page = await shop.engine.log.headers(1, ours[1].id, 2)
+
+    assert page == ours[1:3]
+    assert await shop.engine.log.headers(1, page[-1].id + 1, 2) == ours[3:]
+    assert await shop.engine.log.headers(2, 0, 10) == [headers[1]]
+    assert await shop.engine.log.headers(3, 0, 10) == []
+
+
+async def test_the_tail_is_of_all_accounts_exclusive_and_paged(shop: Shop) -> None:
+    headers = await shop.append(block(), block(account=2), block())
+
+    assert await shop.engine.log.tail(headers[0].id, 1) == [headers[1]]
+    assert await shop.engine.log.tail(headers[1].id, 10) == [headers[2]]
+    assert await shop.engine.log.tail(headers[2].id, 10) == []
+
+
+async def test_id_hashes_are_read_in_order_and_paged(shop: Shop) -> None:
+    first, second = block(2, mark="a"), block(3, mark="b")
+    headers = await shop.append(first, second)
+
+    pages = await shop.engine.log.ids(0, 1), await shop.engine.log.ids(headers[0].id, 5)
+
+    assert [(i.block, i.hashes, i.recorded_at) for page in pages for i in page] == [
+        (headers[0].id, first.hashes, headers[0].recorded_at),
+        (headers[1].id, second.hashes, headers[1].recorded_at),
+    ]
+
+
+async def test_load_leaves_out_what_is_dropped_and_repeats_nothing(shop: Shop) -> None:
+    headers = await shop.append(block(), block(), block())
+    await shop.engine.log.drop(headers[1].id, shop.clock.now())
+
+    loaded = await shop.engine.log.load([headers[2].id, headers[0].id, headers[1].id] * 2)
+
+    assert [b.header.id for b in loaded] == [headers[1].id, headers[2].id]
+
+
+async def test_first_since_finds_the_first_block_from_a_moment_on(shop: Shop) -> None:
+    times, ids = [], []
+    for number in range(7):
+        times.append(shop.clock.now())
+        ids.append((await shop.append(block(account=1 + number % 2)))[0].id)
+        shop.clock.advance(10)
+    first_since = shop.engine.log.first_since
+    tick = timedelta(microseconds=1)
+
+    assert [await first_since(at) for at in times] == ids
+    assert [await first_since(at + tick) for at in times] == [*ids[1:], ids[-1] + 1]
+    assert await first_since(times[2], 2) == ids[3]
+    assert await first_since(times[6] + tick, 1) == ids[6] + 1
+    assert await first_since(times[0] - tick) == ids[0]
+
+
+async def test_first_since_is_above_the_head_of_an_emptied_log(shop: Shop) -> None:
+    [header] = await shop.append(block())
+    await shop.engine.log.drop(header.id + 1, shop.clock.now())
+
+    assert await shop.engine.log.first_since(shop.clock.now()) == header.id + 1
+
+
+async def test_drop_takes_every_block_below_and_counts_them(shop: Shop) -> None:
+    headers = await shop.append(*(block() for _ in range(70)))
+
+    dropped = await shop.engine.log.drop(headers[65].id, shop.clock.now())
+
+    assert dropped == 65
+    assert (await shop.engine.log.tail(0, 100)) == headers[65:]
+
+
+async def test_drop_takes_only_keys_older_than_the_moment(shop: Shop) -> None:
+    await shop.append(keys=[shop.key("old")])
+    shop.clock.advance(60)
+    await shop.append(keys=[shop.key("new")])
+
+    await shop.engine.log.drop(0, shop.clock.now())
+
+    assert await shop.engine.log.find_key(1, "old") is None
+    assert await shop.engine.log.find_key(1, "new") is not None
+
+
+async def test_a_full_block_comes_back_whole(shop: Shop) -> None:
+    full = block(1000)
+
+    [header] = await shop.append(full)
+
+    [loaded] = await shop.engine.log.load([header.id])
+    assert loaded.body == full.body
+    assert len(loaded.events()) == 1000
