@@ -90,6 +90,8 @@ def test_a_file_that_git_ignores_may_name_them(root: Path) -> None:
 def test_a_long_file_is_a_complaint(root: Path) -> None:
     (root / "a.py").write_text("x = 1\n" * 401)
     (root / "b.py").write_text("x = 1\n" * 400)
+    (root / "tests").mkdir()
+    (root / "tests" / "test_c.py").write_text("x = 1\n" * 401)
 
     assert list(tracked.too_long(root)) == ["a.py has 401 lines; at most 400, split it"]
 

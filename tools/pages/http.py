@@ -62,8 +62,9 @@ def routes() -> list[Served]:
 
     Raises LookupError where the table of meanings lacks one, or has one that is not served.
     """
-    nothing: Any = SimpleNamespace(clock=SystemClock(), engine=None)
-    app = api.build(nothing, nothing, nothing, dialect_routes=engagelab.routes(nothing, nothing))
+    nothing: Any = SimpleNamespace(clock=SystemClock())
+    theirs = engagelab.routes(nothing, nothing)
+    app = api.build(nothing, nothing, nothing, nothing, dialect_routes=theirs)
     assert isinstance(app, Root)
     found = [Served("POST", events.PATH, ("atomic",))]
     for route in app.framework.routes:
