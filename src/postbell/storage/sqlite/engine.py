@@ -24,12 +24,15 @@ from postbell.storage.sqlite.writer import Writer
 async def open(path: Path, sealer: Sealer, clock: Clock, *, worker: bool = False) -> "SqliteEngine":
     """Open the database at *path*, made where it is missing; its owner closes it.
 
-    With *worker* this process becomes the only worker of the database.  Raises StorageError
+    With *worker* this process becomes the only worker of the database: leases that a killed one
+    left behind end at once, since the lock proves that it is gone.  Raises StorageError
     where the file cannot be used, has a newer schema, lacks a migration, or has a worker already.
     """
     lock = WorkerLock(path) if worker else None
     try:
-        connection, readers = await in_thread(lambda: _connect(path), "postbell-sqlite-open")
+        connection, readers = await in_thread(
+            lambda: _connect(path, is_worker=worker), "postbell-sqlite-open"
+        )
     except BaseException:
         if lock is not None:
             lock.release()
@@ -106,10 +109,12 @@ class PolledBell(RingBell):
             self.writer.listen(-1)
 
 
-def _connect(path: Path) -> tuple[apsw.Connection, Readers]:
+def _connect(path: Path, *, is_worker: bool) -> tuple[apsw.Connection, Readers]:
     connection = connect(path)
     try:
         prepare(connection, path)
+        if is_worker:
+            connection.execute(SQL["release_all_lanes"])
         return connection, Readers(path)
     except BaseException:
         connection.close()

@@ -97,6 +97,10 @@ UPDATE lanes SET lease_until = ?2 WHERE owner = ?1;
 -- The owner holds nothing.
 UPDATE lanes SET owner = '', lease_until = 0 WHERE owner = ?1;
 
+-- name: release_all_lanes
+-- Nobody holds anything.
+UPDATE lanes SET owner = '', lease_until = 0 WHERE owner <> '';
+
 -- name: read_lane
 -- One lane, whoever holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, failing_since, failures,
