@@ -148,7 +148,9 @@ def _tolerant(body: bytes) -> list[bytes]:
             found, end = _elements(text, at)
         if _SPACE.match(text, end).end() != len(text):  # type: ignore[union-attr]  # as above
             raise ValueError(f"trailing characters at {end}")
-    except (ValueError, IndexError, StopIteration, RecursionError) as error:
+    except RecursionError:
+        raise BadInput("the body is nested too deeply", code="malformed", status=400) from None
+    except (ValueError, IndexError) as error:
         raise BadInput(
             f"the body is not valid JSON: {str(error)[:200]}", code="malformed", status=400
         ) from None

@@ -17,7 +17,7 @@ def problem(error: PostbellError) -> tuple[int, list[tuple[str, str]], bytes]:
     headers = [("content-type", CONTENT_TYPE), ("cache-control", "no-store")]
     if isinstance(error, Unauthorized):
         headers.append(("www-authenticate", CHALLENGE))
-    if error.retryable:
+    if error.retryable or error.status == 503:
         headers.append(("retry-after", str(getattr(error, "retry_after_s", RETRY_AFTER_S))))
     member = error.member if isinstance(error, BadInput) else ""
     return error.status, headers, document(error.status, error.code, error.message, member)

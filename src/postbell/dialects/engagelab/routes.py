@@ -246,7 +246,7 @@ def _refusal(error: PostbellError) -> Response:
         status, number = 400, BY_DESK_CODE[error.code]
     elif status == 422:
         status, number = 400, 30400
-    if error.retryable:
+    if error.retryable or status == 503:
         headers["retry-after"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
     return Response(_body(number, message), status, headers)
 

@@ -1,0 +1,150 @@
+"""A whole service in one process: memory engine, real guard and dialects, scripted receivers."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+
+from postbell import api
+from postbell.desk import Desk
+from postbell.dialects import DIALECTS
+from postbell.dialects.engagelab.routes import routes
+from postbell.directory import Directory
+from postbell.pipeline.ingest import Ingest
+from postbell.ports import Request
+from postbell.records import Account, Outcome
+from postbell.reports import Reports
+from postbell.serving import address_of, bind, serving
+from postbell.setting_values import Address
+from postbell.storage.memory import MemoryEngine
+from postbell.wire.guard import Guard
+from postbell.wire.resolver import Resolver
+from tests.fakes import FakeClock
+
+KEY = "pb_4XkQ0s7Zr2mVnW8yLcTe1uGfHjKdPaBi"
+"""A strong key, so that its check costs nothing."""
+
+ALICE = ("alice", KEY)
+BOB = ("bob", KEY)
+URL = "https://hooks.example.com/in"
+
+
+def basic(user: str, key: str = KEY) -> str:
+    """Return the value of an Authorization header."""
+    return "Basic " + b64encode(f"{user}:{key}".encode()).decode()
+
+
+class ScriptedReceivers:
+    """Answers every request as a test says, 200 unless told otherwise; keeps what it got."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[Request], Outcome] = lambda _: Outcome(status=200)
+        self.got: list[Request] = []
+
+    async def send(self, request: Request) -> Outcome:
+        self.got.append(request)
+        return self.answer(request)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class Service:
+    """Two accounts, `acme` with the api users alice and anna, `beta` with bob."""
+
+    def __init__(self, clock: FakeClock, engine: MemoryEngine) -> None:
+        self.clock = clock
+        self.engine = engine
+        self.directory = Directory(engine.registry)
+        self.receivers = ScriptedReceivers()
+        self.ingest = Ingest(engine, clock, self.directory)
+        self.reports = Reports(engine, DIALECTS, self.directory, clock)
+        self.desk: Desk
+        self.app: Any
+        self.client: httpx2.AsyncClient
+        self.accounts: dict[str, Account] = {}
+
+    async def open(self, desk: dict[str, Any], app: dict[str, Any], face: dict[str, Any]) -> None:
+        guard = Guard((), Resolver(_nowhere, clock=self.clock))
+        self.desk = Desk(
+            self.engine,
+            DIALECTS,
+            guard,
+            self.clock,
+            self.directory,
+            sender=self.receivers,
+            **desk,
+        )
+        dialect_routes = routes(self.desk, self.reports, **face)
+        self.app = api.build(
+            self.desk, self.reports, self.ingest, self.engine, dialect_routes=dialect_routes, **app
+        )
+        for account, users in (("acme", ("alice", "anna")), ("beta", ("bob",))):
+            self.accounts[account] = await self.desk.create_account(account)
+            for user in users:
+                await self.desk.create_api_user(account, user, KEY)
+        await self.ingest.start()
+
+    @property
+    def acme(self) -> int:
+        return self.accounts["acme"].id
+
+    async def call(
+        self, method: str, path: str, *, user: str | None = "alice", **options: Any
+    ) -> httpx2.Response:
+        """Make a request as *user*, without credentials for None."""
+        headers = dict(options.pop("headers", {}))
+        if user is not None:
+            headers.setdefault("authorization", basic(user))
+        return await self.client.request(method, path, headers=headers, **options)
+
+    async def webhook(self, user: str = "alice", **members: Any) -> dict[str, Any]:
+        """Create a webhook through the native API."""
+        response = await self.call(
+            "POST", "/api/v1/webhooks", user=user, json={"url": URL, **members}
+        )
+        assert response.status_code == 201, response.text
+        view: dict[str, Any] = response.json()
+        return view
+
+    async def events(self, *types: str, user: str = "alice") -> None:
+        """Ingest one event of each type."""
+        body = [{"type": each, "recipient": "ada@example.net"} for each in types]
+        response = await self.call("POST", "/api/v1/events", user=user, json=body)
+        assert response.json()["accepted"] == len(types), response.text
+
+
+@asynccontextmanager
+async def running(
+    clock: FakeClock | None = None,
+    *,
+    desk: dict[str, Any] | None = None,
+    app: dict[str, Any] | None = None,
+    face: dict[str, Any] | None = None,
+) -> AsyncIterator[Service]:
+    """Give a service whose ingest runs; requests reach the application without a socket."""
+    clock = clock or FakeClock()
+    service = Service(clock, MemoryEngine(clock))
+    await service.open(desk or {}, app or {}, face or {})
+    async with asyncio.TaskGroup() as tasks:
+        committing = tasks.create_task(service.ingest.run())
+        transport = httpx2.ASGITransport(service.app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://postbell") as client:
+            service.client = client
+            yield service
+        committing.cancel()
+
+
+@asynccontextmanager
+async def listening(service: Service) -> AsyncIterator[str]:
+    """Serve it with the real server on a free port of loopback; gives the base URL."""
+    sock = bind(Address("127.0.0.1", 0))
+    async with serving(service.app, sock, shutdown_s=1):
+        yield f"http://{address_of(sock)}"
+
+
+def _nowhere(name: str) -> list[str]:
+    raise OSError(f"{name} does not resolve")
