@@ -2,11 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import postbell
 from postbell import errors as tree
+from postbell.dialects.engagelab import routes as engagelab
 from postbell.records import ERRORS as OUTCOMES
 from tools.pages import markdown
 
@@ -51,12 +53,30 @@ def errors() -> str:
                 for each in sorted(set(raised()))
             ),
         ),
+        "## EngageLab's numbers\n",
+        _NUMBERS,
+        markdown.table(
+            ("number", "meaning"),
+            (
+                (markdown.code(number), name.replace("_", " ").lower())
+                for name, number in sorted(numbers().items(), key=itemgetter(1))
+            ),
+        ),
         "## Outcomes of an attempt without an answer\n",
         "They are no errors of the service: batches and attempts show them as `last_error`.\n",
         markdown.table(
             ("outcome", "meaning"), ((markdown.code(k), v) for k, v in OUTCOMES.items())
         ),
     )
+
+
+def numbers() -> dict[str, int]:
+    """Return EngageLab's error numbers by their names in the source."""
+    return {
+        name: value
+        for name, value in vars(engagelab).items()
+        if isinstance(value, int) and 30_000 <= value < 31_000
+    }
 
 
 def classes_below(above: type[tree.PostbellError]) -> Iterator[type[tree.PostbellError]]:
@@ -78,7 +98,10 @@ def meanings() -> dict[str, str]:
 
 
 def raised() -> Iterator[Raised]:
-    """Yield every call in the source that names an error code."""
+    """Yield every call in the source that names an error code.
+
+    Raises LookupError for a code that is not written out: it could not be documented.
+    """
     names = {each.__name__ for each in classes_below(tree.PostbellError)}
     for path in sorted(SOURCE.rglob("*.py")):
         module = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
@@ -89,7 +112,9 @@ def raised() -> Iterator[Raised]:
             if name not in names:
                 continue
             for keyword in node.keywords:
-                if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                if keyword.arg == "code":
+                    if not isinstance(keyword.value, ast.Constant):
+                        raise LookupError(f"{path}:{node.lineno}: write the code as a literal")
                     text = _text(node.args[0]) if node.args else ""
                     message = text if text.strip("…") else "says what is wrong with the value"
                     yield Raised(str(keyword.value.value), module, name, message)
@@ -108,8 +133,11 @@ def _text(node: ast.expr) -> str:
     return "…"
 
 
+_NUMBERS = """`/v1/webhooks` answers `{"code": number, "message": text}`; what has no number of its
+own has 30000 plus its HTTP status. An unknown path under `/v1` answers the plain text `not found`.
+"""
 _TREE = """An error carries a stable `code`, a status and one sentence that names the thing, the
-fact and the way out. `/api/v1` answers problem+json; `/v1/webhooks` answers as EngageLab does
-([dialects](dialects.md)); the command line prints the sentence and exits with 2 where the caller
-must change something (4xx), else 1.
+fact and the way out. `/api/v1` answers problem+json; `/v1/webhooks` answers with
+[numbers](#engagelabs-numbers); the command line prints the sentence and exits with 2 where the
+caller must change something (4xx), else 1.
 """

@@ -20,7 +20,8 @@ MEANINGS = {
     ("GET", "/api/v1/attempts"): "list attempts, the newest first",
     ("GET", "/api/v1/replays"): "list replays, the newest first",
     ("POST", "/api/v1/replays"): "send old events again, as new batches",
-    ("GET", "/v1/webhooks"): "EngageLab: query, the newest first",
+    ("GET", "/v1/webhooks"): "EngageLab: query, the newest first; takes `offset`, `limit`"
+    " (at most 100) and `api_user`",
     ("POST", "/v1/webhooks"): "EngageLab: add a webhook that speaks its dialect",
     ("PUT", "/v1/webhooks/{id}"): "EngageLab: modify (POST works, too)",
     ("DELETE", "/v1/webhooks/{id}"): "EngageLab: delete",
