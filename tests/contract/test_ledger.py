@@ -61,7 +61,7 @@ async def test_a_claim_brings_all_open_and_parked_batches(shop: Shop) -> None:
         done=b"\x05",
         replay_id=4,
     )
-    parked = shop.batch(webhook, "b1", state=BatchState.PARKED)
+    parked = shop.batch(webhook, "b1", state=BatchState.PARKED, parked_at=now)
     await shop.claim()
 
     await shop.engine.ledger.record(
@@ -294,3 +294,20 @@ async def test_an_entry_comes_back_as_it_was_recorded(shop: Shop) -> None:
 
     [block] = await shop.engine.journal.scan(0, 10)
     assert block.entries == [entry]
+
+
+async def test_a_snapshot_is_a_lane_with_the_journals_end(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    before = await shop.engine.ledger.snapshot(webhook.id)
+    batch = shop.batch(webhook, "b1")
+
+    await shop.engine.ledger.record(
+        [LaneChange(webhook_id=webhook.id, epoch=1, put=(batch,), entries=(shop.entry(webhook),))]
+    )
+
+    after = await shop.engine.ledger.snapshot(webhook.id)
+    [block] = await shop.engine.journal.scan(0, 10)
+    assert before is not None and before[1] == 0
+    assert after == (before[0]._replace(batches=[batch]), block.id)
+    assert await shop.engine.ledger.snapshot(99) is None

@@ -9,6 +9,7 @@ from postbell.sealing import Sealer
 from postbell.storage.ringing import RingBell
 from postbell.storage.sqlite.backup import copy
 from postbell.storage.sqlite.connecting import connect
+from postbell.storage.sqlite.faults import as_storage_error
 from postbell.storage.sqlite.journal import SqliteJournal
 from postbell.storage.sqlite.ledger import SqliteLedger
 from postbell.storage.sqlite.locking import WorkerLock
@@ -116,6 +117,9 @@ def _connect(path: Path, *, is_worker: bool) -> tuple[apsw.Connection, Readers]:
         if is_worker:
             connection.execute(SQL["release_all_lanes"])
         return connection, Readers(path)
+    except apsw.Error as error:
+        connection.close()
+        raise as_storage_error(error, f"cannot write the database {path}") from error
     except BaseException:
         connection.close()
         raise

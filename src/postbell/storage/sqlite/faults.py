@@ -46,11 +46,13 @@ def is_lost_sync(error: apsw.Error, *, at_commit: bool) -> bool:
     """Return whether durability is in doubt from now on.
 
     After a failed fsync the kernel may drop what it could not write and report success the next
-    time, so no later commit can be trusted.  A full disk fails before the fsync and is harmless.
+    time, so no later commit can be trusted.  A write that fails (disk or quota full) comes before
+    the fsync: SQLite forgets that transaction and the next one is as good as ever.
     """
     if not isinstance(error, apsw.IOError):
         return False
-    return at_commit or getattr(error, "extendedresult", 0) in _FSYNC_CODES
+    code: int = getattr(error, "extendedresult", 0)
+    return code in _FSYNC_CODES or (at_commit and code != apsw.SQLITE_IOERR_WRITE)
 
 
 def stopped(cause: str) -> EngineStopped:

@@ -180,7 +180,7 @@ class SqliteRegistry:
                 found = rows(db, REGISTRY_SQL["webhooks"], changed_after)
             else:
                 found = rows(db, REGISTRY_SQL["webhooks_of_account"], changed_after, account_id)
-            return [self._webhook(db, found_row) for found_row in found]
+            return [self._webhook(db, found_row) for found_row in sorted(found, key=_id)]
 
         return await self._store.readers.run(work)
 
@@ -188,7 +188,7 @@ class SqliteRegistry:
         found = await self._store.readers.run(
             lambda db: rows(db, REGISTRY_SQL["deleted_webhooks"], version)
         )
-        return [webhook_id for (webhook_id,) in found]
+        return sorted(webhook_id for (webhook_id,) in found)
 
     async def add_secrets(
         self,
@@ -294,6 +294,11 @@ class SqliteRegistry:
             created_at=from_us(found[14]),
             updated_at=from_us(found[15]),
         )
+
+
+def _id(found: Row) -> int:
+    webhook_id: int = found[0]
+    return webhook_id
 
 
 def _known(db: apsw.Connection, webhook_id: int) -> Row:

@@ -75,11 +75,11 @@ FROM webhooks JOIN accounts ON accounts.id = account_id
 WHERE webhooks.id = ?1 AND deleted_at IS NULL;
 
 -- name: webhooks
--- Webhooks that are not deleted and that a version after ?1 changed.
+-- Webhooks that are not deleted and that a version after ?1 changed, in any order.
 SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
     state, state_reason, start_block, start_offset, webhooks.created_at, updated_at
 FROM webhooks JOIN accounts ON accounts.id = account_id
-WHERE version > ?1 AND deleted_at IS NULL ORDER BY webhooks.id;
+WHERE version > ?1 AND deleted_at IS NULL;
 
 -- name: webhooks_of_account
 -- Webhooks of account ?2 that are not deleted and that a version after ?1 changed.
@@ -89,8 +89,8 @@ FROM webhooks JOIN accounts ON accounts.id = account_id
 WHERE account_id = ?2 AND version > ?1 AND deleted_at IS NULL ORDER BY webhooks.id;
 
 -- name: deleted_webhooks
--- Webhooks that a version after ?1 deleted.
-SELECT id FROM webhooks WHERE version > ?1 AND deleted_at IS NOT NULL ORDER BY id;
+-- Webhooks that a version after ?1 deleted, in any order.
+SELECT id FROM webhooks WHERE version > ?1 AND deleted_at IS NOT NULL;
 
 -- name: add_revision
 -- The webhook has this revision.

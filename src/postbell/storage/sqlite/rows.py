@@ -118,6 +118,7 @@ def batch(row: Row) -> OpenBatch:
         done=row[15],
         replay_id=row[16],
         parked_at=moment(row[17]),
+        parent=row[18],
     )
 
 
@@ -141,6 +142,7 @@ def batch_values(batch: OpenBatch, account_id: int) -> tuple[Any, ...]:
         batch.done,
         batch.replay_id,
         us(batch.parked_at),
+        batch.parent,
     )
 
 

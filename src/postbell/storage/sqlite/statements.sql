@@ -99,7 +99,7 @@ UPDATE lanes SET owner = '', lease_until = 0 WHERE owner = ?1;
 
 -- name: release_all_lanes
 -- Nobody holds anything.
-UPDATE lanes SET owner = '', lease_until = 0 WHERE owner <> '';
+UPDATE lanes SET owner = '', lease_until = 0 WHERE owner > '';
 
 -- name: read_lane
 -- One lane, whoever holds it.
@@ -138,7 +138,7 @@ DELETE FROM lanes WHERE webhook_id = ?1;
 -- name: put_batch
 -- The batch is open as given.
 INSERT OR REPLACE INTO batches VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19);
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20);
 
 -- name: drop_batch
 -- The batch of this webhook is closed.
@@ -152,28 +152,28 @@ DELETE FROM batches WHERE webhook_id = ?1;
 -- One open or parked batch.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at
+    parked_at, parent
 FROM batches WHERE id = ?1;
 
 -- name: batches
 -- Open and parked batches of the installation after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at
+    parked_at, parent
 FROM batches WHERE id > ?1 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_account
 -- Open and parked batches of an account after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at
+    parked_at, parent
 FROM batches WHERE account_id = ?3 AND id > ?1 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_webhook
 -- Open and parked batches of a webhook (where ?4 is its account, or NULL) after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at
+    parked_at, parent
 FROM batches WHERE webhook_id = ?3 AND id > ?1 AND (?4 IS NULL OR account_id = ?4)
 ORDER BY id LIMIT ?2;
 
@@ -240,7 +240,7 @@ ORDER BY journal_webhooks.journal_id DESC LIMIT ?2;
 
 -- name: recent_journal_of_account
 -- Journal rows that speak of an account before an id, the newest first.
-SELECT DISTINCT journal.id, journal.body FROM (
+SELECT journal.id, journal.body FROM (
     SELECT DISTINCT journal_id FROM journal_webhooks
     WHERE account_id = ?3 AND journal_id < ?1 ORDER BY journal_id DESC LIMIT ?2
 ) AS found CROSS JOIN journal ON journal.id = found.journal_id

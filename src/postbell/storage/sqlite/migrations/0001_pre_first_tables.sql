@@ -137,7 +137,8 @@ CREATE TABLE batches (
     body_hash BLOB NOT NULL,
     done BLOB,
     replay_id INTEGER,
-    parked_at INTEGER
+    parked_at INTEGER,
+    parent TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batches_of_webhook ON batches (webhook_id, id);
 CREATE INDEX batches_of_account ON batches (account_id, id);
@@ -157,7 +158,7 @@ CREATE TABLE replays (
     ranges TEXT NOT NULL            -- JSON list
 ) STRICT;
 CREATE INDEX replays_of_account ON replays (account_id, id);
-CREATE INDEX replays_running ON replays (webhook_id) WHERE state = 'running';
+CREATE INDEX replays_of_webhook ON replays (webhook_id, id);
 
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,0 +1,65 @@
+"""No hot statement reads a whole table: the planner is asked for each of them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from postbell.storage import sqlite
+from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
+
+LISTS = {
+    "accounts": "accounts",
+    "api_users": "api_users",
+    "webhooks_of_account": "webhooks",
+    "replays": "replays",
+    "batches": "batches",
+    "tail": "blocks",
+    "block_ids": "blocks",
+    "oldest_block": "blocks",
+}
+"""Statements that go through a table by key from a given place, or list a small one whole."""
+
+BIG = ("blocks", "batches", "journal", "journal_webhooks", "keys", "lanes", "secrets", "revisions")
+EVERY = {**SQL, **REGISTRY_SQL}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[apsw.Connection]:
+    sqlite.migrate(tmp_path / "a.db")
+    connection = apsw.Connection(str(tmp_path / "a.db"))
+    yield connection
+    connection.close()
+
+
+def plan(database: apsw.Connection, statement: str) -> list[str]:
+    holes = {int(number) for number in re.findall(r"\?(\d+)", statement)}
+    values = (1,) * max(holes, default=0)
+    return [row[3] for row in database.execute("EXPLAIN QUERY PLAN " + statement, values)]
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_a_statement_searches_and_does_not_scan(database: apsw.Connection, name: str) -> None:
+    steps = plan(database, EVERY[name])
+
+    scans = [
+        step for step in steps if step.startswith("SCAN") and not step.startswith("SCAN found")
+    ]
+    whole = [step for step in scans if name not in LISTS or LISTS[name] not in step]
+    assert whole == []
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_nothing_big_is_sorted(database: apsw.Connection, name: str) -> None:
+    steps = " / ".join(plan(database, EVERY[name]))
+
+    sorts = "TEMP B-TREE" in steps and any(f" {table}" in steps for table in BIG)
+    assert not sorts, steps
+
+
+def test_headers_are_found_by_account_and_id(database: apsw.Connection) -> None:
+    steps = plan(database, SQL["headers"])
+
+    assert steps == ["SEARCH blocks USING INDEX blocks_of_account (account_id=? AND id>?)"]

@@ -1,0 +1,28 @@
+"""A SQLite engine on a fresh file."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from postbell.sealing import Sealer, load_or_create
+from postbell.storage import sqlite
+from postbell.storage.sqlite import SqliteEngine
+from tests.fakes import FakeClock
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "postbell.db"
+
+
+@pytest.fixture
+def sealer(tmp_path: Path) -> Sealer:
+    return load_or_create(tmp_path / "key")
+
+
+@pytest.fixture
+async def engine(path: Path, sealer: Sealer, clock: FakeClock) -> AsyncIterator[SqliteEngine]:
+    engine = await sqlite.open(path, sealer, clock)
+    yield engine
+    await engine.close()

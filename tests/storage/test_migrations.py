@@ -1,0 +1,78 @@
+"""The schema's version: empty, current, too old, too new."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from postbell.errors import StorageError
+from postbell.sealing import Sealer
+from postbell.storage import sqlite
+from tests.fakes import FakeClock
+
+
+def set_version(path: Path, version: int) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (version,))
+    connection.close()
+
+
+def test_an_empty_database_gets_every_migration(path: Path) -> None:
+    before = sqlite.pending(path)
+
+    done = sqlite.migrate(path)
+
+    assert before == done
+    assert done[0] == "0001_pre_first_tables"
+    assert sqlite.pending(path) == []
+    assert sqlite.migrate(path) == []
+
+
+async def test_opening_makes_the_tables(path: Path, sealer: Sealer, clock: FakeClock) -> None:
+    engine = await sqlite.open(path, sealer, clock)
+
+    assert sqlite.pending(path) == []
+    await engine.close()
+
+
+async def test_a_newer_schema_is_refused(path: Path, sealer: Sealer, clock: FakeClock) -> None:
+    sqlite.migrate(path)
+    set_version(path, 999)
+
+    with pytest.raises(StorageError, match="schema 999"):
+        await sqlite.open(path, sealer, clock)
+    with pytest.raises(StorageError, match="schema 999"):
+        sqlite.migrate(path)
+
+
+async def test_an_older_schema_asks_for_migrate(
+    path: Path, sealer: Sealer, clock: FakeClock
+) -> None:
+    sqlite.migrate(path)
+    set_version(path, 0)
+
+    with pytest.raises(StorageError, match="postbell migrate"):
+        await sqlite.open(path, sealer, clock)
+
+    assert sqlite.pending(path)[0] == "0001_pre_first_tables"
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(path: Path) -> None:
+    sqlite.migrate(path)
+    set_version(path, 0)
+
+    with pytest.raises(StorageError, match="cannot migrate"):
+        sqlite.migrate(path)
+
+    assert sqlite.pending(path)[0] == "0001_pre_first_tables"
+
+
+async def test_another_programs_database_is_left_alone(
+    path: Path, sealer: Sealer, clock: FakeClock
+) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE notes (text)")
+    connection.close()
+
+    with pytest.raises(StorageError, match="not Postbell's"):
+        await sqlite.open(path, sealer, clock)

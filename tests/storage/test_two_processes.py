@@ -1,0 +1,77 @@
+"""Two engines on one file, as two processes would have them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from postbell.errors import HeadMoved
+from postbell.sealing import Sealer
+from postbell.storage import sqlite
+from postbell.storage.sqlite import SqliteEngine
+from tests.contract.making import block
+from tests.fakes import FakeClock
+
+
+@pytest.fixture
+async def other(
+    engine: SqliteEngine, path: Path, sealer: Sealer, clock: FakeClock
+) -> AsyncIterator[SqliteEngine]:
+    other = await sqlite.open(path, sealer, clock)
+    yield other
+    await other.close()
+
+
+async def test_the_commit_of_one_wakes_the_other(
+    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+) -> None:
+    while await other.bell.wait(0.12):
+        pass
+    waiting = asyncio.create_task(other.bell.wait(20))
+    await asyncio.sleep(0)
+
+    await engine.log.append([block()], [], head=0, now=clock.now())
+
+    assert await waiting is True
+    assert await other.log.head() == 1
+
+
+async def test_a_commit_while_nobody_listened_is_heard_afterwards(
+    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+) -> None:
+    while await other.bell.wait(0.12):
+        pass
+
+    await engine.log.append([block()], [], head=0, now=clock.now())
+
+    assert await other.bell.wait(20) is True
+    assert await other.bell.wait(0.12) is False
+
+
+async def test_only_one_of_them_appends_after_a_head(
+    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+) -> None:
+    await engine.log.append([block()], [], head=0, now=clock.now())
+
+    with pytest.raises(HeadMoved):
+        await other.log.append([block()], [], head=0, now=clock.now())
+
+    assert await other.log.head() == 1
+
+
+async def test_both_write_at_once_and_nothing_is_lost(
+    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+) -> None:
+    names = [f"account-{n}" for n in range(60)]
+
+    await asyncio.gather(
+        *(
+            (engine, other)[n % 2].registry.add_account(name, clock.now())
+            for n, name in enumerate(names)
+        )
+    )
+
+    found = await engine.registry.accounts()
+    assert sorted(account.name for account in found) == sorted(names)
+    assert await other.registry.version() == 60
