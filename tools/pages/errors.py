@@ -20,7 +20,6 @@ class Raised(NamedTuple):
 
     code: str
     module: str
-    error: str
     message: str
 
 
@@ -98,7 +97,7 @@ def meanings() -> dict[str, str]:
 
 
 def raised() -> Iterator[Raised]:
-    """Yield every call in the source that names an error code.
+    """Yield every place in the source that names an error code.
 
     Raises LookupError for a code that is not written out: it could not be documented.
     """
@@ -106,18 +105,28 @@ def raised() -> Iterator[Raised]:
     for path in sorted(SOURCE.rglob("*.py")):
         module = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue
-            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-            if name not in names:
+            if node.func.id in names:
+                codes = [each.value for each in node.keywords if each.arg == "code"]
+                message = _text(node.args[0]) if node.args else ""
+            elif node.func.id == "document" and len(node.args) > 2:
+                codes, message = node.args[1:2], _text(node.args[2])
+                if isinstance(codes[0], ast.Attribute | ast.Name):
+                    continue  # passes on what an error says
+            else:
                 continue
-            for keyword in node.keywords:
-                if keyword.arg == "code":
-                    if not isinstance(keyword.value, ast.Constant):
-                        raise LookupError(f"{path}:{node.lineno}: write the code as a literal")
-                    text = _text(node.args[0]) if node.args else ""
-                    message = text if text.strip("…") else "says what is wrong with the value"
-                    yield Raised(str(keyword.value.value), module, name, message)
+            for code in codes:
+                for text in _literals(code, f"{path}:{node.lineno}"):
+                    yield Raised(text, module, (message.strip("…") and message) or _UNSAID)
+
+
+def _literals(code: ast.expr, where: str) -> list[str]:
+    if isinstance(code, ast.Constant):
+        return [str(code.value)]
+    if isinstance(code, ast.IfExp):
+        return _literals(code.body, where) + _literals(code.orelse, where)
+    raise LookupError(f"{where}: write the code as a literal")
 
 
 def _text(node: ast.expr) -> str:
@@ -133,6 +142,7 @@ def _text(node: ast.expr) -> str:
     return "…"
 
 
+_UNSAID = "says what is wrong with the value"
 _NUMBERS = """`/v1/webhooks` answers `{"code": number, "message": text}`; what has no number of its
 own has 30000 plus its HTTP status. An unknown path under `/v1` answers the plain text `not found`.
 """
