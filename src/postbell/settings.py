@@ -186,13 +186,16 @@ def load(
         ("flag", flags),
     ):
         for name, value in values.items():
-            where = _where(origin, name)
             if name == "policy":
                 for dialect, members in value.items():
+                    variable = POLICY_PREFIX + dialect.upper().replace("-", "_")
+                    where = _where(origin, variable, "--policy")
                     checked = _policy(dialect, members, where, check_policy)
                     policies[dialect] = policies.get(dialect, {}) | checked
             else:
-                found[name] = _value(BY_NAME[name], value, where)
+                setting = BY_NAME[name]
+                where = _where(origin, setting.variable, setting.flag)
+                found[name] = _value(setting, value, where)
     if policies:
         found["policy"] = policies
     return Loaded(Settings(**found), warnings, frozenset(found))
@@ -269,12 +272,8 @@ def _policy(dialect: str, members: Any, where: str, check: PolicyCheck) -> dict[
         ) from None
 
 
-def _where(origin: str, name: str) -> str:
-    if name == "policy":
-        spelled = {"environment": POLICY_PREFIX + "...", "flag": "--policy"}
-    else:
-        spelled = {"environment": BY_NAME[name].variable, "flag": BY_NAME[name].flag}
-    return spelled.get(origin, origin)
+def _where(origin: str, variable: str, flag: str) -> str:
+    return {"environment": variable, "flag": flag}.get(origin, origin)
 
 
 def _value(setting: Setting, value: Any, where: str) -> Any:

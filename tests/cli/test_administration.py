@@ -1,0 +1,197 @@
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Postbell
+
+WEBHOOK_MEMBERS = {
+    "id", "url", "api_user", "types", "dialect", "options", "policy", "state", "state_reason",
+    "health", "created_at", "updated_at",
+}  # fmt: skip
+
+
+@pytest.fixture
+def webhook_id(postbell: Postbell) -> int:
+    postbell.json("accounts", "create", "acme")
+    made = postbell.json("webhooks", "create", "acme", "http://127.0.0.1:9999/hook?token=x")
+    return int(made["id"])
+
+
+def test_accounts_are_created_and_listed(postbell: Postbell) -> None:
+    made = postbell.json("accounts", "create", "acme")
+
+    listed = postbell.json("accounts", "list")
+
+    assert listed == [made]
+    assert made["name"] == "acme"
+
+
+def test_a_second_account_of_the_name_is_refused(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+
+    done = postbell("accounts", "create", "acme")
+
+    assert done.returncode == 2
+    assert "acme" in done.stderr
+
+
+def test_a_key_is_printed_once_and_a_weak_one_is_taken_with_a_warning(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+
+    strong = postbell.json("api-users", "create", "acme", "shop")
+    weak = postbell("api-users", "create", "acme", "test", "--api-key", "secret", "--json")
+    listed = postbell("api-users", "list", "acme", "--json")
+
+    assert len(strong["api_key"]) > 30
+    assert json.loads(weak.stdout)["api_key"] == "secret"
+    assert weak.stderr.startswith("warning: the given key is weak")
+    assert [row["name"] for row in json.loads(listed.stdout)] == ["shop", "test"]
+    assert strong["api_key"] not in listed.stdout
+
+
+def test_a_rotated_key_differs_and_a_revoked_user_shows_when(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+    first = postbell.json("api-users", "create", "acme", "shop")
+
+    second = postbell.json("api-users", "rotate", "shop")
+    revoked = postbell.json("api-users", "revoke", "shop")
+
+    assert second["api_key"] != first["api_key"]
+    assert revoked["revoked_at"] is not None
+
+
+def test_a_webhook_is_created_with_every_member(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+    postbell("api-users", "create", "acme", "shop")
+
+    made = postbell.json(
+        "webhooks", "create", "acme", "http://127.0.0.1:9999/", "--dialect", "sendpulse",
+        "--api-user", "shop", "--type", "delivered,open", "--type", "click",
+        "--option", "profile=current", "--policy", "max_wait_s=1.5", "--policy",
+        '{"success": [200]}', "--header", "X-Token: abc", "--start", "oldest",
+    )  # fmt: skip
+
+    assert made.keys() >= WEBHOOK_MEMBERS
+    assert made["dialect"] == "sendpulse"
+    assert made["api_user"] == "shop"
+    assert made["types"] == ["delivered", "open", "click"]
+    assert made["options"] == {"profile": "current"}
+    assert made["policy"]["max_wait_s"] == 1.5
+    assert made["policy"]["success"] == [200]
+    assert made["headers"] == {"X-Token": "abc"}
+
+
+def test_a_native_webhook_comes_with_its_key(postbell: Postbell, webhook_id: int) -> None:
+    shown = postbell.json("webhooks", "show", str(webhook_id), "--secrets")
+
+    assert shown["secrets"][0]["value"].startswith("whsec_")
+    assert "secrets" not in postbell.json("webhooks", "show", str(webhook_id))
+
+
+def test_a_webhook_is_updated_paused_resumed_and_deleted(
+    postbell: Postbell, webhook_id: int
+) -> None:
+    name = str(webhook_id)
+
+    updated = postbell.json("webhooks", "update", name, "--url", "http://127.0.0.1:9998/b")
+    paused = postbell.json("webhooks", "pause", name)
+    resumed = postbell.json("webhooks", "resume", name, "--skip")
+    deleted = postbell.json("webhooks", "delete", name)
+
+    assert updated["url"] == "http://127.0.0.1:9998/b"
+    assert (paused["state"], paused["state_reason"]) == ("paused", "operator")
+    assert resumed["state"] == "active"
+    assert deleted == {"id": webhook_id, "deleted": True}
+    assert postbell.json("webhooks", "list") == []
+
+
+def test_a_rotation_lists_the_old_and_the_new_key(postbell: Postbell, webhook_id: int) -> None:
+    keys = postbell.json("webhooks", "rotate", str(webhook_id), "--overlap", "60")
+
+    assert len(keys) == 2
+    assert [key["expires_at"] is None for key in keys] == [False, True]
+
+
+def test_an_inside_url_is_refused_unless_its_network_is_allowed(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+
+    done = postbell("webhooks", "create", "acme", "http://10.0.0.1/")
+
+    assert done.returncode == 2
+    assert "10.0.0.1 is inside" in done.stderr
+    assert "POSTBELL_ALLOW_NETWORKS" in done.stderr
+
+
+def test_a_test_of_a_webhook_that_nobody_serves_fails(postbell: Postbell, webhook_id: int) -> None:
+    done = postbell("webhooks", "test", str(webhook_id), "--json")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"] == "connect"
+
+
+def test_an_app_key_stays_the_same(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+
+    first = postbell("app-key", "acme")
+    second = postbell.json("accounts", "app-key", "acme")
+
+    assert second == {"account": "acme", "app_key": first.stdout.strip()}
+
+
+def test_batches_of_a_quiet_installation_are_an_empty_array(
+    postbell: Postbell, webhook_id: int
+) -> None:
+    assert postbell.json("batches", "list") == []
+    assert postbell.json("batches", "list", "--all") == []
+    assert postbell("batches", "show", "bat_x").returncode == 2
+    assert postbell("batches", "retry", "bat_x").returncode == 2
+
+
+def test_an_audit_of_a_quiet_installation_holds(postbell: Postbell, webhook_id: int) -> None:
+    found = postbell.json("audit")
+
+    assert found["holds"] is True
+    assert found["problems"] == []
+    assert [row["webhook_id"] for row in found["rows"]] == [webhook_id]
+
+
+def test_a_replay_without_events_says_so(postbell: Postbell, webhook_id: int) -> None:
+    done = postbell("replay", str(webhook_id))
+
+    assert done.returncode == 2
+    assert "no events" in done.stderr
+
+
+def test_a_backup_is_a_database_that_opens(postbell: Postbell, tmp_path: Path) -> None:
+    postbell("accounts", "create", "acme")
+    target = tmp_path / "copy.db"
+
+    told = postbell.json("backup", str(target))
+    again = postbell("backup", str(target))
+
+    assert told["target"] == str(target)
+    assert told["bytes"] == target.stat().st_size
+    assert again.returncode == 2
+    copy = sqlite3.connect(target)
+    assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    copy.close()
+
+
+def test_migrating_makes_the_database_once(postbell: Postbell) -> None:
+    before = postbell("migrate", "--check")
+    applied = postbell.json("migrate")
+    after = postbell("migrate", "--check")
+
+    assert before.returncode == 1
+    assert len(applied) >= 1
+    assert (after.returncode, after.stdout) == (0, "the database is up to date\n")
+
+
+def test_a_table_for_people_is_aligned(postbell: Postbell, webhook_id: int) -> None:
+    lines = postbell("webhooks", "list").stdout.splitlines()
+
+    head, row = lines
+    assert head.index("URL") == row.index("http://")
+    assert head.index("HEALTH") == row.index("up_to_date")

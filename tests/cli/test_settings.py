@@ -1,0 +1,188 @@
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postbell.errors import BadInput
+from postbell.policies import check_members
+from postbell.setting_values import Address
+from postbell.settings import SETTINGS, Loaded, Settings, load, reference
+
+
+def check_policy(dialect: str, members: Mapping[str, Any]) -> dict[str, Any]:
+    assert dialect in ("native", "sendpulse-bulk")
+    return check_members(members)
+
+
+def loaded(
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Loaded:
+    return load(flags or {}, environ or {}, check_policy=check_policy, **more)
+
+
+def toml(folder: Path, text: str) -> Path:
+    path = folder / "postbell.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_nothing_needs_to_be_set() -> None:
+    assert loaded() == Loaded(Settings(), [], frozenset())
+
+
+def test_defaults_are_inside_their_own_ranges() -> None:
+    for setting in SETTINGS:
+        if setting.row.unit:
+            assert setting.row.low <= setting.default <= setting.row.high, setting.name
+        if setting.row.choices:
+            assert setting.default in setting.row.choices, setting.name
+
+
+def test_a_flag_wins_over_environment_profile_file_and_default(tmp_path: Path) -> None:
+    file = toml(
+        tmp_path,
+        'region = "file"\nretention_days = 5\ndedup_hours = 5\nshutdown_s = 5\n'
+        '[profile.tr]\nregion = "profile"\nretention_days = 6\ndedup_hours = 6\n',
+    )
+    environ = {"POSTBELL_REGION": "environment", "POSTBELL_RETENTION_DAYS": "7"}
+
+    found = loaded({"region": "flag"}, environ, config=file, profile="tr").settings
+
+    assert found.region == "flag"
+    assert found.retention_days == 7
+    assert found.dedup_hours == 6
+    assert found.shutdown_s == 5
+    assert found.max_connections == Settings().max_connections
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    samples = {
+        Path: ("some/path", Path("some/path")),
+        Address: ("[::1]:80", Address("::1", 80)),
+        int: ("77", 77),
+        float: ("7.5", 7.5),
+    }
+    special = {
+        "database_url": ("sqlite:///other.db",) * 2,
+        "public_url": ("https://p.example.com",) * 2,
+        "url": ("https://p.example.com",) * 2,
+        "log_level": ("debug", "debug"),
+        "log_format": ("json", "json"),
+        "allow_networks": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    }
+    for setting in SETTINGS:
+        if setting.name == "policy":
+            continue
+        text, value = special.get(setting.name) or samples.get(setting.type, ("text", "text"))
+
+        found = loaded(environ={setting.variable: text}).settings
+
+        assert getattr(found, setting.name) == value, setting.name
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert loaded(environ={"POSTBELL_RETENTION_DAYS": ""}).settings == Settings()
+
+
+def test_an_unknown_variable_is_a_warning() -> None:
+    found = loaded(environ={"POSTBELL_REGOIN": "x"})
+
+    assert found.warnings == ["no setting is named POSTBELL_REGOIN; it has no effect"]
+
+
+def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
+    file = toml(tmp_path, "[policy.native]\nmax_wait_s = 1\ntimeout_s = 3\n")
+    environ = {
+        "POSTBELL_POLICY_NATIVE": '{"max_wait_s": 2}',
+        "POSTBELL_POLICY_SENDPULSE_BULK": '{"max_events": 9}',
+    }
+
+    found = loaded(environ=environ, config=file).settings.policy
+
+    assert found == {
+        "native": {"max_wait_s": 2, "timeout_s": 3},
+        "sendpulse-bulk": {"max_events": 9},
+    }
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        (
+            {"POSTBELL_RETENTION_DAYS": "0"},
+            "retention_days is '0' (from POSTBELL_RETENTION_DAYS); 0.01 to 3,650 days expected",
+        ),
+        (
+            {"POSTBELL_RETENTION_DAYS": "nan"},
+            "retention_days is 'nan' (from POSTBELL_RETENTION_DAYS); 0.01 to 3,650 days expected",
+        ),
+        (
+            {"POSTBELL_MAX_CONNECTIONS": "many"},
+            "max_connections is 'many' (from POSTBELL_MAX_CONNECTIONS);"
+            " 1 to 100,000 connections expected",
+        ),
+        (
+            {"POSTBELL_LOG_LEVEL": "loud"},
+            "log_level is 'loud' (from POSTBELL_LOG_LEVEL);"
+            " debug | info | warning | error expected",
+        ),
+        (
+            {"POSTBELL_LISTEN": "::1:80"},
+            "listen is '::1:80' (from POSTBELL_LISTEN); HOST:PORT expected"
+            " (an IPv6 address stands in brackets, as in [::1]:8025)",
+        ),
+        (
+            {"POSTBELL_DATABASE_URL": "postgresql://db/x"},
+            "database_url is 'postgresql://db/x' (from POSTBELL_DATABASE_URL);"
+            " scheme 'postgresql' is not supported; supported now: sqlite:///FILE",
+        ),
+        (
+            {"POSTBELL_POLICY_NATIVE": '{"max_wait_s": -1}'},
+            "policy.native from POSTBELL_POLICY_NATIVE: policy.max_wait_s is -1;"
+            " 0 to 3600 seconds expected",
+        ),
+    ],
+)
+def test_a_bad_value_is_named_with_its_range_and_origin(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        loaded(environ=environ)
+
+    assert caught.value.message == said
+
+
+def test_an_unknown_key_names_the_file_and_the_known_ones(tmp_path: Path) -> None:
+    file = toml(tmp_path, "[profile.tr]\nregoin = 1\n")
+
+    with pytest.raises(BadInput, match=r"unknown key 'regoin' in .*\[profile.tr\]; known: data_"):
+        loaded(config=file, profile="tr")
+
+
+def test_an_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:
+    file = toml(tmp_path, "[profile.sg]\n[profile.tr]\n")
+
+    with pytest.raises(BadInput, match=r"no profile 'us' in .*; known: sg, tr"):
+        loaded(config=file, profile="us")
+
+
+def test_a_profile_without_a_file_is_refused() -> None:
+    with pytest.raises(BadInput, match="no file has profiles"):
+        loaded(environ={"POSTBELL_PROFILE": "tr"})
+
+
+def test_a_relative_database_is_inside_the_data_folder_and_an_absolute_one_is_not() -> None:
+    inside = loaded({"data_dir": "data"}).settings
+    outside = loaded({"database_url": "sqlite:////var/lib/my%20bell.db"}).settings
+
+    assert inside.database_path == Path("data/postbell.db")
+    assert outside.database_path == Path("/var/lib/my bell.db")
+
+
+def test_the_reference_names_every_setting_by_key_flag_and_variable() -> None:
+    page = reference()
+
+    for setting in SETTINGS:
+        assert f"| `{setting.name}` | `{setting.flag}" in page
