@@ -132,7 +132,8 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
 
     *id* is what receivers see (`pipeline.cut.batch_id`).  *count* is events, *done* a bitmap of
     the events of a run (single-event batches) that are finished, None for a batch.
-    *next_at* None means parked or not before somebody says so.
+    *next_at* None means parked or not before somebody says so.  *parent* is the id of the batch
+    that this one is a half of, empty where it was not split.
     """
 
     id: str
@@ -150,6 +151,7 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     done: bytes | None = None
     replay_id: int | None = None
     parked_at: datetime | None = None
+    parent: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +203,7 @@ class EntryKind(StrEnum):
     SKIPPED = "skipped"
     EXPIRED = "expired"
     SPLIT = "split"
+    RECUT = "recut"
     TEST = "test"
 
 

@@ -213,7 +213,7 @@ async def test_a_moved_head_is_followed():
 
 async def test_more_than_the_queue_holds_is_turned_away():
     async with running() as rig:
-        slow = Ingest(rig.engine, rig.clock, rig.directory, max_queued_bytes=1000)
+        slow = Ingest(rig.engine, rig.clock, rig.directory, max_queued_bytes=4000)
         await slow.start()
         raws = [json.dumps(event(n)).encode() for n in range(20)]
         waiting = asyncio.create_task(slow.submit(rig.account, rig.user, raws))
@@ -239,3 +239,27 @@ def test_seen_finds_ids_in_frozen_arrays_and_forgets_the_oldest():
     clock.advance(7200)
     seen.forget(clock.now())
     assert seen.find([7 * FRESH_IDS + 5]) == [[]]
+
+
+async def test_a_flood_of_one_account_leaves_room_for_another():
+    async with running() as rig:
+        registry = rig.engine.registry
+        other = await registry.add_account("other", rig.clock.now())
+        user = await registry.add_api_user(other.id, "theirs", "x", rig.clock.now())
+        await rig.directory.refresh()
+        ingest = Ingest(rig.engine, rig.clock, rig.directory, max_queued_bytes=40_000)
+        await ingest.start()
+        raws = [json.dumps(event(n)).encode() for n in range(20)]
+        flood = []
+        for _ in range(50):
+            flood.append(asyncio.create_task(ingest.submit(rig.account, rig.user, raws)))
+            await asyncio.sleep(0)
+
+        fair = asyncio.create_task(ingest.submit(other, user, raws))
+        await asyncio.sleep(0)
+        task = asyncio.create_task(ingest.run())
+
+        assert (await fair).accepted == 20
+        answers = await asyncio.gather(*flood, return_exceptions=True)
+        task.cancel()
+        assert any(isinstance(answer, Overloaded) for answer in answers)

@@ -7,17 +7,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postbell.blocks import BlockHeader, Position, pack_sizes
+from postbell.blocks import BlockHeader, Position, Range, pack_sizes
 from postbell.dialects import DIALECTS
 from postbell.pipeline.backoff import held_s, next_wait_s
 from postbell.pipeline.cut import Gather, Limits, batch_id
 from postbell.pipeline.judge import judge
 from postbell.pipeline.match import Selection, count_matching
-from postbell.records import DEFAULT_RETRY_WAITS_S, Lane, Outcome, Policy, Revision, Verdict
+from postbell.records import (
+    DEFAULT_RETRY_WAITS_S,
+    Lane,
+    OpenBatch,
+    Outcome,
+    Policy,
+    Revision,
+    Verdict,
+)
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 LANE = Lane(webhook_id=1, account_id=1, cursor=Position(0, 0))
 NATIVE = Selection.of(DIALECTS["native"], Revision(1, Position(0, 0), None, None, "native", {}))
+
+
+def a_batch(attempts, count=10, parent=""):
+    return OpenBatch(
+        id="bat_1",
+        webhook_id=1,
+        revision=1,
+        range=Range(Position(0, 0), Position(1, 10)),
+        count=count,
+        cut_at=NOW,
+        attempts=attempts,
+        parent=parent,
+    )
 
 
 @given(st.integers(1, 11), st.floats(0, 1, exclude_max=True))
@@ -61,17 +82,17 @@ def test_retry_after_only_delays_and_at_most_an_hour(asked):
 def test_what_an_outcome_means(outcome, success, verdict):
     policy = Policy(success=success)
 
-    assert judge(outcome, 1, policy, LANE, NOW, 0.0).verdict is verdict
+    assert judge(outcome, a_batch(0), policy, LANE, NOW, 0.0).verdict is verdict
 
 
 def test_retry_after_longer_than_the_wait_delays_the_batch_too():
-    found = judge(Outcome(status=503, retry_after_s=600), 1, Policy(), LANE, NOW, 0.0)
+    found = judge(Outcome(status=503, retry_after_s=600), a_batch(0), Policy(), LANE, NOW, 0.0)
 
     assert found.next_at == found.hold_until == NOW + timedelta(seconds=600)
 
 
 def test_retry_after_shorter_than_the_wait_does_not_hurry():
-    found = judge(Outcome(status=503, retry_after_s=1), 3, Policy(), LANE, NOW, 0.0)
+    found = judge(Outcome(status=503, retry_after_s=1), a_batch(2), Policy(), LANE, NOW, 0.0)
 
     assert found.next_at == NOW + timedelta(seconds=120)
 
@@ -130,3 +151,26 @@ def test_the_selection_counts_what_it_takes():
     found = count_matching(NATIVE, [header(1, [1] * 5)], Position(1, 1), Position(1, 4))
 
     assert found == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts", "count", "parent", "verdict"),
+    [
+        (413, 0, 10, "", Verdict.SPLIT),
+        (413, 0, 1, "", Verdict.PARK),
+        (400, 0, 10, "", Verdict.RETRY),
+        (400, 11, 10, "", Verdict.SPLIT),
+        (422, 11, 10, "", Verdict.SPLIT),
+        (422, 11, 1, "", Verdict.PARK),
+        (400, 0, 10, "bat_0", Verdict.SPLIT),
+        (400, 0, 1, "bat_0", Verdict.PARK),
+        (500, 0, 10, "bat_0", Verdict.RETRY),
+        (500, 11, 10, "", Verdict.PARK),
+    ],
+)
+def test_when_a_batch_is_split(status, attempts, count, parent, verdict):
+    batch = a_batch(attempts, count, parent)
+
+    found = judge(Outcome(status=status), batch, Policy(), LANE, NOW, 0.0)
+
+    assert found.verdict is verdict

@@ -1,13 +1,14 @@
 """What a webhook gets, when, and how often: the whole path on the memory engine."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import Position
-from postbell.records import BatchState, Outcome, WebhookState
+from postbell.records import BatchState, LaneChange, Outcome, WebhookState
 from tests.pipeline.rig import OK, event, running
 
 URL = "https://a.example/hook"
@@ -409,3 +410,64 @@ async def test_parked_batches_go_after_keep_parked_days():
 
         found = await rig.audit()
         assert (found.rows[0].expired, found.rows[0].parked, found.problems) == (1, 0, [])
+
+
+def poisonous(*poison):
+    """Answer 400 to every batch that holds one of these events."""
+
+    def answer(request):
+        found = {each["event_id"] for each in json.loads(request.body)}
+        return Outcome(status=400, body=b"bad event") if found & set(poison) else OK
+
+    return answer
+
+
+async def test_a_refused_batch_is_split_down_to_the_one_event_that_is_refused():
+    async with running() as rig:
+        await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [1]})
+        rig.sender.standing[URL] = poisonous("e37")
+
+        await rig.send(*[event(n) for n in range(100)])
+        await rig.turn()
+        await rig.later(2)
+        await rig.later(2)
+
+        (parked,) = await rig.engine.ledger.open_batches()
+        assert (parked.state, parked.count, parked.last_status) == (BatchState.PARKED, 1, 400)
+        found = await rig.audit()
+        row = found.rows[0]
+        assert (row.delivered, row.parked, found.problems) == (99, 1, [])
+
+
+async def test_a_body_that_is_too_large_is_split_at_once():
+    async with running() as rig:
+        await rig.webhook(policy={"max_wait_s": 0})
+
+        def small_only(request):
+            return Outcome(status=413) if len(json.loads(request.body)) > 10 else OK
+
+        rig.sender.standing[URL] = small_only
+
+        await rig.send(*[event(n) for n in range(64)])
+        await rig.turn()
+
+        found = await rig.audit()
+        assert (found.rows[0].delivered, found.problems) == (64, [])
+
+
+async def test_a_batch_that_another_release_wrote_is_cut_anew_under_a_new_id():
+    async with running() as rig:
+        webhook = await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [10]})
+        rig.sender.answers[URL] = [DOWN]
+        await rig.send(event(0))
+        await rig.turn()
+        claim = await rig.engine.ledger.lane(webhook.id)
+        older = replace(claim.batches[0], body_hash=b"of another release")
+        change = LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=(older,))
+        assert await rig.engine.ledger.intervene(change)
+
+        await rig.later(13)
+
+        assert len(set(rig.ids())) == 2
+        found = await rig.audit()
+        assert (found.rows[0].delivered, found.problems) == (1, [])

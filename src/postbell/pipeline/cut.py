@@ -139,11 +139,17 @@ def batch_id(
     last_event_id: str,
     count: int,
     replay_id: int | None,
+    digest: bytes = b"",
 ) -> str:
     """Return the id that every attempt of a batch carries.
 
+    *digest* is that of the body where the batch was cut anew because a new release renders it
+    differently, empty otherwise.
     A pure function of what the batch holds, so that it never repeats with other content, not
     even after a restored backup (promise 3).  No full stop in it (Standard Webhooks 1.0).
     """
+    fact: tuple[object, ...]
     fact = (webhook_id, revision, first_event_id, last_event_id, count, replay_id)
+    if digest:
+        fact = (*fact, digest)
     return "bat_" + blake2b(msgspec.json.encode(fact), digest_size=16).hexdigest()

@@ -1,28 +1,21 @@
-"""From a piece of work to a settled attempt: claim, render, sign, send, judge, settle.
+"""Batches on their way: cut, claimed again, attempted, settled.
 
-Comes after `held`, which says what to do next; `settle` writes.  Batches here, single events in
-`singles`, the next batch of a replay in `replay`; all three attempt through `Courier`.
+Comes after `held`, which says what to do next; `courier` sends, `settle` writes.  Single events
+are in `singles`, the next batch of a replay in `replay`.
 """
 
-import random
-from collections.abc import Callable, Mapping
 from datetime import datetime
-from hashlib import blake2b
-from typing import NamedTuple
 
 import msgspec
 
 from postbell.blocks import Range
-from postbell.clock import Clock
-from postbell.events import event_id_of
+from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_up
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
-from postbell.pipeline.judge import Judgement, after, in_outage, judge
-from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import Kept, Place, Reader
+from postbell.pipeline.judge import in_outage
 from postbell.pipeline.settle import Settler
+from postbell.pipeline.split import halved
 from postbell.pipeline.work import Again, Cut
-from postbell.ports import Dialect, Request, Sender, Signing
 from postbell.records import (
     BatchState,
     Entry,
@@ -30,135 +23,9 @@ from postbell.records import (
     Lane,
     LaneChange,
     OpenBatch,
-    Outcome,
-    Revision,
-    Secret,
     Verdict,
 )
 from postbell.signals import log
-from postbell.signing import active_at
-
-BODIES_BYTES = 32 << 20
-
-
-class Rendered(NamedTuple):
-    """A body and what the id of its batch is made from; no body where every event is gone."""
-
-    body: bytes
-    events: int
-    first_id: str
-    last_id: str
-    digest: bytes
-
-
-class Post(NamedTuple):
-    """One attempt: what goes out for which batch, and which number it has."""
-
-    held: Held
-    batch: OpenBatch
-    revision: Revision
-    body: bytes
-    attempt: int
-
-
-class Courier:
-    """Signs, sends and judges; keeps bodies that several webhooks share."""
-
-    def __init__(
-        self,
-        reader: Reader,
-        dialects: Mapping[str, Dialect],
-        sender: Sender,
-        clock: Clock,
-        secrets_of: Callable[[Held], list[Secret]],
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self.reader = reader
-        self.clock = clock
-        self._dialects = dialects
-        self._sender = sender
-        self._secrets_of = secrets_of
-        self._chance = chance
-        self._bodies: Kept[object, Rendered] = Kept(BODIES_BYTES, lambda made: len(made.body))
-
-    async def rendered(
-        self, held: Held, part: Range, number: int, blocks: list[int] | None
-    ) -> Rendered:
-        """Return the body of a range under a revision, made once for all webhooks alike."""
-        revision, selection = held.revision(number)
-        key = _body_key(held, part, revision, selection)
-        made = self._bodies.get(key)
-        if made is None:
-            places = await self.reader.places(held.webhook.account_id, part, selection, blocks)
-            made = self.render(revision, places)
-            self._bodies.put(key, made)
-        return made
-
-    def render(self, revision: Revision, places: list[Place]) -> Rendered:
-        """Return the body of these events under a revision."""
-        if not places:
-            return Rendered(b"", 0, "", "", b"")
-        events = [place.event for place in places]
-        body = self._dialects[revision.dialect].render(events, revision.options)
-        return Rendered(
-            body,
-            len(events),
-            event_id_of(events[0].raw),
-            event_id_of(events[-1].raw),
-            blake2b(body, digest_size=16).digest(),
-        )
-
-    def overhead_bytes(self, revision: Revision) -> int:
-        """Return how much longer than in the log an event of this revision can be."""
-        return self._dialects[revision.dialect].overhead_bytes
-
-    async def send(self, post: Post) -> tuple[Outcome, datetime]:
-        """Sign and send one attempt; return what the receiver did, and when."""
-        held, revision = post.held, post.revision
-        dialect = self._dialects[revision.dialect]
-        now = self.clock.now()
-        kinds = dialect.secret_kinds
-        secrets = [s for s in active_at(self._secrets_of(held), now) if s.kind in kinds]
-        signing = Signing(
-            batch_id=post.batch.id,
-            attempt=post.attempt,
-            events=post.batch.count,
-            at=now,
-            secrets=secrets,
-        )
-        headers = dialect.headers(post.body, signing, revision.options)
-        outcome = await self._sender.send(
-            Request(
-                url=held.webhook.url,
-                headers=[*headers, *held.webhook.headers],
-                body=post.body,
-                timeout_s=held.policy.timeout_s,
-                account_id=held.webhook.account_id,
-                webhook_id=held.id,
-                is_failing=in_outage(held.lane),
-            )
-        )
-        return outcome, self.clock.now()
-
-    def judge(self, post: Post, outcome: Outcome, now: datetime) -> Judgement:
-        """Decide what comes of the attempt, and note it in the lane."""
-        held = post.held
-        lane = held.lane
-        judgement = judge(outcome, post.attempt, held.policy, lane, now, self._chance())
-        held.lane = after(lane, outcome, judgement, post.batch.count, now)
-        if held.lane.failures == 1:
-            log("webhook_failing", webhook_id=held.id, why=why(outcome))
-        elif lane.failures and judgement.verdict is Verdict.DELIVERED:
-            log("webhook_recovered", webhook_id=held.id)
-        if judgement.verdict is Verdict.PARK:
-            log(
-                "batch_parked",
-                webhook_id=held.id,
-                batch_id=post.batch.id,
-                events=post.batch.count,
-                why=why(outcome),
-            )
-        return judgement
 
 
 class Batches:
@@ -185,31 +52,45 @@ class Batches:
             held.rewind()
         elif batch is not None:
             held.open[batch.id] = batch
-            await self.attempt(held, batch, made.body)
+            await self.attempt(held, batch, made)
 
     async def again(self, held: Held, work: Again) -> None:
-        """Attempt an open batch once more, with the same id and bytes."""
+        """Attempt an open batch once more, with the same id and bytes.
+
+        Where they would not be the same any more, because another release wrote it, the batch
+        is closed and cut anew; where retention took its events it is closed.
+        """
         batch = work.batch
-        made = await self._courier.rendered(held, batch.range, batch.revision, None)
-        await self.resend(held, batch, made)
-
-    async def resend(self, held: Held, batch: OpenBatch, made: Rendered) -> None:
-        """Attempt *batch*, or close it where retention took its events."""
-        if made.events:
-            await self.attempt(held, batch, made.body)
-        else:
-            await self._settler.write(held, lambda lane: expiry(lane, held, batch, batch.count))
+        made = await self._courier.rendered_again(held, batch)
+        if not made.events:
+            await self._settler.write(held, lambda lane: self._expiry(lane, batch))
             held.close(batch.id)
+        elif batch.body_hash and made.digest != batch.body_hash:
+            await self._replace(held, batch, (self._recut(batch, made),), EntryKind.RECUT)
+        else:
+            await self.attempt(held, batch, made)
 
-    async def attempt(self, held: Held, batch: OpenBatch, body: bytes) -> None:
+    async def attempt(self, held: Held, batch: OpenBatch, made: Rendered) -> None:
         """Send the batch once and settle it."""
+        batch = msgspec.structs.replace(batch, body_hash=made.digest)
         held.out.add(batch.id)
         try:
             revision, _ = held.revision(batch.revision)
-            post = Post(held, batch, revision, body, batch.attempts + 1)
+            post = Post(held, batch, revision, made.body, batch.attempts + 1)
             outcome, now = await self._courier.send(post)
             was_out = in_outage(held.lane)
             judgement = self._courier.judge(post, outcome, now)
+            if judgement.verdict is Verdict.SPLIT:
+                halves = halved(batch, await self._courier.places(held, batch), now)
+                await self._replace(
+                    held,
+                    batch,
+                    halves,
+                    EntryKind.SPLIT,
+                    entry_of(post, outcome, judgement, now),
+                    judgement.pause,
+                )
+                return
             left = follow_up(batch, outcome, judgement, now)
             others = _made_due(held, batch, now) if was_out and left is None else ()
             entry = entry_of(post, outcome, judgement, now)
@@ -231,6 +112,83 @@ class Batches:
         for each in (*((left,) if left else ()), *others):
             if each.state is BatchState.WAITING:
                 held.push(each)
+
+    async def _replace(
+        self,
+        held: Held,
+        batch: OpenBatch,
+        others: tuple[OpenBatch, ...],
+        kind: EntryKind,
+        attempt: Entry | None = None,
+        pause: str = "",
+    ) -> None:
+        """Close *batch* and open others in its place."""
+        closed = Entry(
+            kind=kind,
+            at=self._courier.clock.now(),
+            account_id=held.webhook.account_id,
+            webhook_id=held.id,
+            revision=batch.revision,
+            batch_id=batch.id,
+            range=batch.range,
+            count=batch.count,
+            replay_id=batch.replay_id,
+            note=" ".join(each.id for each in others),
+        )
+        await self._settler.write(
+            held,
+            lambda lane: LaneChange(
+                webhook_id=held.id,
+                epoch=lane.epoch,
+                lane=lane,
+                put=others,
+                drop=(batch.id,),
+                entries=(*((attempt,) if attempt else ()), closed),
+                pause=pause,
+            ),
+        )
+        held.close(batch.id)
+        for each in others:
+            held.push(each)
+
+    def _recut(self, batch: OpenBatch, made: Rendered) -> OpenBatch:
+        """Return the batch as this release writes it, under an id of its own."""
+        return msgspec.structs.replace(
+            batch,
+            id=batch_id(
+                batch.webhook_id,
+                batch.revision,
+                made.first_id,
+                made.last_id,
+                made.events,
+                batch.replay_id,
+                made.digest,
+            ),
+            attempts=0,
+            next_at=self._courier.clock.now(),
+            body_hash=made.digest,
+        )
+
+    def _expiry(self, lane: Lane, batch: OpenBatch) -> LaneChange:
+        log("events_expired", webhook_id=lane.webhook_id, events=batch.count)
+        entry = Entry(
+            kind=EntryKind.EXPIRED,
+            at=self._courier.clock.now(),
+            account_id=lane.account_id,
+            webhook_id=lane.webhook_id,
+            revision=batch.revision,
+            batch_id=batch.id,
+            range=batch.range,
+            count=batch.count,
+            replay_id=batch.replay_id,
+        )
+        return LaneChange(
+            webhook_id=lane.webhook_id,
+            epoch=lane.epoch,
+            lane=lane,
+            drop=(batch.id,),
+            entries=(entry,),
+        )
 
     def _new(self, held: Held, work: Cut, made: Rendered) -> OpenBatch | None:
         if not made.events:
@@ -270,87 +228,10 @@ class Batches:
         )
 
 
-def follow_up(
-    batch: OpenBatch, outcome: Outcome, judgement: Judgement, now: datetime
-) -> OpenBatch | None:
-    """Return the batch as the attempt leaves it open, None once it is delivered."""
-    if judgement.verdict is Verdict.DELIVERED:
-        return None
-    is_parked = judgement.verdict is Verdict.PARK
-    return msgspec.structs.replace(
-        batch,
-        state=BatchState.PARKED if is_parked else BatchState.WAITING,
-        parked_at=now if is_parked else None,
-        attempts=batch.attempts + 1,
-        next_at=None if is_parked else judgement.next_at,
-        last_status=outcome.status,
-        last_error=outcome.error,
-    )
-
-
-def entry_of(post: Post, outcome: Outcome, judgement: Judgement, now: datetime) -> Entry:
-    """Return the journal's line for an attempt; a good answer's head and body are not kept."""
-    is_delivered = judgement.verdict is Verdict.DELIVERED
-    if is_delivered:
-        outcome = msgspec.structs.replace(outcome, headers=(), body=b"")
-    return Entry(
-        kind=EntryKind.ATTEMPT,
-        at=now,
-        account_id=post.held.webhook.account_id,
-        webhook_id=post.batch.webhook_id,
-        revision=post.batch.revision,
-        batch_id=post.batch.id,
-        range=post.batch.range,
-        count=post.batch.count,
-        attempt=post.attempt,
-        delivered=post.batch.count if is_delivered else 0,
-        verdict=judgement.verdict,
-        next_at=judgement.next_at,
-        outcome=outcome,
-        body_bytes=len(post.body),
-        replay_id=post.batch.replay_id,
-    )
-
-
-def expiry(lane: Lane, held: Held, batch: OpenBatch, events: int) -> LaneChange:
-    """Return the change that closes a batch whose events retention took."""
-    log("events_expired", webhook_id=held.id, events=events)
-    entry = Entry(
-        kind=EntryKind.EXPIRED,
-        at=batch.cut_at,
-        account_id=lane.account_id,
-        webhook_id=held.id,
-        revision=batch.revision,
-        batch_id=batch.id,
-        range=batch.range,
-        count=events,
-        replay_id=batch.replay_id,
-    )
-    return LaneChange(
-        webhook_id=held.id, epoch=lane.epoch, lane=lane, drop=(batch.id,), entries=(entry,)
-    )
-
-
-def why(outcome: Outcome) -> str:
-    """Return a failed outcome in a word: the status, or the error."""
-    return outcome.error or str(outcome.status)
-
-
 def _made_due(held: Held, delivered: OpenBatch, now: datetime) -> tuple[OpenBatch, ...]:
     """Return every other waiting batch, due now: the outage is over."""
     return tuple(
         msgspec.structs.replace(batch, next_at=now)
         for batch in held.open.values()
         if batch.id != delivered.id and batch.id not in held.out
-    )
-
-
-def _body_key(held: Held, part: Range, revision: Revision, selection: Selection) -> object:
-    return (
-        held.webhook.account_id,
-        part,
-        revision.dialect,
-        msgspec.json.encode(revision.options, order="sorted"),
-        selection.weights,
-        selection.api_user_id,
     )

@@ -164,6 +164,14 @@ class Held:
             self.is_behind = False
 
     @property
+    def idle_blocks(self) -> int:
+        """Return by how many block ids the recorded cursor is behind what was looked through,
+        0 while something of it is still to be delivered."""
+        if self.gather.count or self.in_flight or self.runs:
+            return 0
+        return self.gather.end.block - self.lane.cursor.block
+
+    @property
     def is_busy(self) -> bool:
         """Say whether something is on its way or still to be saved."""
         return bool(self.in_flight or self.is_saving or self.is_reading or self.pumps)

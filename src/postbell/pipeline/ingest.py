@@ -16,6 +16,7 @@ from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
 from postbell.events import Accepted, accept, event_id_of, id_hash
+from postbell.pipeline.queueing import Answer, Queue, Rejected, Waiting
 from postbell.pipeline.seen import Seen
 from postbell.ports import Engine
 from postbell.records import Account, ApiUser, IdempotencyKey
@@ -23,39 +24,7 @@ from postbell.signals import log
 
 KEY_KEPT = timedelta(hours=72)
 APPEND_TRIES = 50
-GROUP_BYTES = 16 << 20
-GROUP_EVENTS = 20_000
 IDS_PAGE = 2000
-
-
-class Rejected(msgspec.Struct, frozen=True):
-    """An event that was not stored; *index* counts from 0 in the request."""
-
-    index: int
-    code: str
-    message: str
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What became of a request's events; all three sum up to what was sent."""
-
-    accepted: int
-    duplicates: int
-    rejected: list[Rejected]
-
-
-class Waiting(msgspec.Struct):
-    """A request on its way into a commit."""
-
-    account: Account
-    events: list[Accepted]
-    hashes: list[bytes]
-    rejected: list[Rejected]
-    key: str
-    digest: bytes
-    size_bytes: int
-    done: "asyncio.Future[Answer]"
-    duplicates: int = 0
 
 
 class Ingest:
@@ -79,9 +48,7 @@ class Ingest:
         self._directory = directory
         self._seen = Seen(hours=dedup_hours, max_ids=dedup_ids)
         self._dedup_kept = timedelta(hours=dedup_hours)
-        self._max_queued_bytes = max_queued_bytes
-        self._queue: list[Waiting] = []
-        self._queued_bytes = 0
+        self._queue = Queue(max_queued_bytes)
         self._work = asyncio.Event()
         self.is_ready = False
 
@@ -100,13 +67,15 @@ class Ingest:
         try:
             while True:
                 await self._work.wait()
-                group = self._next_group()
+                group = self._queue.next_group()
+                if not self._queue:
+                    self._work.clear()
                 if group:
                     await self._commit(group)
         finally:
             self.is_ready = False
             error = Overloaded("the service is stopping; send the events again")
-            for request in self._queue:
+            for request in self._queue.waiting():
                 _fail(request, error)
 
     async def submit(
@@ -127,11 +96,7 @@ class Ingest:
         `idempotency_key_reused`.  Raises Overloaded and StorageError, after which nothing is
         known to be stored.
         """
-        if self._queued_bytes > self._max_queued_bytes:
-            raise Overloaded(
-                f"more than {self._max_queued_bytes >> 20} MiB of events wait to be written;"
-                " send them again a little later"
-            )
+        self._queue.check_room(account.id)
         if key:
             answer = await self._answered(account, key, digest)
             if answer is not None:
@@ -147,8 +112,7 @@ class Ingest:
             )
         if not request.events and not key:
             return Answer(0, 0, request.rejected)
-        self._queue.append(request)
-        self._queued_bytes += request.size_bytes
+        self._queue.put(request)
         self._work.set()
         try:
             return await request.done
@@ -197,8 +161,8 @@ class Ingest:
 
     async def _answered(self, account: Account, key: str, digest: bytes) -> Answer | None:
         """Return the answer that this key got before, once that is durable."""
-        for request in self._queue:
-            if request.account.id == account.id and request.key == key:
+        for request in self._queue.waiting(account.id):
+            if request.key == key:
                 _check_digest(key, request.digest, digest)
                 return await asyncio.shield(request.done)
         kept = await self._engine.log.find_key(account.id, key)
@@ -207,37 +171,16 @@ class Ingest:
         _check_digest(key, kept.digest, digest)
         return msgspec.json.decode(kept.answer, type=Answer)
 
-    def _next_group(self) -> list[Waiting]:
-        """Return the requests of the next commit: all that wait, within a bound."""
-        group: list[Waiting] = []
-        size_bytes = events = 0
-        keys: set[tuple[int, str]] = set()
-        rest: list[Waiting] = []
-        for request in self._queue:
-            key = (request.account.id, request.key)
-            is_full = bool(group) and (size_bytes > GROUP_BYTES or events > GROUP_EVENTS)
-            if is_full or (request.key and key in keys):
-                rest.append(request)
-                continue
-            group.append(request)
-            keys.add(key)
-            size_bytes += request.size_bytes
-            events += len(request.events)
-        self._queue = rest
-        if not rest:
-            self._work.clear()
-        return group
-
     async def _commit(self, group: list[Waiting]) -> None:
         """Write a group and answer its requests; a failure is everybody's answer."""
-        size_bytes = sum(request.size_bytes for request in group)
+        taken = list(group)
         try:
             await self._append(group)
         except (StorageError, Overloaded) as error:
             for request in group:
                 _fail(request, error)
         finally:
-            self._queued_bytes -= size_bytes
+            self._queue.done(taken)
         for request in group:
             if not request.done.done():
                 request.done.set_result(_answer(request))

@@ -5,9 +5,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from postbell.pipeline.backoff import held_s, next_wait_s
-from postbell.records import Lane, Outcome, Policy, Verdict
+from postbell.records import Lane, OpenBatch, Outcome, Policy, Verdict
 
 GONE = 410
+TOO_LARGE = 413
+REFUSED = (400, 422)
+"""What a receiver says of content: tried to the end, then the batch is split."""
 PAUSE_AFTER = timedelta(days=5)
 PAUSE_AFTER_FAILURES = 10
 OUTAGE_FAILURES = 3
@@ -37,11 +40,13 @@ def is_success(outcome: Outcome, policy: Policy) -> bool:
 
 
 def judge(
-    outcome: Outcome, attempt: int, policy: Policy, lane: Lane, now: datetime, chance: float
+    outcome: Outcome, batch: OpenBatch, policy: Policy, lane: Lane, now: datetime, chance: float
 ) -> Judgement:
-    """Decide on attempt number *attempt* of a batch (1 is the first).
+    """Decide on an attempt of *batch*, given as it stood before.
 
     *lane* is as it stood before this outcome; *chance* in [0, 1) is the jitter.
+    A body that is too large (413) is split at once; one that the receiver refuses (400, 422)
+    after its last attempt, and then its halves at once, down to the one event that is refused.
     Retry-After only ever delays, by at most an hour, and holds the whole webhook; 410 (Standard
     Webhooks 1.0: disable the endpoint) pauses the webhook and leaves the batch due.
     """
@@ -50,9 +55,13 @@ def judge(
     if outcome.status == GONE:
         return Judgement(Verdict.PAUSE, next_at=now, pause="gone")
     pause = "failing" if _is_hopeless(lane, now) else ""
+    if outcome.status == TOO_LARGE or (outcome.status in REFUSED and batch.parent):
+        return Judgement(Verdict.SPLIT if batch.count > 1 else Verdict.PARK, pause=pause)
     held = held_s(outcome.retry_after_s)
     hold_until = now + timedelta(seconds=held) if held else None
-    wait_s = next_wait_s(attempt, policy, chance)
+    wait_s = next_wait_s(batch.attempts + 1, policy, chance)
+    if wait_s is None and outcome.status in REFUSED and batch.count > 1:
+        return Judgement(Verdict.SPLIT, hold_until=hold_until, pause=pause)
     if wait_s is None:
         return Judgement(Verdict.PARK, hold_until=hold_until, pause=pause)
     next_at = now + timedelta(seconds=max(wait_s, held))

@@ -4,6 +4,8 @@ Run by `worker` now and then.  Retention wins over everything (design, section 4
 go before they were delivered are journaled as expired; nothing else ever disappears.
 """
 
+import asyncio
+from collections import defaultdict
 from datetime import datetime, timedelta
 
 import msgspec
@@ -14,7 +16,7 @@ from postbell.events import event_id_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.match import count_matching
-from postbell.pipeline.reading import Reader
+from postbell.pipeline.reading import PAGE, Reader
 from postbell.pipeline.settle import Settler
 from postbell.pipeline.singles import Singles
 from postbell.ports import Engine
@@ -51,17 +53,32 @@ class Pruner:
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
         has_old = bool(oldest) and oldest[0].id < before
-        for held in lanes:
-            if held.is_gone:
-                continue
-            await self._save_idle(held)
-            await self._end_parked(held, now)
-            if has_old:
-                await self._expire(held, before, now)
-        if has_old or now - self._kept > now:
-            blocks = await self._engine.log.drop(before, now - KEYS_KEPT)
-            journal = await self._engine.journal.drop(now - self._kept)
-            log("blocks_dropped", blocks=blocks, journal=journal)
+        held = {each.id: each for each in lanes if not each.is_gone}
+        batches = await self._open_batches(held)
+        for webhook_id, mine in batches.items():
+            await self._end_parked(held[webhook_id], mine, now)
+        idle = (each for each in held.values() if each.idle_blocks >= IDLE_BLOCKS)
+        await asyncio.gather(*(self._save_idle(each) for each in idle))
+        if not has_old:
+            return
+        for each in held.values():
+            await self._expire(each, batches.get(each.id, []), before, now)
+        blocks = await self._engine.log.drop(before, now - KEYS_KEPT)
+        journal = await self._engine.journal.drop(now - self._kept)
+        log("blocks_dropped", blocks=blocks, journal=journal)
+
+    async def _open_batches(self, held: dict[int, Held]) -> dict[int, list[OpenBatch]]:
+        """Return every open batch of these lanes, by webhook."""
+        found: dict[int, list[OpenBatch]] = defaultdict(list)
+        after = ""
+        while True:
+            page = await self._engine.ledger.open_batches(after=after, limit=PAGE)
+            for batch in page:
+                if batch.webhook_id in held:
+                    found[batch.webhook_id].append(batch)
+            if len(page) < PAGE:
+                return found
+            after = page[-1].id
 
     async def _save_idle(self, held: Held) -> None:
         """Write an idle lane's cursor down, so that a restart need not look again."""
@@ -77,22 +94,25 @@ class Pruner:
             gather.start = gather.end
             return LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=moved)
 
-        if gather.end.block - held.lane.cursor.block >= IDLE_BLOCKS:
-            await self._settler.write(held, build)
+        await self._settler.write(held, build)
 
-    async def _end_parked(self, held: Held, now: datetime) -> None:
+    async def _end_parked(self, held: Held, batches: list[OpenBatch], now: datetime) -> None:
         """Let go of what was parked for as long as the policy keeps it."""
         kept = timedelta(days=held.policy.keep_parked_days)
-        for batch in await self._open(held):
-            if batch.parked_at is not None and batch.parked_at + kept <= now:
+        for batch in batches:
+            if batch.state is not BatchState.PARKED or batch.parked_at is None:
+                continue
+            if batch.parked_at + kept <= now:
                 await self._close(held, batch, batch.range, batch.count, None, now)
 
-    async def _expire(self, held: Held, before: int, now: datetime) -> None:
+    async def _expire(
+        self, held: Held, batches: list[OpenBatch], before: int, now: datetime
+    ) -> None:
         """Count what the lane loses when the blocks below *before* go."""
         edge = Position(before, 0)
         if held.runs:
             await self._singles.save(held)
-        for batch in await self._open(held):
+        for batch in batches:
             if batch.range.start.block < before and batch.done is None:
                 await self._shorten(held, batch, edge, now)
         if held.lane.cursor < edge:
@@ -177,10 +197,6 @@ class Pruner:
         if rest is not None and rest.state is BatchState.WAITING:
             held.push(rest)
         log("events_expired", webhook_id=held.id, events=gone)
-
-    async def _open(self, held: Held) -> list[OpenBatch]:
-        claim = await self._engine.ledger.lane(held.id)
-        return claim.batches if claim is not None else []
 
     async def _count(self, held: Held, number: int, part: Range, batch: OpenBatch | None) -> int:
         _, selection = held.revision(number)

@@ -8,8 +8,10 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from postbell.blocks import Block, BlockHeader, Range
+from postbell.events import NUMBER_OF, decode
 from postbell.pipeline.match import Selection, span
 from postbell.ports import Log, Stored
+from postbell.records import ReplayFilter
 
 PAGE = 512
 _AT_ONCE = 32
@@ -129,3 +131,30 @@ def _places_in(block: Block, part: Range, selection: Selection) -> list[Place]:
         for offset in range(first, last)
         if weights[offset]
     ]
+
+
+def narrowed(selection: Selection, wanted: ReplayFilter) -> Selection:
+    """Return what a replay takes of a revision's selection, as far as the types go."""
+    if wanted.types is None:
+        return selection
+    return selection.narrowed(NUMBER_OF[each] for each in wanted.types)
+
+
+def fits(wanted: ReplayFilter, place: Place) -> bool:
+    """Say whether the event passes the filter's recipient and message."""
+    if not wanted.recipient and not wanted.message:
+        return True
+    event = decode(place.event.raw)
+    if wanted.recipient and _folded(event.recipient) != _folded(wanted.recipient):
+        return False
+    message = event.message
+    return not wanted.message or wanted.message in (
+        message.id,
+        message.email_id,
+        message.rfc_message_id,
+    )
+
+
+def _folded(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    return local + at + domain.lower()

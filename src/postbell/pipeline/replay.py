@@ -9,16 +9,15 @@ from datetime import timedelta
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.events import NUMBER_OF, decode
+from postbell.pipeline.courier import Courier, Rendered
 from postbell.pipeline.cut import Gather, Limits, batch_id
-from postbell.pipeline.deliver import Batches, Courier, Rendered
+from postbell.pipeline.deliver import Batches
 from postbell.pipeline.held import Held
 from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import PAGE, Place
+from postbell.pipeline.reading import PAGE, narrowed
 from postbell.pipeline.settle import Settler
-from postbell.pipeline.work import Again, Step
-from postbell.ports import Ledger
-from postbell.records import LaneChange, OpenBatch, Replay, ReplayFilter, ReplayState
+from postbell.pipeline.work import Step
+from postbell.records import LaneChange, OpenBatch, Replay, ReplayState
 
 
 class Replays:
@@ -29,12 +28,10 @@ class Replays:
         courier: Courier,
         batches: Batches,
         settler: Settler,
-        ledger: Ledger,
     ) -> None:
         self._courier = courier
         self._batches = batches
         self._settler = settler
-        self._ledger = ledger
 
     async def step(self, held: Held, work: Step) -> None:
         """Cut and attempt the replay's next batch, or end it."""
@@ -44,7 +41,8 @@ class Replays:
         if part is None:
             moved, batch, made = msgspec.structs.replace(replay, state=ReplayState.DONE), None, None
         else:
-            made = await self._render(held, replay, part.range, part.blocks)
+            places = await self._courier.replayed(held, replay, part.range, part.blocks)
+            made = self._courier.render(held.revision(replay.revision)[0], places)
             batch = self._batch(held, replay, part.range, made)
             moved = msgspec.structs.replace(
                 replay, position=part.end, events=replay.events + made.events
@@ -75,23 +73,7 @@ class Replays:
             pause = timedelta(seconds=batch.count / replay.rate_per_s)
             held.slow_down(moved, self._courier.clock.now() + pause)
         held.open[batch.id] = batch
-        await self._batches.attempt(held, batch, made.body)
-
-    async def again(self, held: Held, work: Again) -> None:
-        """Attempt a batch of a replay once more."""
-        batch = work.batch
-        replay = await self._find(held, batch.replay_id)
-        made = await self._render(held, replay, batch.range, None)
-        await self._batches.resend(held, batch, made)
-
-    async def _find(self, held: Held, replay_id: int | None) -> Replay:
-        for replay in (
-            *held.replays.values(),
-            *await self._ledger.replays(held.webhook.account_id),
-        ):
-            if replay.id == replay_id:
-                return replay
-        raise LookupError(f"webhook {held.id} has no replay {replay_id}")
+        await self._batches.attempt(held, batch, made)
 
     async def _gather(self, held: Held, replay: Replay, selection: Selection) -> Gather | None:
         """Return the replay's next batch before filtering, None at its end."""
@@ -115,15 +97,6 @@ class Replays:
                 return found
         return None
 
-    async def _render(
-        self, held: Held, replay: Replay, part: Range, blocks: list[int] | None
-    ) -> Rendered:
-        revision, selection = held.revision(replay.revision)
-        places = await self._courier.reader.places(
-            held.webhook.account_id, part, narrowed(selection, replay.filter), blocks
-        )
-        return self._courier.render(revision, [p for p in places if fits(replay.filter, p)])
-
     def _batch(self, held: Held, replay: Replay, part: Range, made: Rendered) -> OpenBatch | None:
         if not made.events:
             return None
@@ -141,33 +114,6 @@ class Replays:
             body_hash=made.digest,
             replay_id=replay.id,
         )
-
-
-def narrowed(selection: Selection, wanted: ReplayFilter) -> Selection:
-    """Return what a replay takes of a revision's selection, as far as the types go."""
-    if wanted.types is None:
-        return selection
-    return selection.narrowed(NUMBER_OF[each] for each in wanted.types)
-
-
-def fits(wanted: ReplayFilter, place: Place) -> bool:
-    """Say whether the event passes the filter's recipient and message."""
-    if not wanted.recipient and not wanted.message:
-        return True
-    event = decode(place.event.raw)
-    if wanted.recipient and _folded(event.recipient) != _folded(wanted.recipient):
-        return False
-    message = event.message
-    return not wanted.message or wanted.message in (
-        message.id,
-        message.email_id,
-        message.rfc_message_id,
-    )
-
-
-def _folded(address: str) -> str:
-    local, at, domain = address.rpartition("@")
-    return local + at + domain.lower()
 
 
 def _clip(part: Range, block: int, count: int) -> Position:

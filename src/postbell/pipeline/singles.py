@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 import msgspec
 
 from postbell.blocks import Position, Range
+from postbell.pipeline.courier import Courier, Post, entry_of, follow_up
 from postbell.pipeline.cut import batch_id
-from postbell.pipeline.deliver import Courier, Post, entry_of, follow_up
 from postbell.pipeline.held import Held
 from postbell.pipeline.run import Run, count_bits
 from postbell.pipeline.settle import Settler

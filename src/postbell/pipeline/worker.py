@@ -16,7 +16,8 @@ from typing import Any
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, Overloaded, StorageError
-from postbell.pipeline.deliver import Batches, Courier
+from postbell.pipeline.courier import Courier
+from postbell.pipeline.deliver import Batches
 from postbell.pipeline.held import Held
 from postbell.pipeline.prune import Pruner
 from postbell.pipeline.reading import PAGE, Reader
@@ -61,10 +62,10 @@ class Worker:
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
         self._settler = Settler(engine.ledger, directory, owner)
-        courier = Courier(self.reader, dialects, sender, clock, self._secrets_of)
+        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._secrets_of)
         self._batches = Batches(courier, self._settler)
         self._singles = Singles(courier, self._settler, self._spawn, self._notice)
-        self._replays = Replays(courier, self._batches, self._settler, engine.ledger)
+        self._replays = Replays(courier, self._batches, self._settler)
         self._pruner = Pruner(
             engine, self.reader, self._settler, self._singles, clock, retention_days
         )
@@ -244,8 +245,6 @@ class Worker:
                     await self._singles.load(held, work)
                 case Step():
                     await self._replays.step(held, work)
-                case Again() if work.batch.replay_id is not None:
-                    await self._replays.again(held, work)
                 case Again():
                     await self._batches.again(held, work)
         except EngineStopped:
@@ -297,8 +296,6 @@ class Worker:
             await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
             await self._claim()
             await self._pruner.sweep(list(self.lanes.values()))
-            self._ready |= self.lanes.keys()
-            self._wake.set()
             await asyncio.sleep(HOUSEKEEPING_S)
 
     async def _finish(self) -> None:

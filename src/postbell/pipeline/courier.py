@@ -1,0 +1,249 @@
+"""Signing, sending and judging: what every attempt goes through, whatever made the batch.
+
+Used by `deliver`, `singles` and `replay`; writes nothing.  Keeps bodies that webhooks share.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from postbell.blocks import Range
+from postbell.clock import Clock
+from postbell.events import event_id_of
+from postbell.pipeline.held import Held
+from postbell.pipeline.judge import Judgement, after, in_outage, judge
+from postbell.pipeline.match import Selection
+from postbell.pipeline.reading import Kept, Place, Reader, fits, narrowed
+from postbell.ports import Dialect, Ledger, Request, Sender, Signing
+from postbell.records import (
+    BatchState,
+    Entry,
+    EntryKind,
+    OpenBatch,
+    Outcome,
+    Replay,
+    Revision,
+    Secret,
+    Verdict,
+)
+from postbell.signals import log
+from postbell.signing import active_at
+
+BODIES_BYTES = 32 << 20
+
+
+class Rendered(NamedTuple):
+    """A body and what the id of its batch is made from; no body where every event is gone."""
+
+    body: bytes
+    events: int
+    first_id: str
+    last_id: str
+    digest: bytes
+
+
+class Post(NamedTuple):
+    """One attempt: what goes out for which batch, and which number it has."""
+
+    held: Held
+    batch: OpenBatch
+    revision: Revision
+    body: bytes
+    attempt: int
+
+
+class Courier:
+    """Signs, sends and judges; keeps bodies that several webhooks share."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        ledger: Ledger,
+        dialects: Mapping[str, Dialect],
+        sender: Sender,
+        clock: Clock,
+        secrets_of: Callable[[Held], list[Secret]],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.reader = reader
+        self.clock = clock
+        self._ledger = ledger
+        self._dialects = dialects
+        self._sender = sender
+        self._secrets_of = secrets_of
+        self._chance = chance
+        self._bodies: Kept[object, Rendered] = Kept(BODIES_BYTES, lambda made: len(made.body))
+
+    async def rendered(
+        self, held: Held, part: Range, number: int, blocks: list[int] | None
+    ) -> Rendered:
+        """Return the body of a range under a revision, made once for all webhooks alike."""
+        revision, selection = held.revision(number)
+        key = _body_key(held, part, revision, selection)
+        made = self._bodies.get(key)
+        if made is None:
+            places = await self.reader.places(held.webhook.account_id, part, selection, blocks)
+            made = self.render(revision, places)
+            self._bodies.put(key, made)
+        return made
+
+    async def rendered_again(self, held: Held, batch: OpenBatch) -> Rendered:
+        """Return the body of an open batch."""
+        if batch.replay_id is None:
+            return await self.rendered(held, batch.range, batch.revision, None)
+        revision, _ = held.revision(batch.revision)
+        return self.render(revision, await self.places(held, batch))
+
+    async def places(self, held: Held, batch: OpenBatch) -> list[Place]:
+        """Return the events of an open batch, those that its replay's filter passes."""
+        if batch.replay_id is None:
+            _, selection = held.revision(batch.revision)
+            return await self.reader.places(held.webhook.account_id, batch.range, selection)
+        replay = await self.replay(held, batch.replay_id)
+        return await self.replayed(held, replay, batch.range, None)
+
+    async def replayed(
+        self, held: Held, replay: Replay, part: Range, blocks: list[int] | None
+    ) -> list[Place]:
+        """Return the events of *part* that a replay sends."""
+        selection = narrowed(held.revision(replay.revision)[1], replay.filter)
+        places = await self.reader.places(held.webhook.account_id, part, selection, blocks)
+        return [place for place in places if fits(replay.filter, place)]
+
+    async def replay(self, held: Held, replay_id: int) -> Replay:
+        """Return a replay of the webhook, running or done."""
+        known = held.replays.get(replay_id)
+        if known is not None:
+            return known
+        for replay in await self._ledger.replays(held.webhook.account_id):
+            if replay.id == replay_id:
+                return replay
+        raise LookupError(f"webhook {held.id} has no replay {replay_id}")
+
+    def render(self, revision: Revision, places: list[Place]) -> Rendered:
+        """Return the body of these events under a revision."""
+        if not places:
+            return Rendered(b"", 0, "", "", b"")
+        events = [place.event for place in places]
+        body = self._dialects[revision.dialect].render(events, revision.options)
+        return Rendered(
+            body,
+            len(events),
+            event_id_of(events[0].raw),
+            event_id_of(events[-1].raw),
+            blake2b(body, digest_size=16).digest(),
+        )
+
+    def overhead_bytes(self, revision: Revision) -> int:
+        """Return how much longer than in the log an event of this revision can be."""
+        return self._dialects[revision.dialect].overhead_bytes
+
+    async def send(self, post: Post) -> tuple[Outcome, datetime]:
+        """Sign and send one attempt; return what the receiver did, and when."""
+        held, revision = post.held, post.revision
+        dialect = self._dialects[revision.dialect]
+        now = self.clock.now()
+        kinds = dialect.secret_kinds
+        secrets = [s for s in active_at(self._secrets_of(held), now) if s.kind in kinds]
+        signing = Signing(
+            batch_id=post.batch.id,
+            attempt=post.attempt,
+            events=post.batch.count,
+            at=now,
+            secrets=secrets,
+        )
+        headers = dialect.headers(post.body, signing, revision.options)
+        outcome = await self._sender.send(
+            Request(
+                url=held.webhook.url,
+                headers=[*headers, *held.webhook.headers],
+                body=post.body,
+                timeout_s=held.policy.timeout_s,
+                account_id=held.webhook.account_id,
+                webhook_id=held.id,
+                is_failing=in_outage(held.lane),
+            )
+        )
+        return outcome, self.clock.now()
+
+    def judge(self, post: Post, outcome: Outcome, now: datetime) -> Judgement:
+        """Decide what comes of the attempt, and note it in the lane."""
+        held = post.held
+        lane = held.lane
+        judgement = judge(outcome, post.batch, held.policy, lane, now, self._chance())
+        held.lane = after(lane, outcome, judgement, post.batch.count, now)
+        if held.lane.failures == 1:
+            log("webhook_failing", webhook_id=held.id, why=why(outcome))
+        elif lane.failures and judgement.verdict is Verdict.DELIVERED:
+            log("webhook_recovered", webhook_id=held.id)
+        if judgement.verdict is Verdict.PARK:
+            log(
+                "batch_parked",
+                webhook_id=held.id,
+                batch_id=post.batch.id,
+                events=post.batch.count,
+                why=why(outcome),
+            )
+        return judgement
+
+
+def follow_up(
+    batch: OpenBatch, outcome: Outcome, judgement: Judgement, now: datetime
+) -> OpenBatch | None:
+    """Return the batch as the attempt leaves it open, None once it is delivered."""
+    if judgement.verdict is Verdict.DELIVERED:
+        return None
+    is_parked = judgement.verdict is Verdict.PARK
+    return msgspec.structs.replace(
+        batch,
+        state=BatchState.PARKED if is_parked else BatchState.WAITING,
+        parked_at=now if is_parked else None,
+        attempts=batch.attempts + 1,
+        next_at=None if is_parked else judgement.next_at,
+        last_status=outcome.status,
+        last_error=outcome.error,
+    )
+
+
+def entry_of(post: Post, outcome: Outcome, judgement: Judgement, now: datetime) -> Entry:
+    """Return the journal's line for an attempt; a good answer's head and body are not kept."""
+    is_delivered = judgement.verdict is Verdict.DELIVERED
+    if is_delivered:
+        outcome = msgspec.structs.replace(outcome, headers=(), body=b"")
+    return Entry(
+        kind=EntryKind.ATTEMPT,
+        at=now,
+        account_id=post.held.webhook.account_id,
+        webhook_id=post.batch.webhook_id,
+        revision=post.batch.revision,
+        batch_id=post.batch.id,
+        range=post.batch.range,
+        count=post.batch.count,
+        attempt=post.attempt,
+        delivered=post.batch.count if is_delivered else 0,
+        verdict=judgement.verdict,
+        next_at=judgement.next_at,
+        outcome=outcome,
+        body_bytes=len(post.body),
+        replay_id=post.batch.replay_id,
+    )
+
+
+def why(outcome: Outcome) -> str:
+    """Return a failed outcome in a word: the status, or the error."""
+    return outcome.error or str(outcome.status)
+
+
+def _body_key(held: Held, part: Range, revision: Revision, selection: Selection) -> object:
+    return (
+        held.webhook.account_id,
+        part,
+        revision.dialect,
+        msgspec.json.encode(revision.options, order="sorted"),
+        selection.weights,
+        selection.api_user_id,
+    )
