@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import httpx2
@@ -80,7 +80,12 @@ class Service:
         )
         dialect_routes = routes(self.desk, self.reports, **face)
         self.app = api.build(
-            self.desk, self.reports, self.ingest, self.engine, dialect_routes=dialect_routes, **app
+            self.desk,
+            self.reports,
+            self.ingest,
+            app.pop("engine", self.engine),
+            dialect_routes=dialect_routes,
+            **app,
         )
         for account, users in (("acme", ("alice", "anna")), ("beta", ("bob",))):
             self.accounts[account] = await self.desk.create_account(account)
@@ -141,9 +146,10 @@ async def running(
 @asynccontextmanager
 async def listening(service: Service) -> AsyncIterator[str]:
     """Serve it with the real server on a free port of loopback; gives the base URL."""
-    sock = bind(Address("127.0.0.1", 0))
-    async with serving(service.app, sock, shutdown_s=1):
-        yield f"http://{address_of(sock)}"
+    with closing(bind(Address("127.0.0.1", 0))) as sock:
+        sock.listen()
+        async with serving(service.app, sock, shutdown_s=1):
+            yield f"http://{address_of(sock)}"
 
 
 def _nowhere(name: str) -> list[str]:

@@ -1,0 +1,170 @@
+"""No account reaches another's webhooks, batches or keys: every route is in this table."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from starlette.routing import Route
+
+from postbell.blocks import Position, Range
+from postbell.records import Entry, EntryKind, LaneChange, OpenBatch
+from tests.api.service import Service, running
+
+WEBHOOK, ENGAGELAB, BATCH = "1", "2", "bat_secret"
+HIDDEN = 404
+
+
+class Row(NamedTuple):
+    """What bob gets from a route when he names what is alice's: a status, or an empty list."""
+
+    method: str
+    path: str
+    answer: int | Mapping[str, Any]
+    body: Mapping[str, Any] | None = None
+
+
+EMPTY_V1 = {"result": [], "count": 0, "total": 0}
+ROWS = (
+    Row("GET", "/api/v1/webhooks", {"webhooks": [], "next": None}),
+    Row("POST", "/api/v1/webhooks", 422, {"url": "https://x.example", "api_user": "alice"}),
+    Row("GET", "/api/v1/webhooks/{id}", HIDDEN),
+    Row("PATCH", "/api/v1/webhooks/{id}", HIDDEN, {"types": ["open"]}),
+    Row("DELETE", "/api/v1/webhooks/{id}", HIDDEN),
+    Row("POST", "/api/v1/webhooks/{id}/pause", HIDDEN),
+    Row("POST", "/api/v1/webhooks/{id}/resume", HIDDEN, {"skip": True, "parked": True}),
+    Row("POST", "/api/v1/webhooks/{id}/test", HIDDEN),
+    Row("GET", "/api/v1/webhooks/{id}/secrets", HIDDEN),
+    Row("POST", "/api/v1/webhooks/{id}/secrets", HIDDEN, {"overlap_s": 0}),
+    Row("GET", "/api/v1/batches", {"batches": [], "next": None}),
+    Row("GET", "/api/v1/batches/{id}", HIDDEN),
+    Row("POST", "/api/v1/batches/{id}/retry", HIDDEN),
+    Row("GET", "/api/v1/attempts", {"attempts": [], "next": None}),
+    Row("GET", "/api/v1/replays", {"replays": [], "next": None}),
+    Row("POST", "/api/v1/replays", HIDDEN, {"webhook_id": 1}),
+    Row("GET", "/v1/webhooks", EMPTY_V1),
+    Row("POST", "/v1/webhooks", 400, {"url": "https://x.example", "api_user": "alice"}),
+    Row("PUT", "/v1/webhooks/{id}", HIDDEN, {"event": [1]}),
+    Row("POST", "/v1/webhooks/{id}", HIDDEN, {"event": [1]}),
+    Row("DELETE", "/v1/webhooks/{id}", HIDDEN),
+)
+OPEN_TO_ALL = {("GET", "/healthz"), ("GET", "/readyz")}
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    """A service where everything belongs to alice's account."""
+    async with running() as service:
+        await service.webhook()
+        await service.webhook(dialect="engagelab")
+        await service.events("open")
+        part = Range(Position(1, 0), Position(1, 1))
+        claim = await service.engine.ledger.lane(1)
+        assert claim is not None
+        await service.engine.ledger.record(
+            [
+                LaneChange(
+                    webhook_id=1,
+                    epoch=claim.lane.epoch,
+                    put=(
+                        OpenBatch(
+                            id=BATCH,
+                            webhook_id=1,
+                            revision=1,
+                            range=part,
+                            count=1,
+                            cut_at=service.clock.now(),
+                        ),
+                    ),
+                    entries=(
+                        Entry(
+                            kind=EntryKind.ATTEMPT,
+                            at=service.clock.now(),
+                            account_id=service.acme,
+                            webhook_id=1,
+                            revision=1,
+                            batch_id=BATCH,
+                            range=part,
+                            count=1,
+                        ),
+                    ),
+                )
+            ]
+        )
+        await service.desk.create_replay(service.acme, 1, {})
+        yield service
+
+
+async def everything(service: Service) -> list[Any]:
+    """Return what is stored of alice's account."""
+    engine = service.engine
+    return [
+        await engine.registry.webhooks(),
+        await engine.registry.account_secrets(service.acme),
+        await engine.ledger.lane(1),
+        await engine.ledger.open_batches(),
+        await engine.ledger.replays(),
+    ]
+
+
+def place(path: str) -> str:
+    name = BATCH if "batches" in path else ENGAGELAB if path.startswith("/v1") else WEBHOOK
+    return path.replace("{id}", name)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
+async def test_another_account_sees_and_changes_nothing(service: Service, row: Row) -> None:
+    before = await everything(service)
+
+    response = await service.call(row.method, place(row.path), user="bob", json=row.body or {})
+
+    if isinstance(row.answer, int):
+        assert response.status_code == row.answer, response.text
+    else:
+        assert response.json() == row.answer
+    assert await everything(service) == before
+    assert service.receivers.got == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
+async def test_nobody_gets_in_without_credentials(service: Service, row: Row) -> None:
+    before = await everything(service)
+
+    response = await service.call(row.method, place(row.path), user=None, json=row.body or {})
+
+    assert response.status_code == 401
+    assert await everything(service) == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["/api/v1/batches?webhook_id=1", "/api/v1/attempts?webhook_id=1",
+     f"/api/v1/attempts?batch_id={BATCH}", "/api/v1/batches?finished=true&webhook_id=1",
+     "/api/v1/replays?webhook_id=1", "/api/v1/webhooks?api_user=all", "/v1/webhooks?api_user=all"],
+)  # fmt: skip
+async def test_no_filter_reaches_into_another_account(service: Service, query: str) -> None:
+    mine = await service.call("GET", query, user="bob")
+
+    rows = next(value for value in mine.json().values() if isinstance(value, list))
+    assert mine.status_code == 200
+    assert rows == []
+
+
+async def test_an_event_cannot_name_another_accounts_api_user(service: Service) -> None:
+    body = [{"type": "open", "recipient": "a@b.example", "api_user": "alice"}]
+
+    response = await service.call("POST", "/api/v1/events", user="bob", json=body)
+
+    assert response.json()["accepted"] == 0
+    assert response.json()["rejected"][0]["code"] == "unknown_api_user"
+
+
+async def test_the_table_has_every_route(service: Service) -> None:
+    served = set()
+    for route in service.app.framework.routes:
+        assert isinstance(route, Route)
+        endpoint: Any = route.endpoint
+        handlers = getattr(endpoint, "_handlers", None) or getattr(endpoint, "_operations", None)
+        methods = handlers or {"GET": None}
+        served |= {(method, route.path) for method in methods}
+
+    assert served == {(row.method, row.path) for row in ROWS} | OPEN_TO_ALL
