@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import EventServer, Postbell
+
+
+def lines(numbers: range) -> str:
+    return "".join(json.dumps({"n": n}) + "\n" for n in numbers)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ('[{"n": 1}, {"n": 2}]', [1, 2]),
+        ('  \n[\n{"n": 1}\n]\n', [1]),
+        ('{"n": 1}', [1]),
+        ('{\n  "n": 1\n}\n', [1]),
+        ('{"n": 1}\n\n{"n": 2}\n', [1, 2]),
+        ('\n{"n": 1}\r\n{"n": 2}', [1, 2]),
+    ],
+)
+def test_an_array_an_object_and_lines_are_sent(
+    postbell: Postbell, text: str, numbers: list[int]
+) -> None:
+    with EventServer() as server:
+        done = postbell("events", "send", "-", *server.settings, "--json", given=text)
+
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {
+            "accepted": len(numbers),
+            "duplicates": 0,
+            "rejected": 0,
+        }
+        assert server.numbers(len(numbers)) == numbers
+
+
+def test_a_file_goes_in_requests_of_a_thousand(postbell: Postbell, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text(lines(range(2500)))
+
+    with EventServer() as server:
+        done = postbell("events", "send", str(file), *server.settings)
+
+        sizes = [len(server.sent.get_nowait().events) for _ in range(3)]
+        assert sizes == [1000, 1000, 500]
+        assert done.stdout == "2500 accepted, 0 duplicates, 0 rejected\n"
+
+
+def test_nothing_to_send_is_no_request(postbell: Postbell) -> None:
+    with EventServer() as server:
+        done = postbell("events", "send", "-", *server.settings)
+
+        assert done.stdout == "0 accepted, 0 duplicates, 0 rejected\n"
+        assert server.tried == []
+
+
+def test_a_rejected_event_is_named_with_its_line_and_reason(postbell: Postbell) -> None:
+    text = '{"n": 1}\n\n{"n": 2\n{"type": "bad", "n": 3}\n{"n": 4}\n'
+
+    with EventServer() as server:
+        done = postbell("events", "send", "-", *server.settings, given=text)
+
+        assert done.returncode == 1
+        assert done.stdout == "2 accepted, 0 duplicates, 2 rejected\n"
+        assert done.stderr == (
+            "rejected line 3: it is not JSON (malformed)\nrejected line 4: no type (invalid)\n"
+        )
+        assert server.numbers(3) == [1, 3, 4]
+
+
+def test_a_busy_server_is_asked_again_under_the_same_key(postbell: Postbell) -> None:
+    with EventServer([503, 503]) as server:
+        done = postbell("events", "send", "-", *server.settings, given='{"n": 1}')
+
+        assert done.returncode == 0
+        assert len(server.tried) == 3
+        assert len(set(server.tried)) == 1
+        assert done.stderr == f"{server.url} answered 503: busy; trying again\n"
+
+
+def test_a_server_that_is_away_is_given_up_after_a_while(postbell: Postbell) -> None:
+    with EventServer() as server:
+        settings = server.settings
+
+    done = postbell("events", "send", "-", *settings, "--give-up", "0.1", given='{"n": 1}')
+
+    assert done.returncode == 1
+    assert done.stderr == f"error: cannot reach {settings[1]}: connection refused; gave up" + (
+        " after 0 s\n"
+    )
+
+
+def test_wrong_credentials_are_the_callers_matter(postbell: Postbell) -> None:
+    with EventServer([401]) as server:
+        done = postbell("events", "send", "-", *server.settings, given='{"n": 1}')
+
+        assert done.returncode == 2
+        assert "refuses the credentials of api user 'u'" in done.stderr
+
+
+def test_what_is_not_an_array_after_all_is_refused_whole(postbell: Postbell) -> None:
+    with EventServer() as server:
+        done = postbell("events", "send", "-", *server.settings, given='[{"n": 1}, ')
+
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: - begins as a JSON array, but is not one: ")
+        assert server.tried == []
