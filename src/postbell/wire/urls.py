@@ -85,6 +85,17 @@ def parse(url: str) -> Target:
     )
 
 
+def _refuse_inside(literal: str) -> None:
+    name = inside(literal)
+    if name:
+        raise BadInput(
+            f"host {literal} is inside ({name}); use an address that is reachable from the "
+            "internet, in its usual form",
+            member="url",
+            code="url_inside",
+        )
+
+
 def _malformed(message: str) -> BadInput:
     return BadInput(message, member="url", code="url_malformed")
 
@@ -123,14 +134,7 @@ def _refuse_other_letters(url: str) -> None:
         raise _malformed(f"the url has {letter!r}, which is not ASCII; write it as {escaped}")
     host = ascii_form(hostport.partition(":")[0])
     if _NUMBER.match(host.removesuffix(".").rpartition(".")[2]):
-        literal, _ = _host(host)
-        if inside(literal):
-            raise BadInput(
-                f"host {literal} is inside ({inside(literal)}); use an address that is reachable "
-                "from the internet",
-                member="url",
-                code="url_inside",
-            )
+        _refuse_inside(_host(host)[0])
     raise _malformed(f"the url's host is not ASCII; write it as {host[:300]}")
 
 
@@ -213,7 +217,12 @@ def _ipv4(host: str, labels: list[str]) -> IPv4Address:
     *heads, last = numbers
     if any(head > 255 for head in heads) or last >= 256 ** (4 - len(heads)):
         raise wrong
-    return IPv4Address(sum(head << 8 * (3 - i) for i, head in enumerate(heads)) + last)
+    address = IPv4Address(sum(head << 8 * (3 - i) for i, head in enumerate(heads)) + last)
+    if len(labels) == 4 and all(label.isdigit() and int(label) < 256 for label in labels):
+        decimal = IPv4Address(".".join(str(int(label)) for label in labels))
+        if decimal != address:  # some programs read 0127 as 127: neither reading may be inside
+            _refuse_inside(str(decimal))
+    return address
 
 
 def _number(label: str) -> int:
