@@ -18,9 +18,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS, LINES = 110, 40
+COLUMNS, LINES = 112, 40
 TARGET = Path(__file__).parent.parent / "docs" / "images" / "demo.svg"
 _CONTROL = re.compile(r"\x1b\[\?25[lh]|\x1b\[(\d*)A|\x1b\[2K|\r\n|\r|\n")
+
+_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+_KEY = re.compile(r"\bpb_[\w-]+")
 
 
 def main() -> None:
@@ -29,10 +32,11 @@ def main() -> None:
         written = run(["demo", "--seconds", seconds], Path(folder))
     console = Console(record=True, width=COLUMNS, file=StringIO())
     for line in screen(written):
-        console.print(Text.from_ansi(line), no_wrap=True, crop=False)
+        console.print(Text.from_ansi(_KEY.sub("pb_...", line)))
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     svg = console.export_svg(title="./do run", unique_id="demo")
-    TARGET.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE) + "\n", encoding="utf-8")
+    svg = re.sub(r"[ \t]+$", "", _FONT.sub("", svg), flags=re.MULTILINE)
+    TARGET.write_text(svg + "\n", encoding="utf-8")
 
 
 def run(arguments: list[str], folder: Path) -> str:
