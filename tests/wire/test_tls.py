@@ -1,0 +1,161 @@
+"""HTTPS: who is not who the URL says is not spoken to."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from postbell.wire.sender import CurlSender
+from tests.wire.certificates import Authority
+from tests.wire.conftest import MakeSender, Names, Serve, post
+from tests.wire.receiver import OK, Line, Receiver, answering
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+async def sender(
+    make_sender: MakeSender, authority: Authority, names: Names
+) -> AsyncIterator[CurlSender]:
+    names.set("hooks.example", ["127.0.0.1"])
+    yield make_sender(ca_file=str(authority.file), connect_timeout_s=1.0)
+
+
+async def test_a_good_certificate_is_taken_and_the_name_is_sent(
+    serve: Serve, sender: CurlSender, authority: Authority
+) -> None:
+    context = authority.context("hooks.example")
+    asked: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    receiver = await serve(answering(OK), tls=context)
+
+    outcomes = [await sender.send(post(receiver.url(host="hooks.example"))) for _ in range(3)]
+
+    assert [outcome.status for outcome in outcomes] == [200] * 3
+    assert asked == ["hooks.example"]
+    assert 0 < outcomes[0].phases_ms[1] < outcomes[0].phases_ms[2] <= outcomes[0].phases_ms[3]
+
+
+async def assert_refused(receiver: Receiver, sender: CurlSender) -> None:
+    outcome = await sender.send(post(receiver.url(host="hooks.example")))
+
+    assert (outcome.status, outcome.error) == (None, "tls")
+    assert outcome.detail
+    assert receiver.got == []
+
+
+async def test_a_certificate_for_another_name_is_refused(
+    serve: Serve, sender: CurlSender, authority: Authority
+) -> None:
+    receiver = await serve(answering(OK), tls=authority.context("other.example"))
+
+    await assert_refused(receiver, sender)
+
+
+async def test_an_expired_certificate_is_refused(
+    serve: Serve, sender: CurlSender, authority: Authority
+) -> None:
+    context = authority.context("hooks.example", starts=timedelta(days=-2), ends=timedelta(days=-1))
+    receiver = await serve(answering(OK), tls=context)
+
+    await assert_refused(receiver, sender)
+
+
+async def test_a_certificate_of_tomorrow_is_refused(
+    serve: Serve, sender: CurlSender, authority: Authority
+) -> None:
+    context = authority.context("hooks.example", starts=timedelta(days=1), ends=timedelta(days=2))
+    receiver = await serve(answering(OK), tls=context)
+
+    await assert_refused(receiver, sender)
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    serve: Serve, sender: CurlSender, tmp_path: Path
+) -> None:
+    stranger = Authority(tmp_path, "Stranger")
+    receiver = await serve(answering(OK), tls=stranger.context("hooks.example"))
+
+    await assert_refused(receiver, sender)
+
+
+async def test_the_public_authorities_do_not_know_the_tests(
+    serve: Serve, make_sender: MakeSender, authority: Authority, names: Names
+) -> None:
+    names.set("hooks.example", ["127.0.0.1"])
+    receiver = await serve(answering(OK), tls=authority.context("hooks.example"))
+
+    await assert_refused(receiver, make_sender())
+
+
+async def test_old_versions_of_tls_are_refused(
+    serve: Serve, sender: CurlSender, authority: Authority
+) -> None:
+    context = authority.context("hooks.example")
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    receiver = await serve(answering(OK), tls=context)
+
+    await assert_refused(receiver, sender)
+
+
+async def test_a_plain_receiver_behind_https_is_tls(serve: Serve, sender: CurlSender) -> None:
+    receiver = await serve(answering(OK))
+    url = receiver.url(host="hooks.example").replace("http:", "https:")
+
+    async def answer_anything(receiver: Receiver, line: Line) -> None:
+        await line.reader.read(100)
+        await line.say(b"HTTP/1.1 400 Bad\r\n\r\n")
+
+    receiver.script = answer_anything
+    outcome = await sender.send(post(url))
+
+    assert (outcome.status, outcome.error) == (None, "tls")
+
+
+async def test_a_handshake_that_hangs_is_tls_at_the_connect_timeout(
+    serve: Serve, make_sender: MakeSender, names: Names
+) -> None:
+    async def silent(receiver: Receiver, line: Line) -> None:
+        await line.reader.read()
+
+    names.set("hooks.example", ["127.0.0.1"])
+    receiver = await serve(silent)
+    url = receiver.url(host="hooks.example").replace("http:", "https:")
+
+    outcome = await make_sender(connect_timeout_s=0.3).send(post(url))
+
+    assert (outcome.status, outcome.error) == (None, "tls")
+    assert 290 <= outcome.phases_ms[4] < 1500
+
+
+async def test_http_1_1_is_spoken_over_tls(
+    serve: Serve, sender: CurlSender, authority: Authority
+) -> None:
+    context = authority.context("hooks.example")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    receiver = await serve(answering(OK), tls=context)
+
+    outcome = await sender.send(post(receiver.url(host="hooks.example")))
+
+    assert outcome.status == 200
+    assert receiver.got[0].line == b"POST /hook HTTP/1.1"
+
+
+async def test_many_handshakes_at_once_succeed(
+    serve: Serve, sender: CurlSender, authority: Authority
+) -> None:
+    receiver = await serve(answering(OK), tls=authority.context("hooks.example"))
+    request = post(receiver.url(host="hooks.example"))
+
+    outcomes = await asyncio.gather(*(sender.send(request) for _ in range(40)))
+
+    assert {outcome.status for outcome in outcomes} == {200}
