@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
-import httpx2
+import httpx
 
 from postbell import api
 from postbell.desk import Desk
@@ -64,7 +64,7 @@ class Service:
         self.reports = Reports(engine, DIALECTS, self.directory, clock)
         self.desk: Desk
         self.app: Any
-        self.client: httpx2.AsyncClient
+        self.client: httpx.AsyncClient
         self.accounts: dict[str, Account] = {}
 
     async def open(self, desk: dict[str, Any], app: dict[str, Any], face: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ class Service:
 
     async def call(
         self, method: str, path: str, *, user: str | None = "alice", **options: Any
-    ) -> httpx2.Response:
+    ) -> httpx.Response:
         """Make a request as *user*, without credentials for None."""
         headers = dict(options.pop("headers", {}))
         if user is not None:
@@ -136,8 +136,8 @@ async def running(
     await service.open(desk or {}, app or {}, face or {})
     async with asyncio.TaskGroup() as tasks:
         committing = tasks.create_task(service.ingest.run())
-        transport = httpx2.ASGITransport(service.app, raise_app_exceptions=False)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://postbell") as client:
+        transport = httpx.ASGITransport(service.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://postbell") as client:
             service.client = client
             yield service
         committing.cancel()

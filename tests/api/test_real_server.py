@@ -7,7 +7,7 @@ from base64 import b64encode
 from contextlib import AsyncExitStack
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from engagelab_email import EngageLabEmailClient, EngageLabEmailError
 
@@ -121,7 +121,7 @@ async def test_the_credentials_of_another_data_centre_are_refused() -> None:
 async def test_events_arrive_over_keep_alive_and_a_too_large_body_is_answered() -> None:
     async with running() as service, listening(service) as base:
         event = {"type": "open", "recipient": "ada@example.net"}
-        async with httpx2.AsyncClient(auth=ALICE, trust_env=False) as client:
+        async with httpx.AsyncClient(auth=ALICE, trust_env=False) as client:
             first = await client.post(f"{base}/api/v1/events", json=event)
             large = await client.post(
                 f"{base}/api/v1/events",
@@ -137,7 +137,7 @@ async def test_events_arrive_over_keep_alive_and_a_too_large_body_is_answered() 
 
 async def test_head_and_options_over_a_real_connection() -> None:
     async with running() as service, listening(service) as base:
-        async with httpx2.AsyncClient(auth=ALICE, trust_env=False) as client:
+        async with httpx.AsyncClient(auth=ALICE, trust_env=False) as client:
             head = await client.head(f"{base}/api/v1/webhooks")
             options = await client.options(f"{base}/api/v1/events")
             after = await client.get(f"{base}/v1/webhooks")
