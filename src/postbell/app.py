@@ -1,7 +1,7 @@
 """The only wiring of a serving process: what is started, in which order, and how it ends.
 
-Started: engine, directory, ingest, HTTP, worker.  Ended: HTTP and worker take nothing new,
-finish what is in flight, then ingest, sender and engine close.
+Started: engine, directory, worker, ingest, HTTP.  Ended: worker and HTTP take nothing new and
+finish what is in flight, at the same time; then ingest, sender and engine close.
 """
 
 import asyncio
@@ -77,13 +77,14 @@ async def serve(
             async with asyncio.TaskGroup() as tasks:
                 follower = tasks.create_task(_follow(engine, directory), name="directory")
                 async with contextlib.AsyncExitStack() as roles:
+                    worker = None
+                    if role != "api":
+                        worker = await roles.enter_async_context(_working(parts, tasks))
                     if sock is not None:
                         app = await roles.enter_async_context(_ingesting(parts, tasks))
                         await roles.enter_async_context(
                             serving(app, sock, shutdown_s=settings.shutdown_s)
                         )
-                    if role != "api":
-                        await roles.enter_async_context(_working(parts, tasks))
                     log(
                         "started",
                         role=role,
@@ -95,6 +96,8 @@ async def serve(
                     await stop.wait()
                     log("stopping", role=role)
                     began = time.monotonic()
+                    if worker is not None:
+                        worker.stop()
                 follower.cancel()
         except Exception as error:
             _log_failure(error)
@@ -138,8 +141,8 @@ async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[An
 
 
 @contextlib.asynccontextmanager
-async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
-    """Deliver inside the block; its end waits for what is in flight."""
+async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Worker]:
+    """Deliver inside the block; its end stops the worker and waits for what is in flight."""
     worker = Worker(
         parts.engine,
         DIALECTS,
@@ -152,7 +155,7 @@ async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[None
         shutdown_s=parts.settings.shutdown_s,
     )
     task = tasks.create_task(worker.run(), name="worker")
-    yield
+    yield worker
     worker.stop()
     await task
 

@@ -75,6 +75,7 @@ async def serving(app: Any, sock: socket.socket, *, shutdown_s: float) -> AsyncI
     _quieten()
     async with asyncio.TaskGroup() as group:
         group.create_task(_run(server, sock), name="http")
+        await server.is_up.wait()
         try:
             yield
         finally:
@@ -83,6 +84,14 @@ async def serving(app: Any, sock: socket.socket, *, shutdown_s: float) -> AsyncI
 
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the process decides when it ends."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
