@@ -128,7 +128,7 @@ async def test_a_full_budget_answers_503_before_memory_grows() -> None:
 async def test_a_share_gives_back_what_it_took() -> None:
     bodies = Bodies(max_held_bytes=10_000)
 
-    async with bodies.share() as share:
+    with bodies.share() as share:
         share.grow_to(9_000)
         held: Share = share
         assert bodies.budget.held_bytes == 9_000

@@ -5,8 +5,7 @@ grows.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from postbell.api.inflate import inflate
@@ -45,11 +44,20 @@ class Budget:
 
 
 class Share:
-    """What one request holds of the budget."""
+    """What one request holds of the budget, as long as its `with` block runs."""
+
+    __slots__ = ("_budget", "held_bytes")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.held_bytes = 0
+
+    def __enter__(self) -> "Share":
+        self.grow_to(OVERHEAD_BYTES)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.shrink_to(0)
 
     def grow_to(self, size_bytes: int) -> None:
         """Hold at least *size_bytes*; raise Overloaded where there is no room."""
@@ -71,15 +79,9 @@ class Bodies:
         self.budget = Budget(max_held_bytes)
         self.timeout_s = timeout_s
 
-    @asynccontextmanager
-    async def share(self) -> AsyncIterator[Share]:
-        """Account for one request's memory as long as the block runs."""
-        share = Share(self.budget)
-        try:
-            share.grow_to(OVERHEAD_BYTES)
-            yield share
-        finally:
-            share.shrink_to(0)
+    def share(self) -> Share:
+        """Account for one request's memory: enter the result for as long as it is held."""
+        return Share(self.budget)
 
     def timed(self, receive: Receive) -> Receive:
         """Return *receive* with a limit on the time until the body is complete."""

@@ -75,7 +75,7 @@ class EventsEndpoint:
         media_type = headers.media_type(MEDIA_TYPES)
         atomic = _atomic(scope.get("query_string", b""))
         key = _idempotency_key(headers.idempotency_key)
-        async with self._bodies.share() as share:
+        with self._bodies.share() as share:
             body = await self._bodies.read(
                 self._bodies.timed(receive), headers, share, MAX_BODY_BYTES
             )

@@ -74,7 +74,7 @@ class Call:
     async def form(self) -> dict[str, Any]:
         """Return the body, a JSON object; no body at all is an empty one."""
         headers = Headers(self._request.scope["headers"])
-        async with self._bodies.share() as share:
+        with self._bodies.share() as share:
             body = await self._bodies.read(self._request.receive, headers, share, MAX_FORM_BYTES)
         if not body:
             return {}

@@ -29,6 +29,7 @@ class Webhooks(Keys):
         url = forms.check_url(form.get("url"))
         dialect = forms.check_dialect(form.get("dialect"), self.dialects)
         options = dialect.check_options(forms.merge("options", {}, form.get("options")))
+        now = self.clock.now()
         draft = Webhook(
             id=0,
             account_id=account_id,
@@ -46,8 +47,8 @@ class Webhooks(Keys):
             ),
             headers=forms.check_headers(form.get("headers"), dialect, options, self.clock),
             start=await self._start(account_id, form.get("start")),
-            created_at=self.clock.now(),
-            updated_at=self.clock.now(),
+            created_at=now,
+            updated_at=now,
         )
         keys = self._first_secrets(dialect, form.get("secret"))
         await self.guard.check(url)
