@@ -3,8 +3,11 @@
 import asyncio
 
 from postbell.records import Outcome
+from postbell.wire.guard import Guard
+from postbell.wire.resolver import Resolver
 from postbell.wire.sender import CurlSender
-from tests.wire.conftest import MakeSender, Serve, post
+from tests.fakes import FakeClock
+from tests.wire.conftest import LOOPBACK, MakeSender, Names, Serve, post
 from tests.wire.receiver import OK, Receiver, answering, hang, hold
 
 
@@ -141,3 +144,24 @@ async def test_a_failed_request_gives_its_connection_back(
     await asyncio.wait([task])
 
     assert (await sender.send(post(quick.url()))).status == 200
+
+
+async def test_a_name_that_turns_inside_while_waiting_is_refused_and_gives_its_place_back(
+    serve: Serve, make_sender: MakeSender, names: Names, clock: FakeClock
+) -> None:
+    names.set("rebind.example", ["127.0.0.1"], ["10.0.0.1"])
+    resolver = Resolver(names, clock=clock)
+    sender = make_sender(guard=Guard(LOOPBACK, resolver), max_connections=1)
+    receiver = await serve(hold)
+    first = start(sender, receiver, 1)
+    await arrived(receiver, 1)
+    waiting = asyncio.create_task(sender.send(post(receiver.url(host="rebind.example"))))
+    while not names.asked or sender._healthy.waiting == 0:
+        await asyncio.sleep(0)
+    clock.advance(31)
+
+    assert await finish(receiver, first) == {200}
+
+    assert (await waiting).error == "refused_address"
+    assert (await sender.send(post(receiver.url()))).status == 200
+    resolver.close()

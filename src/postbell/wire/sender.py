@@ -4,6 +4,8 @@ Each request is vetted by name (`guard`), waits for a slot (`slots`), runs on li
 and is put into our words (`answers`).  Decision record 0003 says why libcurl.
 """
 
+import resource
+
 import certifi
 import pycurl
 
@@ -20,6 +22,7 @@ from postbell.wire.resolver import Unresolved
 from postbell.wire.slots import Busy, SlotLimits, Slots
 from postbell.wire.urls import Target, parse
 
+MAX_OPEN = 4096
 MAX_LIFETIME_S = 900
 DNS_CACHE_S = 300
 MAX_ADDRESSES = 8
@@ -36,6 +39,9 @@ class CurlSender:
     `timeout_s` counts from connecting to the last byte of the answer; looking the name up comes
     before it and takes at most 2 s.  An answer whose body is over 64 KiB counts as complete with
     the status that came, and its connection is closed instead of being kept.
+
+    Idle connections are kept for two minutes, as many as half of the process's open files allow
+    (4096 at most), and none is used for longer than 15 minutes.
     """
 
     def __init__(
@@ -57,7 +63,7 @@ class CurlSender:
         self._connect_timeout_s = connect_timeout_s
         self._ca_file = ca_file or certifi.where()
         self._user_agent = user_agent
-        self._max_connections = max_connections + max_failing
+        self._max_open = max(max_connections + max_failing, _kept_connections())
         share = max(1, max_failing // 4)
         self._healthy = Slots(
             SlotLimits(max_connections, max_per_account, max_per_host, max_wait_s)
@@ -74,16 +80,18 @@ class CurlSender:
         """
         self._check_open()
         started_s = self._clock.monotonic_s()
+        slots = self._failing if request.is_failing else self._healthy
+        slot = None
         try:
             target = parse(request.url)
             lines = header_lines(request.headers, target.authorization)
             addresses = await self._guard.vet(target)
-            slots = self._failing if request.is_failing else self._healthy
-            slot = slots.take(request.account_id, target.host)
             resolved_s = self._clock.monotonic_s() - started_s
+            slot = slots.take(request.account_id, target.host)
             if slot is None:
                 slot = await slots.wait(request.account_id, target.host)
                 addresses = await self._guard.vet(target)
+            return await self._exchange(request, target, addresses, lines, resolved_s * 1000)
         except BadInput as error:
             if error.member != "url":
                 raise
@@ -94,10 +102,9 @@ class CurlSender:
             return Outcome(error="dns", detail=f"{unresolved.name}: {unresolved.reason}")
         except Busy as busy:
             return Outcome(error="busy", detail=busy.reason)
-        try:
-            return await self._exchange(request, target, addresses, lines, resolved_s * 1000)
         finally:
-            slots.free(slot)
+            if slot is not None:
+                slots.free(slot)
 
     async def close(self) -> None:
         """Close every connection; requests under way or waiting are cancelled."""
@@ -120,7 +127,7 @@ class CurlSender:
     ) -> Outcome:
         self._check_open()
         if self._curl is None:
-            self._curl = CurlLoop(self._max_connections)
+            self._curl = CurlLoop(self._max_open)
         exchange = self._idle.pop() if self._idle else self._new_exchange()
         easy = exchange.easy
         easy.setopt(pycurl.URL, target.origin)
@@ -218,6 +225,12 @@ def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tu
         word = "tls" if getinfo(pycurl.CONNECT_TIME) else "connect"
     came = f"; status {status} had come" if (status := getinfo(pycurl.RESPONSE_CODE)) else ""
     return word, end.text + came
+
+
+def _kept_connections() -> int:
+    """Return how many connections may be open, idle ones included: half of the open files."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_OPEN if soft == resource.RLIM_INFINITY else min(MAX_OPEN, soft // 2)
 
 
 def _pin(target: Target, addresses: tuple[str, ...]) -> str:
