@@ -3,8 +3,8 @@ import re
 import signal
 from datetime import UTC, datetime
 
+from postbell.accepting import accept
 from postbell.cli.demo.stream import Stream
-from postbell.events import accept
 from tests.cli.running import LIMIT_S, Postbell, line_with
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)

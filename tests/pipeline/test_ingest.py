@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from postbell.accepting import id_hash
 from postbell.blocks import IdBlock
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
-from postbell.events import id_hash
 from postbell.pipeline.ingest import Ingest
 from postbell.pipeline.seen import FRESH_IDS, Seen
 from tests.fakes import FakeClock

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
 
+from postbell import accepting
 from postbell import events as source
 from tools.pages import markdown
 from tools.pages.members import MEANINGS
@@ -37,7 +38,7 @@ def events() -> str:
                 (
                     markdown.code(member.path),
                     member.kind + (", **required**" if member.is_required else ""),
-                    "yes" if member.path in source.FACT_MEMBERS else "",
+                    "yes" if member.path in accepting.FACT_MEMBERS else "",
                     MEANINGS[member.path],
                 )
                 for member in members()

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from postbell import events, policies
+from postbell import accepting, policies
 from postbell.blocks import Range
 from postbell.desk.core import Core
 from postbell.desk.secrets import signing_secrets
@@ -94,7 +94,7 @@ class Trials(Core):
             known = self.directory.api_users_of(webhook.account_id)
             scope = known[0].name if known else "sample"
         now = self.clock.now()
-        accepted = events.accept(
+        accepted = accepting.accept(
             msgspec.json.encode(sample),
             account=webhook.account,
             api_user=scope,

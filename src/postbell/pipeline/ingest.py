@@ -11,11 +11,12 @@ from datetime import timedelta
 
 import msgspec
 
+from postbell.accepting import Accepted, accept, id_hash
 from postbell.blocks import MAX_BYTES, MAX_EVENTS, IdBlock, NewBlock, build_block
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
-from postbell.events import Accepted, accept, event_id_of, id_hash
+from postbell.events import event_id_of
 from postbell.pipeline.queueing import Answer, Queue, Rejected, Waiting
 from postbell.pipeline.seen import Seen
 from postbell.ports import Engine

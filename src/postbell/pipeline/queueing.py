@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from postbell.accepting import Accepted
 from postbell.errors import Overloaded
-from postbell.events import Accepted
 from postbell.records import Account
 
 GROUP_BYTES = 16 << 20

@@ -1,0 +1,292 @@
+"""Checking one event that comes in: the only way into the log's canonical form.
+
+Called by `pipeline.ingest` for every event; most of what ingest costs is spent here.
+"""
+
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+from postbell.clock import rfc3339
+from postbell.errors import BadInput
+from postbell.events import (
+    MAX_EVENT_BYTES,
+    Client,
+    Draft,
+    EventType,
+    Link,
+    Message,
+    Moment,
+    Smtp,
+    kind_code,
+)
+
+MAX_ID_CHARS = 100
+
+
+class Accepted(NamedTuple):
+    """An event that passed: its canonical bytes and what a block keeps beside them."""
+
+    event_id: str
+    api_user_id: int
+    code: int
+    raw: bytes
+    is_random: bool
+
+
+FACT_MEMBERS = (
+    "api_user",
+    "type",
+    "occurred_at",
+    "recipient",
+    "message.id",
+    "message.email_id",
+    "message.rfc_message_id",
+    "message.queue_id",
+    "smtp.code",
+    "smtp.enhanced",
+    "attempt.n",
+    "link.url",
+    "link.index",
+    "client.ip",
+    "client.ua",
+    "unsubscribe.method",
+)
+"""What makes two facts the same when no `event_id` is given."""
+
+_decode_draft = msgspec.json.Decoder(Draft).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def accept(
+    raw: bytes | msgspec.Raw,
+    *,
+    account: str,
+    api_user: str,
+    api_user_id: Callable[[str], int | None],
+    now: datetime,
+) -> Accepted:
+    """Check one event and return its canonical form.
+
+    *api_user* is who authenticated, the default; *api_user_id* finds the id of an api user of
+    this account by name, None for any other.  Raises BadInput whose code is one of
+    `malformed`, `invalid`, `unknown_member`, `too_large`, `unknown_api_user`, `refused_type`.
+    """
+    if len(raw) > MAX_EVENT_BYTES:
+        raise BadInput(
+            f"the event has {len(raw)} bytes; the limit is {MAX_EVENT_BYTES} bytes an event",
+            code="too_large",
+        )
+    try:
+        draft = _decode_draft(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refusal(error) from None
+    if draft.type is EventType.UNKNOWN:
+        raise BadInput(
+            "type 'unknown' is made by sources only; send one of the documented types",
+            member="type",
+            code="refused_type",
+        )
+    user = draft.api_user = draft.api_user or api_user
+    user_id = api_user_id(user)
+    if user_id is None:
+        raise BadInput(
+            f"no api user {user!r} in this account; leave api_user out to use your own",
+            member="api_user",
+            code="unknown_api_user",
+        )
+    if draft.smtp is not None and draft.smtp.enhanced:
+        _check_enhanced(draft.smtp.enhanced)
+    event_id = draft.event_id
+    is_random = event_id is None and draft.occurred_at is None
+    occurred_at = draft.occurred_at = _occurred_at(draft.occurred_at, now)
+    draft.account, draft.recorded_at, draft.sequence = account, None, None
+    if event_id is None:
+        made = "ev_" + secrets.token_urlsafe(15) if is_random else _fact_id(draft, occurred_at)
+        event_id = draft.event_id = made
+    elif not 0 < len(event_id) <= MAX_ID_CHARS or event_id.encode().translate(None, _ID_CHARS):
+        raise BadInput(
+            f"member 'event_id': 1 to {MAX_ID_CHARS} characters of A-Z a-z 0-9 . _ ~ - expected",
+            member="event_id",
+            code="invalid",
+        )
+    canonical = _encode(draft)
+    if b"\\u0000" in canonical:
+        _refuse_nul(canonical)
+    return Accepted(event_id, user_id, kind_code(draft), canonical, is_random)
+
+
+def id_hash(account_id: int, event_id: str) -> bytes:
+    """Return the 8 bytes by which duplicates of an event id are looked for in an account."""
+    hasher = _account_hasher(account_id).copy()
+    hasher.update(event_id.encode())
+    return hasher.digest()
+
+
+@lru_cache(4096)
+def _account_hasher(account_id: int) -> "blake2b":
+    return blake2b(digest_size=8, key=account_id.to_bytes(8, "little"))
+
+
+def _refusal(error: Exception) -> BadInput:
+    """Return what to tell of an event that could not be decoded."""
+    if not isinstance(error, msgspec.ValidationError):
+        return BadInput(f"the event is not valid JSON in UTF-8: {error}", code="malformed")
+    text, _, path = str(error).partition(" - at `$.")
+    path = path.rstrip("`")
+    unknown = _UNKNOWN_FIELD.search(text)
+    if unknown:
+        member = f"{path}.{unknown[1]}" if path else unknown[1]
+        return BadInput(
+            f"unknown member {member!r}; the reference lists the members of an event",
+            member=member,
+            code="unknown_member",
+        )
+    missing = _MISSING_FIELD.search(text)
+    if missing:
+        member = f"{path}.{missing[1]}" if path else missing[1]
+        return BadInput(
+            f"member {member!r} is missing; type and recipient are required",
+            member=member,
+            code="invalid",
+        )
+    where = f"member {path!r}: " if path else "the event: "
+    return BadInput(where + _lower_first(text), member=path, code="invalid")
+
+
+@lru_cache(4096)
+def _check_enhanced(code: str) -> None:
+    if not _ENHANCED(code):
+        raise BadInput(
+            "member 'smtp.enhanced': an enhanced status code x.y.z or an empty string expected",
+            member="smtp.enhanced",
+            code="invalid",
+        )
+
+
+def _occurred_at(value: str | int | float | None, now: datetime) -> str:
+    """Return `occurred_at` as the log has it: UTC, six digits, Z.
+
+    Reads RFC 3339, or seconds below 1e11, or milliseconds below 1e14; rounds down.
+    """
+    if value is None:
+        return rfc3339(now)
+    if isinstance(value, str):
+        if _IN_UTC(value):
+            try:
+                datetime.fromisoformat(value)
+            except ValueError:
+                raise _no_moment(value) from None
+            return (
+                value
+                if len(value) == _FULL
+                else value[:19] + "." + value[20:-1].ljust(6, "0") + "Z"
+            )
+        return rfc3339(_with_zone(value))
+    return rfc3339(_since_epoch(value))
+
+
+def _with_zone(value: str) -> datetime:
+    try:
+        return msgspec.convert(_FRACTION.sub(r"\1", value), Moment).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError, ValueError):
+        raise _no_moment(value) from None
+
+
+def _since_epoch(value: int | float) -> datetime:
+    try:
+        if abs(value) >= 1e14:
+            raise OverflowError
+        exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        seconds = exact if abs(exact) < 10**11 else exact / 1000
+        micros = int((seconds * 1_000_000).to_integral_value("ROUND_FLOOR"))
+        return _EPOCH + timedelta(microseconds=micros)
+    except (OverflowError, ValueError):
+        raise BadInput(
+            f"member 'occurred_at': {str(value)[:40]} is out of range; seconds are below 1e11 and"
+            " milliseconds below 1e14",
+            member="occurred_at",
+            code="invalid",
+        ) from None
+
+
+def _no_moment(value: str) -> BadInput:
+    return BadInput(
+        f"member 'occurred_at': {value[:60]!r} is not an RFC 3339 date and time with a zone; a"
+        " number of seconds or milliseconds since 1970 works too",
+        member="occurred_at",
+        code="invalid",
+    )
+
+
+def _fact_id(draft: Draft, occurred_at: str) -> str:
+    message = draft.message or Message()
+    smtp = draft.smtp or Smtp()
+    link = draft.link or Link()
+    client = draft.client or Client()
+    fact = (
+        draft.api_user,
+        draft.type.value,
+        occurred_at,
+        draft.recipient,
+        message.id,
+        message.email_id,
+        message.rfc_message_id,
+        message.queue_id,
+        smtp.code,
+        smtp.enhanced,
+        draft.attempt.n if draft.attempt else None,
+        link.url,
+        link.index,
+        client.ip,
+        client.ua,
+        draft.unsubscribe.method if draft.unsubscribe else None,
+    )
+    digest = blake2b(_encode(fact), digest_size=15).digest()
+    return "ev_" + urlsafe_b64encode(digest).decode()
+
+
+def _refuse_nul(canonical: bytes) -> None:
+    """Raise BadInput where a string of the event holds U+0000 (databases cannot keep it)."""
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, str):
+            if "\0" in value:
+                raise BadInput(
+                    f"member {path!r} holds the character U+0000; leave it out",
+                    member=path,
+                    code="invalid",
+                )
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                walk(key, path or key)
+                walk(inner, f"{path}.{key}" if path else key)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner, path)
+
+    walk(msgspec.json.decode(canonical), "")
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+_UNKNOWN_FIELD = re.compile(r"unknown field `(.*)`", re.DOTALL)
+_MISSING_FIELD = re.compile(r"missing required field `(.*)`")
+_FRACTION = re.compile(r"(\.\d{6})\d+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_IN_UTC = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z"
+).fullmatch
+_FULL = len("2025-08-22T10:00:03.101000Z")
+_ENHANCED = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
+_ID_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
