@@ -9,6 +9,7 @@ from postbell.errors import Conflict, StorageError
 from postbell.sealing import Sealer
 from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
+from postbell.storage.sqlite.connecting import PAGE_BYTES
 from tests.contract.making import Shop, block
 from tests.fakes import FakeClock
 
@@ -57,7 +58,7 @@ async def test_a_damaged_copy_is_noticed(engine: SqliteEngine, tmp_path: Path) -
     target = tmp_path / "copy.db"
     await engine.backup(target)
     page = bytearray(target.read_bytes())
-    page[4096 * 3 : 4096 * 3 + 200] = b"\xee" * 200
+    page[PAGE_BYTES * 3 : PAGE_BYTES * 3 + 200] = b"\xee" * 200
     target.write_bytes(bytes(page))
 
     assert sqlite.integrity_problems(target) != []

@@ -10,10 +10,11 @@ import apsw
 from postbell.errors import StorageError
 from postbell.storage.sqlite.faults import as_storage_error
 
-PAGE_BYTES = 4096
+PAGE_BYTES = 8192
 CACHED_STATEMENTS = 200
 BUSY_LIMIT_S = 10.0
 _BUSY_STEP_S = 0.002
+_SAFE_SINCE = ((3_044_006, 3_045_000), (3_050_007, 3_051_000), (3_051_003, 10_000_000))
 
 Row = tuple[Any, ...]
 
@@ -23,6 +24,7 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
 
     Waits up to 10 s for other processes that write.  Not for the event loop's thread.
     """
+    refuse_unsafe(apsw.sqlite_lib_version())
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
     try:
         if not readonly:
@@ -40,6 +42,21 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
         connection.close()
         raise as_storage_error(error, f"cannot use the database {path}") from error
     return connection
+
+
+def refuse_unsafe(version: str) -> None:
+    """Raise StorageError for a SQLite whose WAL can lose commits.
+
+    Releases from 3.7.0 to 3.51.2 have a race between a checkpoint and the reset of the WAL;
+    3.44.6 and 3.50.7 carry the fix back (sqlite.org/wal.html, read 21 November 2026).
+    """
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    number = major * 1_000_000 + minor * 1000 + patch
+    if not any(first <= number < end for first, end in _SAFE_SINCE):
+        raise StorageError(
+            f"SQLite {version} can lose commits (WAL-reset bug); 3.51.3 or newer is needed:"
+            " install apsw from its wheel, which brings its own SQLite"
+        )
 
 
 def rows(connection: apsw.Connection, statement: str, *values: Any) -> list[Row]:
