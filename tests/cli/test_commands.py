@@ -10,7 +10,7 @@ import pytest
 
 from postbell import __version__
 from postbell.cli.root import COMMANDS, root
-from tests.cli.running import COMMAND, Postbell, environ
+from tests.cli.running import COMMAND, EventServer, Postbell, environ
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -95,16 +95,31 @@ def test_an_error_is_one_sentence_on_stderr(
     assert not postbell.folder.exists() or not (postbell.folder / "postbell.db").exists()
 
 
-def test_an_unexpected_error_has_no_trace_unless_asked_for(postbell: Postbell) -> None:
+def test_an_unexpected_error_is_one_sentence_and_has_a_trace_when_asked_for(
+    postbell: Postbell,
+) -> None:
+    with EventServer([200, 200]) as server:  # 200 comes with an answer that no server gives
+        words = ("events", "send", "-", *server.settings)
+
+        plain = postbell(*words, given='{"n": 1}')
+        traced = postbell(*words, "--log-level", "debug", given='{"n": 1}')
+
+    sentence = (
+        "error: unexpected KeyError: 'accepted'; run with POSTBELL_LOG_LEVEL=debug for the trace\n"
+    )
+    assert (plain.returncode, plain.stderr) == (1, sentence)
+    assert traced.stderr.startswith("Traceback (most recent call last):\n")
+    assert traced.stderr.endswith(sentence)
+
+
+def test_a_key_file_that_is_a_folder_is_named(postbell: Postbell) -> None:
     postbell("accounts", "create", "acme")
-    broken = {"POSTBELL_SECRET_KEY_FILE": str(postbell.folder)}
-    postbell.environ |= broken
+    postbell.environ["POSTBELL_SECRET_KEY_FILE"] = str(postbell.folder)
 
-    plain = postbell("accounts", "list")
+    done = postbell("accounts", "list")
 
-    assert plain.returncode == 1
-    assert plain.stderr.startswith("error: cannot use the secret key file ")
-    assert "Traceback" not in plain.stderr
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: cannot use the secret key file {postbell.folder}")
 
 
 def test_an_unknown_variable_is_a_warning_in_the_log(postbell: Postbell) -> None:

@@ -12,7 +12,9 @@ from postbell.reports import Page
 from postbell.reports.views import batch_view
 from postbell.settings import Settings
 
-COLUMNS = ("id", "webhook_id", "state", "events", "attempts", "last_status", "next_at")
+COLUMNS = (
+    "id", "webhook_id", "state", "events", "attempts", "last_status", "last_error", "next_at",
+)  # fmt: skip
 ATTEMPT_COLUMNS = ("at", "attempt", "status", "error", "verdict", "next_at")
 PAGE = 500
 

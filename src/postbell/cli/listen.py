@@ -146,7 +146,7 @@ def command(
     count: int,
     out: Path | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Receive webhooks, show and verify them.
 
     A developer's receiver: each POST is shown with its batch, its events and whether the
@@ -159,7 +159,13 @@ def command(
     except OSError as error:
         raise ServiceError(f"cannot write to {out}: {error.strerror}") from None
 
-    async def listen() -> None:
+    async def listen() -> int:
+        ended_by: list[int] = []
+
+        def end(number: int) -> None:
+            ended_by.append(number)
+            listener.is_done.set()
+
         listener = Listener(
             secret=secret,
             dialect=dialect or "",
@@ -170,13 +176,15 @@ def command(
             tell=_tell_json if as_json else _teller(),
         )
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, listener.is_done.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end, number)
         async with receiving(bind(Address(host, port)), listener.answer) as url:
             print(f"listening on {url}", file=sys.stderr if as_json else sys.stdout, flush=True)
             await listener.is_done.wait()
+        return 130 if signal.SIGINT in ended_by else 0
 
     try:
-        asyncio.run(listen())
+        return asyncio.run(listen())
     finally:
         if kept:
             kept.close()
