@@ -63,7 +63,8 @@ class MemoryLedger:
     async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
         if webhook_id not in self._tables.lanes:
             return None
-        return self._read(webhook_id), self._tables.last_journal
+        journal = self._tables.journal
+        return self._read(webhook_id), journal[-1].id if journal else 0
 
     async def open_batches(
         self,

@@ -31,8 +31,8 @@ GROUP_BYTES = 8 << 20
 POLL_S = 0.05
 IDLE_WAL_PAGES = (1 << 20) // PAGE_BYTES
 MAX_WAL_PAGES = (4 << 20) // PAGE_BYTES
-"""Checkpoints come when the writer is idle, at the latest when the WAL has 4 MiB: a larger one saves
-no CPU and stalls commits for longer (decision 0002)."""
+"""Checkpoints come when the writer is idle, at the latest when the WAL has 4 MiB: a larger one
+saves no CPU and stalls commits for longer (decision 0002)."""
 
 
 class Job(NamedTuple):
