@@ -87,7 +87,9 @@ def test_a_key_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "scheme"), [(new_api_key(), "sha256"), ("short", "scrypt"), ("ab" * 20, "scrypt")]
+    ("key", "scheme"),
+    [(new_api_key(), "sha256"), ("short", "scrypt"), ("ab" * 20, "scrypt")],
+    ids=["made here", "short", "monotonous"],
 )
 def test_a_key_is_verified_by_its_hash_only(key: str, scheme: str) -> None:
     stored = hash_key(key)
@@ -113,6 +115,7 @@ def test_a_key_of_odd_characters_is_just_a_wrong_key() -> None:
 @pytest.mark.parametrize(
     ("key", "weak"),
     [("", True), ("a" * 40, True), ("0123456789abcdef0123456", True), (new_api_key(), False)],
+    ids=["empty", "monotonous", "one short", "made here"],
 )
 def test_short_and_monotonous_keys_are_weak(key: str, weak: bool) -> None:
     assert is_weak(key) is weak
