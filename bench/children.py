@@ -139,10 +139,10 @@ class Floor(Child):
 
 
 class FloorDelivery(Child):
-    """A floor that posts what *blobs* holds, and ends."""
+    """A floor that posts what *blobs* holds *rounds* times, and ends."""
 
-    def __init__(self, blobs: Path, url: str, dialect: str) -> None:
-        super().__init__("floor", "deliver", str(blobs), url, dialect)
+    def __init__(self, blobs: Path, url: str, dialect: str, rounds: int) -> None:
+        super().__init__("floor", "deliver", str(blobs), url, dialect, str(rounds))
 
     def cpu_us(self) -> float:
         return float(self.line())

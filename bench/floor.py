@@ -3,7 +3,8 @@
     python -m bench.floor ingest FILE            serve ingest: split, decode what routes, one
                                                  blob per commit with fsync, then 202
     python -m bench.floor forward FILE URL       the same, and each event is posted on, signed
-    python -m bench.floor deliver FILE URL KIND  read blobs of 1000 from FILE, render, sign, post;
+    python -m bench.floor deliver FILE URL KIND ROUNDS
+                                                 read blobs of 1000 from FILE, render, sign, post;
                                                  print the CPU microseconds that this took
 
 No accounts, retries, limits, duplicates or records: a service cannot be this cheap.
@@ -16,6 +17,7 @@ import hmac
 import os
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -134,11 +136,11 @@ async def _forwarder(url: str) -> Callable[[bytes], None]:
     return send
 
 
-async def deliver(path: Path, url: str, kind: str) -> None:
-    """Post everything in *path*: 4 connections for batches, 32 for single events."""
+async def deliver(path: Path, url: str, kind: str, rounds: int) -> None:
+    """Post all of *path* *rounds* times: 4 connections for batches, 32 for single events."""
     began = time.process_time()
     parts = urlsplit(url)
-    requests = KINDS[kind](path, parts.netloc)
+    requests = chain.from_iterable(KINDS[kind](path, parts.netloc) for _ in range(rounds))
     done = asyncio.Event()
     busy = 0
 
@@ -253,8 +255,9 @@ if __name__ == "__main__":
     arguments.add_argument("file", type=Path)
     arguments.add_argument("url", nargs="?", default="")
     arguments.add_argument("kind", nargs="?", default="native", choices=list(KINDS))
+    arguments.add_argument("rounds", nargs="?", type=int, default=1)
     given = arguments.parse_args()
     if given.work == "deliver":
-        uvloop.run(deliver(given.file, given.url, given.kind))
+        uvloop.run(deliver(given.file, given.url, given.kind, given.rounds))
     else:
         uvloop.run(ingest(given.file, given.url))
