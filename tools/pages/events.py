@@ -24,7 +24,7 @@ def events() -> str:
     """Return the page of event types and members."""
     return markdown.page(
         "Events",
-        "`src/postbell/events.py`",
+        "`src/postbell/events.py` and `accepting.py`",
         "## Types\n",
         markdown.table(
             ("type", "group", "meaning"),

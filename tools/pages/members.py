@@ -1,7 +1,8 @@
 """What each member of an event means; the page of events fails where one is missing here."""
 
 MEANINGS = {
-    "event_id": "identifies the fact; kept for ever, the same in every retry and replay",
+    "event_id": "identifies the fact, the same in every retry and replay; 1 to 100 characters of"
+    " `A-Z a-z 0-9 . _ ~ -`",
     "type": "what happened",
     "occurred_at": "when it happened at the source; numbers below 1e11 are seconds since 1970,"
     " below 1e14 milliseconds; now, if absent",
@@ -21,7 +22,7 @@ MEANINGS = {
     "metadata": "the customer's own values",
     "smtp": "what the receiving mail server said",
     "smtp.code": "reply code",
-    "smtp.enhanced": "enhanced status code x.y.z (RFC 3463), or empty",
+    "smtp.enhanced": "enhanced status code `x.y.z` (RFC 3463), each of 1 to 3 digits, or empty",
     "smtp.text": "reply text, verbatim",
     "smtp.command": "command that was answered",
     "smtp.mx": "host that answered",
