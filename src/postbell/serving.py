@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from postbell.errors import ServiceError
 from postbell.setting_values import Address
@@ -17,6 +18,8 @@ from postbell.signals import log
 BACKLOG = 4096
 MAX_CONNECTIONS = 10_000
 KEEP_ALIVE_S = 75
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_TIMEOUT_S = 20.0
 
 
 def bind(address: Address) -> socket.socket:
@@ -57,7 +60,7 @@ async def serving(app: Any, sock: socket.socket, *, shutdown_s: float) -> AsyncI
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=_Protocol,
             ws="none",
             loop="none",
             lifespan="off",
@@ -96,6 +99,58 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, with limits on a request's head: its bytes and the time that it takes.
+
+    A connection that begins no request ends after HEAD_TIMEOUT_S, too.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_in_head = True
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._refuse)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._refuse)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._end_head()
+        super().on_headers_complete()
+
+    def _end_head(self) -> None:
+        self._is_in_head = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self) -> None:
+        """Answer 400 to a head that is too long or too slow, and close."""
+        self._end_head()
+        if not self.transport.is_closing():
+            self.send_400_response("The head of the request is too long or too slow.")
 
 
 async def _run(server: uvicorn.Server, sock: socket.socket) -> None:

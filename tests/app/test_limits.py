@@ -1,0 +1,73 @@
+"""What a peer can do to the HTTP server without ever finishing a request."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from postbell.cli.receiver import Delivery, Reply, receiving
+from postbell.serving import MAX_HEAD_BYTES, address_of, bind
+from postbell.setting_values import Address
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[Address]:
+    async def answer(_delivery: Delivery) -> Reply:
+        return Reply(204)
+
+    sock = bind(Address("127.0.0.1", 0))
+    found = address_of(sock)
+    async with receiving(sock, answer):
+        yield found
+
+
+async def exchange(address: Address, *requests: bytes) -> bytes:
+    """Send the requests, each after the answer to the one before; return the last answer."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        async with asyncio.timeout(10):
+            for request in requests[:-1]:
+                writer.write(request)
+                await reader.readuntil(b"\r\n\r\n")
+            writer.write(requests[-1])
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+def endless(begin: bytes) -> bytes:
+    """Return *begin* of a head, made one byte longer than heads may be."""
+    return begin.ljust(MAX_HEAD_BYTES + 1, b"a")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        endless(b"GET / HTTP/1.1\r\nx: "),
+        endless(b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 10_000),
+        endless(b"GET /"),
+    ],
+    ids=["one header", "many headers", "path"],
+)
+async def test_a_head_without_end_is_refused(address: Address, head: bytes) -> None:
+    answer = await exchange(address, head)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_head_that_follows_a_request_is_limited_too(address: Address) -> None:
+    answer = await exchange(address, GET, endless(b"GET / HTTP/1.1\r\nx: "))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_long_body_is_not_taken_for_a_head(address: Address) -> None:
+    post = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n" + b"b" * 500_000
+    last = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+
+    answer = await exchange(address, GET, post, post, last)
+
+    assert answer.startswith(b"HTTP/1.1 204 ")
+
+
+GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
