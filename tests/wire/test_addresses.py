@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postbell.errors import BadInput
@@ -133,6 +133,7 @@ def test_every_row_names_the_ends_of_its_own_network() -> None:
     assert unseen == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_no_wrapping_makes_an_inside_v4_address_ordinary(number: int) -> None:
     v4 = ip_address(number)
@@ -148,6 +149,7 @@ def test_no_wrapping_makes_an_inside_v4_address_ordinary(number: int) -> None:
     assert hidden == []
 
 
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_nothing_is_ordinary_that_the_standard_library_calls_special(
     address: IPv4Address | IPv6Address,

@@ -4,7 +4,7 @@ from datetime import timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postbell.wire.answers import MAX_RETRY_AFTER_S, parse_head, retry_after_s
@@ -46,6 +46,7 @@ def test_no_retry_after_is_none(clock: FakeClock) -> None:
     assert retry_after_s([("content-length", "5")], clock) is None
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**6), 10**6))
 def test_a_date_is_the_time_until_then(seconds: int) -> None:
     clock = FakeClock()
@@ -54,6 +55,7 @@ def test_a_date_is_the_time_until_then(seconds: int) -> None:
     assert retry_after_s([("retry-after", value)], clock) == max(seconds, 0)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_retry_after_is_a_wait_or_none(value: str) -> None:
     wait_s = retry_after_s([("retry-after", value)], FakeClock())
@@ -77,6 +79,7 @@ def test_a_folded_header_is_one() -> None:
     assert head.headers == (("x-a", "one two"),)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40)))
 def test_any_lines_make_a_head(lines: list[bytes]) -> None:
     head = parse_head(lines)

@@ -1,6 +1,9 @@
 """The sender's limits: one account, one host, or the failing ones cannot take the rest."""
 
 import asyncio
+import os
+import resource
+from typing import Any
 
 from postbell.records import Outcome
 from postbell.wire.guard import Guard
@@ -12,7 +15,7 @@ from tests.wire.receiver import OK, Receiver, answering, hang, hold
 
 
 def start(
-    sender: CurlSender, receiver: Receiver, count: int, **members: object
+    sender: CurlSender, receiver: Receiver, count: int, **members: Any
 ) -> list[asyncio.Task[Outcome]]:
     request = post(receiver.url(), **members)
     return [asyncio.create_task(sender.send(request)) for _ in range(count)]
@@ -165,3 +168,26 @@ async def test_a_name_that_turns_inside_while_waiting_is_refused_and_gives_its_p
     assert (await waiting).error == "refused_address"
     assert (await sender.send(post(receiver.url()))).status == 200
     resolver.close()
+
+
+async def test_too_few_open_files_are_our_fault_and_pass(
+    serve: Serve, make_sender: MakeSender
+) -> None:
+    sender, receiver = make_sender(), await serve(answering(OK))
+    soft_hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    await sender.send(post(receiver.url(host="127.0.0.2")))  # so that libcurl has what it needs
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, soft_hard[1]))
+    taken: list[int] = []
+    try:
+        while len(taken) < 300:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        outcome = await sender.send(post(receiver.url()))
+    finally:
+        for file in taken:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, soft_hard)
+
+    assert (outcome.status, outcome.error) == (None, "busy")
+    assert "open files" in outcome.detail
+    assert (await sender.send(post(receiver.url()))).status == 200

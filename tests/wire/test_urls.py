@@ -1,7 +1,7 @@
 """The URL a customer registers: what is taken, what is refused and how that is said."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from postbell.errors import BadInput
@@ -201,6 +201,7 @@ TEXT_LIKE_URLS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(TEXT_LIKE_URLS)
 @example("http://" + "9" * 2000)
 @example("http://0x" + "f" * 2000)

@@ -6,6 +6,7 @@ callback.  The sender above prepares each exchange and reads its end.
 """
 
 import asyncio
+import errno
 import select
 import socket
 from collections.abc import Callable
@@ -29,7 +30,8 @@ class End(NamedTuple):
 class Exchange:
     """An easy handle with what it received; used again and again, for one request at a time.
 
-    *refusal* names what forbids an address, empty for a good one.
+    *refusal* names what forbids an address, empty for a good one.  *lacking* says what this
+    machine had too little of for a socket.
     """
 
     __slots__ = (
@@ -43,6 +45,7 @@ class Exchange:
         "head_size",
         "is_body_cut",
         "is_head_cut",
+        "lacking",
         "needs_fresh",
         "refused",
         "tries",
@@ -66,6 +69,7 @@ class Exchange:
         self.body_size = 0
         self.is_body_cut = False
         self.refused = ""
+        self.lacking = ""
         self.tries = 0
         self.has_opened = False
         self.needs_fresh = False
@@ -93,8 +97,13 @@ class Exchange:
         ip = where[0] if family in (socket.AF_INET, socket.AF_INET6) else ""
         if self._is_refused(ip):
             return pycurl.SOCKET_BAD
+        try:
+            lent = _LentSocket(family, kind, protocol)
+        except OSError as error:  # an address family that this machine lacks fails like any other
+            self.lacking = str(error) if error.errno in _EXHAUSTED else ""
+            return pycurl.SOCKET_BAD
         self.has_opened = True
-        return _LentSocket(family, kind, protocol)
+        return lent
 
     def _on_connected(self, ip: str, own_ip: str, port: int, own_port: int) -> int:
         """Look at a connection, new or kept, before the request goes out on it.
@@ -119,7 +128,8 @@ class _LentSocket(socket.socket):
     """pycurl duplicates the socket that it is given; ours closes with its last reference."""
 
     def __del__(self) -> None:
-        self.close()
+        if self.fileno() >= 0:
+            self.close()
 
 
 class CurlLoop:
@@ -242,6 +252,8 @@ class CurlLoop:
 
 
 _WELL = End(0, "")
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _MASKS = {
     pycurl.POLL_IN: select.EPOLLIN,

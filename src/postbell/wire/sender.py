@@ -217,6 +217,8 @@ def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tu
     """Return the word of `records.ERRORS` for a failed exchange, and what to tell a person."""
     if exchange.refused:
         return "refused_address", f"host {target.host}: {exchange.refused}"
+    if exchange.lacking:
+        return "busy", f"no socket could be made: {exchange.lacking}; raise the system's limit"
     if exchange.is_head_cut:
         return "too_large", "the answer's head is over 64 KiB"
     word = CURL_ERRORS.get(end.code, OTHER_CURL_ERROR)
