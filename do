@@ -13,7 +13,7 @@ main() {
     [ $# -eq 0 ] || shift
     case $command in
         run) runtime; exec "$venv/bin/postbell" demo "$@" ;;
-        test) dev; programs; exec "$venv/bin/python" -m pytest "$@" ;;
+        test) dev; programs; tests "$@" ;;
         check) dev; check ;;
         fix) dev; fix ;;
         bench) dev; exec "$venv/bin/python" -m bench "$@" ;;
@@ -34,6 +34,12 @@ usage() {
 ./do docs           write the generated reference pages
 ./do lock           pin the dependencies anew
 EOF
+}
+
+# All tests run on all cores; chosen ones in one process, where output and debugger work.
+tests() {
+    [ $# -gt 0 ] || set -- -n auto
+    exec "$venv/bin/python" -m pytest "$@"
 }
 
 check() {
