@@ -1,9 +1,11 @@
 """`postbell serve` as a process: when it is ready, what is in force, how it ends."""
 
 import base64
+import contextlib
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -181,3 +183,20 @@ def test_a_request_in_flight_is_answered_before_the_end(postbell: Postbell, serv
     assert status == 0
     assert set(answers) <= {202, 503}
     assert postbell.json("audit")["events"] >= answers.count(202)
+
+
+def test_an_error_in_one_part_ends_the_process_with_one_clear_line(
+    postbell: Postbell, served: Served
+) -> None:
+    postbell("accounts", "create", "acme")
+    database = sqlite3.connect(postbell.folder / "postbell.db", timeout=LIMIT_S)
+    with contextlib.closing(database), database:
+        database.execute("DROP TABLE webhooks")
+        database.execute("UPDATE meta SET value = value + 1 WHERE name = 'registry_version'")
+
+    _, said = served.process.communicate(timeout=LIMIT_S)
+
+    lines = said.splitlines()
+    assert served.process.returncode == 1
+    assert lines[-1] == "error: the database cannot be read: no such table: webhooks"
+    assert [json.loads(line)["event"] for line in lines[:-1]][-1] == "failed"
