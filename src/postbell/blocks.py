@@ -80,13 +80,16 @@ class Block(msgspec.Struct, frozen=True):
     header: BlockHeader
     body: bytes
 
-    def events(self) -> list[bytes]:
-        """Return each event's canonical JSON, in order."""
+    def events(self, first: int = 0, last: int | None = None) -> list[bytes]:
+        """Return the canonical JSON of the events [first, last), in order; all by default."""
+        sizes = self.header.size_list()
+        begin = sum(sizes[:first]) + first
+        body = self.body
         found = []
-        at = 0
-        for size in self.header.size_list():
-            found.append(self.body[at : at + size])
-            at += size + 1
+        for size in sizes[first:last]:
+            end = begin + size
+            found.append(body[begin:end])
+            begin = end + 1
         return found
 
 

@@ -1,7 +1,7 @@
 """Time as the path sees it: one clock that tests can turn."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -35,8 +35,7 @@ def to_us(moment: datetime) -> int:
 
 def from_us(us: int) -> datetime:
     """Return the aware UTC moment that is *us* microseconds after 1970."""
-    seconds, micros = divmod(us, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+    return _EPOCH + timedelta(microseconds=us)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -341,8 +341,13 @@ class UrlGuard(Protocol):
         ...
 
 
+Logged = tuple[bytes, int, datetime]
+"""One event as a dialect gets it: its canonical JSON (without the two members the log adds), its
+sequence number, when it was recorded.  A plain tuple: thousands are made for every batch."""
+
+
 class Stored(NamedTuple):
-    """One event as a dialect gets it: canonical JSON without the two members the log adds."""
+    """A `Logged` event whose members have names."""
 
     raw: bytes
     sequence: int
@@ -416,7 +421,7 @@ class Dialect(Protocol):
         """
         ...
 
-    def render(self, events: Sequence[Stored], options: Mapping[str, Any]) -> bytes:
+    def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
         """Return the body; all events have a weight above 0."""
         ...
 

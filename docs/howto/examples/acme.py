@@ -14,7 +14,7 @@ from postbell.dialects import options as tables
 from postbell.dialects import samples
 from postbell.dialects.options import Option, words
 from postbell.events import TYPE_OF, EventType
-from postbell.ports import Signing, Stored
+from postbell.ports import Logged, Signing
 from postbell.records import Policy, SecretKind
 
 WORDS: Mapping[EventType, str] = {
@@ -78,11 +78,11 @@ class Acme:
         kind = TYPE_OF.get(code & 0x3F)
         return int(kind in WORDS and (types is None or kind in types))
 
-    def render(self, events: Sequence[Stored], options: Mapping[str, Any]) -> bytes:
+    def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
         unit_us = UNIT_US[str(UNIT.of(options))]
         told = []
-        for stored in events:
-            event = _decode(stored.raw)
+        for raw, _, _ in events:
+            event = _decode(raw)
             when = to_us(event.occurred_at) // unit_us
             told.append(_Told(WORDS[event.type], event.recipient, when))
         return _encode(told)

@@ -12,7 +12,7 @@ from postbell.clock import rfc3339, to_us
 from postbell.dialects import options as tables
 from postbell.dialects import samples
 from postbell.events import TYPE_OF, EventType
-from postbell.ports import Signing, Stored
+from postbell.ports import Logged, Signing
 from postbell.records import Policy, SecretKind
 from postbell.signing import standard_signatures
 
@@ -50,7 +50,7 @@ class Native:
         kind = TYPE_OF.get(code & _NUMBER_BITS)
         return int(kind is not None and (types is None or kind in types))
 
-    def render(self, events: Sequence[Stored], options: Mapping[str, Any]) -> bytes:
+    def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
         # one join: a further copy of a body of some 100 kB costs more than writing it
         written = [b"["]
         last: datetime | None = None

@@ -15,7 +15,7 @@ from postbell.dialects import options as tables
 from postbell.dialects import samples
 from postbell.dialects.options import Option, words
 from postbell.events import TYPE_OF, EventType
-from postbell.ports import Signing, Stored
+from postbell.ports import Logged, Signing
 from postbell.records import Policy, SecretKind
 
 PROFILE = Option(
@@ -207,8 +207,8 @@ class SendPulse:
             return 0
         return 2 if kind in BOUNCE_WORDS and BOUNCES.of(options) == "both" else 1
 
-    def render(self, events: Sequence[Stored], options: Mapping[str, Any]) -> bytes:
-        raws = [stored.raw for stored in events]
+    def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
+        raws = [raw for raw, _, _ in events]
         raws[0] = b"[" + raws[0]
         raws[-1] += b"]"
         read = _decode(b",".join(raws))

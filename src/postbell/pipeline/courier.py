@@ -3,10 +3,11 @@
 Used by `deliver`, `singles` and `replay`; writes nothing.  Keeps bodies that webhooks share.
 """
 
+import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from hashlib import blake2b
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -17,8 +18,8 @@ from postbell.events import event_id_of
 from postbell.pipeline.held import Held
 from postbell.pipeline.judge import Judgement, after, in_outage, judge
 from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import Kept, Place, Reader, fits, narrowed
-from postbell.ports import Dialect, Ledger, Request, Sender, Signing
+from postbell.pipeline.reading import Found, Kept, Reader, narrowed, passing
+from postbell.ports import Dialect, Ledger, Logged, Request, Sender, Signing
 from postbell.records import (
     BatchState,
     Entry,
@@ -34,6 +35,9 @@ from postbell.signals import log
 from postbell.signing import active_at
 
 BODIES_BYTES = 32 << 20
+BUSY = "busy"
+BUSY_S = 0.5
+"""Where no connection was free nothing was sent: that is no attempt, and is tried again."""
 
 
 class Rendered(NamedTuple):
@@ -86,8 +90,8 @@ class Courier:
         key = _body_key(held, part, revision, selection)
         made = self._bodies.get(key)
         if made is None:
-            places = await self.reader.places(held.webhook.account_id, part, selection, blocks)
-            made = self.render(revision, places)
+            found = await self.reader.events(held.webhook.account_id, part, selection, blocks)
+            made = self.render(revision, found.events)
             self._bodies.put(key, made)
         return made
 
@@ -96,23 +100,23 @@ class Courier:
         if batch.replay_id is None:
             return await self.rendered(held, batch.range, batch.revision, None)
         revision, _ = held.revision(batch.revision)
-        return self.render(revision, await self.places(held, batch))
+        return self.render(revision, (await self.found(held, batch)).events)
 
-    async def places(self, held: Held, batch: OpenBatch) -> list[Place]:
+    async def found(self, held: Held, batch: OpenBatch) -> Found:
         """Return the events of an open batch, those that its replay's filter passes."""
         if batch.replay_id is None:
             _, selection = held.revision(batch.revision)
-            return await self.reader.places(held.webhook.account_id, batch.range, selection)
+            return await self.reader.events(held.webhook.account_id, batch.range, selection)
         replay = await self.replay(held, batch.replay_id)
         return await self.replayed(held, replay, batch.range, None)
 
     async def replayed(
         self, held: Held, replay: Replay, part: Range, blocks: list[int] | None
-    ) -> list[Place]:
+    ) -> Found:
         """Return the events of *part* that a replay sends."""
         selection = narrowed(held.revision(replay.revision)[1], replay.filter)
-        places = await self.reader.places(held.webhook.account_id, part, selection, blocks)
-        return [place for place in places if fits(replay.filter, place)]
+        found = await self.reader.events(held.webhook.account_id, part, selection, blocks)
+        return passing(found, replay.filter)
 
     async def replay(self, held: Held, replay_id: int) -> Replay:
         """Return a replay of the webhook, running or done."""
@@ -124,18 +128,17 @@ class Courier:
                 return replay
         raise LookupError(f"webhook {held.id} has no replay {replay_id}")
 
-    def render(self, revision: Revision, places: list[Place]) -> Rendered:
+    def render(self, revision: Revision, events: Sequence[Logged]) -> Rendered:
         """Return the body of these events under a revision."""
-        if not places:
+        if not events:
             return Rendered(b"", 0, "", "", b"")
-        events = [place.event for place in places]
         body = self._dialects[revision.dialect].render(events, revision.options)
         return Rendered(
             body,
             len(events),
-            event_id_of(events[0].raw),
-            event_id_of(events[-1].raw),
-            blake2b(body, digest_size=16).digest(),
+            event_id_of(events[0][0]),
+            event_id_of(events[-1][0]),
+            sha256(body).digest()[:16],
         )
 
     def overhead_bytes(self, revision: Revision) -> int:
@@ -157,17 +160,19 @@ class Courier:
             secrets=secrets,
         )
         headers = dialect.headers(post.body, signing, revision.options)
-        outcome = await self._sender.send(
-            Request(
-                url=held.webhook.url,
-                headers=[*headers, *held.webhook.headers],
-                body=post.body,
-                timeout_s=held.policy.timeout_s,
-                account_id=held.webhook.account_id,
-                webhook_id=held.id,
-                is_failing=in_outage(held.lane),
-            )
+        request = Request(
+            url=held.webhook.url,
+            headers=[*headers, *held.webhook.headers],
+            body=post.body,
+            timeout_s=held.policy.timeout_s,
+            account_id=held.webhook.account_id,
+            webhook_id=held.id,
+            is_failing=in_outage(held.lane),
         )
+        outcome = await self._sender.send(request)
+        while outcome.error == BUSY:
+            await asyncio.sleep(BUSY_S)
+            outcome = await self._sender.send(request)
         return outcome, self.clock.now()
 
     def judge(self, post: Post, outcome: Outcome, now: datetime) -> Judgement:

@@ -81,7 +81,7 @@ class Batches:
             was_out = in_outage(held.lane)
             judgement = self._courier.judge(post, outcome, now)
             if judgement.verdict is Verdict.SPLIT:
-                halves = halved(batch, await self._courier.places(held, batch), now)
+                halves = halved(batch, await self._courier.found(held, batch), now)
                 await self._replace(
                     held,
                     batch,

@@ -6,7 +6,6 @@ waits or writes: the time goes in, the next piece of work comes out.
 
 import asyncio
 import heapq
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,8 +14,9 @@ from typing import Any
 import msgspec
 
 from postbell import policies
-from postbell.blocks import BlockHeader, Position
-from postbell.pipeline.cut import Gather, Limits
+from postbell.blocks import Position
+from postbell.pipeline.cut import Limits
+from postbell.pipeline.intake import Intake
 from postbell.pipeline.judge import in_outage
 from postbell.pipeline.match import Selection
 from postbell.pipeline.run import Run, run_key
@@ -49,7 +49,7 @@ class Held:
 
     lane: Lane
     webhook: Webhook
-    gather: Gather
+    intake: Intake
 
     def __init__(
         self,
@@ -77,37 +77,26 @@ class Held:
 
     def reload(self, claim: Claim, webhook: Webhook) -> None:
         """Take over what the ledger and the registry say now; requests in flight go on."""
-        is_new = not hasattr(self, "gather")
-        moved = not is_new and claim.lane.cursor != self.lane.cursor
-        revised = not is_new and webhook.revisions != self.webhook.revisions
+        is_new = not hasattr(self, "intake")
+        is_same = not is_new and (claim.lane.cursor, webhook.revisions, webhook.policy) == (
+            self.lane.cursor,
+            self.webhook.revisions,
+            self.webhook.policy,
+        )
+        has_moved = not is_new and claim.lane.cursor != self.lane.cursor
+        start = claim.lane.cursor if is_new or has_moved else self.intake.gather.start
         self.lane = claim.lane
         self.webhook = webhook
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
-        self._starts = [revision.start for revision in webhook.revisions]
-        self._selections = [
-            Selection.of(self._dialects[revision.dialect], revision)
-            for revision in webhook.revisions
-        ]
         waiting = [b for b in claim.batches if b.state is BatchState.WAITING]
         self.open = {b.id: b for b in waiting if b.done is None}
-        if is_new:
-            self.runs.extend(
-                Run(b.id, b.range, b.revision, b.count, b.cut_at, handled=b.done)
-                for b in sorted(waiting, key=lambda b: b.range.start)
-                if b.done is not None
-            )
+        self._take_over_runs([b for b in waiting if b.done is not None], has_moved=has_moved)
         self.replays = {r.id: r for r in claim.replays if r.state is ReplayState.RUNNING}
         self._due: list[tuple[datetime, Position, str]] = []
         for batch in self.open.values():
             self.push(batch)
-        if is_new or moved:
-            if moved:
-                self.runs.clear()
-            self._begin(claim.lane.cursor)
-            self.is_behind = True
-        elif revised or self.gather.limits != self._limits(self.gather.start):
-            self._begin(self.gather.start)
-            self.is_behind = True
+        if not is_same:
+            self._restart(start)
 
     @property
     def id(self) -> int:
@@ -120,10 +109,7 @@ class Held:
 
     def revision(self, number: int) -> tuple[Revision, Selection]:
         """Return a revision of the webhook and what it selects."""
-        for at, revision in enumerate(self.webhook.revisions):
-            if revision.number == number:
-                return revision, self._selections[at]
-        raise LookupError(f"webhook {self.id} has no revision {number}")
+        return self.intake.selection(number)
 
     def moved_to(self, change: LaneChange) -> None:
         """Take over what a written change did to the lane's place and to the webhook."""
@@ -134,47 +120,25 @@ class Held:
                 self.webhook, state=WebhookState.PAUSED, state_reason=change.pause
             )
 
-    def feed(self, header: BlockHeader) -> None:
-        """Take notice of a new block of the account."""
-        if self.is_behind or self.gather.is_full:
-            self.is_behind = True
-        else:
-            self.add(header)
-
-    def add(self, header: BlockHeader) -> None:
-        """Gather from a block, in order; stop where the webhook's next revision begins."""
-        if self._until is not None and header.id >= self._until.block:
-            self.gather.close(self._until, header.recorded_at)
-            self.is_behind = True
-            return
-        self.gather.add(header)
-        if self.gather.is_full and self.gather.end < (header.id, header.count):
-            self.is_behind = True
-
-    def catch_up(self, page: list[BlockHeader], *, is_last: bool) -> None:
-        """Gather from headers that were read from the log, from the gathered end on.
-
-        *is_last*: there is nothing after them that `feed` would not tell.
-        """
-        for header in page:
-            if self.gather.is_full:
-                return
-            self.add(header)
-        if is_last and not self.gather.is_full:
-            self.is_behind = False
-
     @property
     def idle_blocks(self) -> int:
         """Return by how many block ids the recorded cursor is behind what was looked through,
         0 while something of it is still to be delivered."""
-        if self.gather.count or self.in_flight or self.runs:
+        if self.intake.gather.count or self.in_flight or self.runs:
             return 0
-        return self.gather.end.block - self.lane.cursor.block
+        return self.intake.gather.end.block - self.lane.cursor.block
 
     @property
     def is_busy(self) -> bool:
         """Say whether something is on its way or still to be saved."""
         return bool(self.in_flight or self.is_saving or self.is_reading or self.pumps)
+
+    def catch_up(self) -> bool:
+        """Gather from what was read ahead; False when the log must be read first."""
+        is_enough = self.intake.catch_up()
+        if in_outage(self.lane):
+            self.intake.forget_ahead()
+        return is_enough
 
     def push(self, batch: OpenBatch) -> None:
         """Put a waiting batch on its retry clock."""
@@ -234,8 +198,7 @@ class Held:
 
     def rewind(self) -> None:
         """Gather again from the recorded cursor: a cut after it came to nothing."""
-        self._begin(self.lane.cursor)
-        self.is_behind = True
+        self._restart(self.lane.cursor)
 
     def slow_down(self, replay: Replay, until: datetime) -> None:
         """Let the replay's next batch wait."""
@@ -267,7 +230,7 @@ class Held:
         self._forget_stale()
         moments = [self._due[0][0]] if self._due else []
         moments += self._step_at.values()
-        cut_at = self.gather.due_at()
+        cut_at = self.intake.gather.due_at()
         if cut_at is not None and self._may_cut():
             moments.append(cut_at)
         later = [moment for moment in moments if moment > now]
@@ -282,30 +245,29 @@ class Held:
         for run in self.runs:
             if run.has_more:
                 return Single(run, run.take())
-            if not run.places and not run.is_done and not run.is_loading:
+            if not run.found and not run.is_done and not run.is_loading:
                 run.is_loading = True
                 return Load(run)
         for replay in self.replays.values():
             if self._may_step(replay, now):
                 return Step(replay)
-        cut_at = self.gather.due_at()
+        cut_at = self.intake.gather.due_at()
         if cut_at is None or cut_at > now or not self._may_cut():
             return None
-        return self._cut_run(now) if self.is_single and self.gather.count else self._cut()
+        return self._cut_run(now) if self.is_single and self.intake.gather.count else self._cut()
 
     def _cut(self) -> Cut:
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        revision = self.webhook.revisions[self._at].number
-        gather = self.gather
+        revision = self.intake.revision.number
+        gather = self.intake.cut()
         work = Cut(gather.range, gather.blocks, gather.count, revision, self._last_cut, recorded)
         self._last_cut = recorded
         self._cutting += 1
-        self._begin(self.gather.end)
         return work
 
     def _cut_run(self, now: datetime) -> Load:
-        gather = self.gather
-        revision = self.webhook.revisions[self._at].number
+        revision = self.intake.revision.number
+        gather = self.intake.cut()
         run = Run(
             run_key(self.id, revision, gather.range),
             gather.range,
@@ -316,8 +278,28 @@ class Held:
         )
         run.is_loading = True
         self.runs.append(run)
-        self._begin(gather.end)
         return Load(run)
+
+    def _take_over_runs(self, rows: list[OpenBatch], *, has_moved: bool) -> None:
+        """Keep the runs that go on and begin those that another worker left."""
+        recorded = {row.id: row for row in rows}
+        if has_moved:
+            self.runs = deque(run for run in self.runs if run.is_saved and run.key in recorded)
+        known = {run.key for run in self.runs}
+        left = [
+            Run(row.id, row.range, row.revision, row.count, row.cut_at, handled=row.done)
+            for row in sorted(rows, key=lambda row: row.range.start)
+            if row.id not in known
+        ]
+        self.runs.extendleft(reversed(left))
+
+    def _restart(self, start: Position) -> None:
+        """Gather from *start*, reading the log from there."""
+        selections = [
+            Selection.of(self._dialects[revision.dialect], revision)
+            for revision in self.webhook.revisions
+        ]
+        self.intake = Intake(self.webhook.revisions, selections, self._limits, start)
 
     def _next_due_batch(self, now: datetime) -> OpenBatch | None:
         if self.policy.ordered:
@@ -359,18 +341,8 @@ class Held:
             and (step_at is None or step_at <= now)
         )
 
-    def _limits(self, start: Position) -> Limits:
-        revision = self.webhook.revisions[self._revision_at(start)]
+    def _limits(self, revision: Revision) -> Limits:
         return Limits.of(self.policy, self._dialects[revision.dialect].overhead_bytes)
-
-    def _revision_at(self, position: Position) -> int:
-        return max(bisect_right(self._starts, position) - 1, 0)
-
-    def _begin(self, start: Position) -> None:
-        """Gather anew from *start*, under the revision in force there."""
-        self._at = self._revision_at(start)
-        self._until = self._starts[self._at + 1] if self._at + 1 < len(self._starts) else None
-        self.gather = Gather(start, self._selections[self._at], self._limits(start))
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

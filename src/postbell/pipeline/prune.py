@@ -82,10 +82,10 @@ class Pruner:
 
     async def _save_idle(self, held: Held) -> None:
         """Write an idle lane's cursor down, so that a restart need not look again."""
-        gather = held.gather
+        gather = held.intake.gather
 
         def build(lane: Lane) -> LaneChange | None:
-            is_idle = gather is held.gather and gather.count == 0 and not held.in_flight
+            is_idle = gather is held.intake.gather and gather.count == 0 and not held.in_flight
             if not is_idle or held.runs or gather.start != lane.cursor:
                 return None
             if gather.end.block - lane.cursor.block < IDLE_BLOCKS:
@@ -134,15 +134,15 @@ class Pruner:
         self, held: Held, batch: OpenBatch, part: Range, count: int
     ) -> OpenBatch | None:
         _, selection = held.revision(batch.revision)
-        places = await self._reader.places(held.webhook.account_id, part, selection)
-        if not places:
+        events = (await self._reader.events(held.webhook.account_id, part, selection)).events
+        if not events:
             return None
-        first, last = (event_id_of(places[at].event.raw) for at in (0, -1))
+        first, last = (event_id_of(events[at][0]) for at in (0, -1))
         return msgspec.structs.replace(
             batch,
-            id=batch_id(held.id, batch.revision, first, last, len(places), None),
+            id=batch_id(held.id, batch.revision, first, last, len(events), None),
             range=part,
-            count=len(places),
+            count=len(events),
             body_hash=b"",
         )
 

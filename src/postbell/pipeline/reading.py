@@ -4,13 +4,14 @@ Called by `deliver` and `replay`.  Holds at most so many bytes of blocks and ren
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import compress, repeat
 from typing import Generic, NamedTuple, TypeVar
 
 from postbell.blocks import Block, BlockHeader, Range
 from postbell.events import NUMBER_OF, decode
 from postbell.pipeline.match import Selection, span
-from postbell.ports import Log, Stored
+from postbell.ports import Log, Logged
 from postbell.records import ReplayFilter
 
 PAGE = 512
@@ -19,11 +20,28 @@ _AT_ONCE = 32
 
 
 class Place(NamedTuple):
-    """One matching event and where it lies."""
+    """Where one event lies."""
 
     block: int
     offset: int
-    event: Stored
+
+
+class Found(NamedTuple):
+    """Events of a range, in order, and where each lies, block by block."""
+
+    events: list[Logged]
+    spans: list[tuple[int, Sequence[int]]]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def place(self, number: int) -> Place:
+        """Return where event *number* lies."""
+        for block, offsets in self.spans:
+            if number < len(offsets):
+                return Place(block, offsets[number])
+            number -= len(offsets)
+        raise IndexError(number)
 
 
 Key = TypeVar("Key", bound=Hashable)
@@ -94,13 +112,13 @@ class Reader:
                 self._blocks.put(block.header.id, block)
         return [found[block_id] for block_id in sorted(found)]
 
-    async def places(
+    async def events(
         self,
         account_id: int,
         part: Range,
         selection: Selection,
         blocks: Iterable[int] | None = None,
-    ) -> list[Place]:
+    ) -> Found:
         """Return the matching events of *part*, in order.
 
         *blocks* are the ids of the blocks that hold them, where the caller knows; without it
@@ -110,27 +128,40 @@ class Reader:
             headers = await self.headers_of(account_id, part)
             blocks = [header.id for header in headers if selection.wants(header)]
         ids = list(blocks)
-        found = []
+        found = Found([], [])
         for at in range(0, len(ids), _AT_ONCE):
             for block in await self.load(ids[at : at + _AT_ONCE]):
-                found += _places_in(block, part, selection)
+                _add_matching(found, block, part, selection)
         return found
 
 
-def _places_in(block: Block, part: Range, selection: Selection) -> list[Place]:
+def _add_matching(found: Found, block: Block, part: Range, selection: Selection) -> None:
     header = block.header
     first, last = span(header, part.start, part.end)
-    weights = selection.weigh(header)
-    raws = block.events()
-    return [
-        Place(
-            header.id,
-            offset,
-            Stored(raws[offset], header.first_sequence + offset, header.recorded_at),
-        )
-        for offset in range(first, last)
-        if weights[offset]
-    ]
+    weights = selection.weigh(header)[first:last]
+    offsets: Sequence[int] = range(first, last)
+    raws = block.events(first, last)
+    if 0 in weights:
+        offsets = list(compress(offsets, weights))
+        raws = list(compress(raws, weights))
+    base = header.first_sequence
+    sequences = map(base.__add__, offsets)
+    found.events.extend(zip(raws, sequences, repeat(header.recorded_at)))
+    found.spans.append((header.id, offsets))
+
+
+def passing(found: Found, wanted: ReplayFilter) -> Found:
+    """Return those events that a replay's recipient and message let through."""
+    if not wanted.recipient and not wanted.message:
+        return found
+    kept = Found([], [])
+    at = 0
+    for block, offsets in found.spans:
+        lets = [fits(wanted, event[0]) for event in found.events[at : at + len(offsets)]]
+        kept.events.extend(compress(found.events[at : at + len(offsets)], lets))
+        kept.spans.append((block, list(compress(offsets, lets))))
+        at += len(offsets)
+    return kept
 
 
 def narrowed(selection: Selection, wanted: ReplayFilter) -> Selection:
@@ -140,11 +171,11 @@ def narrowed(selection: Selection, wanted: ReplayFilter) -> Selection:
     return selection.narrowed(NUMBER_OF[each] for each in wanted.types)
 
 
-def fits(wanted: ReplayFilter, place: Place) -> bool:
+def fits(wanted: ReplayFilter, raw: bytes) -> bool:
     """Say whether the event passes the filter's recipient and message."""
     if not wanted.recipient and not wanted.message:
         return True
-    event = decode(place.event.raw)
+    event = decode(raw)
     if wanted.recipient and _folded(event.recipient) != _folded(wanted.recipient):
         return False
     message = event.message

@@ -41,8 +41,8 @@ class Replays:
         if part is None:
             moved, batch, made = msgspec.structs.replace(replay, state=ReplayState.DONE), None, None
         else:
-            places = await self._courier.replayed(held, replay, part.range, part.blocks)
-            made = self._courier.render(held.revision(replay.revision)[0], places)
+            found = await self._courier.replayed(held, replay, part.range, part.blocks)
+            made = self._courier.render(held.revision(replay.revision)[0], found.events)
             batch = self._batch(held, replay, part.range, made)
             moved = msgspec.structs.replace(
                 replay, position=part.end, events=replay.events + made.events

@@ -10,7 +10,7 @@ from hashlib import blake2b
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.pipeline.reading import Place
+from postbell.pipeline.reading import Found
 from postbell.records import Entry, EntryKind, LaneChange, OpenBatch, Outcome
 
 
@@ -45,7 +45,7 @@ class Run:
         self.leavers: list[OpenBatch] = []
         self.entries: list[Entry] = []
         self.left = count - count_bits(self.handled)
-        self.places: list[Place] = []
+        self.found = Found([], [])
         self.last_outcome: Outcome | None = None
         self.pause = ""
         self.is_loading = False
@@ -59,9 +59,9 @@ class Run:
     @property
     def has_more(self) -> bool:
         """Say whether a loaded event waits to be sent for the first time."""
-        while self._next < len(self.places) and has_bit(self.handled, self._next):
+        while self._next < len(self.found) and has_bit(self.handled, self._next):
             self._next += 1
-        return self._next < len(self.places)
+        return self._next < len(self.found)
 
     def take(self) -> int:
         """Return the index of the next event to send; `has_more` said that there is one."""
@@ -127,7 +127,7 @@ class Run:
 
     def place_range(self, index: int) -> Range:
         """Return the range that holds just this event."""
-        place = self.places[index]
+        place = self.found.place(index)
         return Range(Position(place.block, place.offset), Position(place.block, place.offset + 1))
 
 

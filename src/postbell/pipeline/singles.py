@@ -46,14 +46,14 @@ class Singles:
         """Read the events of a run."""
         run = work.run
         _, selection = held.revision(run.revision)
-        places = await self._courier.reader.places(
+        found = await self._courier.reader.events(
             held.webhook.account_id, run.range, selection, run.blocks
         )
-        if len(places) < run.count:
-            edge = Position(places[0].block, 0) if places else run.range.end
-            gone = run.count - len(places)
+        if len(found) < run.count:
+            edge = Position(found.place(0).block, 0) if found.events else run.range.end
+            gone = run.count - len(found)
             run.lose(gone, self._loss(held, run, Range(run.range.start, edge), gone))
-        run.places = places
+        run.found = found
         if run.is_done:
             await self.save(held)
 
@@ -62,7 +62,7 @@ class Singles:
         run, number = work.run, work.number
         revision, _ = held.revision(run.revision)
         try:
-            made = self._courier.render(revision, [run.places[number]])
+            made = self._courier.render(revision, run.found.events[number : number + 1])
             batch = OpenBatch(
                 id=batch_id(held.id, run.revision, made.first_id, made.last_id, 1, None),
                 webhook_id=held.id,

@@ -7,33 +7,34 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.events import event_id_of
 from postbell.pipeline.cut import batch_id
-from postbell.pipeline.reading import Place
+from postbell.pipeline.reading import Found
+from postbell.ports import Logged
 from postbell.records import BatchState, OpenBatch
 
 
-def halved(batch: OpenBatch, places: list[Place], now: datetime) -> tuple[OpenBatch, OpenBatch]:
-    """Return the two halves of *batch*, due now, under new ids; *places* are its events.
+def halved(batch: OpenBatch, found: Found, now: datetime) -> tuple[OpenBatch, OpenBatch]:
+    """Return the two halves of *batch*, due now, under new ids; *found* are its events.
 
     Together they cover the batch's range, so that the ranges of all batches still partition the
     log.  Raises ValueError for fewer than two events.
     """
-    if len(places) < 2:
-        raise ValueError(f"batch {batch.id} has {len(places)} events; nothing to halve")
-    half = len(places) // 2
-    middle = Position(places[half].block, places[half].offset)
+    if len(found) < 2:
+        raise ValueError(f"batch {batch.id} has {len(found)} events; nothing to halve")
+    half = len(found) // 2
+    middle = Position(*found.place(half))
     return (
-        _part(batch, Range(batch.range.start, middle), places[:half], now),
-        _part(batch, Range(middle, batch.range.end), places[half:], now),
+        _part(batch, Range(batch.range.start, middle), found.events[:half], now),
+        _part(batch, Range(middle, batch.range.end), found.events[half:], now),
     )
 
 
-def _part(batch: OpenBatch, part: Range, places: list[Place], now: datetime) -> OpenBatch:
-    first, last = (event_id_of(places[at].event.raw) for at in (0, -1))
+def _part(batch: OpenBatch, part: Range, events: list[Logged], now: datetime) -> OpenBatch:
+    first, last = (event_id_of(events[at][0]) for at in (0, -1))
     return msgspec.structs.replace(
         batch,
-        id=batch_id(batch.webhook_id, batch.revision, first, last, len(places), batch.replay_id),
+        id=batch_id(batch.webhook_id, batch.revision, first, last, len(events), batch.replay_id),
         range=part,
-        count=len(places),
+        count=len(events),
         state=BatchState.WAITING,
         attempts=0,
         next_at=now,

@@ -174,8 +174,8 @@ class Worker:
                 self._seen = header.id
                 for webhook_id in self._by_account.get(header.account_id, ()):
                     held = self.lanes[webhook_id]
-                    held.feed(header)
-                    if held.gather.count or held.is_behind:
+                    held.intake.feed(header)
+                    if held.intake.gather.count or held.intake.is_behind:
                         self._ready.add(webhook_id)
             if len(page) < PAGE:
                 return
@@ -212,7 +212,7 @@ class Worker:
         if work is not None:
             held.pumps += 1
             self._spawn(self._pump(held, work))
-        if held.is_behind and not held.gather.is_full and not held.is_reading:
+        if held.intake.is_behind and not held.is_reading and not held.catch_up():
             held.is_reading = True
             self._spawn(self._catch_up(held))
 
@@ -274,10 +274,12 @@ class Worker:
         """Read what a lane that fell behind has missed, up to one full batch."""
         try:
             async with self._reading:
-                while held.is_behind and not held.gather.is_full:
-                    seen = self._seen
-                    page = await self.reader.headers(held.webhook.account_id, held.gather.end.block)
-                    held.catch_up(page, is_last=len(page) < PAGE and seen == self._seen)
+                while held.intake.is_behind and not held.catch_up():
+                    intake, seen, limit = held.intake, self._seen, held.intake.page
+                    page = await self.reader.headers(
+                        held.webhook.account_id, intake.gather.end.block, limit
+                    )
+                    intake.read(page, has_rest=len(page) == limit or seen != self._seen)
         finally:
             held.is_reading = False
             self._notice(held)

@@ -16,7 +16,7 @@ from postbell.dialects.engagelab import codes, payload
 from postbell.dialects.options import FLAG, Option, words
 from postbell.errors import BadInput
 from postbell.events import OUT_OF_BAND, TYPE_OF, EventType
-from postbell.ports import Signing, Stored
+from postbell.ports import Logged, Signing
 from postbell.records import Policy, SecretKind
 from postbell.signing import (
     ENGAGELAB_APP_KEY_HEADER,
@@ -110,12 +110,12 @@ class EngageLab:
         said = codes.code_for(kind, bool(code & OUT_OF_BAND), is_by_phase=True)
         return int(not types.isdisjoint(said.types))
 
-    def render(self, events: Sequence[Stored], options: Mapping[str, Any]) -> bytes:
+    def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
         is_by_phase = CODES.of(options) == "phase"
         if ARRAY.of(options):
-            return _encode([payload.write(stored.raw, is_by_phase) for stored in events])
-        (stored,) = events
-        return _encode(payload.write(stored.raw, is_by_phase))
+            return _encode([payload.write(raw, is_by_phase) for raw, _, _ in events])
+        ((raw, _, _),) = events
+        return _encode(payload.write(raw, is_by_phase))
 
     def headers(
         self, body: bytes, signing: Signing, options: Mapping[str, Any]
