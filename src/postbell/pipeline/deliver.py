@@ -233,5 +233,5 @@ def _made_due(held: Held, delivered: OpenBatch, now: datetime) -> tuple[OpenBatc
     return tuple(
         msgspec.structs.replace(batch, next_at=now)
         for batch in held.open.values()
-        if batch.id != delivered.id and batch.id not in held.out
+        if batch.id != delivered.id and batch.id not in held.out and batch.next_at is not None
     )

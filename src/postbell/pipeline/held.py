@@ -89,7 +89,8 @@ class Held:
         self.webhook = webhook
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
         waiting = [b for b in claim.batches if b.state is BatchState.WAITING]
-        self.open = {b.id: b for b in waiting if b.done is None}
+        left = [] if is_new or moved else [b for b in self.open.values() if b.next_at is None]
+        self.open = {b.id: b for b in (*left, *waiting) if b.done is None}
         self._take_over_runs([b for b in waiting if b.done is not None], has_moved=has_moved)
         self.replays = {r.id: r for r in claim.replays if r.state is ReplayState.RUNNING}
         self._due: list[tuple[datetime, Position, str]] = []
@@ -145,6 +146,13 @@ class Held:
         self.open[batch.id] = batch
         if batch.next_at is not None:
             heapq.heappush(self._due, (batch.next_at, batch.range.start, batch.id))
+
+    def leave(self, batch: OpenBatch) -> None:
+        """Count a single that left its run; `push` makes it due once the run is saved.
+
+        An attempt before would be settled first, and undone by the save.
+        """
+        self.open[batch.id] = msgspec.structs.replace(batch, next_at=None)
 
     def close(self, batch_id: str) -> None:
         """Forget a batch that is delivered, parked or dropped."""

@@ -86,7 +86,7 @@ class Singles:
             run.leave(number, left, entry_of(post, outcome, judgement, now))
             run.pause = run.pause or judgement.pause
             if left is not None and left.state is BatchState.WAITING:
-                held.open[left.id] = left
+                held.leave(left)
         if run.pause:
             await self.save(held)
         elif not held.is_saving:
