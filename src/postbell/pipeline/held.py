@@ -89,8 +89,9 @@ class Held:
         self.webhook = webhook
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
         waiting = [b for b in claim.batches if b.state is BatchState.WAITING]
-        left = [] if is_new or moved else [b for b in self.open.values() if b.next_at is None]
-        self.open = {b.id: b for b in (*left, *waiting) if b.done is None}
+        is_kept = not is_new and not has_moved
+        left = [b for b in self.open.values() if b.next_at is None] if is_kept else []
+        self.open: dict[str, OpenBatch] = {b.id: b for b in (*left, *waiting) if b.done is None}
         self._take_over_runs([b for b in waiting if b.done is not None], has_moved=has_moved)
         self.replays = {r.id: r for r in claim.replays if r.state is ReplayState.RUNNING}
         self._due: list[tuple[datetime, Position, str]] = []
