@@ -6,7 +6,7 @@ Called by `pipeline.ingest` for every event; most of what ingest costs is spent 
 import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -66,6 +66,89 @@ _decode_draft = msgspec.json.Decoder(Draft).decode
 _encode = msgspec.json.Encoder().encode
 
 
+class Accepting:
+    """Events of one request as they pass, column by column (thousands come at a time).
+
+    *ids*, *users* (api users' ids), *codes* (`events.kind_code`), *raws* (canonical bytes) and
+    *randoms* (the id was made up, nothing is a duplicate of it) are of one length.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        api_user: str,
+        user_id: Callable[[str], int | None],
+        now: datetime,
+    ) -> None:
+        """Begin a request of *account*; *api_user*, who authenticated, is the default.
+
+        *user_id* finds the id of an api user of this account by name, None for any other.
+        """
+        self._account = account
+        self._api_user = api_user
+        self._user_id = user_id
+        self._now = now
+        self.ids: list[str] = []
+        self.users: list[int] = []
+        self.codes = bytearray()
+        self.raws: list[bytes] = []
+        self.randoms: list[bool] = []
+
+    def take(self, raw: bytes | msgspec.Raw) -> None:
+        """Check one event and add its canonical form.
+
+        Raises BadInput whose code is one of `malformed`, `invalid`, `unknown_member`,
+        `too_large`, `unknown_api_user`, `refused_type`.
+        """
+        if len(raw) > MAX_EVENT_BYTES:
+            raise BadInput(
+                f"the event has {len(raw)} bytes; the limit is {MAX_EVENT_BYTES} bytes an event",
+                code="too_large",
+            )
+        try:
+            draft = _decode_draft(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _refusal(error) from None
+        if draft.type is EventType.UNKNOWN:
+            raise BadInput(
+                "type 'unknown' is made by sources only; send one of the documented types",
+                member="type",
+                code="refused_type",
+            )
+        user = draft.api_user = draft.api_user or self._api_user
+        user_id = self._user_id(user)
+        if user_id is None:
+            raise BadInput(
+                f"no api user {user!r} in this account; leave api_user out to use your own",
+                member="api_user",
+                code="unknown_api_user",
+            )
+        if draft.smtp is not None and draft.smtp.enhanced:
+            _check_enhanced(draft.smtp.enhanced)
+        event_id = draft.event_id
+        is_random = event_id is None and draft.occurred_at is None
+        occurred_at = draft.occurred_at = _occurred_at(draft.occurred_at, self._now)
+        draft.account = self._account
+        draft.recorded_at = draft.sequence = None
+        if event_id is None:
+            made = "ev_" + secrets.token_urlsafe(15) if is_random else _fact_id(draft, occurred_at)
+            event_id = draft.event_id = made
+        elif not 0 < len(event_id) <= MAX_ID_CHARS or event_id.encode().translate(None, _ID_CHARS):
+            raise BadInput(
+                f"member 'event_id': 1 to {MAX_ID_CHARS} of A-Z a-z 0-9 . _ ~ - expected",
+                member="event_id",
+                code="invalid",
+            )
+        canonical = _encode(draft)
+        if b"\\" in canonical and b"\\u0000" in canonical:
+            _refuse_nul(canonical)
+        self.ids.append(event_id)
+        self.users.append(user_id)
+        self.codes.append(kind_code(draft))
+        self.raws.append(canonical)
+        self.randoms.append(is_random)
+
+
 def accept(
     raw: bytes | msgspec.Raw,
     *,
@@ -74,61 +157,26 @@ def accept(
     api_user_id: Callable[[str], int | None],
     now: datetime,
 ) -> Accepted:
-    """Check one event and return its canonical form.
-
-    *api_user* is who authenticated, the default; *api_user_id* finds the id of an api user of
-    this account by name, None for any other.  Raises BadInput whose code is one of
-    `malformed`, `invalid`, `unknown_member`, `too_large`, `unknown_api_user`, `refused_type`.
-    """
-    if len(raw) > MAX_EVENT_BYTES:
-        raise BadInput(
-            f"the event has {len(raw)} bytes; the limit is {MAX_EVENT_BYTES} bytes an event",
-            code="too_large",
-        )
-    try:
-        draft = _decode_draft(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _refusal(error) from None
-    if draft.type is EventType.UNKNOWN:
-        raise BadInput(
-            "type 'unknown' is made by sources only; send one of the documented types",
-            member="type",
-            code="refused_type",
-        )
-    user = draft.api_user = draft.api_user or api_user
-    user_id = api_user_id(user)
-    if user_id is None:
-        raise BadInput(
-            f"no api user {user!r} in this account; leave api_user out to use your own",
-            member="api_user",
-            code="unknown_api_user",
-        )
-    if draft.smtp is not None and draft.smtp.enhanced:
-        _check_enhanced(draft.smtp.enhanced)
-    event_id = draft.event_id
-    is_random = event_id is None and draft.occurred_at is None
-    occurred_at = draft.occurred_at = _occurred_at(draft.occurred_at, now)
-    draft.account, draft.recorded_at, draft.sequence = account, None, None
-    if event_id is None:
-        made = "ev_" + secrets.token_urlsafe(15) if is_random else _fact_id(draft, occurred_at)
-        event_id = draft.event_id = made
-    elif not 0 < len(event_id) <= MAX_ID_CHARS or event_id.encode().translate(None, _ID_CHARS):
-        raise BadInput(
-            f"member 'event_id': 1 to {MAX_ID_CHARS} characters of A-Z a-z 0-9 . _ ~ - expected",
-            member="event_id",
-            code="invalid",
-        )
-    canonical = _encode(draft)
-    if b"\\u0000" in canonical:
-        _refuse_nul(canonical)
-    return Accepted(event_id, user_id, kind_code(draft), canonical, is_random)
+    """Check one event and return its canonical form, as `Accepting.take` does."""
+    one = Accepting(account, api_user, api_user_id, now)
+    one.take(raw)
+    return Accepted(one.ids[0], one.users[0], one.codes[0], one.raws[0], one.randoms[0])
 
 
 def id_hash(account_id: int, event_id: str) -> bytes:
     """Return the 8 bytes by which duplicates of an event id are looked for in an account."""
-    hasher = _account_hasher(account_id).copy()
-    hasher.update(event_id.encode())
-    return hasher.digest()
+    return id_hashes(account_id, (event_id,))
+
+
+def id_hashes(account_id: int, event_ids: Iterable[str]) -> bytes:
+    """Return `id_hash` of each, one after the other."""
+    begun = _account_hasher(account_id).copy
+    hashes = []
+    for event_id in event_ids:
+        hasher = begun()
+        hasher.update(event_id.encode())
+        hashes.append(hasher.digest())
+    return b"".join(hashes)
 
 
 @lru_cache(4096)
@@ -192,6 +240,18 @@ def _occurred_at(value: str | int | float | None, now: datetime) -> str:
             )
         return rfc3339(_with_zone(value))
     return rfc3339(_since_epoch(value))
+
+
+@lru_cache(1024)
+def _from_text(value: str) -> str:
+    """Read RFC 3339; events that come together often have the same second."""
+    if not _IN_UTC(value):
+        return rfc3339(_with_zone(value))
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise _no_moment(value) from None
+    return value if len(value) == _FULL else f"{value[:19]}.{value[20:-1]:0<6}Z"
 
 
 def _with_zone(value: str) -> datetime:

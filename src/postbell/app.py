@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, NamedTuple
 
-from postbell import __version__, api
+from postbell import __version__, api, process
 from postbell.clock import Clock, SystemClock
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
@@ -57,6 +57,7 @@ async def serve(
     *ready* is told the base URL, "" for a worker, once everything is up.  An unexpected error
     in any part ends the whole: the log is durable, a supervisor starts the process again.
     """
+    process.prepare()
     if stop is None:
         stop = asyncio.Event()
         _stop_on_signals(stop)

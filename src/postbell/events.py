@@ -71,7 +71,7 @@ NUMBER_OF = {row.type: row.number for row in TYPES}
 TYPE_OF = {row.number: row.type for row in TYPES}
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Part(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Base of an event's members: absent and null mean the same, unknown members are refused."""
 
 
@@ -79,7 +79,7 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Scalar = str | int | float | bool | None
 
 
-class Message(Part, kw_only=True, frozen=True):
+class Message(Part, kw_only=True, frozen=True, gc=False):
     id: str | None = None
     email_id: str | None = None
     rfc_message_id: str | None = None
@@ -89,7 +89,7 @@ class Message(Part, kw_only=True, frozen=True):
     subject: str | None = None
 
 
-class Smtp(Part, kw_only=True, frozen=True):
+class Smtp(Part, kw_only=True, frozen=True, gc=False):
     code: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     enhanced: str | None = None
     text: str | None = None
@@ -99,33 +99,33 @@ class Smtp(Part, kw_only=True, frozen=True):
     tls: bool | None = None
 
 
-class Try(Part, kw_only=True, frozen=True):
+class Try(Part, kw_only=True, frozen=True, gc=False):
     n: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     first_at: Moment | None = None
     next_at: Moment | None = None
     final: bool | None = None
 
 
-class Bounce(Part, kw_only=True, frozen=True):
+class Bounce(Part, kw_only=True, frozen=True, gc=False):
     class_: str | None = msgspec.field(default=None, name="class")
     type: str | None = None
     origin: str | None = None
     rule_id: str | None = None
 
 
-class Actor(Part, kw_only=True, frozen=True):
+class Actor(Part, kw_only=True, frozen=True, gc=False):
     kind: str | None = None
     confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     evidence: list[str] | None = None
 
 
-class Geo(Part, kw_only=True, frozen=True):
+class Geo(Part, kw_only=True, frozen=True, gc=False):
     country: str | None = None
     region: str | None = None
     city: str | None = None
 
 
-class Client(Part, kw_only=True, frozen=True):
+class Client(Part, kw_only=True, frozen=True, gc=False):
     ua: str | None = None
     ip: str | None = None
     geo: Geo | None = None
@@ -135,29 +135,29 @@ class Client(Part, kw_only=True, frozen=True):
     os_version: str | None = None
 
 
-class Link(Part, kw_only=True, frozen=True):
+class Link(Part, kw_only=True, frozen=True, gc=False):
     url: str | None = None
     index: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
     name: str | None = None
 
 
-class Unsubscribe(Part, kw_only=True, frozen=True):
+class Unsubscribe(Part, kw_only=True, frozen=True, gc=False):
     method: str | None = None
 
 
-class Complaint(Part, kw_only=True, frozen=True):
+class Complaint(Part, kw_only=True, frozen=True, gc=False):
     feedback_type: str | None = None
     confidence: str | None = None
 
 
-class Origin(Part, kw_only=True, frozen=True):
+class Origin(Part, kw_only=True, frozen=True, gc=False):
     kind: str | None = None
     node: str | None = None
     position: str | None = None
     raw_ref: str | None = None
 
 
-class Draft(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Draft(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An event as it comes in, and, once filled in, as it is encoded for the log.
 
     `account`, `recorded_at` and `sequence` are Postbell's own: they are taken, so that an event
@@ -186,7 +186,7 @@ class Draft(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fie
     sequence: int | None = None
 
 
-class Event(msgspec.Struct, kw_only=True, frozen=True):
+class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """One fact about one message and one recipient, as a dialect reads it from the log."""
 
     event_id: str

@@ -234,11 +234,11 @@ def test_seen_finds_ids_in_frozen_arrays_and_forgets_the_oldest():
         ids = np.arange(FRESH_IDS, dtype="<u8") + block * FRESH_IDS
         seen.add(IdBlock(block, clock.now(), ids.tobytes()))
 
-    assert seen.find([7 * FRESH_IDS + 5, 6 * FRESH_IDS, 1]) == [[7], [6], []]
+    assert seen.find(hashes(7 * FRESH_IDS + 5, 6 * FRESH_IDS, 1)) == {0: [7], 1: [6]}
     assert len(seen) <= 4 * FRESH_IDS
     clock.advance(7200)
     seen.forget(clock.now())
-    assert seen.find([7 * FRESH_IDS + 5]) == [[]]
+    assert seen.find(hashes(7 * FRESH_IDS + 5)) == {}
 
 
 async def test_a_flood_of_one_account_leaves_room_for_another():
@@ -263,3 +263,29 @@ async def test_a_flood_of_one_account_leaves_room_for_another():
         answers = await asyncio.gather(*flood, return_exceptions=True)
         task.cancel()
         assert any(isinstance(answer, Overloaded) for answer in answers)
+
+
+def hashes(*numbers):
+    return b"".join(number.to_bytes(8, "little") for number in numbers)
+
+
+async def test_events_of_several_api_users_in_one_request_keep_their_order_and_owner():
+    async with running() as rig:
+        registry = rig.engine.registry
+        await registry.add_api_user(rig.account.id, "second", "x", rig.clock.now())
+        await rig.directory.refresh()
+        await rig.send(event(2))
+
+        answer = await rig.send(
+            *[event(n, api_user="second" if n % 2 else "main") for n in range(6)], event(3)
+        )
+
+        assert (answer.accepted, answer.duplicates) == (5, 2)
+        headers = await rig.engine.log.tail(0, 100)
+        blocks = await rig.engine.log.load([header.id for header in headers])
+        found = {
+            (json.loads(raw)["api_user"], json.loads(raw)["event_id"])
+            for block in blocks
+            for raw in block.events()
+        }
+        assert found == {("second" if n % 2 else "main", f"e{n}") for n in range(6)}

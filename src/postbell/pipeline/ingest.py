@@ -5,18 +5,18 @@ survives `kill -9` and power loss (promise 1); `worker` hears of the new blocks 
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import msgspec
 
-from postbell.accepting import Accepted, accept, id_hash
-from postbell.blocks import MAX_BYTES, MAX_EVENTS, IdBlock, NewBlock, build_block
+from postbell.accepting import Accepting, id_hashes
+from postbell.blocks import IdBlock, NewBlock
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
 from postbell.events import event_id_of
+from postbell.pipeline.packing import Packer
 from postbell.pipeline.queueing import Answer, Queue, Rejected, Waiting
 from postbell.pipeline.seen import Seen
 from postbell.ports import Engine
@@ -26,6 +26,7 @@ from postbell.signals import log
 KEY_KEPT = timedelta(hours=72)
 APPEND_TRIES = 50
 IDS_PAGE = 2000
+PARSED_AT_ONCE = 500
 
 
 class Ingest:
@@ -77,7 +78,7 @@ class Ingest:
             self.is_ready = False
             error = Overloaded("the service is stopping; send the events again")
             for request in self._queue.waiting():
-                _fail(request, error)
+                request.fail(error)
 
     async def submit(
         self,
@@ -102,7 +103,7 @@ class Ingest:
             answer = await self._answered(account, key, digest)
             if answer is not None:
                 return answer
-        request = self._parse(account, api_user, raws, key, digest)
+        request = await self._parse(account, api_user, raws, key, digest)
         if atomic and request.rejected:
             first = request.rejected[0]
             raise BadInput(
@@ -111,7 +112,7 @@ class Ingest:
                 member=f"[{first.index}]",
                 code="atomic_rejected",
             )
-        if not request.events and not key:
+        if not request.raws and not key:
             return Answer(0, 0, request.rejected)
         self._queue.put(request)
         self._work.set()
@@ -120,7 +121,7 @@ class Ingest:
         except HeadMoved:
             raise StorageError("other processes kept appending; send the events again") from None
 
-    def _parse(
+    async def _parse(
         self,
         account: Account,
         api_user: ApiUser,
@@ -128,35 +129,33 @@ class Ingest:
         key: str,
         digest: bytes,
     ) -> Waiting:
-        now = self._clock.now()
-        events: list[Accepted] = []
+        """Check every event; a large request lets others have their turn in between."""
         rejected = []
-        ids = {api_user.name: api_user.id}
+        users = {api_user.name: api_user.id}
 
         def user_id(name: str) -> int | None:
-            return ids.get(name) or self._directory.api_user_id(account.id, name)
+            return users.get(name) or self._directory.api_user_id(account.id, name)
 
+        passed = Accepting(account.name, api_user.name, user_id, self._clock.now())
         for index, raw in enumerate(raws):
+            if index % PARSED_AT_ONCE == 0 and index:
+                await asyncio.sleep(0)
             try:
-                events.append(
-                    accept(
-                        raw,
-                        account=account.name,
-                        api_user=api_user.name,
-                        api_user_id=user_id,
-                        now=now,
-                    )
-                )
+                passed.take(raw)
             except BadInput as error:
                 rejected.append(Rejected(index, error.code, error.message))
         return Waiting(
             account,
-            events,
-            [id_hash(account.id, event.event_id) for event in events],
+            passed.ids,
+            passed.users,
+            bytes(passed.codes),
+            passed.raws,
+            passed.randoms,
+            id_hashes(account.id, passed.ids),
             rejected,
             key,
             digest,
-            sum(len(event.raw) for event in events) + 200,
+            sum(map(len, passed.raws)) + 200,
             asyncio.get_running_loop().create_future(),
         )
 
@@ -179,12 +178,12 @@ class Ingest:
             await self._append(group)
         except (StorageError, Overloaded) as error:
             for request in group:
-                _fail(request, error)
+                request.fail(error)
         finally:
             self._queue.done(taken)
         for request in group:
             if not request.done.done():
-                request.done.set_result(_answer(request))
+                request.done.set_result(request.answer)
 
     async def _append(self, group: list[Waiting]) -> None:
         for attempt in range(APPEND_TRIES):
@@ -196,7 +195,7 @@ class Ingest:
                     request.account.id,
                     request.key,
                     request.digest,
-                    msgspec.json.encode(_answer(request)),
+                    msgspec.json.encode(request.answer),
                     now,
                 )
                 for request in group
@@ -224,7 +223,7 @@ class Ingest:
                 try:
                     answer = await self._answered(request.account, request.key, request.digest)
                 except BadInput as error:
-                    _fail(request, error)
+                    request.fail(error)
                     continue
                 if answer is not None:
                     request.done.set_result(answer)
@@ -245,69 +244,31 @@ class Ingest:
 
     async def _blocks(self, group: list[Waiting]) -> list[NewBlock]:
         """Return the blocks to write: each request's events less those accepted before."""
-        found = self._seen.find([int.from_bytes(h, "little") for r in group for h in r.hashes])
-        parts: dict[tuple[int, int], list[tuple[Accepted, bytes]]] = defaultdict(list)
-        taken: set[tuple[int, str]] = set()
-        at = 0
+        packer = Packer()
+        ids_in: dict[int, frozenset[str]] = {}
         for request in group:
-            request.duplicates = 0
-            account_id = request.account.id
-            for event, hashed in zip(request.events, request.hashes, strict=True):
-                homes = found[at]
-                at += 1
-                name = (account_id, event.event_id)
-                if name in taken or (homes and await self._is_known(homes, account_id, event)):
-                    request.duplicates += 1
-                    continue
-                taken.add(name)
-                parts[account_id, event.api_user_id].append((event, hashed))
-        return [
-            block
-            for (account_id, user_id), events in parts.items()
-            for block in _pack(account_id, user_id, events)
-        ]
+            homes = self._seen.find(request.hashes) if request.hashes else {}
+            await self._read_ids({each for found in homes.values() for each in found}, ids_in)
+            packer.add(request, _is_known(request, homes, ids_in) if homes else None)
+        return packer.blocks()
 
-    async def _is_known(self, homes: list[int], account_id: int, event: Accepted) -> bool:
+    async def _read_ids(self, homes: set[int], ids_in: dict[int, frozenset[str]]) -> None:
         """Look into the blocks: a hash alone would one day lose an event."""
-        if event.is_random:
+        for block in await self._engine.log.load(sorted(homes - ids_in.keys())):
+            ids = frozenset(map(event_id_of, block.events()))
+            ids_in[block.header.id] = ids
+
+
+def _is_known(
+    request: Waiting, homes: dict[int, list[int]], ids_in: dict[int, frozenset[str]]
+) -> Callable[[int], bool]:
+    def is_known(number: int) -> bool:
+        if number not in homes or request.randoms[number]:
             return False
-        for block in await self._engine.log.load(homes):
-            if block.header.account_id == account_id and any(
-                event_id_of(raw) == event.event_id for raw in block.events()
-            ):
-                return True
-        return False
+        event_id = request.ids[number]
+        return any(event_id in ids_in.get(block, ()) for block in homes[number])
 
-
-def _pack(
-    account_id: int, api_user_id: int, events: list[tuple[Accepted, bytes]]
-) -> list[NewBlock]:
-    """Return blocks of at most MAX_EVENTS and MAX_BYTES."""
-    blocks = []
-    first = size_bytes = 0
-    for at, (event, _) in enumerate(events):
-        is_full = at - first >= MAX_EVENTS or size_bytes + len(event.raw) > MAX_BYTES
-        if is_full and at > first:
-            blocks.append(_block(account_id, api_user_id, events[first:at]))
-            first, size_bytes = at, 0
-        size_bytes += len(event.raw) + 1
-    blocks.append(_block(account_id, api_user_id, events[first:]))
-    return blocks
-
-
-def _block(account_id: int, api_user_id: int, events: list[tuple[Accepted, bytes]]) -> NewBlock:
-    return build_block(
-        account_id,
-        api_user_id,
-        [event.raw for event, _ in events],
-        bytes(event.code for event, _ in events),
-        b"".join(hashed for _, hashed in events),
-    )
-
-
-def _answer(request: Waiting) -> Answer:
-    accepted = len(request.events) - request.duplicates
-    return Answer(accepted, request.duplicates, request.rejected)
+    return is_known
 
 
 def _check_digest(key: str, kept: bytes, digest: bytes) -> None:
@@ -317,8 +278,3 @@ def _check_digest(key: str, kept: bytes, digest: bytes) -> None:
             member="Idempotency-Key",
             code="idempotency_key_reused",
         )
-
-
-def _fail(request: Waiting, error: Exception) -> None:
-    if not request.done.done():
-        request.done.set_exception(error)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from postbell.accepting import Accepted
 from postbell.errors import Overloaded
 from postbell.records import Account
 
@@ -33,17 +32,35 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct):
-    """A request on its way into a commit."""
+    """A request on its way into a commit; its events as columns, *hashes* 8 bytes each."""
 
     account: Account
-    events: list[Accepted]
-    hashes: list[bytes]
+    ids: Sequence[str]
+    users: Sequence[int]
+    codes: bytes
+    raws: Sequence[bytes]
+    randoms: Sequence[bool]
+    hashes: bytes
     rejected: list[Rejected]
     key: str
     digest: bytes
     size_bytes: int
     done: "asyncio.Future[Answer]"
     duplicates: int = 0
+
+    @property
+    def events(self) -> int:
+        return len(self.raws)
+
+    @property
+    def answer(self) -> Answer:
+        """What its sender is told, once it is durable."""
+        return Answer(self.events - self.duplicates, self.duplicates, self.rejected)
+
+    def fail(self, error: Exception) -> None:
+        """Tell its sender that nothing is known to be stored."""
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 class Queue:
@@ -99,7 +116,7 @@ class Queue:
             group.append(request)
             keys.add(key)
             size_bytes += request.size_bytes
-            events += len(request.events)
+            events += request.events
             if line:
                 turns.append(account_id)
             else:

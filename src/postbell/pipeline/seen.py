@@ -4,7 +4,6 @@ Asked by `ingest` before an append.  Keeps 8-byte hashes of the newest ids with 
 lies in; every hit is checked against that block, so that no collision can lose an event.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -57,17 +56,18 @@ class Seen:
         if len(self._fresh) >= FRESH_IDS:
             self._freeze(block.recorded_at)
 
-    def find(self, hashes: Sequence[int]) -> list[list[int]]:
-        """Return for each hash the blocks that may hold its id, mostly none."""
+    def find(self, hashes: bytes) -> dict[int, list[int]]:
+        """Return the blocks that may hold an id, by the number of its hash in *hashes*."""
+        wanted = np.frombuffer(hashes, dtype="<u8")
+        found: dict[int, list[int]] = {}
         fresh = self._fresh
-        found = [[fresh[each]] if each in fresh else [] for each in hashes]
-        if self._frozen:
-            wanted = np.array(hashes, dtype=np.uint64)
-            for part in self._frozen:
-                at = np.searchsorted(part.hashes, wanted)
-                at[at == len(part.hashes)] = 0
-                for index in np.flatnonzero(part.hashes[at] == wanted):
-                    found[index].append(int(part.homes[at[index]]))
+        for number in [n for n, each in enumerate(wanted.tolist()) if each in fresh]:
+            found[number] = [fresh[int(wanted[number])]]
+        for part in self._frozen:
+            at = np.searchsorted(part.hashes, wanted)
+            at[at == len(part.hashes)] = 0
+            for number in np.flatnonzero(part.hashes[at] == wanted).tolist():
+                found.setdefault(number, []).append(int(part.homes[at[number]]))
         return found
 
     def forget(self, now: datetime) -> None:
