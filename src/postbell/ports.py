@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, Position, Range
 from postbell.events import EventType
 from postbell.records import (
     Account,
@@ -22,10 +22,13 @@ from postbell.records import (
     LaneChange,
     OpenBatch,
     Outcome,
+    Owner,
     Policy,
     Replay,
+    Reset,
     Secret,
     SecretKind,
+    Session,
     Webhook,
 )
 
@@ -274,6 +277,142 @@ class Registry(Protocol):
     async def account_secrets(self, account_id: int) -> list[Secret]: ...
 
 
+class Owners(Protocol):
+    """People who sign in, their browsers, and resets of their passwords.
+
+    E-mail addresses come in lower case and are unique: a second one raises Conflict.  Unknown
+    ids raise NotFound.
+    """
+
+    async def add(self, owner: Owner) -> Owner:
+        """Store a new owner; the id is given here."""
+        ...
+
+    async def set(self, owner: Owner) -> Owner:
+        """Store all members of an existing owner but account and time of creation."""
+        ...
+
+    async def remove(self, owner_id: int) -> None:
+        """Remove an owner with the sessions and resets."""
+        ...
+
+    async def find(self, *, owner_id: int = 0, email: str = "") -> Owner | None:
+        """Return the owner of this id, or of this address."""
+        ...
+
+    async def of(self, account_id: int | None = None) -> list[Owner]:
+        """Return the owners of an account, or all, by id."""
+        ...
+
+    async def open_session(self, session: Session) -> None: ...
+
+    async def session(self, digest: bytes) -> Session | None: ...
+
+    async def touch_session(self, digest: bytes, seen_at: datetime, account_id: int) -> None:
+        """Note when the session was used and what it looks at; nothing for an unknown one."""
+        ...
+
+    async def end_sessions(
+        self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
+    ) -> None:
+        """End one session, or all of an owner but *keep*."""
+        ...
+
+    async def add_reset(self, reset: Reset) -> None:
+        """Keep a reset; older ones of the owner end."""
+        ...
+
+    async def take_reset(self, digest: bytes, now: datetime) -> int | None:
+        """Use a reset up and return its owner's id; None for an unknown, used or expired one."""
+        ...
+
+    async def sweep(self, *, seen_before: datetime, opened_before: datetime, now: datetime) -> None:
+        """Drop sessions not seen, or opened, since these times, and resets that expired."""
+        ...
+
+
+class Marks(NamedTuple):
+    """How far the index has read: the newest block of the log, and of the journal, that is in."""
+
+    block: int = 0
+    journal: int = 0
+
+
+class Postings(NamedTuple):
+    """Terms of an account's events: *terms* are numbers below 2**30 (uint32 each), *places* where
+    each occurs (uint64 each: `place_of`)."""
+
+    account_id: int
+    terms: bytes
+    places: bytes
+
+
+class Count(NamedTuple):
+    """*n* more of kind *slot*, of *owner_id*, in the minute (or hour) that begins at *at*."""
+
+    series: str
+    owner_id: int
+    at: datetime
+    slot: int
+    n: int
+
+
+class Visit(NamedTuple):
+    """A range of the log that an entry of journal block *journal* speaks of, for a webhook."""
+
+    webhook_id: int
+    range: Range
+    journal: int
+
+
+class News(NamedTuple):
+    """What the index learns in one step."""
+
+    marks: Marks
+    postings: Sequence[Postings] = ()
+    counts: Sequence[Count] = ()
+    visits: Sequence[Visit] = ()
+
+
+class Index(Protocol):
+    """What makes searching and counting fast; made from log and journal alone, so it can be
+    cleared and made anew.  Terms are hashes: a find may be wrong, and is checked by its caller."""
+
+    async def marks(self) -> Marks: ...
+
+    async def add(self, before: Marks, news: News) -> bool:
+        """Take *news* in, in one commit; False (nothing is written) unless the marks are still
+        *before*.  Counts are of minutes and are added to those of their hour too."""
+        ...
+
+    async def find(
+        self, account_id: int, term: int, *, before: Position, limit: int
+    ) -> list[Position]:
+        """Return up to *limit* places of the account's events with this term, the newest first,
+        before *before*."""
+        ...
+
+    async def counts(
+        self, series: str, owner_id: int, *, by_hour: bool, since: datetime, until: datetime
+    ) -> list[Count]:
+        """Return the counts of minutes (hours) that begin in [since, until), by time and slot."""
+        ...
+
+    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[Visit]:
+        """Return up to *limit* visits of ranges with this event in them, the newest first."""
+        ...
+
+    async def drop(
+        self, before: Marks, *, minutes_before: datetime, hours_before: datetime
+    ) -> None:
+        """Forget places before the block and visits before the journal block, and old counts."""
+        ...
+
+    async def clear(self) -> None:
+        """Forget everything: the marks are (0, 0) again."""
+        ...
+
+
 class Engine(Protocol):
     """A storage implementation: the ports above, opened and closed together."""
 
@@ -285,6 +424,8 @@ class Engine(Protocol):
     def journal(self) -> Journal: ...
     @property
     def registry(self) -> Registry: ...
+    @property
+    def owners(self) -> Owners: ...
     @property
     def bell(self) -> "Bell": ...
 

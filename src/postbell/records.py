@@ -316,3 +316,42 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
     digest: bytes
     answer: bytes
     at: datetime
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who signs in to an account; *email* is unique in the installation, in lower case.
+
+    *password_hash* is argon2's text, empty while no password is set.  An empty *language* or
+    *time_zone* follows the browser.  An operator may open every account.
+    """
+
+    id: int
+    account_id: int
+    email: str
+    password_hash: str
+    created_at: datetime
+    language: str = ""
+    time_zone: str = ""
+    wants_notices: bool = True
+    is_operator: bool = False
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed-in browser; *digest* is the hash of the token in its cookie.
+
+    *account_id* is the account it looks at: the owner's, or the one an operator chose.
+    """
+
+    digest: bytes
+    owner_id: int
+    account_id: int
+    created_at: datetime
+    seen_at: datetime
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """A right to set a new password once, until *expires_at*; *digest* hashes its token."""
+
+    digest: bytes
+    owner_id: int
+    expires_at: datetime

@@ -7,13 +7,14 @@ take `account_id` first; None is the operator, who reaches the webhooks of every
 from postbell.desk.auth import Caller
 from postbell.desk.core import Core
 from postbell.desk.lanes import Lanes
+from postbell.desk.owners import Owners
 from postbell.desk.people import People
 from postbell.desk.replays import Replays
 from postbell.desk.trials import Trials
 from postbell.desk.webhooks import Webhooks
 
 
-class Desk(People, Webhooks, Lanes, Replays, Trials):
+class Desk(Owners, People, Webhooks, Lanes, Replays, Trials):
     """The desk of one installation; `Core` says what it is made of."""
 
 

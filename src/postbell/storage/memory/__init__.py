@@ -6,6 +6,7 @@ Nothing survives the process.  Every method runs without a pause, so each is one
 from postbell.clock import Clock
 from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
 from postbell.storage.memory.log import MemoryLog
+from postbell.storage.memory.owners import MemoryOwners
 from postbell.storage.memory.registry import MemoryRegistry
 from postbell.storage.memory.tables import Tables
 
@@ -19,6 +20,7 @@ class MemoryEngine:
         self.ledger = MemoryLedger(tables)
         self.journal = MemoryJournal(tables)
         self.registry = MemoryRegistry(tables)
+        self.owners = MemoryOwners(tables)
         self.bell = tables.bell
 
     async def ready(self) -> None:

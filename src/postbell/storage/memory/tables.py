@@ -12,8 +12,11 @@ from postbell.records import (
     IdempotencyKey,
     Lane,
     OpenBatch,
+    Owner,
     Replay,
+    Reset,
     Secret,
+    Session,
     Webhook,
 )
 from postbell.storage.ringing import RingBell
@@ -58,6 +61,11 @@ class Tables:
     batches: dict[str, OpenBatch] = field(default_factory=dict)
     replays: dict[int, Replay] = field(default_factory=dict)
     last_replay: int = 0
+
+    owners: dict[int, Owner] = field(default_factory=dict)
+    last_owner: int = 0
+    sessions: dict[bytes, Session] = field(default_factory=dict)
+    resets: dict[bytes, Reset] = field(default_factory=dict)
 
     journal: list[JournalBlock] = field(default_factory=list)
     last_journal: int = 0

@@ -15,6 +15,7 @@ from postbell.storage.sqlite.ledger import SqliteLedger
 from postbell.storage.sqlite.locking import WorkerLock
 from postbell.storage.sqlite.log import SqliteLog
 from postbell.storage.sqlite.migrating import prepare
+from postbell.storage.sqlite.owners import SqliteOwners
 from postbell.storage.sqlite.readers import Readers
 from postbell.storage.sqlite.registry import SqliteRegistry
 from postbell.storage.sqlite.store import SQL, Store
@@ -66,6 +67,7 @@ class SqliteEngine:
         self.ledger = SqliteLedger(store)
         self.journal = SqliteJournal(store)
         self.registry = SqliteRegistry(store)
+        self.owners = SqliteOwners(store)
 
     @property
     def bell(self) -> RingBell:

@@ -1,0 +1,197 @@
+"""People who sign in: owners, their passwords, and the sessions of their browsers.
+
+Tokens of sessions and resets have 256 random bits; only their hashes are stored.
+"""
+
+import re
+import secrets
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from postbell.desk.core import Core
+from postbell.desk.passwords import Passwords
+from postbell.errors import BadInput, Conflict, NotFound, Unauthorized
+from postbell.records import Account, Owner, Reset, Session
+
+IDLE_DAYS = 14
+ABSOLUTE_DAYS = 60
+RESET_HOURS = 2
+TOUCH_EVERY_S = 60.0
+MAX_EMAIL_CHARS = 254
+MAX_OWNERS = 200
+PREFERENCES = ("language", "time_zone", "wants_notices")
+
+
+class SignedIn(NamedTuple):
+    """Who a session's token stands for, and the account that the session looks at."""
+
+    owner: Owner
+    account: Account
+    session: Session
+
+
+class Owners(Core):
+    """The write side of signing in."""
+
+    def __init__(self, *args: Any, passwords: Passwords | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.passwords = passwords or Passwords()
+
+    async def create_owner(
+        self, account_id: int, email: str, password: str | None, *, is_operator: bool = False
+    ) -> Owner:
+        """Let somebody sign in to the account; without *password* a reset is needed first."""
+        address = check_email(email)
+        if len(await self.engine.owners.of(account_id)) >= MAX_OWNERS:
+            raise Conflict(f"the account has {MAX_OWNERS} users, which is its limit")
+        hashed = "" if password is None else await self.passwords.hash(password)
+        return await self.engine.owners.add(
+            Owner(
+                id=0,
+                account_id=account_id,
+                email=address,
+                password_hash=hashed,
+                created_at=self.clock.now(),
+                is_operator=is_operator,
+            )
+        )
+
+    async def find_owner(self, email: str) -> Owner:
+        """Return the owner of this address; raise NotFound."""
+        owner = await self.engine.owners.find(email=email.strip().lower())
+        if owner is None:
+            raise NotFound(f"nobody signs in as {email[:80]!r}")
+        return owner
+
+    async def sign_in(self, email: str, password: str) -> tuple[str, Owner]:
+        """Return a new session's token and its owner; raise Unauthorized where either is wrong."""
+        owner = await self.engine.owners.find(email=email.strip().lower()[:MAX_EMAIL_CHARS] or "-")
+        stored = owner.password_hash if owner is not None else ""
+        is_right = await self.passwords.verify(password, stored)
+        if owner is None or not is_right:
+            raise Unauthorized("the e-mail address or the password is wrong")
+        if self.passwords.is_old(stored):
+            hashed = await self.passwords.hash(password)
+            owner = await self.engine.owners.set(replace(owner, password_hash=hashed))
+        now = self.clock.now()
+        token = secrets.token_urlsafe(32)
+        await self.engine.owners.sweep(
+            seen_before=now - timedelta(days=IDLE_DAYS),
+            opened_before=now - timedelta(days=ABSOLUTE_DAYS),
+            now=now,
+        )
+        await self.engine.owners.open_session(
+            Session(
+                digest=digest(token),
+                owner_id=owner.id,
+                account_id=owner.account_id,
+                created_at=now,
+                seen_at=now,
+            )
+        )
+        return token, owner
+
+    async def signed_in(self, token: str) -> SignedIn | None:
+        """Return who the token stands for; None for an unknown, idle or too old session."""
+        session = await self.engine.owners.session(digest(token)) if token else None
+        if session is None:
+            return None
+        now = self.clock.now()
+        is_idle = now - session.seen_at > timedelta(days=IDLE_DAYS)
+        if is_idle or now - session.created_at > timedelta(days=ABSOLUTE_DAYS):
+            await self.engine.owners.end_sessions(digest=session.digest)
+            return None
+        owner = await self.engine.owners.find(owner_id=session.owner_id)
+        if owner is None:
+            return None
+        looks_at = session.account_id if owner.is_operator else owner.account_id
+        account = self.directory.accounts.get(looks_at)
+        if account is None:
+            await self.directory.refresh()
+            account = self.directory.accounts[owner.account_id]
+        if (now - session.seen_at).total_seconds() >= TOUCH_EVERY_S:
+            await self.engine.owners.touch_session(session.digest, now, account.id)
+        return SignedIn(owner, account, session)
+
+    async def look_at(self, signed_in: SignedIn, account_id: int) -> None:
+        """Let an operator's session look at another account; raise NotFound for others."""
+        if not signed_in.owner.is_operator or account_id not in self.directory.accounts:
+            raise NotFound(f"no account {account_id}")
+        session = signed_in.session
+        await self.engine.owners.touch_session(session.digest, self.clock.now(), account_id)
+
+    async def sign_out(self, token: str) -> None:
+        """End the session of this token."""
+        await self.engine.owners.end_sessions(digest=digest(token))
+
+    async def begin_reset(self, email: str) -> str | None:
+        """Return a token that sets a new password once, within RESET_HOURS; None for nobody."""
+        owner = await self.engine.owners.find(email=email.strip().lower() or "-")
+        if owner is None:
+            return None
+        token = secrets.token_urlsafe(32)
+        expires_at = self.clock.now() + timedelta(hours=RESET_HOURS)
+        await self.engine.owners.add_reset(Reset(digest(token), owner.id, expires_at))
+        return token
+
+    async def finish_reset(self, token: str, password: str) -> Owner:
+        """Set the password that a reset allows and end all sessions; raise Unauthorized for a
+        token that is unknown, used or expired."""
+        hashed = await self.passwords.hash(password)
+        owner_id = await self.engine.owners.take_reset(digest(token), self.clock.now())
+        owner = await self.engine.owners.find(owner_id=owner_id) if owner_id else None
+        if owner is None:
+            raise Unauthorized("the link was used already or has expired; ask for another one")
+        return await self._set_password(owner, hashed, keep=b"")
+
+    async def reset_password(self, email: str, password: str) -> Owner:
+        """Set a password as the operator, and end all of the owner's sessions."""
+        owner = await self.find_owner(email)
+        return await self._set_password(owner, await self.passwords.hash(password), keep=b"")
+
+    async def change_password(self, signed_in: SignedIn, present: str, password: str) -> Owner:
+        """Change one's own password; other sessions end, this one stays."""
+        if not await self.passwords.verify(present, signed_in.owner.password_hash):
+            raise BadInput("this is not your present password", member="present", code="wrong")
+        hashed = await self.passwords.hash(password)
+        return await self._set_password(signed_in.owner, hashed, keep=signed_in.session.digest)
+
+    async def prefer(self, owner: Owner, **preferences: Any) -> Owner:
+        """Store language, time zone and whether notices are wanted."""
+        return await self.engine.owners.set(replace(owner, **preferences))
+
+    async def remove_owner(self, account_id: int, owner_id: int) -> None:
+        """Let somebody sign in no more; the last one of an account stays."""
+        owners = await self.engine.owners.of(account_id)
+        if owner_id not in {owner.id for owner in owners}:
+            raise NotFound(f"no user {owner_id}")
+        if len(owners) == 1:
+            raise Conflict("this is the last user of the account; add another one first")
+        await self.engine.owners.remove(owner_id)
+
+    async def _set_password(self, owner: Owner, hashed: str, *, keep: bytes) -> Owner:
+        stored = await self.engine.owners.set(replace(owner, password_hash=hashed))
+        await self.engine.owners.end_sessions(owner_id=owner.id, keep=keep)
+        return stored
+
+
+def digest(token: str) -> bytes:
+    """Return what is stored of a token; it cannot be guessed, so one SHA-256 does."""
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def check_email(email: str) -> str:
+    """Return the address in lower case; raise BadInput for what is none."""
+    address = email.strip().lower()
+    if len(address) > MAX_EMAIL_CHARS or not _EMAIL.fullmatch(address):
+        raise BadInput(
+            f"{email[:80]!r} is not an e-mail address; write it as name@example.com",
+            member="email",
+        )
+    return address
+
+
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s.\x00-\x1f\x7f]+(\.[^@\s.\x00-\x1f\x7f]+)*")
