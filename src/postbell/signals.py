@@ -46,6 +46,12 @@ SIGNALS = (
         ("webhook_id", "batch_id", "events", "why"),
     ),
     Signal(
+        "events_expiring",
+        "warning",
+        "retention will drop events that wait or are parked, the first of them at this time",
+        ("webhook_id", "events", "at"),
+    ),
+    Signal(
         "events_expired",
         "warning",
         "retention dropped events that were still to be sent",

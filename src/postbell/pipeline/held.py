@@ -131,6 +131,12 @@ class Held:
         return self.intake.gather.end.block - self.lane.cursor.block
 
     @property
+    def is_drained(self) -> bool:
+        """Say whether nothing of the log waits to be cut: all of it was looked through."""
+        is_empty = not (self.intake.gather.count or self.in_flight or self.runs)
+        return is_empty and not self.intake.is_behind
+
+    @property
     def is_busy(self) -> bool:
         """Say whether something is on its way or still to be saved."""
         return bool(self.in_flight or self.is_saving or self.is_reading or self.pumps)

@@ -4,8 +4,7 @@ Run by `worker` now and then.  Retention wins over everything (design, section 4
 go before they were delivered are journaled as expired; nothing else ever disappears.
 """
 
-import asyncio
-from collections import defaultdict
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,9 +15,11 @@ from postbell.events import event_id_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.match import count_matching
+from postbell.pipeline.notice import Notices
 from postbell.pipeline.reading import PAGE, Reader
 from postbell.pipeline.settle import Settler
 from postbell.pipeline.singles import Singles
+from postbell.pipeline.tally import segments
 from postbell.ports import Engine
 from postbell.records import BatchState, Entry, EntryKind, Lane, LaneChange, OpenBatch
 from postbell.signals import log
@@ -26,6 +27,10 @@ from postbell.signals import log
 KEYS_KEPT = timedelta(hours=72)
 IDLE_BLOCKS = 100
 """An idle cursor is written down once it is so many blocks behind what was looked through."""
+AT_ONCE = 500
+"""So many idle cursors are written in one commit."""
+LOOK_EVERY = timedelta(minutes=10)
+"""So often what is too old is looked for: that reads every open batch."""
 
 
 class Pruner:
@@ -46,93 +51,82 @@ class Pruner:
         self._singles = singles
         self._clock = clock
         self._kept = timedelta(days=retention_days)
+        self._notices = Notices(engine, self._kept)
+        self._looked_at: datetime | None = None
 
     async def sweep(self, lanes: list[Held]) -> None:
-        """Do everything once: idle cursors, parked batches, then old blocks."""
+        """Write idle cursors down; every LOOK_EVERY let go of what is too old."""
         now = self._clock.now()
+        held = {each.id: each for each in lanes if not each.is_gone}
+        idle = [each for each in held.values() if each.idle_blocks >= IDLE_BLOCKS]
+        for at in range(0, len(idle), AT_ONCE):
+            await self._settler.write_all(idle[at : at + AT_ONCE], _moved_on)
+        if self._looked_at is None or not self._looked_at <= now < self._looked_at + LOOK_EVERY:
+            self._looked_at = now
+            await self._let_go(held, now)
+
+    async def _let_go(self, held: dict[int, Held], now: datetime) -> None:
+        """End what was parked long enough, count what old blocks take with them, drop them."""
+        async for each, batch in self._open(held):
+            await self._end_parked(each, batch, now)
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
-        has_old = bool(oldest) and oldest[0].id < before
-        held = {each.id: each for each in lanes if not each.is_gone}
-        batches = await self._open_batches(held)
-        for webhook_id, mine in batches.items():
-            await self._end_parked(held[webhook_id], mine, now)
-        idle = (each for each in held.values() if each.idle_blocks >= IDLE_BLOCKS)
-        await asyncio.gather(*(self._save_idle(each) for each in idle))
-        if not has_old:
-            return
-        for each in held.values():
-            await self._expire(each, batches.get(each.id, []), before, now)
+        if oldest and oldest[0].id < before:
+            await self._expire(held, Position(before, 0), now)
+            await self._drop(before, now)
+        await self._notices.tell(held, self._open(held), now)
+
+    async def _drop(self, before: int, now: datetime) -> None:
         blocks = await self._engine.log.drop(before, now - KEYS_KEPT)
         journal = await self._engine.journal.drop(now - self._kept)
         log("blocks_dropped", blocks=blocks, journal=journal)
 
-    async def _open_batches(self, held: dict[int, Held]) -> dict[int, list[OpenBatch]]:
-        """Return every open batch of these lanes, by webhook."""
-        found: dict[int, list[OpenBatch]] = defaultdict(list)
+    async def _open(self, held: dict[int, Held]) -> AsyncIterator[tuple[Held, OpenBatch]]:
+        """Yield every open batch with its lane; there may be too many to hold at once."""
         after = ""
         while True:
             page = await self._engine.ledger.open_batches(after=after, limit=PAGE)
             for batch in page:
                 if batch.webhook_id in held:
-                    found[batch.webhook_id].append(batch)
+                    yield held[batch.webhook_id], batch
             if len(page) < PAGE:
-                return found
+                return
             after = page[-1].id
 
-    async def _save_idle(self, held: Held) -> None:
-        """Write an idle lane's cursor down, so that a restart need not look again."""
-        gather = held.intake.gather
-
-        def build(lane: Lane) -> LaneChange | None:
-            is_idle = gather is held.intake.gather and gather.count == 0 and not held.in_flight
-            if not is_idle or held.runs or gather.start != lane.cursor:
-                return None
-            if gather.end.block - lane.cursor.block < IDLE_BLOCKS:
-                return None
-            moved = msgspec.structs.replace(lane, cursor=gather.end)
-            gather.start = gather.end
-            return LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=moved)
-
-        await self._settler.write(held, build)
-
-    async def _end_parked(self, held: Held, batches: list[OpenBatch], now: datetime) -> None:
-        """Let go of what was parked for as long as the policy keeps it."""
+    async def _end_parked(self, held: Held, batch: OpenBatch, now: datetime) -> None:
+        """Let go of a batch that was parked for as long as the policy keeps it."""
         kept = timedelta(days=held.policy.keep_parked_days)
-        for batch in batches:
-            if batch.state is not BatchState.PARKED or batch.parked_at is None:
-                continue
-            if batch.parked_at + kept <= now:
-                await self._close(held, batch, batch.range, batch.count, None, now)
+        parked_at = batch.parked_at if batch.state is BatchState.PARKED else None
+        if parked_at is not None and parked_at + kept <= now:
+            await self._close(held, batch, batch.range, batch.count, None, now)
 
-    async def _expire(
-        self, held: Held, batches: list[OpenBatch], before: int, now: datetime
-    ) -> None:
-        """Count what the lane loses when the blocks below *before* go."""
-        edge = Position(before, 0)
-        if held.runs:
-            await self._singles.save(held)
-        for batch in batches:
-            if batch.range.start.block < before and batch.done is None:
-                await self._shorten(held, batch, edge, now)
-        if held.lane.cursor < edge:
-            await self._pass_over(held, edge, now)
+    async def _expire(self, held: dict[int, Held], edge: Position, now: datetime) -> None:
+        """Count what the lanes lose when the blocks below *edge* go."""
+        for each in held.values():
+            if each.runs:
+                await self._singles.save(each)
+        async for each, batch in self._open(held):
+            if batch.range.start < edge and batch.done is None:
+                await self._shorten(each, batch, edge, now)
+        for each in held.values():
+            if each.lane.cursor < edge and not each.is_drained:
+                await self._pass_over(each, edge, now)
 
     async def _shorten(self, held: Held, batch: OpenBatch, edge: Position, now: datetime) -> None:
-        """Close a batch whose first events go; what is left of it is cut anew."""
-        if batch.id in held.out:
-            return
-        gone = await self._count(held, batch.revision, Range(batch.range.start, edge), batch)
+        """Close a batch whose first events go; what is left of it is cut anew.
+
+        A replay's batch stays while anything of it does: `deliver` cuts it anew.
+        """
         rest = None
-        if gone < batch.count and batch.replay_id is None:
-            part = Range(edge, batch.range.end)
-            rest = await self._recut(held, batch, part, batch.count - gone)
+        if batch.range.end > edge:
+            if batch.replay_id is not None:
+                return
+            rest = await self._recut(held, batch, Range(edge, batch.range.end))
+        gone = batch.count - (rest.count if rest else 0)
         part = Range(batch.range.start, min(edge, batch.range.end))
         await self._close(held, batch, part, gone, rest, now)
 
-    async def _recut(
-        self, held: Held, batch: OpenBatch, part: Range, count: int
-    ) -> OpenBatch | None:
+    async def _recut(self, held: Held, batch: OpenBatch, part: Range) -> OpenBatch | None:
         _, selection = held.revision(batch.revision)
         events = (await self._reader.events(held.webhook.account_id, part, selection)).events
         if not events:
@@ -149,28 +143,27 @@ class Pruner:
     async def _pass_over(self, held: Held, edge: Position, now: datetime) -> None:
         """Move a cursor that retention overtakes; count what it had not reached."""
         cursor = held.lane.cursor
-        number = held.webhook.revisions[0].number
-        for revision in held.webhook.revisions:
-            if revision.start <= cursor:
-                number = revision.number
-        gone = await self._count(held, number, Range(cursor, edge), None)
-        entry = self._entry(held, number, "", Range(cursor, edge), gone, now)
+        entries = []
+        for revision, part in segments(held.webhook.revisions, Range(cursor, edge)):
+            gone = await self._count(held, revision.number, part)
+            if gone:
+                entries.append(self._entry(held, revision.number, "", part, gone, now))
 
         def build(lane: Lane) -> LaneChange | None:
             if lane.cursor != cursor:
                 return None
             moved = msgspec.structs.replace(lane, cursor=edge)
             return LaneChange(
-                webhook_id=held.id,
-                epoch=lane.epoch,
-                lane=moved,
-                entries=(entry,) if gone else (),
+                webhook_id=held.id, epoch=lane.epoch, lane=moved, entries=tuple(entries)
             )
 
         if await self._settler.write(held, build):
+            for run in [run for run in held.runs if not run.is_saved]:
+                held.runs.remove(run)
             held.rewind()
-            if gone:
-                log("events_expired", webhook_id=held.id, events=gone)
+            if entries:
+                events = sum(entry.count for entry in entries)
+                log("events_expired", webhook_id=held.id, events=events)
 
     async def _close(
         self,
@@ -181,31 +174,55 @@ class Pruner:
         rest: OpenBatch | None,
         now: datetime,
     ) -> None:
-        entry = self._entry(held, batch.revision, batch.id, part, gone, now)
-        await self._settler.write(
-            held,
-            lambda lane: LaneChange(
-                webhook_id=held.id,
-                epoch=lane.epoch,
-                lane=lane,
-                put=(rest,) if rest else (),
-                drop=(batch.id,),
-                entries=(entry,),
-            ),
-        )
+        """Close a batch that nobody touched since it was listed; else leave it for the next look.
+
+        Whoever opens a parked batch raises the lane's epoch; whoever sends one holds it in *out*.
+        """
+        if batch.id in held.out:
+            return
+        epoch = held.lane.epoch
+        held.out.add(batch.id)
+        try:
+            is_same = await self._engine.ledger.batch(batch.id) == batch
+            entry = self._entry(held, batch.revision, batch.id, part, gone, now, batch.replay_id)
+
+            def build(lane: Lane) -> LaneChange | None:
+                if not is_same or lane.epoch != epoch:
+                    return None
+                return LaneChange(
+                    webhook_id=held.id,
+                    epoch=epoch,
+                    put=(rest,) if rest else (),
+                    drop=(batch.id,),
+                    entries=(entry,),
+                )
+
+            is_closed = await self._settler.write(held, build)
+        finally:
+            held.out.discard(batch.id)
+        if not is_closed:
+            if batch.id in held.open:
+                held.push(held.open[batch.id])
+            return
         held.close(batch.id)
         if rest is not None and rest.state is BatchState.WAITING:
             held.push(rest)
         log("events_expired", webhook_id=held.id, events=gone)
 
-    async def _count(self, held: Held, number: int, part: Range, batch: OpenBatch | None) -> int:
+    async def _count(self, held: Held, number: int, part: Range) -> int:
         _, selection = held.revision(number)
         headers = await self._reader.headers_of(held.webhook.account_id, part)
-        found = count_matching(selection, headers, part.start, part.end)
-        return min(found, batch.count) if batch is not None else found
+        return count_matching(selection, headers, part.start, part.end)
 
     def _entry(
-        self, held: Held, number: int, batch_id: str, part: Range, count: int, now: datetime
+        self,
+        held: Held,
+        number: int,
+        batch_id: str,
+        part: Range,
+        count: int,
+        now: datetime,
+        replay_id: int | None = None,
     ) -> Entry:
         return Entry(
             kind=EntryKind.EXPIRED,
@@ -216,4 +233,16 @@ class Pruner:
             batch_id=batch_id,
             range=part,
             count=count,
+            replay_id=replay_id,
         )
+
+
+def _moved_on(held: Held, lane: Lane) -> LaneChange | None:
+    """Return the change that writes an idle lane's cursor down: a restart need not look again."""
+    gather = held.intake.gather
+    is_idle = held.idle_blocks >= IDLE_BLOCKS and gather.start == lane.cursor
+    if not is_idle:
+        return None
+    gather.start = gather.end
+    moved = msgspec.structs.replace(lane, cursor=gather.end)
+    return LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=moved)

@@ -4,7 +4,8 @@ Last stage of the path.  `deliver`, `singles`, `replay` and `prune` write throug
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, Overloaded, StorageError
@@ -50,6 +51,35 @@ class Settler:
                     held.moved_to(change)
                     return True
                 await self._reload(held)
+
+    async def write_all(
+        self, lanes: Sequence[Held], build: Callable[[Held, Lane], LaneChange | None]
+    ) -> None:
+        """Make durable what *build* makes of each lane, in one commit.
+
+        For what may as well be written later: a write that fails is not tried again.
+        """
+        async with AsyncExitStack() as turns:
+            changes = {}
+            for held in lanes:
+                await turns.enter_async_context(held.turn)
+                change = None if held.is_gone else build(held, held.lane)
+                if change is not None:
+                    changes[held.id] = (held, change)
+            if not changes:
+                return
+            try:
+                stale = await self._ledger.record([change for _, change in changes.values()])
+            except EngineStopped:
+                raise
+            except (StorageError, Overloaded) as error:
+                log("write_failed", error=error.message, what="idle lanes")
+                return
+            for held, change in changes.values():
+                if held.id in stale:
+                    await self._reload(held)
+                else:
+                    held.moved_to(change)
 
     async def reload(self, held: Held) -> None:
         """Take over what was changed from outside."""
