@@ -13,8 +13,8 @@ from postbell.clock import to_us
 from postbell.dialects import DIALECTS, find
 from postbell.dialects.engagelab import OPTIONS as ENGAGELAB_OPTIONS
 from postbell.dialects.options import Option
+from postbell.dialects.replies import message_number
 from postbell.dialects.sendpulse import OPTIONS as SENDPULSE_OPTIONS
-from postbell.dialects.sendpulse import message_number
 from postbell.events import TYPES, EventType
 from postbell.ports import Dialect, Stored
 from tests.strategies import SENDABLE, stored, stored_events, texts
@@ -30,6 +30,7 @@ def _settings(name: str, options: tuple[Option, ...]) -> list[tuple[str, dict[st
 SETTINGS = [
     *_settings("native", ()),
     *_settings("sendpulse", SENDPULSE_OPTIONS),
+    *_settings("sendpulse-bulk", ()),
     *_settings("engagelab", ENGAGELAB_OPTIONS),
 ]
 NUMBERS = {row.type: row.number for row in TYPES}
@@ -111,9 +112,11 @@ def test_no_dialect_rounds_a_time_up(event: Stored) -> None:
     happened_us = to_us(msgspec.json.decode(event.raw, type=_When).occurred_at)
 
     (pulse,) = msgspec.json.decode(find("sendpulse").render([event], {}))
+    (bulk,) = msgspec.json.decode(find("sendpulse-bulk").render([event], {}))
     lab = msgspec.json.decode(find("engagelab").render([event], {}))
 
     assert pulse["timestamp"] == happened_us // 1_000_000
+    assert bulk["timestamp"] == happened_us // 1_000_000
     assert lab["itime"] == happened_us // 1000
 
 

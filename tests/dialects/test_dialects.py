@@ -13,7 +13,10 @@ def test_an_unknown_dialect_is_refused_with_the_known_ones() -> None:
     with pytest.raises(BadInput) as caught:
         find("acme")
 
-    assert caught.value.message == "no dialect 'acme'; known: engagelab, native, sendpulse"
+    assert (
+        caught.value.message
+        == "no dialect 'acme'; known: engagelab, native, sendpulse, sendpulse-bulk"
+    )
     assert caught.value.member == "dialect"
 
 
@@ -82,6 +85,7 @@ def test_a_wrong_option_is_refused_by_name(
         ("engagelab", {"signature": "hmac", "codes": "phase"}, None),
         ("engagelab", {"array": "true", "url_check": "get"}, {"array": True, "url_check": "get"}),
         ("sendpulse", {"profile": "original", "bounces": "both"}, {"bounces": "both"}),
+        ("sendpulse-bulk", {"action": "types"}, {}),
     ],
 )
 def test_only_options_that_differ_from_their_defaults_are_kept(

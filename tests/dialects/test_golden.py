@@ -48,6 +48,10 @@ def test_every_golden_file_says_where_it_is_from() -> None:
             "delivered undelivered opened clicked unsubscribed spam_by_user resubscribed"
             " soft_bounces hard_bounces",
         ),
+        (
+            "sendpulse-bulk",
+            "delivered open redirect unsubscribe spam new_emails soft_bounces hard_bounces",
+        ),
     ],
 )
 def test_every_word_of_a_provider_has_a_golden_file(dialect: str, words: str) -> None:

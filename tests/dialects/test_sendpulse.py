@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from postbell.dialects import find
-from postbell.dialects.sendpulse import REPLIES, message_number
+from postbell.dialects.replies import REPLIES, message_number
 from postbell.events import NUMBER_OF, EventType
 from postbell.ports import Signing
 from tests.strategies import stored

@@ -19,7 +19,9 @@ OPTIONS: tuple[Decorator, ...] = (
         metavar="TYPE",
         help='Only events of this type; several times or with commas; "all" for every one.',
     ),
-    click.option("--dialect", help="Payload dialect: native, engagelab, sendpulse."),
+    click.option(
+        "--dialect", help="Payload dialect: native, engagelab, sendpulse, sendpulse-bulk."
+    ),
     click.option(
         "--option",
         "options",

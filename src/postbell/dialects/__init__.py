@@ -6,11 +6,16 @@ other.  A new one is a further line here and its fixtures.
 
 from collections.abc import Mapping
 
-from postbell.dialects import engagelab, native, sendpulse
+from postbell.dialects import engagelab, native, sendpulse, sendpulse_bulk
 from postbell.errors import BadInput
 from postbell.ports import Dialect
 
-_ALL: tuple[Dialect, ...] = (engagelab.dialect, native.dialect, sendpulse.dialect)
+_ALL: tuple[Dialect, ...] = (
+    engagelab.dialect,
+    native.dialect,
+    sendpulse.dialect,
+    sendpulse_bulk.dialect,
+)
 
 DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}
 

@@ -6,14 +6,14 @@ where that page is silent the comment says so.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from postbell.dialects import options as tables
 from postbell.dialects import samples
 from postbell.dialects.options import Option, words
+from postbell.dialects.replies import message_number, reply_of_class
 from postbell.events import TYPE_OF, EventType
 from postbell.ports import Logged, Signing
 from postbell.records import Policy, SecretKind
@@ -58,41 +58,7 @@ BOUNCE_WORDS: Mapping[EventType, str] = {
 }
 
 
-class Reply(NamedTuple):
-    """An SMTP reply for an event that came without one."""
-
-    code: int
-    subcode: str
-    text: str
-
-
-REPLIES: Mapping[str, Reply] = {
-    "userunknown": Reply(550, "5.1.1", "user unknown"),
-    "hostunknown": Reply(550, "5.1.2", "domain unknown"),
-    "syntax": Reply(553, "5.1.3", "bad address syntax"),
-    "suspend": Reply(550, "5.2.1", "mailbox disabled"),
-    "mailboxfull": Reply(552, "5.2.2", "mailbox full"),
-    "mesgtoobig": Reply(552, "5.3.4", "message too big"),
-    "networkerror": Reply(451, "4.4.1", "no answer from host"),
-    "expired": Reply(451, "4.4.7", "delivery time expired"),
-    "ratelimited": Reply(421, "4.7.0", "rate limited"),
-    "blocked": Reply(554, "5.7.1", "blocked"),
-    "badreputation": Reply(554, "5.7.1", "bad reputation"),
-    "spamdetected": Reply(554, "5.7.1", "detected as spam"),
-    "policyviolation": Reply(554, "5.7.1", "refused by policy"),
-    "relaydenied": Reply(554, "5.7.1", "relay denied"),
-    "content": Reply(554, "5.6.0", "content refused"),
-    "attachment": Reply(554, "5.6.0", "attachment refused"),
-    "suppressed": Reply(554, "5.7.1", "address is suppressed"),
-    "unsubscribed": Reply(554, "5.7.1", "recipient has unsubscribed"),
-}
-"""By bounce class: the last column of reference `taxonomy.md` section 6; the texts are ours."""
-
-UNDETERMINED = Reply(554, "5.0.0", "undetermined failure")
-"""For a class that the table lacks: RFC 5321's "transaction failed", RFC 3463's "undefined"."""
-
 _NUMBER_BITS = 0x3F
-_MAX_NUMBER = 2**53 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -233,19 +199,6 @@ _DROPPED = (EventType.DROPPED, EventType.FAILED)
 _REPLIED_TO = frozenset((EventType.DELIVERED, *BOUNCE_WORDS, *_DROPPED))
 
 
-def message_number(text: str) -> int:
-    """Return the `message_id` of a message: 1 to 2**53 - 1, so that JavaScript keeps it exact.
-
-    A decimal id in that range stands for itself, any other text is hashed.
-    """
-    if text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= 16:
-        number = int(text)
-        if number <= _MAX_NUMBER:
-            return number
-    digest = blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % _MAX_NUMBER + 1
-
-
 def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_Line]:
     for event in read:
         kind = event.type
@@ -288,12 +241,8 @@ def _reply(event: _Event) -> tuple[int, str, str]:
     if event.type is EventType.DELIVERED:
         return 250, smtp.enhanced or "", smtp.text or ""
     default = "suppressed" if event.type is EventType.DROPPED else ""
-    made = REPLIES.get(_class_key(event.bounce.class_ or default), UNDETERMINED)
+    made = reply_of_class(event.bounce.class_ or default)
     return made.code, smtp.enhanced or made.subcode, smtp.text or made.text
-
-
-def _class_key(text: str) -> str:
-    return text.lower().replace(" ", "").replace("_", "").replace("-", "")
 
 
 dialect = SendPulse()

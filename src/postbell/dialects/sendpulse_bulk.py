@@ -1,0 +1,263 @@
+"""The dialect `sendpulse-bulk`: the batched, unsigned push of SendPulse's bulk e-mail service.
+
+Payloads follow the service's "Enable webhooks for Email service" page (reference `sendpulse.md`
+sections 1 and 8); what that page leaves open is told in docs/explain/differences.md.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from postbell.dialects import options as tables
+from postbell.dialects import samples
+from postbell.dialects.options import Option, words
+from postbell.dialects.replies import MAX_NUMBER, message_number, reply_of_class
+from postbell.events import TYPE_OF, EventType, Scalar
+from postbell.ports import Logged, Signing
+from postbell.records import Policy, SecretKind
+
+WORDS: Mapping[EventType, str] = {
+    EventType.DELIVERED: "delivered",
+    EventType.SOFT_BOUNCE: "soft_bounces",
+    EventType.HARD_BOUNCE: "hard_bounces",
+    EventType.OPEN: "open",
+    EventType.CLICK: "redirect",
+    EventType.UNSUBSCRIBE: "unsubscribe",
+    EventType.RESUBSCRIBE: "new_emails",
+    EventType.SPAM_REPORT: "spam",
+}
+UNTOLD = ("delete", "task_status_update")
+"""Words of the service for what has no event here: an address taken off a list by hand, and the
+review of a campaign.  A webhook may ask for them; it gets nothing."""
+
+ACTION = Option(
+    "action",
+    words("types", *UNTOLD),
+    "types",
+    "what it is for: its types, or one of the two words that no event here makes; then nothing"
+    " is sent",
+)
+OPTIONS = (ACTION,)
+
+_NUMBER_BITS = 0x3F
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Message(msgspec.Struct, frozen=True, gc=False):
+    id: str | None = None
+
+
+class _Smtp(msgspec.Struct, frozen=True, gc=False):
+    code: int | None = None
+    enhanced: str | None = None
+    text: str | None = None
+
+
+class _Bounce(msgspec.Struct, frozen=True, gc=False):
+    class_: str | None = msgspec.field(default=None, name="class")
+
+
+class _Client(msgspec.Struct, frozen=True, gc=False):
+    ua: str | None = None
+    name: str | None = None
+    name_version: str | None = None
+    os: str | None = None
+
+
+class _Link(msgspec.Struct, frozen=True, gc=False):
+    url: str | None = None
+    index: int | None = None
+
+
+class _Event(msgspec.Struct, frozen=True):
+    """What this dialect reads of a stored event."""
+
+    event_id: str
+    type: EventType
+    occurred_at: datetime
+    recipient: str
+    message: _Message = _Message()
+    metadata: dict[str, Scalar] = {}
+    smtp: _Smtp = _Smtp()
+    bounce: _Bounce = _Bounce()
+    client: _Client = _Client()
+    link: _Link = _Link()
+
+
+_decode = msgspec.json.Decoder(list[_Event]).decode
+_encode = msgspec.json.Encoder().encode
+Extra = Callable[[_Event], dict[str, Any]]
+
+
+class SendPulseBulk:
+    """The words of SendPulse's bulk service."""
+
+    name = "sendpulse-bulk"
+    title = "SendPulse bulk e-mail"
+    content_type = "application/json"
+    overhead_bytes = 256
+    secret_kinds: tuple[SecretKind, ...] = ()
+    signs_with_several = False
+
+    def policy(self, options: Mapping[str, Any]) -> Policy:
+        # "every minute or when the limit of 100 events is reached"; the timeout and waits are ours
+        return Policy(max_events=100, max_wait_s=60.0, max_bytes=1 << 20, timeout_s=10.0)
+
+    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(tables.check(self.name, OPTIONS, options))
+
+    def check_policy(self, policy: Policy, options: Mapping[str, Any]) -> None:
+        return
+
+    def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
+        return tables.rows(OPTIONS)
+
+    def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
+        return frozenset() if ACTION.of(options) in UNTOLD else frozenset(WORDS)
+
+    def weight(
+        self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]
+    ) -> int:
+        kind = TYPE_OF.get(code & _NUMBER_BITS)
+        if kind not in WORDS or ACTION.of(options) in UNTOLD:
+            return 0
+        return int(types is None or kind in types)
+
+    def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
+        read = _decode(b"[" + b",".join([raw for raw, _, _ in events]) + b"]")
+        return _encode([_written(event) for event in read])
+
+    def headers(
+        self, body: bytes, signing: Signing, options: Mapping[str, Any]
+    ) -> list[tuple[str, str]]:
+        return [
+            ("content-type", self.content_type),
+            ("postbell-batch", signing.batch_id),
+            ("postbell-attempt", str(signing.attempt)),
+            ("postbell-events", str(signing.events)),
+        ]
+
+    def sample(self) -> Sequence[dict[str, Any]]:
+        return samples.of_types(WORDS)
+
+
+def _written(event: _Event) -> dict[str, Any]:
+    since = event.occurred_at - _EPOCH
+    return {
+        "timestamp": since.days * 86_400 + since.seconds,
+        "event": WORDS[event.type],
+        "task_id": _task_id(event),
+        "email": event.recipient,
+        **EXTRAS[event.type](event),
+    }
+
+
+def _task_id(event: _Event) -> int:
+    """Return the campaign's number that the sender gave, else a number of the message."""
+    number = _whole(event.metadata.get("task_id"))
+    return message_number(event.message.id or event.event_id) if number is None else number
+
+
+def _whole(value: Scalar) -> int | None:
+    """Return a whole number from 1 on that JavaScript keeps exact, given as such or as digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_NUMBER:
+        return value
+    return None
+
+
+def _number(event: _Event, member: str) -> int:
+    return _whole(event.metadata.get(member)) or 0
+
+
+def _text(event: _Event, member: str) -> str:
+    value = event.metadata.get(member)
+    return value if isinstance(value, str) else ""
+
+
+def _nothing(_event: _Event) -> dict[str, Any]:
+    return {}
+
+
+def _opened(event: _Event) -> dict[str, Any]:
+    client = event.client
+    return {
+        "open_device": _device(client),
+        "open_platform": client.os or "",
+        "browser_ver": client.name_version or "",
+        "browser_name": client.name or "",
+    }
+
+
+def _followed(event: _Event) -> dict[str, Any]:
+    is_known = event.client != _Client()
+    link = event.link
+    return {
+        "link_url": link.url or "",
+        "link_id": link.index or 0,
+        **(_opened(event) if is_known else {}),
+    }
+
+
+def _unsubscribed(event: _Event) -> dict[str, Any]:
+    return {
+        "from_all": "1",
+        "reason": None,
+        "book_id": _number(event, "book_id"),
+        "categories": "",
+    }
+
+
+def _subscribed(event: _Event) -> dict[str, Any]:
+    return {"book_id": _number(event, "book_id"), "source": _text(event, "source"), "variables": []}
+
+
+def _reported(event: _Event) -> dict[str, Any]:
+    return {
+        "source": _text(event, "source"),
+        "automation_id": _number(event, "automation_id"),
+    }
+
+
+def _bounced(event: _Event) -> dict[str, Any]:
+    smtp = event.smtp
+    code, subcode, text = smtp.code, smtp.enhanced or "", smtp.text or ""
+    if not code:
+        made = reply_of_class(event.bounce.class_ or "")
+        code, subcode, text = made.code, subcode or made.subcode, text or made.text
+    return {
+        "smtp_server_response_code": code,
+        "smtp_server_response_subcode": subcode,
+        "smtp_server_response": " ".join(filter(None, (str(code), subcode, text))),
+    }
+
+
+EXTRAS: Mapping[EventType, Extra] = {
+    EventType.DELIVERED: _nothing,
+    EventType.SOFT_BOUNCE: _bounced,
+    EventType.HARD_BOUNCE: _bounced,
+    EventType.OPEN: _opened,
+    EventType.CLICK: _followed,
+    EventType.UNSUBSCRIBE: _unsubscribed,
+    EventType.RESUBSCRIBE: _subscribed,
+    EventType.SPAM_REPORT: _reported,
+}
+"""The members of each event beyond the four that all have."""
+
+DEVICES = (
+    ("Tablet", ("ipad", "tablet", "kindle")),
+    ("Mobile", ("mobile", "iphone", "ios", "android", "windows phone")),
+    ("Desktop", ("windows", "mac", "linux", "x11", "cros", "ubuntu", "bsd")),
+)
+"""What names a device in the operating system or the user agent; the first row that fits counts."""
+
+
+def _device(client: _Client) -> str:
+    said = f"{client.os or ''} {client.ua or ''}".lower()
+    return next((name for name, marks in DEVICES if any(mark in said for mark in marks)), "")
+
+
+dialect = SendPulseBulk()
