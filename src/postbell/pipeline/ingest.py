@@ -212,7 +212,6 @@ class Ingest:
                 continue
             for header, block in zip(headers, blocks, strict=True):
                 self._seen.add(IdBlock(header.id, header.recorded_at, block.hashes))
-            self._engine.bell.ring()
             return
 
     async def _without_answered(self, group: list[Waiting], *, is_first: bool) -> list[Waiting]:

@@ -34,6 +34,7 @@ class SqliteLog:
         headers = await self._store.writer.run(
             lambda db: _append(db, blocks, keys, head, now), size_bytes=size_bytes
         )
+        self._store.recent.keep(headers, blocks)
         self._store.bell.ring()
         return headers
 
@@ -41,6 +42,9 @@ class SqliteLog:
         return await self._store.readers.run(_head)
 
     async def tail(self, after: int, limit: int) -> list[BlockHeader]:
+        known = self._store.recent.tail(after, limit)
+        if known is not None:
+            return known
         found = await self._store.readers.run(lambda db: rows(db, SQL["tail"], after, limit))
         return [to.header(found_row) for found_row in found]
 
@@ -52,6 +56,9 @@ class SqliteLog:
 
     async def load(self, ids: Sequence[int]) -> list[Block]:
         wanted = sorted(set(ids))
+        known = [self._store.recent.block(block_id) for block_id in wanted]
+        if None not in known:
+            return [block for block in known if block is not None]
         found = await self._store.readers.run(
             lambda db: [row(db, SQL["load_block"], block_id) for block_id in wanted]
         )
@@ -71,6 +78,7 @@ class SqliteLog:
 
     async def drop(self, before: int, keys_before: datetime) -> int:
         dropped = 0
+        self._store.recent.drop(before)
         while gone := await self._drop(SQL["drop_blocks"], before, DROP_BLOCKS):
             dropped += gone
         while await self._drop(SQL["drop_keys"], to_us(keys_before), DROP_KEYS):

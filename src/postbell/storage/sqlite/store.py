@@ -10,6 +10,7 @@ from postbell.storage.ringing import RingBell
 from postbell.storage.sql.statements import load
 from postbell.storage.sqlite.connecting import scalar
 from postbell.storage.sqlite.readers import Readers
+from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.writer import Writer
 
 SQL = load(__package__, "statements.sql")
@@ -22,6 +23,12 @@ class Store(NamedTuple):
     bell: RingBell
     sealer: Sealer
     clock: Clock
+    recent: Recent
+
+    def registry_changed(self) -> None:
+        """Let everybody know that the registry's version was raised, and committed."""
+        self.recent.registry_changed()
+        self.bell.ring()
 
 
 def raise_version(db: apsw.Connection, *webhook_ids: int) -> int:

@@ -58,7 +58,7 @@ class Writer:
         self._stop_cause = ""
         self._wal_pages = 0
         self._checkpoint_at = MAX_WAL_PAGES
-        self._polled_at = 0.0
+        self.polled_at = 0.0
         self._foreign_version = connection.pragma("data_version")
         connection.set_wal_hook(self._note_wal)
         self._thread = threading.Thread(target=self._run, name="postbell-sqlite-writer")
@@ -190,9 +190,9 @@ class Writer:
 
     def _notice_others(self) -> None:
         now = time.monotonic()
-        if self._listeners == 0 or now < self._polled_at + POLL_S:
+        if self._listeners == 0 or now < self.polled_at + POLL_S:
             return
-        self._polled_at = now
+        self.polled_at = now
         try:
             version = self._connection.pragma("data_version")
         except apsw.Error:
