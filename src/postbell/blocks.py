@@ -14,6 +14,7 @@ import msgspec
 
 MAX_EVENTS = 1000
 MAX_BYTES = 1 << 20
+PLACE_BITS = 10
 
 
 class Position(NamedTuple):
@@ -99,6 +100,16 @@ class IdBlock(NamedTuple):
     block: int
     recorded_at: datetime
     hashes: bytes
+
+
+def place_of(position: Position) -> int:
+    """Return *position* as one number that rises with it; an offset needs 10 bits."""
+    return position.block << PLACE_BITS | position.offset
+
+
+def position_of(place: int) -> Position:
+    """Undo `place_of`."""
+    return Position(place >> PLACE_BITS, place & ((1 << PLACE_BITS) - 1))
 
 
 def pack_sizes(sizes: Iterable[int]) -> bytes:

@@ -402,10 +402,9 @@ class Index(Protocol):
         """Return up to *limit* visits of ranges with this event in them, the newest first."""
         ...
 
-    async def drop(
-        self, before: Marks, *, minutes_before: datetime, hours_before: datetime
-    ) -> None:
-        """Forget places before the block and visits before the journal block, and old counts."""
+    async def drop(self, block: int, *, minutes_before: datetime, hours_before: datetime) -> None:
+        """Forget places and visits of blocks before *block*, at the latest when all their
+        neighbours go, and counts of minutes and hours before these times."""
         ...
 
     async def clear(self) -> None:
@@ -426,6 +425,8 @@ class Engine(Protocol):
     def registry(self) -> Registry: ...
     @property
     def owners(self) -> Owners: ...
+    @property
+    def index(self) -> Index: ...
     @property
     def bell(self) -> "Bell": ...
 

@@ -4,6 +4,7 @@ Nothing survives the process.  Every method runs without a pause, so each is one
 """
 
 from postbell.clock import Clock
+from postbell.storage.memory.index import MemoryIndex
 from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
 from postbell.storage.memory.log import MemoryLog
 from postbell.storage.memory.owners import MemoryOwners
@@ -21,6 +22,7 @@ class MemoryEngine:
         self.journal = MemoryJournal(tables)
         self.registry = MemoryRegistry(tables)
         self.owners = MemoryOwners(tables)
+        self.index = MemoryIndex()
         self.bell = tables.bell
 
     async def ready(self) -> None:

@@ -10,6 +10,7 @@ from postbell.storage.ringing import RingBell
 from postbell.storage.sqlite.backup import copy
 from postbell.storage.sqlite.connecting import connect
 from postbell.storage.sqlite.faults import as_storage_error
+from postbell.storage.sqlite.index import SqliteIndex
 from postbell.storage.sqlite.journal import SqliteJournal
 from postbell.storage.sqlite.ledger import SqliteLedger
 from postbell.storage.sqlite.locking import WorkerLock
@@ -68,6 +69,7 @@ class SqliteEngine:
         self.journal = SqliteJournal(store)
         self.registry = SqliteRegistry(store)
         self.owners = SqliteOwners(store)
+        self.index = SqliteIndex(store)
 
     @property
     def bell(self) -> RingBell:

@@ -1,0 +1,73 @@
+"""The index in memory: sets and counters."""
+
+from array import array
+from collections import Counter
+from datetime import datetime
+
+from postbell.blocks import Position, place_of, position_of
+from postbell.ports import Count, Marks, News, Visit
+
+
+class MemoryIndex:
+    def __init__(self) -> None:
+        self._marks = Marks()
+        self._places: dict[tuple[int, int], set[int]] = {}
+        self._counts: Counter[tuple[bool, str, int, datetime, int]] = Counter()
+        self._visits: set[Visit] = set()
+
+    async def marks(self) -> Marks:
+        return self._marks
+
+    async def add(self, before: Marks, news: News) -> bool:
+        if before != self._marks:
+            return False
+        self._marks = news.marks
+        for account_id, terms, places in news.postings:
+            pairs = zip(array("I", terms), array("Q", places), strict=True)
+            for term, place in pairs:
+                self._places.setdefault((account_id, term), set()).add(place)
+        for series, owner_id, at, slot, n in news.counts:
+            self._counts[False, series, owner_id, at, slot] += n
+            self._counts[True, series, owner_id, at.replace(minute=0), slot] += n
+        self._visits |= set(news.visits)
+        return True
+
+    async def find(
+        self, account_id: int, term: int, *, before: Position, limit: int
+    ) -> list[Position]:
+        places = sorted(self._places.get((account_id, term), ()), reverse=True)
+        edge = place_of(before)
+        return [position_of(place) for place in places if place < edge][:limit]
+
+    async def counts(
+        self, series: str, owner_id: int, *, by_hour: bool, since: datetime, until: datetime
+    ) -> list[Count]:
+        return [
+            Count(series, owner_id, at, slot, n)
+            for (hour, name, owner, at, slot), n in sorted(self._counts.items())
+            if (hour, name, owner) == (by_hour, series, owner_id) and since <= at < until
+        ]
+
+    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[Visit]:
+        found = [
+            visit
+            for visit in self._visits
+            if visit.webhook_id == webhook_id and visit.range.start <= position < visit.range.end
+        ]
+        return sorted(found, key=lambda visit: visit.journal, reverse=True)[:limit]
+
+    async def drop(self, block: int, *, minutes_before: datetime, hours_before: datetime) -> None:
+        edge = Position(block, 0)
+        for key, places in list(self._places.items()):
+            self._places[key] = {place for place in places if place >= place_of(edge)}
+        self._visits = {visit for visit in self._visits if visit.range.end > edge}
+        ends = {False: minutes_before, True: hours_before}
+        for count in list(self._counts):
+            if count[3] < ends[count[0]]:
+                del self._counts[count]
+
+    async def clear(self) -> None:
+        self._marks = Marks()
+        self._places.clear()
+        self._counts.clear()
+        self._visits.clear()

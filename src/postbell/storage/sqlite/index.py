@@ -1,0 +1,133 @@
+"""The index in SQLite: segments of sorted keys, counters, and visits."""
+
+from datetime import datetime
+from functools import partial
+
+import apsw
+
+from postbell.blocks import Position, Range, place_of, position_of
+from postbell.clock import from_us, to_us
+from postbell.ports import Count, Marks, News, Visit
+from postbell.storage.sqlite import segments
+from postbell.storage.sqlite.connecting import row, rows
+from postbell.storage.sqlite.segments import INDEX_SQL
+from postbell.storage.sqlite.store import Store
+
+DROP_SEGMENTS = 4
+NEAREST = 256
+"""Ranges looked at for one event: retries of its batch, the halves of a split, replays."""
+
+
+class SqliteIndex:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def marks(self) -> Marks:
+        return await self._store.readers.run(_marks)
+
+    async def add(self, before: Marks, news: News) -> bool:
+        built = await self._store.readers.run(
+            lambda db: [segments.build(db, each) for each in news.postings if each.terms]
+        )
+        return await self._store.writer.run(lambda db: _add(db, before, news, built))
+
+    async def find(
+        self, account_id: int, term: int, *, before: Position, limit: int
+    ) -> list[Position]:
+        return await self._store.readers.run(
+            lambda db: segments.find(db, account_id, term, before, limit)
+        )
+
+    async def counts(
+        self, series: str, owner_id: int, *, by_hour: bool, since: datetime, until: datetime
+    ) -> list[Count]:
+        key = (by_hour, series, owner_id, to_us(since), to_us(until))
+        found = await self._store.readers.run(lambda db: rows(db, INDEX_SQL["counts"], *key))
+        return [Count(series, owner_id, from_us(at), slot, n) for at, slot, n in found]
+
+    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[Visit]:
+        place = place_of(position)
+        near = await self._store.readers.run(
+            lambda db: rows(db, INDEX_SQL["visits"], webhook_id, place, NEAREST)
+        )
+        found = [
+            Visit(webhook_id, Range(position_of(start), position_of(end)), journal)
+            for start, journal, end in near
+            if place < end
+        ]
+        return sorted(found, key=lambda visit: visit.journal, reverse=True)[:limit]
+
+    async def drop(self, block: int, *, minutes_before: datetime, hours_before: datetime) -> None:
+        run = self._store.writer.run
+        while await run(partial(_drop_segments, block)):
+            pass
+        visited: int | None = 0
+        edge = place_of(Position(block, 0))
+        while visited is not None:
+            visited = await run(partial(_drop_visits, visited, edge))
+        for by_hour, moment in ((False, minutes_before), (True, hours_before)):
+            counted: tuple[str, int] | None = ("", 0)
+            while counted is not None:
+                counted = await run(partial(_drop_counts, by_hour, counted, to_us(moment)))
+
+    async def clear(self) -> None:
+        def work(db: apsw.Connection) -> None:
+            for name in ("clear_segments", "clear_pages", "clear_counts", "clear_visits"):
+                db.execute(INDEX_SQL[name])
+            _set_marks(db, Marks())
+
+        await self._store.writer.run(work)
+
+
+def _marks(db: apsw.Connection) -> Marks:
+    return Marks._make(rows(db, INDEX_SQL["read_marks"])[0])
+
+
+def _set_marks(db: apsw.Connection, marks: Marks) -> None:
+    db.execute(INDEX_SQL["set_mark"], ("index_block", marks.block))
+    db.execute(INDEX_SQL["set_mark"], ("index_journal", marks.journal))
+
+
+def _add(db: apsw.Connection, before: Marks, news: News, built: list[segments.Built]) -> bool:
+    if _marks(db) != before:
+        return False
+    _set_marks(db, news.marks)
+    for each in built:
+        segments.store(db, each)
+    for series, owner_id, at, slot, n in news.counts:
+        hour = at.replace(minute=0)
+        db.execute(INDEX_SQL["add_count"], (False, series, owner_id, to_us(at), slot, n))
+        db.execute(INDEX_SQL["add_count"], (True, series, owner_id, to_us(hour), slot, n))
+    for webhook_id, (start, end), journal in news.visits:
+        values = (webhook_id, place_of(start), journal, place_of(end))
+        db.execute(INDEX_SQL["add_visit"], values)
+    return True
+
+
+def _drop_segments(block: int, db: apsw.Connection) -> bool:
+    """Drop some old segments; say whether there may be more."""
+    old = rows(db, INDEX_SQL["old_segments"], block, DROP_SEGMENTS)
+    for account_id, first, segment_id in old:
+        segments.drop(db, account_id, first, segment_id)
+    return len(old) == DROP_SEGMENTS
+
+
+def _drop_visits(after: int, edge: int, db: apsw.Connection) -> int | None:
+    """Drop old visits of the next webhook and return its id, None after the last."""
+    found = row(db, INDEX_SQL["next_visited"], after)
+    if found is None:
+        return None
+    webhook_id: int = found[0]
+    db.execute(INDEX_SQL["drop_visits"], (webhook_id, edge))
+    return webhook_id
+
+
+def _drop_counts(
+    by_hour: bool, after: tuple[str, int], at: int, db: apsw.Connection
+) -> tuple[str, int] | None:
+    """Drop old counters of the next owner and return it, None after the last."""
+    found = row(db, INDEX_SQL["next_counted"], by_hour, *after)
+    if found is None:
+        return None
+    db.execute(INDEX_SQL["drop_counts"], (by_hour, *found, at))
+    return (found[0], found[1])
