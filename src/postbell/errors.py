@@ -5,6 +5,7 @@
     │   ├── BadInput        a value is wrong; `member` says which     400 / 422
     │   ├── NotFound        no such thing (or another account's)      404
     │   ├── Conflict        it exists already, or changed meanwhile   409
+    │   ├── Stale           it is not what the caller last saw        412
     │   ├── Unauthorized    credentials are missing or wrong          401
     │   ├── TooLarge        over a limit that the message names       413
     │   └── TooMany         more requests than the account may make   429
@@ -61,6 +62,13 @@ class NotFound(UsageError):
 class Conflict(UsageError):
     code = "conflict"
     status = 409
+
+
+class Stale(UsageError):
+    """The caller changes what it saw only (If-Match), and it is something else by now."""
+
+    code = "precondition_failed"
+    status = 412
 
 
 class Unauthorized(UsageError):

@@ -237,8 +237,11 @@ class Registry(Protocol):
         """
         ...
 
-    async def set_webhook(self, webhook: Webhook) -> Webhook:
+    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
         """Store all members of an existing webhook but secrets and revisions.
+
+        With *expect* nothing is written and Conflict raised unless the stored `settings` are
+        still its own: somebody changed or paused it meanwhile.
 
         Where api_user, types, dialect or options differ from the newest revision, a further one
         begins at the log's head at the commit.
@@ -412,6 +415,30 @@ class Index(Protocol):
         ...
 
 
+class Answers(Protocol):
+    """Answers to management requests that came with an Idempotency-Key; sealed at rest, because
+    some of them show a key once."""
+
+    async def begin(
+        self, key: IdempotencyKey, *, stale_before: datetime, kept_since: datetime
+    ) -> IdempotencyKey | None:
+        """Take a key for a request (its answer is not looked at) and return None; or return what
+        stands under it, the answer being empty while that request is worked on.
+
+        Free again are keys with an answer from before *kept_since* and keys without one that
+        were taken before *stale_before*.
+        """
+        ...
+
+    async def keep(self, key: IdempotencyKey) -> None:
+        """Store the answer under a key that a request with this digest has taken."""
+        ...
+
+    async def forget(self, key: IdempotencyKey) -> None:
+        """Free a key that was taken."""
+        ...
+
+
 class Engine(Protocol):
     """A storage implementation: the ports above, opened and closed together."""
 
@@ -425,6 +452,8 @@ class Engine(Protocol):
     def registry(self) -> Registry: ...
     @property
     def owners(self) -> Owners: ...
+    @property
+    def answers(self) -> Answers: ...
     @property
     def index(self) -> Index: ...
     @property

@@ -121,6 +121,21 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """Return everything of it that can be changed, secrets excepted."""
+        return (
+            self.url,
+            self.api_user,
+            self.types,
+            self.dialect,
+            self.options,
+            self.policy,
+            self.headers,
+            self.state,
+            self.state_reason,
+        )
+
 
 class BatchState(StrEnum):
     WAITING = "waiting"

@@ -6,13 +6,14 @@ from typing import Any
 
 from postbell.clock import Clock
 from postbell.desk.auth import Authentication, Caller
-from postbell.desk.pace import Pace
+from postbell.desk.pace import Allowance, Pace
 from postbell.directory import Directory
 from postbell.errors import Conflict, NotFound, ServiceError
 from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
-from postbell.records import Account, LaneChange, Webhook
+from postbell.records import Account, LaneChange, Replay, Webhook
 
 MAX_TRIES = 20
+MAX_REPLAYS = 10_000
 
 Step = Callable[[Claim], Awaitable[LaneChange | None]]
 """Makes the next change of a lane from its present state, None for nothing to do."""
@@ -45,7 +46,7 @@ class Core:
         self.max_webhooks_per_account = max_webhooks_per_account
         self._sender = sender
         self._authentication = Authentication(directory, clock)
-        self._pace = Pace(calls_per_s, clock)
+        self.pace = Pace(calls_per_s, clock)
         self._writes = asyncio.Lock()
 
     async def authenticate(self, authorization: str | None) -> Caller:
@@ -55,9 +56,9 @@ class Core:
         """
         return await self._authentication.check(authorization)
 
-    def admit(self, caller: Caller) -> None:
+    def admit(self, caller: Caller) -> Allowance:
         """Count one management request of the caller's account; raise TooMany over its rate."""
-        self._pace.admit(caller.account.id)
+        return self.pace.admit(caller.account.id)
 
     @property
     def sender(self) -> Sender:
@@ -81,11 +82,35 @@ class Core:
             raise NotFound(f"no webhook {webhook_id}")
         return webhook
 
+    async def find_replay(self, account_id: int | None, replay_id: int) -> Replay:
+        """Return a replay of the account (of any for None); raise NotFound."""
+        for replay in await self.engine.ledger.replays(account_id, MAX_REPLAYS):
+            if replay.id == replay_id:
+                return replay
+        raise NotFound(f"no replay {replay_id}")
+
     async def _claim(self, webhook_id: int) -> Claim:
         claim = await self.engine.ledger.lane(webhook_id)
         if claim is None:
             raise NotFound(f"no webhook {webhook_id}")
         return claim
+
+    async def _rewrite(
+        self, account_id: int | None, webhook_id: int, change: Callable[[Webhook], Webhook]
+    ) -> tuple[Webhook, Webhook]:
+        """Store what *change* makes of a webhook and return it as it was and as it is; made
+        again where the worker or another process changed it meanwhile."""
+        async with self._writes:
+            for _ in range(MAX_TRIES):
+                before = await self.find_webhook(account_id, webhook_id)
+                after = change(before)
+                if after == before:
+                    return before, before
+                try:
+                    return before, await self.engine.registry.set_webhook(after, expect=before)
+                except Conflict:
+                    continue
+        raise Conflict(f"webhook {webhook_id} kept changing while it was changed; try again")
 
     async def _intervene(self, webhook_id: int, change: Step) -> None:
         """Apply what *change* makes of the lane; tried again while the worker moves it."""

@@ -1,14 +1,15 @@
-"""What a person does to a webhook's delivery: pause, resume, skip, try again."""
+"""What a person does to a webhook's delivery: pause, resume, skip, try again, split."""
 
 from datetime import datetime
 
 import msgspec
 
-from postbell.blocks import Position, Range
 from postbell.desk.core import Core
+from postbell.desk.skipping import Skipped, Skipping
 from postbell.errors import Conflict, NotFound
 from postbell.pipeline.match import Selection
-from postbell.pipeline.tally import Tally, segments
+from postbell.pipeline.reading import Found, Reader, narrowed, passing
+from postbell.pipeline.split import halved
 from postbell.ports import Claim
 from postbell.records import (
     BatchState,
@@ -16,6 +17,7 @@ from postbell.records import (
     EntryKind,
     LaneChange,
     OpenBatch,
+    ReplayFilter,
     Webhook,
     WebhookState,
 )
@@ -28,12 +30,7 @@ class Lanes(Core):
         self, account_id: int | None, webhook_id: int, reason: str = "customer"
     ) -> Webhook:
         """Stop delivering; events wait in the log.  *reason* is "customer" or "operator"."""
-        async with self._writes:
-            webhook = await self.find_webhook(account_id, webhook_id)
-            if webhook.state is not WebhookState.PAUSED:
-                webhook = await self._store(webhook, WebhookState.PAUSED, reason)
-        await self.directory.refresh()
-        return webhook
+        return await self._set_state(account_id, webhook_id, WebhookState.PAUSED, reason)
 
     async def resume(
         self,
@@ -45,7 +42,8 @@ class Lanes(Core):
     ) -> Webhook:
         """Deliver again, everything that waits being due now.
 
-        *skip* leaves out what is not in a batch yet: it is counted and journaled as skipped.
+        *skip* leaves out all that waits, in batches and in the log: it is counted and journaled
+        as skipped.  Replays of the webhook go on.
         *parked* opens parked batches again, with all their retries.  Resuming an active
         webhook is allowed: it ends the waits of a failing one.
         """
@@ -53,10 +51,12 @@ class Lanes(Core):
         now = self.clock.now()
 
         async def step(claim: Claim) -> LaneChange:
-            entries = await self._skipped(webhook, claim, now) if skip else ()
+            left = Skipped((), (), claim.lane.cursor)
+            if skip:
+                left = await Skipping(self.engine, self.dialects, webhook, now).all_waiting(claim)
             lane = msgspec.structs.replace(
                 claim.lane,
-                cursor=entries[-1].range.end if entries else claim.lane.cursor,
+                cursor=left.cursor,
                 failing_since=None,
                 failures=0,
                 hold_until=None,
@@ -68,28 +68,20 @@ class Lanes(Core):
                 put=tuple(
                     _due(batch, now)
                     for batch in claim.batches
-                    if batch.done is None and (parked or batch.state is not BatchState.PARKED)
+                    if batch.done is None
+                    and batch.id not in left.drop
+                    and (parked or batch.state is not BatchState.PARKED)
                 ),
-                entries=entries,
+                drop=left.drop,
+                entries=left.entries,
             )
 
         await self._intervene(webhook_id, step)
-        async with self._writes:
-            webhook = await self.find_webhook(account_id, webhook_id)
-            if webhook.state is not WebhookState.ACTIVE:
-                webhook = await self._store(webhook, WebhookState.ACTIVE, "")
-        await self.directory.refresh()
-        return webhook
+        return await self._set_state(account_id, webhook_id, WebhookState.ACTIVE, "")
 
     async def retry_batch(self, batch_id: str, account_id: int | None = None) -> OpenBatch:
         """Make an open batch due now; a parked one is opened again, with all its retries."""
-        found = await self.engine.ledger.batch(batch_id)
-        if found is None or found.done is not None:
-            raise _no_batch(batch_id)
-        try:
-            webhook = await self.find_webhook(account_id, found.webhook_id)
-        except NotFound:
-            raise _no_batch(batch_id) from None
+        webhook, _ = await self._open_batch(batch_id, account_id)
         if webhook.state is WebhookState.PAUSED:
             raise Conflict(
                 f"webhook {webhook.id} is paused ({webhook.state_reason}); resume it first"
@@ -112,39 +104,93 @@ class Lanes(Core):
         await self._intervene(webhook.id, step)
         return retried[-1]
 
-    async def _store(self, webhook: Webhook, state: WebhookState, reason: str) -> Webhook:
-        return await self.engine.registry.set_webhook(
-            msgspec.structs.replace(
-                webhook, state=state, state_reason=reason, updated_at=self.clock.now()
+    async def split_batch(
+        self, batch_id: str, account_id: int | None = None
+    ) -> tuple[OpenBatch, OpenBatch]:
+        """Halve an open or parked batch by hand; both halves are due now, under new ids."""
+        webhook, found = await self._open_batch(batch_id, account_id)
+        if found.count < 2:
+            raise Conflict(f"batch {batch_id} has one event; there is nothing to split")
+        now = self.clock.now()
+        events = await self._events_of(webhook, found)
+        if len(events) != found.count:
+            raise Conflict(
+                f"retention took {found.count - len(events)} events of batch {batch_id};"
+                " it cannot be split any more"
             )
+        halves = halved(found, events, now)
+        closed = Entry(
+            kind=EntryKind.SPLIT,
+            at=now,
+            account_id=webhook.account_id,
+            webhook_id=webhook.id,
+            revision=found.revision,
+            batch_id=batch_id,
+            range=found.range,
+            count=found.count,
+            replay_id=found.replay_id,
+            note=" ".join(half.id for half in halves),
         )
 
-    async def _skipped(self, webhook: Webhook, claim: Claim, now: datetime) -> tuple[Entry, ...]:
-        """Return one entry for each revision's part of the log from the cursor to the head."""
-        end = Position(await self.engine.log.head() + 1, 0)
-        tally = Tally(self.engine.log, webhook.account_id)
-        entries = []
-        for revision, part in segments(webhook.revisions, Range(claim.lane.cursor, end)):
-            selection = Selection.of(self.dialects[revision.dialect], revision)
-            entries.append(
-                Entry(
-                    kind=EntryKind.SKIPPED,
-                    at=now,
-                    account_id=webhook.account_id,
-                    webhook_id=webhook.id,
-                    revision=revision.number,
-                    batch_id="",
-                    range=part,
-                    count=(await tally.count(selection, part)).events,
-                )
+        async def step(claim: Claim) -> LaneChange:
+            if not any(batch.id == batch_id for batch in claim.batches):
+                raise _no_batch(batch_id)
+            return LaneChange(
+                webhook_id=webhook.id,
+                epoch=claim.lane.epoch,
+                put=halves,
+                drop=(batch_id,),
+                entries=(closed,),
             )
-        return tuple(entries)
+
+        await self._intervene(webhook.id, step)
+        return halves
+
+    async def _open_batch(self, batch_id: str, account_id: int | None) -> tuple[Webhook, OpenBatch]:
+        """Return an open or parked batch of the account with its webhook; raise NotFound."""
+        found = await self.engine.ledger.batch(batch_id)
+        if found is None or found.done is not None:
+            raise _no_batch(batch_id)
+        try:
+            return await self.find_webhook(account_id, found.webhook_id), found
+        except NotFound:
+            raise _no_batch(batch_id) from None
+
+    async def _events_of(self, webhook: Webhook, batch: OpenBatch) -> Found:
+        """Return the events of an open batch, those that its replay's filter passes."""
+        revision = next(one for one in webhook.revisions if one.number == batch.revision)
+        selection = Selection.of(self.dialects[revision.dialect], revision)
+        wanted = ReplayFilter()
+        if batch.replay_id is not None:
+            wanted = (await self.find_replay(webhook.account_id, batch.replay_id)).filter
+        found = await Reader(self.engine.log).events(
+            webhook.account_id, batch.range, narrowed(selection, wanted)
+        )
+        return passing(found, wanted)
+
+    async def _set_state(
+        self, account_id: int | None, webhook_id: int, state: WebhookState, reason: str
+    ) -> Webhook:
+        """Bring a webhook into this state; one that is in it already is left as it is."""
+
+        def change(webhook: Webhook) -> Webhook:
+            if webhook.state is state:
+                return webhook
+            return msgspec.structs.replace(
+                webhook, state=state, state_reason=reason, updated_at=self.clock.now()
+            )
+
+        _, webhook = await self._rewrite(account_id, webhook_id, change)
+        await self.directory.refresh()
+        return webhook
 
 
 def _due(batch: OpenBatch, now: datetime) -> OpenBatch:
     """Return the batch due at *now*; a parked one begins its retries anew."""
     attempts = 0 if batch.state is BatchState.PARKED else batch.attempts
-    return msgspec.structs.replace(batch, state=BatchState.WAITING, attempts=attempts, next_at=now)
+    return msgspec.structs.replace(
+        batch, state=BatchState.WAITING, attempts=attempts, next_at=now, parked_at=None
+    )
 
 
 def _no_batch(batch_id: str) -> NotFound:

@@ -45,9 +45,11 @@ class People(Core):
         await self.directory.refresh()
         return NewKey(user, chosen, warning)
 
-    async def rotate_api_user(self, name: str, key: str | None = None) -> NewKey:
+    async def rotate_api_user(
+        self, name: str, key: str | None = None, *, account_id: int | None = None
+    ) -> NewKey:
         """Replace an api user's key; the old one is refused from now on."""
-        user = await self.find_api_user(name)
+        user = await self.find_api_user(name, account_id)
         if user.revoked_at is not None:
             raise Conflict(f"api user {name!r} is revoked; create another one")
         chosen, warning = _choose_key(key)
@@ -55,17 +57,18 @@ class People(Core):
         await self.directory.refresh()
         return NewKey(user, chosen, warning)
 
-    async def revoke_api_user(self, name: str) -> ApiUser:
+    async def revoke_api_user(self, name: str, *, account_id: int | None = None) -> ApiUser:
         """Refuse an api user from now on; its events and webhooks stay."""
-        user = await self.find_api_user(name)
+        user = await self.find_api_user(name, account_id)
         if user.revoked_at is None:
             user = await self.engine.registry.set_api_user(user.id, revoked_at=self.clock.now())
         await self.directory.refresh()
         return user
 
-    async def find_api_user(self, name: str) -> ApiUser:
-        """Return the api user of this name, revoked ones too; raise NotFound."""
-        for user in await self.engine.registry.api_users():
+    async def find_api_user(self, name: str, account_id: int | None = None) -> ApiUser:
+        """Return the api user of this name (of the account, or of any), revoked ones too; raise
+        NotFound."""
+        for user in await self.engine.registry.api_users(account_id):
             if user.name == name:
                 return user
         raise NotFound(f"no api user {name!r}")

@@ -1,13 +1,19 @@
 """Replays: old events again, as new batches, to the same or another webhook of the account."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.desk import forms
 from postbell.desk.core import Core
+from postbell.desk.skipping import Skipping
 from postbell.errors import BadInput, Conflict
-from postbell.records import BatchState, Replay, ReplayFilter, Webhook
+from postbell.pipeline.match import Selection
+from postbell.pipeline.reading import PAGE, Reader, narrowed, passing
+from postbell.ports import Claim, Logged
+from postbell.records import BatchState, LaneChange, Replay, ReplayFilter, ReplayState, Webhook
 
 REPLAY_MEMBERS = (
     "webhook_id", "from_webhook_id", "since", "until", "parked", "types", "recipient", "message",
@@ -17,12 +23,66 @@ MAX_RATE_PER_S = 100_000.0
 
 
 class Replays(Core):
-    """Creating replays; the worker carries them out beside what is new."""
+    """Creating and cancelling replays; the worker carries them out beside what is new."""
 
     async def create_replay(
         self, account_id: int | None, webhook_id: int, form: Mapping[str, Any]
     ) -> Replay:
-        """Send old events to a webhook again.
+        """Send old events to a webhook again; *form* as in `plan_replay`."""
+        plan = await self.plan_replay(account_id, webhook_id, form)
+        return await self.engine.ledger.add_replay(plan)
+
+    async def cancel_replay(self, account_id: int | None, replay_id: int) -> Replay:
+        """End a replay: what it has not sent is skipped; its parked batches stay."""
+        replay = await self.find_replay(account_id, replay_id)
+        webhook = await self.find_webhook(account_id, replay.webhook_id)
+        skipping = Skipping(self.engine, self.dialects, webhook, self.clock.now())
+
+        async def step(claim: Claim) -> LaneChange | None:
+            running = [one for one in claim.replays if one.id == replay_id]
+            gone = [
+                batch
+                for batch in claim.batches
+                if batch.replay_id == replay_id and batch.state is BatchState.WAITING
+            ]
+            if not running and not gone:
+                return None
+            ended = running[0] if running else await self.find_replay(account_id, replay_id)
+            return LaneChange(
+                webhook_id=webhook.id,
+                epoch=claim.lane.epoch,
+                drop=tuple(batch.id for batch in gone),
+                entries=tuple(skipping.batch(batch) for batch in gone),
+                replay=msgspec.structs.replace(ended, state=ReplayState.CANCELLED),
+            )
+
+        await self._intervene(webhook.id, step)
+        return await self.find_replay(account_id, replay_id)
+
+    async def preview_replay(self, plan: Replay) -> AsyncIterator[Sequence[Logged]]:
+        """Yield the events that a replay would send, in order, a few at a time."""
+        webhook = await self.find_webhook(plan.account_id, plan.webhook_id)
+        revision = webhook.revisions[-1]
+        selection = Selection.of(self.dialects[revision.dialect], revision)
+        selection = narrowed(selection, plan.filter)
+        reader = Reader(self.engine.log, max_bytes=0)
+        for part in plan.ranges:
+            first = part.start.block
+            while True:
+                headers = await reader.headers(plan.account_id, first)
+                for header in headers:
+                    if header.id > part.end.block or not selection.wants(header):
+                        continue
+                    found = await reader.events(plan.account_id, part, selection, (header.id,))
+                    yield passing(found, plan.filter).events
+                if len(headers) < PAGE or headers[-1].id >= part.end.block:
+                    break
+                first = headers[-1].id + 1
+
+    async def plan_replay(
+        self, account_id: int | None, webhook_id: int, form: Mapping[str, Any]
+    ) -> Replay:
+        """Return the replay that *form* asks for, checked and not stored (its id is 0).
 
         *form*: `since` and `until` (RFC 3339; the whole log without them), or `parked` true for
         the events of all parked batches (of `from_webhook_id` where given); `types`, `recipient`
@@ -39,7 +99,7 @@ class Replays(Core):
                 member="from_webhook_id",
             )
         dialect = self.dialects[webhook.dialect]
-        narrowed = ReplayFilter(
+        wanted = ReplayFilter(
             types=forms.check_types(form.get("types"), dialect, webhook.options),
             recipient=forms.check_text(form.get("recipient"), "recipient") or "",
             message=forms.check_text(form.get("message"), "message") or "",
@@ -48,18 +108,16 @@ class Replays(Core):
             form.get("rate_per_s"), "rate_per_s", 0, MAX_RATE_PER_S, 0.0
         )
         ranges = await (self._parked(webhook, form) if parked else self._times(webhook, form))
-        return await self.engine.ledger.add_replay(
-            Replay(
-                id=0,
-                account_id=webhook.account_id,
-                webhook_id=webhook.id,
-                revision=webhook.revisions[-1].number,
-                ranges=tuple(ranges),
-                filter=narrowed,
-                created_at=self.clock.now(),
-                rate_per_s=rate_per_s,
-                position=ranges[0].start,
-            )
+        return Replay(
+            id=0,
+            account_id=webhook.account_id,
+            webhook_id=webhook.id,
+            revision=webhook.revisions[-1].number,
+            ranges=tuple(ranges),
+            filter=wanted,
+            created_at=self.clock.now(),
+            rate_per_s=rate_per_s,
+            position=ranges[0].start,
         )
 
     async def _times(self, webhook: Webhook, form: Mapping[str, Any]) -> list[Range]:

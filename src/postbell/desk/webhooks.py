@@ -1,20 +1,30 @@
 """Webhooks: created, changed, deleted."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import msgspec
 
 from postbell.blocks import START, Position
 from postbell.desk import forms, secrets
 from postbell.desk.keys import Keys
-from postbell.errors import BadInput, Conflict
+from postbell.errors import BadInput, Conflict, Stale
 from postbell.ports import Dialect, NewSecret, Request
 from postbell.records import Account, SecretKind, Webhook
 
 HEAD = Position(0, -1)
 """What `Registry.add_webhook` takes for "the log's head at the commit"."""
 URL_CHECK_TIMEOUT_S = 3.0
+
+
+class Revised(NamedTuple):
+    """A changed webhook.  Events accepted from *effective_from* on are selected and rendered as
+    it now says, earlier ones as it said before; None where only what counts at once changed."""
+
+    webhook: Webhook
+    effective_from: datetime | None
 
 
 class Webhooks(Keys):
@@ -72,32 +82,55 @@ class Webhooks(Keys):
 
         With another dialect, options and types that are not given go back to its defaults.
         """
+        return (await self.revise_webhook(account_id, webhook_id, changes)).webhook
+
+    async def revise_webhook(
+        self,
+        account_id: int | None,
+        webhook_id: int,
+        changes: Mapping[str, Any],
+        *,
+        only_if: Collection[str] | None = None,
+    ) -> Revised:
+        """Do as `update_webhook` and say from when on the change counts.
+
+        *only_if* are tags (`tag_of`): where the webhook has none of them, Stale is raised.
+        """
         forms.known_members(changes, forms.CHANGE_MEMBERS)
         webhook = await self.find_webhook(account_id, webhook_id)
+        _check_tag(webhook, only_if)
         changed = self._changed(webhook, changes)
         if changed.url != webhook.url:
             await self.guard.check(changed.url)
         if (changed.url, changed.options) != (webhook.url, webhook.options):
             await self._check_answers(changed)
-        async with self._writes:
-            fresh = await self.find_webhook(account_id, webhook_id)
+        await self._make_keys(webhook, changed)
+
+        def change(fresh: Webhook) -> Webhook:
+            _check_tag(fresh, only_if)
             stored = self._changed(fresh, changes)
             if stored == fresh:
                 return fresh
-            kinds = self.dialects[stored.dialect].secret_kinds
-            has_key = any(one.kind in kinds for one in fresh.secrets)
-            if kinds and not has_key and stored.dialect != fresh.dialect:
-                await self._make_keys(stored, kinds[0])
-            webhook = await self.engine.registry.set_webhook(
-                msgspec.structs.replace(stored, updated_at=self.clock.now())
-            )
-        await self.directory.refresh()
-        return webhook
+            return msgspec.structs.replace(stored, updated_at=self.clock.now())
 
-    async def delete_webhook(self, account_id: int | None, webhook_id: int) -> None:
-        """Delete a webhook with its open and parked batches; its journal stays."""
+        before, after = await self._rewrite(account_id, webhook_id, change)
+        await self.directory.refresh()
+        is_new = after.revisions[-1].number > before.revisions[-1].number
+        return Revised(after, after.updated_at if is_new else None)
+
+    async def delete_webhook(
+        self,
+        account_id: int | None,
+        webhook_id: int,
+        *,
+        only_if: Collection[str] | None = None,
+    ) -> None:
+        """Delete a webhook with its open and parked batches; its journal stays.
+
+        *only_if* as in `revise_webhook`.
+        """
         async with self._writes:
-            await self.find_webhook(account_id, webhook_id)
+            _check_tag(await self.find_webhook(account_id, webhook_id), only_if)
             await self.engine.registry.delete_webhook(webhook_id, self.clock.now())
         await self.directory.refresh()
 
@@ -156,13 +189,19 @@ class Webhooks(Keys):
             return []
         return [secrets.choose(dialect, None, given, self.clock.now())]
 
-    async def _make_keys(self, webhook: Webhook, kind: SecretKind) -> None:
-        """Give a webhook that changed its dialect the key that the new one signs with."""
-        if kind is SecretKind.APP_KEY:
-            await self.app_key(webhook.account_id)
-            return
-        key = secrets.choose(self.dialects[webhook.dialect], kind, None, self.clock.now())
-        await self.engine.registry.add_secrets([key], webhook_id=webhook.id)
+    async def _make_keys(self, before: Webhook, after: Webhook) -> None:
+        """Give a webhook that changes its dialect the key that the new one signs with."""
+        kinds = self.dialects[after.dialect].secret_kinds
+        async with self._writes:
+            fresh = await self.find_webhook(before.account_id, before.id)
+            has_key = any(one.kind in kinds for one in fresh.secrets)
+            if not kinds or has_key or after.dialect == before.dialect:
+                return
+            if kinds[0] is SecretKind.APP_KEY:
+                await self.app_key(before.account_id)
+                return
+            key = secrets.choose(self.dialects[after.dialect], kinds[0], None, self.clock.now())
+            await self.engine.registry.add_secrets([key], webhook_id=before.id)
 
     async def _check_answers(self, webhook: Webhook) -> None:
         """Call the URL as the option `url_check` says; raise BadInput unless it answers 200."""
@@ -187,6 +226,18 @@ class Webhooks(Keys):
                     member="url",
                     code="url_check_failed",
                 )
+
+
+def tag_of(webhook: Webhook) -> str:
+    """Return what differs whenever a setting of the webhook does."""
+    return blake2b(msgspec.json.encode(webhook.settings), digest_size=12).hexdigest()
+
+
+def _check_tag(webhook: Webhook, only_if: Collection[str] | None) -> None:
+    if only_if is not None and tag_of(webhook) not in only_if:
+        raise Stale(
+            f"webhook {webhook.id} was changed since it was read; read it again, then change it"
+        )
 
 
 _URL_CHECKS: Mapping[str, tuple[tuple[str, bytes | None], ...]] = {

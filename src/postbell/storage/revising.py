@@ -1,6 +1,7 @@
 """Where a webhook's revisions begin: the same words for every engine."""
 
 from postbell.blocks import Position
+from postbell.errors import Conflict
 from postbell.records import Revision, Webhook
 
 FROM_HEAD = Position(0, -1)
@@ -23,6 +24,12 @@ def next_revision(webhook: Webhook, api_user_id: int | None, head: int) -> Revis
     newest = webhook.revisions[-1]
     asked = _revision(webhook, newest.number + 1, api_user_id, after_head(head))
     return None if _choice(asked) == _choice(newest) else asked
+
+
+def check_unchanged(stored: Webhook, expect: Webhook | None) -> None:
+    """Raise Conflict where the settings are not those of *expect* any more."""
+    if expect is not None and stored.settings != expect.settings:
+        raise Conflict(f"webhook {stored.id} was changed meanwhile; read it again and retry")
 
 
 def _revision(webhook: Webhook, number: int, api_user_id: int | None, start: Position) -> Revision:

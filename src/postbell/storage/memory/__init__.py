@@ -4,6 +4,7 @@ Nothing survives the process.  Every method runs without a pause, so each is one
 """
 
 from postbell.clock import Clock
+from postbell.storage.memory.answers import MemoryAnswers
 from postbell.storage.memory.index import MemoryIndex
 from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
 from postbell.storage.memory.log import MemoryLog
@@ -23,6 +24,7 @@ class MemoryEngine:
         self.registry = MemoryRegistry(tables)
         self.owners = MemoryOwners(tables)
         self.index = MemoryIndex()
+        self.answers = MemoryAnswers(tables)
         self.bell = tables.bell
 
     async def ready(self) -> None:

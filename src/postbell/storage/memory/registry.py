@@ -9,7 +9,13 @@ from postbell.errors import Conflict, NotFound
 from postbell.ports import NewSecret
 from postbell.records import ALL, Account, ApiUser, Lane, Secret, Webhook
 from postbell.storage.memory.tables import Lease, Tables
-from postbell.storage.revising import FROM_HEAD, after_head, first_revision, next_revision
+from postbell.storage.revising import (
+    FROM_HEAD,
+    after_head,
+    check_unchanged,
+    first_revision,
+    next_revision,
+)
 
 
 class MemoryRegistry:
@@ -80,8 +86,9 @@ class MemoryRegistry:
         tables.change(stored.id)
         return stored
 
-    async def set_webhook(self, webhook: Webhook) -> Webhook:
+    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
         before = self._webhook(webhook.id)
+        check_unchanged(before, expect)
         stored = replace(
             webhook,
             account_id=before.account_id,

@@ -43,6 +43,7 @@ class Tables:
     blocks: dict[int, Block] = field(default_factory=dict)
     hashes: dict[int, bytes] = field(default_factory=dict)
     keys: dict[tuple[int, str], IdempotencyKey] = field(default_factory=dict)
+    answers: dict[tuple[int, str], IdempotencyKey] = field(default_factory=dict)
     head: int = 0
     newest_at: datetime = NEVER
     sequences: dict[int, int] = field(default_factory=dict)

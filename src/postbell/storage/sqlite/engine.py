@@ -7,6 +7,7 @@ import apsw
 from postbell.clock import Clock, to_us
 from postbell.sealing import Sealer
 from postbell.storage.ringing import RingBell
+from postbell.storage.sqlite.answers import SqliteAnswers
 from postbell.storage.sqlite.backup import copy
 from postbell.storage.sqlite.connecting import connect
 from postbell.storage.sqlite.faults import as_storage_error
@@ -69,6 +70,7 @@ class SqliteEngine:
         self.journal = SqliteJournal(store)
         self.registry = SqliteRegistry(store)
         self.owners = SqliteOwners(store)
+        self.answers = SqliteAnswers(store)
         self.index = SqliteIndex(store)
 
     @property

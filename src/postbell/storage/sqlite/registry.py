@@ -21,7 +21,13 @@ from postbell.records import (
     Webhook,
     WebhookState,
 )
-from postbell.storage.revising import FROM_HEAD, after_head, first_revision, next_revision
+from postbell.storage.revising import (
+    FROM_HEAD,
+    after_head,
+    check_unchanged,
+    first_revision,
+    next_revision,
+)
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_version
@@ -127,11 +133,13 @@ class SqliteRegistry:
 
         return await self._stored(await self._change(work), webhook)
 
-    async def set_webhook(self, webhook: Webhook) -> Webhook:
+    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
         sealed = self._sealed(webhook)
 
         def work(db: apsw.Connection) -> None:
             known = _known(db, webhook.id)
+            if expect is not None:
+                check_unchanged(self._webhook(db, known), expect)
             stored = replace(webhook, account_id=known[1], revisions=_revisions(db, webhook.id))
             head = scalar(db, SQL["read_head"])
             further = next_revision(stored, _api_user_id(db, stored), head)

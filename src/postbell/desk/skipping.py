@@ -1,0 +1,131 @@
+"""What leaves a webhook without being sent: skipped, each event counted where it was.
+
+Used by `lanes` and `replays`.  Together with what was delivered, parked and expired, the ranges
+of the entries made here still cover the log once (promise 2).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from postbell.blocks import BlockHeader, Position, Range
+from postbell.pipeline.match import Selection, span
+from postbell.pipeline.reading import Reader
+from postbell.pipeline.run import has_bit
+from postbell.pipeline.tally import Tally, segments
+from postbell.ports import Claim, Dialect, Engine
+from postbell.records import BatchState, Entry, EntryKind, OpenBatch, Webhook
+
+
+class Skipped(NamedTuple):
+    """The journal's entries, the ids of the open batches and runs that go, the new cursor."""
+
+    entries: tuple[Entry, ...]
+    drop: tuple[str, ...]
+    cursor: Position
+
+
+class Skipping:
+    """Makes the entries for one webhook as of *now*."""
+
+    def __init__(
+        self, engine: Engine, dialects: Mapping[str, Dialect], webhook: Webhook, now: datetime
+    ) -> None:
+        self._log = engine.log
+        self._webhook = webhook
+        self._now = now
+        self._selections = {
+            revision.number: Selection.of(dialects[revision.dialect], revision)
+            for revision in webhook.revisions
+        }
+
+    async def all_waiting(self, claim: Claim) -> Skipped:
+        """Skip what waits in batches, in runs and in the log; what is parked or belongs to a
+        replay stays."""
+        entries: list[Entry] = []
+        gone = [
+            batch
+            for batch in claim.batches
+            if batch.state is BatchState.WAITING and batch.replay_id is None
+        ]
+        for batch in gone:
+            entries += [self.batch(batch)] if batch.done is None else await self._run(batch)
+        in_log = await self._in_log(claim.lane.cursor)
+        entries += in_log
+        cursor = in_log[-1].range.end if in_log else claim.lane.cursor
+        return Skipped(tuple(entries), tuple(batch.id for batch in gone), cursor)
+
+    def batch(self, batch: OpenBatch) -> Entry:
+        """Skip one batch."""
+        return self._entry(EntryKind.SKIPPED, batch, batch.range, batch.count, batch_id=batch.id)
+
+    async def _in_log(self, cursor: Position) -> list[Entry]:
+        """Return one entry for each revision's part of the log from the cursor to the head."""
+        end = Position(await self._log.head() + 1, 0)
+        tally = Tally(self._log, self._webhook.account_id)
+        entries = []
+        for revision, part in segments(self._webhook.revisions, Range(cursor, end)):
+            count = await tally.count(self._selections[revision.number], part)
+            entries.append(self._entry(EntryKind.SKIPPED, revision.number, part, count.events))
+        return entries
+
+    async def _run(self, run: OpenBatch) -> list[Entry]:
+        """Return one entry for each stretch of the run that was neither delivered nor left."""
+        selection = self._selections[run.revision]
+        headers = await Reader(self._log).headers_of(self._webhook.account_id, run.range)
+        places = list(_places(headers, selection, run.range))
+        lost = run.count - len(places)
+        done = run.done or b""
+        entries = []
+        missing = sum(not has_bit(done, number) for number in range(lost))
+        if missing:
+            begin = places[0] if places else run.range.end
+            part = Range(run.range.start, Position(begin.block, 0) if places else begin)
+            entries.append(self._entry(EntryKind.EXPIRED, run, part, missing, batch_id=run.id))
+        stretch: list[Position] = []
+        for number, place in enumerate(places, lost):
+            if not has_bit(done, number):
+                stretch.append(place)
+            elif stretch:
+                entries.append(self._stretch(run, stretch))
+                stretch = []
+        if stretch:
+            entries.append(self._stretch(run, stretch))
+        return entries
+
+    def _stretch(self, run: OpenBatch, places: Sequence[Position]) -> Entry:
+        last = places[-1]
+        part = Range(places[0], Position(last.block, last.offset + 1))
+        return self._entry(EntryKind.SKIPPED, run, part, len(places), batch_id=run.id)
+
+    def _entry(
+        self,
+        kind: EntryKind,
+        of: OpenBatch | int,
+        part: Range,
+        events: int,
+        *,
+        batch_id: str = "",
+    ) -> Entry:
+        return Entry(
+            kind=kind,
+            at=self._now,
+            account_id=self._webhook.account_id,
+            webhook_id=self._webhook.id,
+            revision=of if isinstance(of, int) else of.revision,
+            batch_id=batch_id,
+            range=part,
+            count=events,
+            replay_id=None if isinstance(of, int) else of.replay_id,
+        )
+
+
+def _places(
+    headers: Sequence[BlockHeader], selection: Selection, part: Range
+) -> Iterator[Position]:
+    """Yield where each matching event of *part* lies."""
+    for header in headers:
+        first, last = span(header, part.start, part.end)
+        for offset, weight in enumerate(selection.weigh(header)[first:last], first):
+            if weight:
+                yield Position(header.id, offset)
