@@ -1,5 +1,6 @@
 """The SQLite engine: the ports over one file, opened and closed together."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -19,6 +20,7 @@ from postbell.storage.sqlite.log import SqliteLog
 from postbell.storage.sqlite.migrating import prepare
 from postbell.storage.sqlite.owners import SqliteOwners
 from postbell.storage.sqlite.readers import Readers
+from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.registry import SqliteRegistry
 from postbell.storage.sqlite.store import SQL, Store
 from postbell.storage.sqlite.threads import in_thread
@@ -61,10 +63,11 @@ class SqliteEngine:
         self._lock = lock
         self._readers = readers
         self._bell = PolledBell()
-        self._writer = Writer(connection, self._bell.ring)
+        recent = Recent()
+        self._writer = recent.writer = Writer(connection, self._bell.of_others(recent))
         self._bell.writer = self._writer
         self._is_closed = False
-        store = Store(self._writer, readers, self._bell, sealer, clock)
+        store = Store(self._writer, readers, self._bell, sealer, clock, recent)
         self.log = SqliteLog(store)
         self.ledger = SqliteLedger(store)
         self.journal = SqliteJournal(store)
@@ -107,6 +110,15 @@ class PolledBell(RingBell):
     """Also hears other processes: the writer looks for their commits while somebody waits."""
 
     writer: Writer
+
+    def of_others(self, recent: Recent) -> Callable[[], None]:
+        """Return what is done when another process committed; called in the writer's thread."""
+
+        def ring() -> None:
+            recent.foreign_commit()
+            self.ring()
+
+        return ring
 
     async def wait(self, timeout_s: float) -> bool:
         self.writer.listen(+1)

@@ -57,7 +57,7 @@ class SqliteLedger:
 
         stale = await self._store.writer.run(work, is_reserved=True)
         if any(change.pause for change in changes):
-            self._store.bell.ring()
+            self._store.registry_changed()
         return stale
 
     async def intervene(self, change: LaneChange) -> bool:
@@ -71,7 +71,7 @@ class SqliteLedger:
 
         is_done = await self._store.writer.run(work, is_reserved=True)
         if is_done:
-            self._store.bell.ring()
+            self._store.registry_changed()
         return is_done
 
     async def lane(self, webhook_id: int) -> Claim | None:
@@ -123,7 +123,7 @@ class SqliteLedger:
             return replace(replay, id=replay_id)
 
         stored = await self._store.writer.run(work)
-        self._store.bell.ring()
+        self._store.registry_changed()
         return stored
 
     async def replays(self, account_id: int | None = None, limit: int = 1000) -> list[Replay]:

@@ -42,8 +42,14 @@ class SqliteRegistry:
         self._unseal = store.sealer.unseal
 
     async def version(self) -> int:
+        recent = self._store.recent
+        known = recent.version()
+        if known is not None:
+            return known
+        epoch = recent.epoch
         found = await self._store.readers.run(lambda db: rows(db, SQL["read_version"]))
         version: int = found[0][0]
+        recent.keep_version(epoch, version)
         return version
 
     async def add_account(self, name: str, now: datetime) -> Account:
@@ -233,7 +239,7 @@ class SqliteRegistry:
 
     async def _change(self, work: Callable[[apsw.Connection], T]) -> T:
         result = await self._store.writer.run(work)
-        self._store.bell.ring()
+        self._store.registry_changed()
         return result
 
     async def _stored(self, webhook_id: int, given: Webhook) -> Webhook:
