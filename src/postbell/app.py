@@ -28,6 +28,8 @@ from postbell.reports import Reports
 from postbell.serving import address_of, bind, serving
 from postbell.settings import Settings
 from postbell.signals import log
+from postbell.web import Site
+from postbell.web import routes as web_routes
 
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[Role, ...] = ("api", "worker", "all")
@@ -136,7 +138,16 @@ async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[An
         parts.clock,
         installation_policies=settings.policy,
     )
-    routes = engagelab_routes(desk, reports)
+    site = Site(
+        desk=desk,
+        reports=reports,
+        public_url=settings.public_url,
+        region=settings.region,
+        retention_days=settings.retention_days,
+        sign_in=settings.sign_in,
+        support=settings.support,
+    )
+    routes = [*engagelab_routes(desk, reports), *web_routes(site)]
     yield api.build(desk, reports, ingest, parts.engine, dialect_routes=routes)
     task.cancel()
 

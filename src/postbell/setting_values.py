@@ -37,6 +37,15 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = _text(value).strip().lower()
+    if word not in _FLAGS:
+        raise ValueError
+    return _FLAGS[word]
+
+
 def _path(value: Any) -> Path:
     return Path(_text(value) if not isinstance(value, Path) else value)
 
@@ -75,16 +84,19 @@ def _check_url(url: str) -> str:
     return "" if good or not url else "an http or https URL expected"
 
 
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 READERS: dict[Any, Callable[[Any], Any]] = {
     str: _text,
     int: _integer,
     float: _number,
+    bool: _flag,
     Path: _path,
     Networks: _networks,
     Address: _address,
 }
 METAVARS: dict[Any, str] = {
     Path: "PATH",
+    bool: "BOOL",
     Networks: "NETWORKS",
     Address: "HOST:PORT",
     dict[str, dict[str, Any]]: "DIALECT=JSON",

@@ -79,6 +79,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_webhooks_per_account: Annotated[
         int, Row("webhooks that an account may have", "storage", "webhooks", 1, 1_000_000)
     ] = 1000
+    sign_in: Annotated[
+        bool,
+        Row("whether pages ask who is there; false makes everybody who can reach them an operator"),
+    ] = True
+    support: Annotated[str, Row("address or URL of your support, shown below every page")] = ""
     shutdown_s: Annotated[
         float, Row("wait for what is in flight when stopping", "service", "seconds", 0, 600)
     ] = 30.0

@@ -1,0 +1,130 @@
+"""Values as people read them, in a language and a time zone: numbers, times, sizes, URLs."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from markupsafe import Markup
+
+from postbell.web import words
+
+GROUP: Mapping[str, str] = {"en": ",", "ru": "\u00a0", "fr": "\u202f"}
+POINT: Mapping[str, str] = {"en": ".", "ru": ",", "fr": ","}
+STEPS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+SIZES = ("B", "kB", "MB", "GB")
+
+
+class Format:
+    """Formats for one viewer; *zone_name* "" is UTC."""
+
+    def __init__(self, say: words.Words, zone_name: str, now: datetime) -> None:
+        self._say = say
+        self.zone = zone(zone_name) or UTC
+        self.now = now
+
+    def number(self, value: float | None, digits: int = 0) -> str:
+        """Return a number with its groups of three set apart, an en dash for none."""
+        if value is None:
+            return "–"
+        text = f"{value:,.{digits}f}"
+        language = self._say.language
+        return text.translate({ord(","): GROUP[language], ord("."): POINT[language]})
+
+    def percent(self, share: float | None, digits: int = 1) -> str:
+        """Return a share of 1 as per cent."""
+        return "–" if share is None else self.number(share * 100, digits) + "\u00a0%"
+
+    def duration(self, seconds: float) -> str:
+        """Return a length of time in its two largest units: "2 m 10 s"."""
+        if 0 < seconds < 10:
+            digits = 1 if seconds >= 0.95 else 3
+            return self.number(seconds, digits) + "\u00a0" + self._say("unit.second")
+        left = round(seconds)
+        parts: list[str] = []
+        for size, name in STEPS:
+            if left >= size and len(parts) < 2:
+                parts.append(f"{self.number(left // size)}\u00a0{self._say('unit.' + name)}")
+                left %= size
+            elif parts:
+                break
+        return " ".join(parts) or f"0\u00a0{self._say('unit.second')}"
+
+    def size(self, count: int) -> str:
+        """Return a number of bytes in the unit that fits."""
+        value = float(count)
+        for unit in SIZES:
+            if value < 1000 or unit == SIZES[-1]:
+                digits = 1 if unit != "B" and value < 100 else 0
+                return f"{self.number(value, digits)}\u00a0{unit}"
+            value /= 1000
+        return ""
+
+    def local(self, value: datetime | str | None) -> datetime | None:
+        """Return a time (RFC 3339 text or aware) in the viewer's zone."""
+        if value is None or value == "":
+            return None
+        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return found.astimezone(self.zone)
+
+    def moment(self, value: datetime | str | None) -> Markup:
+        """Return a time as an element: date and time in the viewer's zone, UTC on hover."""
+        local = self.local(value)
+        if local is None:
+            return Markup("–")
+        is_today = local.date() == self.now.astimezone(self.zone).date()
+        return self._element(local, f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M}")
+
+    def ago(self, value: datetime | str | None) -> Markup:
+        """Return a time as "4 s ago" or "in 2 m 10 s", with the moment on hover."""
+        local = self.local(value)
+        if local is None:
+            return Markup("–")
+        seconds = (self.now - local).total_seconds()
+        if abs(seconds) < 1:
+            return self._element(local, self._say("time.now"))
+        length = self.duration(max(abs(round(seconds)), 1))
+        key = "time.ago" if seconds > 0 else "time.in"
+        return self._element(local, self._say(key, length=length))
+
+    def _element(self, local: datetime, text: str) -> Markup:
+        utc = local.astimezone(UTC)
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            f"{utc:%Y-%m-%dT%H:%M:%SZ}", self.exact(local), text
+        )
+
+    def exact(self, value: datetime | str) -> str:
+        """Return a time to the second in the viewer's zone, and in UTC where that differs."""
+        local = self.local(value)
+        if local is None:
+            return ""
+        utc = f"{local.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        if not local.utcoffset():
+            return utc
+        return f"{local:%Y-%m-%d %H:%M:%S %Z} = {utc}"
+
+
+def middle(text: str, chars: int = 60) -> str:
+    """Return *text* cut in its middle to at most *chars*; both ends of a URL tell something."""
+    if len(text) <= chars:
+        return text
+    tail = (chars - 1) * 2 // 5
+    return f"{text[: chars - 1 - tail]}…{text[-tail:]}"
+
+
+def zone(name: str) -> tzinfo | None:
+    """Return a time zone of the IANA data base, None for a name it does not have."""
+    if not name or name not in zone_names():
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+@cache
+def zone_names() -> tuple[str, ...]:
+    """Return the names of places, and UTC, that a viewer may choose from."""
+    odd = ("Etc/", "SystemV/", "US/", "Brazil/", "Canada/", "Chile/", "Mexico/")
+    names = (n for n in available_timezones() if "/" in n and not n.startswith(odd))
+    return ("UTC", *sorted(names))

@@ -1,0 +1,157 @@
+"""One page's path: who may see it, that its forms are its own, and how errors look.
+
+What every answer carries against tricks of other sites stands here, too.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
+from postbell.errors import NotFound, PostbellError, ServiceError, UsageError
+from postbell.records import Account
+from postbell.web import cookies as jar
+from postbell.web.cookies import Cookies
+from postbell.web.forms import Desks
+from postbell.web.site import Site
+from postbell.web.visit import Visit, with_query
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+SESSION_S = int(timedelta(days=ABSOLUTE_DAYS).total_seconds())
+SECURITY_HEADERS = {
+    "content-security-policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+HSTS = "max-age=31536000"
+
+
+class Page:
+    """Serves one path; *handlers* are by method; *is_open* pages need nobody signed in."""
+
+    def __init__(
+        self, site: Site, handlers: Mapping[str, Handler], *, is_open: bool, operator: bool
+    ) -> None:
+        self._site = site
+        self._handlers = handlers
+        self._is_open = is_open
+        self._operator = operator
+        self._desks = Desks()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        is_secure = request.url.scheme == "https" or self._site.public_url.startswith("https:")
+        cookies = Cookies(request, is_secure=is_secure)
+        response = await self._answer(request, cookies)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("cache-control", "no-store")
+        if is_secure:
+            response.headers["strict-transport-security"] = HSTS
+        if request.method == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, cookies: Cookies) -> Response:
+        token = cookies.get(jar.SESSION)
+        guest = cookies.get(jar.GUEST)
+        fresh = "" if token or guest else jar.new_guest()
+        visit = Visit(
+            self._site, request, cookies, form_token=jar.form_token(token or guest or fresh)
+        )
+        try:
+            signed_in = await self._site.desk.signed_in(token) if self._site.sign_in else None
+            if signed_in is None and token:
+                fresh = "" if guest else jar.new_guest()
+                token = ""
+            visit = Visit(
+                self._site,
+                request,
+                cookies,
+                form_token=jar.form_token(token or guest or fresh),
+                signed_in=signed_in,
+                account=await self._account(cookies, signed_in),
+            )
+            response = await self._handle(visit, token or guest)
+        except PostbellError as error:
+            response = error_page(visit, error)
+        if fresh:
+            cookies.put(response, jar.GUEST, fresh, max_age_s=None)
+        return response
+
+    async def _handle(self, visit: Visit, cookie: str) -> Response:
+        method = "GET" if visit.request.method == "HEAD" else visit.request.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            return Response("", 405, {"allow": ", ".join(self._handlers)})
+        if self._site.sign_in and visit.signed_in is None and not self._is_open:
+            query = visit.request.url.query
+            back = visit.path + (f"?{query}" if query else "") if method == "GET" else ""
+            return visit.redirect(with_query("/login", {"next": back.removeprefix("/") and back}))
+        if self._operator and not visit.is_operator:
+            raise NotFound("no such page")
+        if method == "POST":
+            content_type = visit.request.headers.get("content-type", "")
+            visit.form = await self._desks.read(visit.request.receive, content_type)
+            is_foreign = visit.request.headers.get("sec-fetch-site") == "cross-site"
+            if is_foreign or not jar.is_form_token(visit.form.raw("csrf"), cookie):
+                return error_page(visit, _Stale(visit.say("problem.stale_form")))
+        return await handler(visit)
+
+    async def _account(self, cookies: Cookies, signed_in: SignedIn | None) -> Account | None:
+        """Return the account to look at; without sign-in the chosen one, else the first."""
+        if signed_in is not None:
+            return signed_in.account
+        if self._site.sign_in:
+            return None
+        accounts = self._site.desk.directory.accounts
+        if not accounts:
+            await self._site.desk.directory.refresh()
+            accounts = self._site.desk.directory.accounts
+        chosen = cookies.get(jar.ACCOUNT)
+        wanted = int(chosen) if chosen.isascii() and chosen.isdigit() else 0
+        return accounts.get(wanted) or (accounts[min(accounts)] if accounts else None)
+
+
+class _Stale(UsageError):
+    code = "stale_form"
+    status = 403
+
+
+def page(
+    site: Site, path: str, *, is_open: bool = False, operator: bool = False, **handlers: Handler
+) -> Route:
+    """Return the route of a page with a handler for each method (GET, POST)."""
+    return Route(path, Page(site, handlers, is_open=is_open, operator=operator))
+
+
+def error_page(visit: Visit, error: PostbellError) -> Response:
+    """Return the page that says what went wrong and what to do."""
+    key = f"problem.{error.code}"
+    is_ours = isinstance(error, ServiceError)
+    title = visit.say(key) if visit.say.has(key) else visit.say("problem.other")
+    response = visit.render("error.html", error.status, title=title, error=error, is_ours=is_ours)
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        response.headers["retry-after"] = str(retry_after_s)
+    return response

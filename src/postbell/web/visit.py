@@ -1,0 +1,146 @@
+"""One request of a person: who it is, in which language, and the answers that a page gives."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from postbell.desk.owners import SignedIn
+from postbell.errors import NotFound
+from postbell.records import Account, Owner
+from postbell.web import words
+from postbell.web.cookies import Cookies
+from postbell.web.formats import Format
+from postbell.web.forms import Form
+from postbell.web.site import Site
+
+HTML = "text/html; charset=utf-8"
+FOREIGN_ENDS = ("//", "/\\")
+
+
+class Visit:
+    """A request with everything a page asks about it.
+
+    *account* is the one it looks at; None on pages that need nobody signed in.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        request: Request,
+        cookies: Cookies,
+        *,
+        form_token: str,
+        signed_in: SignedIn | None = None,
+        account: Account | None = None,
+    ) -> None:
+        self.site = site
+        self.request = request
+        self.cookies = cookies
+        self.form_token = form_token
+        self.signed_in = signed_in
+        self._account = account
+        self.form = Form(())
+        owner = self.owner
+        language = owner.language if owner is not None else ""
+        self.say = words.of(words.choose(language, request.headers.get("accept-language", "")))
+        zone_name = (owner.time_zone if owner is not None else "") or cookies.zone()
+        self.format = Format(self.say, zone_name, site.desk.clock.now())
+
+    @property
+    def owner(self) -> Owner | None:
+        """Return who is signed in; None for a guest and where sign-in is off."""
+        return self.signed_in.owner if self.signed_in is not None else None
+
+    @property
+    def is_operator(self) -> bool:
+        """Return whether all accounts are open to this visitor."""
+        if not self.site.sign_in:
+            return True
+        return self.owner is not None and self.owner.is_operator
+
+    @property
+    def has_account(self) -> bool:
+        return self._account is not None
+
+    @property
+    def account(self) -> Account:
+        if self._account is None:
+            raise NotFound("no account yet; create one with 'postbell accounts create NAME'")
+        return self._account
+
+    @property
+    def account_id(self) -> int:
+        return self.account.id
+
+    @property
+    def path(self) -> str:
+        return self.request.url.path
+
+    @property
+    def base_url(self) -> str:
+        """Return the base URL of this data centre, without a slash at its end."""
+        return (self.site.public_url or str(self.request.base_url)).rstrip("/")
+
+    @property
+    def address(self) -> str:
+        """Return the client's address as the server knows it."""
+        return self.request.client.host if self.request.client else ""
+
+    @property
+    def id(self) -> int:
+        """Return the number in the path; raise NotFound for what cannot be one."""
+        text = self.name
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise NotFound(f"no such page: {text[:40]!r}")
+        return int(text)
+
+    @property
+    def name(self) -> str:
+        """Return the variable part of the path."""
+        return str(self.request.path_params["id"])
+
+    def query(self, name: str, default: str = "") -> str:
+        """Return one value of the address's query, at most 1000 characters."""
+        return self.request.query_params.get(name, default)[:1000].replace("\0", "")
+
+    def render(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Return a page; templates get `t`, `f`, `visit`, `site` and *context*."""
+        return Response(self.text(template, **context), status, media_type=HTML)
+
+    def text(self, template: str, **context: Any) -> str:
+        """Return a page's text, or a part of one for live updates."""
+        common = {
+            "t": self.say,
+            "f": self.format,
+            "visit": self,
+            "site": self.site,
+            "done": self._done(),
+        }
+        return self.site.pages.render(template, common | context)
+
+    def redirect(self, path: str, done: str = "", **query: Any) -> Response:
+        """Send the browser on after a form; *done* names the message that the page then shows."""
+        pairs = {"done": done, **query} if done else query
+        joined = "&" if "?" in path else "?"
+        where = f"{path}{joined}{urlencode(pairs)}" if pairs else path
+        return RedirectResponse(where, 303)
+
+    def _done(self) -> str:
+        """Return the message of what was just done, named in the address."""
+        key = f"done.{self.query('done')}"
+        return self.say(key) if self.say.has(key) else ""
+
+
+def local_path(path: str) -> str:
+    """Return *path* if it leads to a page here, else "/"."""
+    is_ours = path.startswith("/") and not path.startswith(FOREIGN_ENDS) and path.isprintable()
+    return path if is_ours and "\\" not in path else "/"
+
+
+def with_query(path: str, query: Mapping[str, Any]) -> str:
+    """Return an address with those members of *query* that say something."""
+    pairs = [(name, value) for name, value in query.items() if value not in ("", None)]
+    return f"{path}?{urlencode(pairs)}" if pairs else path
