@@ -21,6 +21,7 @@ from postbell.dialects.engagelab.routes import routes as engagelab_routes
 from postbell.directory import Directory
 from postbell.errors import PostbellError, StorageError
 from postbell.opening import open_engine, open_sender
+from postbell.pipeline.index import Indexer
 from postbell.pipeline.ingest import Ingest
 from postbell.pipeline.worker import Worker
 from postbell.ports import Engine, Sender, UrlGuard
@@ -167,7 +168,13 @@ async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Work
         shutdown_s=parts.settings.shutdown_s,
     )
     task = tasks.create_task(worker.run(), name="worker")
+    index = None
+    if parts.settings.index == "on":
+        indexer = Indexer(parts.engine, parts.clock)
+        index = tasks.create_task(indexer.run(), name="index")
     yield worker
+    if index is not None:
+        index.cancel()
     worker.stop()
     await task
 

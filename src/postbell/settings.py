@@ -61,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: Annotated[
         float, Row("how long events and attempts are kept", "service", "days", 0.01, 3650)
     ] = 30.0
+    index: Annotated[
+        str,
+        Row("whether the worker keeps the index for search and figures", choices=("on", "off")),
+    ] = "on"
     dedup_hours: Annotated[
         float, Row("how long duplicates are recognised", "service", "hours", 0, 8760)
     ] = 72.0

@@ -66,6 +66,7 @@ SIGNALS = (
     ),
     Signal("lane_lost", "warning", "another worker took this webhook over", ("webhook_id",)),
     Signal("blocks_dropped", "info", "retention dropped old blocks", ("blocks", "journal")),
+    Signal("index_failed", "error", "the search index cannot go on; it is tried again", ("error",)),
     Signal("duplicates_known", "info", "the ids of past events were read", ("ids", "seconds")),
 )
 
