@@ -4,11 +4,11 @@ Last stage of the path.  `deliver`, `singles`, `replay` and `prune` write throug
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 
 from postbell.directory import Directory
-from postbell.errors import EngineStopped, Overloaded, StorageError
+from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageError
 from postbell.pipeline.held import Held
 from postbell.ports import Ledger
 from postbell.records import Lane, LaneChange
@@ -17,6 +17,21 @@ from postbell.signals import log
 AGAIN_S = 1.0
 
 Build = Callable[[Lane], LaneChange | None]
+
+
+@contextmanager
+def may_fail(what: str, *kinds: type[ServiceError]) -> Iterator[None]:
+    """Log that storage failed us inside the block, and go on after it; EngineStopped is raised.
+
+    *kinds* narrows what counts.  A full disk must not end the process: who asked asks again.
+    """
+    expected = kinds or (StorageError, Overloaded)
+    try:
+        yield
+    except EngineStopped:
+        raise
+    except expected as error:
+        log("write_failed", error=error.message, what=what)
 
 
 class Settler:
@@ -39,18 +54,13 @@ class Settler:
                 change = build(held.lane)
                 if change is None or held.is_gone:
                     return False
-                try:
-                    stale = await self._ledger.record([change])
-                except EngineStopped:
-                    raise
-                except (StorageError, Overloaded) as error:
-                    log("write_failed", error=error.message, what="lane")
-                    await asyncio.sleep(AGAIN_S)
+                with may_fail("lane"):
+                    if not await self._ledger.record([change]):
+                        held.moved_to(change)
+                        return True
+                    await self._reload(held)
                     continue
-                if not stale:
-                    held.moved_to(change)
-                    return True
-                await self._reload(held)
+                await asyncio.sleep(AGAIN_S)
 
     async def write_all(
         self, lanes: Sequence[Held], build: Callable[[Held, Lane], LaneChange | None]

@@ -22,7 +22,7 @@ from postbell.pipeline.held import Held
 from postbell.pipeline.prune import Pruner
 from postbell.pipeline.reading import PAGE, Reader
 from postbell.pipeline.replay import Replays
-from postbell.pipeline.settle import AGAIN_S, Settler
+from postbell.pipeline.settle import AGAIN_S, Settler, may_fail
 from postbell.pipeline.singles import Singles
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Dialect, Engine, Sender
@@ -32,6 +32,7 @@ from postbell.signals import log
 LEASE_S = 60.0
 POLL_S = 1.0
 HOUSEKEEPING_S = 20.0
+SAVE_S = 5.0
 CLAIM_LIMIT = 1000
 READERS = 8
 
@@ -105,14 +106,16 @@ class Worker:
             for helper in helpers:
                 helper.cancel()
             await self._finish()
-        await self._engine.ledger.release(self._owner)
+        with may_fail("leases"):
+            await self._engine.ledger.release(self._owner)
 
     async def turn(self) -> float:
         """Do everything that can be begun now; return for how many seconds that is all."""
         self._wake.clear()
         if self._must_look:
             self._must_look = False
-            await self._look()
+            with may_fail("look", Overloaded):
+                await self._look()
         now = self._clock.now()
         while self._due and self._due[0][0] <= now:
             self._ready.add(heapq.heappop(self._due)[1])
@@ -135,18 +138,28 @@ class Worker:
         await self._directory.refresh()
         if self._app_keys_version != self._directory.version:
             await self._read_app_keys()
+        await self._reload_changed()
+        await self._read_tail()
+
+    async def _reload_changed(self) -> None:
+        """Take notice of webhooks that were added, changed or deleted."""
         changed = set(self._changed)
         self._changed -= changed
-        for webhook_id in changed & self.lanes.keys():
-            held = self.lanes[webhook_id]
-            await self._settler.reload(held)
-            if held.is_gone:
-                self._drop(held)
-            else:
-                self._ready.add(webhook_id)
-        if changed - self.lanes.keys():
-            await self._claim()
-        await self._read_tail()
+        try:
+            for webhook_id in changed & self.lanes.keys():
+                held = self.lanes[webhook_id]
+                await self._settler.reload(held)
+                changed.discard(webhook_id)
+                if held.is_gone:
+                    self._drop(held)
+                else:
+                    self._ready.add(webhook_id)
+            if changed:
+                with may_fail("claim"):
+                    await self._claim()
+                    changed.clear()
+        finally:
+            self._changed |= changed
 
     async def _claim(self) -> None:
         while True:
@@ -158,7 +171,8 @@ class Worker:
                 if webhook is None:
                     await self._directory.refresh()
                     webhook = self._directory.webhooks.get(claim.lane.webhook_id)
-                if webhook is not None:
+                known = self.lanes.get(claim.lane.webhook_id)
+                if webhook is not None and (known is None or known.is_gone):
                     held = Held(claim, webhook, self._dialects, self._installation)
                     self.lanes[held.id] = held
                     self._by_account[webhook.account_id].add(held.id)
@@ -233,9 +247,9 @@ class Worker:
 
     async def _do(self, held: Held, work: Work) -> None:
         """Do one piece of work; an error of ours pauses this webhook and stops nothing else."""
-        if self._needs_app_key(held) and held.webhook.account_id not in self._app_keys:
-            await self._read_app_key(held.webhook.account_id)
         try:
+            if self._needs_app_key(held) and held.webhook.account_id not in self._app_keys:
+                await self._read_app_key(held.webhook.account_id)
             match work:
                 case Cut():
                     await self._batches.cut(held, work)
@@ -273,16 +287,22 @@ class Worker:
     async def _catch_up(self, held: Held) -> None:
         """Read what a lane that fell behind has missed, up to one full batch."""
         try:
-            async with self._reading:
-                while held.intake.is_behind and not held.catch_up():
-                    intake, seen, limit = held.intake, self._seen, held.intake.page
-                    page = await self.reader.headers(
-                        held.webhook.account_id, intake.gather.end.block, limit
-                    )
-                    intake.read(page, has_rest=len(page) == limit or seen != self._seen)
+            with may_fail("catching up"):
+                await self._read_missed(held)
+                return
+            await asyncio.sleep(AGAIN_S)
         finally:
             held.is_reading = False
             self._notice(held)
+
+    async def _read_missed(self, held: Held) -> None:
+        async with self._reading:
+            while held.intake.is_behind and not held.catch_up():
+                intake, seen, limit = held.intake, self._seen, held.intake.page
+                page = await self.reader.headers(
+                    held.webhook.account_id, intake.gather.end.block, limit
+                )
+                intake.read(page, has_rest=len(page) == limit or seen != self._seen)
 
     async def _listen(self) -> None:
         """Turn rings, and now and then nothing, into a look."""
@@ -294,22 +314,30 @@ class Worker:
     async def _keep_house(self) -> None:
         """Renew leases, move idle cursors, let retention drop what is old."""
         while True:
-            now = self._clock.now()
-            await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
-            await self._claim()
-            await self._pruner.sweep(list(self.lanes.values()))
-            await asyncio.sleep(HOUSEKEEPING_S)
+            wait_s = AGAIN_S
+            with may_fail("housekeeping"):
+                now = self._clock.now()
+                await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
+                await self._claim()
+                await self._pruner.sweep(list(self.lanes.values()))
+                wait_s = HOUSEKEEPING_S
+            await asyncio.sleep(wait_s)
 
     async def _finish(self) -> None:
-        """Let what is in flight end, within the shutdown time, and save every run."""
+        """Let what is in flight end, within the shutdown time, and save every run.
+
+        What a full disk keeps from being saved within SAVE_S is sent again after a restart.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(self._shutdown_s):
                 while any(held.pumps for held in self.lanes.values()):
                     self._wake.clear()
                     await self._wake.wait()
-        for held in self.lanes.values():
-            if held.runs:
-                await self._singles.save(held)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SAVE_S):
+                for held in self.lanes.values():
+                    if held.runs:
+                        await self._singles.save(held)
         for task in list(self._begun):
             task.cancel()
 

@@ -1,0 +1,88 @@
+"""A full disk stops deliveries for as long as it is full, and ends no process."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from postbell.sealing import load_or_create
+from postbell.storage import sqlite
+from postbell.storage.sqlite import SqliteEngine
+from tests.fakes import FakeClock
+from tests.pipeline.rig import Rig, event, running
+
+URL = "https://a.example/hook"
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, clock: FakeClock) -> AsyncIterator[SqliteEngine]:
+    engine = await sqlite.open(
+        tmp_path / "postbell.db", load_or_create(tmp_path / "key"), clock, worker=True
+    )
+    yield engine
+    await engine.close()
+
+
+@contextmanager
+def no_space() -> Iterator[None]:
+    """Let no file of this process be written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def delivered(rig: Rig, count: int) -> None:
+    async with asyncio.timeout(20):
+        while len(rig.sender.got[URL]) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_worker_that_begins_on_a_full_disk_delivers_once_there_is_space(
+    engine: SqliteEngine, clock: FakeClock
+):
+    async with running(engine, clock) as rig:
+        await rig.webhook(policy={"max_wait_s": 0})
+        await rig.send(event(0))
+
+        with no_space():
+            working = asyncio.create_task(rig.worker.run())
+            done, _ = await asyncio.wait([working], timeout=0.3)
+
+        assert not done
+        await delivered(rig, 1)
+        rig.worker.stop()
+        await working
+        assert (await rig.audit()).problems == []
+
+
+async def test_a_worker_stops_on_a_full_disk_and_another_sends_again_what_was_not_saved(
+    engine: SqliteEngine, clock: FakeClock
+):
+    async with running(engine, clock) as rig:
+        await rig.webhook(policy={"max_wait_s": 0})
+        rig.sender.gate = asyncio.Event()
+        working = asyncio.create_task(rig.worker.run())
+        await rig.send(event(0))
+        await delivered(rig, 1)
+
+        with no_space():
+            rig.sender.gate.set()
+            rig.worker.stop()
+            async with asyncio.timeout(10):
+                await working
+        clock.advance(100)
+        rig.worker = rig.new_worker("w2")
+        again = asyncio.create_task(rig.worker.run())
+        await delivered(rig, 2)
+        rig.worker.stop()
+        await again
+
+        first, second = rig.sender.got[URL]
+        assert first.body == second.body
+        assert (await rig.audit()).problems == []
