@@ -74,15 +74,23 @@ SIGNALS = (
 def log(name: str, **fields: Any) -> None:
     """Write the event *name*; raise LookupError for a name that the table does not have.
 
-    `exc_info=True` adds the trace of the error being handled.
+    `exc_info=True` adds the trace of the error being handled.  A line that cannot be written (a
+    full disk, nobody reads) stops nothing: the next one says in `lines_lost` how many there were.
     """
+    global _lost
     signal = _BY_NAME.get(name)
     if signal is None:
         raise LookupError(f"no signal {name!r}; add a row to SIGNALS in postbell/signals.py")
     if LEVELS[signal.level] < _threshold:
         return
     logger = _logger or configure()
-    getattr(logger, signal.level)(name, **fields)
+    if _lost:
+        fields["lines_lost"] = _lost
+    try:
+        getattr(logger, signal.level)(name, **fields)
+        _lost = 0
+    except OSError:
+        _lost += 1
 
 
 def configure(form: str = "auto", level: str = "info") -> Any:
@@ -150,6 +158,7 @@ def _mask_urls(_logger: Any, _method: str, fields: Any) -> Any:
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _BY_NAME = {signal.name: signal for signal in SIGNALS}
 _logger: Any = None
+_lost = 0
 _threshold = LEVELS["info"]
 _REFERENCE_HEAD = """# Log events
 
