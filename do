@@ -17,6 +17,7 @@ main() {
         check) dev; check ;;
         fix) dev; fix ;;
         bench) dev; exec "$venv/bin/python" -m bench "$@" ;;
+        chaos) dev; exec "$venv/bin/python" -m tests.chaos "$@" ;;
         docs) dev; exec "$venv/bin/python" -m tools.reference ;;
         lock) dev; lock "$@" ;;
         help | -h | --help) usage ;;
@@ -31,6 +32,7 @@ usage() {
 ./do check          lint, format, types, import contracts, docs
 ./do fix            format, and mend what the linter can mend
 ./do bench [ARGS]   measure (--json, --quick, names of scenarios)
+./do chaos [ARGS]   kill, freeze and fill the real service (--seed N, --minutes M)
 ./do docs           write the generated reference pages
 ./do lock           pin the dependencies anew
 EOF

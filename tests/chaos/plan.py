@@ -1,0 +1,170 @@
+"""What a seed decides before anything runs: the events, the batches posted, the disturbances.
+
+All of it is a pure function of the seed, so that a run that failed can be made again; only the
+moments at which two processes meet are chance.
+"""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+TYPES = ("delivered", "open", "click", "soft_bounce", "deferred", "unsubscribe", "inbound")
+API_USERS = ("main", "second")
+FIRST_POISON = 196
+POISON_EVERY = 9_975
+"""Multiples of 7, so that every poison event is a `delivered`, which all dialects carry."""
+LARGE_EVERY = 211
+EPOCH_S = 1_755_856_802
+
+
+class Action(NamedTuple):
+    """Something done to the service *at_s* seconds after the phase began, for *for_s* seconds."""
+
+    at_s: float
+    verb: str
+    for_s: float = 0.0
+
+
+class Phase(NamedTuple):
+    name: str
+    seconds: float
+    actions: tuple[Action, ...]
+
+
+def type_of(number: int) -> str:
+    return TYPES[number % len(TYPES)]
+
+
+def api_user_of(number: int) -> str:
+    return API_USERS[number % 5 == 0]
+
+
+def is_poison(number: int) -> bool:
+    return number % POISON_EVERY == FIRST_POISON
+
+
+def event(seed: int, number: int) -> dict[str, Any]:
+    """Return event *number*: always the same members; now and then one of some 20 kB."""
+    size = 3_000 if number % LARGE_EVERY == 0 else (number * 7919 + seed) % 120
+    return {
+        "event_id": f"e{number}",
+        "type": type_of(number),
+        "api_user": api_user_of(number),
+        "recipient": f"user{number}@example.net",
+        "occurred_at": datetime.fromtimestamp(EPOCH_S + number, UTC).isoformat(),
+        "message": {"id": f"m{number}", "from": "noreply@example.com", "subject": "Hello " * size},
+        "tags": ["poison"] if is_poison(number) else [],
+    }
+
+
+def phases(chance: random.Random) -> Iterator[Phase]:
+    """Yield disturbances without end; the first five are one of each important kind."""
+    yield from (_MAKERS[name](chance) for name in ("kill", "freeze", "fill", "kills", "fill-kill"))
+    names = tuple(_MAKERS)
+    weights = tuple(_WEIGHTS[name] for name in names)
+    while True:
+        yield _MAKERS[chance.choices(names, weights)[0]](chance)
+
+
+def _calm(chance: random.Random) -> Phase:
+    return Phase("calm", chance.uniform(1, 4), ())
+
+
+def _kill(chance: random.Random) -> Phase:
+    at_s = chance.uniform(0.2, 3)
+    return Phase("kill", at_s + 2, (Action(at_s, "kill", chance.uniform(0, 1)),))
+
+
+def _kills(chance: random.Random) -> Phase:
+    """Kill again and again, also while the service is starting."""
+    actions, at_s = [], 0.0
+    for _ in range(chance.randint(2, 4)):
+        at_s += chance.uniform(0.1, 1.6)
+        actions.append(Action(at_s, "kill", 0))
+    return Phase("kills", at_s + 2, tuple(actions))
+
+
+def _freeze(chance: random.Random) -> Phase:
+    at_s, for_s = chance.uniform(0.1, 2), chance.uniform(0.3, 3)
+    return Phase("freeze", at_s + for_s + 1, (Action(at_s, "freeze", for_s),))
+
+
+def _freezes(chance: random.Random) -> Phase:
+    actions, at_s = [], 0.0
+    for _ in range(chance.randint(3, 8)):
+        at_s += chance.uniform(0.05, 0.5)
+        for_s = chance.uniform(0.05, 0.6)
+        actions.append(Action(at_s, "freeze", for_s))
+        at_s += for_s
+    return Phase("freezes", at_s + 1, tuple(actions))
+
+
+def _long_freeze(chance: random.Random) -> Phase:
+    for_s = chance.uniform(8, 14)
+    return Phase("long-freeze", for_s + 2, (Action(0.5, "freeze", for_s),))
+
+
+def _freeze_kill(chance: random.Random) -> Phase:
+    at_s, for_s = chance.uniform(0.1, 2), chance.uniform(0.2, 1.5)
+    actions = (Action(at_s, "freeze", for_s), Action(at_s + for_s / 2, "kill", 0.2))
+    return Phase("freeze-kill", at_s + for_s + 2, actions)
+
+
+def _stop(chance: random.Random) -> Phase:
+    at_s = chance.uniform(0.2, 2)
+    return Phase("stop", at_s + 3, (Action(at_s, "stop"),))
+
+
+def _fill(chance: random.Random) -> Phase:
+    at_s, for_s = chance.uniform(0.1, 1), chance.uniform(1, 5)
+    return Phase("fill", at_s + for_s + 1, (Action(at_s, "fill", for_s),))
+
+
+def _long_fill(chance: random.Random) -> Phase:
+    """Fill the disk for longer than any chore of the service waits for its turn."""
+    for_s = chance.uniform(22, 30)
+    return Phase("long-fill", for_s + 2, (Action(0.2, "fill", for_s),))
+
+
+def _fill_kill(chance: random.Random) -> Phase:
+    at_s, for_s = chance.uniform(0.1, 1), chance.uniform(3, 6)
+    actions = (Action(at_s, "fill", for_s), Action(at_s + chance.uniform(0.5, for_s), "kill", 0))
+    return Phase("fill-kill", at_s + for_s + 3, tuple(sorted(actions)))
+
+
+def _fill_freeze(chance: random.Random) -> Phase:
+    """Freeze the service around the moment at which the disk has room again."""
+    for_s = chance.uniform(2, 4)
+    actions = (Action(0.2, "fill", for_s), Action(for_s - 0.3, "freeze", 1.0))
+    return Phase("fill-freeze", for_s + 3, actions)
+
+
+_MAKERS = {
+    "calm": _calm,
+    "kill": _kill,
+    "kills": _kills,
+    "freeze": _freeze,
+    "freezes": _freezes,
+    "long-freeze": _long_freeze,
+    "freeze-kill": _freeze_kill,
+    "stop": _stop,
+    "fill": _fill,
+    "long-fill": _long_fill,
+    "fill-kill": _fill_kill,
+    "fill-freeze": _fill_freeze,
+}
+_WEIGHTS = {
+    "calm": 2,
+    "kill": 5,
+    "kills": 4,
+    "freeze": 4,
+    "freezes": 3,
+    "long-freeze": 1,
+    "freeze-kill": 3,
+    "stop": 2,
+    "fill": 3,
+    "long-fill": 1,
+    "fill-kill": 3,
+    "fill-freeze": 2,
+}

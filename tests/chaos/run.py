@@ -1,0 +1,284 @@
+"""A chaos run from beginning to end: disturb for some minutes, heal, wait, check."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+
+from tests.chaos import plan
+from tests.chaos.disk import small_disk
+from tests.chaos.hooks import ROWS, wants
+from tests.chaos.producer import Producer, written_down
+from tests.chaos.receivers import HABITS, Endpoint, answering
+from tests.chaos.service import Supervised
+from tests.chaos.witness import Hook, Order, Problems, Witness
+from tests.crash.harness import AUTH
+
+EVENTS_PER_S = 150
+SENDERS = 2
+MAX_RSS_MIB = 256
+"""A bound of the process's memory at the end of each phase: code 70, kept blocks and bodies at
+most 96 (`reading`, `courier`), SQLite's pages 40, and what is on its way."""
+STUCK_S = 60.0
+DRAIN_S = 600.0
+AUDIT_EVERY = 5
+"""Phases between two audits of the running service."""
+
+Say = Callable[[str], None]
+
+
+class Report(NamedTuple):
+    """What a run came to; it holds where there are no *problems*."""
+
+    seed: int
+    seconds: float
+    kills: int
+    freezes: int
+    fills: int
+    events: int
+    batches: int
+    duplicates: int
+    problems: list[str]
+
+    def __str__(self) -> str:
+        verdict = f"{len(self.problems)} PROBLEMS" if self.problems else "all held"
+        return (
+            f"seed {self.seed}: {verdict}; {self.kills} kills, {self.freezes} freezes,"
+            f" {self.fills} fills, {self.events} events, {self.batches} batches,"
+            f" {self.duplicates} duplicates, {self.seconds:.0f} s"
+        )
+
+
+class Run:
+    """The service, its producer and its receivers under one seed."""
+
+    def __init__(self, seed: int, minutes: float, folder: Path, say: Say) -> None:
+        self.seed = seed
+        self.minutes = minutes
+        self.problems = Problems()
+        self._say = say
+        self._began = time.monotonic()
+        self._plan = random.Random(f"{seed} phases")
+        order = Order(self.problems)
+        self.endpoints = [
+            Endpoint(
+                Witness(row.hook, order, self.problems),
+                HABITS[row.habit],
+                random.Random(f"{seed} {row.hook.name}"),
+            )
+            for row in ROWS
+        ]
+        self.ids: dict[str, int] = {}
+        self.accepted_log = folder / "accepted.log"
+        self.accepted_log.touch()
+        self.disk = small_disk(folder / "data")
+        self.service = Supervised(folder, self.disk, self.problems)
+        self.producer = Producer(
+            seed,
+            random.Random(f"{seed} producer"),
+            lambda: self.service.url,
+            self.accepted_log,
+            self.problems,
+        )
+
+    async def go(self) -> Report:
+        """Do it all; the folder's data stay for inspection where something was wrong."""
+        try:
+            async with self._receiving():
+                await self._set_up()
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(SENDERS):
+                        tasks.create_task(self.producer.run(EVENTS_PER_S / SENDERS))
+                    try:
+                        await self._disturb()
+                    finally:
+                        self.producer.stop()
+                await self._heal()
+                await self._check()
+        finally:
+            self.service.close()
+        return self._report()
+
+    async def _set_up(self) -> None:
+        await self.service.set_up()
+        await self.service.cli("api-users", "create", "acme", "second")
+        await self.service.start()
+        for endpoint in self.endpoints:
+            self.ids[endpoint.witness.hook.name] = await self._register(endpoint)
+
+    async def _register(self, endpoint: Endpoint) -> int:
+        hook = endpoint.witness.hook
+        body = {
+            "url": endpoint.url,
+            "dialect": hook.dialect,
+            "policy": hook.policy,
+            "api_user": hook.api_user,
+            "types": hook.types,
+            "start": "oldest",
+        }
+        async with httpx.AsyncClient() as client:
+            url = self.service.url + "/api/v1/webhooks"
+            answer = await client.post(url, json=body, headers=AUTH)
+        assert answer.status_code == 201, answer.text
+        return int(answer.json()["id"])
+
+    @contextlib.asynccontextmanager
+    async def _receiving(self) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for endpoint in self.endpoints:
+                await stack.enter_async_context(answering(endpoint))
+            yield
+
+    async def _disturb(self) -> None:
+        """Go from phase to phase until the time is over."""
+        until = time.monotonic() + self.minutes * 60
+        for number, phase in enumerate(plan.phases(self._plan), 1):
+            if time.monotonic() >= until:
+                return
+            began, before = time.monotonic(), self.producer.accepted
+            self.disk.make_room()
+            await self._act(phase)
+            try:
+                await self.service.ready()
+            except TimeoutError:
+                self.problems.note(f"phase {number} {phase.name}: not ready again in time")
+            if number % AUDIT_EVERY == 0:
+                await self._audit_live()
+            rss = self.service.rss_mib()
+            if rss > MAX_RSS_MIB:
+                self.problems.note(f"phase {number} {phase.name}: {rss} MiB of memory")
+            self._say(
+                f"{number:4} {phase.name:12} {time.monotonic() - began:5.1f} s"
+                f" {self.producer.accepted - before:6} events accepted, {self._arrivals():7}"
+                f" batches arrived, {rss:4} MiB, {len(self.problems)} problems"
+            )
+
+    async def _act(self, phase: plan.Phase) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for action in phase.actions:
+                tasks.create_task(self._do(action))
+            await asyncio.sleep(phase.seconds)
+
+    async def _do(self, action: plan.Action) -> None:
+        await asyncio.sleep(action.at_s)
+        match action.verb:
+            case "kill":
+                await self.service.strike(action.for_s)
+            case "freeze":
+                await self.service.freeze(action.for_s)
+            case "stop":
+                await self.service.again()
+            case "fill":
+                turned_away = self.producer.answers["503"]
+                self.producer.is_flooding = True
+                try:
+                    await self.service.fill(
+                        action.for_s, lambda: self.producer.answers["503"] > turned_away
+                    )
+                finally:
+                    self.producer.is_flooding = False
+
+    async def _heal(self) -> None:
+        """Let everything work, and wait until nothing is left to do."""
+        for endpoint in self.endpoints:
+            endpoint.is_healed = True
+        accepted = list(written_down(self.accepted_log))
+        wanted = {
+            hook.name: sum(
+                1 for number in accepted if wants(hook, number) and not _lost(hook, number)
+            )
+            for hook in (endpoint.witness.hook for endpoint in self.endpoints)
+        }
+        began = moved = time.monotonic()
+        last = -1
+        while True:
+            left = {
+                endpoint.witness.hook.name: found
+                for endpoint in self.endpoints
+                if (found := wanted[endpoint.witness.hook.name] - sum(endpoint.witness.taken)) > 0
+            }
+            total, now = sum(left.values()), time.monotonic()
+            if not left and await self._is_idle():
+                break
+            if total != last:
+                last, moved = total, now
+            if now - moved > STUCK_S or now - began > DRAIN_S:
+                self.problems.note(f"not drained after {now - began:.0f} s; missing: {left}")
+                break
+            await asyncio.sleep(0.5)
+        self._say(f"     healed and drained in {time.monotonic() - began:.1f} s")
+
+    async def _is_idle(self) -> bool:
+        """Say whether every open batch is parked."""
+        for webhook_id in self.ids.values():
+            if any(b["state"] != "parked" for b in await self.service.open_batches(webhook_id)):
+                return False
+        return True
+
+    async def _audit_live(self) -> None:
+        for problem in (await self.service.audit_anyway())["problems"]:
+            self.problems.note(f"audit of the running service: {problem}")
+
+    async def _check(self) -> None:
+        accepted = list(written_down(self.accepted_log))
+        if len(accepted) != len(set(accepted)):
+            self.problems.note("the producer wrote an event down twice")
+        parked = {
+            name: await self.service.open_batches(webhook_id)
+            for name, webhook_id in self.ids.items()
+        }
+        await self.service.end()
+        report = await self.service.audit_anyway()
+        for problem in report["problems"]:
+            self.problems.note(f"audit: {problem}")
+        if report["events"] != len(accepted):
+            self.problems.note(f"{report['events']} events are stored, {len(accepted)} accepted")
+        rows = {row["webhook_id"]: row for row in report["rows"]}
+        for endpoint in self.endpoints:
+            witness = endpoint.witness
+            name = witness.hook.name
+            ids = {batch["id"] for batch in parked[name]}
+            for batch in parked[name]:
+                if batch["state"] != "parked" or batch["events"] != 1:
+                    self.problems.note(f"{name}: left open: {batch}")
+            mine = [number for number in accepted if wants(witness.hook, number)]
+            lost = {n for n in mine if _lost(witness.hook, n)}
+            if {witness.batch_of(n) for n in lost} != ids:
+                self.problems.note(f"{name}: parked {ids}, but poison are {sorted(lost)}")
+            witness.check_sets(mine, lost.__contains__)
+            witness.check_order()
+            told = {place: rows[self.ids[name]][place] for place in _SUMS}
+            count = len(mine)
+            if told != {**_SUMS, "matching": count, "delivered": count - len(lost),
+                        "parked": len(lost)}:  # fmt: skip
+                self.problems.note(f"{name}: {count} events, audit says {told}")
+
+    def _arrivals(self) -> int:
+        return sum(endpoint.witness.arrivals for endpoint in self.endpoints)
+
+    def _report(self) -> Report:
+        service = self.service
+        return Report(
+            self.seed,
+            time.monotonic() - self._began,
+            service.kills,
+            service.freezes,
+            service.fills,
+            self.producer.accepted,
+            sum(len(endpoint.witness.ids) for endpoint in self.endpoints),
+            sum(endpoint.witness.repeats for endpoint in self.endpoints),
+            list(self.problems),
+        )
+
+
+_SUMS = dict.fromkeys(("matching", "delivered", "waiting", "parked", "skipped", "expired"), 0)
+
+
+def _lost(hook: Hook, number: int) -> bool:
+    """Say whether the receiver refuses this event for ever."""
+    return bool(hook.poison_status) and plan.is_poison(number)

@@ -1,0 +1,192 @@
+"""The service under disturbance: a supervisor that starts it again whatever ended it."""
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.chaos.disk import Disk
+from tests.chaos.witness import Problems
+from tests.crash.harness import AUTH, Service
+
+UP_S = 40.0
+AGAIN_S = 0.5
+START_S = 10.0
+"""A process younger than this may refuse to start on a full disk."""
+
+
+class Supervised(Service):
+    """One service on a small disk.
+
+    An end that nobody asked for is a problem, unless the disk is full: then a start may be
+    refused, and is tried again.
+    """
+
+    def __init__(self, folder: Path, disk: Disk, problems: Problems) -> None:
+        super().__init__(folder)
+        self.disk = disk
+        self.problems = problems
+        self.kills = self.freezes = self.fills = self.starts = 0
+        self.refused_starts = 0
+        self._down_s = 0.0
+        self._stopped: asyncio.subprocess.Process | None = None
+        self._spawned_at = 0.0
+        self._watch: asyncio.Task[None] | None = None
+        with (folder / "service.log").open("ab") as log:
+            self._log = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
+
+    async def start(self, role: str = "all") -> None:
+        """Start it and keep it up until `end`; return once it has answered."""
+        await self._spawn()
+        self._watch = asyncio.create_task(self._keep_up())
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Wait until ingest can commit."""
+        async with asyncio.timeout(UP_S), httpx.AsyncClient(timeout=5) as client:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.get(self.url + "/readyz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.05)
+
+    async def strike(self, down_s: float) -> None:
+        """SIGKILL; it is started again after *down_s*."""
+        assert self.process is not None
+        self.kills += 1
+        self._down_s = down_s
+        process = self.process
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        async with asyncio.timeout(UP_S):
+            while self.process is process:
+                await asyncio.sleep(0.01)
+
+    async def freeze(self, for_s: float) -> None:
+        """SIGSTOP for a while."""
+        assert self.process is not None
+        self.freezes += 1
+        process = self.process
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(for_s)
+            process.send_signal(signal.SIGCONT)
+
+    async def again(self) -> None:
+        """SIGTERM; it must end well, and is started again."""
+        process = self.process
+        assert process is not None
+        self._stopped = process
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        async with asyncio.timeout(UP_S):
+            code = await process.wait()
+            while self.process is process:
+                await asyncio.sleep(0.01)
+        if code:
+            self.problems.note(f"the service ended with {code} when it was asked to end")
+
+    async def fill(self, for_s: float, is_turned_away: Any) -> None:
+        """Fill the disk for a while, and until ingest has said so."""
+        assert self.process is not None
+        self.fills += 1
+        self.disk.fill(self.process.pid)
+        try:
+            await asyncio.sleep(for_s)
+            async with asyncio.timeout(UP_S):
+                while not is_turned_away():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            self.problems.note(f"the disk was full for {for_s + UP_S:.0f} s, but nobody was told")
+        finally:
+            self.disk.free(self.process.pid)
+
+    async def end(self) -> None:
+        """SIGTERM, for the last time."""
+        assert self._watch is not None
+        self._watch.cancel()
+        if await self.stop() != 0:
+            self.problems.note("the service did not end well")
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the log; what still runs is killed."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+        if self._log.poll() is None:
+            self._log.communicate()
+
+    def rss_mib(self) -> int:
+        """Return the memory that the process holds now, 0 where it is just down."""
+        assert self.process is not None
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            found = re.search(r"VmRSS:\s+(\d+) kB", status)
+            return int(found[1]) >> 10 if found else 0
+        return 0
+
+    async def audit_anyway(self) -> dict[str, Any]:
+        """Return the audit's report, whether or not it agrees."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "postbell", "audit", "--json",
+            env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        out, error = await process.communicate()
+        assert out, error
+        report: dict[str, Any] = json.loads(out)
+        if (process.returncode == 0) != (not report["problems"]):
+            self.problems.note(f"audit ends with {process.returncode}: {report['problems']}")
+        return report
+
+    async def open_batches(self, webhook_id: int) -> list[dict[str, Any]]:
+        """Return the open batches of a webhook."""
+        found: list[dict[str, Any]] = []
+        after = ""
+        async with httpx.AsyncClient(timeout=30, headers=AUTH) as client:
+            while True:
+                query = {"webhook_id": webhook_id, "limit": 100}
+                answer = await client.get(
+                    self.url + "/api/v1/batches", params=query | ({"after": after} if after else {})
+                )
+                assert answer.status_code == 200, answer.text
+                page = answer.json()
+                found += page["batches"]
+                after = page.get("next") or ""
+                if not after:
+                    return found
+
+    async def _spawn(self) -> None:
+        self.starts += 1
+        self._spawned_at = time.monotonic()
+        out = self._log.stdin  # through `cat`: a file would fall under the disk's limit
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "postbell", "serve", env=self.env, stdout=out, stderr=out
+        )
+        if self.disk.is_full:
+            self.disk.fill(self.process.pid)
+
+    async def _keep_up(self) -> None:
+        """Do what a supervisor does: start it again, whatever ended it."""
+        while True:
+            assert self.process is not None
+            code = await self.process.wait()
+            if code == -signal.SIGKILL or self.process is self._stopped:
+                await asyncio.sleep(self._down_s)
+            else:
+                is_young = time.monotonic() - self._spawned_at < START_S
+                if self.disk.is_full and is_young:
+                    self.refused_starts += 1
+                else:
+                    self.problems.note(f"the service ended by itself with {code}: see service.log")
+                await asyncio.sleep(AGAIN_S)
+            await self._spawn()
