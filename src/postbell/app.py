@@ -13,11 +13,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, NamedTuple
 
-from postbell import __version__, api, process
+from postbell import __version__, api, process, sealing
 from postbell.clock import Clock, SystemClock
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.dialects.engagelab.routes import routes as engagelab_routes
+from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
 from postbell.errors import PostbellError, StorageError
 from postbell.opening import open_engine, open_sender
@@ -148,7 +149,12 @@ async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[An
         sign_in=settings.sign_in,
         support=settings.support,
     )
-    routes = [*engagelab_routes(desk, reports), *web_routes(site)]
+    sealer = sealing.load_or_create(settings.secret_key_path)
+    routes = [
+        *engagelab_routes(desk, reports),
+        *sendpulse_routes(desk, reports, sealer),
+        *web_routes(site),
+    ]
     yield api.build(desk, reports, ingest, parts.engine, dialect_routes=routes)
     task.cancel()
 

@@ -7,16 +7,18 @@ from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import httpx
+from cryptography.fernet import Fernet
 
 from postbell import api
 from postbell.desk import Desk
-from postbell.dialects import DIALECTS
+from postbell.dialects import DIALECTS, sendpulse_api
 from postbell.dialects.engagelab.routes import routes
 from postbell.directory import Directory
 from postbell.pipeline.ingest import Ingest
 from postbell.ports import Request
 from postbell.records import Account, Outcome
 from postbell.reports import Reports
+from postbell.sealing import Sealer
 from postbell.serving import address_of, bind, serving
 from postbell.setting_values import Address
 from postbell.storage.memory import MemoryEngine
@@ -27,6 +29,7 @@ from tests.fakes import FakeClock
 KEY = "pb_4XkQ0s7Zr2mVnW8yLcTe1uGfHjKdPaBi"
 """A strong key, so that its check costs nothing."""
 
+SEALER = Sealer([Fernet.generate_key().decode()], "a test")
 ALICE = ("alice", KEY)
 BOB = ("bob", KEY)
 URL = "https://hooks.example.com/in"
@@ -78,7 +81,10 @@ class Service:
             sender=self.receivers,
             **desk,
         )
-        dialect_routes = routes(self.desk, self.reports, **face)
+        dialect_routes = [
+            *routes(self.desk, self.reports, **face),
+            *sendpulse_api.routes(self.desk, self.reports, SEALER),
+        ]
         self.app = api.build(
             self.desk,
             self.reports,
@@ -102,9 +108,21 @@ class Service:
     ) -> httpx.Response:
         """Make a request as *user*, without credentials for None."""
         headers = dict(options.pop("headers", {}))
-        if user is not None:
-            headers.setdefault("authorization", basic(user))
+        if user is not None and "authorization" not in headers:
+            is_bearer = path.startswith("/v2/")
+            headers["authorization"] = (
+                f"Bearer {await self.token(user)}" if is_bearer else basic(user)
+            )
         return await self.client.request(method, path, headers=headers, **options)
+
+    async def token(self, user: str = "alice") -> str:
+        """Return a bearer token of SendPulse's API."""
+        pair = {"client_id": user, "client_secret": KEY}
+        response = await self.client.post(
+            "/oauth/access_token", json={"grant_type": "client_credentials", **pair}
+        )
+        assert response.status_code == 200, response.text
+        return str(response.json()["access_token"])
 
     async def webhook(self, user: str = "alice", **members: Any) -> dict[str, Any]:
         """Create a webhook through the native API."""

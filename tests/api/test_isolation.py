@@ -10,7 +10,7 @@ from postbell.blocks import Position, Range
 from postbell.records import Entry, EntryKind, LaneChange, OpenBatch
 from tests.api.service import Service, running
 
-WEBHOOK, ENGAGELAB, BATCH = "1", "2", "bat_secret"
+WEBHOOK, ENGAGELAB, SENDPULSE, BATCH = "1", "2", "3", "bat_secret"
 HIDDEN = 404
 
 
@@ -23,6 +23,7 @@ class Row(NamedTuple):
     body: Mapping[str, Any] | None = None
 
 
+V2 = "/v2/email-service/webhook"
 EMPTY_V1 = {"result": [], "count": 0, "total": 0}
 ROWS = (
     Row("GET", "/api/v1/webhooks", {"webhooks": [], "next": None}),
@@ -46,8 +47,13 @@ ROWS = (
     Row("PUT", "/v1/webhooks/{id}", HIDDEN, {"event": [1]}),
     Row("POST", "/v1/webhooks/{id}", HIDDEN, {"event": [1]}),
     Row("DELETE", "/v1/webhooks/{id}", HIDDEN),
+    Row("GET", V2, {"success": True, "data": []}),
+    Row("POST", V2, 422, {"url": "https://x.example", "actions": ["bob"]}),
+    Row("GET", V2 + "/{id}", HIDDEN),
+    Row("PUT", V2 + "/{id}", HIDDEN, {"url": "https://x.example"}),
+    Row("DELETE", V2 + "/{id}", HIDDEN),
 )
-OPEN_TO_ALL = {("GET", "/healthz"), ("GET", "/readyz")}
+OPEN_TO_ALL = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/oauth/access_token")}
 
 
 @pytest.fixture
@@ -56,6 +62,7 @@ async def service() -> AsyncIterator[Service]:
     async with running() as service:
         await service.webhook()
         await service.webhook(dialect="engagelab")
+        await service.webhook(dialect="sendpulse-bulk", types=["open"])
         await service.events("open")
         part = Range(Position(1, 0), Position(1, 1))
         claim = await service.engine.ledger.lane(1)
@@ -107,7 +114,8 @@ async def everything(service: Service) -> list[Any]:
 
 
 def place(path: str) -> str:
-    name = BATCH if "batches" in path else ENGAGELAB if path.startswith("/v1") else WEBHOOK
+    names = {"/v1/": ENGAGELAB, "/v2/": SENDPULSE}
+    name = BATCH if "batches" in path else names.get(path[:4], WEBHOOK)
     return path.replace("{id}", name)
 
 

@@ -18,6 +18,7 @@ from postbell.api.root import Root
 from postbell.clock import SystemClock
 from postbell.desk.forms import CHANGE_MEMBERS, CREATE_MEMBERS
 from postbell.desk.replays import REPLAY_MEMBERS
+from postbell.dialects import sendpulse_api
 from postbell.dialects.engagelab import routes as engagelab
 from tools.pages import markdown
 from tools.pages.routes import MEANINGS
@@ -63,7 +64,10 @@ def routes() -> list[Served]:
     Raises LookupError where the table of meanings lacks one, or has one that is not served.
     """
     nothing: Any = SimpleNamespace(clock=SystemClock())
-    theirs = engagelab.routes(nothing, nothing)
+    theirs = [
+        *engagelab.routes(nothing, nothing),
+        *sendpulse_api.routes(nothing, nothing, nothing),
+    ]
     app = api.build(nothing, nothing, nothing, nothing, dialect_routes=theirs)
     assert isinstance(app, Root)
     found = [Served("POST", events.PATH, ("atomic",))]
@@ -120,7 +124,8 @@ def _list(names: tuple[str, ...]) -> str:
 _INTRODUCTION = f"""Basic authentication with an api user and its key everywhere but where said
 otherwise; an account sees only what is its own. Errors of `/api/v1` are problem details
 (RFC 9457) with a `code` ([errors](errors.md)) and, where one member is wrong, `member`; those of
-`/v1/webhooks` are `{{"code", "message"}}` with EngageLab's numbers.
+`/v1/webhooks` are `{{"code", "message"}}` with EngageLab's numbers, those under `/oauth` and `/v2`
+`{{"message", "error_code"}}`. SendPulse's paths take a bearer token, and a slash at the end, too.
 
 Lists have `limit` (1 to {MAX_LIMIT}, default {DEFAULT_LIMIT}) and `after`, which takes `next` of
 the page before. A query parameter that is not listed is refused by name.

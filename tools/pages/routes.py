@@ -25,6 +25,16 @@ MEANINGS = {
     ("POST", "/v1/webhooks"): "EngageLab: add a webhook that speaks its dialect",
     ("PUT", "/v1/webhooks/{id}"): "EngageLab: modify (POST works, too)",
     ("DELETE", "/v1/webhooks/{id}"): "EngageLab: delete",
+    (
+        "POST",
+        "/oauth/access_token",
+    ): "SendPulse: a bearer token, for an hour, for `client_id` (an api"
+    " user) and `client_secret` (its key)",
+    ("GET", "/v2/email-service/webhook"): "SendPulse: list the rows, the newest first",
+    ("POST", "/v2/email-service/webhook"): "SendPulse: create a row for each of `actions`",
+    ("GET", "/v2/email-service/webhook/{id}"): "SendPulse: show a row",
+    ("PUT", "/v2/email-service/webhook/{id}"): "SendPulse: change the `url`",
+    ("DELETE", "/v2/email-service/webhook/{id}"): "SendPulse: delete a row",
     ("GET", "/healthz"): "200 while the process answers; no credentials needed",
     ("GET", "/readyz"): "200 once ingest can commit, else 503; no credentials needed",
 }
