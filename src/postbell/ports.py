@@ -535,6 +535,13 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Sequence[Secret]
 
 
+class Tick(NamedTuple):
+    """A word that a customer ticks, and the canonical types that it stands for."""
+
+    word: str
+    types: tuple[EventType, ...]
+
+
 class Dialect(Protocol):
     """A provider's words: what it carries, how it is written and signed, and its defaults.
 
@@ -581,6 +588,10 @@ class Dialect(Protocol):
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         """Return the canonical types that it has a word for."""
+        ...
+
+    def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
+        """Return what a customer ticks, in the provider's order: together all of `carries`."""
         ...
 
     def weight(

@@ -11,10 +11,10 @@ import msgspec
 
 from postbell.clock import to_us
 from postbell.dialects import options as tables
-from postbell.dialects import samples
+from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
 from postbell.events import TYPE_OF, EventType
-from postbell.ports import Logged, Signing
+from postbell.ports import Logged, Signing, Tick
 from postbell.records import Policy, SecretKind
 
 WORDS: Mapping[EventType, str] = {
@@ -71,6 +71,9 @@ class Acme:
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset(WORDS)
+
+    def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
+        return ticking.by_word(WORDS)
 
     def weight(
         self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]

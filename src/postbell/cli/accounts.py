@@ -1,9 +1,13 @@
 """`postbell accounts` and `postbell app-key`."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
+from postbell.cli.owners import check_owner, operator_option, password_option, read_password
 from postbell.cli.show import json_option, print_record, print_records
 from postbell.reports.views import account_view
 from postbell.settings import Settings
@@ -18,13 +22,33 @@ def command() -> None:
 
 @command.command("create", cls=SettingsCommand)
 @click.argument("name")
+@click.option("--owner", metavar="EMAIL", help="Let this person sign in to its pages.")
+@password_option
+@operator_option
 @json_option
 @with_settings("storage")
-def create(settings: Settings, name: str, as_json: bool) -> None:
-    """Create an account."""
+def create(
+    settings: Settings,
+    name: str,
+    owner: str | None,
+    password_file: Path | None,
+    is_operator: bool,
+    as_json: bool,
+) -> None:
+    """Create an account, with its first owner; a password that is made is shown this once."""
+    if owner is None and (password_file is not None or is_operator):
+        raise click.UsageError("--password-file and --operator say something of an --owner")
 
-    account = at_desk(settings, lambda o: o.desk.create_account(name), may_create=True)
-    print_record(account_view(account), as_json=as_json)
+    async def work(office: Office) -> dict[str, Any]:
+        if owner is None:
+            return account_view(await office.desk.create_account(name))
+        password, shown = read_password(password_file)
+        await check_owner(office, owner)
+        account = await office.desk.create_account(name)
+        made = await office.desk.create_owner(account.id, owner, password, is_operator=is_operator)
+        return account_view(account) | {"owner": made.email} | shown
+
+    print_record(at_desk(settings, work, may_create=True), as_json=as_json)
 
 
 @command.command("list", cls=SettingsCommand)

@@ -24,6 +24,7 @@ COMMANDS = {
     "migrate": Row("migrate", "Bring the database to this release."),
     "audit": Row("audit", "Prove from log and journal that nothing was lost."),
     "accounts": Row("accounts", "Accounts: the customers."),
+    "owners": Row("owners", "Owners: who signs in to the pages of an account."),
     "api-users": Row("api_users", "API users: who sends, each with a key."),
     "webhooks": Row("webhooks", "Webhooks: where events go."),
     "events": Row("events", "Events: send them to a server."),

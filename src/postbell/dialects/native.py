@@ -10,9 +10,9 @@ from typing import Any
 
 from postbell.clock import rfc3339, to_us
 from postbell.dialects import options as tables
-from postbell.dialects import samples
+from postbell.dialects import samples, ticking
 from postbell.events import TYPE_OF, EventType
-from postbell.ports import Logged, Signing
+from postbell.ports import Logged, Signing, Tick
 from postbell.records import Policy, SecretKind
 from postbell.signing import standard_signatures
 
@@ -43,6 +43,9 @@ class Native:
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset(EventType)
+
+    def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
+        return ticking.by_type(self.carries(options))
 
     def weight(
         self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]

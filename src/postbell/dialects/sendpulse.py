@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from postbell.dialects import options as tables
-from postbell.dialects import samples
+from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
 from postbell.dialects.replies import message_number, reply_of_class
 from postbell.events import TYPE_OF, EventType
-from postbell.ports import Logged, Signing
+from postbell.ports import Logged, Signing, Tick
 from postbell.records import Policy, SecretKind
 
 PROFILE = Option(
@@ -164,6 +164,9 @@ class SendPulse:
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset(WORDS)
+
+    def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
+        return ticking.by_word(WORDS)
 
     def weight(
         self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]

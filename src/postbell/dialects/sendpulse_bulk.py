@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from postbell.dialects import options as tables
-from postbell.dialects import samples
+from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
 from postbell.dialects.replies import MAX_NUMBER, message_number, reply_of_class
 from postbell.events import TYPE_OF, EventType, Scalar
-from postbell.ports import Logged, Signing
+from postbell.ports import Logged, Signing, Tick
 from postbell.records import Policy, SecretKind
 
 WORDS: Mapping[EventType, str] = {
@@ -116,6 +116,9 @@ class SendPulseBulk:
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset() if ACTION.of(options) in UNTOLD else frozenset(WORDS)
+
+    def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
+        return [] if ACTION.of(options) in UNTOLD else ticking.by_word(WORDS)
 
     def weight(
         self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]

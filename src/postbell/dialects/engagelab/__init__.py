@@ -16,7 +16,7 @@ from postbell.dialects.engagelab import codes, payload
 from postbell.dialects.options import FLAG, Option, words
 from postbell.errors import BadInput
 from postbell.events import OUT_OF_BAND, TYPE_OF, EventType
-from postbell.ports import Logged, Signing
+from postbell.ports import Logged, Signing, Tick
 from postbell.records import Policy, SecretKind
 from postbell.signing import (
     ENGAGELAB_APP_KEY_HEADER,
@@ -98,6 +98,9 @@ class EngageLab:
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset(codes.CODE_OF)
+
+    def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
+        return [Tick(code.name, code.types) for code in codes.CODES]
 
     def weight(
         self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]

@@ -1,0 +1,142 @@
+"""`postbell owners`: who signs in to the pages of an account, and `--owner` of a new account."""
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from postbell.cli.office import Office, at_desk
+from postbell.cli.options import SettingsCommand, with_settings
+from postbell.cli.show import json_option, print_record, print_records
+from postbell.clock import rfc3339
+from postbell.desk.owners import check_email
+from postbell.desk.passwords import check_password
+from postbell.errors import BadInput, Conflict
+from postbell.records import Owner
+from postbell.settings import Settings
+
+COLUMNS = ("id", "account", "email", "is_operator", "created_at")
+
+password_option = click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="File whose first line is the password, - for stdin. [default: one is made and shown]",
+)
+operator_option = click.option(
+    "--operator", "is_operator", is_flag=True, help="May open every account."
+)
+
+
+@click.group("owners")
+def command() -> None:
+    """Owners: who signs in to the pages of an account."""
+
+
+@command.command("add", cls=SettingsCommand)
+@click.argument("account")
+@click.argument("email")
+@password_option
+@operator_option
+@json_option
+@with_settings("storage")
+def add(
+    settings: Settings,
+    account: str,
+    email: str,
+    password_file: Path | None,
+    is_operator: bool,
+    as_json: bool,
+) -> None:
+    """Let somebody sign in to an account; a password that is made is shown this once."""
+    password, shown = read_password(password_file)
+
+    async def work(office: Office) -> dict[str, Any]:
+        found = await office.desk.find_account(account)
+        owner = await office.desk.create_owner(found.id, email, password, is_operator=is_operator)
+        return owner_view(owner, found.name)
+
+    print_record(at_desk(settings, work) | shown, as_json=as_json)
+
+
+@command.command("list", cls=SettingsCommand)
+@click.argument("account", required=False)
+@json_option
+@with_settings("storage")
+def list_command(settings: Settings, account: str | None, as_json: bool) -> None:
+    """List who signs in."""
+
+    async def read(office: Office) -> list[dict[str, Any]]:
+        chosen = await office.desk.find_account(account) if account else None
+        names = {each.id: each.name for each in await office.engine.registry.accounts()}
+        owners = await office.engine.owners.of(chosen.id if chosen else None)
+        return [owner_view(owner, names[owner.account_id]) for owner in owners]
+
+    print_records(
+        at_desk(settings, read),
+        COLUMNS,
+        as_json=as_json,
+        empty="nobody signs in; let somebody with 'postbell owners add ACCOUNT EMAIL'",
+    )
+
+
+@command.command("reset-password", cls=SettingsCommand)
+@click.argument("email")
+@password_option
+@json_option
+@with_settings("storage")
+def reset_password(
+    settings: Settings, email: str, password_file: Path | None, as_json: bool
+) -> None:
+    """Set somebody's password and end all of that person's sessions."""
+    password, shown = read_password(password_file)
+    owner = at_desk(settings, lambda office: office.desk.reset_password(email, password))
+    print_record({"email": owner.email} | shown, as_json=as_json)
+
+
+@command.command("remove", cls=SettingsCommand)
+@click.argument("email")
+@json_option
+@with_settings("storage")
+def remove(settings: Settings, email: str, as_json: bool) -> None:
+    """Let somebody sign in no more; the last owner of an account stays."""
+
+    async def work(office: Office) -> Owner:
+        owner = await office.desk.find_owner(email)
+        await office.desk.remove_owner(owner.account_id, owner.id)
+        return owner
+
+    print_record({"removed": at_desk(settings, work).email}, as_json=as_json)
+
+
+def read_password(file: Path | None) -> tuple[str, dict[str, str]]:
+    """Return a password, and what to print of it: a made one, never one that was given."""
+    if file is None:
+        made = secrets.token_urlsafe(15)
+        return made, {"password": made}
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read {file}: {error}", member="password_file") from None
+    password = text.partition("\n")[0].rstrip("\r")
+    check_password(password)
+    return password, {}
+
+
+async def check_owner(office: Office, email: str) -> None:
+    """Raise BadInput or Conflict unless somebody new may sign in as *email*."""
+    if await office.engine.owners.find(email=check_email(email)) is not None:
+        raise Conflict(f"{email} signs in already; choose another address")
+
+
+def owner_view(owner: Owner, account: str) -> dict[str, Any]:
+    """Return an owner without anything of the password."""
+    return {
+        "id": owner.id,
+        "account": account,
+        "email": owner.email,
+        "is_operator": owner.is_operator,
+        "created_at": rfc3339(owner.created_at),
+    }

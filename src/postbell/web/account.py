@@ -1,0 +1,110 @@
+"""Account settings of a person: password, language, time zone, notices; and who else signs in."""
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from postbell.desk.passwords import MIN_CHARS
+from postbell.errors import BadInput, Conflict, NotFound
+from postbell.records import Owner
+from postbell.web import words
+from postbell.web.formats import zone, zone_names
+from postbell.web.page import page
+from postbell.web.problems import Errors, beside, explain
+from postbell.web.site import Site
+from postbell.web.visit import Visit
+
+PATH = "/settings/account"
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of account settings."""
+    return [
+        page(site, PATH, GET=_show, POST=_prefer),
+        page(site, PATH + "/password", GET=_back, POST=_change_password),
+        page(site, PATH + "/users", GET=_back, POST=_add_user),
+        page(site, PATH + "/users/{id}/remove", GET=_back, POST=_remove_user),
+    ]
+
+
+async def _show(visit: Visit) -> Response:
+    return await _page(visit)
+
+
+async def _back(visit: Visit) -> Response:
+    return visit.redirect(PATH)
+
+
+async def _page(visit: Visit, status: int = 200, errors: Errors | None = None) -> Response:
+    return visit.render(
+        "account.html",
+        status,
+        errors=errors or {},
+        owners=await visit.site.desk.engine.owners.of(visit.account_id),
+        languages=words.LANGUAGES,
+        zones=zone_names(),
+        min_chars=MIN_CHARS,
+    )
+
+
+async def _prefer(visit: Visit) -> Response:
+    owner, form = _owner(visit), visit.form
+    language, zone_name = form.text("language"), form.text("time_zone")
+    errors = {}
+    if language and language not in words.LANGUAGES:
+        errors["language"] = visit.say("account.unknown_language")
+    if zone_name and zone(zone_name) is None:
+        errors["time_zone"] = visit.say("account.unknown_zone")
+    if errors:
+        return await _page(visit, 422, errors)
+    await visit.site.desk.prefer(
+        owner,
+        language=language,
+        time_zone=zone_name,
+        wants_notices=form.has("wants_notices"),
+    )
+    return visit.redirect(PATH, "saved")
+
+
+async def _change_password(visit: Visit) -> Response:
+    owner, form = _owner(visit), visit.form
+    visit.site.throttle.admit("password", visit.address, owner.email)
+    if visit.signed_in is None:
+        raise NotFound("nobody is signed in")
+    try:
+        await visit.site.desk.change_password(
+            visit.signed_in, form.raw("present"), form.raw("password")
+        )
+    except BadInput as error:
+        if error.member == "present":
+            return await _page(visit, 422, {"present": visit.say("account.wrong_present")})
+        return await _page(visit, 422, beside(visit.say, error))
+    return visit.redirect(PATH, "password_changed")
+
+
+async def _add_user(visit: Visit) -> Response:
+    _owner(visit)
+    form = visit.form
+    try:
+        await visit.site.desk.create_owner(
+            visit.account_id, form.text("email"), form.raw("user_password")
+        )
+    except BadInput as error:
+        member = "user_password" if error.member == "password" else error.member
+        return await _page(visit, 422, {member: explain(visit.say, error)})
+    except Conflict as error:
+        return await _page(visit, 409, {"email": explain(visit.say, error)})
+    return visit.redirect(PATH, "user_added")
+
+
+async def _remove_user(visit: Visit) -> Response:
+    owner = _owner(visit)
+    if visit.id == owner.id:
+        raise Conflict(visit.say("account.not_yourself"))
+    await visit.site.desk.remove_owner(visit.account_id, visit.id)
+    return visit.redirect(PATH, "user_removed")
+
+
+def _owner(visit: Visit) -> Owner:
+    if visit.owner is None:
+        raise NotFound("nobody is signed in: sign-in is switched off here")
+    return visit.owner

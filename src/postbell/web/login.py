@@ -1,0 +1,99 @@
+"""Signing in and out, and a new password by e-mail."""
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from postbell.desk.owners import RESET_HOURS
+from postbell.desk.passwords import MIN_CHARS
+from postbell.errors import BadInput, Unauthorized
+from postbell.web import cookies as jar
+from postbell.web.page import SESSION_S, page
+from postbell.web.problems import explain
+from postbell.web.site import Site
+from postbell.web.visit import Visit, local_path
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of signing in and out."""
+    return [
+        page(site, "/login", is_open=True, GET=_ask, POST=_sign_in),
+        page(site, "/logout", is_open=True, POST=_sign_out),
+        page(site, "/forgot", is_open=True, GET=_forgot, POST=_send_link),
+        page(site, "/reset/{id}", is_open=True, GET=_choose, POST=_set_password),
+    ]
+
+
+async def _ask(visit: Visit) -> Response:
+    if visit.signed_in is not None or not visit.site.sign_in:
+        return visit.redirect(local_path(visit.query("next", "/")))
+    return _login_page(visit, back=local_path(visit.query("next", "/")))
+
+
+async def _sign_in(visit: Visit) -> Response:
+    if not visit.site.sign_in:
+        return visit.redirect("/")
+    email, password = visit.form.text("email"), visit.form.raw("password")
+    back = local_path(visit.form.text("next", "/"))
+    if not email or not password:
+        return _login_page(visit, 422, email=email, back=back, error=visit.say("login.missing"))
+    throttle = visit.site.throttle
+    throttle.admit("sign-in", visit.address, email)
+    try:
+        token, owner = await visit.site.desk.sign_in(email, password)
+    except Unauthorized:
+        return _login_page(visit, 422, email=email, back=back, error=visit.say("login.wrong"))
+    throttle.forgive("sign-in", visit.address, owner.email)
+    response = RedirectResponse(back, 303)
+    visit.cookies.put(response, jar.SESSION, token, max_age_s=SESSION_S)
+    visit.cookies.drop(response, jar.GUEST)
+    return response
+
+
+def _login_page(
+    visit: Visit, status: int = 200, *, email: str = "", back: str = "/", error: str = ""
+) -> Response:
+    return visit.render("login.html", status, email=email, back=back, error=error)
+
+
+async def _sign_out(visit: Visit) -> Response:
+    token = visit.cookies.get(jar.SESSION)
+    if token:
+        await visit.site.desk.sign_out(token)
+    response = visit.redirect("/login", "signed_out")
+    visit.cookies.drop(response, jar.SESSION)
+    response.headers["clear-site-data"] = '"cache"'
+    return response
+
+
+async def _forgot(visit: Visit) -> Response:
+    return visit.render("forgot.html", sent=False, can_mail=visit.site.send_mail is not None)
+
+
+async def _send_link(visit: Visit) -> Response:
+    """Answer alike for known and unknown addresses: who signs in here is nobody's business."""
+    send_mail = visit.site.send_mail
+    if send_mail is None:
+        return await _forgot(visit)
+    email = visit.form.text("email")
+    visit.site.throttle.admit("reset", visit.address, email)
+    token = await visit.site.desk.begin_reset(email)
+    if token is not None:
+        link = f"{visit.base_url}/reset/{token}"
+        text = visit.say("reset.mail", link=link, hours=RESET_HOURS, host=visit.base_url)
+        await send_mail(email, visit.say("reset.subject"), text)
+    return visit.render("forgot.html", sent=True, can_mail=True)
+
+
+async def _choose(visit: Visit) -> Response:
+    return visit.render("reset.html", min_chars=MIN_CHARS, error="")
+
+
+async def _set_password(visit: Visit) -> Response:
+    visit.site.throttle.admit("reset-use", visit.address, visit.name[:20])
+    try:
+        await visit.site.desk.finish_reset(visit.name, visit.form.raw("password"))
+    except BadInput as error:
+        return visit.render("reset.html", 422, min_chars=MIN_CHARS, error=explain(visit.say, error))
+    except Unauthorized:
+        return visit.render("reset.html", 422, min_chars=MIN_CHARS, error=visit.say("reset.used"))
+    return visit.redirect("/login", "password_set")
