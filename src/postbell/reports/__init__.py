@@ -16,6 +16,9 @@ from postbell.pipeline.match import Selection
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
 from postbell.records import BatchState, Entry, EntryKind, Secret, Webhook
+from postbell.reports.search import Search
+from postbell.reports.stats import Stats
+from postbell.reports.timeline import Timeline
 from postbell.reports.views import (
     account_view,
     api_user_view,
@@ -59,6 +62,9 @@ class Reports:
         self._directory = directory
         self._clock = clock
         self._installation_policies = installation_policies or {}
+        self.stats = Stats(engine, clock)
+        self.search = Search(engine)
+        self.timeline = Timeline(engine, dialects, self.search)
 
     async def accounts(self) -> list[dict[str, Any]]:
         """Return every account, by id."""
