@@ -1,13 +1,16 @@
 """A full disk stops deliveries for as long as it is full, and ends no process."""
 
 import asyncio
+import gc
 import resource
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from postbell.errors import StorageError
+from postbell.pipeline.queueing import Waiting
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
@@ -86,3 +89,20 @@ async def test_a_worker_stops_on_a_full_disk_and_another_sends_again_what_was_no
         first, second = rig.sender.got[URL]
         assert first.body == second.body
         assert (await rig.audit()).problems == []
+
+
+async def test_requests_that_failed_leave_memory_at_once(engine: SqliteEngine, clock: FakeClock):
+    async with running(engine, clock) as rig:
+        await rig.send(event(0))
+        gc.disable()
+        try:
+            with no_space():
+                for number in range(1, 4):
+                    with suppress(StorageError):
+                        await rig.send(event(number))
+            kept = [each for each in gc.get_objects() if isinstance(each, Waiting)]
+        finally:
+            gc.enable()
+
+        assert len(kept) <= 1, "the last group may still be there, nothing else"
+        assert (await rig.send(event(1))).accepted == 1

@@ -120,6 +120,8 @@ class Ingest:
             return await request.done
         except HeadMoved:
             raise StorageError("other processes kept appending; send the events again") from None
+        finally:
+            del request  # an error's trace holds this frame: a failed request must not hold itself
 
     async def _parse(
         self,
@@ -178,7 +180,7 @@ class Ingest:
             await self._append(group)
         except (StorageError, Overloaded) as error:
             for request in group:
-                request.fail(error)
+                request.fail(error.with_traceback(None))
         finally:
             self._queue.done(taken)
         for request in group:

@@ -57,6 +57,7 @@ class Readers:
             return await future
         finally:
             self._waiting -= 1
+            del future  # an error's trace holds this frame, which must not hold the error
 
     def close(self) -> None:
         """Run what waits, close the connections and end the threads; blocks."""

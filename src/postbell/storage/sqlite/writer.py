@@ -89,7 +89,10 @@ class Writer:
             self._queue.append(Job(work, future, size_bytes))
             self._queued_bytes += size_bytes
             self._changed.notify()
-        return await future
+        try:
+            return await future
+        finally:
+            del future  # an error's trace holds this frame, which must not hold the error
 
     def listen(self, change: int) -> None:
         """Count those who want to know of other processes' commits up or down."""
