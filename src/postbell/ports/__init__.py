@@ -1,0 +1,41 @@
+"""What the path asks of the world: storage, sending, waking, dialects.
+
+One contract suite (`tests/contract/`) says in executable form what an engine promises here.
+Times are aware UTC; any storage method may raise StorageError; what a method wrote is durable
+when it returns.
+"""
+
+from postbell.ports.customers import Answers, NewSecret, Owners, Registry
+from postbell.ports.dialect import Dialect, Logged, Signing, Stored, Tick
+from postbell.ports.engine import Bell, Engine
+from postbell.ports.outgoing import Request, Sender, UrlGuard
+from postbell.ports.path import Claim, Journal, JournalBlock, Ledger, Log
+from postbell.ports.search import Count, Index, Marks, News, Postings, Visit
+
+__all__ = [
+    "Answers",
+    "Bell",
+    "Claim",
+    "Count",
+    "Dialect",
+    "Engine",
+    "Index",
+    "Journal",
+    "JournalBlock",
+    "Ledger",
+    "Log",
+    "Logged",
+    "Marks",
+    "NewSecret",
+    "News",
+    "Owners",
+    "Postings",
+    "Registry",
+    "Request",
+    "Sender",
+    "Signing",
+    "Stored",
+    "Tick",
+    "UrlGuard",
+    "Visit",
+]

@@ -1,0 +1,178 @@
+"""What is kept of customers: accounts, api users, webhooks, owners, answers to requests."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from postbell.records import (
+    Account,
+    ApiUser,
+    IdempotencyKey,
+    Owner,
+    Reset,
+    Secret,
+    SecretKind,
+    Session,
+    Webhook,
+)
+
+
+class NewSecret(NamedTuple):
+    kind: SecretKind
+    value: str
+    active_at: datetime
+    expires_at: datetime | None = None
+
+
+class Registry(Protocol):
+    """Accounts, api users, webhooks and their secrets.
+
+    Every write raises the registry's version and rings; processes follow with `changes`.
+    Names are unique: a second one raises Conflict.  Unknown ids raise NotFound.
+    """
+
+    async def version(self) -> int: ...
+
+    async def add_account(self, name: str, now: datetime) -> Account: ...
+
+    async def accounts(self) -> list[Account]: ...
+
+    async def add_api_user(
+        self, account_id: int, name: str, key_hash: str, now: datetime
+    ) -> ApiUser: ...
+
+    async def set_api_user(
+        self, api_user_id: int, *, key_hash: str | None = None, revoked_at: datetime | None = None
+    ) -> ApiUser: ...
+
+    async def api_users(self, account_id: int | None = None) -> list[ApiUser]:
+        """Return api users, revoked ones too, by id."""
+        ...
+
+    async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
+        """Store a new webhook: its id is given here; an empty `revisions` makes revision 1 from
+        `webhook.start`; its lane's cursor begins at `webhook.start`.
+
+        A start of block 0 and offset -1 means the log's head at the commit.
+        """
+        ...
+
+    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+        """Store all members of an existing webhook but secrets and revisions.
+
+        With *expect* nothing is written and Conflict raised unless the stored `settings` are
+        still its own: somebody changed or paused it meanwhile.
+
+        Where api_user, types, dialect or options differ from the newest revision, a further one
+        begins at the log's head at the commit.
+        """
+        ...
+
+    async def delete_webhook(self, webhook_id: int, now: datetime) -> None:
+        """Delete it: its lane is given out no more, its open batches and replays go."""
+        ...
+
+    async def webhook(self, webhook_id: int) -> Webhook | None: ...
+
+    async def webhooks(
+        self, account_id: int | None = None, *, changed_after: int = 0
+    ) -> list[Webhook]:
+        """Return webhooks by id ascending; with *changed_after* only those that a write after
+        that registry version touched (deleted ones are missing: see `deleted_after`)."""
+        ...
+
+    async def deleted_after(self, version: int) -> list[int]:
+        """Return ids of webhooks that were deleted after that registry version."""
+        ...
+
+    async def add_secrets(
+        self,
+        secrets: Sequence[NewSecret],
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        expire: Mapping[int, datetime] | None = None,
+    ) -> list[Secret]:
+        """Add keys of one webhook, or of an account (EngageLab's APP KEY), and set when older
+        ones (by id) end; return all of the owner's secrets that have not ended."""
+        ...
+
+    async def account_secrets(self, account_id: int) -> list[Secret]: ...
+
+
+class Owners(Protocol):
+    """People who sign in, their browsers, and resets of their passwords.
+
+    E-mail addresses come in lower case and are unique: a second one raises Conflict.  Unknown
+    ids raise NotFound.
+    """
+
+    async def add(self, owner: Owner) -> Owner:
+        """Store a new owner; the id is given here."""
+        ...
+
+    async def set(self, owner: Owner) -> Owner:
+        """Store all members of an existing owner but account and time of creation."""
+        ...
+
+    async def remove(self, owner_id: int) -> None:
+        """Remove an owner with the sessions and resets."""
+        ...
+
+    async def find(self, *, owner_id: int = 0, email: str = "") -> Owner | None:
+        """Return the owner of this id, or of this address."""
+        ...
+
+    async def of(self, account_id: int | None = None) -> list[Owner]:
+        """Return the owners of an account, or all, by id."""
+        ...
+
+    async def open_session(self, session: Session) -> None: ...
+
+    async def session(self, digest: bytes) -> Session | None: ...
+
+    async def touch_session(self, digest: bytes, seen_at: datetime, account_id: int) -> None:
+        """Note when the session was used and what it looks at; nothing for an unknown one."""
+        ...
+
+    async def end_sessions(
+        self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
+    ) -> None:
+        """End one session, or all of an owner but *keep*."""
+        ...
+
+    async def add_reset(self, reset: Reset) -> None:
+        """Keep a reset; older ones of the owner end."""
+        ...
+
+    async def take_reset(self, digest: bytes, now: datetime) -> int | None:
+        """Use a reset up and return its owner's id; None for an unknown, used or expired one."""
+        ...
+
+    async def sweep(self, *, seen_before: datetime, opened_before: datetime, now: datetime) -> None:
+        """Drop sessions not seen, or opened, since these times, and resets that expired."""
+        ...
+
+
+class Answers(Protocol):
+    """Answers to management requests that came with an Idempotency-Key; sealed at rest, because
+    some of them show a key once."""
+
+    async def begin(
+        self, key: IdempotencyKey, *, stale_before: datetime, kept_since: datetime
+    ) -> IdempotencyKey | None:
+        """Take a key for a request (its answer is not looked at) and return None; or return what
+        stands under it, the answer being empty while that request is worked on.
+
+        Free again are keys with an answer from before *kept_since* and keys without one that
+        were taken before *stale_before*.
+        """
+        ...
+
+    async def keep(self, key: IdempotencyKey) -> None:
+        """Store the answer under a key that a request with this digest has taken."""
+        ...
+
+    async def forget(self, key: IdempotencyKey) -> None:
+        """Free a key that was taken."""
+        ...

@@ -1,0 +1,119 @@
+"""What a dialect is asked."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from postbell.events import EventType
+from postbell.records import (
+    Policy,
+    Secret,
+    SecretKind,
+)
+
+Logged = tuple[bytes, int, datetime]
+"""One event as a dialect gets it: its canonical JSON (without the two members the log adds), its
+sequence number, when it was recorded.  A plain tuple: thousands are made for every batch."""
+
+
+class Stored(NamedTuple):
+    """A `Logged` event whose members have names."""
+
+    raw: bytes
+    sequence: int
+    recorded_at: datetime
+
+
+class Signing(msgspec.Struct, frozen=True, kw_only=True):
+    """What headers are made from; *secrets* are those that sign at *at*, newest first."""
+
+    batch_id: str
+    attempt: int
+    events: int
+    at: datetime
+    secrets: Sequence[Secret]
+
+
+class Tick(NamedTuple):
+    """A word that a customer ticks, and the canonical types that it stands for."""
+
+    word: str
+    types: tuple[EventType, ...]
+
+
+class Dialect(Protocol):
+    """A provider's words: what it carries, how it is written and signed, and its defaults.
+
+    Pure: the same events and options give the same bytes in every release, or the golden tests
+    fail.  *options* is always what `check_options` returned.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def overhead_bytes(self) -> int:
+        """At most so much longer is an event of this dialect than in the log, comma included."""
+        ...
+
+    @property
+    def secret_kinds(self) -> tuple[SecretKind, ...]:
+        """Kinds of key that a new webhook gets; the first is made by default."""
+        ...
+
+    @property
+    def signs_with_several(self) -> bool:
+        """True where one request can carry several signatures (rotation with overlap)."""
+        ...
+
+    def policy(self, options: Mapping[str, Any]) -> Policy:
+        """Return the dialect's default policy under these options."""
+        ...
+
+    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that differ from their defaults; raise BadInput for others."""
+        ...
+
+    def check_policy(self, policy: Policy, options: Mapping[str, Any]) -> None:
+        """Raise BadInput where this dialect cannot keep to the policy."""
+        ...
+
+    def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
+        """Return (name, values, default, meaning) of each option, for reference and help."""
+        ...
+
+    def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
+        """Return the canonical types that it has a word for."""
+        ...
+
+    def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
+        """Return what a customer ticks, in the provider's order: together all of `carries`."""
+        ...
+
+    def weight(
+        self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]
+    ) -> int:
+        """Return how many events on the wire one stored event of kind *code* makes (0: none).
+
+        *types* are the ticked ones, None for all that it carries.
+        """
+        ...
+
+    def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
+        """Return the body; all events have a weight above 0."""
+        ...
+
+    def headers(
+        self, body: bytes, signing: Signing, options: Mapping[str, Any]
+    ) -> list[tuple[str, str]]:
+        """Return content type, signature and the dialect's own headers."""
+        ...
+
+    def sample(self) -> Sequence[dict[str, Any]]:
+        """Return ingest events, one per word of the dialect, for tests of a webhook."""
+        ...

@@ -1,0 +1,46 @@
+"""A storage implementation, opened and closed together, and its bell."""
+
+from typing import Protocol
+
+from postbell.ports.customers import Answers, Owners, Registry
+from postbell.ports.path import Journal, Ledger, Log
+from postbell.ports.search import Index
+
+
+class Engine(Protocol):
+    """A storage implementation: the ports above, opened and closed together."""
+
+    @property
+    def log(self) -> Log: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def owners(self) -> Owners: ...
+    @property
+    def answers(self) -> Answers: ...
+    @property
+    def index(self) -> Index: ...
+    @property
+    def bell(self) -> "Bell": ...
+
+    async def ready(self) -> None:
+        """Return when ingest can commit now; raise StorageError saying why it cannot."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Bell(Protocol):
+    """Waking up.  Rings may be lost and may be late by 50 ms between processes: pollers poll."""
+
+    def ring(self) -> None:
+        """Say that something was committed."""
+        ...
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Return True at a ring since the last call (of any process), False after *timeout_s*."""
+        ...

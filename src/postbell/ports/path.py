@@ -1,0 +1,179 @@
+"""The path's storage: log, ledger, journal."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock
+from postbell.records import (
+    Entry,
+    IdempotencyKey,
+    Lane,
+    LaneChange,
+    OpenBatch,
+    Replay,
+)
+
+
+class Log(Protocol):
+    """The blocks, in one order for the whole installation; block ids rise, never repeat."""
+
+    async def append(
+        self,
+        blocks: Sequence[NewBlock],
+        keys: Sequence[IdempotencyKey],
+        *,
+        head: int,
+        now: datetime,
+    ) -> list[BlockHeader]:
+        """Write *blocks* and *keys* in one commit and return the headers, in order.
+
+        *head* is the newest block id that the caller has recognised duplicates against: if there
+        is a newer one (or one of the keys exists), nothing is written and HeadMoved is raised.
+        `recorded_at` is *now*, but never before that of an earlier block.
+        """
+        ...
+
+    async def head(self) -> int:
+        """Return the newest block's id, 0 for an empty log (also after retention emptied it,
+        the id of the newest block there ever was)."""
+        ...
+
+    async def tail(self, after: int, limit: int) -> list[BlockHeader]:
+        """Return up to *limit* headers of all accounts with ids above *after*, ascending."""
+        ...
+
+    async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
+        """Return up to *limit* headers of the account with ids from *first* on, ascending.
+
+        Never passes a block that may still appear with a lower id.
+        """
+        ...
+
+    async def load(self, ids: Sequence[int]) -> list[Block]:
+        """Return these blocks with their bodies, ascending; dropped ones are missing."""
+        ...
+
+    async def ids(self, after: int, limit: int) -> list[IdBlock]:
+        """Return the id hashes of up to *limit* blocks with ids above *after*, ascending."""
+        ...
+
+    async def first_since(self, moment: datetime, account_id: int | None = None) -> int:
+        """Return the id of the first block recorded at or after *moment* (of the account),
+        or one above the head where there is none."""
+        ...
+
+    async def find_key(self, account_id: int, key: str) -> IdempotencyKey | None:
+        """Return what is kept under this Idempotency-Key."""
+        ...
+
+    async def drop(self, before: int, keys_before: datetime) -> int:
+        """Drop all blocks with ids below *before* and all keys older than *keys_before*;
+        return how many blocks went."""
+        ...
+
+
+class Claim(NamedTuple):
+    """A lane that is ours to move, with everything open on it."""
+
+    lane: Lane
+    batches: list[OpenBatch]
+    replays: list[Replay]
+
+
+class Ledger(Protocol):
+    """Where each webhook stands: lanes, open batches, replays; and who moves them."""
+
+    async def claim(self, owner: str, limit: int, *, lease_s: float, now: datetime) -> list[Claim]:
+        """Take up to *limit* lanes that nobody holds (or whose lease has run out), atomically.
+
+        Each claim raises the lane's epoch.  Lanes of deleted webhooks are not given out.
+        """
+        ...
+
+    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> None:
+        """Extend the lease of every lane that *owner* holds."""
+        ...
+
+    async def release(self, owner: str) -> None:
+        """Give back every lane that *owner* holds, for others to claim at once."""
+        ...
+
+    async def reload(self, owner: str, webhook_ids: Sequence[int]) -> list[Claim]:
+        """Read lanes that *owner* holds again, with their present epoch (after a change from
+        outside); lanes it does not hold any more, or whose webhook is deleted, are missing."""
+        ...
+
+    async def record(self, changes: Sequence[LaneChange]) -> list[int]:
+        """Make the changes durable, together; return the webhook ids whose epoch was stale
+        (nothing of such a change was written)."""
+        ...
+
+    async def intervene(self, change: LaneChange) -> bool:
+        """Apply one change from outside the worker: as `record`, and it raises the lane's epoch
+        and rings.  False when *change.epoch* was stale: read again and retry."""
+        ...
+
+    async def lane(self, webhook_id: int) -> Claim | None:
+        """Read a lane without claiming it."""
+        ...
+
+    async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
+        """Read a lane and the newest journal block's id (0 for none) as of one moment, so that
+        both together account for every event."""
+        ...
+
+    async def open_batches(
+        self,
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        after: str = "",
+        limit: int = 1000,
+    ) -> list[OpenBatch]:
+        """Return open and parked batches, by id ascending, from the id after *after* on."""
+        ...
+
+    async def batch(self, batch_id: str) -> OpenBatch | None:
+        """Return one open or parked batch."""
+        ...
+
+    async def add_replay(self, replay: Replay) -> Replay:
+        """Store a new replay (its id is given here), raise the target lane's epoch and ring."""
+        ...
+
+    async def replays(self, account_id: int | None = None, limit: int = 1000) -> list[Replay]:
+        """Return replays, newest first."""
+        ...
+
+
+class JournalBlock(NamedTuple):
+    """Entries that were settled in one commit."""
+
+    id: int
+    entries: list[Entry]
+
+
+class Journal(Protocol):
+    """The append-only record of attempts; `Ledger.record` writes it, retention drops it."""
+
+    async def scan(self, after: int, limit: int) -> list[JournalBlock]:
+        """Return up to *limit* journal blocks with ids above *after*, ascending."""
+        ...
+
+    async def recent(
+        self,
+        *,
+        webhook_id: int | None = None,
+        account_id: int | None = None,
+        batch_id: str = "",
+        before: int = 0,
+        limit: int = 100,
+    ) -> list[JournalBlock]:
+        """Return the newest blocks with a matching entry (only those entries), ids descending,
+        below *before* where it is not 0, until *limit* entries were found."""
+        ...
+
+    async def drop(self, before: datetime) -> int:
+        """Drop journal blocks whose newest entry is older than *before*; return how many."""
+        ...
