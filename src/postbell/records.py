@@ -291,13 +291,15 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """What the ledger keeps of a webhook's delivery: one row, always the newest.
 
     *failing_since* and *failures* count from the last success; *epoch* rises with every claim
-    and every change from outside, and fences off writes of who held the lane before.
+    and every change from outside, and fences off writes of who held the lane before; *writes*
+    rises with every change at all.
     """
 
     webhook_id: int
     account_id: int
     cursor: Position
     epoch: int = 0
+    writes: int = 0
     failing_since: datetime | None = None
     failures: int = 0
     last_success_at: datetime | None = None
@@ -308,13 +310,16 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 class LaneChange(msgspec.Struct, frozen=True, kw_only=True):
     """One atomic step of a lane, refused whole when *epoch* is stale.
 
-    *lane* replaces the row (its epoch excepted); *put* inserts or replaces open batches, *drop*
-    removes them; *entries* go to the journal; *pause* pauses the webhook with that reason;
-    *replay* replaces a replay's row.
+    *writes* is for changes from outside: the lane's as it was read, so that a change that was
+    made of what the worker has overwritten since is refused, too; None asks for no more than
+    the epoch.  *lane* replaces the row (its epoch and writes excepted); *put* inserts or replaces
+    open batches, *drop* removes them; *entries* go to the journal; *pause* pauses the webhook
+    with that reason; *replay* replaces a replay's row.
     """
 
     webhook_id: int
     epoch: int
+    writes: int | None = None
     lane: Lane | None = None
     put: tuple[OpenBatch, ...] = ()
     drop: tuple[str, ...] = ()

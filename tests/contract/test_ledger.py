@@ -30,6 +30,7 @@ async def test_a_lane_comes_back_as_it_was_recorded(shop: Shop) -> None:
         account_id=1,
         cursor=Position(3, 17),
         epoch=1,
+        writes=1,
         failing_since=now,
         failures=3,
         last_success_at=now - timedelta(hours=1),
@@ -38,7 +39,7 @@ async def test_a_lane_comes_back_as_it_was_recorded(shop: Shop) -> None:
     )
 
     stale = await shop.engine.ledger.record(
-        [LaneChange(webhook_id=webhook.id, epoch=1, lane=replace(lane, epoch=77))]
+        [LaneChange(webhook_id=webhook.id, epoch=1, lane=replace(lane, epoch=77, writes=77))]
     )
 
     assert stale == []
@@ -206,6 +207,24 @@ async def test_an_intervention_under_a_stale_epoch_writes_nothing(shop: Shop) ->
     assert await shop.engine.registry.version() == version
 
 
+async def test_an_intervention_made_of_what_was_overwritten_since_writes_nothing(
+    shop: Shop,
+) -> None:
+    webhook = await shop.webhook()
+    [claim] = await shop.claim()
+    moved = replace(claim.lane, cursor=Position(3, 0))
+    await shop.engine.ledger.record(
+        [LaneChange(webhook_id=webhook.id, epoch=1, lane=moved, drop=("b1",))]
+    )
+    old = LaneChange(webhook_id=webhook.id, epoch=1, writes=claim.lane.writes, lane=claim.lane)
+
+    is_done = await shop.engine.ledger.intervene(old)
+
+    lane = (await shop.engine.ledger.lane(webhook.id)).lane
+    assert (is_done, lane.cursor, lane.epoch) == (False, Position(3, 0), 1)
+    assert await shop.engine.ledger.intervene(replace(old, writes=lane.writes))
+
+
 async def test_a_replay_gets_an_id_and_interrupts_its_lane(shop: Shop) -> None:
     webhook = await shop.webhook()
     await shop.claim()
@@ -309,5 +328,6 @@ async def test_a_snapshot_is_a_lane_with_the_journals_end(shop: Shop) -> None:
     after = await shop.engine.ledger.snapshot(webhook.id)
     [block] = await shop.engine.journal.scan(0, 10)
     assert before is not None and before[1] == 0
-    assert after == (before[0]._replace(batches=[batch]), block.id)
+    lane = replace(before[0].lane, writes=1)
+    assert after == (before[0]._replace(lane=lane, batches=[batch]), block.id)
     assert await shop.engine.ledger.snapshot(99) is None

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from postbell.clock import Clock
 from postbell.desk.auth import Authentication, Caller
 from postbell.desk.pace import Allowance, Pace
@@ -117,6 +119,8 @@ class Core:
         for _ in range(MAX_TRIES):
             claim = await self._claim(webhook_id)
             step = await change(claim)
-            if step is None or await self.engine.ledger.intervene(step):
+            if step is None or await self.engine.ledger.intervene(
+                replace(step, writes=claim.lane.writes)
+            ):
                 return
         raise Conflict(f"webhook {webhook_id} kept moving while it was changed; try again")

@@ -120,7 +120,9 @@ class MemoryLedger:
 
     def _is_current(self, change: LaneChange) -> bool:
         lane = self._tables.lanes.get(change.webhook_id)
-        return lane is not None and lane.epoch == change.epoch
+        return (
+            lane is not None and lane.epoch == change.epoch and change.writes in (None, lane.writes)
+        )
 
     def _raise_epoch(self, webhook_id: int) -> None:
         lane = self._tables.lanes[webhook_id]
@@ -128,14 +130,14 @@ class MemoryLedger:
 
     def _apply(self, change: LaneChange) -> None:
         tables = self._tables
-        if change.lane is not None:
-            before = tables.lanes[change.webhook_id]
-            tables.lanes[change.webhook_id] = replace(
-                change.lane,
-                webhook_id=before.webhook_id,
-                account_id=before.account_id,
-                epoch=before.epoch,
-            )
+        before = tables.lanes[change.webhook_id]
+        tables.lanes[change.webhook_id] = replace(
+            change.lane or before,
+            webhook_id=before.webhook_id,
+            account_id=before.account_id,
+            epoch=before.epoch,
+            writes=before.writes + 1,
+        )
         for batch_id in change.drop:
             batch = tables.batches.get(batch_id)
             if batch is not None and batch.webhook_id == change.webhook_id:

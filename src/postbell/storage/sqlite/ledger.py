@@ -137,9 +137,9 @@ class SqliteLedger:
         await self._store.writer.run(lambda db: rows(db, statement, *values), is_reserved=True)
 
     def _apply(self, db: apsw.Connection, change: LaneChange) -> bool:
-        """Write everything of *change* but its entries; False when its epoch is stale."""
+        """Write everything of *change* but its entries; False when it is stale."""
         webhook_id = change.webhook_id
-        found = row(db, SQL["lane_account"], webhook_id, change.epoch)
+        found = row(db, SQL["begin_change"], webhook_id, change.epoch, change.writes)
         if found is None:
             return False
         if change.lane is not None:

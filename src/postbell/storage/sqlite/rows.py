@@ -80,11 +80,12 @@ def lane(row: Row) -> Lane:
         account_id=row[1],
         cursor=Position(row[2], row[3]),
         epoch=row[4],
-        failing_since=moment(row[5]),
-        failures=row[6],
-        last_success_at=moment(row[7]),
-        hold_until=moment(row[8]),
-        delivered=row[9],
+        writes=row[5],
+        failing_since=moment(row[6]),
+        failures=row[7],
+        last_success_at=moment(row[8]),
+        hold_until=moment(row[9]),
+        delivered=row[10],
     )
 
 

@@ -86,8 +86,8 @@ UPDATE lanes SET owner = ?1, lease_until = ?2, epoch = epoch + 1
 WHERE webhook_id IN (
     SELECT webhook_id FROM lanes WHERE lease_until <= ?3 ORDER BY lease_until, webhook_id LIMIT ?4
 )
-RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, failing_since, failures,
-    last_success_at, hold_until, delivered;
+RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
+    failures, last_success_at, hold_until, delivered;
 
 -- name: renew_lanes
 -- All lanes of the owner are held until ?2.
@@ -103,19 +103,21 @@ UPDATE lanes SET owner = '', lease_until = 0 WHERE owner > '';
 
 -- name: read_lane
 -- One lane, whoever holds it.
-SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, failing_since, failures,
-    last_success_at, hold_until, delivered
+SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
+    failures, last_success_at, hold_until, delivered
 FROM lanes WHERE webhook_id = ?1;
 
 -- name: read_held_lane
 -- One lane, if ?2 holds it.
-SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, failing_since, failures,
-    last_success_at, hold_until, delivered
+SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
+    failures, last_success_at, hold_until, delivered
 FROM lanes WHERE webhook_id = ?1 AND owner = ?2;
 
--- name: lane_account
--- The account of a lane that has this epoch.
-SELECT account_id FROM lanes WHERE webhook_id = ?1 AND epoch = ?2;
+-- name: begin_change
+-- The lane, if it has this epoch (and ?3 writes, where not NULL), has one write more.
+UPDATE lanes SET writes = writes + 1
+WHERE webhook_id = ?1 AND epoch = ?2 AND (?3 IS NULL OR writes = ?3)
+RETURNING account_id;
 
 -- name: raise_epoch
 -- Writes under the lane's epoch of before are refused.

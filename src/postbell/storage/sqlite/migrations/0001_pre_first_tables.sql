@@ -107,6 +107,7 @@ CREATE TABLE lanes (
     cursor_block INTEGER NOT NULL,
     cursor_offset INTEGER NOT NULL,
     epoch INTEGER NOT NULL DEFAULT 0,
+    writes INTEGER NOT NULL DEFAULT 0,
     failing_since INTEGER,
     failures INTEGER NOT NULL DEFAULT 0,
     last_success_at INTEGER,
