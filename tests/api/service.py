@@ -14,6 +14,7 @@ from postbell.desk import Desk
 from postbell.dialects import DIALECTS, sendpulse_api
 from postbell.dialects.engagelab.routes import routes
 from postbell.directory import Directory
+from postbell.pipeline.index import Indexer
 from postbell.pipeline.ingest import Ingest
 from postbell.ports import Request
 from postbell.records import Account, Outcome
@@ -64,6 +65,7 @@ class Service:
         self.directory = Directory(engine.registry)
         self.receivers = ScriptedReceivers()
         self.ingest = Ingest(engine, clock, self.directory)
+        self.indexer = Indexer(engine, clock)
         self.reports = Reports(engine, DIALECTS, self.directory, clock)
         self.desk: Desk
         self.app: Any
@@ -132,6 +134,10 @@ class Service:
         assert response.status_code == 201, response.text
         view: dict[str, Any] = response.json()
         return view
+
+    async def index(self) -> None:
+        """Let the search index read all that there is."""
+        await self.indexer.catch_up()
 
     async def events(self, *types: str, user: str = "alice") -> None:
         """Ingest one event of each type."""

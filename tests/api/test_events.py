@@ -247,19 +247,19 @@ async def test_credentials_are_checked_before_the_body_is_read(service: Service)
     assert response.json()["code"] == "unauthorized"
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_refused(service: Service, method: str) -> None:
     response = await service.call(method, PATH)
 
     assert response.status_code == 405
-    assert response.headers["allow"] == "POST, OPTIONS"
+    assert response.headers["allow"] == "POST, GET, HEAD, OPTIONS"
     assert response.json()["code"] == "method_not_allowed"
 
 
 async def test_options_says_what_is_allowed(service: Service) -> None:
     response = await service.call("OPTIONS", PATH, user=None)
 
-    assert (response.status_code, response.headers["allow"]) == (204, "POST, OPTIONS")
+    assert (response.status_code, response.headers["allow"]) == (204, "POST, GET, HEAD, OPTIONS")
 
 
 class FullDisk:

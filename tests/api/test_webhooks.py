@@ -47,6 +47,7 @@ async def test_a_webhook_is_made_with_defaults_and_its_key_is_shown(service: Ser
         "headers": {},
         "state": "active",
         "state_reason": "",
+        "revision": 1,
         "created_at": "2026-11-21T12:00:00.000000Z",
         "updated_at": "2026-11-21T12:00:00.000000Z",
         "health": "up_to_date",

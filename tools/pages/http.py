@@ -1,10 +1,6 @@
-"""HTTP: every route with its methods and query, asked of the application itself."""
+"""HTTP: every route with its methods and query, from the native API's table and the application."""
 
-import ast
 import asyncio
-import inspect
-import textwrap
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -13,8 +9,11 @@ from starlette.types import Message
 
 from postbell import api
 from postbell.api import events
-from postbell.api.resources import DEFAULT_LIMIT, MAX_FORM_BYTES, MAX_LIMIT, Resource
+from postbell.api.operations import DEFAULT_LIMIT, MAX_LIMIT
+from postbell.api.replies import MIN_GZIP_BYTES
+from postbell.api.resources import MAX_FORM_BYTES, Resource
 from postbell.api.root import Root
+from postbell.api.table import OPERATIONS
 from postbell.clock import SystemClock
 from postbell.desk.forms import CHANGE_MEMBERS, CREATE_MEMBERS
 from postbell.desk.replays import REPLAY_MEMBERS
@@ -29,12 +28,12 @@ class Served(NamedTuple):
 
     method: str
     path: str
-    query: tuple[str, ...] = ()
+    query: tuple[str, ...]
+    meaning: str
 
 
 def http() -> str:
     """Return the page of HTTP routes."""
-    found = sorted(routes(), key=lambda each: list(MEANINGS).index((each.method, each.path)))
     return markdown.page(
         "HTTP",
         "`src/postbell/api/` and the dialects' own routes",
@@ -46,9 +45,9 @@ def http() -> str:
                     each.method,
                     markdown.code(each.path),
                     ", ".join(map(markdown.code, each.query)),
-                    MEANINGS[each.method, each.path],
+                    each.meaning,
                 )
-                for each in found
+                for each in routes()
             ),
         ),
         "## Ingest\n",
@@ -63,25 +62,26 @@ def routes() -> list[Served]:
 
     Raises LookupError where the table of meanings lacks one, or has one that is not served.
     """
-    nothing: Any = SimpleNamespace(clock=SystemClock())
+    engine = SimpleNamespace(answers=None, log=None)
+    nothing: Any = SimpleNamespace(clock=SystemClock(), engine=engine, dialects={})
     theirs = [
         *engagelab.routes(nothing, nothing),
         *sendpulse_api.routes(nothing, nothing, nothing),
     ]
     app = api.build(nothing, nothing, nothing, nothing, dialect_routes=theirs)
     assert isinstance(app, Root)
-    found = [Served("POST", events.PATH, ("atomic",))]
+    found = [Served(each.method, each.path, tuple(each.query), each.summary) for each in OPERATIONS]
+    others = []
     for route in app.framework.routes:
         assert isinstance(route, Route)
-        found += [
-            Served(method, route.path, tuple(_query(route, method)))
-            for method in _methods(app, route)
-        ]
-    served = {(each.method, each.path) for each in found}
-    strange = served ^ set(MEANINGS)
+        if not isinstance(route.endpoint, Resource):
+            others += [(method, route.path) for method in _methods(app, route)]
+    strange = set(others) ^ set(MEANINGS)
     if strange:
         raise LookupError(f"tools/pages/routes.py and the application differ in {strange}")
-    return found
+    return found + [
+        Served(*each, (), MEANINGS[each]) for each in sorted(others, key=list(MEANINGS).index)
+    ]
 
 
 def _methods(app: Root, route: Route) -> list[str]:
@@ -107,16 +107,6 @@ async def _allow(app: Root, path: str) -> str:
     return headers[b"allow"].decode()
 
 
-def _query(route: Route, method: str) -> Iterator[str]:
-    """Yield the names that the handler passes to `call.query`."""
-    if not isinstance(route.endpoint, Resource):
-        return
-    source = textwrap.dedent(inspect.getsource(route.endpoint._handlers[method]))
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "call.query":
-            yield from (str(keyword.arg) for keyword in node.keywords)
-
-
 def _list(names: tuple[str, ...]) -> str:
     return ", ".join(map(markdown.code, names))
 
@@ -127,8 +117,17 @@ otherwise; an account sees only what is its own. Errors of `/api/v1` are problem
 `/v1/webhooks` are `{{"code", "message"}}` with EngageLab's numbers, those under `/oauth` and `/v2`
 `{{"message", "error_code"}}`. SendPulse's paths take a bearer token, and a slash at the end, too.
 
-Lists have `limit` (1 to {MAX_LIMIT}, default {DEFAULT_LIMIT}) and `after`, which takes `next` of
-the page before. A query parameter that is not listed is refused by name.
+Lists have `limit` (1 to {MAX_LIMIT}, default {DEFAULT_LIMIT}, unless said otherwise) and `after`,
+which takes `next` of the page before. A query parameter that is not listed is refused by name.
+Every structure of `/api/v1` is in the OpenAPI document of a running service, at
+`/api/v1/openapi.json`, and on the page `/api/v1/docs`. See also
+[how to use the API](../howto/use-the-api.md).
+
+Answers to requests with credentials carry `RateLimit` and `RateLimit-Policy`
+(draft-ietf-httpapi-ratelimit-headers-10); over the rate the answer is 429 with `Retry-After`.
+Answers from {MIN_GZIP_BYTES:,} bytes on are compressed for callers that send
+`Accept-Encoding: gzip`. Every POST but a dry run takes `Idempotency-Key`. A webhook's answers
+have an `ETag`; PATCH and DELETE take it as `If-Match`, and answer 412 where it is another by now.
 """
 _INGEST = f"""A body is a JSON array of [events](events.md), one JSON object, or NDJSON, by content
 type: {", ".join(f"`{each}`" for each in sorted(events.MEDIA_TYPES))}. `Content-Encoding` gzip and
@@ -145,7 +144,8 @@ _BODIES = f"""At most {MAX_FORM_BYTES:,} bytes; a member that is not listed is r
 
 - creating a webhook: {_list(CREATE_MEMBERS)}; only `url` is required
 - changing a webhook: {_list(CHANGE_MEMBERS)}
-- creating a replay: {_list(REPLAY_MEMBERS)}
+- creating a replay, and its dry run: {_list(REPLAY_MEMBERS)}
+- creating an api user: `name`, `key`; only `name` is required
 
 `start` is `now` (the default), `oldest` or a time. `options` and `policy` are described with the
 [dialects](dialects.md).

@@ -1,87 +1,111 @@
-"""Native /api/v1/batches, attempts and replays: what became of events, and once more."""
+"""Native /api/v1/batches and attempts: what became of events."""
 
 from starlette.responses import Response
-from starlette.routing import Route
 
-from postbell.api.resources import (
-    DEFAULT_LIMIT,
-    FLAG,
-    LIMIT,
-    WEBHOOK_ID,
-    Call,
-    Face,
-    integer,
-    json_response,
-    page_response,
-    route,
-    text,
-    words,
-)
+from postbell.api import asked, schemas
+from postbell.api.operations import AFTER, LIMIT, PREFIX, WEBHOOK_ID, Operation, flag, text, word
+from postbell.api.replies import json_response, page_response
+from postbell.api.resources import Call
 from postbell.desk import forms
-from postbell.desk.replays import REPLAY_MEMBERS
-from postbell.reports import Page
-from postbell.reports.views import batch_view, replay_view
+from postbell.reports.views import batch_view
 
-PREFIX = "/api/v1"
-REPLAY_ID = integer(1, (1 << 63) - 1)
-
-
-def routes(face: Face) -> list[Route]:
-    """Return the routes of batches, attempts and replays."""
-    return [
-        route(face, PREFIX + "/batches", GET=_list),
-        route(face, PREFIX + "/batches/{id}", GET=_show),
-        route(face, PREFIX + "/batches/{id}/retry", POST=_retry),
-        route(face, PREFIX + "/attempts", GET=_attempts),
-        route(face, PREFIX + "/replays", GET=_replays, POST=_replay),
-    ]
+PATH = PREFIX + "/batches"
+ONE = PATH + "/{id}"
+TAG = "batches"
+BATCH_ID = {"type": "string", "minLength": 1}
 
 
 async def _list(call: Call) -> Response:
-    query = call.query(
-        webhook_id=WEBHOOK_ID,
-        state=words("waiting", "parked"),
-        finished=FLAG,
-        after=text,
-        limit=LIMIT,
-    )
-    query.setdefault("limit", DEFAULT_LIMIT)
-    if query.pop("finished", "false") == "true":
+    query = call.query
+    if query.pop("finished", False):
         query.pop("state", None)
-        return page_response(
-            "batches", await call.reports.finished_batches(call.account_id, **query)
-        )
-    return page_response("batches", await call.reports.batches(call.account_id, **query))
+        page = await call.reports.finished_batches(call.account_id, **query)
+    else:
+        page = await call.reports.batches(call.account_id, **query)
+    return page_response("batches", page)
 
 
 async def _show(call: Call) -> Response:
-    call.query()
     return json_response(await call.reports.batch(call.account_id, call.name))
 
 
 async def _retry(call: Call) -> Response:
-    call.query()
     forms.known_members(await call.form(), ())
     return json_response(batch_view(await call.desk.retry_batch(call.name, call.account_id)))
 
 
+async def _split(call: Call) -> Response:
+    forms.known_members(await call.form(), ())
+    halves = await call.desk.split_batch(call.name, call.account_id)
+    return json_response({"batches": [batch_view(half) for half in halves]})
+
+
 async def _attempts(call: Call) -> Response:
-    query = call.query(webhook_id=WEBHOOK_ID, batch_id=text, after=text, limit=LIMIT)
-    query.setdefault("limit", DEFAULT_LIMIT)
-    return page_response("attempts", await call.reports.attempts(call.account_id, **query))
+    return page_response("attempts", await call.reports.attempts(call.account_id, **call.query))
 
 
-async def _replays(call: Call) -> Response:
-    query = call.query(webhook_id=WEBHOOK_ID, after=REPLAY_ID, limit=LIMIT)
-    query.setdefault("limit", DEFAULT_LIMIT)
-    page: Page = await call.reports.replays(call.account_id, **query)
-    return page_response("replays", page)
-
-
-async def _replay(call: Call) -> Response:
-    call.query()
-    form = await call.form()
-    forms.known_members(form, REPLAY_MEMBERS)
-    webhook_id = forms.check_id(form.pop("webhook_id", None), "webhook_id")
-    replay = await call.desk.create_replay(call.account_id, webhook_id, form)
-    return json_response(replay_view(replay), 201)
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path=PATH,
+        handler=_list,
+        tag=TAG,
+        summary="list open and parked batches, finished ones with `finished=true`",
+        answer=schemas.BatchPage,
+        query={
+            "webhook_id": WEBHOOK_ID,
+            "state": word("only in this state", "waiting", "parked"),
+            "finished": flag("those that are over instead, the newest first"),
+            "after": AFTER,
+            "limit": LIMIT,
+        },
+    ),
+    Operation(
+        method="GET",
+        path=ONE,
+        handler=_show,
+        tag=TAG,
+        summary="show a batch with its attempts",
+        answer=schemas.BatchDetail,
+        id_schema=BATCH_ID,
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/retry",
+        handler=_retry,
+        tag=TAG,
+        summary="send an open or parked batch now",
+        about="A parked batch gets all its retries again.",
+        body=asked.NoMembers,
+        answer=schemas.BatchView,
+        id_schema=BATCH_ID,
+        refusals=(409,),
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/split",
+        handler=_split,
+        tag=TAG,
+        summary="halve an open or parked batch; both halves are due now",
+        about="To find the one event that a receiver refuses. The halves have ids of their own.",
+        body=asked.NoMembers,
+        answer=schemas.HalvesView,
+        id_schema=BATCH_ID,
+        refusals=(409,),
+    ),
+    Operation(
+        method="GET",
+        path=PREFIX + "/attempts",
+        handler=_attempts,
+        tag=TAG,
+        summary="list attempts, the newest first",
+        about="And how events left without one: skipped, expired, split.",
+        answer=schemas.AttemptPage,
+        query={
+            "webhook_id": WEBHOOK_ID,
+            "batch_id": text("only of this batch"),
+            "after": AFTER,
+            "limit": LIMIT,
+        },
+    ),
+)

@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from postbell.api.bodies import OVERHEAD_BYTES, Bodies, ClientGone, Headers, Receive, Share
-from postbell.api.problems import document, problem
+from postbell.api.once import check_key
+from postbell.api.problems import problem
 from postbell.desk import Desk
 from postbell.errors import BadInput, PostbellError, TooLarge
 from postbell.records import Account, ApiUser
@@ -55,10 +56,6 @@ class EventsEndpoint:
         self._bodies = bodies
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        method = scope["method"]
-        if method != "POST":
-            await _refuse_method(method, send)
-            return
         try:
             answer = await self._take(scope, receive)
         except ClientGone:
@@ -74,7 +71,7 @@ class EventsEndpoint:
         caller = await self._desk.authenticate(headers.authorization)
         media_type = headers.media_type(MEDIA_TYPES)
         atomic = _atomic(scope.get("query_string", b""))
-        key = _idempotency_key(headers.idempotency_key)
+        key = check_key(headers.idempotency_key) if headers.idempotency_key is not None else ""
         with self._bodies.share() as share:
             body = await self._bodies.read(
                 self._bodies.timed(receive), headers, share, MAX_BODY_BYTES
@@ -197,36 +194,11 @@ def _atomic(query: bytes) -> bool:
     return _FLAGS[value]
 
 
-def _idempotency_key(value: str | None) -> str:
-    if value is None:
-        return ""
-    if not _KEY.fullmatch(value):
-        raise BadInput(
-            "the Idempotency-Key header holds 1 to 255 visible ASCII characters",
-            member="idempotency-key",
-            status=400,
-        )
-    return value
-
-
 def _digest(api_user: str, media_type: str, atomic: bool, body: bytes) -> bytes:
     """Return what tells two requests under one Idempotency-Key apart."""
     digest = blake2b(msgspec.json.encode((api_user, media_type, atomic)), digest_size=16)
     digest.update(body)
     return digest.digest()
-
-
-async def _refuse_method(method: str, send: Send) -> None:
-    if method == "OPTIONS":
-        await respond(send, 204, _ALLOW, b"")
-        return
-    body = document(405, "method_not_allowed", f"{PATH} takes POST only")
-    await respond(
-        send,
-        405,
-        [*_ALLOW, ("content-type", "application/problem+json")],
-        b"" if method == "HEAD" else body,
-    )
 
 
 async def respond(send: Send, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
@@ -247,7 +219,6 @@ MEDIA_TYPES = frozenset(
     )
 )
 _JSON = (("content-type", "application/json"),)
-_ALLOW = [("allow", "POST, OPTIONS")]
 _FLAGS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 _encode = msgspec.json.Encoder().encode
 _one = msgspec.json.Decoder(msgspec.Raw).decode
@@ -256,4 +227,3 @@ _scan = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -1,9 +1,9 @@
-"""One path of the native API: a handler for each method, behind authentication.
+"""One path of the native API: an operation for each method, behind authentication.
 
 What handlers share: who calls, the query and the JSON body, both checked, and problem answers.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,15 +13,18 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from postbell.api.bodies import Bodies, ClientGone, Headers
+from postbell.api.once import Once, check_key
+from postbell.api.operations import DEFAULT_LIMIT, Operation, Param
 from postbell.api.problems import document, problem
+from postbell.api.replies import compressed
 from postbell.desk import Caller, Desk
+from postbell.desk.pace import BURST_S, Allowance
 from postbell.errors import BadInput, NotFound, PostbellError
-from postbell.reports import Page, Reports
+from postbell.reports import Reports
 
 MAX_FORM_BYTES = 64 * 1024
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 100
-JSON = frozenset(("application/json", "application/merge-patch+json"))
+MEDIA_TYPES = frozenset(("application/json", "application/merge-patch+json"))
+MERGE_PATCH = "application/merge-patch+json"
 
 
 class Face(NamedTuple):
@@ -30,112 +33,152 @@ class Face(NamedTuple):
     desk: Desk
     reports: Reports
     bodies: Bodies
+    once: Once
+    feed: Any
 
 
 class Call:
-    """One authenticated request."""
+    """One authenticated request; *query* holds the parameters that were given, read."""
 
-    def __init__(self, face: Face, caller: Caller, request: Request) -> None:
+    def __init__(self, face: Face, caller: Caller, request: Request, query: dict[str, Any]) -> None:
         self.desk = face.desk
         self.reports = face.reports
+        self.feed = face.feed
+        self.account = caller.account
         self.account_id = caller.account.id
+        self.query = query
+        self.request = request
         self._bodies = face.bodies
-        self._request = request
+        self._body: bytes | None = None
 
     @property
     def id(self) -> int:
-        """Return the webhook's id in the path; raise NotFound for what cannot be one."""
+        """Return the id in the path; raise NotFound for what cannot be one."""
         text = self.name
         if not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise NotFound(f"no webhook {text[:40]!r}")
+            raise NotFound(f"nothing has the id {text[:40]!r}")
         return int(text)
 
     @property
     def name(self) -> str:
-        """Return the last variable part of the path."""
-        return str(self._request.path_params["id"])
+        """Return the variable part of the path."""
+        return str(self.request.path_params["id"])
 
-    def query(self, **readers: "Reader") -> dict[str, Any]:
-        """Return the query's values that were given, read; raise BadInput for others."""
-        values: dict[str, Any] = {}
-        for name, text in self._request.query_params.multi_items():
-            if name not in readers:
-                known = ", ".join(readers) or "none"
-                raise BadInput(
-                    f"unknown query parameter {name[:60]!r}; known: {known}",
-                    member=name[:60],
-                    status=400,
+    @property
+    def only_if(self) -> list[str] | None:
+        """Return the tags of If-Match, None where it is absent or `*` (RFC 9110, 13.1.1)."""
+        values = self.request.headers.getlist("if-match")
+        if not values or values == ["*"]:
+            return None
+        tags = [tag.strip(" \t") for value in values for tag in value.split(",")]
+        return [tag[1:-1] for tag in tags if len(tag) > 1 and tag[0] == tag[-1] == '"']
+
+    async def body(self) -> bytes:
+        """Return the body, read once, decompressed."""
+        if self._body is None:
+            headers = Headers(self.request.scope["headers"])
+            with self._bodies.share() as share:
+                self._body = await self._bodies.read(
+                    self.request.receive, headers, share, MAX_FORM_BYTES
                 )
-            if name in values:
-                raise BadInput(f"query parameter {name} is given twice", member=name, status=400)
-            values[name] = readers[name](name, text)
-        return values
+            if self._body:
+                headers.media_type(MEDIA_TYPES)
+        return self._body
 
     async def form(self) -> dict[str, Any]:
         """Return the body, a JSON object; no body at all is an empty one."""
-        headers = Headers(self._request.scope["headers"])
-        with self._bodies.share() as share:
-            body = await self._bodies.read(self._request.receive, headers, share, MAX_FORM_BYTES)
-        if not body:
-            return {}
-        headers.media_type(JSON)
-        return read_form(body)
-
-
-Handler = Callable[[Call], Awaitable[Response]]
-Reader = Callable[[str, str], Any]
+        body = await self.body()
+        return read_form(body) if body else {}
 
 
 class Resource:
-    """Serves one path; *handlers* are by method."""
+    """Serves one path."""
 
-    def __init__(self, face: Face, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, face: Face, operations: Mapping[str, Operation]) -> None:
         self._face = face
-        self._handlers = handlers
-        heads = ("HEAD",) if "GET" in handlers else ()
-        self.allow = ", ".join((*handlers, *heads, "OPTIONS"))
+        self.operations = operations
+        heads = ("HEAD",) if "GET" in operations else ()
+        self.allow = ", ".join((*operations, *heads, "OPTIONS"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope["method"]
+        request = Request(scope, receive)
+        paced: list[Allowance] = []
         try:
-            response = await self._answer(method, Request(scope, receive))
+            response = await self._answer(request, paced)
+            response = await compressed(response, request.headers.get("accept-encoding", ""))
         except ClientGone:
             return
         except PostbellError as error:
             status, headers, body = problem(error)
             response = Response(body, status, dict(headers))
-        if method == "HEAD":
+        for allowance in paced[-1:]:
+            response.headers["ratelimit-policy"] = (
+                f'"default";q={self._face.desk.pace.quota};w={BURST_S:g}'
+            )
+            response.headers["ratelimit"] = f'"default";r={allowance.left};t={allowance.full_in_s}'
+        if request.method == "HEAD":
             response.body = b""
         await response(scope, receive, send)
 
-    async def _answer(self, method: str, request: Request) -> Response:
-        handler = self._handlers.get("GET" if method == "HEAD" else method)
-        if handler is None:
-            return _no_method(method, self.allow)
-        caller = await self._face.desk.authenticate(request.headers.get("authorization"))
-        self._face.desk.admit(caller)
-        return await handler(Call(self._face, caller, request))
+    async def _answer(self, request: Request, paced: list[Allowance]) -> Response:
+        method = request.method
+        operation = self.operations.get("GET" if method == "HEAD" else method)
+        if operation is None or operation.handler is None:
+            return self._no_method(method)
+        desk = self._face.desk
+        caller = await desk.authenticate(request.headers.get("authorization"))
+        paced.append(desk.pace.look(caller.account.id))
+        paced.append(desk.admit(caller))
+        query = read_query(operation.query, request.query_params.multi_items())
+        call = Call(self._face, caller, request, query)
+        handler = operation.handler
+        key = request.headers.get("idempotency-key")
+        if key is None or not operation.takes_key:
+            return await handler(call)
+        check_key(key)
+        asked = (method, request.url.path, caller.api_user.name, await call.body())
+        return await self._face.once.answer(
+            caller.account.id, key, msgspec.json.encode(asked), lambda: handler(call)
+        )
+
+    def _no_method(self, method: str) -> Response:
+        headers = {"allow": self.allow}
+        if method == "OPTIONS":
+            if "PATCH" in self.operations:
+                headers["accept-patch"] = MERGE_PATCH
+            return Response(status_code=204, headers=headers)
+        detail = f"this path does not take {method[:20]}; see Allow"
+        headers["content-type"] = "application/problem+json"
+        return Response(document(405, "method_not_allowed", detail), 405, headers)
 
 
-def route(face: Face, path: str, **handlers: Handler) -> Route:
-    """Return the route of a path with a handler for each method."""
-    return Route(path, Resource(face, handlers))
+def routes(face: Face, operations: Sequence[Operation]) -> list[Route]:
+    """Return a route for each path that these operations have, in their order."""
+    paths: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        paths.setdefault(operation.route, {})[operation.method] = operation
+    return [Route(path, Resource(face, methods)) for path, methods in paths.items()]
 
 
-def json_response(
-    body: Any, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Return a JSON answer that nobody caches."""
-    return Response(
-        msgspec.json.encode(body),
-        status,
-        {"content-type": "application/json", "cache-control": "no-store", **(headers or {})},
-    )
+def read_query(known: Mapping[str, Param], given: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return the parameters that were given, read; `limit` has its default.
 
-
-def page_response(name: str, page: Page) -> Response:
-    """Return one page of a list under *name*, and `next`, which `after` takes."""
-    return json_response({name: page.rows, "next": page.next})
+    Raises BadInput for one that is not known, wrong or given twice.
+    """
+    values: dict[str, Any] = {}
+    for name, text in given:
+        if name not in known:
+            raise BadInput(
+                f"unknown query parameter {name[:60]!r}; known: {', '.join(known) or 'none'}",
+                member=name[:60],
+                status=400,
+            )
+        if name in values:
+            raise BadInput(f"query parameter {name} is given twice", member=name, status=400)
+        values[name] = known[name].read(name, text)
+    if "limit" in known:
+        values.setdefault("limit", known["limit"].schema.get("default", DEFAULT_LIMIT))
+    return values
 
 
 def read_form(body: bytes) -> dict[str, Any]:
@@ -156,61 +199,9 @@ def read_form(body: bytes) -> dict[str, Any]:
     return form
 
 
-def integer(low: int, high: int) -> Reader:
-    """Return a reader of whole numbers."""
-
-    def read(name: str, text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 20) or not (
-            low <= int(text) <= high
-        ):
-            raise BadInput(
-                f"query {name}={text[:40]!r}: a whole number of {low} to {high} expected",
-                member=name,
-                status=400,
-            )
-        return int(text)
-
-    return read
-
-
-def words(*known: str) -> Reader:
-    """Return a reader of one word out of several."""
-
-    def read(name: str, text: str) -> str:
-        if text not in known:
-            raise BadInput(
-                f"query {name}={text[:40]!r}; known: {', '.join(known)}", member=name, status=400
-            )
-        return text
-
-    return read
-
-
-def text(name: str, value: str) -> str:
-    """Read a text of 1 to 200 characters."""
-    if not 1 <= len(value) <= 200 or "\0" in value:
-        raise BadInput(f"query {name}: 1 to 200 characters expected", member=name, status=400)
-    return value
-
-
-def _no_method(method: str, allow: str) -> Response:
-    if method == "OPTIONS":
-        return Response(status_code=204, headers={"allow": allow})
-    return Response(
-        document(405, "method_not_allowed", f"this path does not take {method[:20]}; see Allow"),
-        405,
-        {"allow": allow, "content-type": "application/problem+json"},
-    )
-
-
 def _holds_nul(value: Any) -> bool:
     if isinstance(value, str):
         return "\0" in value
     if isinstance(value, dict):
         return any(_holds_nul(k) or _holds_nul(v) for k, v in value.items())
     return isinstance(value, list) and any(map(_holds_nul, value))
-
-
-WEBHOOK_ID = integer(1, (1 << 63) - 1)
-LIMIT = integer(1, MAX_LIMIT)
-FLAG = words("true", "false")

@@ -13,12 +13,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from postbell.api import batches, events, webhooks
+from postbell.api import events, manual
 from postbell.api.bodies import Bodies
 from postbell.api.events import EventsEndpoint, Ingest
+from postbell.api.feed import Feed
 from postbell.api.health import Health
+from postbell.api.once import Once
 from postbell.api.problems import CONTENT_TYPE, document
-from postbell.api.resources import Face
+from postbell.api.resources import Face, routes
+from postbell.api.table import OPERATIONS
 from postbell.desk import Desk
 from postbell.ports import Engine
 from postbell.reports import Reports
@@ -40,32 +43,38 @@ def build(
     *body_timeout_s*; bodies of all requests together hold at most *max_held_bytes*.
     """
     bodies = Bodies(max_held_bytes=max_held_bytes, timeout_s=body_timeout_s)
-    face = Face(desk, reports, bodies)
+    feed = Feed(desk.engine, desk.dialects)
+    face = Face(desk, reports, bodies, Once(desk.engine.answers, desk.clock), feed)
     framework = Starlette(
         routes=[
-            *webhooks.routes(face),
-            *batches.routes(face),
+            *routes(face, OPERATIONS),
+            *manual.routes(),
             *dialect_routes,
             *Health(engine, ingest, desk.clock).routes(),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )
     framework.router.redirect_slashes = False
-    return Root(EventsEndpoint(desk, ingest, bodies), framework, bodies)
+    return Root(EventsEndpoint(desk, ingest, bodies), framework, bodies, feed)
 
 
 class Root:
     """Chooses between the hot path and the framework; limits the time of every body."""
 
-    def __init__(self, hot: ASGIApp, framework: Starlette, bodies: Bodies) -> None:
+    def __init__(self, hot: ASGIApp, framework: Starlette, bodies: Bodies, feed: Feed) -> None:
         self._hot = hot
+        self._feed = feed
         self.framework = framework
         self._bodies = bodies
+
+    def stop(self) -> None:
+        """Let nobody wait for events any longer, so that the server can end."""
+        self._feed.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.framework(scope, receive, send)
-        elif scope["path"] == events.PATH:
+        elif scope["path"] == events.PATH and scope["method"] == "POST":
             await self._hot(scope, receive, send)
         else:
             await self.framework(scope, self._bodies.timed(receive), send)

@@ -1,87 +1,66 @@
 """Native /api/v1/webhooks: everything a customer can set, and the verbs of a webhook."""
 
-from starlette.responses import Response
-from starlette.routing import Route
+from typing import Any
 
-from postbell.api.resources import (
-    DEFAULT_LIMIT,
+from starlette.responses import Response
+
+from postbell.api import asked, schemas
+from postbell.api.operations import (
+    AFTER_ID,
     LIMIT,
-    WEBHOOK_ID,
-    Call,
-    Face,
-    json_response,
-    page_response,
-    route,
+    PREFIX,
+    Operation,
     text,
-    words,
+    word,
 )
+from postbell.api.replies import json_response, page_response
+from postbell.api.resources import Call
 from postbell.desk import forms
 from postbell.desk.keys import DEFAULT_OVERLAP_S
+from postbell.desk.webhooks import tag_of
 from postbell.records import Webhook
-from postbell.reports.views import attempt_view
+from postbell.reports.views import attempt_view, time_text
 
-PREFIX = "/api/v1/webhooks"
-
-
-def routes(face: Face) -> list[Route]:
-    """Return the routes of webhooks."""
-    one = PREFIX + "/{id}"
-    return [
-        route(face, PREFIX, GET=_list, POST=_create),
-        route(face, one, GET=_show, PATCH=_change, DELETE=_delete),
-        route(face, one + "/pause", POST=_pause),
-        route(face, one + "/resume", POST=_resume),
-        route(face, one + "/test", POST=_test),
-        route(face, one + "/secrets", GET=_secrets, POST=_rotate),
-    ]
+PATH = PREFIX + "/webhooks"
+ONE = PATH + "/{id}"
+TAG = "webhooks"
 
 
 async def _list(call: Call) -> Response:
-    query = call.query(
-        after=WEBHOOK_ID, limit=LIMIT, api_user=text, dialect=text, state=words("active", "paused")
-    )
-    page = await call.reports.webhooks(
-        call.account_id,
-        after=query.pop("after", 0),
-        limit=query.pop("limit", DEFAULT_LIMIT),
-        **query,
-    )
-    return page_response("webhooks", page)
+    return page_response("webhooks", await call.reports.webhooks(call.account_id, **call.query))
 
 
 async def _create(call: Call) -> Response:
-    call.query()
     webhook = await call.desk.create_webhook(call.account_id, await call.form())
     view = await call.reports.webhook_view(webhook)
     view["secrets"] = await call.reports.secrets(webhook)
-    return json_response(view, 201, {"location": f"{PREFIX}/{webhook.id}"})
+    headers = {"location": f"{PATH}/{webhook.id}", "etag": _etag(webhook)}
+    return json_response(view, 201, headers)
 
 
 async def _show(call: Call) -> Response:
-    call.query()
-    return json_response(await call.reports.webhook(call.account_id, call.id))
+    return await _shown(call, await call.desk.find_webhook(call.account_id, call.id))
 
 
 async def _change(call: Call) -> Response:
-    call.query()
-    form = await call.form()
-    return await _view(call, await call.desk.update_webhook(call.account_id, call.id, form))
+    revised = await call.desk.revise_webhook(
+        call.account_id, call.id, await call.form(), only_if=call.only_if
+    )
+    moment = time_text(revised.effective_from)
+    return await _shown(call, revised.webhook, effective_from=moment)
 
 
 async def _delete(call: Call) -> Response:
-    call.query()
-    await call.desk.delete_webhook(call.account_id, call.id)
+    await call.desk.delete_webhook(call.account_id, call.id, only_if=call.only_if)
     return Response(status_code=204)
 
 
 async def _pause(call: Call) -> Response:
-    call.query()
     forms.known_members(await call.form(), ())
-    return await _view(call, await call.desk.pause(call.account_id, call.id))
+    return await _shown(call, await call.desk.pause(call.account_id, call.id))
 
 
 async def _resume(call: Call) -> Response:
-    call.query()
     form = await call.form()
     forms.known_members(form, ("skip", "parked"))
     webhook = await call.desk.resume(
@@ -90,11 +69,10 @@ async def _resume(call: Call) -> Response:
         skip=forms.check_flag(form.get("skip"), "skip"),
         parked=forms.check_flag(form.get("parked"), "parked"),
     )
-    return await _view(call, webhook)
+    return await _shown(call, webhook)
 
 
 async def _test(call: Call) -> Response:
-    call.query()
     form = await call.form()
     forms.known_members(form, ("type",))
     event_type = forms.check_text(form.get("type"), "type")
@@ -104,13 +82,11 @@ async def _test(call: Call) -> Response:
 
 
 async def _secrets(call: Call) -> Response:
-    call.query()
     webhook = await call.desk.find_webhook(call.account_id, call.id)
     return json_response({"secrets": await call.reports.secrets(webhook)})
 
 
 async def _rotate(call: Call) -> Response:
-    call.query()
     form = await call.form()
     forms.known_members(form, ("overlap_s", "kind", "secret"))
     await call.desk.rotate_secret(
@@ -124,5 +100,135 @@ async def _rotate(call: Call) -> Response:
     return json_response({"secrets": await call.reports.secrets(webhook)}, 201)
 
 
-async def _view(call: Call, webhook: Webhook) -> Response:
-    return json_response(await call.reports.webhook_view(webhook))
+async def _shown(call: Call, webhook: Webhook, **more: Any) -> Response:
+    view = await call.reports.webhook_view(webhook)
+    return json_response(view | more, headers={"etag": _etag(webhook)})
+
+
+def _etag(webhook: Webhook) -> str:
+    return f'"{tag_of(webhook)}"'
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path=PATH,
+        handler=_list,
+        tag=TAG,
+        summary="list webhooks by id",
+        answer=schemas.WebhookPage,
+        query={
+            "after": AFTER_ID,
+            "limit": LIMIT,
+            "api_user": text("only with exactly this scope"),
+            "dialect": text("only of this dialect"),
+            "state": word("only in this state", "active", "paused"),
+        },
+    ),
+    Operation(
+        method="POST",
+        path=PATH,
+        handler=_create,
+        tag=TAG,
+        summary="create a webhook; the answer shows its signing keys",
+        about="The webhook is active at once and gets what is accepted from `start` on.",
+        body=asked.NewWebhook,
+        answer=schemas.NewWebhookView,
+        status=201,
+        headers=("ETag", "Location"),
+        refusals=(409,),
+    ),
+    Operation(
+        method="GET",
+        path=ONE,
+        handler=_show,
+        tag=TAG,
+        summary="show a webhook and how its delivery stands",
+        about="The ETag is of what can be set, not of how the delivery stands.",
+        answer=schemas.WebhookView,
+        headers=("ETag",),
+    ),
+    Operation(
+        method="PATCH",
+        path=ONE,
+        handler=_change,
+        tag=TAG,
+        summary="change the members that are given",
+        about="RFC 7396: `null` resets a member; `options` and `policy` are merged. URL, headers,"
+        " secrets and policy count at once, for what waits, too. Types, api user, dialect and"
+        " options count for what is accepted from `effective_from` on; what was accepted before"
+        " is still sent as it was selected then.",
+        body=asked.WebhookChange,
+        body_types=("application/merge-patch+json", "application/json"),
+        answer=schemas.RevisedWebhookView,
+        headers=("ETag",),
+        refusals=(409, 412),
+        takes_if_match=True,
+    ),
+    Operation(
+        method="DELETE",
+        path=ONE,
+        handler=_delete,
+        tag=TAG,
+        summary="delete a webhook with its open batches",
+        about="What was not sent yet is not sent; the events stay in the log, the attempts in the"
+        " journal.",
+        status=204,
+        refusals=(412,),
+        takes_if_match=True,
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/pause",
+        handler=_pause,
+        tag=TAG,
+        summary="stop delivering; events go on waiting",
+        body=asked.NoMembers,
+        answer=schemas.WebhookView,
+        headers=("ETag",),
+        refusals=(409,),
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/resume",
+        handler=_resume,
+        tag=TAG,
+        summary="deliver again; with `skip` from now on, with `parked` the parked batches, too",
+        about="`skip` leaves out all that waits, in batches and in the log; it is counted and"
+        " journaled as skipped. Replays go on.",
+        body=asked.Resumption,
+        answer=schemas.WebhookView,
+        headers=("ETag",),
+        refusals=(409,),
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/test",
+        handler=_test,
+        tag=TAG,
+        summary="send sample events now and show the outcome",
+        about="Signed as real ones are, journaled as a test, counted nowhere.",
+        body=asked.Trial,
+        answer=schemas.AttemptView,
+        refusals=(409,),
+    ),
+    Operation(
+        method="GET",
+        path=ONE + "/secrets",
+        handler=_secrets,
+        tag=TAG,
+        summary="show the signing keys",
+        answer=schemas.SecretList,
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/secrets",
+        handler=_rotate,
+        tag=TAG,
+        summary="rotate a signing key; the old one signs, too, for `overlap_s`",
+        body=asked.Rotation,
+        answer=schemas.SecretList,
+        status=201,
+        refusals=(409,),
+    ),
+)

@@ -91,6 +91,16 @@ def retry(settings: Settings, batch_id: str, as_json: bool) -> None:
     print_record(batch_view(batch), as_json=as_json)
 
 
+@command.command("split", cls=SettingsCommand)
+@click.argument("batch_id")
+@json_option
+@with_settings("storage")
+def split(settings: Settings, batch_id: str, as_json: bool) -> None:
+    """Halve an open or parked batch; both halves are due now, under new ids."""
+    halves = at_desk(settings, lambda o: o.desk.split_batch(batch_id))
+    print_records([batch_view(half) for half in halves], COLUMNS, as_json=as_json, empty="")
+
+
 async def _all(read: Callable[[str], Awaitable[Page]], limit: int | None) -> list[dict[str, Any]]:
     """Return the rows of all pages, up to *limit*."""
     rows: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
 from postbell.desk.keys import DEFAULT_OVERLAP_S
 from postbell.records import Verdict, Webhook
-from postbell.reports.views import attempt_view, secret_view
+from postbell.reports.views import attempt_view, secret_view, time_text
 from postbell.settings import Settings
 
 COLUMNS = ("id", "account", "dialect", "api_user", "state", "health", "waiting", "parked", "url")
@@ -49,9 +49,19 @@ def create(settings: Settings, account: str, url: str, as_json: bool, **given: A
 def update(
     settings: Settings, webhook_id: int, url: str | None, as_json: bool, **given: Any
 ) -> None:
-    """Change what is given of a webhook; the rest stays."""
+    """Change what is given of a webhook; the rest stays.
+
+    What selects and renders (types, api user, dialect, options) counts for events accepted from
+    'effective_from' on, what was accepted before is sent as before; the rest counts at once.
+    """
     changes = form_of(given) | ({} if url is None else {"url": url})
-    _change(settings, as_json, lambda o: o.desk.update_webhook(None, webhook_id, changes))
+
+    async def change(office: Office) -> dict[str, Any]:
+        revised = await office.desk.revise_webhook(None, webhook_id, changes)
+        view = await office.reports.webhook_view(revised.webhook)
+        return view | {"effective_from": time_text(revised.effective_from)}
+
+    print_record(at_desk(settings, change), as_json=as_json)
 
 
 @command.command("list", cls=SettingsCommand)
@@ -115,7 +125,7 @@ def pause(settings: Settings, webhook_id: int, as_json: bool) -> None:
 
 @command.command("resume", cls=SettingsCommand)
 @click.argument("webhook_id", type=int)
-@click.option("--skip", is_flag=True, help="Leave out what waits in the log.")
+@click.option("--skip", is_flag=True, help="Leave out all that waits, in batches and in the log.")
 @click.option("--parked", is_flag=True, help="Try the parked batches again, too.")
 @json_option
 @with_settings("storage")

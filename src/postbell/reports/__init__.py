@@ -123,6 +123,7 @@ class Reports:
             "headers": dict(webhook.headers),
             "state": webhook.state.value,
             "state_reason": webhook.state_reason,
+            "revision": webhook.revisions[-1].number,
             "created_at": rfc3339(webhook.created_at),
             "updated_at": rfc3339(webhook.updated_at),
         }
@@ -302,6 +303,6 @@ def _mark(text: str) -> tuple[int, int]:
     block, _, index = text.partition(".")
     if not text:
         return 0, 0
-    if not (block.isdecimal() and index.isdecimal() and len(text) < 40):
+    if not (text.isascii() and block.isdigit() and index.isdigit() and len(text) < 20):
         raise BadInput("after is not a mark that a list returned as next", member="after")
     return int(block), int(index)

@@ -1,0 +1,122 @@
+"""What callers send to the native API, as structs: they describe, `desk.forms` checks.
+
+Absent and null mean the default; members that are not listed are refused by name.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from postbell.events import EventType, Moment
+
+
+class Form(Struct, forbid_unknown_fields=True):
+    """Base of the bodies."""
+
+
+class PolicyForm(Form):
+    """How batches are cut, sent and tried again; what is left out is the dialect's."""
+
+    max_events: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    max_wait_s: Annotated[float, Meta(ge=0, le=3600)] | None = None
+    max_bytes: Annotated[int, Meta(ge=1024, le=16 << 20)] | None = None
+    timeout_s: Annotated[float, Meta(ge=0.1, le=120)] | None = None
+    success: list[Annotated[int, Meta(ge=100, le=599)]] | Literal["2xx"] | None = None
+    retry_waits_s: (
+        Annotated[list[Annotated[float, Meta(ge=0, le=604_800)]], Meta(max_length=50)] | None
+    ) = None
+    concurrency: Annotated[int, Meta(ge=1, le=256)] | None = None
+    ordered: bool | None = None
+    rate_per_s: Annotated[float, Meta(ge=0, le=100_000)] | None = None
+    keep_parked_days: Annotated[float, Meta(ge=0, le=3650)] | None = None
+
+
+class WebhookChange(Form):
+    """Members of a webhook to change (RFC 7396); `options` and `policy` are merged."""
+
+    url: Annotated[str, Meta(description="absolute http or https URL")] | UnsetType = UNSET
+    api_user: Annotated[str, Meta(description="`all` or one of the account's")] | None = None
+    types: Annotated[list[EventType], Meta(min_length=1)] | None = None
+    dialect: str | None = None
+    options: dict[str, Any] | None = None
+    policy: PolicyForm | None = None
+    headers: dict[str, str] | None = None
+
+
+class NewWebhook(Form):
+    """A webhook to make."""
+
+    url: Annotated[str, Meta(description="absolute http or https URL")]
+    api_user: Annotated[str, Meta(description="`all` or one of the account's")] | None = None
+    types: Annotated[list[EventType], Meta(min_length=1)] | None = None
+    dialect: str | None = None
+    options: dict[str, Any] | None = None
+    policy: PolicyForm | None = None
+    headers: dict[str, str] | None = None
+    start: (
+        Annotated[str, Meta(description="`now` (the default), `oldest` or a time (RFC 3339)")]
+        | None
+    ) = None
+    secret: Annotated[str, Meta(description="a signing key of yours")] | None = None
+
+
+class NoMembers(Form):
+    """Nothing; the body may be left out."""
+
+
+class Resumption(Form):
+    """How to go on."""
+
+    skip: Annotated[bool, Meta(description="leave out all that waits")] | None = None
+    parked: Annotated[bool, Meta(description="send the parked batches, too")] | None = None
+
+
+class Trial(Form):
+    """What to send as a test."""
+
+    type: Annotated[str, Meta(description="only a sample of this type")] | None = None
+
+
+class Rotation(Form):
+    """A new signing key."""
+
+    overlap_s: (
+        Annotated[float, Meta(ge=0, le=604_800, description="the old key signs for so long")] | None
+    ) = None
+    kind: str | None = None
+    secret: Annotated[str, Meta(description="a key of yours")] | None = None
+
+
+class NewApiUser(Form):
+    """An api user to make."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    key: Annotated[str, Meta(min_length=1, max_length=256, description="a key of yours")] | None = (
+        None
+    )
+
+
+class NewKeyForm(Form):
+    """A new key for an api user."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=256, description="a key of yours")] | None = (
+        None
+    )
+
+
+class NewReplay(Form):
+    """Which old events to send again, and where to."""
+
+    webhook_id: Annotated[int, Meta(ge=1)]
+    since: Moment | None = None
+    until: Moment | None = None
+    parked: Annotated[bool, Meta(description="the events of all parked batches")] | None = None
+    from_webhook_id: (
+        Annotated[int, Meta(ge=1, description="with `parked`: those of this webhook")] | None
+    ) = None
+    types: Annotated[list[EventType], Meta(min_length=1)] | None = None
+    recipient: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    message: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    rate_per_s: (
+        Annotated[float, Meta(ge=0, le=100_000, description="events a second, 0: no limit")] | None
+    ) = None

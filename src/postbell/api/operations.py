@@ -1,0 +1,167 @@
+"""One row for each thing the native API does: what serves it, what its document says.
+
+The routes, the OpenAPI document, the pages about it and the reference are all made from these
+rows (`table.OPERATIONS`), so that none of them can say something else.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.responses import Response
+
+from postbell.desk import forms
+from postbell.errors import BadInput
+from postbell.events import EventType
+
+PREFIX = "/api/v1"
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+MAX_ID = (1 << 63) - 1
+NUMBER = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+JSON = "application/json"
+JSON_LINES = "application/jsonl"
+
+Handler = Callable[..., Awaitable[Response]]
+"""Takes a `resources.Call`."""
+
+
+class Param(NamedTuple):
+    """One query parameter: how it is read, its JSON schema, and what it means."""
+
+    read: Callable[[str, str], Any]
+    schema: Mapping[str, Any]
+    meaning: str
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path.
+
+    *handler* None is served elsewhere.  *answer* and *body* are structs that describe the JSON,
+    *status* the good answer's; *refusals* are statuses beside those that every operation has.
+    *is_safe* says that a POST changes nothing, *spans_slashes* that the id may hold slashes.
+    """
+
+    method: str
+    path: str
+    handler: Handler | None
+    tag: str
+    summary: str
+    about: str = ""
+    answer: Any = None
+    status: int = 200
+    query: Mapping[str, Param] = {}
+    body: Any = None
+    body_types: tuple[str, ...] = (JSON,)
+    answer_type: str = JSON
+    refusals: tuple[int, ...] = ()
+    id_schema: Mapping[str, Any] = MappingProxyType(NUMBER)
+    headers: tuple[str, ...] = ()
+    takes_if_match: bool = False
+    is_safe: bool = False
+    spans_slashes: bool = False
+
+    @property
+    def route(self) -> str:
+        """Return the path as the router takes it."""
+        return self.path.replace("{id}", "{id:path}") if self.spans_slashes else self.path
+
+    @property
+    def has_id(self) -> bool:
+        """Say whether the path names one thing."""
+        return "{id}" in self.path
+
+    @property
+    def takes_key(self) -> bool:
+        """Say whether an Idempotency-Key is kept for it."""
+        return self.method == "POST" and not self.is_safe
+
+
+def integer(low: int, high: int, meaning: str, default: int | None = None) -> Param:
+    """Return a parameter that is a whole number."""
+
+    def read(name: str, given: str) -> int:
+        if not (given.isascii() and given.isdigit() and len(given) < 20) or not (
+            low <= int(given) <= high
+        ):
+            raise BadInput(
+                f"query {name}={given[:40]!r}: a whole number of {low} to {high} expected",
+                member=name,
+                status=400,
+            )
+        return int(given)
+
+    schema: dict[str, Any] = {"type": "integer", "minimum": low, "maximum": high}
+    return Param(read, schema if default is None else schema | {"default": default}, meaning)
+
+
+def word(meaning: str, *known: str) -> Param:
+    """Return a parameter that is one word out of several."""
+
+    def read(name: str, given: str) -> str:
+        if given not in known:
+            raise BadInput(
+                f"query {name}={given[:40]!r}; known: {', '.join(known)}", member=name, status=400
+            )
+        return given
+
+    return Param(read, {"type": "string", "enum": list(known)}, meaning)
+
+
+def flag(meaning: str) -> Param:
+    """Return a parameter that is true or false."""
+    one = word(meaning, "true", "false")
+    schema = {"type": "boolean", "default": False}
+    return Param(lambda name, given: one.read(name, given) == "true", schema, meaning)
+
+
+def text(meaning: str, max_chars: int = 200) -> Param:
+    """Return a parameter that is a text of 1 to *max_chars* characters."""
+
+    def read(name: str, given: str) -> str:
+        if not 1 <= len(given) <= max_chars or "\0" in given:
+            raise BadInput(
+                f"query {name}: 1 to {max_chars} characters expected", member=name, status=400
+            )
+        return given
+
+    return Param(read, {"type": "string", "minLength": 1, "maxLength": max_chars}, meaning)
+
+
+def moment(meaning: str) -> Param:
+    """Return a parameter that is a time in RFC 3339."""
+
+    def read(name: str, given: str) -> datetime:
+        try:
+            return forms.check_moment(given, name)
+        except BadInput as error:
+            raise BadInput(error.message, member=name, status=400) from None
+
+    return Param(read, {"type": "string", "format": "date-time"}, meaning)
+
+
+def types(meaning: str) -> Param:
+    """Return a parameter that is a list of event types with commas between them."""
+
+    def read(name: str, given: str) -> tuple[EventType, ...]:
+        names = given.split(",")
+        for each in names:
+            if each not in _TYPES:
+                raise BadInput(
+                    f"query {name}: no event type {each[:40]!r}; known: {', '.join(_TYPES)}",
+                    member=name,
+                    status=400,
+                )
+        return tuple(dict.fromkeys(EventType(each) for each in names))
+
+    schema = {"type": "array", "items": {"enum": list(_TYPES)}, "minItems": 1}
+    return Param(read, schema, meaning)
+
+
+_TYPES = tuple(EventType)
+WEBHOOK_ID = integer(1, MAX_ID, "only what belongs to this webhook")
+LIMIT = integer(1, MAX_LIMIT, "how many to return at most", DEFAULT_LIMIT)
+AFTER = text("`next` of the page before")
+AFTER_ID = integer(1, MAX_ID, "`next` of the page before")

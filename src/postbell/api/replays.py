@@ -1,0 +1,162 @@
+"""Native /api/v1/replays: old events once more, and what that would be."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from starlette.responses import Response, StreamingResponse
+
+from postbell.api import asked, schemas
+from postbell.api.operations import (
+    AFTER_ID,
+    JSON_LINES,
+    LIMIT,
+    PREFIX,
+    WEBHOOK_ID,
+    Operation,
+)
+from postbell.api.replies import json_response, page_response
+from postbell.api.resources import Call
+from postbell.desk import forms
+from postbell.desk.replays import REPLAY_MEMBERS
+from postbell.events import decode
+from postbell.records import Replay
+from postbell.reports.views import replay_view, time_text
+
+PATH = PREFIX + "/replays"
+ONE = PATH + "/{id}"
+TAG = "replays"
+MAX_COUNTED_EVENTS = 200_000
+
+
+async def _list(call: Call) -> Response:
+    return page_response("replays", await call.reports.replays(call.account_id, **call.query))
+
+
+async def _create(call: Call) -> Response:
+    plan = await _plan(call)
+    replay = await call.desk.engine.ledger.add_replay(plan)
+    return json_response(replay_view(replay), 201, {"location": f"{PATH}/{replay.id}"})
+
+
+async def _show(call: Call) -> Response:
+    return json_response(replay_view(await call.desk.find_replay(call.account_id, call.id)))
+
+
+async def _cancel(call: Call) -> Response:
+    forms.known_members(await call.form(), ())
+    return json_response(replay_view(await call.desk.cancel_replay(call.account_id, call.id)))
+
+
+async def _dry_run(call: Call) -> Response:
+    plan = await _plan(call)
+    found: Counter[str] = Counter()
+    first: datetime | None = None
+    last: datetime | None = None
+    is_partial = False
+    async for events in call.desk.preview_replay(plan):
+        if found.total() >= MAX_COUNTED_EVENTS:
+            is_partial = True
+            break
+        found.update(decode(raw).type.value for raw, _, _ in events)
+        if events:
+            first, last = first or events[0][2], events[-1][2]
+    return json_response(
+        {
+            "webhook_id": plan.webhook_id,
+            "events": found.total(),
+            "by_type": found,
+            "first_recorded_at": time_text(first),
+            "last_recorded_at": time_text(last),
+            "is_partial": is_partial,
+        }
+    )
+
+
+async def _dry_run_events(call: Call) -> Response:
+    lines = _lines(call, await _plan(call))
+    headers = {
+        "content-disposition": 'attachment; filename="replay.jsonl"',
+        "cache-control": "no-store",
+    }
+    return StreamingResponse(lines, 200, headers, JSON_LINES)
+
+
+async def _lines(call: Call, plan: Replay) -> AsyncIterator[bytes]:
+    async for events in call.desk.preview_replay(plan):
+        yield b"".join(call.feed.render([event])[1:-1] + b"\n" for event in events)
+
+
+async def _plan(call: Call) -> Replay:
+    form = await call.form()
+    forms.known_members(form, REPLAY_MEMBERS)
+    webhook_id = forms.check_id(form.pop("webhook_id", None), "webhook_id")
+    return await call.desk.plan_replay(call.account_id, webhook_id, form)
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path=PATH,
+        handler=_list,
+        tag=TAG,
+        summary="list replays, the newest first",
+        answer=schemas.ReplayPage,
+        query={"webhook_id": WEBHOOK_ID, "after": AFTER_ID, "limit": LIMIT},
+    ),
+    Operation(
+        method="POST",
+        path=PATH,
+        handler=_create,
+        tag=TAG,
+        summary="send old events again, as new batches",
+        about="With the same event ids. `since` and `until` are times of acceptance.",
+        body=asked.NewReplay,
+        answer=schemas.ReplayView,
+        status=201,
+        headers=("Location",),
+        refusals=(404, 409),
+    ),
+    Operation(
+        method="POST",
+        path=PATH + "/dry-run",
+        handler=_dry_run,
+        tag=TAG,
+        summary="count what a replay would send; nothing is sent",
+        body=asked.NewReplay,
+        answer=schemas.DryRunView,
+        refusals=(404, 409),
+        is_safe=True,
+    ),
+    Operation(
+        method="POST",
+        path=PATH + "/dry-run/events",
+        handler=_dry_run_events,
+        tag=TAG,
+        summary="download the events that a replay would send, one on a line",
+        about="In the native form, in their order.",
+        body=asked.NewReplay,
+        answer=schemas.EventView,
+        answer_type=JSON_LINES,
+        refusals=(404, 409),
+        is_safe=True,
+    ),
+    Operation(
+        method="GET",
+        path=ONE,
+        handler=_show,
+        tag=TAG,
+        summary="show a replay",
+        answer=schemas.ReplayView,
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/cancel",
+        handler=_cancel,
+        tag=TAG,
+        summary="end a replay; what it has not sent is skipped, what it parked stays",
+        body=asked.NoMembers,
+        answer=schemas.ReplayView,
+        refusals=(409,),
+    ),
+)

@@ -1,0 +1,299 @@
+"""What the native API answers with, as structs: they describe, `reports` makes the values.
+
+The OpenAPI document is generated from them, and the tests hold every answer against it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from postbell.events import Event, EventType, Moment
+
+Id = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Next = Annotated[str | None, Meta(description="what `after` takes for the next page; null: last")]
+
+
+class ProblemView(Struct):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Meta(description="for people: the thing, the fact and the way out")]
+    code: Annotated[str, Meta(description="for programs: stable, see the list of errors")]
+    member: Annotated[str, Meta(description="which member or parameter is wrong")] | UnsetType = (
+        UNSET
+    )
+
+
+class EventView(Event, kw_only=True, frozen=True):
+    """One fact about one message and one recipient."""
+
+    recorded_at: Moment
+    sequence: Annotated[int, Meta(ge=1, description="rises by one for each event of the account")]
+
+
+class RejectedView(Struct):
+    """An event that was not taken."""
+
+    index: Count
+    code: str
+    message: str
+
+
+class AcceptedView(Struct):
+    """What became of the events of a request; all of it is durable."""
+
+    accepted: Count
+    duplicates: Count
+    rejected: list[RejectedView]
+
+
+class PolicyView(Struct):
+    """How batches are cut, sent and tried again."""
+
+    max_events: int
+    max_wait_s: float
+    max_bytes: int
+    timeout_s: float
+    success: list[int] | Literal["2xx"]
+    retry_waits_s: list[float]
+    concurrency: int
+    ordered: bool
+    rate_per_s: float
+    keep_parked_days: float
+
+
+class SecretView(Struct):
+    """A signing key."""
+
+    id: Count
+    kind: str
+    value: str
+    created_at: Moment
+    active_at: Moment
+    expires_at: Moment | None
+
+
+class WebhookView(Struct):
+    """A webhook and how its delivery stands."""
+
+    id: Id
+    account: str
+    url: str
+    api_user: Annotated[str, Meta(description="whose events it gets, `all` for every api user's")]
+    types: Annotated[list[EventType] | None, Meta(description="null: all the dialect carries")]
+    dialect: str
+    options: dict[str, Any]
+    policy: PolicyView
+    headers: dict[str, str]
+    state: Literal["active", "paused"]
+    state_reason: str
+    revision: Annotated[int, Meta(ge=1, description="rises where the selection changes")]
+    created_at: Moment
+    updated_at: Moment
+    health: Literal["up_to_date", "behind", "failing"] | UnsetType = UNSET
+    waiting: Annotated[int, Meta(ge=0, description="events not yet delivered")] | UnsetType = UNSET
+    waiting_is_partial: (
+        Annotated[bool, Meta(description="counting stopped at its limit: there are more")]
+        | UnsetType
+    ) = UNSET
+    parked: Annotated[int, Meta(ge=0, description="events given up on")] | UnsetType = UNSET
+    lag_s: Annotated[float, Meta(ge=0, description="age of the oldest")] | UnsetType = UNSET
+    delivered: Count | UnsetType = UNSET
+    failures: Count | UnsetType = UNSET
+    failing_since: Moment | UnsetType | None = UNSET
+    hold_until: Moment | UnsetType | None = UNSET
+    last_success_at: Moment | UnsetType | None = UNSET
+
+
+class NewWebhookView(WebhookView, kw_only=True):
+    """A webhook that was just made, with its signing keys."""
+
+    secrets: list[SecretView]
+
+
+class RevisedWebhookView(WebhookView, kw_only=True):
+    """A webhook that was just changed."""
+
+    effective_from: Annotated[
+        Moment | None,
+        Meta(
+            description="events accepted from then on are selected and rendered as it now says,"
+            " earlier ones as before; null: only what counts at once was changed"
+        ),
+    ]
+
+
+class WebhookPage(Struct):
+    webhooks: list[WebhookView]
+    next: Next
+
+
+class SecretList(Struct):
+    secrets: list[SecretView]
+
+
+class ApiUserView(Struct):
+    """A sending identity."""
+
+    id: Id
+    name: str
+    account: str
+    created_at: Moment
+    revoked_at: Moment | None
+
+
+class NewKeyView(ApiUserView, kw_only=True):
+    """An api user with its key, which is shown this once."""
+
+    key: str
+    warning: Annotated[str, Meta(description="why the given key is weak, empty for a strong one")]
+
+
+class ApiUserPage(Struct):
+    api_users: list[ApiUserView]
+    next: Next
+
+
+class BatchView(Struct):
+    """What one POST carries."""
+
+    id: str
+    webhook_id: Id
+    state: Literal["waiting", "parked", "delivered", "split", "expired", "skipped", "unknown"]
+    events: Count
+    attempts: Count
+    last_status: int | None
+    last_error: str
+    next_at: Moment | None
+    revision: int
+    replay_id: int | None
+    cut_at: Moment | UnsetType = UNSET
+    finished_at: Moment | UnsetType = UNSET
+
+
+class BatchPage(Struct):
+    batches: list[BatchView]
+    next: Next
+
+
+class HalvesView(Struct):
+    """The two batches that stand for one that was split."""
+
+    batches: list[BatchView]
+
+
+class AttemptView(Struct):
+    """An attempt, or how events left without one."""
+
+    kind: str
+    at: Moment
+    webhook_id: Id
+    batch_id: str
+    revision: int
+    attempt: Count
+    events: Count
+    delivered: Count
+    verdict: str | None
+    next_at: Moment | None
+    body_bytes: Count
+    replay_id: int | None
+    note: str
+    status: int | UnsetType | None = UNSET
+    error: str | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    retry_after_s: float | UnsetType | None = UNSET
+    phases_ms: list[float] | UnsetType = UNSET
+    response_headers: list[list[str]] | UnsetType = UNSET
+    response_body: str | UnsetType = UNSET
+    peer: str | UnsetType = UNSET
+
+
+class AttemptPage(Struct):
+    attempts: list[AttemptView]
+    next: Next
+
+
+class BatchDetail(BatchView, kw_only=True):
+    """A batch with its attempts, the newest first."""
+
+    attempts_made: list[AttemptView]
+
+
+class ReplayView(Struct):
+    """A second pass over old events into one webhook."""
+
+    id: Id
+    webhook_id: Id
+    state: Literal["running", "done", "cancelled"]
+    events: Annotated[int, Meta(ge=0, description="events put into batches so far")]
+    rate_per_s: float
+    types: list[EventType] | None
+    recipient: str
+    message: str
+    created_at: Moment
+
+
+class ReplayPage(Struct):
+    replays: list[ReplayView]
+    next: Next
+
+
+class DryRunView(Struct):
+    """What a replay would send."""
+
+    webhook_id: Id
+    events: Count
+    by_type: dict[str, Annotated[int, Meta(ge=1)]]
+    first_recorded_at: Moment | None
+    last_recorded_at: Moment | None
+    is_partial: Annotated[bool, Meta(description="counting stopped at its limit: there are more")]
+
+
+class FeedView(Struct):
+    """Events in the order in which they were accepted."""
+
+    events: list[EventView]
+    next: Annotated[str, Meta(description="what `after` takes to go on; keep it with your data")]
+    lost: Annotated[
+        int,
+        Meta(ge=0, description="events of the account that retention dropped before this page"),
+    ]
+
+
+class OptionView(Struct):
+    name: str
+    values: str
+    default: str
+    meaning: str
+
+
+class DialectView(Struct):
+    """What a provider calls things, and its defaults."""
+
+    name: str
+    title: str
+    content_type: str
+    types: list[EventType]
+    options: list[OptionView]
+    policy: PolicyView
+    secret_kinds: list[str]
+
+
+class DialectList(Struct):
+    dialects: list[DialectView]
+
+
+class EventTypeView(Struct):
+    """One word of the taxonomy."""
+
+    type: EventType
+    group: str
+    meaning: str
+    dialects: Annotated[list[str], Meta(description="those that have a word for it")]
+
+
+class EventTypeList(Struct):
+    event_types: list[EventTypeView]

@@ -1,0 +1,13 @@
+"""Everything the native API does, in the order in which it is told."""
+
+from postbell.api import batches, catalogue, replays, searching, users, webhooks
+from postbell.api.operations import Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    *searching.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *batches.OPERATIONS,
+    *replays.OPERATIONS,
+    *users.OPERATIONS,
+    *catalogue.OPERATIONS,
+)

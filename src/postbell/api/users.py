@@ -1,0 +1,129 @@
+"""Native /api/v1/api-users: who may call and send events."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from postbell.api import asked, schemas
+from postbell.api.operations import AFTER_ID, LIMIT, PREFIX, Operation
+from postbell.api.replies import json_response
+from postbell.api.resources import Call
+from postbell.desk import forms
+from postbell.desk.people import NewKey
+from postbell.errors import BadInput, NotFound
+from postbell.records import ApiUser
+from postbell.reports.views import api_user_view
+
+PATH = PREFIX + "/api-users"
+ONE = PATH + "/{id}"
+TAG = "api users"
+
+
+async def _list(call: Call) -> Response:
+    page = await call.reports.api_users(call.account_id)
+    after, limit = call.query.get("after", 0), call.query["limit"]
+    later = [row for row in page if row["id"] > after]
+    is_last = len(later) <= limit
+    rows = later[:limit]
+    return json_response({"api_users": rows, "next": None if is_last else str(rows[-1]["id"])})
+
+
+async def _create(call: Call) -> Response:
+    form = await call.form()
+    forms.known_members(form, ("name", "key"))
+    name = form.get("name")
+    if not isinstance(name, str):
+        raise BadInput("name is missing, or no string; give 1 to 64 characters", member="name")
+    made = await call.desk.create_api_user(call.account.name, name, _key(form))
+    return _shown(made, 201, {"location": f"{PATH}/{made.api_user.id}"})
+
+
+async def _show(call: Call) -> Response:
+    return json_response(api_user_view(await _find(call)))
+
+
+async def _rotate(call: Call) -> Response:
+    form = await call.form()
+    forms.known_members(form, ("key",))
+    user = await _find(call)
+    made = await call.desk.rotate_api_user(user.name, _key(form), account_id=call.account_id)
+    return _shown(made, 200, {})
+
+
+async def _revoke(call: Call) -> Response:
+    forms.known_members(await call.form(), ())
+    user = await _find(call)
+    revoked = await call.desk.revoke_api_user(user.name, account_id=call.account_id)
+    return json_response(api_user_view(revoked))
+
+
+async def _find(call: Call) -> ApiUser:
+    for user in await call.desk.engine.registry.api_users(call.account_id):
+        if user.id == call.id:
+            return user
+    raise NotFound(f"no api user {call.id}")
+
+
+def _key(form: dict[str, Any]) -> str | None:
+    key = form.get("key")
+    if key is None or isinstance(key, str):
+        return key
+    raise BadInput("key is not a string; leave it out and a strong one is made", member="key")
+
+
+def _shown(made: NewKey, status: int, headers: dict[str, str]) -> Response:
+    view = api_user_view(made.api_user) | {"key": made.key, "warning": made.warning}
+    return json_response(view, status, headers)
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path=PATH,
+        handler=_list,
+        tag=TAG,
+        summary="list api users by id, revoked ones too",
+        answer=schemas.ApiUserPage,
+        query={"after": AFTER_ID, "limit": LIMIT},
+    ),
+    Operation(
+        method="POST",
+        path=PATH,
+        handler=_create,
+        tag=TAG,
+        summary="create an api user; its key is shown this once",
+        about="Names are unique in the installation.",
+        body=asked.NewApiUser,
+        answer=schemas.NewKeyView,
+        status=201,
+        headers=("Location",),
+        refusals=(409,),
+    ),
+    Operation(
+        method="GET",
+        path=ONE,
+        handler=_show,
+        tag=TAG,
+        summary="show an api user",
+        answer=schemas.ApiUserView,
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/rotate",
+        handler=_rotate,
+        tag=TAG,
+        summary="give an api user a new key; the old one is refused from now on",
+        body=asked.NewKeyForm,
+        answer=schemas.NewKeyView,
+        refusals=(409,),
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/revoke",
+        handler=_revoke,
+        tag=TAG,
+        summary="refuse an api user from now on; its events and webhooks stay",
+        body=asked.NoMembers,
+        answer=schemas.ApiUserView,
+    ),
+)

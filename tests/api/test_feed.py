@@ -1,0 +1,203 @@
+"""The pull feed: order, nothing lost, nothing twice; waiting, and its limits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from postbell.api import feed
+from tests.api.service import Service, running
+
+PATH = "/api/v1/feed"
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with running() as service:
+        yield service
+
+
+async def page(service: Service, query: str = "", user: str = "alice") -> dict[str, Any]:
+    response = await service.call("GET", PATH + query, user=user)
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def post(service: Service, *names: str, **members: Any) -> None:
+    body = [
+        {"type": "open", "recipient": "ada@example.net", "event_id": name, "occurred_at": 1.7e9}
+        | members
+        for name in names
+    ]
+    response = await service.call("POST", "/api/v1/events", json=body)
+    assert response.json()["accepted"] == len(names), response.text
+
+
+def ids(found: dict[str, Any]) -> list[str]:
+    return [event["event_id"] for event in found["events"]]
+
+
+async def test_pages_follow_one_another_in_the_native_form(service: Service) -> None:
+    await post(service, "ev_1", "ev_2", "ev_3")
+    await post(service, "ev_4")
+
+    first = await page(service, "?limit=2")
+    second = await page(service, f"?limit=2&after={first['next']}")
+    third = await page(service, f"?after={second['next']}")
+
+    assert ids(first) + ids(second) == ["ev_1", "ev_2", "ev_3", "ev_4"]
+    assert [event["sequence"] for event in (*first["events"], *second["events"])] == [1, 2, 3, 4]
+    assert first["events"][0]["recorded_at"] == "2026-11-21T12:00:00.000000Z"
+    assert (third["events"], third["next"], third["lost"]) == ([], second["next"], 0)
+
+
+async def test_nothing_is_lost_or_comes_twice_while_events_come_in(service: Service) -> None:
+    sent = [f"ev_{number:04d}" for number in range(600)]
+
+    async def produce() -> None:
+        for at in range(0, len(sent), 7):
+            await post(service, *sent[at : at + 7])
+
+    async def consume() -> list[str]:
+        got: list[str] = []
+        after = ""
+        while len(got) < len(sent):
+            found = await page(service, f"?limit=11&wait=5{after}")
+            got += ids(found)
+            after = f"&after={found['next']}"
+        return got
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        tasks.create_task(produce())
+        consumers = [tasks.create_task(consume()) for _ in range(2)]
+
+    assert [consumer.result() for consumer in consumers] == [sent, sent]
+
+
+async def test_filters_leave_out_and_the_position_moves_on(service: Service) -> None:
+    await post(service, "ev_1", "ev_2")
+    await post(service, "ev_3", type="click")
+    await post(service, "ev_4", api_user="anna")
+
+    clicks = await page(service, "?types=click")
+    hers = await page(service, "?api_user=anna&types=open,click")
+    after = await page(service, f"?after={clicks['next']}")
+
+    assert ids(clicks) == ["ev_3"]
+    assert ids(hers) == ["ev_4"]
+    assert ids(after) == []
+
+
+async def test_a_feed_begins_now_or_at_a_time(service: Service) -> None:
+    await post(service, "ev_1")
+    now = await page(service, "?after=now")
+    service.clock.advance(60)
+    await post(service, "ev_2")
+
+    late = await page(service, "?since=2026-11-21T12:00:30Z")
+
+    assert ids(now) == []
+    assert ids(late) == ids(await page(service, f"?after={now['next']}")) == ["ev_2"]
+
+
+async def test_a_long_poll_is_woken_by_the_next_event(service: Service) -> None:
+    loop = asyncio.get_running_loop()
+    began = await page(service)
+
+    waiting = asyncio.create_task(page(service, f"?wait=30&after={began['next']}"))
+    while not service.app._feed._waiters:
+        await asyncio.sleep(0)
+    at = loop.time()
+    await post(service, "ev_1")
+    found = await waiting
+
+    assert ids(found) == ["ev_1"]
+    assert loop.time() - at < 1
+
+
+async def test_a_long_poll_sleeps_through_what_it_does_not_want(service: Service) -> None:
+    waiting = asyncio.create_task(page(service, "?wait=30&types=click"))
+    while not service.app._feed._waiters:
+        await asyncio.sleep(0)
+
+    await post(service, "ev_1")
+    await post(service, "ev_2", type="click")
+
+    assert ids(await waiting) == ["ev_2"]
+
+
+async def test_a_long_poll_ends_empty_after_its_time(service: Service) -> None:
+    found = await page(service, "?wait=1")
+
+    assert found["events"] == []
+
+
+async def test_the_end_of_the_service_ends_long_polls(service: Service) -> None:
+    waiting = asyncio.create_task(page(service, "?wait=30"))
+    while not service.app._feed._waiters:
+        await asyncio.sleep(0)
+
+    service.app.stop()
+
+    async with asyncio.timeout(5):
+        assert (await waiting)["events"] == []
+
+
+async def test_too_many_waiters_are_turned_away(service: Service) -> None:
+    first = [
+        asyncio.create_task(page(service, "?wait=30")) for _ in range(feed.MAX_WAITERS_PER_ACCOUNT)
+    ]
+    while service.app._feed._waiters.total() < feed.MAX_WAITERS_PER_ACCOUNT:
+        await asyncio.sleep(0)
+
+    mine = await service.call("GET", PATH + "?wait=30")
+    theirs = asyncio.create_task(page(service, "?wait=1", user="bob"))
+    service.app.stop()
+    await asyncio.gather(*first)
+
+    assert (mine.status_code, mine.json()["code"]) == (429, "too_many_requests")
+    assert mine.headers["retry-after"] == "1"
+    assert (await theirs)["events"] == []
+    assert not service.app._feed._waiters
+
+
+async def test_what_retention_took_is_counted(service: Service) -> None:
+    await post(service, "ev_1", "ev_2")
+    read = await page(service, "?limit=1")
+    await post(service, "ev_3")
+    await post(service, "ev_4")
+    await service.engine.log.drop(3, service.clock.now())
+
+    found = await page(service, f"?after={read['next']}")
+
+    assert (ids(found), found["lost"]) == (["ev_4"], 2)
+
+
+async def test_large_events_make_short_pages(service: Service) -> None:
+    large = "x" * 60_000
+    await post(service, *(f"ev_{n}" for n in range(100)), metadata={"large": large})
+
+    first = await page(service, "?limit=1000")
+    second = await page(service, f"?limit=1000&after={first['next']}")
+
+    assert 1 < len(first["events"]) < 100
+    assert len(first["events"]) + len(second["events"]) == 100
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["after=x", "after=" + "_" * 27, "after=é", "wait=31", "wait=-1",
+     "limit=1001", "types=", "types=open,x", "api_user=bob", "since=yesterday"],
+)  # fmt: skip
+async def test_a_bad_query_is_refused(service: Service, query: str) -> None:
+    response = await service.call("GET", f"{PATH}?{query}")
+
+    assert (response.status_code, response.json()["member"]) == (400, query.partition("=")[0])
+
+
+async def test_after_and_since_exclude_each_other(service: Service) -> None:
+    response = await service.call("GET", f"{PATH}?after=now&since=2026-01-01T00:00:00Z")
+
+    assert (response.status_code, response.json()["member"]) == (400, "since")
