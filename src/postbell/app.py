@@ -27,11 +27,13 @@ from postbell.pipeline.ingest import Ingest
 from postbell.pipeline.worker import Worker
 from postbell.ports import Engine, Sender, UrlGuard
 from postbell.reports import Reports
+from postbell.reports.live import Live
 from postbell.serving import address_of, bind, serving
 from postbell.settings import Settings
 from postbell.signals import log
 from postbell.web import Site
 from postbell.web import routes as web_routes
+from postbell.web.pictures import PICTURES
 
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[Role, ...] = ("api", "worker", "all")
@@ -47,6 +49,7 @@ class Parts(NamedTuple):
     directory: Directory
     guard: UrlGuard
     sender: Sender
+    live: Live
 
 
 async def serve(
@@ -76,7 +79,8 @@ async def serve(
         stack.push_async_callback(sender.close)
         directory = Directory(engine.registry)
         await directory.refresh()
-        parts = Parts(settings, clock, engine, directory, guard, sender)
+        live = Live(engine, directory, clock)
+        parts = Parts(settings, clock, engine, directory, guard, sender, live)
         address = str(address_of(sock)) if sock is not None else ""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -90,6 +94,8 @@ async def serve(
                         await roles.enter_async_context(
                             serving(app, sock, shutdown_s=settings.shutdown_s)
                         )
+                        roles.callback(live.close)
+                        roles.callback(app.stop)
                     log(
                         "started",
                         role=role,
@@ -148,6 +154,8 @@ async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[An
         retention_days=settings.retention_days,
         sign_in=settings.sign_in,
         support=settings.support,
+        pictures=PICTURES,
+        live=parts.live,
     )
     sealer = sealing.load_or_create(settings.secret_key_path)
     routes = [

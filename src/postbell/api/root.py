@@ -36,7 +36,7 @@ def build(
     dialect_routes: Sequence[BaseRoute] = (),
     body_timeout_s: float = 30.0,
     max_held_bytes: int = 256 << 20,
-) -> ASGIApp:
+) -> "Root":
     """Return the ASGI application.
 
     *dialect_routes* are the providers' management APIs.  A body must be complete after
