@@ -130,6 +130,19 @@ class Sink(Child):
         return msgspec.json.decode(self.line(), type=Arrived)
 
 
+class Broken(Child):
+    """Receivers that are out of order."""
+
+    def __init__(self) -> None:
+        super().__init__("broken")
+        self._urls = msgspec.json.decode(self.line(), type=dict[str, str])
+
+    def urls(self, each: int) -> list[str]:
+        """Return *each* URLs that hang, refuse and fail, and as many with names of no address."""
+        unknown = [f"http://receiver-{n}.invalid/" for n in range(each)]  # RFC 6761 section 6.4
+        return [url for url in self._urls.values() for _ in range(each)] + unknown
+
+
 class Floor(Child):
     """A floor that serves ingest."""
 
@@ -139,10 +152,13 @@ class Floor(Child):
 
 
 class FloorDelivery(Child):
-    """A floor that posts what *blobs* holds *rounds* times, and ends."""
+    """A floor that posts what *blobs* holds, and ends.
 
-    def __init__(self, blobs: Path, url: str, dialect: str, rounds: int) -> None:
-        super().__init__("floor", "deliver", str(blobs), url, dialect, str(rounds))
+    Everything is read and rendered *rounds* times; each body is signed and sent *copies* times.
+    """
+
+    def __init__(self, blobs: Path, url: str, dialect: str, rounds: int, copies: int) -> None:
+        super().__init__("floor", "deliver", str(blobs), url, dialect, str(rounds), str(copies))
 
     def cpu_us(self) -> float:
         return float(self.line())

@@ -3,9 +3,10 @@
     python -m bench.floor ingest FILE            serve ingest: split, decode what routes, one
                                                  blob per commit with fsync, then 202
     python -m bench.floor forward FILE URL       the same, and each event is posted on, signed
-    python -m bench.floor deliver FILE URL KIND ROUNDS
-                                                 read blobs of 1000 from FILE, render, sign, post;
-                                                 print the CPU microseconds that this took
+    python -m bench.floor deliver FILE URL KIND ROUNDS COPIES
+                                                 read blobs of 1000 from FILE, render; sign and
+                                                 post each body COPIES times; print the CPU
+                                                 microseconds that all this took
 
 No accounts, retries, limits, duplicates or records: a service cannot be this cheap.
 """
@@ -136,11 +137,14 @@ async def _forwarder(url: str) -> Callable[[bytes], None]:
     return send
 
 
-async def deliver(path: Path, url: str, kind: str, rounds: int) -> None:
-    """Post all of *path* *rounds* times: 4 connections for batches, 32 for single events."""
+async def deliver(path: Path, url: str, kind: str, rounds: int, copies: int) -> None:
+    """Post all of *path* *rounds* times, each body *copies* times every time.
+
+    Over 4 connections for batches, 32 for single events.
+    """
     began = time.process_time()
     parts = urlsplit(url)
-    requests = chain.from_iterable(KINDS[kind](path, parts.netloc) for _ in range(rounds))
+    requests = chain.from_iterable(KINDS[kind](path, parts.netloc, copies) for _ in range(rounds))
     done = asyncio.Event()
     busy = 0
 
@@ -185,13 +189,14 @@ def _native_headers(body: bytes, n: int) -> dict[str, str]:
     return {"webhook-id": name, "webhook-timestamp": str(now), "webhook-signature": f"v1,{mac}"}
 
 
-def _native(path: Path, host: str) -> Iterator[bytes]:
+def _native(path: Path, host: str, copies: int) -> Iterator[bytes]:
     for n, blob in enumerate(_blobs(path)):
         body = b"[%b]" % blob
-        yield client.post("/", host, _native_headers(body, n), body)
+        for _ in range(copies):
+            yield client.post("/", host, _native_headers(body, n), body)
 
 
-def _sendpulse(path: Path, host: str) -> Iterator[bytes]:
+def _sendpulse(path: Path, host: str, copies: int) -> Iterator[bytes]:
     now = int(time.time())
     for blob in _blobs(path):
         body = encode(
@@ -210,10 +215,11 @@ def _sendpulse(path: Path, host: str) -> Iterator[bytes]:
                 for event in decode(b"[%b]" % blob)
             ]
         )
-        yield client.post("/", host, {"content-type": "application/json"}, body)
+        for _ in range(copies):
+            yield client.post("/", host, {"content-type": "application/json"}, body)
 
 
-def _engagelab(path: Path, host: str) -> Iterator[bytes]:
+def _engagelab(path: Path, host: str, copies: int) -> Iterator[bytes]:
     for blob in _blobs(path):
         for event in decode(b"[%b]" % blob):
             now = str(int(time.time() * 1000))
@@ -238,7 +244,8 @@ def _engagelab(path: Path, host: str) -> Iterator[bytes]:
                 "x-webhook-appkey": "email",
                 "x-webhook-signature": hashlib.md5(f"{now}email".encode() + KEY).hexdigest(),
             }
-            yield client.post("/", host, headers, body)
+            for _ in range(copies):
+                yield client.post("/", host, headers, body)
 
 
 def _number(text: str) -> int:
@@ -256,8 +263,9 @@ if __name__ == "__main__":
     arguments.add_argument("url", nargs="?", default="")
     arguments.add_argument("kind", nargs="?", default="native", choices=list(KINDS))
     arguments.add_argument("rounds", nargs="?", type=int, default=1)
+    arguments.add_argument("copies", nargs="?", type=int, default=1)
     given = arguments.parse_args()
     if given.work == "deliver":
-        uvloop.run(deliver(given.file, given.url, given.kind, given.rounds))
+        uvloop.run(deliver(given.file, given.url, given.kind, given.rounds, given.copies))
     else:
         uvloop.run(ingest(given.file, given.url))

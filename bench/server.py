@@ -40,8 +40,10 @@ class Server(asyncio.Protocol):
             self.transport.write(response)
 
 
-async def listen(received: Callable[[Server, bytes], None]) -> tuple[asyncio.Server, int]:
-    """Listen on a free loopback port and return it."""
+async def listen(
+    received: Callable[[Server, bytes], None], host: str = "127.0.0.1"
+) -> tuple[asyncio.Server, int]:
+    """Listen on a free port of a loopback address and return it."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Server(received), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Server(received), host, 0)
     return server, server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""A real `postbell serve` on a folder of its own, set up through its real commands."""
+"""A real `postbell serve` on a folder of its own, set up through its real commands and API."""
 
 import base64
 import json
@@ -15,18 +15,25 @@ from typing import Any, Self
 API_USER = "bench_sender"
 API_KEY = "bench-key-of-no-other-use-4f1c9a72"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{API_USER}:{API_KEY}".encode()).decode()
-START_LIMIT_S = 30.0
+START_LIMIT_S = 120.0
+FILL_LIMIT_S = 900.0
 
 
 class Service:
-    """`postbell serve` as a child process; leaving the context ends it and checks how it went."""
+    """`postbell serve` as a child process; leaving the context ends it and checks how it went.
 
-    def __init__(self, folder: Path) -> None:
+    It starts with *known_ids* events in its log; *start_s* is how long it took to get ready.
+    """
+
+    def __init__(self, folder: Path, *, known_ids: int = 0) -> None:
         self.url = ""
+        self.start_s = 0.0
+        self._folder = folder / "data"
+        self._known_ids = known_ids
         self._log = folder / "serve.log"
         self._environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith("POSTBELL_")},
-            "POSTBELL_DATA_DIR": str(folder / "data"),
+            "POSTBELL_DATA_DIR": str(self._folder),
             "POSTBELL_LISTEN": "127.0.0.1:0",
             "POSTBELL_LOG_FORMAT": "json",
             "POSTBELL_ALLOW_NETWORKS": "127.0.0.0/8",
@@ -39,18 +46,22 @@ class Service:
         return self._process.pid
 
     def __enter__(self) -> Self:
+        self._folder.parent.mkdir(exist_ok=True)
+        self._command("accounts", "create", "bench")
+        self._command("api-users", "create", "bench", API_USER, "--api-key", API_KEY)
+        if self._known_ids:
+            self._fill()
+        began = time.monotonic()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*_POSTBELL, "serve"], env=self._environ, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + START_LIMIT_S
         while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > began + START_LIMIT_S:
                 self._process.kill()
                 raise SystemExit(f"postbell serve did not get ready:\n{self._tail()}")
             time.sleep(0.05)
-        self._command("accounts", "create", "bench")
-        self._command("api-users", "create", "bench", API_USER, "--api-key", API_KEY)
+        self.start_s = time.monotonic() - began
         return self
 
     def __exit__(
@@ -71,17 +82,31 @@ class Service:
 
     def create_webhook(self, **members: Any) -> int:
         """Create a webhook through the native API and return its id."""
+        return int(self._post("/api/v1/webhooks", {"api_user": "all", **members})["id"])
+
+    def pause(self, webhook: int) -> None:
+        self._post(f"/api/v1/webhooks/{webhook}/pause", {})
+
+    def resume(self, webhook: int) -> None:
+        self._post(f"/api/v1/webhooks/{webhook}/resume", {})
+
+    def _post(self, path: str, members: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(
-            self.url + "/api/v1/webhooks",
-            data=json.dumps({"api_user": "all", **members}).encode(),
+            self.url + path,
+            data=json.dumps(members).encode(),
             headers={"authorization": AUTHORIZATION, "content-type": "application/json"},
             method="POST",
         )
         try:
             with _opener.open(request, timeout=10) as response:
-                return int(json.load(response)["id"])
+                found: dict[str, Any] = json.load(response)
+                return found
         except urllib.error.HTTPError as error:
-            raise SystemExit(f"no webhook: {error.code} {error.read().decode()}") from None
+            raise SystemExit(f"POST {path}: {error.code} {error.read().decode()}") from None
+
+    def _fill(self) -> None:
+        arguments = ("-m", "bench.known", str(self._folder), API_USER, str(self._known_ids))
+        subprocess.run([sys.executable, *arguments], check=True, timeout=FILL_LIMIT_S)
 
     def _command(self, *arguments: str) -> None:
         done = subprocess.run(

@@ -1,0 +1,36 @@
+"""What the scenarios are to reach on a machine with two cores: the most that a figure may be."""
+
+from typing import NamedTuple
+
+from bench.measuring import Result
+
+
+class Goal(NamedTuple):
+    """*member* of the scenario's result is to be *limit* at most."""
+
+    scenario: str
+    member: str
+    limit: float
+
+    def is_met(self, result: Result) -> bool:
+        return bool(getattr(result, self.member) <= self.limit)
+
+
+GOALS = (
+    Goal("ingest-1", "cpu_us", 150),
+    Goal("ingest-1000", "cpu_us", 6),
+    Goal("ingest-1000-known", "cpu_us", 6),
+    Goal("deliver-native-1000", "cpu_us", 1.5),
+    Goal("deliver-sendpulse-1000", "cpu_us", 2.5),
+    Goal("deliver-engagelab-1", "cpu_us", 150),
+    Goal("fanout-100", "cpu_us", 0.5),
+    Goal("fanout-100", "write_bytes", 20),
+    Goal("latency", "p99_ms", 25),
+    Goal("neighbour", "p99_ratio", 1.5),
+    Goal("backlog", "peak_mib", 300),
+)
+
+
+def of(scenario: str) -> list[Goal]:
+    """Return the goals of a scenario; some have none."""
+    return [goal for goal in GOALS if goal.scenario == scenario]
