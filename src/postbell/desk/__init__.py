@@ -5,16 +5,16 @@ take `account_id` first; None is the operator, who reaches the webhooks of every
 """
 
 from postbell.desk.auth import Caller
+from postbell.desk.cases import Cases
 from postbell.desk.core import Core
 from postbell.desk.lanes import Lanes
 from postbell.desk.owners import Owners
 from postbell.desk.people import People
 from postbell.desk.replays import Replays
-from postbell.desk.trials import Trials
 from postbell.desk.webhooks import Webhooks
 
 
-class Desk(Owners, People, Webhooks, Lanes, Replays, Trials):
+class Desk(Owners, People, Webhooks, Lanes, Replays, Cases):
     """The desk of one installation; `Core` says what it is made of."""
 
 

@@ -104,6 +104,30 @@ class Lanes(Core):
         await self._intervene(webhook.id, step)
         return retried[-1]
 
+    async def park_batch(self, batch_id: str, account_id: int | None = None) -> OpenBatch:
+        """Give a waiting batch up by hand; it stays visible and can be sent again."""
+        webhook, found = await self._open_batch(batch_id, account_id)
+        if found.state is BatchState.PARKED:
+            return found
+        now = self.clock.now()
+        parked = []
+
+        async def step(claim: Claim) -> LaneChange:
+            for batch in claim.batches:
+                if batch.id == batch_id:
+                    parked.append(
+                        msgspec.structs.replace(
+                            batch, state=BatchState.PARKED, parked_at=now, next_at=None
+                        )
+                    )
+                    return LaneChange(
+                        webhook_id=webhook.id, epoch=claim.lane.epoch, put=(parked[-1],)
+                    )
+            raise _no_batch(batch_id)
+
+        await self._intervene(webhook.id, step)
+        return parked[-1]
+
     async def split_batch(
         self, batch_id: str, account_id: int | None = None
     ) -> tuple[OpenBatch, OpenBatch]:

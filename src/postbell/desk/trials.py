@@ -1,8 +1,8 @@
 """Test deliveries: sample events, rendered, signed and sent as real ones are, never counted."""
 
 import secrets as random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,9 +12,30 @@ from postbell.desk.core import Core
 from postbell.desk.secrets import signing_secrets
 from postbell.errors import BadInput
 from postbell.ports import Claim, Dialect, Request, Signing, Stored
-from postbell.records import ALL, Entry, EntryKind, LaneChange, Policy, Verdict, Webhook
+from postbell.records import (
+    ALL,
+    Entry,
+    EntryKind,
+    LaneChange,
+    Outcome,
+    Policy,
+    Secret,
+    Verdict,
+    Webhook,
+)
 
 SAMPLE_SEQUENCE = 1
+
+
+class Posted(NamedTuple):
+    """One test request: what was sent, what came back, whether the policy calls it a success."""
+
+    batch_id: str
+    events: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    outcome: Outcome
+    is_success: bool
 
 
 class Trials(Core):
@@ -31,41 +52,59 @@ class Trials(Core):
         webhook = await self.find_webhook(account_id, webhook_id)
         dialect = self.dialects[webhook.dialect]
         policy = policies.of_webhook(webhook, self.dialects, self.installation_policies)
-        stored = self._samples(webhook, dialect, event_type)[: policy.max_events]
+        samples = _samples(dialect, event_type)[: policy.max_events]
+        stored = [self.sample_of(webhook, sample) for sample in samples]
+        posted = await self.post_trial(webhook, stored)
+        return await self.note_trial(webhook, posted)
+
+    async def post_trial(
+        self,
+        webhook: Webhook,
+        stored: Sequence[Stored],
+        *,
+        batch_id: str = "",
+        secrets: Sequence[Secret] | None = None,
+    ) -> Posted:
+        """Send these events as one batch; *secrets* sign instead of the webhook's own."""
+        dialect = self.dialects[webhook.dialect]
+        policy = policies.of_webhook(webhook, self.dialects, self.installation_policies)
         now = self.clock.now()
-        batch_id = "test_" + random.token_hex(16)
-        account_keys = await self.engine.registry.account_secrets(webhook.account_id)
-        signing = Signing(
-            batch_id=batch_id,
-            attempt=1,
-            events=len(stored),
-            at=now,
-            secrets=signing_secrets(webhook.secrets, account_keys, now),
-        )
+        if secrets is None:
+            account_keys = await self.engine.registry.account_secrets(webhook.account_id)
+            secrets = signing_secrets(webhook.secrets, account_keys, now)
+        batch_id = batch_id or new_trial_id()
+        signing = Signing(batch_id=batch_id, attempt=1, events=len(stored), at=now, secrets=secrets)
         body = dialect.render(stored, webhook.options)
+        headers = (*dialect.headers(body, signing, webhook.options), *webhook.headers)
         outcome = await self.sender.send(
             Request(
                 url=webhook.url,
-                headers=(*dialect.headers(body, signing, webhook.options), *webhook.headers),
+                headers=headers,
                 body=body,
                 timeout_s=policy.timeout_s,
                 account_id=webhook.account_id,
                 webhook_id=webhook.id,
             )
         )
+        is_success = _is_success(outcome.status, policy)
+        return Posted(batch_id, len(stored), headers, body, outcome, is_success)
+
+    async def note_trial(self, webhook: Webhook, posted: Posted, note: str = "") -> Entry:
+        """Write a test request to the journal, where no statistics count it."""
         entry = Entry(
             kind=EntryKind.TEST,
-            at=now,
+            at=self.clock.now(),
             account_id=webhook.account_id,
             webhook_id=webhook.id,
             revision=webhook.revisions[-1].number,
-            batch_id=batch_id,
+            batch_id=posted.batch_id,
             range=Range(webhook.start, webhook.start),
-            count=len(stored),
+            count=posted.events,
             attempt=1,
-            verdict=Verdict.DELIVERED if _is_success(outcome.status, policy) else None,
-            outcome=outcome,
-            body_bytes=len(body),
+            verdict=Verdict.DELIVERED if posted.is_success else None,
+            outcome=posted.outcome,
+            body_bytes=len(posted.body),
+            note=note,
         )
 
         async def step(claim: Claim) -> LaneChange:
@@ -74,20 +113,7 @@ class Trials(Core):
         await self._intervene(webhook.id, step)
         return entry
 
-    def _samples(self, webhook: Webhook, dialect: Dialect, event_type: str | None) -> list[Stored]:
-        samples = dialect.sample()
-        if event_type is not None:
-            known = list(dict.fromkeys(sample["type"] for sample in samples))
-            if event_type not in known:
-                raise BadInput(
-                    f"no sample of type {event_type[:80]!r} in the dialect {dialect.name};"
-                    f" known: {', '.join(known)}",
-                    member="type",
-                )
-            samples = [sample for sample in samples if sample["type"] == event_type]
-        return [self._stored(webhook, sample) for sample in samples]
-
-    def _stored(self, webhook: Webhook, sample: Mapping[str, Any]) -> Stored:
+    def sample_of(self, webhook: Webhook, sample: Mapping[str, Any]) -> Stored:
         """Return the event as the log would hold it, under the webhook's own scope."""
         scope = webhook.api_user
         if scope == ALL:
@@ -102,6 +128,25 @@ class Trials(Core):
             now=now,
         )
         return Stored(accepted.raw, SAMPLE_SEQUENCE, now)
+
+
+def new_trial_id() -> str:
+    """Return a batch id that no real batch has."""
+    return "test_" + random.token_hex(16)
+
+
+def _samples(dialect: Dialect, event_type: str | None) -> list[dict[str, Any]]:
+    samples = list(dialect.sample())
+    if event_type is None:
+        return samples
+    known = list(dict.fromkeys(sample["type"] for sample in samples))
+    if event_type not in known:
+        raise BadInput(
+            f"no sample of type {event_type[:80]!r} in the dialect {dialect.name};"
+            f" known: {', '.join(known)}",
+            member="type",
+        )
+    return [sample for sample in samples if sample["type"] == event_type]
 
 
 def _is_success(status: int | None, policy: Policy) -> bool:

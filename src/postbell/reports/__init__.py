@@ -16,6 +16,8 @@ from postbell.pipeline.match import Selection
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
 from postbell.records import BatchState, Entry, EntryKind, Secret, Webhook
+from postbell.reports.exchange import Exchange
+from postbell.reports.outcomes import Outcomes
 from postbell.reports.search import Search
 from postbell.reports.stats import Stats
 from postbell.reports.timeline import Timeline
@@ -65,6 +67,8 @@ class Reports:
         self.stats = Stats(engine, clock)
         self.search = Search(engine)
         self.timeline = Timeline(engine, dialects, self.search)
+        self.outcomes = Outcomes(engine, clock)
+        self.exchange = Exchange(engine, dialects)
 
     async def accounts(self) -> list[dict[str, Any]]:
         """Return every account, by id."""

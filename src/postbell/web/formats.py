@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from markupsafe import Markup
 
+from postbell.errors import BadInput
 from postbell.web import words
 
 GROUP: Mapping[str, str] = {"en": ",", "ru": "\u00a0", "fr": "\u202f"}
@@ -86,6 +87,42 @@ class Format:
         length = self.duration(max(abs(round(seconds)), 1))
         key = "time.ago" if seconds > 0 else "time.in"
         return self._element(local, self._say(key, length=length))
+
+    def ago_text(self, value: datetime | str | None) -> str:
+        """Return a time in the past as plain text, for a sentence."""
+        local = self.local(value)
+        if local is None:
+            return "–"
+        seconds = round((self.now - local).total_seconds())
+        return (
+            self._say("time.ago", length=self.duration(seconds))
+            if seconds > 0
+            else (self._say("time.now"))
+        )
+
+    def clock_time(self, value: datetime | str | None) -> str:
+        """Return the time of day for what was today, else the date with it."""
+        local = self.local(value)
+        if local is None:
+            return "–"
+        is_today = local.date() == self.now.astimezone(self.zone).date()
+        return f"{local:%H:%M}" if is_today else f"{local:%Y-%m-%d %H:%M}"
+
+    def is_later(self, value: datetime | str | None) -> bool:
+        """Return whether a time is still to come."""
+        local = self.local(value)
+        return local is not None and local > self.now
+
+    def read_moment(self, text: str, member: str) -> str:
+        """Return RFC 3339 text for what an input of date and time holds, in the viewer's zone."""
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise BadInput(
+                f"{member}: {text[:40]!r} is not a date and time; write 2026-11-21T14:00",
+                member=member,
+            ) from None
+        return (found if found.tzinfo else found.replace(tzinfo=self.zone)).isoformat()
 
     def _element(self, local: datetime, text: str) -> Markup:
         utc = local.astimezone(UTC)

@@ -13,6 +13,22 @@ import jinja2
 from postbell.web.formats import middle
 
 
+class Undefined(jinja2.Undefined):
+    """What a template names in vain: empty for a member that a mapping lacks, else an error."""
+
+    def _check(self) -> None:
+        if not isinstance(self._undefined_obj, Mapping):
+            self._fail_with_undefined_error()
+
+    def __bool__(self) -> bool:
+        self._check()
+        return False
+
+    def __str__(self) -> str:
+        self._check()
+        return ""
+
+
 class Pages:
     """The templates and the static files of the installed release."""
 
@@ -35,7 +51,7 @@ class Pages:
         self.environment = jinja2.Environment(
             loader=jinja2.DictLoader(texts),
             autoescape=True,
-            undefined=jinja2.StrictUndefined,
+            undefined=Undefined,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,

@@ -1,5 +1,13 @@
-// What a script makes better: copying, the browser's time zone, parts that live. Pages work without.
+// What a script makes better: copying, choosing, the browser's time zone. Pages work without it.
 "use strict";
+document.documentElement.classList.add("script");
+
+for (const choice of document.querySelectorAll("select[data-step]")) {
+  choice.addEventListener("change", () => {
+    const button = choice.parentElement.querySelector("button[name=step]");
+    choice.form.requestSubmit(button);
+  });
+}
 
 for (const button of document.querySelectorAll("button.copy")) {
   button.hidden = false;
@@ -20,11 +28,4 @@ for (const box of document.querySelectorAll("[data-all]")) {
   box.addEventListener("change", () => {
     for (const each of document.getElementsByName(box.dataset.all)) each.checked = box.checked;
   });
-}
-
-// An element with data-live="/path" gets the HTML of each server-sent event as its content.
-for (const part of document.querySelectorAll("[data-live]")) {
-  const stream = new EventSource(part.dataset.live);
-  stream.addEventListener("message", (event) => { part.innerHTML = event.data; });
-  addEventListener("pagehide", () => stream.close());
 }

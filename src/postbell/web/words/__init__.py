@@ -13,6 +13,7 @@ from typing import Any
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский", "fr": "Français"}
 DEFAULT = "en"
+FORMS = frozenset(("one", "few", "many", "other"))
 
 Message = str | dict[str, str]
 
@@ -73,10 +74,10 @@ def _read(language: str) -> dict[str, Message]:
 
 
 def _add(messages: dict[str, Message], prefix: str, table: Mapping[str, Any]) -> None:
-    """Add a table's messages under dotted keys; a table with `other` is one message."""
+    """Add a table's messages under dotted keys; a table of plural forms is one message."""
     for name, value in table.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict) and "other" not in value:
+        if isinstance(value, dict) and not value.keys() <= FORMS:
             _add(messages, f"{key}.", value)
             continue
         if key in messages:

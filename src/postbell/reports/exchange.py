@@ -1,0 +1,142 @@
+"""What a batch carries and what a request of it looked like, made again from the log.
+
+The body has the same bytes as every attempt had; timestamp and signature are those that an
+attempt at its time makes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from postbell.blocks import Range
+from postbell.errors import NotFound
+from postbell.pipeline.match import Selection
+from postbell.pipeline.reading import Found, Reader, narrowed, passing
+from postbell.ports import Dialect, Engine, Logged, Signing
+from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Webhook
+from postbell.signing import active_at
+
+
+class Sent(NamedTuple):
+    """A request as it was or will be made; *missing* counts events that retention took."""
+
+    url: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    events: Sequence[Logged]
+    missing: int
+
+    def pretty(self) -> str:
+        """Return the body indented where it is JSON, else as text."""
+        try:
+            return json.dumps(json.loads(self.body), indent=2, ensure_ascii=False)
+        except ValueError:
+            return self.body.decode("utf-8", "replace")
+
+
+class _About(NamedTuple):
+    webhook_id: int
+    revision: int
+    range: Range
+    size: int
+    replay_id: int | None
+    attempts: int
+    at: datetime | None
+
+
+class Exchange:
+    """Renders batches again, open ones and those that are over."""
+
+    def __init__(self, engine: Engine, dialects: Mapping[str, Dialect]) -> None:
+        self._engine = engine
+        self._dialects = dialects
+
+    async def sent(self, account_id: int | None, batch_id: str, now: datetime) -> Sent | None:
+        """Return the last request of a batch, or the first one that is to come.
+
+        None where nothing of it is left: its webhook was deleted or retention took its events.
+        Raises NotFound for a batch that is unknown or of another account.
+        """
+        about = await self._about(account_id, batch_id)
+        webhook = await self._engine.registry.webhook(about.webhook_id)
+        if webhook is None or account_id not in (None, webhook.account_id):
+            return None
+        revision = next((r for r in webhook.revisions if r.number == about.revision), None)
+        if revision is None:
+            return None
+        events = (await self._events(webhook, revision, about)).events
+        if not events:
+            return None
+        dialect = self._dialects[revision.dialect]
+        at = about.at or now
+        signing = Signing(
+            batch_id=batch_id,
+            attempt=max(about.attempts, 1),
+            events=len(events),
+            at=at,
+            secrets=await self._secrets(webhook, at),
+        )
+        body = dialect.render(events, revision.options)
+        headers = [*dialect.headers(body, signing, revision.options), *webhook.headers]
+        return Sent(webhook.url, headers, body, events, about.size - len(events))
+
+    async def _about(self, account_id: int | None, batch_id: str) -> _About:
+        entries = [
+            entry
+            for block in await self._engine.journal.recent(
+                batch_id=batch_id, account_id=account_id, limit=100
+            )
+            for entry in reversed(block.entries)
+            if entry.kind is not EntryKind.RUN
+        ]
+        last = next((e for e in entries if e.kind is EntryKind.ATTEMPT), None)
+        at = _began(last) if last is not None else None
+        open_batch = await self._engine.ledger.batch(batch_id)
+        if open_batch is not None and open_batch.done is None:
+            return _of_open(open_batch, at)
+        if not entries:
+            raise NotFound(f"no batch {batch_id[:80]!r}")
+        entry = last or entries[0]
+        return _About(
+            entry.webhook_id,
+            entry.revision,
+            entry.range,
+            entry.count,
+            entry.replay_id,
+            entry.attempt,
+            at,
+        )
+
+    async def _events(self, webhook: Webhook, revision: Revision, about: _About) -> Found:
+        wanted = ReplayFilter()
+        if about.replay_id is not None:
+            replays = await self._engine.ledger.replays(webhook.account_id, 10_000)
+            wanted = next((r.filter for r in replays if r.id == about.replay_id), wanted)
+        selection = Selection.of(self._dialects[revision.dialect], revision)
+        found = await Reader(self._engine.log).events(
+            webhook.account_id, about.range, narrowed(selection, wanted)
+        )
+        return passing(found, wanted)
+
+    async def _secrets(self, webhook: Webhook, at: datetime) -> Sequence[Any]:
+        account = await self._engine.registry.account_secrets(webhook.account_id)
+        return active_at(webhook.secrets, at) or active_at(account, at)
+
+
+def _of_open(batch: OpenBatch, at: datetime | None) -> _About:
+    return _About(
+        batch.webhook_id,
+        batch.revision,
+        batch.range,
+        batch.count,
+        batch.replay_id,
+        batch.attempts,
+        at,
+    )
+
+
+def _began(entry: Entry) -> datetime:
+    """Return when the attempt began: its entry is written at its end."""
+    phases = entry.outcome.phases_ms if entry.outcome is not None else ()
+    return entry.at - timedelta(milliseconds=phases[-1] if phases else 0.0)

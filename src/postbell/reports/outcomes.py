@@ -1,0 +1,79 @@
+"""What became of recent attempts, webhook by webhook, summed from the journal's newest entries."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from postbell.clock import Clock
+from postbell.ports import Engine
+from postbell.records import Entry, EntryKind
+from postbell.reports.views import attempt_view
+
+WINDOW = timedelta(hours=24)
+MAX_ENTRIES = 5000
+PAGE = 500
+MAX_ERRORS = 5
+
+
+@dataclass(slots=True)
+class Sum:
+    """Attempts and events of one webhook since *since*, the newest errors first."""
+
+    since: datetime
+    attempts: int = 0
+    successes: int = 0
+    skipped: int = 0
+    expired: int = 0
+    errors: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_ERRORS))
+
+    @property
+    def success_rate(self) -> float | None:
+        """Return the share of attempts that succeeded, None without any."""
+        return self.successes / self.attempts if self.attempts else None
+
+
+class Outcomes:
+    """Reads at most MAX_ENTRIES entries, so that a page takes the same time for everybody."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def recent(self, account_id: int | None, webhook_id: int | None = None) -> dict[int, Sum]:
+        """Return the sums of the last 24 hours by webhook id; fewer where there is too much."""
+        since = self._clock.now() - WINDOW
+        sums: dict[int, Sum] = {}
+        read = before = 0
+        while read < MAX_ENTRIES:
+            blocks = await self._engine.journal.recent(
+                webhook_id=webhook_id, account_id=account_id, before=before, limit=PAGE
+            )
+            for block in blocks:
+                for entry in reversed(block.entries):
+                    if entry.at < since:
+                        return sums
+                    read += 1
+                    _add(sums.setdefault(entry.webhook_id, Sum(since)), entry)
+            if not blocks:
+                return sums
+            before = blocks[-1].id
+        for one in sums.values():
+            one.since = entry.at
+        return sums
+
+
+def _add(one: Sum, entry: Entry) -> None:
+    if entry.kind is EntryKind.SKIPPED:
+        one.skipped += entry.count
+    elif entry.kind is EntryKind.EXPIRED:
+        one.expired += entry.count
+    elif entry.kind is EntryKind.RUN:
+        one.attempts += entry.delivered
+        one.successes += entry.delivered
+    elif entry.kind is EntryKind.ATTEMPT:
+        one.attempts += 1
+        if entry.delivered:
+            one.successes += 1
+        elif len(one.errors) < MAX_ERRORS:
+            one.errors.append(attempt_view(entry))

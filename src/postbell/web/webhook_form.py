@@ -1,0 +1,213 @@
+"""The form of a webhook: where to, for whom, which events, how.
+
+What was typed is kept as typed; `members` turns it into what the desk takes.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from postbell import policies
+from postbell.desk import Desk
+from postbell.desk.forms import DEFAULT_DIALECT
+from postbell.errors import BadInput
+from postbell.events import EventType
+from postbell.ports import Dialect, Tick
+from postbell.records import ALL, Policy, Webhook
+from postbell.web.forms import Form
+from postbell.web.words import Words
+
+BATCH_FIELDS = ("max_events", "max_wait_s")
+WHOLE = ("max_events", "max_bytes", "concurrency")
+MORE_FIELDS = ("max_bytes", "timeout_s", "concurrency", "rate_per_s", "keep_parked_days")
+TEXT_FIELDS = ("success", "retry_waits_s")
+UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@dataclass(slots=True)
+class Typed:
+    """The fields as they stand in the form; *words* are the ticked ones."""
+
+    url: str = ""
+    api_user: str = ALL
+    dialect: str = DEFAULT_DIALECT
+    words: set[str] = field(default_factory=set)
+    options: dict[str, str] = field(default_factory=dict)
+    policy: dict[str, str] = field(default_factory=dict)
+    headers: str = ""
+    start: str = "now"
+    secret: str = ""
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def blank(desk: Desk, dialect: str = DEFAULT_DIALECT) -> Typed:
+    """Return the form of a new webhook: every event of the dialect is ticked."""
+    name = dialect if dialect in desk.dialects else DEFAULT_DIALECT
+    return Typed(dialect=name, words={tick.word for tick in desk.dialects[name].ticks({})})
+
+
+def stored(desk: Desk, webhook: Webhook) -> Typed:
+    """Return the form of an existing webhook."""
+    dialect = desk.dialects[webhook.dialect]
+    return Typed(
+        url=webhook.url,
+        api_user=webhook.api_user,
+        dialect=webhook.dialect,
+        words=words_of(dialect.ticks(webhook.options), webhook.types),
+        options={name: _shown(value) for name, value in webhook.options.items()},
+        policy={name: _shown(value) for name, value in webhook.policy.items()},
+        headers="\n".join(f"{name}: {value}" for name, value in webhook.headers),
+    )
+
+
+def typed(form: Form) -> Typed:
+    """Return what a browser sent."""
+    return Typed(
+        url=form.text("url"),
+        api_user=form.text("api_user", ALL) or ALL,
+        dialect=form.text("dialect", DEFAULT_DIALECT),
+        words=set(form.all("types")),
+        options=form.starting("options."),
+        policy={name: text for name, text in form.starting("policy.").items() if text},
+        headers=form.raw("headers"),
+        start=form.text("start", "now"),
+        secret=form.text("secret"),
+    )
+
+
+def words_of(ticks: Sequence[Tick], types: Sequence[EventType] | None) -> set[str]:
+    """Return the words that have at least one of these types; all of them for None."""
+    return {
+        tick.word for tick in ticks if types is None or any(kind in types for kind in tick.types)
+    }
+
+
+def change_dialect(desk: Desk, values: Typed) -> Typed:
+    """Return the form after another dialect was chosen: its words, none of the old options."""
+    fresh = blank(desk, values.dialect)
+    values.words = fresh.words
+    values.options = {}
+    return values
+
+
+def members(values: Typed, desk: Desk, say: Words, before: Webhook | None = None) -> dict[str, Any]:
+    """Return the members for the desk; what cannot be read is noted in *values.problems*.
+
+    For an existing webhook (*before*) fields that were emptied are reset to their defaults, and
+    types stay as they are unless their ticks were changed.
+    """
+    made: dict[str, Any] = {
+        "url": values.url,
+        "api_user": values.api_user,
+        "dialect": values.dialect,
+        "headers": _headers(values, say),
+        "policy": _policy(values, say, before),
+    }
+    dialect = desk.dialects.get(values.dialect)
+    if dialect is None:
+        return made
+    known = {name for name, *_ in dialect.option_rows()}
+    made["options"] = {name: text for name, text in values.options.items() if name in known}
+    is_untouched = (
+        before is not None
+        and before.dialect == values.dialect
+        and words_of(dialect.ticks(before.options), before.types) == values.words
+    )
+    if not is_untouched:
+        made["types"] = _types(values, dialect, made["options"])
+    if before is None:
+        made["start"] = values.start
+        if values.secret:
+            made["secret"] = values.secret
+    return made
+
+
+def _types(values: Typed, dialect: Dialect, options: Mapping[str, str]) -> list[str] | None:
+    """Return the types of the ticked words, None where all are ticked."""
+    try:
+        ticks = dialect.ticks(dialect.check_options(options))
+    except BadInput:
+        ticks = dialect.ticks({})
+    if ticks and values.words >= {tick.word for tick in ticks}:
+        return None
+    return [kind.value for tick in ticks if tick.word in values.words for kind in tick.types]
+
+
+def _headers(values: Typed, say: Words) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in values.headers.splitlines():
+        name, colon, value = line.partition(":")
+        if not line.strip():
+            continue
+        if not colon:
+            values.problems["headers"] = say("form.bad_header", line=line.strip()[:60])
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _policy(values: Typed, say: Words, before: Webhook | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in values.policy.items():
+        try:
+            found[name] = _policy_value(name, text)
+        except ValueError:
+            values.problems[f"policy.{name}"] = say(
+                "form.bad_waits" if name == "retry_waits_s" else "form.bad_number", text=text[:40]
+            )
+    if before is not None:
+        found = dict.fromkeys(before.policy) | found
+    return found
+
+
+def _policy_value(name: str, text: str) -> Any:
+    if name == "ordered":
+        return text == "true"
+    if name == "success":
+        parts = text.replace(",", " ").split()
+        return "2xx" if [part.lower() for part in parts] == ["2xx"] else [int(p) for p in parts]
+    if name == "retry_waits_s":
+        return [_seconds(part) for part in text.replace(",", " ").split()]
+    number = float(text.replace(",", ".").replace("\u00a0", ""))
+    return int(number) if name in WHOLE and number == int(number) else number
+
+
+def _seconds(text: str) -> float:
+    """Return seconds from "90", "5s", "2m", "1h" or "1d"."""
+    found = re.fullmatch(r"([0-9.]+)([smhd]?)", text.strip().lower())
+    if found is None:
+        raise ValueError(text)
+    return float(found[1]) * UNITS_S[found[2]]
+
+
+def defaults(desk: Desk, values: Typed) -> Policy:
+    """Return the policy that holds where a field is left empty."""
+    dialect = desk.dialects.get(values.dialect) or desk.dialects[DEFAULT_DIALECT]
+    try:
+        options = dialect.check_options(values.options)
+    except BadInput:
+        options = {}
+    return policies.effective(
+        dialect, options, desk.installation_policies.get(dialect.name, {}), {}
+    )
+
+
+def waits_text(waits_s: Sequence[float]) -> str:
+    """Return waits in their largest whole units: "5s 30s 2m 1h"."""
+    return " ".join(map(_wait_text, waits_s))
+
+
+def _wait_text(wait_s: float) -> str:
+    for unit, size in (("h", 3600), ("m", 60)):
+        if wait_s >= size and wait_s % size == 0:
+            return f"{wait_s / size:g}{unit}"
+    return f"{wait_s:g}s"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        is_waits = any(isinstance(each, float) for each in value)
+        return waits_text(value) if is_waits else " ".join(map(str, value)) or "2xx"
+    return f"{value:g}" if isinstance(value, float) else str(value)

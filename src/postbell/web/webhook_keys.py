@@ -1,0 +1,116 @@
+"""The keys that sign a webhook's deliveries, and the test button."""
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from postbell.errors import BadInput, Conflict
+from postbell.records import SecretKind
+from postbell.web.page import page
+from postbell.web.problems import explain
+from postbell.web.site import Site
+from postbell.web.visit import Visit
+from postbell.web.webhooks import PATH, view_of
+
+OVERLAPS_H = (0, 1, 24, 168)
+MAX_SHOWN_CHARS = 1500
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of a webhook's keys and tests."""
+    return [
+        page(site, PATH + "/{id}/secrets", GET=_secrets, POST=_rotate),
+        page(site, PATH + "/{id}/test", GET=_test, POST=_play),
+    ]
+
+
+async def _secrets(visit: Visit) -> Response:
+    return await _secrets_page(visit)
+
+
+async def _secrets_page(visit: Visit, problem: str = "", status: int = 200) -> Response:
+    desk = visit.site.desk
+    webhook = await desk.find_webhook(visit.account_id, visit.id)
+    dialect = desk.dialects[webhook.dialect]
+    own = {secret.id for secret in webhook.secrets}
+    keys = await visit.site.reports.secrets(webhook)
+    return visit.render(
+        "webhook_secrets.html",
+        status,
+        webhook=await view_of(visit),
+        tab="secrets",
+        keys=[key | {"is_own": key["id"] in own} for key in reversed(keys)],
+        kinds=dialect.secret_kinds,
+        with_several=dialect.signs_with_several,
+        overlaps=OVERLAPS_H,
+        problem=problem,
+    )
+
+
+async def _rotate(visit: Visit) -> Response:
+    form, desk = visit.form, visit.site.desk
+    hours = form.text("overlap_h", "24")
+    overlap_s = float(hours) * 3600 if hours.isdecimal() else -1.0
+    given = form.text("secret") or None
+    webhook = await desk.find_webhook(visit.account_id, visit.id)
+    is_accounts = (
+        desk.dialects[webhook.dialect].secret_kinds[:1] == (SecretKind.APP_KEY,)
+        and not webhook.secrets
+        and not form.has("own")
+    )
+    try:
+        if is_accounts:
+            await desk.rotate_app_key(visit.account_id, overlap_s, secret=given)
+        else:
+            await desk.rotate_secret(
+                visit.account_id, visit.id, overlap_s, form.text("kind") or None, secret=given
+            )
+    except (BadInput, Conflict) as error:
+        return await _secrets_page(visit, explain(visit.say, error), error.status)
+    return visit.redirect(f"{PATH}/{visit.id}/secrets", "secret_rotated")
+
+
+async def _test(visit: Visit) -> Response:
+    return visit.render(
+        "webhook_test.html", webhook=await view_of(visit), tab="test", cases=None, good=0
+    )
+
+
+async def _play(visit: Visit) -> Response:
+    visit.site.throttle.admit("test", f"account {visit.account_id}", f"webhook {visit.id}")
+    cases = await visit.site.desk.play_cases(
+        visit.account_id, visit.id, only=visit.form.text("only")
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": case.kind,
+            "word": case.word,
+            "verdict": case.verdict,
+            "why": case.why,
+            "posted": [
+                {
+                    "headers": posted.headers,
+                    "body": _shown(posted.body),
+                    "events": posted.events,
+                    "outcome": posted.outcome,
+                    "answer": _shown(posted.outcome.body),
+                }
+                for posted in case.posted
+            ],
+        }
+        for case in cases
+    ]
+    return visit.render(
+        "webhook_test.html",
+        webhook=await view_of(visit),
+        tab="test",
+        cases=rows,
+        good=sum(row["verdict"] == "good" for row in rows),
+        played=sum(row["verdict"] != "left_out" for row in rows),
+    )
+
+
+def _shown(body: bytes) -> str:
+    text = body.decode("utf-8", "replace")
+    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + " …"

@@ -1,0 +1,172 @@
+"""Webhooks: the list, a new one, one with its state, its settings, its end."""
+
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from postbell.errors import BadInput, Conflict, PostbellError
+from postbell.web import webhook_form
+from postbell.web.page import page
+from postbell.web.problems import explain
+from postbell.web.site import Site
+from postbell.web.standing import STATES, state_of
+from postbell.web.visit import Visit, with_query
+from postbell.web.webhook_form import Typed
+from postbell.web.webhook_page import change, create, form_page, is_step
+
+PATH = "/webhooks"
+ON_A_PAGE = 50
+BATCHES_SHOWN = 10
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of webhooks."""
+    one = PATH + "/{id}"
+    return [
+        page(site, PATH, GET=_list),
+        page(site, PATH + "/new", GET=_new, POST=_create),
+        page(site, one, GET=_show),
+        page(site, one + "/settings", GET=_settings, POST=_change),
+        page(site, one + "/delete", GET=_ask_delete, POST=_delete),
+        page(site, one + "/pause", GET=_back, POST=_pause),
+        page(site, one + "/resume", GET=_back, POST=_resume),
+        page(site, one + "/replay", GET=_back, POST=_replay),
+    ]
+
+
+async def view_of(visit: Visit) -> dict[str, Any]:
+    """Return the view of the webhook in the path, with its state in one word."""
+    view = await visit.site.reports.webhook(visit.account_id, visit.id)
+    return view | {"standing": state_of(view)}
+
+
+async def _list(visit: Visit) -> Response:
+    after = visit.query("after")
+    found = await visit.site.reports.webhooks(
+        visit.account_id, after=int(after) if after.isdigit() else 0, limit=ON_A_PAGE
+    )
+    sums = await visit.site.reports.outcomes.recent(visit.account_id)
+    rows = [row | {"standing": state_of(row), "sum": sums.get(row["id"])} for row in found.rows]
+    rows.sort(key=lambda row: (-STATES.index(row["standing"]), row["id"]))
+    return visit.render(
+        "webhooks.html",
+        rows=rows,
+        good=sum(row["standing"] == "up_to_date" for row in rows),
+        troubled=[row for row in rows if row["standing"] in ("failing", "paused", "behind")],
+        next_page=with_query(PATH, {"after": found.next}) if found.next else "",
+        pictures=await visit.site.picture("webhook_sparks", visit, rows),
+    )
+
+
+async def _new(visit: Visit) -> Response:
+    values = webhook_form.blank(visit.site.desk, visit.query("dialect") or "native")
+    values.url = visit.query("url")
+    return form_page(visit, "webhook_new.html", values, {})
+
+
+async def _create(visit: Visit) -> Response:
+    if is_step(visit):
+        values = webhook_form.typed(visit.form)
+        values = webhook_form.change_dialect(visit.site.desk, values)
+        return form_page(visit, "webhook_new.html", values, {})
+    made = await create(visit)
+    if isinstance(made, Typed):
+        return form_page(visit, "webhook_new.html", made, {})
+    return visit.redirect(f"{PATH}/{made.id}", "webhook_created")
+
+
+async def _show(visit: Visit) -> Response:
+    return await _webhook_page(visit)
+
+
+async def _webhook_page(visit: Visit, problem: str = "", status: int = 200) -> Response:
+    reports = visit.site.reports
+    view = await view_of(visit)
+    sums = await reports.outcomes.recent(visit.account_id, visit.id)
+    waiting = await reports.batches(visit.account_id, webhook_id=visit.id, limit=BATCHES_SHOWN)
+    finished = await reports.finished_batches(
+        visit.account_id, webhook_id=visit.id, limit=BATCHES_SHOWN
+    )
+    next_at = [row["next_at"] for row in waiting.rows if row["next_at"]]
+    last = next((row for row in waiting.rows if row["last_status"] or row["last_error"]), None)
+    return visit.render(
+        "webhook.html",
+        status,
+        webhook=view,
+        tab="state",
+        sum=sums.get(visit.id),
+        open_batches=waiting.rows,
+        finished=finished.rows,
+        next_at=min(next_at, default=None),
+        last=last,
+        problem=problem,
+        replays=(await reports.replays(visit.account_id, webhook_id=visit.id, limit=5)).rows,
+        picture=await visit.site.picture("webhook_picture", visit, view),
+    )
+
+
+async def _settings(visit: Visit) -> Response:
+    webhook = await visit.site.desk.find_webhook(visit.account_id, visit.id)
+    values = webhook_form.stored(visit.site.desk, webhook)
+    return form_page(visit, "webhook_settings.html", values, await _settings_context(visit))
+
+
+async def _change(visit: Visit) -> Response:
+    desk = visit.site.desk
+    webhook = await desk.find_webhook(visit.account_id, visit.id)
+    context = await _settings_context(visit)
+    if is_step(visit):
+        values = webhook_form.change_dialect(desk, webhook_form.typed(visit.form))
+        return form_page(visit, "webhook_settings.html", values, context)
+    changed = await change(visit, webhook)
+    if isinstance(changed, Typed):
+        return form_page(visit, "webhook_settings.html", changed, context)
+    return visit.redirect(f"{PATH}/{visit.id}/settings", "webhook_changed")
+
+
+async def _settings_context(visit: Visit) -> dict[str, Any]:
+    return {"webhook": await view_of(visit), "tab": "settings"}
+
+
+async def _ask_delete(visit: Visit) -> Response:
+    return visit.render("webhook_delete.html", webhook=await view_of(visit), tab="settings")
+
+
+async def _delete(visit: Visit) -> Response:
+    await visit.site.desk.delete_webhook(visit.account_id, visit.id)
+    return visit.redirect(PATH, "webhook_deleted")
+
+
+async def _back(visit: Visit) -> Response:
+    return visit.redirect(f"{PATH}/{visit.id}")
+
+
+async def _pause(visit: Visit) -> Response:
+    await visit.site.desk.pause(visit.account_id, visit.id)
+    return visit.redirect(f"{PATH}/{visit.id}", "webhook_paused")
+
+
+async def _resume(visit: Visit) -> Response:
+    skip = visit.form.text("skip") == "true"
+    await visit.site.desk.resume(
+        visit.account_id, visit.id, skip=skip, parked=visit.form.has("parked")
+    )
+    return visit.redirect(f"{PATH}/{visit.id}", "webhook_skipped" if skip else "webhook_resumed")
+
+
+async def _replay(visit: Visit) -> Response:
+    form = visit.form
+    made: dict[str, Any] = {"parked": True} if form.has("parked") else {}
+    try:
+        for name in ("since", "until"):
+            if not made.get("parked") and form.text(name):
+                made[name] = visit.format.read_moment(form.text(name), name)
+        await visit.site.desk.create_replay(visit.account_id, visit.id, made)
+    except (BadInput, Conflict) as error:
+        return await _refused(visit, error)
+    return visit.redirect(f"{PATH}/{visit.id}", "replay_begun")
+
+
+async def _refused(visit: Visit, error: PostbellError) -> Response:
+    return await _webhook_page(visit, explain(visit.say, error), error.status)
