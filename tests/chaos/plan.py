@@ -19,11 +19,16 @@ EPOCH_S = 1_755_856_802
 
 
 class Action(NamedTuple):
-    """Something done to the service *at_s* seconds after the phase began, for *for_s* seconds."""
+    """Something done to the service *at_s* seconds after the phase began, for *for_s* seconds.
+
+    *which* picks a webhook, and *amount* is what a verb makes of it.
+    """
 
     at_s: float
     verb: str
     for_s: float = 0.0
+    which: int = 0
+    amount: int = 0
 
 
 class Phase(NamedTuple):
@@ -133,6 +138,30 @@ def _fill_kill(chance: random.Random) -> Phase:
     return Phase("fill-kill", at_s + for_s + 3, tuple(sorted(actions)))
 
 
+def _customer(chance: random.Random) -> Phase:
+    """Pause webhooks and change their policies, sometimes around a kill."""
+    actions = [
+        Action(
+            chance.uniform(0, 3),
+            chance.choice(("pause", "change")),
+            chance.uniform(0, 2),
+            chance.randrange(1000),
+            chance.randint(20, 600),
+        )
+        for _ in range(chance.randint(2, 8))
+    ]
+    if chance.random() < 0.4:
+        actions.append(Action(chance.uniform(0.2, 3), "kill"))
+    return Phase("customer", 6, tuple(actions))
+
+
+def _fill_stop(chance: random.Random) -> Phase:
+    """Ask the service to end while it cannot write."""
+    for_s = chance.uniform(3, 8)
+    actions = (Action(0.2, "fill", for_s), Action(chance.uniform(1, 3), "stop"))
+    return Phase("fill-stop", for_s + 3, actions)
+
+
 def _fill_freeze(chance: random.Random) -> Phase:
     """Freeze the service around the moment at which the disk has room again."""
     for_s = chance.uniform(2, 4)
@@ -152,6 +181,8 @@ _MAKERS = {
     "fill": _fill,
     "long-fill": _long_fill,
     "fill-kill": _fill_kill,
+    "customer": _customer,
+    "fill-stop": _fill_stop,
     "fill-freeze": _fill_freeze,
 }
 _WEIGHTS = {
@@ -166,5 +197,7 @@ _WEIGHTS = {
     "fill": 3,
     "long-fill": 1,
     "fill-kill": 3,
+    "customer": 4,
+    "fill-stop": 1,
     "fill-freeze": 2,
 }

@@ -173,6 +173,15 @@ class Run:
                 await self.service.freeze(action.for_s)
             case "stop":
                 await self.service.again()
+            case "pause":
+                webhook_id = self._pick(action.which)
+                await self.service.ask("POST", f"/api/v1/webhooks/{webhook_id}/pause", {})
+                await asyncio.sleep(action.for_s)
+                await self.service.ask("POST", f"/api/v1/webhooks/{webhook_id}/resume", {})
+            case "change":
+                change = {"policy": {"max_wait_s": action.for_s / 4, "max_events": action.amount}}
+                webhook_id = self._pick(action.which, lambda hook: hook.dialect != "engagelab")
+                await self.service.ask("PATCH", f"/api/v1/webhooks/{webhook_id}", change)
             case "fill":
                 turned_away = self.producer.answers["503"]
                 self.producer.is_flooding = True
@@ -182,6 +191,10 @@ class Run:
                     )
                 finally:
                     self.producer.is_flooding = False
+
+    def _pick(self, which: int, fits: Callable[[Hook], bool] = lambda hook: True) -> int:
+        names = [row.hook.name for row in ROWS if fits(row.hook)]
+        return self.ids[names[which % len(names)]]
 
     async def _heal(self) -> None:
         """Let everything work, and wait until nothing is left to do."""

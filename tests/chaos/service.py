@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tests.crash.harness import AUTH, Service
 
 UP_S = 40.0
 AGAIN_S = 0.5
+SHUTDOWN_S = "5"
 START_S = 10.0
 """A process younger than this may refuse to start on a full disk."""
 
@@ -31,7 +33,7 @@ class Supervised(Service):
     """
 
     def __init__(self, folder: Path, disk: Disk, problems: Problems) -> None:
-        super().__init__(folder)
+        super().__init__(folder, POSTBELL_SHUTDOWN_S=SHUTDOWN_S)
         self.disk = disk
         self.problems = problems
         self.kills = self.freezes = self.fills = self.starts = 0
@@ -64,8 +66,7 @@ class Supervised(Service):
         self.kills += 1
         self._down_s = down_s
         process = self.process
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        _send(process, signal.SIGKILL)
         async with asyncio.timeout(UP_S):
             while self.process is process:
                 await asyncio.sleep(0.01)
@@ -75,18 +76,18 @@ class Supervised(Service):
         assert self.process is not None
         self.freezes += 1
         process = self.process
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGSTOP)
+        _send(process, signal.SIGSTOP)
+        try:
             await asyncio.sleep(for_s)
-            process.send_signal(signal.SIGCONT)
+        finally:
+            _send(process, signal.SIGCONT)
 
     async def again(self) -> None:
         """SIGTERM; it must end well, and is started again."""
         process = self.process
         assert process is not None
         self._stopped = process
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        _send(process, signal.SIGTERM)
         async with asyncio.timeout(UP_S):
             code = await process.wait()
             while self.process is process:
@@ -125,6 +126,21 @@ class Supervised(Service):
             self.process.kill()
         if self._log.poll() is None:
             self._log.communicate()
+
+    async def ask(self, method: str, path: str, form: dict[str, Any]) -> None:
+        """Make a customer's request, again until it is answered well."""
+        async with asyncio.timeout(UP_S), httpx.AsyncClient(timeout=20, headers=AUTH) as client:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    answer = await client.request(method, self.url + path, json=form)
+                    if answer.is_success:
+                        return
+                    if answer.status_code not in (429, 503):
+                        self.problems.note(
+                            f"{method} {path} got {answer.status_code}: {answer.text}"
+                        )
+                        return
+                await asyncio.sleep(AGAIN_S)
 
     def rss_mib(self) -> int:
         """Return the memory that the process holds now, 0 where it is just down."""
@@ -190,3 +206,10 @@ class Supervised(Service):
                     self.problems.note(f"the service ended by itself with {code}: see service.log")
                 await asyncio.sleep(AGAIN_S)
             await self._spawn()
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal, past `subprocess`: it would reap the process before asyncio's watcher."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
