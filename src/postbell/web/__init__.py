@@ -5,10 +5,35 @@ A module per page, each with `routes(site)`; `routes` gathers them and `app` mou
 
 from starlette.routing import BaseRoute
 
-from postbell.web import home, static
+from postbell.web import (
+    account,
+    api_settings,
+    batches,
+    dashboard,
+    live,
+    login,
+    operator,
+    search,
+    static,
+    timeline,
+    webhook_keys,
+    webhooks,
+)
 from postbell.web.site import Site
 
-PAGES = (home,)
+PAGES = (
+    login,
+    dashboard,
+    webhooks,
+    webhook_keys,
+    batches,
+    search,
+    timeline,
+    live,
+    api_settings,
+    account,
+    operator,
+)
 
 
 def routes(site: Site) -> list[BaseRoute]:

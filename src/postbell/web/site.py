@@ -6,8 +6,12 @@ from typing import Any
 
 from postbell.desk import Desk
 from postbell.reports import Reports
+from postbell.reports.live import Live
 from postbell.web.pages import Pages
 from postbell.web.throttle import Throttle
+
+Picture = Callable[..., Awaitable[Any]]
+"""Draws a part of a page: gets the visit and what the page shows; returns markup."""
 
 SendMail = Callable[[str, str, str], Awaitable[None]]
 """Sends a mail: to whom, its subject, its text."""
@@ -18,8 +22,9 @@ class Site:
     """The pages of one installation.
 
     *public_url* is how customers reach it, "" to go by each request; *sign_in* False makes
-    everybody an operator (trusted networks only); *send_mail* is None without SMTP; *extras* is
-    what pages need beside desk and reports, by name.
+    everybody an operator (trusted networks only); *send_mail* is None without SMTP; *pictures*
+    draw parts of pages, by name: `webhook_picture` (a webhook's view), `webhook_sparks` (the
+    list's rows, returns markup by webhook id); *live* tells pages that stay open of news.
     """
 
     desk: Desk
@@ -30,9 +35,15 @@ class Site:
     sign_in: bool = True
     support: str = ""
     send_mail: SendMail | None = None
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    live: Live | None = None
     pages: Pages = field(default_factory=Pages)
     throttle: Throttle = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "throttle", Throttle(self.desk.clock))
+
+    async def picture(self, name: str, *about: Any) -> Any:
+        """Return what the picture of this name draws, "" where there is none."""
+        draw = self.pictures.get(name)
+        return await draw(*about) if draw is not None else ""

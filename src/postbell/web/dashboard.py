@@ -1,0 +1,134 @@
+"""The page at `/`: is everything all right, what is not, and what happened lately."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from postbell.records import EntryKind
+from postbell.reports.search import Wanted
+from postbell.web.page import page
+from postbell.web.pictures import SPANS, events_picture, grid_of, span_of, webhook_sparks
+from postbell.web.site import Site
+from postbell.web.standing import STATES, state_of
+from postbell.web.visit import Visit
+
+MAX_WEBHOOKS = 200
+SHOWN = 12
+TROUBLES = ("failing", "behind", "paused")
+RATES = (
+    ("delivery", "", 1),
+    ("bounce", "", 1),
+    ("complaint", "", 2),
+    ("open", "human_open", 1),
+    ("click", "human_click", 1),
+    ("unsubscribe", "", 2),
+)
+"""Figures under the chart: a rate, the same without machines, its digits."""
+
+
+class Trouble(NamedTuple):
+    """A webhook that needs attention, in a sentence."""
+
+    webhook: Mapping[str, Any]
+    state: str
+    sentence: str
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the route of the dashboard."""
+    return [page(site, "/", GET=_show)]
+
+
+async def _show(visit: Visit) -> Response:
+    if not visit.has_account:
+        return visit.render("dashboard_empty.html")
+    reports = visit.site.reports
+    rows = await _webhooks(visit)
+    troubles = [await _trouble(visit, row) for row in rows if row["standing"] in TROUBLES]
+    name = span_of(visit)
+    grid = await grid_of(visit, SPANS[name], visit.account.created_at)
+    found = await reports.stats.events(visit.account_id, grid)
+    users = visit.site.desk.directory.api_users_of(visit.account_id)
+    return visit.render(
+        "dashboard.html",
+        sentence=_sentence(visit, rows, troubles),
+        troubles=troubles,
+        rows=rows[:SHOWN],
+        more=max(len(rows) - SHOWN, 0),
+        sparks=await webhook_sparks(visit, rows[:SHOWN]),
+        picture=events_picture(visit, grid, SPANS[name], found),
+        total=sum(found["totals"].values()),
+        rates=[
+            (key, found["rates"][key], found["rates"][human] if human else None, digits)
+            for key, human, digits in RATES
+        ],
+        has_events=bool(await _any_event(visit)),
+        behind=await reports.search.behind(),
+        api_user=users[0].name if users else "",
+        spans=SPANS,
+        span=name,
+    )
+
+
+async def _webhooks(visit: Visit) -> list[dict[str, Any]]:
+    """Return the account's webhooks, those that need attention first."""
+    found = await visit.site.reports.webhooks(visit.account_id, limit=MAX_WEBHOOKS)
+    rows = [row | {"standing": state_of(row)} for row in found.rows]
+    return sorted(rows, key=lambda row: (-STATES.index(row["standing"]), row["id"]))
+
+
+async def _any_event(visit: Visit) -> list[dict[str, Any]]:
+    found = await visit.site.reports.search.events(visit.account_id, Wanted(), limit=1)
+    return found.rows
+
+
+def _sentence(visit: Visit, rows: list[dict[str, Any]], troubles: list[Trouble]) -> str:
+    say, number = visit.say, visit.format.number
+    if not rows:
+        return say("dash.no_webhooks")
+    good = sum(row["standing"] == "up_to_date" for row in rows)
+    key = "dash.all_good" if good == len(rows) else "dash.some_good"
+    return say(key, n=len(rows), count=number(len(rows)), good=number(good))
+
+
+async def _trouble(visit: Visit, row: dict[str, Any]) -> Trouble:
+    """Return what to say of a webhook that is not up to date."""
+    say, write = visit.say, visit.format
+    state = row["standing"]
+    names = {
+        "host": _host(row["url"]),
+        "n": row.get("waiting", 0),
+        "count": write.number(row.get("waiting", 0)),
+        "lag": write.duration(row.get("lag_s", 0)),
+    }
+    if state == "failing":
+        names |= {"why": await _why(visit, row["id"]), "since": _since(visit, row["failing_since"])}
+    if state == "paused":
+        key = f"dash.reason.{row['state_reason']}"
+        names["why"] = say(key) if say.has(key) else row["state_reason"]
+    return Trouble(row, state, say(f"dash.{state}", **names))
+
+
+async def _why(visit: Visit, webhook_id: int) -> str:
+    """Return the newest failure in a word or a status code."""
+    found = await visit.site.reports.attempts(visit.account_id, webhook_id=webhook_id, limit=10)
+    for row in found.rows:
+        if row["kind"] != EntryKind.ATTEMPT or row["delivered"]:
+            continue
+        key = f"dash.why.{row.get('error')}"
+        return str(row["status"]) if row.get("status") else visit.say(key)
+    return visit.say("dash.why.unknown")
+
+
+def _since(visit: Visit, value: str | None) -> str:
+    local = visit.format.local(value)
+    if local is None:
+        return ""
+    is_today = local.date() == visit.format.now.astimezone(visit.format.zone).date()
+    return f"{local:%H:%M}" if is_today else f"{local:%Y-%m-%d %H:%M}"
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2] or url

@@ -1,0 +1,48 @@
+"""The stream at `/live`: small notices that something of the account changed, so that pages that
+stay open fetch their figures anew (static/live.js)."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from postbell.errors import Overloaded
+from postbell.reports.live import Live
+from postbell.web.page import page
+from postbell.web.site import Site
+from postbell.web.visit import Visit
+
+RETRY_MS = 5000
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the route of the stream."""
+    return [page(site, "/live", GET=_stream)]
+
+
+async def _stream(visit: Visit) -> Response:
+    live = visit.site.live
+    account_id = visit.account_id
+    try:
+        if live is None:
+            return Response("", 204)
+        live.enter(account_id)
+    except Overloaded as error:
+        return Response(error.message, 503, {"retry-after": "60"})
+    return StreamingResponse(
+        _lines(live, account_id), headers=HEADERS, media_type="text/event-stream"
+    )
+
+
+async def _lines(live: Live, account_id: int) -> AsyncIterator[bytes]:
+    try:
+        yield b"retry: %d\n\n" % RETRY_MS
+        async for notice in live.watch(account_id):
+            if notice is None:
+                yield b": still here\n\n"
+            else:
+                yield b"data: " + msgspec.json.encode(notice._asdict()) + b"\n\n"
+    finally:
+        live.leave(account_id)

@@ -1,0 +1,262 @@
+"""Charts as pages use them: over which time, of what, with legend and table of figures.
+
+`PICTURES` is what `Site.pictures` takes: the pages of webhooks ask for them by name.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from postbell.clock import rfc3339
+from postbell.events import EventType
+from postbell.reports.stats import Grid
+from postbell.web import charts, site
+from postbell.web.charts import Frame, Layer, Tick
+from postbell.web.visit import Visit, with_query
+
+HOUR_S = 3600
+DAY_S = 86_400
+
+
+class Span(NamedTuple):
+    """A stretch of time that charts show: its length, a bucket's width, a tick's distance."""
+
+    length_s: int
+    step_s: int
+    tick_s: int
+
+
+SPANS: Mapping[str, Span] = {
+    "1h": Span(HOUR_S, 120, 600),
+    "24h": Span(DAY_S, 1800, 6 * HOUR_S),
+    "7d": Span(7 * DAY_S, 6 * HOUR_S, DAY_S),
+    "30d": Span(30 * DAY_S, DAY_S, 7 * DAY_S),
+}
+DEFAULT = "24h"
+SPARK = Span(DAY_S, HOUR_S, 0)
+
+FAILURES = (EventType.HARD_BOUNCE, EventType.DROPPED, EventType.FAILED)
+
+
+class Entry(NamedTuple):
+    """A line of a legend."""
+
+    swatch: Markup
+    label: str
+    figure: str
+    link: str = ""
+
+
+class Picture(NamedTuple):
+    """A chart with everything around it, for the macro `picture` (picture.html)."""
+
+    svg: Markup
+    legend: Sequence[Entry]
+    columns: Sequence[str]
+    rows: Sequence[tuple[Markup, Sequence[str]]]
+
+
+def span_of(visit: Visit) -> str:
+    """Return the name of the span that the address asks for."""
+    asked = visit.query("span")
+    return asked if asked in SPANS else DEFAULT
+
+
+async def grid_of(visit: Visit, span: Span, known_from: datetime | None = None) -> Grid:
+    """Return the buckets of *span* up to now, days and hours as the viewer's clock has them."""
+    now = visit.format.now
+    offset = now.astimezone(visit.format.zone).utcoffset() or timedelta(0)
+    since = now - timedelta(seconds=span.length_s - span.step_s)
+    return await visit.site.reports.stats.grid(
+        since=since, step_s=span.step_s, known_from=known_from, offset=offset
+    )
+
+
+def events_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any]) -> Picture:
+    """Return events by type over time; a bar leads to its events."""
+    say, number = visit.say, visit.format.number
+    layers = [
+        Layer(name, say(f"type.{name}"), values, is_striped=EventType(name) in FAILURES)
+        for name, values in found["types"].items()
+    ]
+    total = sum(found["totals"].values())
+    frame = Frame(
+        "events",
+        say("chart.events"),
+        say("chart.events_said", n=total, count=number(total)),
+        _ticks(visit, grid, span),
+        _hints(visit, grid, layers),
+        [_events_link(grid, at) for at in range(grid.size)],
+    )
+    if not layers:
+        layers = [Layer("unknown", "", found["known"])]
+    legend = [
+        Entry(
+            charts.swatch(layer, frame.key),
+            layer.label,
+            number(found["totals"][layer.name]),
+            with_query("/events", {"type": layer.name, "since": rfc3339(grid.since)}),
+        )
+        for layer in layers
+        if layer.label
+    ]
+    svg = charts.bars(frame, layers, number)
+    return Picture(svg, legend, [x.label for x in layers], _rows(visit, grid, layers))
+
+
+def deliveries_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any]) -> Picture:
+    """Return a webhook's events delivered, and events in failed attempts, over time."""
+    say, number = visit.say, visit.format.number
+    series, totals = found["series"], found["totals"]
+    layers = [
+        Layer("delivered", say("chart.delivered"), series["delivered"]),
+        Layer("failed", say("chart.failed"), series["failed"], is_striped=True),
+    ]
+    frame = Frame(
+        "deliveries",
+        say("chart.deliveries"),
+        say(
+            "chart.deliveries_said",
+            delivered=number(totals["delivered"]),
+            failed=number(totals["failed"]),
+        ),
+        _ticks(visit, grid, span),
+        _hints(visit, grid, layers),
+    )
+    legend = [
+        Entry(charts.swatch(layer, frame.key), layer.label, number(totals[layer.name]))
+        for layer in layers
+    ]
+    svg = charts.bars(frame, layers, number)
+    return Picture(svg, legend, [x.label for x in layers], _rows(visit, grid, layers))
+
+
+def latency_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any]) -> Picture:
+    """Return how long a webhook's successes took: the half, and nineteen of twenty."""
+    say = visit.say
+
+    def length(ms: float | None) -> str:
+        return "–" if ms is None else visit.format.duration(ms / 1000)
+
+    layers = [
+        Layer(name, say(f"chart.{name}"), found["latency_ms"][name]) for name in ("p95", "p50")
+    ]
+    frame = Frame(
+        "latency",
+        say("chart.latency"),
+        say(
+            "chart.latency_said",
+            p50=length(found["latency_p50_ms"]),
+            p95=length(found["latency_p95_ms"]),
+        ),
+        _ticks(visit, grid, span),
+        _hints(visit, grid, layers, length),
+    )
+    legend = [
+        Entry(
+            charts.swatch(layer, frame.key, is_line=True),
+            layer.label,
+            length(found[f"latency_{layer.name}_ms"]),
+        )
+        for layer in reversed(layers)
+    ]
+    svg = charts.lines(frame, layers, length)
+    return Picture(svg, legend, [x.label for x in layers], _rows(visit, grid, layers, length))
+
+
+async def webhook_picture(visit: Visit, view: Mapping[str, Any]) -> Markup:
+    """Draw a webhook's deliveries and latency."""
+    name = span_of(visit)
+    span = SPANS[name]
+    grid = await grid_of(visit, span, datetime.fromisoformat(view["created_at"]))
+    found = await visit.site.reports.stats.webhook(view["id"], grid)
+    text = visit.text(
+        "webhook_picture.html",
+        deliveries=deliveries_picture(visit, grid, span, found),
+        latency=latency_picture(visit, grid, span, found),
+        spans=SPANS,
+        span=name,
+    )
+    return Markup(text)  # noqa: S704 - a rendered template
+
+
+async def webhook_sparks(visit: Visit, rows: Sequence[Mapping[str, Any]]) -> dict[int, Markup]:
+    """Draw the last 24 hours of each webhook, by its id."""
+    grid = await grid_of(visit, SPARK)
+    return {row["id"]: await _spark(visit, grid, row["id"]) for row in rows}
+
+
+async def _spark(visit: Visit, grid: Grid, webhook_id: int) -> Markup:
+    found = await visit.site.reports.stats.webhook(webhook_id, grid)
+    series, totals = found["series"], found["totals"]
+    label = visit.say(
+        "chart.deliveries_said",
+        delivered=visit.format.number(totals["delivered"]),
+        failed=visit.format.number(totals["failed"]),
+    )
+    return charts.spark(label, series["delivered"], series["failed"], f"spark{webhook_id}")
+
+
+PICTURES: Mapping[str, site.Picture] = {
+    "webhook_picture": webhook_picture,
+    "webhook_sparks": webhook_sparks,
+}
+
+
+def _ticks(visit: Visit, grid: Grid, span: Span) -> list[Tick]:
+    found = []
+    for at, start in enumerate(grid.starts):
+        local = start.astimezone(visit.format.zone)
+        if span.tick_s > DAY_S:
+            is_tick = local.toordinal() % (span.tick_s // DAY_S) == 0
+        else:
+            seconds = local.hour * HOUR_S + local.minute * 60
+            is_tick = seconds % span.tick_s == 0
+        if is_tick:
+            text = f"{local:%H:%M}" if span.tick_s < DAY_S else f"{local:%m-%d}"
+            found.append(Tick(at / grid.size, text))
+    return found
+
+
+def _clock(visit: Visit, grid: Grid, start: datetime) -> str:
+    local = start.astimezone(visit.format.zone)
+    if grid.step_s >= DAY_S:
+        return f"{local:%Y-%m-%d}"
+    return f"{local:%m-%d %H:%M}" if grid.size * grid.step_s > DAY_S else f"{local:%H:%M}"
+
+
+def _hints(
+    visit: Visit, grid: Grid, layers: Sequence[Layer], figure: charts.Numbers | None = None
+) -> list[str]:
+    write = figure or visit.format.number
+    found = []
+    for at, start in enumerate(grid.starts):
+        parts = [f"{layer.label} {write(value)}" for layer in layers if (value := layer.values[at])]
+        found.append(f"{_clock(visit, grid, start)} · {', '.join(parts)}" if parts else "")
+    return found
+
+
+def _rows(
+    visit: Visit,
+    grid: Grid,
+    layers: Sequence[Layer],
+    figure: Any = None,
+) -> list[tuple[Markup, list[str]]]:
+    """Return the figures of each bucket that has any, the newest first."""
+    write = figure or visit.format.number
+    return [
+        (
+            visit.format.moment(start),
+            ["–" if layer.values[at] is None else write(layer.values[at]) for layer in layers],
+        )
+        for at, start in reversed(list(enumerate(grid.starts)))
+        if any(layer.values[at] for layer in layers)
+    ]
+
+
+def _events_link(grid: Grid, at: int) -> str:
+    start = grid.starts[at]
+    end = start + timedelta(seconds=grid.step_s)
+    return f"/events?since={start:%Y-%m-%dT%H:%MZ}&until={end:%Y-%m-%dT%H:%MZ}"

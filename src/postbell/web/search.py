@@ -1,0 +1,120 @@
+"""The page at `/events`: finding events; every filter is in the address."""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from postbell.errors import BadInput, NotFound
+from postbell.events import EventType
+from postbell.reports.search import Found, Wanted
+from postbell.web.page import page
+from postbell.web.problems import explain
+from postbell.web.site import Site
+from postbell.web.visit import Visit, with_query
+
+PATH = "/events"
+ON_A_PAGE = 50
+FILTERS = ("recipient", "message", "type", "since", "until")
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the route of the search."""
+    return [page(site, PATH, GET=_search)]
+
+
+async def _search(visit: Visit) -> Response:
+    filters = {name: visit.query(name).strip() for name in FILTERS}
+    exact = dict(filters)
+    problems: dict[str, str] = {}
+    for name in ("since", "until"):
+        try:
+            exact[name] = _exact(visit, filters[name], name)
+        except BadInput as error:
+            problems[name] = explain(visit.say, error)
+    kinds = [kind for kind in EventType if kind.value == filters["type"]]
+    if not problems and exact != filters:
+        return visit.redirect(with_query(PATH, exact))
+    found = Found([], None)
+    if not problems:
+        try:
+            found = await _find(visit, exact, kinds)
+        except BadInput as error:
+            problems[error.member] = explain(visit.say, error)
+    is_filtered = any(filters.values()) or bool(visit.query("after"))
+    users = visit.site.desk.directory.api_users_of(visit.account_id)
+    return visit.render(
+        "search.html",
+        422 if problems else 200,
+        filters=filters,
+        local={name: _local(visit, exact[name]) for name in ("since", "until")},
+        problems=problems,
+        types=[kind.value for kind in EventType],
+        rows=[_row(row) for row in found.rows],
+        reached=found.reached,
+        next_page=with_query(PATH, exact | {"after": found.next}) if found.next else "",
+        first_page=with_query(PATH, exact) if visit.query("after") else "",
+        is_filtered=is_filtered,
+        behind=await visit.site.reports.search.behind(),
+        api_user=users[0].name if users else "",
+    )
+
+
+async def _find(visit: Visit, exact: dict[str, str], kinds: list[EventType]) -> Found:
+    """Search; a word that is no message's id may be an event's."""
+    search = visit.site.reports.search
+    wanted = Wanted(
+        recipient=exact["recipient"],
+        message=exact["message"],
+        types=tuple(kinds),
+        since=visit.format.local(exact["since"]),
+        until=visit.format.local(exact["until"]),
+    )
+    found = await search.events(
+        visit.account_id, wanted, after=visit.query("after"), limit=ON_A_PAGE
+    )
+    if exact["message"] and not found.rows and found.next is None:
+        try:
+            return Found([(await search.event(visit.account_id, exact["message"])).view()], None)
+        except NotFound:
+            return found
+    return found
+
+
+def _exact(visit: Visit, text: str, name: str) -> str:
+    """Return a time as it stands in an address that others open, too: in UTC."""
+    if not text:
+        return ""
+    moment = datetime.fromisoformat(visit.format.read_moment(text, name))
+    return text if text.endswith("Z") else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _local(visit: Visit, text: str) -> str:
+    """Return a time as an input of date and time holds it, in the viewer's zone."""
+    try:
+        local = visit.format.local(text)
+    except ValueError:
+        return ""
+    return f"{local:%Y-%m-%dT%H:%M}" if local is not None else ""
+
+
+def _row(view: dict[str, Any]) -> dict[str, Any]:
+    return view | {"href": href_of(view), "said": said_of(view)}
+
+
+def href_of(view: dict[str, Any]) -> str:
+    """Return the page that an event opens: its message's, where it belongs to one."""
+    message = view.get("message", {})
+    word = message.get("id") or message.get("email_id") or message.get("rfc_message_id")
+    if word:
+        return f"/messages/{quote(word, safe='')}#{view['event_id']}"
+    return f"{PATH}/{view['event_id']}"
+
+
+def said_of(view: dict[str, Any]) -> str:
+    """Return what an event says beyond its type: the server's answer, the link, the client."""
+    smtp, link, client = (view.get(name, {}) for name in ("smtp", "link", "client"))
+    answer = [str(smtp[name]) for name in ("code", "enhanced", "text") if smtp.get(name)]
+    return " ".join(answer) or link.get("url") or client.get("name") or client.get("ua") or ""
