@@ -33,7 +33,7 @@ class Pace:
         """Take one call from the account's bucket; raise TooMany where it is empty."""
         left, now = self._left(account_id)
         if left < 1:
-            wait_s = int((1 - left) / self._per_s) + 1
+            wait_s = math.ceil((1 - left) / self._per_s)
             raise TooMany(
                 f"the account makes over {self._per_s:g} requests a second; slow down",
                 retry_after_s=wait_s,
