@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--minutes", type=float, default=2.0)
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     folder = Path(tempfile.mkdtemp(prefix="postbell-chaos-"))
     run = Run(options.seed, options.minutes, folder, lambda line: print(line, flush=True))
     try:
@@ -34,6 +37,11 @@ def main() -> int:
         run.disk.close()
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if report.problems else 0
+
+
+def _stop(number: int, frame: object) -> None:
+    """End as by Ctrl-C, so that the disk is unmounted and the service killed."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -49,7 +49,11 @@ class Supervised(Service):
         """Start it and keep it up until `end`; return once it has answered."""
         await self._spawn()
         self._watch = asyncio.create_task(self._keep_up())
-        await self.ready()
+        try:
+            await self.ready()
+        except TimeoutError:
+            log = (self.folder / "service.log").read_text()
+            raise AssertionError(f"the service does not start: {log[-2000:]}") from None
 
     async def ready(self) -> None:
         """Wait until ingest can commit."""
