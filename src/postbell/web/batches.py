@@ -16,7 +16,7 @@ from postbell.web.visit import Visit, with_query
 
 PATH = "/batches"
 ON_A_PAGE = 50
-EVENTS_SHOWN = 50
+EVENTS_SHOWN = 20
 BODY_CHARS = 6000
 CURL_BODY_BYTES = 2000
 STATES = ("open", "waiting", "parked", "done")

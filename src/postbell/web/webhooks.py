@@ -130,7 +130,13 @@ async def _settings_context(visit: Visit) -> dict[str, Any]:
 
 
 async def _ask_delete(visit: Visit) -> Response:
-    return visit.render("webhook_delete.html", webhook=await view_of(visit), tab="settings")
+    webhook = await visit.site.desk.find_webhook(visit.account_id, visit.id)
+    return visit.render(
+        "webhook_delete.html",
+        webhook=await view_of(visit),
+        tab="settings",
+        has_key=bool(webhook.secrets),
+    )
 
 
 async def _delete(visit: Visit) -> Response:

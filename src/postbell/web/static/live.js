@@ -6,8 +6,19 @@ const PACE_MS = 2500;
 let stream = null;
 let timer = 0;
 let lastAt = 0;
+const shown = new WeakMap();
 
-const isBusy = (part) => part.contains(document.activeElement) && document.activeElement !== document.body;
+const PLACES = "a[href], button, summary, [tabindex]";
+const isTyping = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+
+// Put fresh content in place; what was open stays open, and the keyboard stays where it was.
+function replace(part, fresh) {
+  const open = [...part.querySelectorAll("details")].map((each) => each.open);
+  const focused = [...part.querySelectorAll(PLACES)].indexOf(document.activeElement);
+  part.replaceChildren(...fresh.childNodes);
+  part.querySelectorAll("details").forEach((each, at) => { each.open = open[at] || each.open; });
+  if (focused >= 0) part.querySelectorAll(PLACES)[focused]?.focus({ preventScroll: true });
+}
 
 async function refresh() {
   timer = 0;
@@ -17,10 +28,10 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
-    if (!next || isBusy(part) || next.innerHTML === part.innerHTML) continue;
-    const open = [...part.querySelectorAll("details")].map((each) => each.open);
-    part.replaceChildren(...next.childNodes);
-    part.querySelectorAll("details").forEach((each, at) => { each.open = open[at] || each.open; });
+    if (next && !isTyping(part) && next.innerHTML !== shown.get(part)) {
+      shown.set(part, next.innerHTML);
+      replace(part, next);
+    }
   }
 }
 
