@@ -255,7 +255,8 @@ class Ingest:
 
     async def _read_ids(self, homes: set[int], ids_in: dict[int, frozenset[str]]) -> None:
         """Look into the blocks: a hash alone would one day lose an event."""
-        for block in await self._engine.log.load(sorted(homes - ids_in.keys())):
+        unread = sorted(homes - ids_in.keys())
+        for block in await self._engine.log.load(unread) if unread else ():
             ids = frozenset(map(event_id_of, block.events()))
             ids_in[block.header.id] = ids
 
