@@ -21,7 +21,9 @@ from postbell.dialects.engagelab.routes import routes as engagelab_routes
 from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
 from postbell.errors import PostbellError, StorageError
+from postbell.metrics import PoolUse
 from postbell.opening import open_engine, open_sender
+from postbell.operating import Operation, operating, warn_of_clear_keys
 from postbell.pipeline.index import Indexer
 from postbell.pipeline.ingest import Ingest
 from postbell.pipeline.worker import Worker
@@ -31,6 +33,7 @@ from postbell.reports.live import Live
 from postbell.serving import address_of, bind, serving
 from postbell.settings import Settings
 from postbell.signals import log
+from postbell.tls import certificate
 from postbell.web import Site
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
@@ -69,9 +72,11 @@ async def serve(
         stop = asyncio.Event()
         _stop_on_signals(stop)
     async with contextlib.AsyncExitStack() as stack:
+        tls = certificate(settings.tls_cert_file, settings.tls_key_file)
         sock = bind(settings.listen) if role != "worker" else None
         if sock is not None:
             stack.callback(sock.close)
+            warn_of_clear_keys(settings, address_of(sock))
         clock = SystemClock()
         engine = await open_engine(settings, clock, worker=role != "api")
         stack.push_async_callback(engine.close)
@@ -87,13 +92,31 @@ async def serve(
                 follower = tasks.create_task(_follow(engine, directory), name="directory")
                 async with contextlib.AsyncExitStack() as roles:
                     worker = None
+                    operation = await roles.enter_async_context(
+                        operating(
+                            settings,
+                            clock,
+                            engine,
+                            directory,
+                            role=role,
+                            pools=lambda: [PoolUse(*pool) for pool in sender.usage()],
+                        )
+                    )
+                    parts = parts._replace(sender=operation.sender(sender))
                     if role != "api":
                         worker = await roles.enter_async_context(_working(parts, tasks))
                     if sock is not None:
-                        app = await roles.enter_async_context(_ingesting(parts, tasks))
+                        app = await roles.enter_async_context(_ingesting(parts, operation, tasks))
                         await roles.enter_async_context(
-                            serving(app, sock, shutdown_s=settings.shutdown_s)
+                            serving(
+                                operation.around(app),
+                                sock,
+                                shutdown_s=settings.shutdown_s,
+                                certificate=tls,
+                            )
                         )
+                        if tls is not None:
+                            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, tls.reload)
                         roles.callback(live.close)
                         roles.callback(app.stop)
                     log(
@@ -103,7 +126,8 @@ async def serve(
                         region=settings.region,
                         version=__version__,
                     )
-                    ready(f"http://{address}" if address else "")
+                    scheme = "http" if tls is None else "https"
+                    ready(f"{scheme}://{address}" if address else "")
                     await stop.wait()
                     log("stopping", role=role)
                     began = time.monotonic()
@@ -117,7 +141,9 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Any]:
+async def _ingesting(
+    parts: Parts, operation: Operation, tasks: asyncio.TaskGroup
+) -> AsyncIterator[Any]:
     """Run ingest inside the block and give the HTTP application on top of it."""
     settings = parts.settings
     ingest = Ingest(
@@ -154,6 +180,7 @@ async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[An
         retention_days=settings.retention_days,
         sign_in=settings.sign_in,
         support=settings.support,
+        send_mail=operation.send_mail,
         pictures=PICTURES,
         live=parts.live,
     )
@@ -162,6 +189,7 @@ async def _ingesting(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[An
         *engagelab_routes(desk, reports),
         *sendpulse_routes(desk, reports, sealer),
         *web_routes(site),
+        *operation.routes(),
     ]
     yield api.build(desk, reports, ingest, parts.engine, dialect_routes=routes)
     task.cancel()

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from postbell.errors import ServiceError
 from postbell.setting_values import Address
 from postbell.signals import log
+from postbell.tls import Certificate
 
 BACKLOG = 4096
 MAX_CONNECTIONS = 10_000
@@ -51,30 +52,35 @@ def address_of(sock: socket.socket) -> Address:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, sock: socket.socket, *, shutdown_s: float) -> AsyncIterator[None]:
+async def serving(
+    app: Any, sock: socket.socket, *, shutdown_s: float, certificate: Certificate | None = None
+) -> AsyncIterator[None]:
     """Serve the ASGI *app* on *sock* inside the block; the end of the block stops accepting,
-    waits up to *shutdown_s* for requests being answered, and closes the socket.
+    waits up to *shutdown_s* for requests being answered, and closes the socket.  With a
+    *certificate* it speaks TLS.
 
     Where the server itself ends early, the block is cancelled and ServiceError raised.
     """
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=_Protocol,
-            ws="none",
-            loop="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=math.ceil(shutdown_s),
-        )
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        loop="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=math.ceil(shutdown_s),
     )
+    if certificate is not None:
+        config.load()
+        config.ssl = certificate.context
+    server = _Server(config)
     _quieten()
     async with asyncio.TaskGroup() as group:
         group.create_task(_run(server, sock), name="http")

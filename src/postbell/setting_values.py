@@ -1,5 +1,6 @@
 """The types of settings beyond text and numbers, and how values are read from text or TOML."""
 
+import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -57,7 +58,8 @@ def _networks(value: Any) -> Networks:
     return tuple(ip_network(name) for name in names)
 
 
-def _address(value: Any) -> Address:
+def read_address(value: Any) -> Address:
+    """Return HOST:PORT read; raise ValueError that says what is expected."""
     host, colon, port = _text(value).rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise ValueError("HOST:PORT with a port of 0 to 65535")
@@ -84,6 +86,32 @@ def _check_url(url: str) -> str:
     return "" if good or not url else "an http or https URL expected"
 
 
+def _check_listener(text: str) -> str:
+    try:
+        read_address(text or ":0")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _check_mail_server(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    return "" if good or not url else "smtp://HOST:PORT or smtps://HOST:PORT expected"
+
+
+def _check_email(address: str) -> str:
+    name, at, host = address.rpartition("@")
+    is_plain = address.isascii() and not _ODD.search(address)
+    return (
+        "" if not address or (name and at and host and is_plain) else "an e-mail address expected"
+    )
+
+
+_ODD = re.compile(r"[\s<>,;:\"()\\\x00-\x1f\x7f]")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 READERS: dict[Any, Callable[[Any], Any]] = {
     str: _text,
@@ -92,7 +120,7 @@ READERS: dict[Any, Callable[[Any], Any]] = {
     bool: _flag,
     Path: _path,
     Networks: _networks,
-    Address: _address,
+    Address: read_address,
 }
 METAVARS: dict[Any, str] = {
     Path: "PATH",
@@ -104,5 +132,10 @@ METAVARS: dict[Any, str] = {
 CHECKS: dict[str, Callable[[Any], str]] = {
     "database_url": _check_database,
     "public_url": _check_url,
+    "operator_webhook": _check_url,
+    "metrics_listen": _check_listener,
+    "smtp_url": _check_mail_server,
+    "notice_from": _check_email,
+    "operator_email": _check_email,
     "url": _check_url,
 }

@@ -87,6 +87,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Row("whether pages ask who is there; false makes everybody who can reach them an operator"),
     ] = True
+    tls_cert_file: Annotated[
+        str, Row("file of the server's certificate and its chain (PEM); read again at SIGHUP")
+    ] = ""
+    tls_key_file: Annotated[str, Row("file of the certificate's private key (PEM)")] = ""
+    trusted_proxies: Annotated[
+        Networks,
+        Row("networks of proxies whose Forwarded and X-Forwarded-* headers are believed"),
+    ] = ()
+    metrics_listen: Annotated[
+        str, Row("address of a listener of its own for /metrics, as HOST:PORT")
+    ] = ""
+    smtp_url: Annotated[
+        str,
+        Row("mail server, as smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start"),
+    ] = ""
+    notice_from: Annotated[str, Row("address that mails of this service come from")] = ""
+    operator_email: Annotated[str, Row("address that all notices are mailed to")] = ""
+    operator_webhook: Annotated[str, Row("URL that all notices are posted to, as JSON")] = ""
+    lag_limit_s: Annotated[
+        float,
+        Row(
+            "age of a webhook's oldest waiting event that makes a notice; 0 for none",
+            "service",
+            "seconds",
+            0,
+            31_536_000,
+        ),
+    ] = 900.0
+    silence_h: Annotated[
+        float,
+        Row(
+            "hours without an event of an account that make a notice; 0 for none",
+            "service",
+            "hours",
+            0,
+            8760,
+        ),
+    ] = 0.0
     support: Annotated[str, Row("address or URL of your support, shown below every page")] = ""
     shutdown_s: Annotated[
         float, Row("wait for what is in flight when stopping", "service", "seconds", 0, 600)
@@ -327,37 +365,3 @@ def _rows() -> tuple[Setting, ...]:
 SETTINGS = _rows()
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 POLICY_PREFIX = "POSTBELL_POLICY_"
-
-
-def reference() -> str:
-    """Return the reference page of the settings, in Markdown."""
-    rows = [
-        "| " + " | ".join((f"`{setting.name}`", *_spelled(setting), setting.row.help)) + " |"
-        for setting in SETTINGS
-    ]
-    return "\n".join((_REFERENCE_HEAD, *rows)) + "\n"
-
-
-def _spelled(setting: Setting) -> tuple[str, ...]:
-    is_policy = setting.name == "policy"
-    default = setting.default
-    return (
-        "`--policy DIALECT=JSON`" if is_policy else f"`{setting.flag}`",
-        f"`{POLICY_PREFIX}<DIALECT>`" if is_policy else f"`{setting.variable}`",
-        setting.values.replace("|", "\\|"),
-        f"`{default:g}`" if isinstance(default, float) else f"`{default}`" if default else "",
-    )
-
-
-_REFERENCE_HEAD = """# Settings
-
-Generated from `src/postbell/settings.py`. `postbell serve` works with none of them set.
-
-A flag wins over the environment variable, that over the chosen profile of the file, that over
-the file, that over the default. Name the file with `--config FILE` or `POSTBELL_CONFIG`, a
-profile in it (a table `[profile.NAME]`, one for each data centre) with `--profile NAME` or
-`POSTBELL_PROFILE`. An empty variable counts as unset. The policy defaults of a dialect are a
-table `[policy.DIALECT]` in the file.
-
-| key in the file | flag | variable | values | default | meaning |
-|---|---|---|---|---|---|"""

@@ -4,7 +4,9 @@ One line per event on stderr, text for people or JSON for machines.  Never a sec
 signature, an address or a body; URLs are cut to scheme and host.
 """
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,6 +24,20 @@ SIGNALS = (
     Signal("stopped", "info", "everything in flight was settled", ("seconds",)),
     Signal("failed", "error", "an unexpected error ends the process", ("error",)),
     Signal("http_trouble", "warning", "the HTTP server complains", ("message",)),
+    Signal(
+        "keys_in_clear",
+        "warning",
+        "others reach the listener, and neither TLS nor a trusted proxy protects keys on their way",
+        ("address",),
+    ),
+    Signal("certificate_read", "info", "the TLS certificate was read again", ("file",)),
+    Signal(
+        "certificate_failed",
+        "error",
+        "the TLS certificate could not be read again; the one before it stays in force",
+        ("file", "error"),
+    ),
+    Signal("traces_off", "warning", "traces were asked for and cannot be made", ("error",)),
     Signal("setting_ignored", "warning", "a variable names no setting", ("message",)),
     Signal("directory_refreshed", "debug", "the registry changed", ("version", "webhooks")),
     Signal(
@@ -67,6 +83,16 @@ SIGNALS = (
     Signal("lane_lost", "warning", "another worker took this webhook over", ("webhook_id",)),
     Signal("blocks_dropped", "info", "retention dropped old blocks", ("blocks", "journal")),
     Signal("index_failed", "error", "the search index cannot go on; it is tried again", ("error",)),
+    Signal("standings_stale", "warning", "webhooks could not be looked at", ("error",)),
+    Signal("metrics_stale", "warning", "log or journal could not be read for metrics", ("error",)),
+    Signal("notice_made", "info", "something changed that people are told", ("kind", "account")),
+    Signal("notice_sent", "info", "notices were handed over", ("to", "notices")),
+    Signal(
+        "notice_failed",
+        "warning",
+        "notices could not be handed over; tried again unless it was the last time",
+        ("to", "error", "is_last"),
+    ),
     Signal("duplicates_known", "info", "the ids of past events were read", ("ids", "seconds")),
 )
 
@@ -81,6 +107,8 @@ def log(name: str, **fields: Any) -> None:
     signal = _BY_NAME.get(name)
     if signal is None:
         raise LookupError(f"no signal {name!r}; add a row to SIGNALS in postbell/signals.py")
+    for hear in _hearers.get(name, ()):
+        hear(fields)
     if LEVELS[signal.level] < _threshold:
         return
     logger = _logger or configure()
@@ -91,6 +119,17 @@ def log(name: str, **fields: Any) -> None:
         _lost = 0
     except OSError:
         _lost += 1
+
+
+@contextlib.contextmanager
+def heard(name: str, hear: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Pass the fields of each event *name* to *hear* inside the block, whatever the level."""
+    hearers = _hearers.setdefault(name, [])
+    hearers.append(hear)
+    try:
+        yield
+    finally:
+        hearers.remove(hear)
 
 
 def configure(form: str = "auto", level: str = "info") -> Any:
@@ -157,6 +196,7 @@ def _mask_urls(_logger: Any, _method: str, fields: Any) -> Any:
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _BY_NAME = {signal.name: signal for signal in SIGNALS}
+_hearers: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
 _logger: Any = None
 _lost = 0
 _threshold = LEVELS["info"]

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tools.pages.settings import settings as reference
 
 from postbell.errors import BadInput
 from postbell.policies import check_members
 from postbell.setting_values import Address
-from postbell.settings import SETTINGS, Loaded, Settings, load, reference
+from postbell.settings import SETTINGS, Loaded, Settings, load
 
 
 def check_policy(dialect: str, members: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,11 +66,19 @@ def test_every_setting_is_read_from_its_variable() -> None:
         Address: ("[::1]:80", Address("::1", 80)),
         int: ("77", 77),
         float: ("7.5", 7.5),
+        bool: ("false", False),
     }
     special = {
         "database_url": ("sqlite:///other.db",) * 2,
         "public_url": ("https://p.example.com",) * 2,
         "url": ("https://p.example.com",) * 2,
+        "operator_webhook": ("https://p.example.com",) * 2,
+        "metrics_listen": ("127.0.0.1:9090",) * 2,
+        "smtp_url": ("smtps://user:word@mail.example.com",) * 2,
+        "notice_from": ("bell@example.com",) * 2,
+        "operator_email": ("ops@example.com",) * 2,
+        "trusted_proxies": ("10.0.0.0/8", (ip_network("10.0.0.0/8"),)),
+        "index": ("off", "off"),
         "log_level": ("debug", "debug"),
         "log_format": ("json", "json"),
         "allow_networks": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1"))),
@@ -139,6 +148,21 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
             {"POSTBELL_DATABASE_URL": "postgresql://db/x"},
             "database_url is 'postgresql://db/x' (from POSTBELL_DATABASE_URL);"
             " scheme 'postgresql' is not supported; supported now: sqlite:///FILE",
+        ),
+        (
+            {"POSTBELL_METRICS_LISTEN": "9090"},
+            "metrics_listen is '9090' (from POSTBELL_METRICS_LISTEN);"
+            " HOST:PORT with a port of 0 to 65535",
+        ),
+        (
+            {"POSTBELL_SMTP_URL": "mail.example.com"},
+            "smtp_url is 'mail.example.com' (from POSTBELL_SMTP_URL);"
+            " smtp://HOST:PORT or smtps://HOST:PORT expected",
+        ),
+        (
+            {"POSTBELL_OPERATOR_EMAIL": "Ops <ops@example.com>"},
+            "operator_email is 'Ops <ops@example.com>' (from POSTBELL_OPERATOR_EMAIL);"
+            " an e-mail address expected",
         ),
         (
             {"POSTBELL_POLICY_NATIVE": '{"max_wait_s": -1}'},

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from postbell import settings, signals
+from postbell import signals
 from tools.pages.cli import cli
 from tools.pages.dialects import dialects
 from tools.pages.errors import errors
 from tools.pages.events import events
 from tools.pages.http import http
+from tools.pages.settings import settings
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli": cli,
@@ -15,7 +16,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "events": events,
     "http": http,
-    "settings": settings.reference,
+    "settings": settings,
     "signals": signals.reference,
 }
 """File name in docs/reference without `.md`, and what writes it."""

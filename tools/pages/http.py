@@ -19,6 +19,7 @@ from postbell.desk.forms import CHANGE_MEMBERS, CREATE_MEMBERS
 from postbell.desk.replays import REPLAY_MEMBERS
 from postbell.dialects import sendpulse_api
 from postbell.dialects.engagelab import routes as engagelab
+from postbell.metrics.requests import PATH, Scrape
 from tools.pages import markdown
 from tools.pages.routes import MEANINGS
 
@@ -67,6 +68,7 @@ def routes() -> list[Served]:
     theirs = [
         *engagelab.routes(nothing, nothing),
         *sendpulse_api.routes(nothing, nothing, nothing),
+        Route(PATH, Scrape(nothing, is_private=True)),
     ]
     app = api.build(nothing, nothing, nothing, nothing, dialect_routes=theirs)
     assert isinstance(app, Root)

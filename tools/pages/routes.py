@@ -20,5 +20,10 @@ MEANINGS = {
     ("PUT", "/v2/email-service/webhook/{id}"): "SendPulse: change the `url`",
     ("DELETE", "/v2/email-service/webhook/{id}"): "SendPulse: delete a row",
     ("GET", "/healthz"): "200 while the process answers; no credentials needed",
+    (
+        "GET",
+        "/metrics",
+    ): "figures for Prometheus; for this machine only, unless `metrics_listen` gives"
+    " gives them a listener of their own",
     ("GET", "/readyz"): "200 once ingest can commit, else 503; no credentials needed",
 }

@@ -106,6 +106,11 @@ class CurlSender:
             if slot is not None:
                 slots.free(slot)
 
+    def usage(self) -> list[tuple[str, int, int, int]]:
+        """Return name, requests under way, requests that wait, and limit of each pool."""
+        pools = (("healthy", self._healthy), ("failing", self._failing))
+        return [(name, slots.in_use, slots.waiting, slots.total) for name, slots in pools]
+
     async def close(self) -> None:
         """Close every connection; requests under way or waiting are cancelled."""
         self._is_closed = True

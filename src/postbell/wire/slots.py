@@ -62,6 +62,10 @@ class Slots:
         self._turns: deque[_Account] = deque()
 
     @property
+    def total(self) -> int:
+        return self._limits.total
+
+    @property
     def in_use(self) -> int:
         return self._limits.total - self._free
 

@@ -1,0 +1,118 @@
+"""Mails of the service itself (notices, password resets) over SMTP, in a thread of their own."""
+
+import asyncio
+import contextlib
+import smtplib
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from ipaddress import ip_address
+from urllib.parse import unquote, urlsplit
+
+from postbell.clock import Clock
+from postbell.errors import BadInput, ServiceError
+
+TIMEOUT_S = 20.0
+PORTS = {"smtp": 587, "smtps": 465}
+
+
+class MailFailed(ServiceError):
+    """The mail server could not be reached, or did not take the mail."""
+
+    code = "mail_failed"
+    retryable = True
+
+
+class Mailer:
+    """Sends plain mails from one address through one server, one after the other.
+
+    `smtp://` turns to TLS where the server offers it, and insists on it where there is a password
+    and the server is not on this machine; `smtps://` begins with TLS.  Certificates are verified,
+    on this machine excepted.
+    """
+
+    def __init__(self, url: str, sender: str, clock: Clock, *, ca_file: str = "") -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._scheme = parts.scheme
+        self._port = parts.port or PORTS[parts.scheme]
+        self._user = unquote(parts.username or "")
+        self._password = unquote(parts.password or "")
+        self._sender = sender
+        self._clock = clock
+        self._is_local = _is_loopback(self._host)
+        self._ca_file = ca_file or None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="postbell-mail")
+
+    async def send(self, to: str, subject: str, text: str) -> None:
+        """Return once the server has taken the mail; raise MailFailed where it did not.
+
+        Raises BadInput for an address or a subject that no mail can have.
+        """
+        mail = self._mail(to, subject, text)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, self._hand_over, mail, to)
+        except (OSError, smtplib.SMTPException) as error:
+            raise MailFailed(
+                f"the mail server {self._host}:{self._port} did not take a mail: {_reason(error)}"
+            ) from None
+
+    def close(self) -> None:
+        """Take no more mails; one under way is finished."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _mail(self, to: str, subject: str, text: str) -> EmailMessage:
+        mail = EmailMessage()
+        try:
+            mail["From"] = self._sender
+            mail["To"] = to
+            mail["Subject"] = subject
+        except ValueError as error:
+            raise BadInput(f"no mail can be written: {error}") from None
+        mail["Date"] = format_datetime(self._clock.now())
+        mail["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2] or "localhost")
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(text)
+        return mail
+
+    def _hand_over(self, mail: EmailMessage, to: str) -> None:
+        with contextlib.ExitStack() as stack:
+            if self._scheme == "smtps":
+                server: smtplib.SMTP = smtplib.SMTP_SSL(
+                    self._host, self._port, timeout=TIMEOUT_S, context=self._context()
+                )
+            else:
+                server = smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_S)
+            stack.enter_context(server)
+            server.ehlo()
+            if self._scheme == "smtp" and server.has_extn("starttls"):
+                server.starttls(context=self._context())
+                server.ehlo()
+            elif self._scheme == "smtp" and self._password and not self._is_local:
+                raise smtplib.SMTPException("it offers no TLS, and the password would be readable")
+            if self._user:
+                server.login(self._user, self._password)
+            server.send_message(mail, self._sender, [to])
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._ca_file)
+        if self._is_local:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        replies = [f"{code} {text!r}" for code, text in error.recipients.values()]
+        return f"the recipient was refused ({', '.join(replies)})"[:200]
+    return f"{error}"[:200] or type(error).__name__

@@ -1,0 +1,195 @@
+"""`/metrics`: what a Prometheus server reads of this process and of the installation.
+
+Counts of events and attempts follow the log and the journal, states of webhooks come from
+`standings`; the library `prometheus_client` writes the text.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from postbell import __version__
+from postbell.clock import Clock
+from postbell.directory import Directory
+from postbell.metrics.following import Following
+from postbell.metrics.requests import Listener, Requests, Scrape
+from postbell.metrics.shapes import Histogram, gauge
+from postbell.ports import Engine
+from postbell.standings import Standing, Standings
+
+MAX_WEBHOOKS = 100
+"""Webhooks with values of their own, the worst first; of all others there are sums."""
+LOOP_EVERY_S = 0.5
+LOOP_BOUNDS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+HEALTHS = ("up_to_date", "behind", "failing", "paused")
+
+
+class PoolUse(NamedTuple):
+    """How full one pool of connections to receivers is."""
+
+    pool: str
+    in_use: int
+    waiting: int
+    limit: int
+
+
+Pools = Callable[[], Iterable[PoolUse]]
+
+
+class Metrics:
+    """Everything that is measured; `run` follows, `write` tells."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        directory: Directory,
+        standings: Standings,
+        clock: Clock,
+        *,
+        role: str,
+        region: str,
+        pools: Pools,
+    ) -> None:
+        self._following = Following(engine, directory)
+        self._standings = standings
+        self._clock = clock
+        self._pools = pools
+        self._about = {"version": __version__, "role": role, "region": region}
+        self.requests = Requests()
+        self._loop = Histogram(
+            "postbell_loop_delay_seconds",
+            "How late the event loop wakes up.",
+            (),
+            LOOP_BOUNDS_S,
+        )
+
+    async def run(self) -> None:
+        """Follow log, journal and loop until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._following.run(), name="metrics-following")
+            tasks.create_task(self._watch_loop(), name="metrics-loop")
+
+    async def read(self) -> None:
+        """Count what is new of the log and the journal, now."""
+        await self._following.read()
+
+    def scrape(self, *, is_private: bool) -> Scrape:
+        """Return the endpoint; *is_private* answers to this machine only."""
+        return Scrape(self.write, is_private=is_private)
+
+    def listener(self) -> Listener:
+        """Return the application of a listener of its own."""
+        return Listener(self.scrape(is_private=False))
+
+    async def write(self, accept: str) -> tuple[str, bytes]:
+        """Return content type and text in the best form that *accept* names."""
+        return await asyncio.to_thread(_encode, list(self.families()), accept)
+
+    def families(self) -> Iterator[Metric]:
+        """Yield everything but what the libraries know of the process."""
+        following = self._following
+        about = InfoMetricFamily("postbell", "What runs here.")
+        about.add_metric((), self._about)
+        yield about
+        yield following.accepted.family()
+        yield following.attempts.family()
+        yield following.delivered.family()
+        yield following.lost.family()
+        yield following.answers.family()
+        yield following.delays.family()
+        yield from self._webhooks()
+        yield from self._connections()
+        yield self.requests.counted.family()
+        yield self.requests.times.family()
+        yield self._loop.family()
+
+    def _webhooks(self) -> Iterator[Metric]:
+        seen = list(self._standings.seen.values())
+        counts = dict.fromkeys(HEALTHS, 0)
+        for each in seen:
+            counts[_health(each)] += 1
+        yield gauge(
+            "postbell_webhooks",
+            "Webhooks by health.",
+            ("health",),
+            [((health,), count) for health, count in counts.items()],
+        )
+        for name, help_text in _SUMS:
+            total = sum(getattr(each, name) for each in seen)
+            yield gauge(f"postbell_{name}_events", help_text, (), [((), total)])
+        worst_s = max((each.lag_s for each in seen), default=0.0)
+        yield gauge("postbell_lag_seconds", "Age of the oldest waiting event.", (), [((), worst_s)])
+        shown = sorted(seen, key=_badness, reverse=True)[:MAX_WEBHOOKS]
+        for member, name, help_text in _OF_WEBHOOK:
+            rows = [
+                ((str(each.webhook_id), each.account), float(getattr(each, member)))
+                for each in shown
+            ]
+            yield gauge(name, help_text, ("webhook", "account"), rows)
+
+    def _connections(self) -> Iterator[Metric]:
+        uses = list(self._pools())
+        rows: list[tuple[tuple[str, ...], float]] = []
+        for use in uses:
+            rows += [((use.pool, "in_use"), use.in_use), ((use.pool, "waiting"), use.waiting)]
+        yield gauge(
+            "postbell_connections", "Requests to receivers, by pool.", ("pool", "state"), rows
+        )
+        yield gauge(
+            "postbell_connections_limit",
+            "Requests to receivers at once, at most.",
+            ("pool",),
+            [((use.pool,), use.limit) for use in uses],
+        )
+
+    async def _watch_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + LOOP_EVERY_S
+            await asyncio.sleep(LOOP_EVERY_S)
+            self._loop.observe((), max(loop.time() - due_s, 0.0))
+
+
+def _health(standing: Standing) -> str:
+    return "paused" if standing.state == "paused" else standing.health
+
+
+def _badness(standing: Standing) -> tuple[float, int, int]:
+    return standing.lag_s, standing.waiting, standing.webhook_id
+
+
+_SUMS = (
+    ("waiting", "Events that wait, over all webhooks; one event counts for each of them."),
+    ("parked", "Events that were given up on, over all webhooks."),
+)
+_OF_WEBHOOK = (
+    ("lag_s", "postbell_webhook_lag_seconds", "Age of a webhook's oldest waiting event."),
+    ("waiting", "postbell_webhook_waiting_events", "Events that wait for a webhook."),
+    ("parked", "postbell_webhook_parked_events", "Events of a webhook that were given up on."),
+    ("failures", "postbell_webhook_failures", "Failed attempts since a webhook's last success."),
+)
+
+
+class _Given(Collector):
+    """Hands over families that were made before."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _encode(families: Sequence[Metric], accept: str) -> tuple[str, bytes]:
+    registry = CollectorRegistry()
+    registry.register(_Given(families))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    encoder, content_type = choose_encoder(accept)
+    return content_type, encoder(registry)

@@ -1,0 +1,136 @@
+"""Requests that come in: counted around the application, and who may read the metrics.
+
+On the main listener `/metrics` is for this machine only, since it names webhooks and api users;
+a listener of its own (`metrics_listen`) is for whoever reaches it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from postbell.metrics.shapes import Counter, Histogram
+
+PATH = "/metrics"
+INGEST = "/api/v1/events"
+FACES = {
+    "api": "native",
+    "v1": "engagelab",
+    "v2": "sendpulse",
+    "oauth": "sendpulse",
+    "healthz": "health",
+    "readyz": "health",
+    "metrics": "metrics",
+}
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via")
+Write = Callable[[str], Awaitable[tuple[str, bytes]]]
+"""Gives the content type and the text of a scrape, for the value of an Accept header."""
+
+
+class Requests:
+    """Counts and times requests by the face that they ask; time runs until the answer begins."""
+
+    def __init__(self) -> None:
+        self.counted = Counter("postbell_http_requests", "Requests taken.", ("face", "status"))
+        self.times = Histogram(
+            "postbell_http_request_seconds",
+            "Time until the answer to a request began.",
+            ("face",),
+            BOUNDS_S,
+        )
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Return *app* with its requests counted."""
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            loop = asyncio.get_running_loop()
+            began_s = loop.time()
+
+            async def sending(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    face = face_of(scope["path"])
+                    self.times.observe((face,), loop.time() - began_s)
+                    self.counted.add((face, str(message["status"])))
+                await send(message)
+
+            await app(scope, receive, sending)
+
+        return counted
+
+
+def face_of(path: str) -> str:
+    """Return which face a path belongs to."""
+    if path == INGEST:
+        return "ingest"
+    return FACES.get(path.split("/", 2)[1] if "/" in path else "", "web")
+
+
+class Scrape:
+    """`/metrics` as an ASGI endpoint; *is_private* answers to this machine only."""
+
+    def __init__(self, write: Write, *, is_private: bool) -> None:
+        self._write = write
+        self._is_private = is_private
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["method"] == "OPTIONS":
+            await _answer(send, 204, "", b"", [(b"allow", b"GET, HEAD, OPTIONS")])
+        elif self._is_private and not _is_here(scope):
+            await _answer(
+                send, 403, "text/plain", b"ask from this machine, or set metrics_listen\n"
+            )
+        elif scope["method"] not in ("GET", "HEAD"):
+            await _answer(
+                send, 405, "text/plain", b"GET expected\n", [(b"allow", b"GET, HEAD, OPTIONS")]
+            )
+        else:
+            accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+            content_type, body = await self._write(accept)
+            await _answer(send, 200, content_type, b"" if scope["method"] == "HEAD" else body)
+
+
+class Listener:
+    """The application of a listener of its own: `/metrics` and nothing else."""
+
+    def __init__(self, scrape: Scrape) -> None:
+        self._scrape = scrape
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != PATH:
+            await _answer(send, 404, "text/plain", b"only /metrics is served here\n")
+            return
+        await self._scrape(scope, receive, send)
+
+
+def _is_here(scope: Scope) -> bool:
+    """Return whether the request comes from this machine, and not through a proxy on it."""
+    host = (scope.get("client") or ("",))[0]
+    try:
+        is_loopback = ip_address(host).is_loopback
+    except ValueError:
+        return False
+    return is_loopback and not any(name in FORWARDED for name, _ in scope["headers"])
+
+
+async def _answer(
+    send: Send,
+    status: int,
+    content_type: str,
+    body: bytes,
+    more: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
+    headers = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        *more,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

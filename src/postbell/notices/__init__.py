@@ -1,0 +1,145 @@
+"""Notices: tells the operator and a customer's users what changed, once, and never in a storm.
+
+After `standings`, which looks at webhooks, and the log's own events (`signals`); before mail and
+the operator's webhook.  One process of an installation runs it: the worker.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from postbell.clock import Clock
+from postbell.directory import Directory
+from postbell.errors import StorageError
+from postbell.notices.changes import load
+from postbell.notices.kinds import Notice
+from postbell.notices.posting import (
+    BETWEEN_MAILS_S,
+    Deliver,
+    Outbox,
+    SendMail,
+    by_mail,
+    by_webhook,
+)
+from postbell.notices.watching import Watching
+from postbell.ports import Engine
+from postbell.signals import heard, log
+from postbell.standings import Standings
+
+LOOK_S = 2.0
+ACCOUNTS_EVERY_S = 60.0
+
+
+class Recipients(NamedTuple):
+    """Where notices go; empty texts and None for nowhere."""
+
+    send_mail: SendMail | None
+    operator_email: str
+    operator_webhook: str
+    region: str
+    public_url: str
+
+
+class Notices:
+    """Watches and tells; `run` does both until cancelled."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        directory: Directory,
+        standings: Standings,
+        clock: Clock,
+        recipients: Recipients,
+        memory: Path,
+        *,
+        lag_limit_s: float,
+        silence_h: float,
+        look_s: float = LOOK_S,
+    ) -> None:
+        """Keep what was told in the file *memory*."""
+        self._engine = engine
+        self._standings = standings
+        self._clock = clock
+        self._recipients = recipients
+        self._memory = memory
+        self._changes = load(memory)
+        self._watching = Watching(
+            engine,
+            directory,
+            clock,
+            self._changes,
+            lag_limit_s=lag_limit_s,
+            silence_h=silence_h,
+        )
+        self._look_s = look_s
+        self._outboxes: dict[str, Outbox] = {}
+        self._heard: list[dict[str, Any]] = []
+        self._accounts_at_s = float("-inf")
+
+    async def run(self) -> None:
+        """Look and tell, again and again."""
+        with heard("events_expiring", self._heard.append):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._again(self.look), name="notices-look")
+                tasks.create_task(self._again(self.flush), name="notices-send")
+
+    async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await step()
+            await asyncio.sleep(self._look_s)
+
+    async def look(self) -> None:
+        """Find what is news and hand it to the outboxes; remember it in the file."""
+        found = list(self._watching.of_webhooks(self._standings.seen))
+        while self._heard:
+            fields = self._heard.pop(0)
+            found += self._watching.expiring(fields["webhook_id"], fields["events"], fields["at"])
+        if self._clock.monotonic_s() >= self._accounts_at_s:
+            self._accounts_at_s = self._clock.monotonic_s() + ACCOUNTS_EVERY_S
+            found += await self._watching.of_accounts()
+            self._changes.forget(self._clock.now())
+        for notice in found:
+            log("notice_made", kind=notice.kind, account=notice.account)
+            await self._address(notice)
+        if self._changes.is_changed:
+            try:
+                await asyncio.to_thread(self._changes.save, self._memory)
+            except OSError as error:
+                log("notice_failed", to="the file", error=str(error), is_last=False)
+
+    async def flush(self) -> None:
+        """Send what is due."""
+        async with asyncio.TaskGroup() as tasks:
+            for outbox in self._outboxes.values():
+                tasks.create_task(outbox.flush())
+        self._outboxes = {n: box for n, box in self._outboxes.items() if not box.is_idle}
+
+    async def _address(self, notice: Notice) -> None:
+        to = self._recipients
+        if to.operator_webhook:
+            deliver = by_webhook(to.operator_webhook, to.region)
+            self._outbox("operator_webhook", deliver, 0.0).put(notice)
+        if to.send_mail is None:
+            return
+        for address in await self._addresses(notice):
+            deliver = by_mail(to.send_mail, address, to.public_url)
+            self._outbox(address, deliver, BETWEEN_MAILS_S).put(notice)
+
+    async def _addresses(self, notice: Notice) -> list[str]:
+        """Return the operator's address and those of the account's users who want notices."""
+        found = [self._recipients.operator_email] if self._recipients.operator_email else []
+        try:
+            owners = await self._engine.owners.of(notice.account_id)
+        except StorageError as error:
+            log("standings_stale", error=error.message)
+            return found
+        found += [owner.email for owner in owners if owner.wants_notices]
+        return list(dict.fromkeys(found))
+
+    def _outbox(self, name: str, deliver: Deliver, between_s: float) -> Outbox:
+        outbox = self._outboxes.get(name)
+        if outbox is None:
+            shown = "operator_webhook" if name == "operator_webhook" else "mail"
+            outbox = self._outboxes[name] = Outbox(shown, deliver, self._clock, between_s)
+        return outbox

@@ -1,0 +1,76 @@
+"""Decides what is news: a condition that differs from what was told last.
+
+Pure but for its memory, which outlives a restart in a file.  A condition that comes and goes is
+told once an hour: what gets better is told at once, but only where the worse was told.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+OK = "ok"
+QUIET = timedelta(hours=1)
+MAX_TOLD = 100_000
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """What was told last of a subject, and when a bad one was."""
+
+    condition: str
+    worse_at: datetime | None = None
+
+
+class Changes:
+    """Remembers by subject ("webhook 7 delivery") what was told of it."""
+
+    def __init__(self, told: Mapping[str, Told] | None = None) -> None:
+        self._told = dict(told or {})
+        self.is_changed = False
+
+    def is_news(self, subject: str, condition: str, now: datetime) -> bool:
+        """Return whether *condition* is to be told now; then it counts as told."""
+        last = self._told.get(subject, Told(OK))
+        if condition == last.condition:
+            return False
+        if condition == OK:
+            self._told[subject] = Told(OK, last.worse_at)
+        else:
+            is_worse = last.condition != OK
+            if not is_worse and last.worse_at is not None and now < last.worse_at + QUIET:
+                return False
+            self._told[subject] = Told(condition, now)
+        self.is_changed = True
+        return True
+
+    def last(self, subject: str) -> str:
+        """Return the condition that was told last."""
+        return self._told.get(subject, Told(OK)).condition
+
+    def forget(self, now: datetime) -> None:
+        """Drop what is well and was not bad in the last hour."""
+        kept = {
+            subject: told
+            for subject, told in self._told.items()
+            if told.condition != OK or (told.worse_at is not None and now < told.worse_at + QUIET)
+        }
+        self.is_changed |= len(kept) != len(self._told)
+        self._told = dict(list(kept.items())[-MAX_TOLD:])
+
+    def save(self, path: Path) -> None:
+        """Write the memory to *path*, whole or not at all."""
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_bytes(msgspec.json.encode(self._told))
+        os.replace(fresh, path)
+        self.is_changed = False
+
+
+def load(path: Path) -> Changes:
+    """Return the memory at *path*; an empty one where there is none or it cannot be read."""
+    try:
+        told = msgspec.json.decode(path.read_bytes(), type=dict[str, Told])
+    except (OSError, msgspec.DecodeError):
+        told = {}
+    return Changes(told)

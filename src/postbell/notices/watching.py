@@ -1,0 +1,129 @@
+"""Finds the conditions of webhooks and accounts, and makes notices of what is news."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from postbell.clock import Clock, rfc3339
+from postbell.directory import Directory
+from postbell.errors import StorageError
+from postbell.notices.changes import OK, Changes
+from postbell.notices.kinds import Notice
+from postbell.ports import Engine
+from postbell.records import Account
+from postbell.signals import log, masked
+from postbell.standings import Standing
+
+FAILING, PAUSED, BEHIND, SILENT = "failing", "paused", "behind", "silent"
+MIN_FAILURES = 2
+"""One failure is no news: the next attempt mends most."""
+CAUGHT_UP = 0.5
+"""A webhook has caught up once its lag is below this share of the limit."""
+
+
+class Watching:
+    """*lag_limit_s* and *silence_h* are 0 for never."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        directory: Directory,
+        clock: Clock,
+        changes: Changes,
+        *,
+        lag_limit_s: float,
+        silence_h: float,
+    ) -> None:
+        self._engine = engine
+        self._directory = directory
+        self._clock = clock
+        self._changes = changes
+        self._lag_limit_s = lag_limit_s
+        self._silence_h = silence_h
+
+    def of_webhooks(self, seen: Mapping[int, Standing]) -> Iterable[Notice]:
+        """Yield what is news of these webhooks."""
+        now = self._clock.now()
+        for each in list(seen.values()):
+            yield from self._delivery(each, now)
+            if self._lag_limit_s:
+                yield from self._lag(each, now)
+
+    async def of_accounts(self) -> list[Notice]:
+        """Return what is news of the accounts: silent, or heard again."""
+        found: list[Notice] = []
+        if self._silence_h:
+            for account in list(self._directory.accounts.values()):
+                try:
+                    found += await self._silence(account)
+                except StorageError as error:
+                    log("standings_stale", error=error.message)
+        return found
+
+    def expiring(self, webhook_id: int, events: int, at: Any) -> list[Notice]:
+        """Return the notice that retention will drop these events; it comes once a day."""
+        webhook = self._directory.webhooks.get(webhook_id)
+        if webhook is None:
+            return []
+        since = rfc3339(at) if isinstance(at, datetime) else str(at)
+        fields = {
+            "webhook_id": webhook_id,
+            "url": masked(webhook.url),
+            "events": events,
+            "at": since,
+        }
+        return [self._notice("events_expiring", webhook.account_id, webhook.account, fields)]
+
+    def _delivery(self, each: Standing, now: datetime) -> Iterable[Notice]:
+        condition, kind = OK, "webhook_recovered"
+        if each.state == PAUSED:
+            condition, kind = PAUSED, "webhook_paused"
+        elif each.failing_since is not None:
+            condition, kind = FAILING, "webhook_failing"
+            is_first = each.failures < MIN_FAILURES
+            if is_first and self._changes.last(f"webhook {each.webhook_id} delivery") == OK:
+                return
+        if self._changes.is_news(f"webhook {each.webhook_id} delivery", condition, now):
+            fields = _about(each) | {
+                "since": each.failing_since,
+                "failures": each.failures,
+                "reason": each.reason or "by hand",
+            }
+            yield self._notice(kind, each.account_id, each.account, fields)
+
+    def _lag(self, each: Standing, now: datetime) -> Iterable[Notice]:
+        subject = f"webhook {each.webhook_id} lag"
+        was = self._changes.last(subject)
+        limit_s = self._lag_limit_s * (CAUGHT_UP if was == BEHIND else 1)
+        condition = BEHIND if each.lag_s > limit_s else OK
+        if self._changes.is_news(subject, condition, now):
+            kind = "webhook_behind" if condition == BEHIND else "webhook_caught_up"
+            fields = _about(each) | {"waiting": each.waiting, "lag_s": round(each.lag_s)}
+            yield self._notice(kind, each.account_id, each.account, fields)
+
+    async def _silence(self, account: Account) -> list[Notice]:
+        """Return the change of one account; one that never sent anything is not silent."""
+        now = self._clock.now()
+        log_ = self._engine.log
+        since = now - timedelta(hours=self._silence_h)
+        is_heard = await log_.first_since(since, account.id) <= await log_.head()
+        if not is_heard and not await log_.headers(account.id, 0, 1):
+            return []
+        condition = OK if is_heard else SILENT
+        if not self._changes.is_news(f"account {account.id} silence", condition, now):
+            return []
+        kind = "account_heard" if is_heard else "account_silent"
+        return [self._notice(kind, account.id, account.name, {"hours": f"{self._silence_h:g}"})]
+
+    def _notice(self, kind: str, account_id: int, account: str, fields: dict[str, Any]) -> Notice:
+        return Notice(
+            kind=kind,
+            at=self._clock.now(),
+            account_id=account_id,
+            account=account,
+            fields=fields,
+        )
+
+
+def _about(each: Standing) -> dict[str, Any]:
+    return {"webhook_id": each.webhook_id, "url": each.url}

@@ -1,0 +1,134 @@
+"""What an operator watches a process by: metrics, notices, traces; and TLS at its listener.
+
+`app` wires it around the roles; nothing here is needed to take in or deliver an event.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from postbell.clock import Clock
+from postbell.dialects import DIALECTS
+from postbell.directory import Directory
+from postbell.mailing import Mailer
+from postbell.metrics import Metrics, Pools
+from postbell.metrics.requests import PATH
+from postbell.notices import Notices, Recipients
+from postbell.notices.posting import SendMail
+from postbell.ports import Engine, Sender
+from postbell.proxying import Trusting
+from postbell.reports import Reports
+from postbell.serving import bind, serving
+from postbell.setting_values import Address, read_address
+from postbell.settings import Settings
+from postbell.signals import log
+from postbell.standings import Standings
+from postbell.tracing import Tracing, tracing
+
+MEMORY_FILE = "notices.json"
+SHUTDOWN_S = 1.0
+
+
+class Operation(NamedTuple):
+    """What the roles take of it."""
+
+    metrics: Metrics
+    traces: Tracing | None
+    send_mail: SendMail | None
+    settings: Settings
+
+    def routes(self) -> list[BaseRoute]:
+        """Return `/metrics` for the main listener, unless it has one of its own."""
+        if self.settings.metrics_listen:
+            return []
+        return [Route(PATH, self.metrics.scrape(is_private=True))]
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Return *app* traced, counted, and behind the proxies that are trusted."""
+        if self.traces is not None:
+            app = self.traces.around(app)
+        app = self.metrics.requests.around(app)
+        if self.settings.trusted_proxies:
+            app = Trusting(app, self.settings.trusted_proxies)
+        return app
+
+    def sender(self, sender: Sender) -> Sender:
+        """Return *sender* traced, where traces are made."""
+        return sender if self.traces is None else self.traces.sender(sender)
+
+
+@contextlib.asynccontextmanager
+async def operating(
+    settings: Settings,
+    clock: Clock,
+    engine: Engine,
+    directory: Directory,
+    *,
+    role: str,
+    pools: Pools,
+) -> AsyncIterator[Operation]:
+    """Measure and tell inside the block; notices are the worker's."""
+    reports = Reports(engine, DIALECTS, directory, clock, installation_policies=settings.policy)
+    standings = Standings(reports, directory, clock)
+    metrics = Metrics(
+        engine,
+        directory,
+        standings,
+        clock,
+        role=role,
+        region=settings.region,
+        pools=pools,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        send_mail = None
+        if settings.smtp_url:
+            sender = settings.notice_from or settings.operator_email or "postbell@localhost"
+            mailer = Mailer(settings.smtp_url, sender, clock, ca_file=settings.ca_file)
+            stack.callback(mailer.close)
+            send_mail = mailer.send
+        if settings.metrics_listen:
+            sock = stack.enter_context(
+                contextlib.closing(bind(read_address(settings.metrics_listen)))
+            )
+            await stack.enter_async_context(
+                serving(metrics.listener(), sock, shutdown_s=SHUTDOWN_S)
+            )
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(standings.run(), name="standings"),
+                group.create_task(metrics.run(), name="metrics"),
+            ]
+            if role != "api" and (send_mail is not None or settings.operator_webhook):
+                notices = Notices(
+                    engine,
+                    directory,
+                    standings,
+                    clock,
+                    Recipients(
+                        send_mail,
+                        settings.operator_email,
+                        settings.operator_webhook,
+                        settings.region,
+                        settings.public_url,
+                    ),
+                    settings.data_dir / MEMORY_FILE,
+                    lag_limit_s=settings.lag_limit_s,
+                    silence_h=settings.silence_h,
+                )
+                tasks.append(group.create_task(notices.run(), name="notices"))
+            yield Operation(metrics, tracing(engine), send_mail, settings)
+            for task in tasks:
+                task.cancel()
+
+
+def warn_of_clear_keys(settings: Settings, address: Address) -> None:
+    """Log where keys could be read on their way: no TLS, no trusted proxy, and not loopback."""
+    if settings.tls_cert_file or settings.trusted_proxies:
+        return
+    if not ip_address(address.host.partition("%")[0]).is_loopback:
+        log("keys_in_clear", address=str(address))
