@@ -17,8 +17,9 @@ WARM_UP_S = 1.0
 class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One line of the report; *cpu_us* and *floor_us* are CPU time per event.
 
-    *write_bytes* went to the disk, per event; *start_s* is from the start of the process until it
-    was ready; the others are of `latency` and `neighbour`.
+    *later_us* is CPU time per event that indexing took after it was accepted, *write_bytes* went
+    to the disk per event, *start_s* passed from the start of the process until it was ready; the
+    others are of `latency` and `neighbour`.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     p99_ms: float | None = None
     alone_p99_ms: float | None = None
     p99_ratio: float | None = None
+    later_us: float | None = None
     write_bytes: float | None = None
     start_s: float | None = None
 
@@ -104,6 +106,7 @@ def measure_drain(service: Service, scenario: Scenario, events: int) -> Measured
             service.pause(webhook)
         with Load(service.url, events, 1000, connections=2) as load:
             load.go()
+        service.wait_indexed()
         before, began = proc.cost(service.pid), time.monotonic()
         for webhook in webhooks:
             service.resume(webhook)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import floor, samples
+from bench import floor, proc, samples
 from bench.children import Broken, Floor, FloorDelivery, Sink
 from bench.measuring import (
     Measured,
@@ -29,6 +29,9 @@ def ingest(scenario: Scenario, events: int) -> Result:
         known = scenario.known * events // scenario.events
         with Service(folder, known_ids=known) as service:
             ours = measure_ingest(service, scenario, events)
+            before = proc.cpu_us(service.pid)
+            service.wait_indexed()
+            ours.more["later_us"] = round((proc.cpu_us(service.pid) - before) / events, 3)
             if known:
                 ours.more["start_s"] = round(service.start_s, 2)
         with Floor("ingest", folder / "blobs") as target:

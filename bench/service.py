@@ -17,6 +17,7 @@ API_KEY = "bench-key-of-no-other-use-4f1c9a72"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{API_USER}:{API_KEY}".encode()).decode()
 START_LIMIT_S = 120.0
 FILL_LIMIT_S = 900.0
+INDEX_LIMIT_S = 600.0
 
 
 class Service:
@@ -90,6 +91,14 @@ class Service:
     def resume(self, webhook: int) -> None:
         self._post(f"/api/v1/webhooks/{webhook}/resume", {})
 
+    def wait_indexed(self) -> None:
+        """Wait until the index has read all events: it does so at its leisure."""
+        deadline = time.monotonic() + INDEX_LIMIT_S
+        while json.loads(self._command("index", "status", "--json"))["behind"]:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the index is behind after {INDEX_LIMIT_S:g} s:\n{self._tail()}")
+            time.sleep(0.5)
+
     def _post(self, path: str, members: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(
             self.url + path,
@@ -108,12 +117,13 @@ class Service:
         arguments = ("-m", "bench.known", str(self._folder), API_USER, str(self._known_ids))
         subprocess.run([sys.executable, *arguments], check=True, timeout=FILL_LIMIT_S)
 
-    def _command(self, *arguments: str) -> None:
+    def _command(self, *arguments: str) -> str:
         done = subprocess.run(
             [*_POSTBELL, *arguments], env=self._environ, capture_output=True, text=True, timeout=30
         )
         if done.returncode != 0:
             raise SystemExit(f"postbell {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
 
     def _is_ready(self) -> bool:
         if not self.url:
