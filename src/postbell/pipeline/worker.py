@@ -74,6 +74,7 @@ class Worker:
         self._by_account: dict[int, set[int]] = defaultdict(set)
         self._app_keys: dict[int, list[Secret]] = {}
         self._app_keys_version = -1
+        self._app_keys_read: set[int] = set()
         self._seen = 0
         self._ready: set[int] = set()
         self._due: list[tuple[datetime, int]] = []
@@ -137,7 +138,8 @@ class Worker:
         """Take notice of what other tasks and processes committed."""
         await self._directory.refresh()
         if self._app_keys_version != self._directory.version:
-            await self._read_app_keys()
+            self._app_keys_version = self._directory.version
+            self._app_keys_read.clear()
         await self._reload_changed()
         await self._read_tail()
 
@@ -194,17 +196,6 @@ class Worker:
             if len(page) < PAGE:
                 return
 
-    async def _read_app_keys(self) -> None:
-        version = self._directory.version
-        accounts = {
-            held.webhook.account_id for held in self.lanes.values() if self._needs_app_key(held)
-        }
-        keys = {
-            account_id: await self._engine.registry.account_secrets(account_id)
-            for account_id in accounts | self._app_keys.keys()
-        }
-        self._app_keys, self._app_keys_version = keys, version
-
     def _needs_app_key(self, held: Held) -> bool:
         return SecretKind.APP_KEY in self._dialects[held.webhook.dialect].secret_kinds
 
@@ -248,7 +239,7 @@ class Worker:
     async def _do(self, held: Held, work: Work) -> None:
         """Do one piece of work; an error of ours pauses this webhook and stops nothing else."""
         try:
-            if self._needs_app_key(held) and held.webhook.account_id not in self._app_keys:
+            if self._needs_app_key(held) and held.webhook.account_id not in self._app_keys_read:
                 await self._read_app_key(held.webhook.account_id)
             match work:
                 case Cut():
@@ -282,7 +273,11 @@ class Worker:
         held.rewind()
 
     async def _read_app_key(self, account_id: int) -> None:
+        """Read an account's keys, once after each change of the registry that we heard of."""
+        version = self._app_keys_version
         self._app_keys[account_id] = await self._engine.registry.account_secrets(account_id)
+        if version == self._app_keys_version:
+            self._app_keys_read.add(account_id)
 
     async def _catch_up(self, held: Held) -> None:
         """Read what a lane that fell behind has missed, up to one full batch."""
