@@ -62,8 +62,12 @@ class Batches:
         """
         batch = work.batch
         made = await self._courier.rendered_again(held, batch)
+        if batch.id not in held.open:
+            return
         if not made.events:
-            await self._settler.write(held, lambda lane: self._expiry(lane, batch))
+            await self._settler.write(
+                held, lambda lane: self._expiry(lane, batch) if batch.id in held.open else None
+            )
             held.close(batch.id)
         elif batch.body_hash and made.digest != batch.body_hash:
             await self._replace(held, batch, (self._recut(batch, made),), EntryKind.RECUT)
@@ -71,7 +75,11 @@ class Batches:
             await self.attempt(held, batch, made)
 
     async def attempt(self, held: Held, batch: OpenBatch, made: Rendered) -> None:
-        """Send the batch once and settle it."""
+        """Send the batch once and settle it.
+
+        Where a person split or skipped it meanwhile, its events are accounted for already: then
+        the journal notes the attempt, and that is all.
+        """
         batch = msgspec.structs.replace(batch, body_hash=made.digest)
         held.out.add(batch.id)
         try:
@@ -92,26 +100,29 @@ class Batches:
                 )
                 return
             left = follow_up(batch, outcome, judgement, now)
-            others = _made_due(held, batch, now) if was_out and left is None else ()
             entry = entry_of(post, outcome, judgement, now)
-            await self._settler.write(
-                held,
-                lambda lane: LaneChange(
+            put: tuple[OpenBatch, ...] = ()
+
+            def settled(lane: Lane) -> LaneChange:
+                nonlocal put
+                if batch.id not in held.open:
+                    return _noted(lane, entry, judgement.pause)
+                others = _made_due(held, batch, now) if was_out and left is None else ()
+                put = (*((left,) if left else ()), *others)
+                return LaneChange(
                     webhook_id=held.id,
                     epoch=lane.epoch,
                     lane=lane,
-                    put=(*((left,) if left else ()), *others),
+                    put=put,
                     drop=() if left else (batch.id,),
                     entries=(entry,),
                     pause=judgement.pause,
-                ),
-            )
+                )
+
+            await self._settler.write(held, settled)
         finally:
             held.out.discard(batch.id)
-        held.close(batch.id)
-        for each in (*((left,) if left else ()), *others):
-            if each.state is BatchState.WAITING:
-                held.push(each)
+        self._exchange(held, batch, put)
 
     async def _replace(
         self,
@@ -135,9 +146,11 @@ class Batches:
             replay_id=batch.replay_id,
             note=" ".join(each.id for each in others),
         )
-        await self._settler.write(
-            held,
-            lambda lane: LaneChange(
+
+        def replaced(lane: Lane) -> LaneChange | None:
+            if batch.id not in held.open:
+                return _noted(lane, attempt, pause) if attempt else None
+            return LaneChange(
                 webhook_id=held.id,
                 epoch=lane.epoch,
                 lane=lane,
@@ -145,11 +158,19 @@ class Batches:
                 drop=(batch.id,),
                 entries=(*((attempt,) if attempt else ()), closed),
                 pause=pause,
-            ),
-        )
+            )
+
+        await self._settler.write(held, replaced)
+        self._exchange(held, batch, others)
+
+    def _exchange(self, held: Held, batch: OpenBatch, put: tuple[OpenBatch, ...]) -> None:
+        """Hold what a settled batch became instead of it, unless it was taken away meanwhile."""
+        if batch.id not in held.open:
+            return
         held.close(batch.id)
-        for each in others:
-            held.push(each)
+        for each in put:
+            if each.state is BatchState.WAITING:
+                held.push(each)
 
     def _recut(self, batch: OpenBatch, made: Rendered) -> OpenBatch:
         """Return the batch as this release writes it, under an id of its own."""
@@ -226,6 +247,16 @@ class Batches:
             put=(batch,) if batch else (),
             entries=(lost,) if missing else (),
         )
+
+
+def _noted(lane: Lane, attempt: Entry, pause: str) -> LaneChange:
+    """Return the change that notes an attempt of a batch that is closed: it delivered nothing."""
+    entry = msgspec.structs.replace(
+        attempt, delivered=0, verdict=None, next_at=None, note="closed while it was sent"
+    )
+    return LaneChange(
+        webhook_id=lane.webhook_id, epoch=lane.epoch, lane=lane, entries=(entry,), pause=pause
+    )
 
 
 def _made_due(held: Held, delivered: OpenBatch, now: datetime) -> tuple[OpenBatch, ...]:
