@@ -60,6 +60,7 @@ class Held:
     ) -> None:
         self.turn = asyncio.Lock()
         self.pumps = 0
+        self.starting = 0
         self.in_flight = 0
         self.out: set[str] = set()
         self.runs: deque[Run] = deque()

@@ -216,6 +216,7 @@ class Worker:
         work = None if self._is_stopping else held.take(now)
         if work is not None:
             held.pumps += 1
+            held.starting += 1
             self._spawn(self._pump(held, work))
         if held.intake.is_behind and not held.is_reading and not held.catch_up():
             held.is_reading = True
@@ -224,6 +225,7 @@ class Worker:
     async def _pump(self, held: Held, first: Work) -> None:
         """Do work after work of one lane; let a further pump start while there is more."""
         work: Work | None = first
+        held.starting -= 1
         try:
             while work is not None:
                 self._start_pump(held, self._clock.now())
@@ -231,6 +233,8 @@ class Worker:
                     await self._do(held, work)
                 finally:
                     held.give_back(work)
+                while held.starting:  # noqa: ASYNC110 - they took what comes first
+                    await asyncio.sleep(0)
                 work = None if self._is_stopping else held.take(self._clock.now())
         finally:
             held.pumps -= 1
