@@ -83,6 +83,16 @@ ROWS = (
     ),
     Row(
         Hook(
+            "native-revised",
+            "native",
+            {"max_events": 90, "max_wait_s": 0.1, "concurrency": 1, "retry_waits_s": PATIENT},
+            first_in_order=True,
+            is_revised=True,
+        ),
+        "wavering",
+    ),
+    Row(
+        Hook(
             "sendpulse-wavering",
             "sendpulse",
             {"max_events": 80, "max_wait_s": 0.2, "retry_waits_s": PATIENT},

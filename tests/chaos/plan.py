@@ -139,11 +139,11 @@ def _fill_kill(chance: random.Random) -> Phase:
 
 
 def _customer(chance: random.Random) -> Phase:
-    """Pause webhooks and change their policies, sometimes around a kill."""
+    """Pause webhooks, change their policies and types, sometimes around a kill."""
     actions = [
         Action(
             chance.uniform(0, 3),
-            chance.choice(("pause", "change")),
+            chance.choice(("pause", "change", "revise")),
             chance.uniform(0, 2),
             chance.randrange(1000),
             chance.randint(20, 600),

@@ -21,6 +21,7 @@ MAX_PROBLEMS = 40
 class Hook(NamedTuple):
     """A webhook of the run: how it is registered, and what is promised to it.
 
+    *is_revised*: its types change now and then, so that only the log knows what it asked for.
     *first_in_order*: events come for the first time in the order of acceptance (concurrency 1);
     *always_in_order*: so does every attempt (`ordered`).  *poison_status* is what it answers to
     a batch that holds a poison event, 0 for nothing special.
@@ -34,6 +35,7 @@ class Hook(NamedTuple):
     poison_status: int = 0
     first_in_order: bool = False
     always_in_order: bool = False
+    is_revised: bool = False
 
 
 class Problems(list[str]):
@@ -142,8 +144,10 @@ class Witness:
 
     def check_sets(self, accepted: Iterable[int], is_parked: Callable[[int], bool]) -> int:
         """Check accepted = arrived + parked; return how many were expected."""
-        expected = set(accepted)
         came = {number for number, at in enumerate(self.home) if at}
+        expected = set(accepted)
+        if self.hook.is_revised:
+            expected &= came
         taken = {number for number, is_taken in enumerate(self.taken) if is_taken}
         parked = {number for number in expected if is_parked(number)}
         for what, numbers in (
