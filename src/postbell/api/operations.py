@@ -20,6 +20,8 @@ PREFIX = "/api/v1"
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 MAX_ID = (1 << 63) - 1
+YEARS = range(1970, 3000)
+"""Times in a query: others are mistakes, and some cannot be reckoned with."""
 NUMBER = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 JSON = "application/json"
 JSON_LINES = "application/jsonl"
@@ -135,9 +137,16 @@ def moment(meaning: str) -> Param:
 
     def read(name: str, given: str) -> datetime:
         try:
-            return forms.check_moment(given, name)
+            found = forms.check_moment(given, name)
         except BadInput as error:
             raise BadInput(error.message, member=name, status=400) from None
+        if found.year not in YEARS:
+            raise BadInput(
+                f"query {name}: a year of {YEARS.start} to {YEARS.stop - 1} expected",
+                member=name,
+                status=400,
+            )
+        return found
 
     return Param(read, {"type": "string", "format": "date-time"}, meaning)
 

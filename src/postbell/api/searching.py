@@ -94,10 +94,7 @@ async def _webhook_stats(call: Call) -> Response:
 
 async def _grid(call: Call, **more: Any) -> Grid:
     query = {"step_s": DEFAULT_STEP_S} | call.query
-    try:
-        return await call.reports.stats.grid(**query, **more)
-    except OverflowError:
-        raise BadInput("since or until is no time that can be", member="since") from None
+    return await call.reports.stats.grid(**query, **more)
 
 
 GRID = {
