@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from postbell.storage import sqlite
+from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
 
 LISTS = {
@@ -19,11 +20,28 @@ LISTS = {
     "tail": "blocks",
     "block_ids": "blocks",
     "oldest_block": "blocks",
+    "clear_segments": "index_segments",
+    "clear_pages": "index_pages",
+    "clear_counts": "index_counts",
+    "clear_visits": "index_visits",
 }
 """Statements that go through a table by key from a given place, or list a small one whole."""
 
-BIG = ("blocks", "batches", "journal", "journal_webhooks", "keys", "lanes", "secrets", "revisions")
-EVERY = {**SQL, **REGISTRY_SQL}
+BIG = (
+    "blocks",
+    "batches",
+    "journal",
+    "journal_webhooks",
+    "keys",
+    "lanes",
+    "secrets",
+    "revisions",
+    "index_segments",
+    "index_pages",
+    "index_counts",
+    "index_visits",
+)
+EVERY = {**SQL, **REGISTRY_SQL, **INDEX_SQL}
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 -- name: read_marks
 -- How far the index has read, block and journal.
-SELECT (SELECT value FROM meta WHERE name = 'index_block'),
-    (SELECT value FROM meta WHERE name = 'index_journal');
+SELECT log.value, journal.value FROM meta AS log, meta AS journal
+WHERE log.name = 'index_block' AND journal.name = 'index_journal';
 
 -- name: set_mark
 -- The mark ?1 is ?2.

@@ -1,0 +1,160 @@
+"""The dashboard: the answer first, what needs attention next, figures, the next step."""
+
+import pytest
+
+from postbell.records import Outcome, WebhookState
+from tests.pipeline.rig import event
+from tests.web.figures import open_house, words
+
+URL = "https://app.example.com/hooks"
+MAX_PAGE_BYTES = 50_000
+
+
+async def test_a_new_account_is_taught_the_next_steps() -> None:
+    async with open_house() as house:
+        text = words(await house.page("/"))
+
+    assert "No webhook is registered yet." in text
+    assert "Add a webhook" in text
+    assert "curl -u main:API_KEY https://bell.example/api/v1/events" in text
+
+
+async def test_it_opens_with_all_is_well() -> None:
+    async with open_house() as house:
+        await house.rig.webhook(URL, policy={"max_wait_s": 0})
+        await house.rig.webhook(URL + "/2", policy={"max_wait_s": 0})
+        await house.rig.send(event(1))
+        await house.turn()
+
+        text = words(await house.page("/"))
+
+    assert "All 2 webhooks are up to date." in text
+    assert "curl" not in text
+
+
+async def test_it_says_what_fails_and_since_when() -> None:
+    async with open_house() as house:
+        await house.rig.webhook(URL, policy={"max_wait_s": 0})
+        await house.rig.webhook("https://fine.example/hook", policy={"max_wait_s": 0})
+        house.rig.sender.standing[URL] = Outcome(status=503)
+        await house.rig.send(event(1))
+        await house.turn()
+
+        text = words(await house.page("/"))
+
+    assert "1 of 2 webhooks are up to date." in text
+    assert "app.example.com is failing: 503 since 12:00." in text
+
+
+async def test_a_failure_without_an_answer_is_said_in_words() -> None:
+    async with open_house() as house:
+        await house.rig.webhook(URL, policy={"max_wait_s": 0})
+        house.rig.sender.standing[URL] = Outcome(error="timeout")
+        await house.rig.send(event(1))
+        await house.turn()
+
+        text = words(await house.page("/"))
+
+    assert "app.example.com is failing: no answer in time since 12:00." in text
+
+
+async def test_a_paused_webhook_is_named_with_what_waits() -> None:
+    async with open_house() as house:
+        paused = WebhookState.PAUSED
+        await house.rig.webhook(URL, state=paused, state_reason="person")
+        await house.send(event(1))
+
+        text = words(await house.page("/"))
+
+    assert "app.example.com is paused (by a person); 1 event waits." in text
+
+
+async def test_the_worst_comes_first() -> None:
+    async with open_house() as house:
+        await house.rig.webhook("https://fine.example/hook", policy={"max_wait_s": 0})
+        await house.rig.webhook(URL, policy={"max_wait_s": 0})
+        house.rig.sender.standing[URL] = Outcome(status=500)
+        await house.rig.send(event(1))
+        await house.turn()
+
+        html = await house.page("/")
+
+    table = html[html.index('id="webhooks"') :]
+    assert table.index("app.example.com") < table.index("fine.example")
+
+
+async def test_figures_and_rates_of_the_last_day_are_shown() -> None:
+    async with open_house() as house:
+        bounced = (event(90, "hard_bounce"), event(91, "open", actor={"kind": "scanner"}))
+        await house.send(*(event(number) for number in range(9)), *bounced)
+
+        text = words(await house.page("/"))
+
+    assert "Delivered 9" in text
+    assert "90.0 %" in text
+    assert "0.0 % by people" in text
+
+
+@pytest.mark.parametrize("span", ["1h", "24h", "7d", "30d", "", "nonsense"])
+async def test_every_span_is_drawn(span: str) -> None:
+    async with open_house() as house:
+        await house.send(event(1))
+
+        html = await house.page(f"/?span={span}")
+
+    assert '<svg class="chart" role="img"' in html
+    assert "Delivered" in html
+
+
+@pytest.mark.parametrize("language", ["en", "ru", "fr"])
+@pytest.mark.parametrize("path", ["/", "/events", "/events?recipient=x@y.example", "/events/e1"])
+async def test_pages_speak_each_language_and_need_no_inline_style(language: str, path: str) -> None:
+    async with open_house() as house:
+        await house.rig.webhook(URL, policy={"max_wait_s": 0})
+        house.rig.sender.standing[URL] = Outcome(status=503)
+        await house.rig.send(event(1))
+        await house.turn()
+
+        html = await house.page(path, **{"accept-language": language})
+
+    assert f'<html lang="{language}"' in html
+    assert " style=" not in html
+    assert "<script>" not in html
+
+
+async def test_a_busy_day_fits_in_a_small_page() -> None:
+    kinds = ["request", "sent", "delivered", "open", "click", "hard_bounce", "soft_bounce"]
+    async with open_house() as house:
+        for number in range(48):
+            await house.rig.send(*(event(number * 10 + at, kind) for at, kind in enumerate(kinds)))
+            house.rig.clock.advance(1800)
+        await house.indexer.catch_up()
+
+        html = await house.page("/")
+
+    assert len(html.encode()) < MAX_PAGE_BYTES
+
+
+async def test_urls_and_names_are_escaped() -> None:
+    async with open_house() as house:
+        await house.rig.webhook('https://app.example.com/<script>"x', policy={"max_wait_s": 0})
+        await house.send(event(1, recipient='"<script>"@x.example'))
+
+        pages = [await house.page(path) for path in ("/", "/events", "/events/e1")]
+
+    assert all("<script>" not in html for html in pages)
+
+
+async def test_a_webhook_has_its_charts_and_the_list_its_sparks() -> None:
+    async with open_house() as house:
+        webhook = await house.rig.webhook(URL, policy={"max_wait_s": 0})
+        house.rig.sender.standing[URL] = Outcome(status=200, phases_ms=(1.0, 40.0))
+        await house.rig.send(event(1))
+        await house.turn()
+
+        one = await house.page(f"/webhooks/{webhook.id}")
+        many = await house.page("/webhooks")
+
+    assert one.count('<svg class="chart"') == 2
+    assert "1 events delivered; 0 in attempts that failed." in one
+    assert many.count('<svg class="spark"') == 1
