@@ -1,13 +1,17 @@
 """The pull feed: order, nothing lost, nothing twice; waiting, and its limits."""
 
 import asyncio
+import sqlite3
+import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from postbell.api import feed
-from tests.api.service import Service, running
+from tests.api.service import ALICE, Service, listening, running
 
 PATH = "/api/v1/feed"
 
@@ -201,3 +205,21 @@ async def test_after_and_since_exclude_each_other(service: Service) -> None:
     response = await service.call("GET", f"{PATH}?after=now&since=2026-01-01T00:00:00Z")
 
     assert (response.status_code, response.json()["member"]) == (400, "since")
+
+
+async def test_the_example_of_the_docs_follows_the_feed(service: Service, tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "docs" / "howto" / "examples" / "consume.py"
+    file = tmp_path / "events.db"
+
+    async with listening(service) as base:
+        for names in (("ev_1", "ev_2"), ("ev_3",)):
+            await post(service, *names)
+            environment = {"POSTBELL_URL": base, "API_USER": ALICE[0], "API_KEY": ALICE[1]}
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, str(example), str(file), "1", env=environment | {"no_proxy": "*"}
+            )
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+
+    with closing(sqlite3.connect(file)) as database:
+        kept = database.execute("SELECT event_id FROM events ORDER BY event_id").fetchall()
+    assert kept == [("ev_1",), ("ev_2",), ("ev_3",)]
