@@ -1,0 +1,84 @@
+"""Mails through real SMTP servers: TLS, passwords, refusals, addresses that cannot be."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import AuthResult
+
+from postbell.clock import SystemClock
+from postbell.errors import BadInput
+from postbell.mailing import Mailer, MailFailed
+from tests.operating.rig import SENDER, Mailbox, smtp
+from tests.wire.certificates import Authority
+
+TO = "ada@acme.example"
+
+
+@asynccontextmanager
+async def mailer(url: str) -> AsyncIterator[Mailer]:
+    mailer = Mailer(url, SENDER, SystemClock())
+    yield mailer
+    mailer.close()
+
+
+async def test_a_mail_arrives_as_it_was_written() -> None:
+    mailbox = Mailbox()
+    async with smtp(mailbox) as url, mailer(url) as sender:
+        await sender.send(TO, "Пароль", "Здравствуйте!\nhttps://bell.example.com/reset\n")
+
+    ((to, mail),) = mailbox.taken
+    assert (to, mail["to"], mail["from"]) == (TO, TO, SENDER)
+    assert mail["subject"] == "Пароль"
+    assert mail.get_content().replace("\r\n", "\n").startswith("Здравствуйте!\nhttps://")
+    assert mail["message-id"].endswith("@example.com>")
+    assert mail["date"]
+
+
+async def test_tls_is_used_where_it_is_offered_and_the_password_goes_through_it(
+    tmp_path: Path,
+) -> None:
+    mailbox = Mailbox()
+    logins: list[tuple[bool, bytes, bytes]] = []
+
+    def check(server: Any, session: Any, envelope: Any, kind: str, pair: Any) -> AuthResult:
+        logins.append((session.ssl is not None, pair.login, pair.password))
+        return AuthResult(success=pair.password == b"w@rd")
+
+    context = Authority(tmp_path).context("localhost")
+    options = {"tls_context": context, "authenticator": check, "auth_required": True}
+    async with smtp(mailbox, **options) as url:
+        there = url.removeprefix("smtp://")
+        async with mailer(f"smtp://user:w%40rd@{there}") as sender:
+            await sender.send(TO, "s", "t")
+        async with mailer(f"smtp://user:wrong@{there}") as sender:
+            with pytest.raises(MailFailed) as caught:
+                await sender.send(TO, "s", "t")
+
+    assert logins[0] == (True, b"user", b"w@rd")
+    assert [to for to, _ in mailbox.taken] == [TO]
+    assert "wrong" not in caught.value.message
+
+
+async def test_a_refused_recipient_and_a_server_that_is_not_there_are_failures() -> None:
+    mailbox = Mailbox()
+    mailbox.refusal = "550 5.1.1 no such user"
+    async with smtp(mailbox) as url, mailer(url) as sender:
+        with pytest.raises(MailFailed, match="no such user"):
+            await sender.send(TO, "s", "t")
+    async with mailer(url) as sender:
+        with pytest.raises(MailFailed, match="did not take a mail"):
+            await sender.send(TO, "s", "t")
+
+
+@pytest.mark.parametrize("member", ["to", "subject"])
+async def test_a_line_break_smuggles_no_header_in(member: str) -> None:
+    mailbox = Mailbox()
+    parts = {"to": TO, "subject": "s"} | {member: "a@b.example\nBcc: eve@beta.example"}
+    async with smtp(mailbox) as url, mailer(url) as sender:
+        with pytest.raises(BadInput):
+            await sender.send(parts["to"], parts["subject"], "t")
+
+    assert mailbox.taken == []

@@ -1,0 +1,183 @@
+"""Metrics, read back with Prometheus' own parser."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+
+from postbell.blocks import Position, Range
+from postbell.metrics import MAX_WEBHOOKS
+from postbell.metrics.requests import face_of
+from postbell.metrics.shapes import Counter
+from postbell.records import Entry, EntryKind, LaneChange, Outcome, Verdict
+from tests.operating.rig import Watched, watched
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Watched]:
+    async with watched(tmp_path) as rig:
+        yield rig
+
+
+def entry(rig: Watched, verdict: Verdict, outcome: Outcome, delivered: int = 0) -> Entry:
+    return Entry(
+        kind=EntryKind.ATTEMPT,
+        at=rig.service.clock.now() + timedelta(seconds=2),
+        account_id=rig.service.acme,
+        webhook_id=1,
+        revision=1,
+        batch_id="bat_1",
+        range=Range(Position(1, 0), Position(1, 2)),
+        count=2,
+        attempt=1,
+        delivered=delivered,
+        verdict=verdict,
+        outcome=outcome,
+    )
+
+
+async def record(rig: Watched, *entries: Entry) -> None:
+    claim = await rig.service.engine.ledger.lane(1)
+    assert claim is not None
+    change = LaneChange(webhook_id=1, epoch=claim.lane.epoch, entries=entries)
+    assert await rig.service.engine.ledger.record([change]) == []
+
+
+async def test_accepted_events_are_counted_by_api_user_and_type(rig: Watched) -> None:
+    await rig.service.events("open", "open", "delivered")
+    await rig.service.events("open", user="bob")
+    await rig.metrics.read()
+
+    samples = await rig.samples()
+
+    name = "postbell_events_accepted_total"
+    assert samples[f"{name},api_user=alice,type=open"] == 2
+    assert samples[f"{name},api_user=alice,type=delivered"] == 1
+    assert samples[f"{name},api_user=bob,type=open"] == 1
+
+
+async def test_nothing_is_counted_twice(rig: Watched) -> None:
+    await rig.service.events("open")
+    await rig.metrics.read()
+    await rig.metrics.read()
+
+    samples = await rig.samples()
+
+    assert samples["postbell_events_accepted_total,api_user=alice,type=open"] == 1
+
+
+async def test_attempts_are_counted_by_outcome_and_timed(rig: Watched) -> None:
+    await rig.service.webhook(dialect="sendpulse")
+    await rig.service.events("open", "open")
+    good = Outcome(status=200, phases_ms=(1.0, 2.0, 2.0, 30.0, 40.0))
+    await record(
+        rig,
+        entry(rig, Verdict.RETRY, Outcome(status=503)),
+        entry(rig, Verdict.RETRY, Outcome(error="timeout")),
+        entry(rig, Verdict.DELIVERED, good, delivered=2),
+    )
+    await rig.metrics.read()
+
+    samples = await rig.samples()
+
+    attempts = "postbell_attempts_total,dialect=sendpulse"
+    assert samples[f"{attempts},result=5xx,verdict=retry"] == 1
+    assert samples[f"{attempts},result=timeout,verdict=retry"] == 1
+    assert samples[f"{attempts},result=2xx,verdict=delivered"] == 1
+    assert samples["postbell_events_delivered_total,dialect=sendpulse"] == 2
+    answers = "postbell_answer_seconds_bucket,dialect=sendpulse"
+    assert samples[f"{answers},le=0.025"] == 0
+    assert samples[f"{answers},le=0.05"] == 1
+    assert samples[f"{answers},le=+Inf"] == 1
+    assert samples["postbell_answer_seconds_sum,dialect=sendpulse"] == pytest.approx(0.04)
+    assert samples["postbell_delivery_delay_seconds_sum,dialect=sendpulse"] == 2
+
+
+async def test_lag_and_waiting_are_told_for_each_webhook(rig: Watched) -> None:
+    await rig.service.webhook()
+    await rig.service.events("open", "delivered")
+    rig.service.clock.advance(120)
+
+    samples = await rig.samples()
+
+    assert samples["postbell_webhook_waiting_events,account=acme,webhook=1"] == 2
+    assert samples["postbell_webhook_lag_seconds,account=acme,webhook=1"] == 120
+    assert samples["postbell_waiting_events"] == 2
+    assert samples["postbell_lag_seconds"] == 120
+    assert samples["postbell_webhooks,health=behind"] == 1
+
+
+async def test_only_the_worst_webhooks_have_values_of_their_own(rig: Watched) -> None:
+    for _ in range(MAX_WEBHOOKS + 5):
+        await rig.service.webhook(types=["click"])
+    late = await rig.service.webhook(types=["open"])
+    await rig.service.events("open")
+    rig.service.clock.advance(60)
+
+    samples = await rig.samples()
+
+    shown = [name for name in samples if name.startswith("postbell_webhook_lag_seconds")]
+    assert len(shown) == MAX_WEBHOOKS
+    assert samples[f"postbell_webhook_lag_seconds,account=acme,webhook={late['id']}"] == 60
+    assert samples["postbell_webhooks,health=up_to_date"] == MAX_WEBHOOKS + 5
+
+
+async def test_a_deleted_webhook_is_told_no_more(rig: Watched) -> None:
+    made = await rig.service.webhook()
+    before = await rig.samples()
+    await rig.service.desk.delete_webhook(rig.service.acme, made["id"])
+    after = await rig.samples()
+
+    name = "postbell_webhook_lag_seconds,account=acme,webhook=1"
+    assert (name in before, name in after) == (True, False)
+
+
+async def test_the_pool_the_process_and_the_version_are_told(rig: Watched) -> None:
+    samples = await rig.samples()
+
+    assert samples["postbell_connections,pool=healthy,state=in_use"] == 3
+    assert samples["postbell_connections,pool=healthy,state=waiting"] == 1
+    assert samples["postbell_connections_limit,pool=healthy"] == 512
+    assert samples["process_resident_memory_bytes"] > 0
+    assert any(name.startswith("postbell_info,region=sg,role=all") for name in samples)
+
+
+async def test_openmetrics_is_written_where_it_is_asked_for(rig: Watched) -> None:
+    await rig.service.events("open")
+    await rig.metrics.read()
+
+    content_type, text = await rig.metrics.write("application/openmetrics-text; version=1.0.0")
+
+    assert content_type.startswith("application/openmetrics-text")
+    names = {family.name for family in openmetrics(text.decode())}
+    assert {"postbell_events_accepted", "postbell_loop_delay_seconds"} <= names
+
+
+def test_new_labels_over_the_limit_count_as_other() -> None:
+    counter = Counter("x", "X.", ("who",), max_series=2)
+
+    for who in ("a", "b", "c", "d", "a"):
+        counter.add((who,))
+
+    assert counter.counts == {("a",): 2, ("b",): 1, ("other",): 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "face"),
+    [
+        ("/api/v1/events", "ingest"),
+        ("/api/v1/webhooks/1", "native"),
+        ("/v1/webhooks", "engagelab"),
+        ("/v2/email-service/webhook", "sendpulse"),
+        ("/oauth/access_token", "sendpulse"),
+        ("/healthz", "health"),
+        ("/metrics", "metrics"),
+        ("/", "web"),
+        ("/webhooks/7", "web"),
+        ("*", "web"),
+    ],
+)
+def test_every_path_belongs_to_a_face(path: str, face: str) -> None:
+    assert face_of(path) == face

@@ -1,0 +1,235 @@
+"""Notices over a real SMTP server: once for each change, to whom they concern, never a storm."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from postbell import signals
+from postbell.notices.changes import OK, Changes, load
+from postbell.signals import log
+from tests.fakes import FakeClock
+from tests.operating.rig import OPERATOR, SENDER, Watched, watched
+
+ADA, EVE = "ada@acme.example", "eve@beta.example"
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Watched]:
+    async with watched(tmp_path) as rig:
+        accounts = rig.service.accounts
+        await rig.service.desk.create_owner(accounts["acme"].id, ADA, None)
+        await rig.service.desk.create_owner(accounts["beta"].id, EVE, None)
+        await rig.service.webhook()
+        await rig.tell()
+        assert rig.mailbox.taken == []
+        yield rig
+
+
+async def fail(rig: Watched, failures: int = 2) -> None:
+    await rig.lane(failing_since=rig.service.clock.now(), failures=failures)
+
+
+async def mend(rig: Watched) -> None:
+    await rig.lane(failing_since=None, failures=0)
+
+
+async def test_a_failing_webhook_is_told_to_the_operator_and_its_own_users(rig: Watched) -> None:
+    await fail(rig)
+
+    await rig.tell()
+
+    assert [to for to, _ in rig.mailbox.taken] == [OPERATOR, ADA]
+    mail = rig.mailbox.taken[0][1]
+    assert mail["subject"].startswith("Postbell: Webhook 1 (https")
+    assert mail["from"] == SENDER
+    assert mail["auto-submitted"] == "auto-generated"
+    assert "2 attempts in a row" in rig.mailbox.texts(ADA)[0]
+    assert "https://bell.example.com" in rig.mailbox.texts(ADA)[0]
+
+
+async def test_the_path_of_a_url_is_in_no_mail(rig: Watched) -> None:
+    await rig.service.webhook(url="https://hooks.example.com/in?token=hidden")
+    await rig.lane(2, failing_since=rig.service.clock.now(), failures=2)
+
+    await rig.tell()
+
+    assert "hooks.example.com" in rig.mailbox.texts(ADA)[0]
+    assert "hidden" not in rig.mailbox.texts(ADA)[0]
+
+
+async def test_one_failure_is_no_news(rig: Watched) -> None:
+    await fail(rig, failures=1)
+
+    await rig.tell()
+
+    assert rig.mailbox.taken == []
+
+
+async def test_a_change_is_told_once(rig: Watched) -> None:
+    await fail(rig)
+    for _ in range(5):
+        await rig.tell(100)
+
+    assert len(rig.mailbox.texts(ADA)) == 1
+
+
+async def test_a_restart_tells_nothing_again(rig: Watched) -> None:
+    await fail(rig)
+    await rig.tell()
+    rig.notices = rig.new_notices()
+    await rig.tell(100)
+
+    assert len(rig.mailbox.texts(ADA)) == 1
+
+
+async def test_recovering_is_told_where_the_failure_was(rig: Watched) -> None:
+    await fail(rig)
+    await rig.tell()
+    await mend(rig)
+    await rig.tell(100)
+    await rig.tell(100)
+
+    assert "takes events again" in rig.mailbox.texts(ADA)[1]
+    assert len(rig.mailbox.texts(ADA)) == 2
+
+
+async def test_a_webhook_that_comes_and_goes_is_told_once_an_hour(rig: Watched) -> None:
+    for _ in range(10):
+        await fail(rig)
+        await rig.tell(100)
+        await mend(rig)
+        await rig.tell(100)
+    in_an_hour = len(rig.mailbox.texts(ADA))
+    rig.service.clock.advance(3600)
+    await fail(rig)
+    await rig.tell(100)
+
+    assert in_an_hour == 2
+    assert len(rig.mailbox.texts(ADA)) == 3
+
+
+async def test_a_pause_is_told_with_its_reason_and_resuming_is_recovering(rig: Watched) -> None:
+    await fail(rig)
+    await rig.tell(100)
+    await rig.lane(pause="the receiver answered 410")
+    await rig.tell(100)
+    await mend(rig)
+    await rig.service.desk.resume(rig.service.acme, 1)
+    await rig.tell(100)
+
+    texts = rig.mailbox.texts(ADA)
+    assert len(texts) == 3
+    assert "is paused" in texts[1]
+    assert "410" in texts[1]
+    assert "takes events again" in texts[2]
+
+
+async def test_what_comes_together_is_one_mail_a_minute_for_each_recipient(rig: Watched) -> None:
+    for number in range(2, 80):
+        await rig.service.webhook()
+        await rig.lane(number, failing_since=rig.service.clock.now(), failures=2)
+    await rig.tell(5)
+    await rig.lane(1, failing_since=rig.service.clock.now(), failures=2)
+    await rig.tell(5)
+    within_a_minute = len(rig.mailbox.texts(ADA))
+    await rig.tell(60)
+
+    (first, second) = rig.mailbox.texts(ADA)
+    assert within_a_minute == 1
+    assert first.count("fails since") == 50
+    assert "And 28 more." in first
+    assert second.count("fails since") == 1
+
+
+async def test_lag_over_the_limit_and_its_end_are_told(rig: Watched) -> None:
+    await rig.service.events("open")
+    rig.service.clock.advance(901)
+    await rig.tell(100)
+    claim = await rig.service.engine.ledger.lane(1)
+    assert claim is not None
+    await rig.service.desk.pause(rig.service.acme, 1)
+    await rig.service.desk.resume(rig.service.acme, 1, skip=True)
+    await rig.tell(100)
+
+    texts = "".join(rig.mailbox.texts(ADA))
+    assert "is behind: 1 events wait, the oldest for 901 s" in texts
+    assert "has caught up" in texts
+
+
+async def test_silence_is_told_and_being_heard_again(rig: Watched) -> None:
+    rig.notices = rig.new_notices(silence_h=2, lag_limit_s=0)
+    await rig.service.events("open")
+    await rig.tell(3600)
+    before = len(rig.mailbox.texts(ADA))
+    await rig.tell(3700)
+    await rig.tell(100)
+    await rig.service.events("open")
+    await rig.tell(100)
+
+    texts = rig.mailbox.texts(ADA)
+    assert before == 0
+    assert "No event of the account acme has come in for 2 hours." in texts[0]
+    assert "come in again" in texts[1]
+    assert rig.mailbox.texts(EVE) == []
+
+
+async def test_what_retention_will_drop_is_told(rig: Watched) -> None:
+    with signals.heard("events_expiring", rig.notices._heard.append):
+        at = rig.service.clock.now() + timedelta(days=3)
+        log("events_expiring", webhook_id=1, events=7, at=at)
+
+    await rig.tell()
+
+    (text,) = rig.mailbox.texts(ADA)
+    assert "7 events for webhook 1" in text
+    assert "2026-11-24T12:00:0" in text
+
+
+async def test_who_wants_no_notices_gets_none(rig: Watched) -> None:
+    owner = await rig.service.desk.find_owner(ADA)
+    from msgspec.structs import replace
+
+    await rig.service.engine.owners.set(replace(owner, wants_notices=False))
+    await fail(rig)
+
+    await rig.tell()
+
+    assert [to for to, _ in rig.mailbox.taken] == [OPERATOR]
+
+
+async def test_a_mail_that_was_not_taken_is_sent_later(rig: Watched) -> None:
+    rig.mailbox.refusal = "451 try again"
+    await fail(rig)
+    await rig.tell(5)
+    rig.mailbox.refusal = ""
+    await rig.tell(5)
+    too_early = len(rig.mailbox.taken)
+    await rig.tell(10)
+
+    assert too_early == 0
+    assert len(rig.mailbox.texts(ADA)) == 1
+
+
+def test_the_memory_survives_a_broken_file(tmp_path: Path) -> None:
+    path = tmp_path / "notices.json"
+    path.write_bytes(b"{broken")
+
+    changes = load(path)
+
+    assert changes.last("webhook 1 delivery") == OK
+
+
+def test_what_is_well_for_long_is_forgotten(clock: FakeClock, tmp_path: Path) -> None:
+    changes = Changes()
+    changes.is_news("a", "failing", clock.now())
+    changes.is_news("b", "failing", clock.now())
+    changes.is_news("b", OK, clock.now())
+    clock.advance(3601)
+
+    changes.forget(clock.now())
+    changes.save(tmp_path / "m.json")
+
+    assert load(tmp_path / "m.json").last("a") == "failing"
+    assert b'"b"' not in (tmp_path / "m.json").read_bytes()

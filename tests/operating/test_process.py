@@ -1,0 +1,211 @@
+"""What operates a real process: TLS, metrics over HTTP, the warning, notices end to end."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cli.running import LIMIT_S, Postbell, line_with
+from tests.operating.rig import OPERATOR, SENDER, Mailbox, smtp
+from tests.wire.certificates import Authority
+
+READY = r"^postbell is ready: (\S+)$"
+
+
+def get(url: str, context: ssl.SSLContext | None = None, **headers: str) -> tuple[int, bytes]:
+    handlers: list[Any] = [urllib.request.ProxyHandler({})]
+    if context is not None:
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=LIMIT_S) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def signals_of(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
+    """End the process and return the events of its log."""
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=LIMIT_S)
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def serial(url: str, context: ssl.SSLContext) -> str:
+    host, port = url.removeprefix("https://").split(":")
+    with (
+        socket.create_connection((host, int(port)), LIMIT_S) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        found = secured.getpeercert()
+        assert found is not None
+        assert secured.version() in ("TLSv1.2", "TLSv1.3")
+        return str(found["serialNumber"])
+
+
+def test_it_speaks_tls_and_takes_a_new_certificate_at_sighup(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.context("localhost")
+    file = str(tmp_path / "localhost.pem")
+    postbell = Postbell(
+        tmp_path / "data",
+        POSTBELL_LISTEN="127.0.0.1:0",
+        POSTBELL_TLS_CERT_FILE=file,
+        POSTBELL_TLS_KEY_FILE=file,
+    )
+    client = ssl.create_default_context(cafile=str(authority.file))
+    with postbell.running("serve") as process:
+        url = line_with(process, READY)
+        before = serial(url, client)
+        authority.context("localhost")
+        process.send_signal(signal.SIGHUP)
+        after = before
+        for _ in range(1000):
+            after = serial(url, client)
+            if after != before:
+                break
+        client.check_hostname = False
+        status, _ = get(url + "/healthz", client)
+        with pytest.raises(OSError):
+            get(url.replace("https", "http") + "/healthz")
+        events = [line["event"] for line in signals_of(process)]
+
+    assert url.startswith("https://")
+    assert status == 200
+    assert after != before
+    assert "certificate_read" in events
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"CERT": "missing.pem", "KEY": "missing.pem"}, "cannot read the TLS file"),
+        ({"CERT": "x.pem"}, "tls_key_file is missing; TLS needs certificate and key"),
+        ({"CERT": "x.pem", "KEY": "x.pem"}, "do not work together"),
+    ],
+)
+def test_a_certificate_that_does_not_work_is_named(
+    tmp_path: Path, files: dict[str, str], said: str
+) -> None:
+    (tmp_path / "x.pem").write_text("nothing")
+    variables = {f"POSTBELL_TLS_{name}_FILE": str(tmp_path / file) for name, file in files.items()}
+
+    done = Postbell(tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0", **variables)("serve")
+
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_warned"),
+    [
+        ({"POSTBELL_LISTEN": "0.0.0.0:0"}, True),
+        ({"POSTBELL_LISTEN": "127.0.0.1:0"}, False),
+        ({"POSTBELL_LISTEN": "0.0.0.0:0", "POSTBELL_TRUSTED_PROXIES": "10.0.0.0/8"}, False),
+    ],
+)
+def test_keys_in_clear_are_warned_of(
+    tmp_path: Path, variables: dict[str, str], is_warned: bool
+) -> None:
+    with Postbell(tmp_path / "data", **variables).running("serve") as process:
+        line_with(process, READY)
+        events = [line["event"] for line in signals_of(process)]
+
+    assert ("keys_in_clear" in events) == is_warned
+
+
+def test_metrics_are_for_this_machine_unless_they_have_a_listener(tmp_path: Path) -> None:
+    with Postbell(tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0").running("serve") as process:
+        url = line_with(process, READY) + "/metrics"
+        here, text = get(url)
+        through, _ = get(url, **{"x-forwarded-for": "203.0.113.7"})
+        names = {family.name for family in text_string_to_metric_families(text.decode())}
+
+    assert (here, through) == (200, 403)
+    assert {"postbell_events_accepted", "postbell_webhooks", "process_open_fds"} <= names
+
+
+def test_a_worker_has_metrics_at_a_listener_of_its_own(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    postbell = Postbell(tmp_path / "data", POSTBELL_METRICS_LISTEN=f"127.0.0.1:{port}")
+    with postbell.running("serve", "--role", "worker") as process:
+        line_with(process, r"^postbell is ready: (delivering)$")
+        scraped, text = get(f"http://127.0.0.1:{port}/metrics", **{"x-forwarded-for": "1.2.3.4"})
+        other, _ = get(f"http://127.0.0.1:{port}/api/v1/webhooks")
+
+    assert (scraped, other) == (200, 404)
+    assert re.search(rb'postbell_info\{region="",role="worker"', text)
+
+
+async def test_a_dead_receiver_is_told_by_mail_and_webhook(tmp_path: Path) -> None:
+    mailbox = Mailbox()
+    posted: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = re.search(rb"content-length: (\d+)", head.lower())
+        assert size is not None
+        posted.put_nowait(json.loads(await reader.readexactly(int(size[1]))))
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    operator = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with operator, smtp(mailbox) as mail_url, asyncio.timeout(2 * LIMIT_S):
+        port = operator.sockets[0].getsockname()[1]
+        postbell = Postbell(
+            tmp_path / "data",
+            POSTBELL_LISTEN="127.0.0.1:0",
+            POSTBELL_SMTP_URL=mail_url,
+            POSTBELL_NOTICE_FROM=SENDER,
+            POSTBELL_OPERATOR_EMAIL=OPERATOR,
+            POSTBELL_OPERATOR_WEBHOOK=f"http://127.0.0.1:{port}/bell",
+            POSTBELL_REGION="sg",
+        )
+        loop = asyncio.get_running_loop()
+
+        def wait_for_both() -> Any:
+            asyncio.run_coroutine_threadsafe(mailbox.arrived.wait(), loop).result(LIMIT_S)
+            return asyncio.run_coroutine_threadsafe(posted.get(), loop).result(LIMIT_S)
+
+        notice = await asyncio.to_thread(_break_a_receiver, postbell, wait_for_both)
+
+    assert notice["region"] == "sg"
+    assert notice["notices"][0]["kind"] == "webhook_failing"
+    assert notice["notices"][0]["webhook_id"] == 1
+    assert "fails since" in mailbox.texts(OPERATOR)[0]
+
+
+def _break_a_receiver(postbell: Postbell, told: Callable[[], Any]) -> Any:
+    """Send an event to a webhook that nobody answers, and return what *told* waits for."""
+    postbell("accounts", "create", "acme")
+    key = postbell.json("api-users", "create", "acme", "shop")["api_key"]
+    policy = ("--policy", "max_wait_s=0", "--policy", "retry_waits_s=[0.1,0.1,60]")
+    with socket.socket() as silent, postbell.running("serve") as process:
+        silent.bind(("127.0.0.1", 0))
+        dead = silent.getsockname()[1]
+        url = line_with(process, READY)
+        made = postbell("webhooks", "create", "acme", f"http://127.0.0.1:{dead}/", *policy)
+        assert made.returncode == 0, made.stderr
+        sent = postbell(
+            "events", "send", "-", "--url", url, "--api-user", "shop", "--api-key", key,
+            given='{"type": "delivered", "recipient": "ada@example.net"}\n',
+        )  # fmt: skip
+        assert sent.returncode == 0, sent.stderr
+        notice = told()
+        process.send_signal(signal.SIGTERM)
+        process.wait(LIMIT_S)
+    return notice
