@@ -72,8 +72,12 @@ class Cases(Trials):
         return played
 
     def _plan(self, webhook: Webhook, only: str) -> list[tuple[str, str, Play]]:
-        """Return kind, word and play of each case, in order."""
-        samples = list(self.dialects[webhook.dialect].sample())
+        """Return kind, word and play of each case, in order; only of types that it gets."""
+        dialect = self.dialects[webhook.dialect]
+        told = dialect.carries(webhook.options)
+        if webhook.types is not None:
+            told = told.intersection(webhook.types)
+        samples = [sample for sample in dialect.sample() if sample["type"] in told]
         plan: list[tuple[str, str, Play]] = [
             (TYPE, sample["type"], partial(self.play_type, webhook, sample)) for sample in samples
         ]

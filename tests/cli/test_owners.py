@@ -1,0 +1,106 @@
+"""Who signs in, from the command line: the first owner, further ones, a reset."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from postbell.cli.office import opened
+from postbell.errors import Unauthorized
+from postbell.setting_values import Address
+from postbell.settings import Settings
+from tests.cli.running import Postbell
+
+PASSWORD = "correct horse battery"
+
+
+def sign_in(postbell: Postbell, email: str, password: str) -> bool:
+    """Return whether the pair opens a session."""
+
+    async def work() -> bool:
+        settings = Settings(data_dir=postbell.folder, listen=Address("127.0.0.1", 0))
+        async with opened(settings) as office:
+            try:
+                await office.desk.sign_in(email, password)
+            except Unauthorized:
+                return False
+            return True
+
+    return asyncio.run(work())
+
+
+def test_an_account_is_created_with_its_owner(postbell: Postbell, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD + "\n")
+
+    made = postbell.json(
+        "accounts", "create", "acme", "--owner", "Ada@Example.com", "--password-file", str(file)
+    )
+
+    assert made["owner"] == "ada@example.com"
+    assert "password" not in made
+    assert sign_in(postbell, "ada@example.com", PASSWORD)
+
+
+def test_without_a_file_a_password_is_made_and_shown_once(postbell: Postbell) -> None:
+    made = postbell.json("accounts", "create", "acme", "--owner", "ada@example.com")
+    listed = postbell("owners", "list")
+
+    assert len(made["password"]) >= 20
+    assert sign_in(postbell, "ada@example.com", made["password"])
+    assert made["password"] not in listed.stdout
+    assert "ada@example.com" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("owner", "password", "said"),
+    [("nobody", PASSWORD, "e-mail address"), ("ada@example.com", "short", "10 to 256")],
+)
+def test_nothing_is_created_where_the_owner_is_wrong(
+    postbell: Postbell, owner: str, password: str, said: str
+) -> None:
+    done = postbell(
+        "accounts", "create", "acme", "--owner", owner, "--password-file", "-", given=password
+    )
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert postbell.json("accounts", "list") == []
+
+
+def test_an_address_that_signs_in_creates_no_second_account(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme", "--owner", "ada@example.com")
+
+    done = postbell("accounts", "create", "beta", "--owner", "ada@example.com")
+
+    assert done.returncode == 2
+    assert [row["name"] for row in postbell.json("accounts", "list")] == ["acme"]
+
+
+def test_an_operators_reset_replaces_the_password(postbell: Postbell) -> None:
+    made = postbell.json("accounts", "create", "acme", "--owner", "ada@example.com")
+
+    reset = postbell.json("owners", "reset-password", "ada@example.com")
+
+    assert not sign_in(postbell, "ada@example.com", made["password"])
+    assert sign_in(postbell, "ada@example.com", reset["password"])
+
+
+def test_owners_are_added_and_removed_but_the_last_one_stays(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme", "--owner", "ada@example.com")
+    added = postbell.json("owners", "add", "acme", "bob@example.com", "--operator")
+    postbell.json("owners", "remove", "ada@example.com")
+
+    last = postbell("owners", "remove", "bob@example.com")
+
+    assert added["is_operator"] is True
+    assert last.returncode == 2
+    assert "last user" in last.stderr
+    assert [row["email"] for row in postbell.json("owners", "list", "acme")] == ["bob@example.com"]
+
+
+def test_a_password_file_needs_an_owner(postbell: Postbell) -> None:
+    done = postbell("accounts", "create", "acme", "--operator")
+
+    assert done.returncode == 2
+    assert "--owner" in done.stderr
