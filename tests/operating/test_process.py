@@ -131,9 +131,10 @@ def test_metrics_are_for_this_machine_unless_they_have_a_listener(tmp_path: Path
         url = line_with(process, READY) + "/metrics"
         here, text = get(url)
         through, _ = get(url, **{"x-forwarded-for": "203.0.113.7"})
+        under_a_name, _ = get(url, host="bell.example.com")
         names = {family.name for family in text_string_to_metric_families(text.decode())}
 
-    assert (here, through) == (200, 403)
+    assert (here, through, under_a_name) == (200, 403, 403)
     assert {"postbell_events_accepted", "postbell_webhooks", "process_open_fds"} <= names
 
 

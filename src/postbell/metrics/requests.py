@@ -110,13 +110,24 @@ class Listener:
 
 
 def _is_here(scope: Scope) -> bool:
-    """Return whether the request comes from this machine, and not through a proxy on it."""
-    host = (scope.get("client") or ("",))[0]
+    """Return whether the request comes from this machine, and not through a proxy on it: a proxy
+    adds headers of its own, or asks under another name."""
+    headers = dict(scope["headers"])
+    asked = headers.get(b"host", b"").decode("latin-1")
+    name = asked[1:].partition("]")[0] if asked.startswith("[") else asked.partition(":")[0]
+    peer = (scope.get("client") or ("",))[0]
+    return (
+        _is_loopback(peer)
+        and (name == "localhost" or _is_loopback(name))
+        and not any(each in headers for each in FORWARDED)
+    )
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        is_loopback = ip_address(host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
         return False
-    return is_loopback and not any(name in FORWARDED for name, _ in scope["headers"])
 
 
 async def _answer(
