@@ -260,3 +260,31 @@ async def test_single_events_that_hang_while_retention_passes_do_not_stop_the_we
         assert [body["to"] for body in rig.bodies()][-1] == "user9@example.net"
         found = await rig.audit()
         assert (found.rows[0].delivered, found.problems) == (1, [])
+
+
+async def test_what_is_left_of_a_run_goes_on_after_its_first_events_were_dropped() -> None:
+    async with running(retention_days=30) as rig:
+        await rig.webhook(dialect="engagelab", policy={"rate_per_s": 1, "max_wait_s": 10})
+        for number in range(10):
+            await rig.send(event(number))
+        await rig.turn()
+        for seconds in (10, 1, 1):
+            await rig.later(seconds)
+        assert [body["to"] for body in rig.bodies()] == [f"user{n}@example.net" for n in range(3)]
+
+        for task in list(rig.worker._begun):
+            task.cancel()
+        await rig.engine.log.drop(6, rig.clock.now())
+        rig.clock.advance(61)
+        rig.worker = rig.new_worker("w2")
+        rig.worker._tasks = rig._tasks
+        await rig.worker._claim()
+        for _ in range(7):
+            await rig.later(1)
+
+        again = [body["to"] for body in rig.bodies()[3:]]
+        assert again == [f"user{n}@example.net" for n in range(5, 10)]
+        assert await expiries(rig) == [(1, 2, None)]
+        assert await rig.engine.ledger.open_batches() == []
+        found = await rig.audit()
+        assert (found.rows[0].delivered, found.problems) == (5, [])

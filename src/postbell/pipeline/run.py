@@ -11,6 +11,7 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.pipeline.reading import Found
+from postbell.ports import Logged
 from postbell.records import Entry, EntryKind, LaneChange, OpenBatch, Outcome
 
 
@@ -19,7 +20,8 @@ class Run:
 
     *handled* has a bit for each event that needs no sending any more: delivered, or left as an
     open batch of its own.  *fresh* has those delivered since the last save.  The events
-    themselves come with `load`; *blocks* are where they lie, None where nobody looked yet.
+    themselves come with `load`, in *found* from the event of index *first* on: retention may
+    have dropped those before.  *blocks* are where they lie, None where nobody looked yet.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Run:
         self.entries: list[Entry] = []
         self.left = count - count_bits(self.handled)
         self.found = Found([], [])
+        self.first = 0
         self.last_outcome: Outcome | None = None
         self.pause = ""
         self.is_loading = False
@@ -59,9 +62,14 @@ class Run:
     @property
     def has_more(self) -> bool:
         """Say whether a loaded event waits to be sent for the first time."""
-        while self._next < len(self.found) and has_bit(self.handled, self._next):
+        end = self.first + len(self.found)
+        while self._next < end and has_bit(self.handled, self._next):
             self._next += 1
-        return self._next < len(self.found)
+        return self._next < end
+
+    def event(self, index: int) -> list[Logged]:
+        """Return the event of this index, as a list for rendering."""
+        return self.found.events[index - self.first : index - self.first + 1]
 
     def take(self) -> int:
         """Return the index of the next event to send; `has_more` said that there is one."""
@@ -98,13 +106,14 @@ class Run:
         if batch is not None:
             self.leavers.append(batch)
 
-    def lose(self, events: int, entry: Entry) -> None:
-        """Note that retention took this many of the events, the first ones."""
-        self.entries.append(entry)
-        for index in range(events):
-            if not has_bit(self.handled, index):
-                set_bit(self.handled, index)
-                self.left -= 1
+    def lose(self, events: int) -> int:
+        """Note that retention took the first *events*; return how many were still to be sent."""
+        self.first = events
+        lost = [index for index in range(events) if not has_bit(self.handled, index)]
+        for index in lost:
+            set_bit(self.handled, index)
+        self.left -= len(lost)
+        return len(lost)
 
     @property
     def has_news(self) -> bool:
@@ -127,7 +136,7 @@ class Run:
 
     def place_range(self, index: int) -> Range:
         """Return the range that holds just this event."""
-        place = self.found.place(index)
+        place = self.found.place(index - self.first)
         return Range(Position(place.block, place.offset), Position(place.block, place.offset + 1))
 
 

@@ -51,8 +51,9 @@ class Singles:
         )
         if len(found) < run.count:
             edge = Position(found.place(0).block, 0) if found.events else run.range.end
-            gone = run.count - len(found)
-            run.lose(gone, self._loss(held, run, Range(run.range.start, edge), gone))
+            lost = run.lose(run.count - len(found))
+            if lost:
+                run.entries.append(self._loss(held, run, Range(run.range.start, edge), lost))
         run.found = found
         if run.is_done:
             await self.save(held)
@@ -62,7 +63,7 @@ class Singles:
         run, number = work.run, work.number
         revision, _ = held.revision(run.revision)
         try:
-            made = self._courier.render(revision, run.found.events[number : number + 1])
+            made = self._courier.render(revision, run.event(number))
             batch = OpenBatch(
                 id=batch_id(held.id, run.revision, made.first_id, made.last_id, 1, None),
                 webhook_id=held.id,
