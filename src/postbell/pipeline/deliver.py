@@ -4,6 +4,7 @@ Comes after `held`, which says what to do next; `courier` sends, `settle` writes
 are in `singles`, the next batch of a replay in `replay`.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -88,23 +89,19 @@ class Batches:
             outcome, now = await self._courier.send(post)
             was_out = in_outage(held.lane)
             judgement = self._courier.judge(post, outcome, now)
+            keep = self._courier.keeping(post, outcome, judgement, now)
+            entry = entry_of(post, outcome, judgement, now)
             if judgement.verdict is Verdict.SPLIT:
                 halves = halved(batch, await self._courier.found(held, batch), now)
-                await self._replace(
-                    held,
-                    batch,
-                    halves,
-                    EntryKind.SPLIT,
-                    entry_of(post, outcome, judgement, now),
-                    judgement.pause,
-                )
+                kind = EntryKind.SPLIT
+                await self._replace(held, batch, halves, kind, entry, judgement.pause, keep)
                 return
             left = follow_up(batch, outcome, judgement, now)
-            entry = entry_of(post, outcome, judgement, now)
             put: tuple[OpenBatch, ...] = ()
 
             def settled(lane: Lane) -> LaneChange:
                 nonlocal put
+                lane = keep(lane)
                 if batch.id not in held.open:
                     return _noted(lane, entry, judgement.pause)
                 others = _made_due(held, batch, now) if was_out and left is None else ()
@@ -132,6 +129,7 @@ class Batches:
         kind: EntryKind,
         attempt: Entry | None = None,
         pause: str = "",
+        keep: Callable[[Lane], Lane] = lambda lane: lane,
     ) -> None:
         """Close *batch* and open others in its place."""
         closed = Entry(
@@ -148,6 +146,7 @@ class Batches:
         )
 
         def replaced(lane: Lane) -> LaneChange | None:
+            lane = keep(lane)
             if batch.id not in held.open:
                 return _noted(lane, attempt, pause) if attempt else None
             return LaneChange(

@@ -86,7 +86,8 @@ class Held:
         )
         has_moved = not is_new and claim.lane.cursor != self.lane.cursor
         start = claim.lane.cursor if is_new or has_moved else self.intake.gather.start
-        self.lane = claim.lane
+        if is_new or claim.lane.epoch != self.lane.epoch:  # else ours knows of more
+            self.lane = claim.lane
         self.webhook = webhook
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
         waiting = [b for b in claim.batches if b.state is BatchState.WAITING]
