@@ -18,6 +18,13 @@ async def touch(rig, webhook):
     )
 
 
+async def answer(rig):
+    """Let the receiver answer before the worker looks at what was changed."""
+    rig.sender.gate.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_retry_after_holds_though_the_lane_was_changed_meanwhile(status):
     async with running() as rig:
@@ -28,7 +35,7 @@ async def test_a_retry_after_holds_though_the_lane_was_changed_meanwhile(status)
         await rig.spin()
 
         await touch(rig, webhook)
-        rig.sender.gate.set()
+        await answer(rig)
         await rig.turn()
         await rig.send(event(1))
         await rig.later(3590)
@@ -47,7 +54,7 @@ async def test_a_failure_is_remembered_though_the_lane_was_changed_meanwhile():
         await rig.spin()
 
         await touch(rig, webhook)
-        rig.sender.gate.set()
+        await answer(rig)
         await rig.turn()
 
         claim = await rig.engine.ledger.lane(webhook.id)
