@@ -12,7 +12,7 @@ from typing import NamedTuple
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import NotFound, StorageError
-from postbell.records import Webhook
+from postbell.records import Webhook, WebhookState
 from postbell.reports import Reports
 from postbell.signals import log, masked
 
@@ -82,6 +82,9 @@ class Standings:
         except NotFound:
             self._seen.pop(webhook.id, None)
             return
+        before = self._seen.get(webhook.id)
+        if before is not None and before.state != view["state"] == WebhookState.PAUSED.value:
+            log("webhook_paused", webhook_id=webhook.id, reason=view["state_reason"])
         self._seen[webhook.id] = Standing(
             webhook_id=webhook.id,
             account_id=webhook.account_id,

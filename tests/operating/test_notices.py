@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,16 @@ async def test_a_pause_is_told_with_its_reason_and_resuming_is_recovering(rig: W
     assert "is paused" in texts[1]
     assert "410" in texts[1]
     assert "takes events again" in texts[2]
+
+
+async def test_a_pause_is_logged_once(rig: Watched) -> None:
+    logged: list[Any] = []
+    with signals.heard("webhook_paused", logged.append):
+        await rig.service.desk.pause(rig.service.acme, 1)
+        await rig.tell()
+        await rig.tell()
+
+    assert [fields["webhook_id"] for fields in logged] == [1]
 
 
 async def test_what_comes_together_is_one_mail_a_minute_for_each_recipient(rig: Watched) -> None:
