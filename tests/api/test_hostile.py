@@ -43,13 +43,29 @@ PATHS = st.sampled_from(
         ("POST", "/api/v1/webhooks/1/test"),
         ("POST", "/api/v1/webhooks/1/secrets"),
         ("POST", "/api/v1/batches/x/retry"),
+        ("POST", "/api/v1/batches/x/split"),
         ("POST", "/api/v1/replays"),
+        ("POST", "/api/v1/replays/dry-run"),
+        ("POST", "/api/v1/replays/dry-run/events"),
+        ("POST", "/api/v1/replays/1/cancel"),
+        ("POST", "/api/v1/api-users"),
+        ("POST", "/api/v1/api-users/2/rotate"),
         ("POST", "/v1/webhooks"),
         ("PUT", "/v1/webhooks/2"),
     ]
 )
 LISTS = st.sampled_from(
-    ["/api/v1/webhooks", "/api/v1/batches", "/api/v1/attempts", "/api/v1/replays", "/v1/webhooks"]
+    [
+        "/api/v1/webhooks",
+        "/api/v1/batches",
+        "/api/v1/attempts",
+        "/api/v1/replays",
+        "/v1/webhooks",
+        "/api/v1/events",
+        "/api/v1/feed",
+        "/api/v1/stats",
+        "/api/v1/api-users",
+    ]
 )
 QUERIES = st.dictionaries(
     st.sampled_from(["limit", "after", "offset", "api_user", "state", "webhook_id", "finished"])

@@ -96,11 +96,14 @@ def test_a_webhook_is_updated_paused_resumed_and_deleted(
     name = str(webhook_id)
 
     updated = postbell.json("webhooks", "update", name, "--url", "http://127.0.0.1:9998/b")
+    narrowed = postbell.json("webhooks", "update", name, "--type", "open")
     paused = postbell.json("webhooks", "pause", name)
     resumed = postbell.json("webhooks", "resume", name, "--skip")
     deleted = postbell.json("webhooks", "delete", name)
 
     assert updated["url"] == "http://127.0.0.1:9998/b"
+    assert (updated["effective_from"], updated["revision"]) == (None, 1)
+    assert (narrowed["effective_from"], narrowed["revision"]) == (narrowed["updated_at"], 2)
     assert (paused["state"], paused["state_reason"]) == ("paused", "operator")
     assert resumed["state"] == "active"
     assert deleted == {"id": webhook_id, "deleted": True}
@@ -195,3 +198,10 @@ def test_a_table_for_people_is_aligned(postbell: Postbell, webhook_id: int) -> N
     head, row = lines
     assert head.index("URL") == row.index("http://")
     assert head.index("HEALTH") == row.index("up_to_date")
+
+
+def test_a_batch_that_is_not_there_cannot_be_split(postbell: Postbell, webhook_id: int) -> None:
+    done = postbell("batches", "split", "bat_none")
+
+    assert done.returncode == 2
+    assert "no open or parked batch 'bat_none'" in done.stderr

@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from postbell.storage import sqlite
+from postbell.storage.sqlite.answers import SQL as ANSWERS_SQL
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
 
@@ -28,6 +29,7 @@ LISTS = {
 """Statements that go through a table by key from a given place, or list a small one whole."""
 
 BIG = (
+    "answers",
     "blocks",
     "batches",
     "journal",
@@ -41,7 +43,7 @@ BIG = (
     "index_counts",
     "index_visits",
 )
-EVERY = {**SQL, **REGISTRY_SQL, **INDEX_SQL}
+EVERY = {**SQL, **REGISTRY_SQL, **INDEX_SQL, **ANSWERS_SQL}
 
 
 @pytest.fixture
