@@ -1,0 +1,164 @@
+"""The state machine: everything that happens to deliveries in production, in any order.
+
+Its rules are what may happen, `scene` is how it is done and what must come of it.  Every story
+ends well: receivers are healthy and webhooks resumed, so everything has to arrive.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from postbell.ports import Engine
+from tests.model.cast import CAST, REVISIONS, STRANGER, TICKABLE, TYPES, USERS
+from tests.model.receivers import BEHAVIOURS
+from tests.model.scene import Scene
+from tests.model.ticking import TurnedClock, TurnedLoop
+
+MAX_HOOKS = 8
+ANY = st.integers(0, 2**16)
+NAMES = st.sampled_from(["takes"] * 5 + sorted(BEHAVIOURS))
+SENT_TYPES = st.lists(st.sampled_from(TYPES), min_size=1, max_size=6)
+
+
+class Deliveries(RuleBasedStateMachine):
+    """An installation, and all that can befall it."""
+
+    async def opened(self, clock: TurnedClock) -> Engine:
+        """Open the storage; called again after a crash."""
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name)
+        self.clock = TurnedClock()
+        self.runner = asyncio.Runner(loop_factory=lambda: TurnedLoop(self.clock))
+        self.scene = Scene(self.opened, self.clock)
+        self.is_over = False
+
+    def run(self, doing: Awaitable[Any]) -> None:
+        """Do it, bury a worker that died of it, and report what was against the rules."""
+
+        async def do() -> None:
+            try:
+                await doing
+                await self.scene.mourn()
+            finally:
+                assert not self.scene.broken, "\n".join(self.scene.broken[:9])
+
+        try:
+            self.runner.run(do())
+        except BaseException:
+            self.is_over = True
+            raise
+
+    @initialize(names=st.lists(NAMES, min_size=1 + len(CAST), max_size=1 + len(CAST)))
+    def open(self, names: list[str]) -> None:
+        self.run(self.scene.open())
+        self.scene.receivers.standing.update(zip(self.scene.hooks, names, strict=True))
+
+    @rule(
+        types=SENT_TYPES,
+        size=st.sampled_from([1, 3, 8, 40, 400]),
+        user=st.sampled_from(USERS),
+        poison=st.sampled_from([0, 0, 1, 3]),
+    )
+    def append(self, types: list[str], size: int, user: str, poison: int) -> None:
+        account = self.scene.elsewhere if user == STRANGER else self.scene.main
+        self.run(self.scene.append(account, user, (types * size)[:size], poison))
+
+    @rule(which=ANY)
+    def send_again(self, which: int) -> None:
+        self.run(self.scene.send_again(which))
+
+    @rule(whose=st.sets(st.integers(1, MAX_HOOKS), min_size=1), name=NAMES)
+    def behave(self, whose: set[int], name: str) -> None:
+        self.scene.receivers.standing.update(dict.fromkeys(whose, name))
+
+    @rule(which=ANY, names=st.lists(NAMES, min_size=1, max_size=6))
+    def behave_for_a_while(self, which: int, names: list[str]) -> None:
+        hook = self.scene.pick(which)
+        self.scene.receivers.scripts[hook.id] += names
+
+    @rule(which=ANY, name=NAMES)
+    def answer(self, which: int, name: str) -> None:
+        if hanging := self.scene.receivers.hanging:
+            self.scene.receivers.release(hanging[which % len(hanging)], name)
+        self.run(self.scene.house.drain())
+
+    @rule(seconds=st.sampled_from([0.5, 2, 10, 40, 130, 800, 3700]))
+    def wait(self, seconds: float) -> None:
+        self.run(self.scene.wait(seconds, 8))
+
+    @rule(hours=st.sampled_from([1, 9, 26, 70]))
+    def jump(self, hours: float) -> None:
+        self.run(self.scene.wait(hours * 3600, 1))
+
+    @rule(seconds=st.sampled_from([0.5, 3, 10]))
+    def set_clock_back(self, seconds: float) -> None:
+        self.clock.set_wall(-seconds)
+
+    @rule(steps=st.integers(0, 60), away_s=st.sampled_from([0, 0, 61, 4000]))
+    def crash(self, steps: int, away_s: float) -> None:
+        self.scene.away_s = away_s
+        self.scene.process.die_after(steps) if steps else self.scene.process.die()
+        self.run(self.scene.house.drain())
+
+    @rule(name=st.one_of(st.none(), NAMES))
+    def replace_worker(self, name: str | None) -> None:
+        self.run(self.scene.restart() if name is None else self.scene.overtake(name))
+
+    @rule(which=ANY)
+    def pause(self, which: int) -> None:
+        hook = self.scene.pick(which)
+        self.run(self.scene.house.desk.pause(hook.account_id, hook.id))
+
+    @rule(which=ANY, skip=st.booleans(), parked=st.booleans())
+    def resume(self, which: int, skip: bool, parked: bool) -> None:
+        self.run(self.scene.resume(self.scene.pick(which), skip, parked))
+
+    @rule(which=ANY, is_split=st.booleans())
+    def take_in_hand(self, which: int, is_split: bool) -> None:
+        self.run(self.scene.split(which) if is_split else self.scene.retry(which))
+
+    @rule(which=ANY, changes=st.sampled_from(REVISIONS))
+    def revise(self, which: int, changes: dict[str, Any]) -> None:
+        self.run(self.scene.revise(self.scene.pick(which), changes))
+
+    @rule(
+        which=ANY,
+        types=st.sampled_from(TICKABLE),
+        source=st.sampled_from(["all", "since", "until", "parked"]),
+        rate=st.sampled_from([0, 0, 5]),
+    )
+    def replay(self, which: int, types: Any, source: str, rate: float) -> None:
+        self.run(self.scene.replay(self.scene.pick(which), types, source, rate))
+
+    @rule(which=ANY)
+    def cancel(self, which: int) -> None:
+        self.run(self.scene.cancel(which))
+
+    @precondition(lambda self: len(self.scene.hooks) < MAX_HOOKS)
+    @rule(cast=st.sampled_from(CAST), start=st.sampled_from(["now", "oldest"]))
+    def create(self, cast: dict[str, Any], start: str) -> None:
+        self.run(self.scene.create(self.scene.main.id, {**cast, "start": start}))
+
+    @rule(which=ANY)
+    def delete(self, which: int) -> None:
+        hook = self.scene.pick(which)
+        if hook.id > 2:
+            self.run(self.scene.delete(hook))
+
+    def teardown(self) -> None:
+        with self.folder, self.runner:
+            try:
+                if not self.is_over:
+                    self.run(self.scene.settle_down())
+                    self.run(self.scene.house.stop(self.scene.process))
+            finally:
+                self.runner.run(self.scene.house.close())

@@ -1,0 +1,118 @@
+"""A worker's process as the world treats it: it dies or freezes between any two of its steps.
+
+A step is a call of a storage port or a request: what it waits for may be done or not when the
+end comes, and the process may not have learnt of it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from postbell.ports import Engine
+
+PORTS = ("log", "ledger", "journal", "registry")
+
+
+class Traffic:
+    """Counts calls of storage that have not returned, of all processes."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self._returned = asyncio.Event()
+
+    async def settled(self) -> None:
+        """Return once a call has come back."""
+        self._returned.clear()
+        await self._returned.wait()
+
+    def begin(self) -> None:
+        self.under_way += 1
+
+    def end(self) -> None:
+        self.under_way -= 1
+        self._returned.set()
+
+
+class Process:
+    """One life of a worker.
+
+    *is_stale* says that another worker may have taken over its lanes.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_dead = False
+        self.is_stale = False
+        self.task: asyncio.Task[None]
+        self.worker: Any = None
+        self._steps_left: int | None = None
+        self._moving = asyncio.Event()
+        self._moving.set()
+
+    def die_after(self, steps: int | None) -> None:
+        """Die at the end of the *steps*-th further step; None takes that back."""
+        self._steps_left = steps
+
+    def die(self) -> None:
+        self.is_dead = True
+
+    def freeze(self) -> None:
+        self._moving.clear()
+
+    def thaw(self) -> None:
+        self._moving.set()
+
+    @property
+    def is_frozen(self) -> bool:
+        return not self._moving.is_set()
+
+    async def step(self) -> None:
+        """Pass between two steps, unless this is the end."""
+        if self._steps_left is not None:
+            self._steps_left -= 1
+            self.is_dead = self.is_dead or self._steps_left <= 0
+        await self._moving.wait()
+        if self.is_dead:
+            await asyncio.get_running_loop().create_future()
+
+    async def end(self) -> None:
+        """Take every task of the process away."""
+        self.is_dead = True
+        while not self.task.done():
+            self.task.cancel()
+            await asyncio.sleep(0)
+        if not self.task.cancelled() and (error := self.task.exception()) is not None:
+            raise error
+
+
+class WatchedPort:
+    """A storage port whose calls are steps of a process."""
+
+    def __init__(self, port: Any, process: Process, traffic: Traffic) -> None:
+        self._port = port
+        self._process = process
+        self._traffic = traffic
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._port, name)
+
+        async def call(*args: Any, **options: Any) -> Any:
+            await self._process.step()
+            self._traffic.begin()
+            try:
+                returned = await method(*args, **options)
+            finally:
+                self._traffic.end()
+            await self._process.step()
+            return returned
+
+        return call
+
+
+class WatchedEngine:
+    """An engine as one process uses it."""
+
+    def __init__(self, engine: Engine, process: Process, traffic: Traffic) -> None:
+        self.bell = engine.bell
+        for name in PORTS:
+            setattr(self, name, WatchedPort(getattr(engine, name), process, traffic))

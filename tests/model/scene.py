@@ -1,0 +1,327 @@
+"""How each thing is done to the service, and what the model is to expect of it.
+
+Used by the rules of `machine`.  What follows is checked POST by POST (`arrivals`) and, when the
+service rests, account by account (`accounts`).
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from postbell import policies
+from postbell.blocks import Position
+from postbell.clock import rfc3339
+from postbell.dialects import DIALECTS
+from postbell.errors import BadInput, Conflict, NotFound
+from postbell.records import (
+    ALL,
+    Account,
+    ApiUser,
+    BatchState,
+    OpenBatch,
+    ReplayState,
+    Webhook,
+    WebhookState,
+)
+from tests.model.accounts import Accounts
+from tests.model.arrivals import Arrivals
+from tests.model.book import Fact, Hook, Part, is_run
+from tests.model.cast import CAST, STRANGER
+from tests.model.house import House, Opener
+from tests.model.process import Process
+from tests.model.receivers import Receivers
+from tests.model.ticking import TurnedClock
+from tests.pipeline.rig import event
+
+
+class Scene:
+    """An installation with two accounts and some webhooks, and the model of it.
+
+    *process* is the worker that holds the lanes; *away_s* is for how long the service stays
+    away when that dies next.
+    """
+
+    main: Account
+    elsewhere: Account
+    process: Process
+
+    def __init__(self, opener: Opener, clock: TurnedClock) -> None:
+        self.clock = clock
+        self.facts: list[Fact] = []
+        self.hooks: dict[int, Hook] = {}
+        self.users: dict[str, ApiUser] = {}
+        self.arrivals = Arrivals(clock, self.facts, self.hooks)
+        self.receivers = Receivers(clock, self.arrivals.arrive, self.arrivals.answered)
+        self.house = House(opener, clock, self.receivers)
+        self.accounts = Accounts(self.house, self.facts, self.hooks)
+        self.away_s = 0.0
+
+    @property
+    def broken(self) -> list[str]:
+        """Everything that was against the rules."""
+        return self.arrivals.broken + self.accounts.broken
+
+    def pick(self, which: int) -> Hook:
+        """Return one of the webhooks."""
+        hooks = [hook for hook in self.hooks.values() if not hook.is_deleted]
+        return hooks[which % len(hooks)]
+
+    async def open(self) -> None:
+        await self.house.open()
+        self.main, mains = await self.house.account("acme", "main", "other")
+        self.elsewhere, others = await self.house.account("elsewhere", STRANGER)
+        self.users = {user.name: user for user in (*mains, *others)}
+        await self.create(self.elsewhere.id, {"policy": {"max_events": 5}})
+        for cast in CAST:
+            await self.create(self.main.id, cast)
+        self.process = self.house.start_worker()
+        await self.house.rest()
+
+    async def create(self, account_id: int, form: dict[str, Any]) -> None:
+        with self.arrivals.deferred():
+            url = f"https://receiver{len(self.hooks)}.example/hook"
+            webhook = await self.house.desk.create_webhook(account_id, {"url": url, **form})
+            start = len(self.facts)
+            if form.get("start") == "oldest":
+                kept = await self.house.engine.log.headers(account_id, 0, 1)
+                oldest = Position(kept[0].id, 0) if kept else Position(1 << 60, 0)
+                start = sum(fact.position < oldest for fact in self.facts)
+            hook = Hook(
+                id=webhook.id,
+                account_id=account_id,
+                policy=policies.of_webhook(webhook, DIALECTS, {}),
+                start=start,
+                parts=[part_of(webhook, 1, 0)],
+            )
+            hook.set_policy(hook.policy)
+            self.hooks[hook.id] = hook
+
+    async def append(self, account: Any, user: str, types: Sequence[str], poison: int) -> None:
+        with self.arrivals.deferred():
+            first = len(self.facts)
+            events = [
+                event(
+                    first + at,
+                    each,
+                    message={"id": str(first + at), "subject": "x" * (first % 300)},
+                )
+                for at, each in enumerate(types)
+            ]
+            if poison:
+                self.receivers.poison |= {first + at for at in range(0, len(types), poison)}
+            head = await self.house.engine.log.head()
+            answer = await self.house.submit(account, self.users[user], events)
+            assert (answer.accepted, answer.duplicates) == (len(events), 0)
+            number = first
+            for header in await self.house.engine.log.tail(head, 1000):
+                for offset in range(header.count):
+                    position = Position(header.id, offset)
+                    kind = types[number - first]
+                    fact = Fact(number, account.id, user, kind, position, header.recorded_at)
+                    self.facts.append(fact)
+                    number += 1
+            assert len(self.facts) == first + len(events)
+
+    async def send_again(self, which: int) -> None:
+        """Send an event that was accepted lately once more, which must be recognised."""
+        since = self.clock.now() - timedelta(hours=30)
+        lately = [fact for fact in self.facts if fact.recorded_at > since]
+        if lately:
+            fact = lately[which % len(lately)]
+            account = self.main if fact.account_id == self.main.id else self.elsewhere
+            again = event(fact.number, fact.type)
+            answer = await self.house.submit(account, self.users[fact.user], [again])
+            assert (answer.accepted, answer.duplicates) == (0, 1)
+
+    async def wait(self, seconds: float, steps: int) -> None:
+        await self.house.drain()
+        await self.accounts.read_journal()
+        await self.house.elapse(seconds, steps)
+        await self.look()
+
+    async def look(self) -> None:
+        """Let the service rest, and make up its accounts."""
+        await self.house.rest()
+        await self.mourn()
+        await self.house.drain()
+        await self.accounts.make_up()
+        for hook in self.hooks.values():
+            hook.is_silent = hook.is_deleted or hook.state is WebhookState.PAUSED
+            hook.lately = [hook.policy]
+
+    async def mourn(self) -> None:
+        """Start the service anew where its worker has died."""
+        if self.process.is_dead:
+            await self.house.close()
+            self._expect_nothing()
+            await self.accounts_of_the_dead()
+            self.process = self.house.start_worker()
+            await self.house.drain()
+
+    async def accounts_of_the_dead(self) -> None:
+        """Open the storage again, and find that the accounts hold without a worker."""
+        await self.house.open()
+        await self.accounts.make_up()
+        await self.house.elapse(self.away_s)
+
+    def _expect_nothing(self) -> None:
+        for hook in self.hooks.values():
+            hook.forget_waits()
+
+    async def restart(self) -> None:
+        await self.accounts.read_journal()
+        await self.house.stop(self.process)
+        self._expect_nothing()
+        self.process = self.house.start_worker()
+        await self.look()
+
+    async def overtake(self, name: str) -> None:
+        """Freeze a worker until another has taken its lanes over, and let it go on then."""
+        await self.accounts.read_journal()
+        stale = self.process
+        stale.freeze()
+        stale.is_stale = True
+        self._expect_nothing()
+        self.process = self.house.start_worker()
+        await self.house.elapse(90, 9)
+        for post in [post for post in self.receivers.hanging if post.process is stale]:
+            self.receivers.release(post, name)
+        stale.thaw()
+        await self.house.rest()
+        await self.house.bury(stale)
+        await self.look()
+
+    async def resume(self, hook: Hook, skip: bool, parked: bool) -> None:
+        hook.is_silent = False
+        hook.resumed_before = await self.accounts.read_journal()
+        hook.forget_waits()
+        if skip:
+            hook.skips.append((self.clock.now(), len(self.facts)))
+        if parked:
+            hook.reopened |= hook.parked
+            hook.parked = set()
+            for batch in await self.house.engine.ledger.open_batches(webhook_id=hook.id):
+                hook.reopened.add(batch.id)
+        await self.house.desk.resume(hook.account_id, hook.id, skip=skip, parked=parked)
+        hook.forget_waits()
+        hook.resumed_after = await self.accounts.read_journal()
+
+    async def _open_batch(self, which: int) -> OpenBatch | None:
+        found = await self.house.engine.ledger.open_batches()
+        found = [batch for batch in found if not is_run(batch)]
+        return found[which % len(found)] if found else None
+
+    async def retry(self, which: int) -> None:
+        batch = await self._open_batch(which)
+        if batch is None:
+            return
+        hook = self.hooks[batch.webhook_id]
+        hook.forget_waits()
+        hook.parked.discard(batch.id)
+        hook.reopened.add(batch.id)
+        with suppress(NotFound, Conflict):
+            await self.house.desk.retry_batch(batch.id, hook.account_id)
+        hook.forget_waits()
+
+    async def split(self, which: int) -> None:
+        batch = await self._open_batch(which)
+        if batch is None or batch.count < 2:
+            return
+        hook = self.hooks[batch.webhook_id]
+        with self.arrivals.deferred(), suppress(NotFound, Conflict):
+            await self.house.desk.split_batch(batch.id, hook.account_id)
+            hook.split_by_hand.add(batch.id)
+
+    async def cancel(self, which: int) -> None:
+        replays = await self.house.engine.ledger.replays()
+        if replays:
+            replay = replays[which % len(replays)]
+            await self.house.desk.cancel_replay(replay.account_id, replay.id)
+
+    async def revise(self, hook: Hook, changes: dict[str, Any]) -> None:
+        with self.arrivals.deferred():
+            if not hook.policy.ordered or "policy" not in changes:
+                try:
+                    webhook = await self.house.desk.update_webhook(
+                        hook.account_id, hook.id, changes
+                    )
+                except BadInput:
+                    return
+                made = part_of(webhook, hook.part.number + 1, len(self.facts))
+                now = (made.user, made.types, made.dialect, made.options)
+                old = (hook.part.user, hook.part.types, hook.part.dialect, hook.part.options)
+                if now != old:
+                    hook.look_up(self.facts)
+                    hook.parts.append(made)
+                assert [part.number for part in hook.parts] == [r.number for r in webhook.revisions]
+                hook.set_policy(policies.of_webhook(webhook, DIALECTS, {}))
+
+    async def replay(self, hook: Hook, types: Any, source: str, rate: float) -> None:
+        with self.arrivals.deferred():
+            log = self.house.engine.log
+            kept = {header.id for header in await log.tail(0, 1_000_000)}
+            facts = [fact for fact in self.facts if fact.position.block in kept]
+            form: dict[str, Any] = {"types": types, "rate_per_s": rate}
+            moment = facts[len(facts) // 2].recorded_at if facts else self.clock.now()
+            if source == "since":
+                form["since"] = rfc3339(moment)
+                facts = [fact for fact in facts if fact.recorded_at >= moment]
+            elif source == "until":
+                form["until"] = rfc3339(moment)
+                facts = [fact for fact in facts if fact.recorded_at < moment]
+            elif source == "parked":
+                form["parked"] = True
+                batches = await self.house.engine.ledger.open_batches(
+                    webhook_id=hook.id, limit=9999
+                )
+                ranges = [batch.range for batch in batches if batch.state is BatchState.PARKED]
+                facts = [f for f in facts if any(r.start <= f.position < r.end for r in ranges)]
+            numbers = [fact.number for fact in facts if fact.account_id == hook.account_id]
+            try:
+                made = await self.house.desk.create_replay(hook.account_id, hook.id, form)
+            except (BadInput, Conflict):
+                return
+            hook.replays[made.id] = hook.replayed(self.facts, numbers, types)
+
+    async def delete(self, hook: Hook) -> None:
+        await self.house.desk.delete_webhook(hook.account_id, hook.id)
+        await self.house.rest()
+        hook.is_deleted = hook.is_silent = True
+
+    async def settle_down(self) -> None:
+        """Make all receivers healthy and resume everything; then everything must arrive."""
+        self.process.die_after(None)
+        self.receivers.scripts.clear()
+        self.receivers.standing.clear()
+        for post in self.receivers.hanging:
+            self.receivers.release(post, "takes")
+        await self.look()
+        for hook in self.hooks.values():
+            if not hook.is_deleted and hook.state is WebhookState.PAUSED:
+                await self.resume(hook, skip=False, parked=False)
+        await self.accounts.read_journal()
+        for seconds in (61, 3700, 3700, 50_000):
+            await self.house.elapse(seconds, 3)
+        for _ in range(300):
+            waiting = [hook for hook in self.hooks.values() if await self._is_waiting(hook)]
+            if not waiting:
+                break
+            await self.house.elapse(5, 10)
+        await self.look()
+        for hook in waiting:
+            lane = await self.house.engine.ledger.lane(hook.id)
+            raise AssertionError(f"webhook {hook.id} does not get everything: {lane}")
+        for replay in await self.house.engine.ledger.replays():
+            assert replay.state is not ReplayState.RUNNING
+
+    async def _is_waiting(self, hook: Hook) -> bool:
+        claim = None if hook.is_deleted else await self.house.engine.ledger.lane(hook.id)
+        return claim is not None and self.accounts.waiting(hook, claim)
+
+
+def part_of(webhook: Webhook, number: int, start: int) -> Part:
+    """Return the model's revision of what *webhook* is now."""
+    types = None if webhook.types is None else frozenset(webhook.types)
+    options = tuple(sorted(webhook.options.items()))
+    return Part(number, start, webhook.api_user or ALL, types, webhook.dialect, options)

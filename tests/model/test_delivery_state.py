@@ -1,0 +1,48 @@
+"""Promises 2 to 5 under everything that happens in production, on each engine.
+
+POSTBELL_MODEL_EXAMPLES and POSTBELL_MODEL_STEPS make it run for long, with new chances each time
+(`--hypothesis-seed` repeats one); without them it is short, and the same every time.
+"""
+
+import os
+
+from hypothesis import Phase, settings
+
+from postbell.ports import Engine
+from postbell.sealing import load_or_create
+from postbell.storage import sqlite
+from postbell.storage.memory import MemoryEngine
+from tests.model.machine import Deliveries
+from tests.model.ticking import TurnedClock
+
+EXAMPLES = int(os.environ.get("POSTBELL_MODEL_EXAMPLES", "0"))
+STEPS = int(os.environ.get("POSTBELL_MODEL_STEPS", "30"))
+BOUNDED = settings(
+    max_examples=EXAMPLES or 40,
+    stateful_step_count=STEPS,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+    print_blob=False,
+)
+
+
+class OnMemory(Deliveries):
+    async def opened(self, clock: TurnedClock) -> Engine:
+        if not hasattr(self, "engine"):
+            self.engine = MemoryEngine(clock)
+        return self.engine
+
+
+class OnSqlite(Deliveries):
+    async def opened(self, clock: TurnedClock) -> Engine:
+        sealer = load_or_create(self.path / "key")
+        return await sqlite.open(self.path / "postbell.db", sealer, clock, worker=True)
+
+
+TestMemory = OnMemory.TestCase
+TestMemory.settings = BOUNDED
+
+TestSqlite = OnSqlite.TestCase
+TestSqlite.settings = BOUNDED
