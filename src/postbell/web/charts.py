@@ -40,7 +40,8 @@ class Tick(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What surrounds a plot; *hints* are told when one points at a bucket, *links* lead on."""
+    """What surrounds a plot; *hints* are told when one points at a bucket, a press leads to its
+    link (static/live.js; an image holds no links for the keyboard, the table beside it does)."""
 
     key: str
     title: str
@@ -141,7 +142,7 @@ def _chart(
 ) -> Markup:
     height = TOP + PLOT + BOTTOM
     return Markup(
-        '<svg class="chart" role="img" aria-labelledby="{k}-t {k}-d" width="100%" height="{h}">'
+        '<svg class="chart" role="group" aria-labelledby="{k}-t {k}-d" width="100%" height="{h}">'
         '<title id="{k}-t">{title}</title><desc id="{k}-d">{description}</desc>{patterns}{grid}'
         '<svg y="{top}" width="100%" height="{plot}" viewBox="0 0 {wide} {plot}"'
         ' preserveAspectRatio="none">{paths}{hints}</svg>{words}</svg>'
@@ -188,10 +189,14 @@ def _hints(frame: Frame, size: int) -> Markup:
         hint = frame.hints[at] if at < len(frame.hints) else ""
         if not hint:
             continue
-        shape = Markup('<rect class="hint" x="{}" width="{}" height="{}"><title>{}</title></rect>')
-        drawn = shape.format(at * UNIT, UNIT, PLOT, hint)
-        if at < len(frame.links):
-            drawn = Markup('<a href="{}" tabindex="-1">{}</a>').format(frame.links[at], drawn)
+        link = (
+            Markup(' data-href="{}"').format(frame.links[at])
+            if at < len(frame.links)
+            else Markup("")
+        )
+        drawn = Markup(
+            '<rect class="hint" x="{}" width="{}" height="{}"{}><title>{}</title></rect>'
+        ).format(at * UNIT, UNIT, PLOT, link, hint)
         found.append(drawn)
     return Markup("").join(found)
 

@@ -49,13 +49,21 @@ class Entry(NamedTuple):
     link: str = ""
 
 
+class Row(NamedTuple):
+    """A line of the table of figures."""
+
+    at: Markup
+    figures: Sequence[str]
+    link: str
+
+
 class Picture(NamedTuple):
     """A chart with everything around it, for the macro `picture` (picture.html)."""
 
     svg: Markup
     legend: Sequence[Entry]
     columns: Sequence[str]
-    rows: Sequence[tuple[Markup, Sequence[str]]]
+    rows: Sequence[Row]
 
 
 def span_of(visit: Visit) -> str:
@@ -82,13 +90,14 @@ def events_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any
         for name, values in found["types"].items()
     ]
     total = sum(found["totals"].values())
+    links = [_events_link(grid, at) for at in range(grid.size)]
     frame = Frame(
         "events",
         say("chart.events"),
         say("chart.events_said", n=total, count=number(total)),
         _ticks(visit, grid, span),
         _hints(visit, grid, layers),
-        [_events_link(grid, at) for at in range(grid.size)],
+        links,
     )
     if not layers:
         layers = [Layer("unknown", "", found["known"])]
@@ -103,7 +112,8 @@ def events_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any
         if layer.label
     ]
     svg = charts.bars(frame, layers, number)
-    return Picture(svg, legend, [x.label for x in layers], _rows(visit, grid, layers))
+    rows = _rows(visit, grid, layers, links=links)
+    return Picture(svg, legend, [layer.label for layer in layers], rows)
 
 
 def deliveries_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any]) -> Picture:
@@ -242,18 +252,19 @@ def _rows(
     visit: Visit,
     grid: Grid,
     layers: Sequence[Layer],
-    figure: Any = None,
-) -> list[tuple[Markup, list[str]]]:
+    figure: charts.Numbers | None = None,
+    links: Sequence[str] = (),
+) -> list[Row]:
     """Return the figures of each bucket that has any, the newest first."""
     write = figure or visit.format.number
-    return [
-        (
-            visit.format.moment(start),
-            ["–" if layer.values[at] is None else write(layer.values[at]) for layer in layers],
-        )
-        for at, start in reversed(list(enumerate(grid.starts)))
-        if any(layer.values[at] for layer in layers)
-    ]
+    found = []
+    for at, start in enumerate(grid.starts):
+        values = [layer.values[at] for layer in layers]
+        if any(values):
+            figures = ["–" if value is None else write(value) for value in values]
+            link = links[at] if links else ""
+            found.append(Row(visit.format.moment(start), figures, link))
+    return found[::-1]
 
 
 def _events_link(grid: Grid, at: int) -> str:

@@ -55,3 +55,9 @@ if (document.querySelector("[data-part]") && "EventSource" in window) {
   addEventListener("pagehide", () => stream?.close());
   follow();
 }
+
+// A bar leads to its events; the table of figures has the same as links.
+document.addEventListener("click", (event) => {
+  const bar = event.target.closest?.("[data-href]");
+  if (bar) location.href = bar.dataset.href;
+});
