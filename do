@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 venv=.venv
 # Programs that the tests call, with the Debian package that has each.
-test_programs=(node:nodejs npm:npm php:php-cli curl:curl)
+test_programs=(node:nodejs npm:npm php:php-cli curl:curl chromium:chromium)
 
 main() {
     local command=${1:-help}

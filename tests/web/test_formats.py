@@ -26,7 +26,7 @@ def test_numbers_are_grouped_as_the_language_does(language: str, text: str) -> N
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"), (0.0004, "0.000 s"), (0.312, "0.312 s"), (4, "4.0 s"), (12.4, "12 s"),
+        (0, "0 s"), (0.0004, "0.4 ms"), (0.312, "312 ms"), (4, "4.0 s"), (12.4, "12 s"),
         (130, "2 m 10 s"), (3600, "1 h"), (3661, "1 h 1 m"), (90_000, "1 d 1 h"),
         (86_400 * 400, "400 d"),
     ],

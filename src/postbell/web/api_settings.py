@@ -80,7 +80,7 @@ async def _create_webhook(visit: Visit) -> Response:
         made.problems["url"] = explain(visit.say, error)
     if isinstance(made, Typed):
         return await _page(visit, values=made, status=422)
-    return visit.redirect(f"{PATH}?new={made.id}#webhook-{made.id}", "webhook_created")
+    return visit.redirect(f"{PATH}#webhook-{made.id}", "webhook_created")
 
 
 async def _create_user(visit: Visit) -> Response:

@@ -37,10 +37,12 @@ class Format:
         return "–" if share is None else self.number(share * 100, digits) + "\u00a0%"
 
     def duration(self, seconds: float) -> str:
-        """Return a length of time in its two largest units: "2 m 10 s"."""
+        """Return a length of time in its two largest units: "2 m 10 s", below a second "12 ms"."""
+        if 0 < seconds < 0.95:
+            digits = 0 if seconds >= 0.0095 else 1
+            return self.number(seconds * 1000, digits) + "\u00a0" + self._say("unit.millisecond")
         if 0 < seconds < 10:
-            digits = 1 if seconds >= 0.95 else 3
-            return self.number(seconds, digits) + "\u00a0" + self._say("unit.second")
+            return self.number(seconds, 1) + "\u00a0" + self._say("unit.second")
         left = round(seconds)
         parts: list[str] = []
         for size, name in STEPS:

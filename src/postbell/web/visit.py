@@ -124,9 +124,10 @@ class Visit:
     def redirect(self, path: str, done: str = "", **query: Any) -> Response:
         """Send the browser on after a form; *done* names the message that the page then shows."""
         pairs = {"done": done, **query} if done else query
-        joined = "&" if "?" in path else "?"
-        where = f"{path}{joined}{urlencode(pairs)}" if pairs else path
-        return RedirectResponse(where, 303)
+        where, mark, place = path.partition("#")
+        joined = "&" if "?" in where else "?"
+        where = f"{where}{joined}{urlencode(pairs)}" if pairs else where
+        return RedirectResponse(f"{where}{mark}{place}", 303)
 
     def _done(self) -> str:
         """Return the message of what was just done, named in the address."""
