@@ -66,7 +66,7 @@ def test_a_screen_reader_is_told_what_the_chart_says() -> None:
 
     labels = svg.attrib["aria-labelledby"].split()
     told = {e.attrib["id"]: e.text for e in svg if e.tag in (f"{NAME}title", f"{NAME}desc")}
-    assert svg.attrib["role"] == "group"
+    assert svg.attrib["role"] == "img"
     assert [told[label] for label in labels] == ["Events", "Five events."]
 
 

@@ -142,7 +142,7 @@ def _chart(
 ) -> Markup:
     height = TOP + PLOT + BOTTOM
     return Markup(
-        '<svg class="chart" role="group" aria-labelledby="{k}-t {k}-d" width="100%" height="{h}">'
+        '<svg class="chart" role="img" aria-labelledby="{k}-t {k}-d" width="100%" height="{h}">'
         '<title id="{k}-t">{title}</title><desc id="{k}-d">{description}</desc>{patterns}{grid}'
         '<svg y="{top}" width="100%" height="{plot}" viewBox="0 0 {wide} {plot}"'
         ' preserveAspectRatio="none">{paths}{hints}</svg>{words}</svg>'
