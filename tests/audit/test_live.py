@@ -1,6 +1,7 @@
 """An audit beside the pipeline at work gives no false alarm."""
 
 import asyncio
+import contextlib
 import random
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from postbell.blocks import Position, Range
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
+from postbell.errors import Conflict, NotFound
 from postbell.pipeline.audit import audit
 from postbell.ports import Request
 from postbell.records import Outcome, Replay, ReplayFilter
@@ -51,7 +53,7 @@ class Life:
         """Live for a while."""
         for _ in range(ROUNDS):
             await self.chance.choice((self.send, self.send, self.send, self.change, self.replay))()
-            await self.rig.turn(2000)
+            await self.rig.turn(20_000)
             self.rig.clock.advance(self.chance.choice((0.5, 5, 60, 600, 7200)))
             if self.chance.random() < 0.2:
                 await self.rig.worker._pruner.sweep(list(self.rig.worker.lanes.values()))
@@ -66,16 +68,38 @@ class Life:
 
     async def change(self) -> None:
         webhook_id = self.chance.choice(self.webhooks)
-        match self.chance.randrange(4):
+        match self.chance.randrange(7):
             case 0:
                 await self.desk.pause(None, webhook_id)
             case 1:
                 await self.desk.resume(None, webhook_id, parked=True)
             case 2:
                 await self.desk.resume(None, webhook_id, skip=True)
+            case 3:
+                await self.by_hand(webhook_id)
+            case 4:
+                await self.crash()
             case _:
                 types = self.chance.sample(["delivered", "open", "click"], 2)
                 await self.desk.update_webhook(None, webhook_id, {"types": types})
+
+    async def by_hand(self, webhook_id: int) -> None:
+        """Try an open batch of the webhook again, or split it."""
+        batches = await self.rig.engine.ledger.open_batches(webhook_id=webhook_id)
+        for batch in self.chance.sample(batches, min(len(batches), 1)):
+            act = self.chance.choice((self.desk.retry_batch, self.desk.split_batch))
+            with contextlib.suppress(Conflict, NotFound):
+                await act(batch.id)
+
+    async def crash(self) -> None:
+        """Let another worker go on where this one stood, a minute later."""
+        for task in list(self.rig.worker._begun):
+            task.cancel()
+        await asyncio.sleep(0)
+        self.rig.clock.advance(61)
+        self.rig.worker = self.rig.new_worker(f"w{self.sent}-{self.chance.random()}")
+        self.rig.worker._tasks = self.rig._tasks
+        await self.rig.worker._claim()
 
     async def replay(self) -> None:
         webhook_id = self.chance.choice(self.webhooks)
