@@ -51,8 +51,9 @@ class Report(NamedTuple):
         verdict = f"{len(self.problems)} PROBLEMS" if self.problems else "all held"
         return (
             f"seed {self.seed}: {verdict}; {self.kills} kills, {self.freezes} freezes,"
-            f" {self.fills} fills ({self.refused_starts} starts refused meanwhile), {self.events} events, {self.batches} batches,"
-            f" {self.duplicates} duplicates, {self.seconds:.0f} s"
+            f" {self.fills} fills ({self.refused_starts} starts refused meanwhile),"
+            f" {self.events} events, {self.batches} batches, {self.duplicates} duplicates,"
+            f" {self.seconds:.0f} s"
         )
 
 
