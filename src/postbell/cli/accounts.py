@@ -35,7 +35,10 @@ def create(
     is_operator: bool,
     as_json: bool,
 ) -> None:
-    """Create an account, with its first owner; a password that is made is shown this once."""
+    """Create an account, and its first owner.
+
+    A password that is made is shown this once.
+    """
     if owner is None and (password_file is not None or is_operator):
         raise click.UsageError("--password-file and --operator say something of an --owner")
 

@@ -50,7 +50,10 @@ def add(
     is_operator: bool,
     as_json: bool,
 ) -> None:
-    """Let somebody sign in to an account; a password that is made is shown this once."""
+    """Let somebody sign in to an account.
+
+    A password that is made is shown this once.
+    """
     password, shown = read_password(password_file)
 
     async def work(office: Office) -> dict[str, Any]:
