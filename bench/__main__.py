@@ -35,11 +35,12 @@ def main() -> None:
         print(f"{scenario.name}: {scenario.meaning} ...", file=sys.stderr, flush=True)
         events = scenario.events // QUICK if given.quick else scenario.events
         results.append(scenario.run(scenario, events))
+        print(f"    {results[-1].cpu_us:.2f} us, ratio {results[-1].ratio:.1f}", file=sys.stderr)
     if given.json:
         print(msgspec.json.format(msgspec.json.encode(results), indent=2).decode())
         return
     console = Console()
-    console.width = max(console.width, 100)
+    console.width = max(console.width, 112)
     console.print(_costs(results))
     console.print(_goals(results))
 
