@@ -1,8 +1,9 @@
 """The journal: append-only, paged both ways, dropped by age."""
 
+from postbell.blocks import Position, Range
 from postbell.ports import JournalBlock
 from postbell.records import Entry, LaneChange, Webhook
-from tests.contract.making import Shop
+from tests.contract.making import Shop, span
 
 
 async def settle(shop: Shop, *entries: Entry) -> None:
@@ -92,6 +93,21 @@ async def test_drop_takes_blocks_whose_newest_entry_is_old(shop: Shop) -> None:
         ["edge"],
         ["old", "new"],
     ]
+
+
+async def test_drop_leaves_what_speaks_of_blocks_that_are_kept(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    for name, part in (("2-3", span(2, 4)), ("1", span(1, 2)), ("1-2", span(1, 3))):
+        await settle(shop, shop.entry(webhook, name, range=part))
+    tail = Range(Position(2, 5), Position(3, 1))
+    await settle(shop, shop.entry(webhook, "none", range=span(7, 7)))
+    await settle(shop, shop.entry(webhook, "2-", range=tail), shop.entry(webhook, "1"))
+    shop.clock.advance(60)
+
+    dropped = await shop.engine.journal.drop(shop.clock.now(), below=3)
+
+    assert dropped == 3
+    assert batch_ids(await shop.engine.journal.scan(0, 10)) == [["2-3"], ["2-", "1"]]
 
 
 async def test_ids_go_on_after_everything_was_dropped(shop: Shop) -> None:

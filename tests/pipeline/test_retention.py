@@ -288,3 +288,24 @@ async def test_what_is_left_of_a_run_goes_on_after_its_first_events_were_dropped
         assert await rig.engine.ledger.open_batches() == []
         found = await rig.audit()
         assert (found.rows[0].delivered, found.problems) == (5, [])
+
+
+async def test_a_clock_that_was_wrong_does_not_part_the_journal_from_the_log() -> None:
+    """Blocks never go back in time, entries do: they are dropped with the blocks."""
+    async with running(retention_days=1) as rig:
+        webhook = await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [10]})
+        rig.sender.answers[URL] = [DOWN]
+        await rig.send(event(0))
+        await rig.turn()
+        rig.clock.advance(-9 * DAY_S)
+        await resume(rig, webhook.id)
+        await rig.turn()
+        rig.clock.advance(9 * DAY_S)
+
+        await sweep(rig)
+
+        found = await rig.audit()
+        assert (found.rows[0].delivered, found.problems) == (1, [])
+        rig.clock.advance(2 * DAY_S)
+        await sweep(rig)
+        assert await rig.engine.journal.scan(0, 10) == []

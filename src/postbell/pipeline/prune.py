@@ -78,7 +78,7 @@ class Pruner:
 
     async def _drop(self, before: int, now: datetime) -> None:
         blocks = await self._engine.log.drop(before, now - KEYS_KEPT)
-        journal = await self._engine.journal.drop(now - self._kept)
+        journal = await self._engine.journal.drop(now - self._kept, below=before)
         log("blocks_dropped", blocks=blocks, journal=journal)
 
     async def _open(self, held: dict[int, Held]) -> AsyncIterator[tuple[Held, OpenBatch]]:

@@ -174,6 +174,10 @@ class Journal(Protocol):
         below *before* where it is not 0, until *limit* entries were found."""
         ...
 
-    async def drop(self, before: datetime) -> int:
-        """Drop journal blocks whose newest entry is older than *before*; return how many."""
+    async def drop(self, before: datetime, *, below: int | None = None) -> int:
+        """Drop journal blocks whose newest entry is older than *before*; return how many.
+
+        With *below* only those that speak of no log block from that id on: a clock that was
+        wrong for a while must not part a block that is kept from what became of it.
+        """
         ...

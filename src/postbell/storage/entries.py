@@ -1,7 +1,8 @@
-"""Choosing journal entries: the same test for every engine."""
+"""Choosing journal entries: the same tests for every engine."""
 
 from collections.abc import Callable
 
+from postbell.blocks import Position, Range
 from postbell.records import Entry
 
 
@@ -18,3 +19,8 @@ def entry_filter(
         )
 
     return fits
+
+
+def reaches(part: Range, block: int | None) -> bool:
+    """Say whether *part* holds something of this block or of one behind it; None: never."""
+    return block is not None and part.start < part.end and part.end > Position(block, 0)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from postbell.errors import NotFound
 from postbell.ports import Claim, JournalBlock
 from postbell.records import Entry, LaneChange, OpenBatch, Replay, ReplayState, WebhookState
-from postbell.storage.entries import entry_filter
+from postbell.storage.entries import entry_filter, reaches
 from postbell.storage.memory.tables import Lease, Tables
 
 
@@ -188,8 +188,13 @@ class MemoryJournal:
                 count += len(entries)
         return found
 
-    async def drop(self, before: datetime) -> int:
-        kept = [b for b in self._tables.journal if max(e.at for e in b.entries) >= before]
+    async def drop(self, before: datetime, *, below: int | None = None) -> int:
+        kept = [
+            block
+            for block in self._tables.journal
+            if max(entry.at for entry in block.entries) >= before
+            or any(reaches(entry.range, below) for entry in block.entries)
+        ]
         dropped = len(self._tables.journal) - len(kept)
         self._tables.journal = kept
         return dropped

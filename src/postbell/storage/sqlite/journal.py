@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import apsw
 import msgspec
 
+from postbell.blocks import Range
 from postbell.clock import to_us
 from postbell.ports import JournalBlock
 from postbell.records import Entry
-from postbell.storage.entries import entry_filter
+from postbell.storage.entries import entry_filter, reaches
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, rows, scalar
 from postbell.storage.sqlite.store import SQL, Store
@@ -60,12 +62,28 @@ class SqliteJournal:
             below = page[-1][0]
         return found
 
-    async def drop(self, before: datetime) -> int:
+    async def drop(self, before: datetime, *, below: int | None = None) -> int:
         at = to_us(before)
-        dropped = 0
-        while gone := await self._store.writer.run(lambda db: _drop(db, at), is_reserved=True):
-            dropped += gone
+        dropped, last = 0, (-NEWEST, 0)
+        while page := await self._old(at, last):
+            last = page[-1][:2]
+            dropped += await self._drop(page, below)
         return dropped
+
+    async def _old(self, before: int, after: tuple[int, int]) -> list[Row]:
+        return await self._store.readers.run(
+            lambda db: rows(db, SQL["old_journal"], before, *after, DROP_ROWS)
+        )
+
+    async def _drop(self, page: list[Row], below: int | None) -> int:
+        old = [
+            each
+            for each in (_Old(row_id, _subjects(body)) for _, row_id, body in page)
+            if not each.reaches(below)
+        ]
+        if old:
+            await self._store.writer.run(lambda db: _drop(db, old), is_reserved=True)
+        return len(old)
 
     async def _page(self, name: str, below: int, owner: tuple[int, ...]) -> list[Row]:
         return await self._store.readers.run(
@@ -89,15 +107,24 @@ def write_down(db: apsw.Connection, entries: Sequence[Entry]) -> None:
 
 class _Subject(msgspec.Struct):
     webhook_id: int
+    range: Range
+
+
+class _Old(NamedTuple):
+    """A journal row that may go, and what it speaks of."""
+
+    row_id: int
+    subjects: list[_Subject]
+
+    def reaches(self, block: int | None) -> bool:
+        return any(reaches(subject.range, block) for subject in self.subjects)
 
 
 _subjects = msgspec.msgpack.Decoder(list[_Subject]).decode
 
 
-def _drop(db: apsw.Connection, before: int) -> int:
-    old = rows(db, SQL["old_journal"], before, DROP_ROWS)
-    for row_id, body in old:
-        for webhook_id in {subject.webhook_id for subject in _subjects(body)}:
+def _drop(db: apsw.Connection, old: list[_Old]) -> None:
+    for row_id, subjects in old:
+        for webhook_id in {subject.webhook_id for subject in subjects}:
             db.execute(SQL["drop_journal_webhook"], (webhook_id, row_id))
         db.execute(SQL["drop_journal"], (row_id,))
-    return len(old)

@@ -249,8 +249,9 @@ SELECT journal.id, journal.body FROM (
 ORDER BY found.journal_id DESC;
 
 -- name: old_journal
--- At most ?2 of the journal rows whose newest entry is older than ?1.
-SELECT id, body FROM journal WHERE last_at < ?1 ORDER BY last_at LIMIT ?2;
+-- At most ?4 of the journal rows whose newest entry is older than ?1, after the row ?3 of time ?2.
+SELECT last_at, id, body FROM journal
+WHERE last_at < ?1 AND (last_at, id) > (?2, ?3) ORDER BY last_at, id LIMIT ?4;
 
 -- name: drop_journal
 -- The journal row is gone.
