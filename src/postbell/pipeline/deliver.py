@@ -6,14 +6,17 @@ are in `singles`, the next batch of a replay in `replay`.
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
-from postbell.blocks import Range
+from postbell.blocks import Position, Range
+from postbell.events import event_id_of
 from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_up
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.judge import in_outage
+from postbell.pipeline.reading import Found
 from postbell.pipeline.settle import Settler
 from postbell.pipeline.split import halved
 from postbell.pipeline.work import Again, Cut
@@ -27,6 +30,15 @@ from postbell.records import (
     Verdict,
 )
 from postbell.signals import log
+
+
+class Told(NamedTuple):
+    """What a receiver said of a batch that is then closed: the journal's line, why the webhook
+    is to be paused (empty for not), and what `Courier.keeping` returned."""
+
+    entry: Entry
+    pause: str
+    keep: Callable[[Lane], Lane]
 
 
 class Batches:
@@ -59,17 +71,14 @@ class Batches:
         """Attempt an open batch once more, with the same id and bytes.
 
         Where they would not be the same any more, because another release wrote it, the batch
-        is closed and cut anew; where retention took its events it is closed.
+        is closed and cut anew; so is what is left of it where retention took events.
         """
         batch = work.batch
         made = await self._courier.rendered_again(held, batch)
         if batch.id not in held.open:
             return
-        if not made.events:
-            await self._settler.write(
-                held, lambda lane: self._expiry(lane, batch) if batch.id in held.open else None
-            )
-            held.close(batch.id)
+        if made.events < batch.count:
+            await self._shorten(held, batch, await self._courier.found(held, batch))
         elif batch.body_hash and made.digest != batch.body_hash:
             await self._replace(held, batch, (self._recut(batch, made),), EntryKind.RECUT)
         else:
@@ -92,9 +101,8 @@ class Batches:
             keep = self._courier.keeping(post, outcome, judgement, now)
             entry = entry_of(post, outcome, judgement, now)
             if judgement.verdict is Verdict.SPLIT:
-                halves = halved(batch, await self._courier.found(held, batch), now)
-                kind = EntryKind.SPLIT
-                await self._replace(held, batch, halves, kind, entry, judgement.pause, keep)
+                told = Told(entry, judgement.pause, keep)
+                await self._split(held, batch, told, now)
                 return
             left = follow_up(batch, outcome, judgement, now)
             put: tuple[OpenBatch, ...] = ()
@@ -121,17 +129,49 @@ class Batches:
             held.out.discard(batch.id)
         self._exchange(held, batch, put)
 
+    async def _split(self, held: Held, batch: OpenBatch, told: Told, now: datetime) -> None:
+        """Open halves in the batch's place."""
+        found = await self._courier.found(held, batch)
+        if len(found) < batch.count:
+            await self._shorten(held, batch, found, told)
+        else:
+            halves = halved(batch, found, now)
+            await self._replace(held, batch, halves, EntryKind.SPLIT, told=told)
+
+    async def _shorten(
+        self, held: Held, batch: OpenBatch, found: Found, told: Told | None = None
+    ) -> None:
+        """Count what retention took of the batch; what is *found* of it is cut anew, due now."""
+        lost = batch.count - len(found)
+        edge = Position(found.place(0).block, 0) if found else batch.range.end
+        rest: tuple[OpenBatch, ...] = ()
+        if found:
+            first, last = (event_id_of(found.events[at][0]) for at in (0, -1))
+            rest = (
+                msgspec.structs.replace(
+                    batch,
+                    id=batch_id(held.id, batch.revision, first, last, len(found), batch.replay_id),
+                    range=Range(edge, batch.range.end),
+                    count=len(found),
+                    next_at=self._courier.clock.now(),
+                    body_hash=b"",
+                ),
+            )
+        part = Range(batch.range.start, edge)
+        await self._replace(held, batch, rest, EntryKind.EXPIRED, part, lost, told)
+        log("events_expired", webhook_id=held.id, events=lost)
+
     async def _replace(
         self,
         held: Held,
         batch: OpenBatch,
         others: tuple[OpenBatch, ...],
         kind: EntryKind,
-        attempt: Entry | None = None,
-        pause: str = "",
-        keep: Callable[[Lane], Lane] = lambda lane: lane,
+        part: Range | None = None,
+        count: int | None = None,
+        told: Told | None = None,
     ) -> None:
-        """Close *batch* and open others in its place."""
+        """Close *batch* and open others in its place; *part* of it where that is not all of it."""
         closed = Entry(
             kind=kind,
             at=self._courier.clock.now(),
@@ -139,24 +179,25 @@ class Batches:
             webhook_id=held.id,
             revision=batch.revision,
             batch_id=batch.id,
-            range=batch.range,
-            count=batch.count,
+            range=part or batch.range,
+            count=batch.count if count is None else count,
             replay_id=batch.replay_id,
             note=" ".join(each.id for each in others),
         )
 
         def replaced(lane: Lane) -> LaneChange | None:
-            lane = keep(lane)
+            if told is not None:
+                lane = told.keep(lane)
             if batch.id not in held.open:
-                return _noted(lane, attempt, pause) if attempt else None
+                return _noted(lane, told.entry, told.pause) if told is not None else None
             return LaneChange(
                 webhook_id=held.id,
                 epoch=lane.epoch,
                 lane=lane,
                 put=others,
                 drop=(batch.id,),
-                entries=(*((attempt,) if attempt else ()), closed),
-                pause=pause,
+                entries=(*((told.entry,) if told is not None else ()), closed),
+                pause=told.pause if told is not None else "",
             )
 
         await self._settler.write(held, replaced)
@@ -187,27 +228,6 @@ class Batches:
             attempts=0,
             next_at=self._courier.clock.now(),
             body_hash=made.digest,
-        )
-
-    def _expiry(self, lane: Lane, batch: OpenBatch) -> LaneChange:
-        log("events_expired", webhook_id=lane.webhook_id, events=batch.count)
-        entry = Entry(
-            kind=EntryKind.EXPIRED,
-            at=self._courier.clock.now(),
-            account_id=lane.account_id,
-            webhook_id=lane.webhook_id,
-            revision=batch.revision,
-            batch_id=batch.id,
-            range=batch.range,
-            count=batch.count,
-            replay_id=batch.replay_id,
-        )
-        return LaneChange(
-            webhook_id=lane.webhook_id,
-            epoch=lane.epoch,
-            lane=lane,
-            drop=(batch.id,),
-            entries=(entry,),
         )
 
     def _new(self, held: Held, work: Cut, made: Rendered) -> OpenBatch | None:
