@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +100,16 @@ class Supervised(Service):
         if code:
             self.problems.note(f"the service ended with {code} when it was asked to end")
 
-    async def fill(self, for_s: float, is_turned_away: Any) -> None:
-        """Fill the disk for a while, and until ingest has said so."""
+    async def fill(self, for_s: float, is_turned_away: Callable[[], bool]) -> None:
+        """Fill the disk for a while, and until ingest, or a start that was refused, said so."""
         assert self.process is not None
         self.fills += 1
+        refused = self.refused_starts
         self.disk.fill(self.process.pid)
         try:
             await asyncio.sleep(for_s)
             async with asyncio.timeout(UP_S):
-                while not is_turned_away():
+                while not is_turned_away() and self.refused_starts == refused:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             self.problems.note(f"the disk was full for {for_s + UP_S:.0f} s, but nobody was told")
