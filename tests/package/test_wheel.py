@@ -58,7 +58,7 @@ def test_the_wheel_says_its_licence_and_carries_its_text(wheel: Path) -> None:
 
 def test_the_wheel_carries_every_file_of_the_package(wheel: Path) -> None:
     source = ROOT / "src"
-    kinds = {".py", ".sql", ".typed"}
+    kinds = {".py", ".sql", ".typed", ".html", ".css", ".js", ".svg", ".toml"}
     wanted = {
         str(path.relative_to(source))
         for path in (source / "postbell").rglob("*")
