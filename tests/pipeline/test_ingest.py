@@ -265,6 +265,28 @@ async def test_a_flood_of_one_account_leaves_room_for_another():
         assert any(isinstance(answer, Overloaded) for answer in answers)
 
 
+def test_seen_learns_the_past_at_once_and_finds_single_ids_and_many():
+    clock = FakeClock()
+    seen = Seen(hours=72, max_ids=10**9)
+    chance = np.random.default_rng(5)
+    blocks = [
+        IdBlock(n, clock.now(), chance.integers(0, 2**64 - 1, 1000, dtype="<u8").tobytes())
+        for n in range(10, 310)
+    ]
+
+    seen.learn(blocks[:290])
+    seen.learn(blocks[290:])
+
+    assert len(seen) == 300_000
+    assert seen.head == 309
+    known = blocks[77].hashes
+    assert seen.find(known) == {number: [87] for number in range(1000)}
+    assert seen.find(known[:8] + hashes(4)) == {0: [87]}
+    assert seen.find(blocks[295].hashes[:80]) == {number: [305] for number in range(10)}
+    new = chance.integers(0, 2**64 - 1, 5000, dtype="<u8").tobytes()
+    assert seen.find(new) == {}
+
+
 def hashes(*numbers):
     return b"".join(number.to_bytes(8, "little") for number in numbers)
 

@@ -18,7 +18,7 @@ from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
 from postbell.events import event_id_of
 from postbell.pipeline.packing import Packer
 from postbell.pipeline.queueing import Answer, Queue, Rejected, Waiting
-from postbell.pipeline.seen import Seen
+from postbell.pipeline.seen import PART_IDS, Seen
 from postbell.ports import Engine
 from postbell.records import Account, ApiUser, IdempotencyKey
 from postbell.signals import log
@@ -234,12 +234,19 @@ class Ingest:
 
     async def _learn(self) -> None:
         """Take in the ids of blocks that other processes appended."""
+        after = self._seen.head
+        blocks: list[IdBlock] = []
         while True:
-            page = await self._engine.log.ids(self._seen.head, IDS_PAGE)
-            for block in page:
-                self._seen.add(block)
-            if len(page) < IDS_PAGE:
+            page = await self._engine.log.ids(after, IDS_PAGE)
+            blocks += page
+            is_last = len(page) < IDS_PAGE
+            if blocks and (is_last or sum(len(b.hashes) for b in blocks) >= 8 * PART_IDS):
+                self._seen.learn(blocks)
+                blocks = []
+                await asyncio.sleep(0)
+            if is_last:
                 break
+            after = page[-1].block
         self._seen.head = max(self._seen.head, await self._engine.log.head())
         self._seen.forget(self._clock.now())
 
