@@ -73,6 +73,7 @@ SIGNALS = (
         "retention dropped events that were still to be sent",
         ("webhook_id", "events"),
     ),
+    Signal("reset_mail_failed", "warning", "a link for a new password was not mailed", ("error",)),
     Signal("write_failed", "error", "a write failed and is tried again", ("error", "what")),
     Signal(
         "read_failed",

@@ -3,6 +3,7 @@
 import pytest
 
 from postbell.desk.owners import ABSOLUTE_DAYS, IDLE_DAYS
+from postbell.errors import ServiceError
 from postbell.web.throttle import MAX_BY_ADDRESS, MAX_BY_EMAIL, WINDOW_S
 from tests.web.visiting import ADA, BOB, OPAL, PASSWORD, Browser, House, open_house
 
@@ -173,7 +174,7 @@ async def test_with_tls_cookies_are_secure_and_bound_to_the_host(
 
 
 async def test_a_reset_by_mail_sets_a_new_password_once_and_ends_all_sessions() -> None:
-    async with open_house(can_mail=True) as house:
+    async with open_house(can_mail=True, public_url="http://postbell") as house:
         ada, browser = await house.visitor(), house.browser()
         await browser.get("/forgot")
         await browser.send("/forgot", email=ADA)
@@ -206,7 +207,7 @@ async def test_a_reset_expires(house: House) -> None:
 
 
 async def test_asking_for_a_reset_tells_nothing_about_addresses() -> None:
-    async with open_house(can_mail=True) as house:
+    async with open_house(can_mail=True, public_url="http://postbell") as house:
         browser = house.browser()
         await browser.get("/forgot")
         known = await browser.send("/forgot", email=ADA)
@@ -215,6 +216,39 @@ async def test_asking_for_a_reset_tells_nothing_about_addresses() -> None:
 
         assert known == unknown
         assert len(house.mails) == 1
+
+
+async def test_a_link_never_has_the_host_that_a_request_claims() -> None:
+    async with open_house(can_mail=True, base_url="http://evil.example") as house:
+        browser = house.browser()
+        await browser.get("/forgot")
+
+        token = (await browser.get("/login")) and browser.token
+        answer = await browser.client.post("/forgot", data={"csrf": token, "email": ADA})
+
+        assert house.mails == []
+        assert "postbell owners reset-password" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("base_url", "status"),
+    [
+        ("http://evil.example", 404),
+        ("http://postbell.example", 200),
+        ("http://127.0.0.1:8025", 200),
+        ("http://[::1]:8025", 200),
+        ("http://localhost", 200),
+    ],
+)
+async def test_without_sign_in_a_foreign_name_leads_nowhere(base_url: str, status: int) -> None:
+    async with open_house(
+        sign_in=False, base_url=base_url, public_url="http://postbell.example"
+    ) as house:
+        browser = house.browser()
+
+        await browser.get("/webhooks")
+
+        assert browser.status == status
 
 
 async def test_without_mail_the_page_names_the_operators_command(house: House) -> None:
@@ -263,3 +297,18 @@ async def test_with_sign_in_off_everybody_is_an_operator() -> None:
         assert "<summary><span>beta</span>" in second
         assert browser.path == "/"
         assert "beta" in login
+
+
+async def test_a_mail_that_cannot_be_sent_changes_nothing_in_the_answer() -> None:
+    async def fail(to: str, subject: str, text: str) -> None:
+        raise ServiceError("the mail server is away")
+
+    async with open_house(can_mail=True, public_url="http://postbell") as house:
+        object.__setattr__(house.site, "send_mail", fail)
+        browser = house.browser()
+        await browser.get("/forgot")
+
+        text = await browser.send("/forgot", email=ADA)
+
+        assert browser.status == 200
+        assert "a link is on its way" in text

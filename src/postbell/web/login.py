@@ -1,15 +1,17 @@
 """Signing in and out, and a new password by e-mail."""
 
+from starlette.background import BackgroundTask
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from postbell.desk.owners import RESET_HOURS
 from postbell.desk.passwords import MIN_CHARS
-from postbell.errors import BadInput, Unauthorized
+from postbell.errors import BadInput, PostbellError, Unauthorized
+from postbell.signals import log
 from postbell.web import cookies as jar
 from postbell.web.page import SESSION_S, page
 from postbell.web.problems import explain
-from postbell.web.site import Site
+from postbell.web.site import SendMail, Site
 from postbell.web.visit import Visit, local_path
 
 
@@ -66,22 +68,32 @@ async def _sign_out(visit: Visit) -> Response:
 
 
 async def _forgot(visit: Visit) -> Response:
-    return visit.render("forgot.html", sent=False, can_mail=visit.site.send_mail is not None)
+    return visit.render("forgot.html", sent=False, can_mail=visit.site.can_mail_links)
 
 
 async def _send_link(visit: Visit) -> Response:
     """Answer alike for known and unknown addresses: who signs in here is nobody's business."""
     send_mail = visit.site.send_mail
-    if send_mail is None:
+    if send_mail is None or not visit.site.can_mail_links:
         return await _forgot(visit)
     email = visit.form.text("email")
     visit.site.throttle.admit("reset", visit.address, email)
     token = await visit.site.desk.begin_reset(email)
+    response = visit.render("forgot.html", sent=True, can_mail=True)
     if token is not None:
         link = f"{visit.base_url}/reset/{token}"
         text = visit.say("reset.mail", link=link, hours=RESET_HOURS, host=visit.base_url)
-        await send_mail(email, visit.say("reset.subject"), text)
-    return visit.render("forgot.html", sent=True, can_mail=True)
+        subject = visit.say("reset.subject")
+        response.background = BackgroundTask(_mail, send_mail, email, subject, text)
+    return response
+
+
+async def _mail(send_mail: SendMail, email: str, subject: str, text: str) -> None:
+    """Send after the answer, so that its time and its words tell nothing about an address."""
+    try:
+        await send_mail(email, subject, text)
+    except PostbellError as error:
+        log("reset_mail_failed", error=error.message)
 
 
 async def _choose(visit: Visit) -> Response:

@@ -3,8 +3,10 @@
 What every answer carries against tricks of other sites stands here, too.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -80,6 +82,7 @@ class Page:
             self._site, request, cookies, form_token=jar.form_token(token or guest or fresh)
         )
         try:
+            self._check_host(request)
             signed_in = await self._site.desk.signed_in(token) if self._site.sign_in else None
             if signed_in is None and token:
                 fresh = "" if guest else jar.new_guest()
@@ -107,7 +110,7 @@ class Page:
         if self._site.sign_in and visit.signed_in is None and not self._is_open:
             query = visit.request.url.query
             back = visit.path + (f"?{query}" if query else "") if method == "GET" else ""
-            return visit.redirect(with_query("/login", {"next": back.removeprefix("/") and back}))
+            return visit.redirect(with_query("/login", {"next": "" if back == "/" else back}))
         if self._operator and not visit.is_operator:
             raise NotFound("no such page")
         if method == "POST":
@@ -117,6 +120,19 @@ class Page:
             if is_foreign or not jar.is_form_token(visit.form.raw("csrf"), cookie):
                 return error_page(visit, _Stale(visit.say("problem.stale_form")))
         return await handler(visit)
+
+    def _check_host(self, request: Request) -> None:
+        """Raise NotFound where, without sign-in, a foreign name leads here.
+
+        A site of somebody else's whose name resolves to us (DNS rebinding) could read every page
+        through a visitor's browser; addresses, names without a dot and our own are fine.
+        """
+        if self._site.sign_in:
+            return
+        host = request.url.hostname or ""
+        own = urlsplit(self._site.public_url).hostname
+        if "." in host and not _ADDRESS.fullmatch(host) and host != own:
+            raise NotFound(f"this service is not {host[:80]!r}; set public_url where it should be")
 
     async def _account(self, cookies: Cookies, signed_in: SignedIn | None) -> Account | None:
         """Return the account to look at; without sign-in the chosen one, else the first."""
@@ -131,6 +147,9 @@ class Page:
         chosen = cookies.get(jar.ACCOUNT)
         wanted = int(chosen) if chosen.isascii() and chosen.isdigit() else 0
         return accounts.get(wanted) or (accounts[min(accounts)] if accounts else None)
+
+
+_ADDRESS = re.compile(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*")
 
 
 class _Stale(UsageError):

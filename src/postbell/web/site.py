@@ -43,6 +43,12 @@ class Site:
     def __post_init__(self) -> None:
         object.__setattr__(self, "throttle", Throttle(self.desk.clock))
 
+    @property
+    def can_mail_links(self) -> bool:
+        """Return whether a link can be mailed: its host comes from the settings, never from a
+        request, or a forged Host header would send somebody's token elsewhere."""
+        return self.send_mail is not None and bool(self.public_url)
+
     async def picture(self, name: str, *about: Any) -> Any:
         """Return what the picture of this name draws, "" where there is none."""
         draw = self.pictures.get(name)
