@@ -287,3 +287,16 @@ async def test_deleting_takes_lane_batches_and_replays(shop: Shop) -> None:
         await shop.engine.registry.delete_webhook(webhook.id, shop.clock.now())
     with pytest.raises(NotFound):
         await shop.engine.registry.set_webhook(webhook)
+
+
+async def test_a_further_revision_fences_off_who_holds_the_lane(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    [claim] = await shop.claim()
+    ledger, registry = shop.engine.ledger, shop.engine.registry
+
+    await registry.set_webhook(replace(webhook, url="https://other.example/"))
+    same = await ledger.record([LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch)])
+    await registry.set_webhook(replace(webhook, types=(EventType.OPEN,)))
+    stale = await ledger.record([LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch)])
+
+    assert (same, stale) == ([], [webhook.id])

@@ -56,7 +56,7 @@ class Batches:
                 await work.after
             batch = self._new(held, work, made)
             is_ours = await self._settler.write(
-                held, lambda lane: self._cut_change(lane, work, batch)
+                held, lambda lane: self._cut_change(held, lane, work, batch)
             )
         finally:
             if not work.recorded.done():
@@ -245,8 +245,12 @@ class Batches:
             body_hash=made.digest,
         )
 
-    def _cut_change(self, lane: Lane, work: Cut, batch: OpenBatch | None) -> LaneChange | None:
-        if lane.cursor != work.range.start:
+    def _cut_change(
+        self, held: Held, lane: Lane, work: Cut, batch: OpenBatch | None
+    ) -> LaneChange | None:
+        """Return the cut, None where the cursor or the webhook's revisions moved meanwhile."""
+        is_within = held.intake.is_within(work.range, work.revision)
+        if lane.cursor != work.range.start or not is_within:
             return None
         missing = work.events - (batch.count if batch else 0)
         lost = Entry(

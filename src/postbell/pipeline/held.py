@@ -101,6 +101,7 @@ class Held:
             self.push(batch)
         if not is_same:
             self._restart(start)
+            self._forget_crossing()
 
     @property
     def id(self) -> int:
@@ -309,6 +310,14 @@ class Held:
             if row.id not in known
         ]
         self.runs.extendleft(reversed(left))
+
+    def _forget_crossing(self) -> None:
+        """Forget runs that were begun without knowing of a revision that begins inside them."""
+        for at, run in enumerate(self.runs):
+            if not run.is_saved and not self.intake.is_within(run.range, run.revision):
+                self.runs = deque(list(self.runs)[:at])
+                self._restart(run.range.start)
+                return
 
     def _restart(self, start: Position) -> None:
         """Gather from *start*, reading the log from there."""

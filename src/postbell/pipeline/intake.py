@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from postbell.blocks import BlockHeader, Position
+from postbell.blocks import BlockHeader, Position, Range
 from postbell.pipeline.cut import Gather, Limits
 from postbell.pipeline.match import Selection
 from postbell.records import Revision
@@ -53,6 +53,12 @@ class Intake:
             if revision.number == number:
                 return revision, selection
         raise LookupError(f"there is no revision {number}")
+
+    def is_within(self, part: Range, number: int) -> bool:
+        """Say whether this revision, and no other, is in force in all of *part*."""
+        at = max(bisect_right(self._starts, part.start) - 1, 0)
+        ends = self._starts[at + 1 : at + 2]
+        return self._revisions[at].number == number and (not ends or part.end <= ends[0])
 
     def feed(self, header: BlockHeader) -> None:
         """Take notice of a new block of the account."""

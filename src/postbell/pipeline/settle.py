@@ -88,6 +88,7 @@ class Settler:
             for held, change in changes.values():
                 if held.id in stale:
                     await self._reload(held)
+                    held.rewind()
                 else:
                     held.moved_to(change)
 

@@ -64,7 +64,8 @@ class Registry(Protocol):
         still its own: somebody changed or paused it meanwhile.
 
         Where api_user, types, dialect or options differ from the newest revision, a further one
-        begins at the log's head at the commit.
+        begins at the log's head at the commit, and the lane's epoch rises: a cut that was made
+        without knowing of it is refused.
         """
         ...
 

@@ -101,6 +101,8 @@ class MemoryRegistry:
         further = next_revision(stored, self._api_user_id(stored), self._tables.head)
         if further is not None:
             stored = replace(stored, revisions=(*stored.revisions, further))
+            lane = self._tables.lanes[stored.id]
+            self._tables.lanes[stored.id] = replace(lane, epoch=lane.epoch + 1)
         self._tables.webhooks[stored.id] = stored
         self._tables.change(stored.id)
         return self._seen(stored)

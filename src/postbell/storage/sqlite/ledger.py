@@ -56,7 +56,7 @@ class SqliteLedger:
             return stale
 
         stale = await self._store.writer.run(work, is_reserved=True)
-        if any(change.pause for change in changes):
+        if stale or any(change.pause for change in changes):
             self._store.registry_changed()
         return stale
 

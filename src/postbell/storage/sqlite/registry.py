@@ -151,6 +151,7 @@ class SqliteRegistry:
             further = next_revision(stored, _api_user_id(db, stored), head)
             if further is not None:
                 _add_revision(db, webhook.id, further)
+                db.execute(SQL["raise_epoch"], (webhook.id,))
             rows(
                 db,
                 REGISTRY_SQL["set_webhook"],
