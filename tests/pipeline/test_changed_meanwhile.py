@@ -59,3 +59,19 @@ async def test_a_failure_is_remembered_though_the_lane_was_changed_meanwhile():
 
         claim = await rig.engine.ledger.lane(webhook.id)
         assert (claim.lane.failures, claim.lane.failing_since) == (1, rig.clock.now())
+
+
+async def test_failures_of_single_events_are_remembered_though_the_lane_was_changed_meanwhile():
+    async with running() as rig:
+        webhook = await rig.webhook(dialect="engagelab", policy={"concurrency": 4})
+        rig.sender.standing[URL] = Outcome(status=500)
+        rig.sender.gate = asyncio.Event()
+        await rig.send(*[event(n) for n in range(40)])
+        await rig.spin()
+        await answer(rig)
+        sent, rig.sender.most_at_once = len(rig.bodies()), 0
+
+        await touch(rig, webhook)
+        await rig.spin()
+
+        assert (len(rig.bodies()) > sent, rig.sender.most_at_once) == (True, 1)

@@ -1,8 +1,12 @@
 """First attempts follow the order of acceptance (promise 4), also while requests are begun."""
 
-import pytest
+import asyncio
 
-from tests.pipeline.rig import event, running
+import pytest
+from msgspec.structs import replace
+
+from postbell.records import BatchState, LaneChange, Outcome
+from tests.pipeline.rig import OK, event, running
 
 
 @pytest.mark.parametrize("concurrency", [2, 3, 8, 32])
@@ -25,3 +29,31 @@ async def test_batches_are_first_sent_in_order_from_the_first_one_on():
 
         sent = [each["event_id"] for body in rig.bodies() for each in body]
         assert [f"e{n}" for n in range(60)] == sent
+
+
+async def test_an_ordered_webhook_goes_on_when_its_head_is_due_though_others_were_due_before():
+    async with running() as rig:
+        url = "https://a.example/hook"
+        policy = {"ordered": True, "max_events": 2, "max_wait_s": 0, "retry_waits_s": [10, 10]}
+        webhook = await rig.webhook(policy=policy)
+        rig.sender.standing[url] = Outcome(status=500)
+        await rig.send(*[event(n) for n in range(6)])
+        for _ in range(9):
+            await rig.later(13)
+        parked = await rig.engine.ledger.open_batches()
+
+        claim = await rig.engine.ledger.lane(webhook.id)
+        again = {"state": BatchState.WAITING, "attempts": 0, "next_at": rig.clock.now()}
+        due = tuple(replace(batch, **again) for batch in parked)
+        change = LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=due)
+        assert await rig.engine.ledger.intervene(change)
+        await rig.turn()
+        rig.sender.standing[url] = OK
+        rig.clock.advance(13)
+        for _ in range(40):
+            await rig.worker.turn()
+            await asyncio.sleep(0)
+
+        assert (await rig.audit()).rows[0].delivered == 6
+        sent = [each["event_id"] for body in rig.bodies()[-3:] for each in body]
+        assert sent == [f"e{n}" for n in range(6)]

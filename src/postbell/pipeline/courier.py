@@ -24,7 +24,6 @@ from postbell.records import (
     BatchState,
     Entry,
     EntryKind,
-    Lane,
     OpenBatch,
     Outcome,
     Replay,
@@ -195,25 +194,6 @@ class Courier:
                 why=why(outcome),
             )
         return judgement
-
-    def keeping(
-        self, post: Post, outcome: Outcome, judgement: Judgement, now: datetime
-    ) -> Callable[[Lane], Lane]:
-        """Return what puts into a lane what `judge` noted there, where it was read anew since.
-
-        Somebody who changes a lane from outside (an epoch more) does not know of that yet.
-        """
-        held = post.held
-        epoch = held.lane.epoch
-
-        def keep(lane: Lane) -> Lane:
-            nonlocal epoch
-            if lane.epoch != epoch:
-                epoch = lane.epoch
-                held.lane = after(lane, outcome, judgement, post.batch.count, now)
-            return held.lane
-
-        return keep
 
 
 def follow_up(

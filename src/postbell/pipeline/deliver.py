@@ -4,7 +4,6 @@ Comes after `held`, which says what to do next; `courier` sends, `settle` writes
 are in `singles`, the next batch of a replay in `replay`.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -33,12 +32,11 @@ from postbell.signals import log
 
 
 class Told(NamedTuple):
-    """What a receiver said of a batch that is then closed: the journal's line, why the webhook
-    is to be paused (empty for not), and what `Courier.keeping` returned."""
+    """What a receiver said of a batch that is then closed: the journal's line, and why the
+    webhook is to be paused, empty for not."""
 
     entry: Entry
     pause: str
-    keep: Callable[[Lane], Lane]
 
 
 class Batches:
@@ -98,10 +96,9 @@ class Batches:
             outcome, now = await self._courier.send(post)
             was_out = in_outage(held.lane)
             judgement = self._courier.judge(post, outcome, now)
-            keep = self._courier.keeping(post, outcome, judgement, now)
             entry = entry_of(post, outcome, judgement, now)
             if judgement.verdict is Verdict.SPLIT:
-                told = Told(entry, judgement.pause, keep)
+                told = Told(entry, judgement.pause)
                 await self._split(held, batch, told, now)
                 return
             left = follow_up(batch, outcome, judgement, now)
@@ -109,7 +106,6 @@ class Batches:
 
             def settled(lane: Lane) -> LaneChange:
                 nonlocal put
-                lane = keep(lane)
                 if batch.id not in held.open:
                     return _noted(lane, entry, judgement.pause)
                 others = _made_due(held, batch, now) if was_out and left is None else ()
@@ -186,8 +182,6 @@ class Batches:
         )
 
         def replaced(lane: Lane) -> LaneChange | None:
-            if told is not None:
-                lane = told.keep(lane)
             if batch.id not in held.open:
                 return _noted(lane, told.entry, told.pause) if told is not None else None
             return LaneChange(

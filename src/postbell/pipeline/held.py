@@ -48,6 +48,7 @@ class Held:
     """
 
     lane: Lane
+    _recorded: Lane
     webhook: Webhook
     intake: Intake
 
@@ -86,8 +87,8 @@ class Held:
         )
         has_moved = not is_new and claim.lane.cursor != self.lane.cursor
         start = claim.lane.cursor if is_new or has_moved else self.intake.gather.start
-        if is_new or claim.lane.epoch != self.lane.epoch:  # else ours knows of more
-            self.lane = claim.lane
+        self.lane = claim.lane if is_new else _merged(self._recorded, self.lane, claim.lane)
+        self._recorded = claim.lane
         self.webhook = webhook
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
         waiting = [b for b in claim.batches if b.state is BatchState.WAITING]
@@ -120,6 +121,7 @@ class Held:
         """Take over what a written change did to the lane's place and to the webhook."""
         if change.lane is not None:
             self.lane = msgspec.structs.replace(self.lane, cursor=change.lane.cursor)
+            self._recorded = change.lane
         if change.pause:
             self.webhook = msgspec.structs.replace(
                 self.webhook, state=WebhookState.PAUSED, state_reason=change.pause
@@ -245,9 +247,10 @@ class Held:
             return None
         if blocked is not None:
             return blocked
-        self._forget_stale()
-        moments = [self._due[0][0]] if self._due else []
-        moments += self._step_at.values()
+        moments = [*self._step_at.values()]
+        retry_at = self._next_retry_at()
+        if retry_at is not None:
+            moments.append(retry_at)
         cut_at = self.intake.gather.due_at()
         if cut_at is not None and self._may_cut():
             moments.append(cut_at)
@@ -327,13 +330,22 @@ class Held:
         ]
         self.intake = Intake(self.webhook.revisions, selections, self._limits, start)
 
+    def _head(self) -> OpenBatch | None:
+        """Return the batch that the others wait for where order is promised."""
+        return min(self.open.values(), key=lambda batch: batch.range.start, default=None)
+
+    def _next_retry_at(self) -> datetime | None:
+        if self.policy.ordered:
+            head = self._head()
+            return head.next_at if head is not None else None
+        self._forget_stale()
+        return self._due[0][0] if self._due else None
+
     def _next_due_batch(self, now: datetime) -> OpenBatch | None:
         if self.policy.ordered:
-            if not self.open:
-                return None
-            head = min(self.open.values(), key=lambda batch: batch.range.start)
-            is_due = head.next_at is not None and head.next_at <= now
-            return head if is_due and head.id not in self.out else None
+            head = self._head()
+            is_due = head is not None and head.next_at is not None and head.next_at <= now
+            return head if head is not None and is_due and head.id not in self.out else None
         self._forget_stale()
         if not self._due or self._due[0][0] > now:
             return None
@@ -371,4 +383,16 @@ class Held:
         return Limits.of(self.policy, self._dialects[revision.dialect].overhead_bytes)
 
 
+def _merged(before: Lane, ours: Lane, theirs: Lane) -> Lane:
+    """Return their lane with what we noted since *before*, except where they changed that, too."""
+    noted = {
+        name: getattr(ours, name)
+        for name in _NOTED
+        if getattr(theirs, name) == getattr(before, name)
+    }
+    return msgspec.structs.replace(theirs, **noted)
+
+
+_NOTED = ("failing_since", "failures", "last_success_at", "hold_until", "delivered")
+"""What `judge.after` notes in a lane, before it is written down."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
