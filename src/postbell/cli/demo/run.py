@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 from datetime import UTC, datetime
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -45,6 +45,7 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
         settings,
         allow_networks=(*settings.allow_networks, ip_network("127.0.0.0/8")),
         listen=_free(settings.listen) if is_address_free_to_choose else settings.listen,
+        sign_in=settings.sign_in and not _is_loopback(settings.listen.host),
     )
     board = Board()
     async with receiving(_bind_or_any(RECEIVER), board.answer) as receiver_url:
@@ -87,10 +88,18 @@ async def _produce(stage: Stage, plan: Plan, board: Board) -> None:
             await asyncio.sleep(TICK_S)
 
 
+def _is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches *host*: then the dashboard needs no password."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _introduce(board: Board, settings: Settings, stage: Stage, receiver_url: str) -> None:
     ids = ", ".join(f"{webhook_id} {dialect}" for dialect, webhook_id in stage.webhook_ids.items())
     for line in (
-        f"postbell is ready: {stage.url}",
+        f"postbell is ready: {stage.url}" + ("" if settings.sign_in else "   (the dashboard)"),
         f"receiver: {receiver_url}   webhooks: {ids}",
         f"API user: {API_USER}   key: {stage.api_key}",
         "Try it:",
