@@ -42,6 +42,7 @@ class Supervised(Service):
         self._down_s = 0.0
         self._stopped: asyncio.subprocess.Process | None = None
         self._spawned_at = 0.0
+        self._met_full_disk = False
         self._watch: asyncio.Task[None] | None = None
         with (folder / "service.log").open("ab") as log:
             self._log = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
@@ -105,6 +106,7 @@ class Supervised(Service):
         assert self.process is not None
         self.fills += 1
         refused = self.refused_starts
+        self._met_full_disk = True
         self.disk.fill(self.process.pid)
         try:
             await asyncio.sleep(for_s)
@@ -190,6 +192,7 @@ class Supervised(Service):
     async def _spawn(self) -> None:
         self.starts += 1
         self._spawned_at = time.monotonic()
+        self._met_full_disk = self.disk.is_full
         out = self._log.stdin  # through `cat`: a file would fall under the disk's limit
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "postbell", "serve", env=self.env, stdout=out, stderr=out
@@ -206,7 +209,7 @@ class Supervised(Service):
                 await asyncio.sleep(self._down_s)
             else:
                 is_young = time.monotonic() - self._spawned_at < START_S
-                if self.disk.is_full and is_young:
+                if self._met_full_disk and is_young:
                     self.refused_starts += 1
                 else:
                     self.problems.note(f"the service ended by itself with {code}: see service.log")
