@@ -72,9 +72,25 @@ class Pruner:
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
         if oldest and oldest[0].id < before:
+            before = await self._needed_by_others(held, before)
             await self._expire(held, Position(before, 0), now)
             await self._drop(before, now)
         await self._notices.tell(held, self._open(held), now)
+
+    async def _needed_by_others(self, held: dict[int, Held], before: int) -> int:
+        """Return up to which block, *before* at most, no lane that is not ours waits for events.
+
+        What such a lane loses is counted by its holder, or by who claims it next: only then may
+        the blocks go.
+        """
+        for webhook in await self._engine.registry.webhooks():
+            claim = None
+            if webhook.id not in held:
+                claim = await self._engine.ledger.lane(webhook.id)
+            if claim is not None:
+                waiting = [batch.range.start.block for batch in claim.batches]
+                before = min(before, claim.lane.cursor.block, *waiting)
+        return before
 
     async def _drop(self, before: int, now: datetime) -> None:
         blocks = await self._engine.log.drop(before, now - KEYS_KEPT)
