@@ -5,7 +5,7 @@ knows what receivers really took, and asks of every place of an event whether it
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from postbell.ports import Claim
@@ -17,6 +17,9 @@ from tests.model.house import RETENTION_DAYS, House
 PLACES = ("delivered", "waiting", "parked", "skipped", "expired")
 MAX_OPEN = 64
 MAX_OPEN_SINGLE = 1000
+RUN = "run_"
+"""How keys of runs begin.  What retention takes of one is counted for all of it: which of its
+events had been sent is told by its other entries."""
 PAUSE_AFTER = timedelta(days=5)
 PAUSE_AFTER_FAILURES = 10
 SLACK = timedelta(minutes=1)
@@ -78,8 +81,12 @@ class Accounts:
         """Return the one place where each matching event is."""
         places: dict[int, list[str]] = defaultdict(list)
         delivered: set[int] = set()
+        lost_of_runs: list[Entry] = []
         for entry in entries:
             if entry.replay_id is not None or entry.kind is EntryKind.TEST:
+                continue
+            if entry.kind is EntryKind.EXPIRED and entry.batch_id.startswith(RUN):
+                lost_of_runs.append(entry)
                 continue
             numbers = hook.inside(entry.range)
             self._same_revision(hook, numbers, entry.revision, f"{entry.kind} {entry.batch_id}")
@@ -116,6 +123,12 @@ class Accounts:
             for number in numbers:
                 is_parked = batch.state is BatchState.PARKED
                 places[number].append("parked" if is_parked else "waiting")
+        for entry in lost_of_runs:
+            numbers = [n for n in hook.inside(entry.range) if not places[n]]
+            if entry.count != len(numbers):
+                self._say(hook, f"{entry.batch_id} lost {entry.count} of {len(numbers)} events")
+            for number in numbers:
+                places[number].append("expired")
         for number, position in zip(hook.matching, hook.positions, strict=True):
             if position >= claim.lane.cursor:
                 places[number].append("waiting")
@@ -223,11 +236,15 @@ def _paused(
     hook: Hook, reason: str, journal: list[tuple[int, Entry]], house: House
 ) -> Iterator[str]:
     """The webhook is paused only for a reason, and always for a good one."""
-    surely = _failures(entry for block_id, entry in journal if block_id > hook.resumed_after)
-    perhaps = _failures(entry for block_id, entry in journal if block_id > hook.resumed_before)
+    tried = [
+        (at, entry) for at, entry in journal if entry.kind is EntryKind.ATTEMPT or entry.delivered
+    ]
+    since = [entry for at, entry in tried if at > hook.resumed_before]
+    surely = _failures(entry for at, entry in tried if at > hook.resumed_after)
+    perhaps = _failures(since)
     if reason == "internal_error":
         yield "an error of our own paused it"
-    if hook.state is WebhookState.PAUSED and reason == "gone" and not _was_gone(perhaps):
+    if hook.state is WebhookState.PAUSED and reason == "gone" and not _was_gone(since):
         yield "paused as gone, but no receiver said so"
     if hook.state is WebhookState.PAUSED and reason == "failing" and not _is_hopeless(perhaps):
         yield "paused as failing too early"
@@ -238,19 +255,19 @@ def _paused(
         yield "active after 5 days of failures"
 
 
-def _failures(entries: Iterator[Entry]) -> list[Entry]:
+def _failures(entries: Iterable[Entry]) -> list[Entry]:
     """Return the failed attempts since the last success."""
     failed: list[Entry] = []
     for entry in entries:
         if entry.delivered:
             failed.clear()
-        elif entry.kind is EntryKind.ATTEMPT:
+        else:
             failed.append(entry)
     return failed
 
 
-def _was_gone(failed: list[Entry]) -> bool:
-    return any(entry.outcome is not None and entry.outcome.status == 410 for entry in failed)
+def _was_gone(attempts: list[Entry]) -> bool:
+    return any(entry.outcome is not None and entry.outcome.status == 410 for entry in attempts)
 
 
 def _is_hopeless(failed: list[Entry]) -> bool:
