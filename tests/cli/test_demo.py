@@ -27,7 +27,7 @@ def test_it_delivers_in_three_dialects_and_ends_cleanly_at_ctrl_c(postbell: Post
 
 
 def test_it_goes_on_in_the_same_folder(postbell: Postbell) -> None:
-    words = ("demo", "--seconds", "1", "--events", "5", "--listen", "127.0.0.1:0")
+    words = ("demo", "--seconds", "4", "--events", "5", "--listen", "127.0.0.1:0")
 
     first = postbell(*words)
     second = postbell(*words)

@@ -39,8 +39,6 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    if plan.seconds:
-        loop.call_later(plan.seconds, stop.set)
     settings = msgspec.structs.replace(
         settings,
         allow_networks=(*settings.allow_networks, ip_network("127.0.0.0/8")),
@@ -57,6 +55,8 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
             stage = await prepare(settings, await is_up, receiver_url)
             board.secrets = stage.secrets
             _introduce(board, settings, stage, receiver_url)
+            if plan.seconds:
+                loop.call_later(plan.seconds, stop.set)
             with board.shown():
                 source = tasks.create_task(_produce(stage, plan, board), name="source")
                 await stop.wait()
