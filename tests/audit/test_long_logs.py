@@ -40,7 +40,7 @@ class Overtaking:
 
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
         page = await self._engine.log.headers(account_id, first, limit)
-        if len(page) == limit > 1 and self.fronts:
+        if limit > 1 and self.fronts:
             await self._engine.log.drop(self.fronts.pop(0), self._clock.now())
         return page
 
@@ -107,6 +107,28 @@ async def test_a_run_that_lost_its_front_is_counted_from_what_is_left(front: int
         assert row.waiting == min(4, 11 - front)
         assert found.problems == []
         assert (await rig.engine.registry.webhook(webhook.id)).state is WebhookState.ACTIVE
+
+
+@pytest.mark.parametrize("front", [4, 10, 11])
+async def test_a_run_that_loses_more_while_it_is_counted_is_counted_again(front: int) -> None:
+    async with running() as rig:
+        await rig.webhook(
+            dialect="engagelab", policy={"rate_per_s": 1, "max_wait_s": 10}, types=("open",)
+        )
+        await fill(rig, 10)
+        await rig.turn()
+        await rig.later(10)
+        for _ in range(5):
+            await rig.later(1)
+        await rig.send(event(998), event(999, "open"))
+        await rig.engine.log.drop(3, rig.clock.now())
+        engine: Any = Overtaking(rig.engine, rig.clock, [front])
+
+        found = await audit(engine, DIALECTS)
+
+        (row,) = found.rows
+        assert (row.matching, row.delivered) == (12 - front, max(0, 7 - front))
+        assert found.problems == []
 
 
 async def test_a_batch_that_lost_its_front_is_no_problem() -> None:

@@ -134,13 +134,13 @@ class Walk:
             if not run.start < low < run.end:
                 continue
             inside = 0
-            is_first = True
+            seen: BlockHeader | None = None
             async for headers in self._pages(account_id, first.id, run.end // OFFSETS + 1):
-                if is_first and headers[0].id != first.id:
-                    raise _Overtaken
-                is_first = False
+                seen = seen or headers[0]
                 page = Page(headers)
                 inside += int(ground.matches(page)[: page.number(run.end)].sum())
+            if seen is None or seen.id != first.id:
+                raise _Overtaken
             run.seen = max(run.count - inside, 0)
 
     async def _pages(
