@@ -81,10 +81,13 @@ class Rig:
         )
 
     async def webhook(self, url: str = "https://a.example/hook", **members: Any) -> Webhook:
-        """Register a webhook that starts with the log, unless *start* says otherwise."""
+        """Register a webhook that starts with the log, unless *start* says otherwise; *secrets*
+        are instead of a key of its dialect."""
         dialect = members.pop("dialect", "native")
         now = self.clock.now()
         kinds = DIALECTS[dialect].secret_kinds[:1]
+        own = [NewSecret(kind, new_secret(kind), now) for kind in kinds]
+        secrets = members.pop("secrets", own)
         webhook = Webhook(
             id=0,
             account_id=self.account.id,
@@ -96,7 +99,6 @@ class Rig:
             updated_at=now,
             **members,
         )
-        secrets = [NewSecret(kind, new_secret(kind), now) for kind in kinds]
         added = await self.engine.registry.add_webhook(webhook, secrets)
         await self.directory.refresh()
         return added

@@ -6,6 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.records import BatchState, LaneChange, Outcome
+from postbell.storage.memory import MemoryEngine
+from tests.fakes import FakeClock
 from tests.pipeline.rig import OK, event, running
 
 
@@ -18,6 +20,41 @@ async def test_single_events_are_first_sent_in_order_from_the_first_one_on(concu
         await rig.turn()
 
         assert [f"user{n}@example.net" for n in range(60)] == [b["to"] for b in rig.bodies()]
+
+
+class UnevenRegistry:
+    """A registry that takes its time for every other reading of keys."""
+
+    def __init__(self, registry):
+        self._registry = registry
+        self._readings = 0
+
+    def __getattr__(self, name):
+        return getattr(self._registry, name)
+
+    async def account_secrets(self, account_id):
+        self._readings += 1
+        for _ in range(9 if self._readings % 2 == 0 else 0):
+            await asyncio.sleep(0)
+        return await self._registry.account_secrets(account_id)
+
+
+async def test_nobody_is_overtaken_while_keys_are_read_again():
+    clock = FakeClock()
+    engine = MemoryEngine(clock)
+    engine.registry = UnevenRegistry(engine.registry)
+    async with running(engine, clock) as rig:
+        await rig.webhook(dialect="engagelab", policy={"concurrency": 8})
+        rig.sender.gate = asyncio.Event()
+        await rig.send(*[event(n) for n in range(60)])
+        await rig.spin()
+
+        await engine.registry.add_account("another", clock.now())
+        await rig.spin()
+        rig.sender.gate.set()
+        await rig.turn()
+
+        assert [body["to"] for body in rig.bodies()] == [f"user{n}@example.net" for n in range(60)]
 
 
 async def test_batches_are_first_sent_in_order_from_the_first_one_on():

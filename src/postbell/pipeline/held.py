@@ -17,7 +17,7 @@ from postbell import policies
 from postbell.blocks import Position
 from postbell.pipeline.cut import Limits
 from postbell.pipeline.intake import Intake
-from postbell.pipeline.judge import in_outage
+from postbell.pipeline.judge import in_outage, merged
 from postbell.pipeline.match import Selection
 from postbell.pipeline.run import Run, run_key
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
@@ -27,6 +27,7 @@ from postbell.records import (
     Lane,
     LaneChange,
     OpenBatch,
+    Policy,
     Replay,
     ReplayState,
     Revision,
@@ -87,7 +88,7 @@ class Held:
         )
         has_moved = not is_new and claim.lane.cursor != self.lane.cursor
         start = claim.lane.cursor if is_new or has_moved else self.intake.gather.start
-        self.lane = claim.lane if is_new else _merged(self._recorded, self.lane, claim.lane)
+        self.lane = claim.lane if is_new else merged(self._recorded, self.lane, claim.lane)
         self._recorded = claim.lane
         self.webhook = webhook
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
@@ -110,12 +111,20 @@ class Held:
 
     @property
     def is_single(self) -> bool:
-        """Say whether this webhook sends one event per POST, in runs."""
-        return self.policy.max_events == 1
+        """Say whether one event per POST is sent of what is gathered now, in runs."""
+        return self.policy_of(self.intake.revision).max_events == 1
 
     def revision(self, number: int) -> tuple[Revision, Selection]:
         """Return a revision of the webhook and what it selects."""
         return self.intake.selection(number)
+
+    def policy_of(self, revision: Revision) -> Policy:
+        """Return the policy in force; batches of an older revision are at most as large as its
+        own dialect makes them by default: it may not be able to write larger ones."""
+        if revision.number == self.webhook.revisions[-1].number:
+            return self.policy
+        most = self._dialects[revision.dialect].policy(revision.options).max_events
+        return msgspec.structs.replace(self.policy, max_events=min(self.policy.max_events, most))
 
     def moved_to(self, change: LaneChange) -> None:
         """Take over what a written change did to the lane's place and to the webhook."""
@@ -380,19 +389,7 @@ class Held:
         )
 
     def _limits(self, revision: Revision) -> Limits:
-        return Limits.of(self.policy, self._dialects[revision.dialect].overhead_bytes)
+        return Limits.of(self.policy_of(revision), self._dialects[revision.dialect].overhead_bytes)
 
 
-def _merged(before: Lane, ours: Lane, theirs: Lane) -> Lane:
-    """Return their lane with what we noted since *before*, except where they changed that, too."""
-    noted = {
-        name: getattr(ours, name)
-        for name in _NOTED
-        if getattr(theirs, name) == getattr(before, name)
-    }
-    return msgspec.structs.replace(theirs, **noted)
-
-
-_NOTED = ("failing_since", "failures", "last_success_at", "hold_until", "delivered")
-"""What `judge.after` notes in a lane, before it is written down."""
 _NEVER = datetime.max.replace(tzinfo=UTC)

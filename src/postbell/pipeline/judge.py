@@ -16,6 +16,9 @@ PAUSE_AFTER_FAILURES = 10
 OUTAGE_FAILURES = 3
 """From so many failures in a row on, one batch at a time probes the webhook."""
 
+NOTED = ("failing_since", "failures", "last_success_at", "hold_until", "delivered")
+"""Members of a lane that `after` sets."""
+
 
 class Judgement(msgspec.Struct, frozen=True):
     """What to do with the batch, and with the webhook.
@@ -86,6 +89,16 @@ def after(lane: Lane, outcome: Outcome, judgement: Judgement, events: int, now: 
         failures=lane.failures + 1,
         hold_until=max(later) if later else None,
     )
+
+
+def merged(before: Lane, ours: Lane, theirs: Lane) -> Lane:
+    """Return their lane with what `after` noted in ours since *before*; their own changes win."""
+    noted = {
+        name: getattr(ours, name)
+        for name in NOTED
+        if getattr(theirs, name) == getattr(before, name)
+    }
+    return msgspec.structs.replace(theirs, **noted)
 
 
 def in_outage(lane: Lane) -> bool:

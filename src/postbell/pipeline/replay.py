@@ -77,8 +77,9 @@ class Replays:
 
     async def _gather(self, held: Held, replay: Replay, selection: Selection) -> Gather | None:
         """Return the replay's next batch before filtering, None at its end."""
-        overhead = self._courier.overhead_bytes(held.revision(replay.revision)[0])
-        policy = held.policy
+        revision, _ = held.revision(replay.revision)
+        overhead = self._courier.overhead_bytes(revision)
+        policy = held.policy_of(revision)
         limits = Limits(policy.max_events, policy.max_bytes, overhead, 0)
         for part in replay.ranges:
             if part.end <= replay.position:

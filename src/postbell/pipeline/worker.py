@@ -75,6 +75,7 @@ class Worker:
         self._app_keys: dict[int, list[Secret]] = {}
         self._app_keys_version = -1
         self._app_keys_read: set[int] = set()
+        self._app_keys_asked: set[int] = set()
         self._seen = 0
         self._ready: set[int] = set()
         self._due: list[tuple[datetime, int]] = []
@@ -196,8 +197,19 @@ class Worker:
             if len(page) < PAGE:
                 return
 
-    def _needs_app_key(self, held: Held) -> bool:
-        return SecretKind.APP_KEY in self._dialects[held.webhook.dialect].secret_kinds
+    def _has_keys(self, held: Held) -> bool:
+        """Say whether what signs for a lane is known; where not, it is read first.
+
+        Nothing is taken from a lane before: who waits for a key would be overtaken.
+        """
+        account_id = held.webhook.account_id
+        kinds = (self._dialects[one.dialect].secret_kinds for one in held.webhook.revisions)
+        if account_id in self._app_keys_read or not any(SecretKind.APP_KEY in k for k in kinds):
+            return True
+        if account_id not in self._app_keys_asked:
+            self._app_keys_asked.add(account_id)
+            self._spawn(self._read_app_key(account_id))
+        return False
 
     def _secrets_of(self, held: Held) -> list[Secret]:
         """Return the webhook's own keys, then its account's."""
@@ -207,13 +219,19 @@ class Worker:
         """Start what the lane can have started now, and note when to look again."""
         if self._is_stopping or held.is_gone:
             return
-        self._start_pump(held, now)
+        self._start_pump(held)
         due = held.next_due(now)
         if due is not None:
             heapq.heappush(self._due, (due, held.id))
 
-    def _start_pump(self, held: Held, now: datetime) -> None:
-        work = None if self._is_stopping else held.take(now)
+    def _take(self, held: Held) -> Work | None:
+        """Return what a lane is to do next, None for nothing now."""
+        if self._is_stopping or not self._has_keys(held):
+            return None
+        return held.take(self._clock.now())
+
+    def _start_pump(self, held: Held) -> None:
+        work = self._take(held)
         if work is not None:
             held.pumps += 1
             held.starting += 1
@@ -228,14 +246,14 @@ class Worker:
         held.starting -= 1
         try:
             while work is not None:
-                self._start_pump(held, self._clock.now())
+                self._start_pump(held)
                 try:
                     await self._do(held, work)
                 finally:
                     held.give_back(work)
                 while held.starting:  # noqa: ASYNC110 - they took what comes first
                     await asyncio.sleep(0)
-                work = None if self._is_stopping else held.take(self._clock.now())
+                work = self._take(held)
         finally:
             held.pumps -= 1
             self._notice(held)
@@ -243,8 +261,6 @@ class Worker:
     async def _do(self, held: Held, work: Work) -> None:
         """Do one piece of work; an error of ours pauses this webhook and stops nothing else."""
         try:
-            if self._needs_app_key(held) and held.webhook.account_id not in self._app_keys_read:
-                await self._read_app_key(held.webhook.account_id)
             match work:
                 case Cut():
                     await self._batches.cut(held, work)
@@ -279,9 +295,17 @@ class Worker:
     async def _read_app_key(self, account_id: int) -> None:
         """Read an account's keys, once after each change of the registry that we heard of."""
         version = self._app_keys_version
-        self._app_keys[account_id] = await self._engine.registry.account_secrets(account_id)
-        if version == self._app_keys_version:
-            self._app_keys_read.add(account_id)
+        try:
+            with may_fail("keys"):
+                self._app_keys[account_id] = await self._engine.registry.account_secrets(account_id)
+                if version == self._app_keys_version:
+                    self._app_keys_read.add(account_id)
+                return
+            await asyncio.sleep(AGAIN_S)
+        finally:
+            self._app_keys_asked.discard(account_id)
+            for webhook_id in self._by_account.get(account_id, ()):
+                self._notice(self.lanes[webhook_id])
 
     async def _catch_up(self, held: Held) -> None:
         """Read what a lane that fell behind has missed, up to one full batch."""
