@@ -181,7 +181,8 @@ def _justified(hook: Hook, entries: list[Entry], facts: Sequence[Fact]) -> Itera
         if entry.verdict is Verdict.PARK:
             if entry.replay_id is None:
                 for number in numbers:
-                    parked_at[number] = gone_at[number] = entry.at
+                    parked_at[number] = entry.at
+                    gone_at.setdefault(number, entry.at)
             is_alone = entry.count == 1
             if status in REFUSALS and not is_alone:
                 yield f"{entry.batch_id} of {entry.count} events is parked, not split, on {status}"
@@ -192,12 +193,12 @@ def _justified(hook: Hook, entries: list[Entry], facts: Sequence[Fact]) -> Itera
         if entry.kind is EntryKind.SKIPPED:
             seen = [count for at, count in hook.skips if at == entry.at]
             for number in numbers:
-                gone_at[number] = entry.at
+                gone_at.setdefault(number, entry.at)
                 if not seen or number >= max(seen):
                     yield f"event {number} is skipped, which nobody asked for"
         if entry.kind is EntryKind.EXPIRED:
             for number in numbers:
-                gone_at[number] = entry.at
+                gone_at.setdefault(number, entry.at)
                 age = entry.at - facts[number].recorded_at + SLACK
                 parked = parked_at.get(number)
                 if age < timedelta(days=RETENTION_DAYS) and (
