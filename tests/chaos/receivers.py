@@ -92,14 +92,18 @@ class Endpoint:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in head[1:])}
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
-                if not await self._answer(Arrival(headers, body), writer):
-                    break
-        writer.close()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                    headers = {
+                        n.lower(): v for n, _, v in (line.partition(": ") for line in head[1:])
+                    }
+                    body = await reader.readexactly(int(headers.get("content-length", 0)))
+                    if not await self._answer(Arrival(headers, body), writer):
+                        break
+        finally:
+            writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 

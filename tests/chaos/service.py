@@ -19,7 +19,7 @@ from tests.chaos.disk import Disk
 from tests.chaos.witness import Problems
 from tests.crash.harness import AUTH, Service
 
-UP_S = 40.0
+UP_S = 120.0
 AGAIN_S = 0.5
 SHUTDOWN_S = "5"
 START_S = 10.0

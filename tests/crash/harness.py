@@ -138,17 +138,19 @@ class Receiver:
         return {event["event_id"] for arrival in self.arrivals for event in arrival.events}
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
-                arrival = Arrival(headers, body)
-                self.arrivals.append(arrival)
-                status = await self.answer(arrival)
-                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
-                await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                    headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+                    body = await reader.readexactly(int(headers.get("content-length", 0)))
+                    arrival = Arrival(headers, body)
+                    self.arrivals.append(arrival)
+                    status = await self.answer(arrival)
+                    writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
+                    await writer.drain()
+        finally:
+            writer.close()
 
 
 @contextlib.asynccontextmanager

@@ -28,17 +28,20 @@ P99_S = 4.0
 
 @contextlib.asynccontextmanager
 async def hanging() -> AsyncIterator[int]:
-    """Accept on every loopback address and never answer; give the port."""
+    """Accept on 127.0.1.1 and those after it and never answer; give the port."""
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while await reader.read(65536):
-                pass
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(65536):
+                    pass
+        finally:
+            writer.close()
 
-    server = await asyncio.start_server(hang, "0.0.0.0", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    port = free_port()
+    hosts = [f"127.0.1.{n}" for n in range(1, BAD_EACH + 1)]
+    async with await asyncio.start_server(hang, hosts, port):
+        yield port
 
 
 @pytest.fixture
