@@ -1,6 +1,8 @@
 """What was accepted before a change goes out as it was to go: in sizes that its dialect can write,
 signed with its dialect's key."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -36,6 +38,44 @@ async def test_single_events_of_before_go_one_a_post_after_a_change_to_batches(m
 
         assert [body["to"] for body in rig.bodies()] == [f"user{n}@example.net" for n in range(5)]
         assert (await rig.audit()).rows[0].delivered == 5
+
+
+@pytest.mark.parametrize("members", CHANGES)
+async def test_batches_follow_single_events_of_before_without_a_repetition(members):
+    async with running() as rig:
+        paused = {"state": WebhookState.PAUSED, "state_reason": "customer"}
+        webhook = await rig.webhook(dialect="engagelab", **paused)
+        await rig.send(*[event(n) for n in range(5)])
+        await rig.turn()
+
+        await change(rig, webhook, **members)
+        await rig.send(*[event(n) for n in range(5, 9)])
+        await change(rig, webhook, state=WebhookState.ACTIVE)
+        await rig.later(60)
+
+        assert len(rig.bodies()) == 6
+        found = await rig.audit()
+        assert [row.delivered for row in found.rows] == [5, 4]
+        assert found.problems == []
+
+
+async def test_a_larger_batch_waits_until_the_single_events_before_it_are_written_down():
+    async with running() as rig:
+        webhook = await rig.webhook(policy={"max_events": 1, "max_wait_s": 0})
+        rig.sender.gate = asyncio.Event()
+        await rig.send(*[event(n) for n in range(3)])
+        await rig.spin()
+
+        await change(rig, webhook, policy={"max_events": 2, "max_wait_s": 0})
+        await rig.send(*[event(n) for n in range(3, 5)])
+        await rig.spin()
+        rig.sender.gate.set()
+        await rig.turn()
+
+        sent = [[each["event_id"] for each in body] for body in rig.bodies()]
+        assert sent == [["e0"], ["e1"], ["e2"], ["e3", "e4"]]
+        found = await rig.audit()
+        assert (found.rows[0].delivered, found.problems) == (5, [])
 
 
 @pytest.mark.parametrize("members", CHANGES)

@@ -19,7 +19,7 @@ from postbell.pipeline.cut import Limits
 from postbell.pipeline.intake import Intake
 from postbell.pipeline.judge import in_outage, merged
 from postbell.pipeline.match import Selection
-from postbell.pipeline.run import Run, run_key
+from postbell.pipeline.run import Run, chained, run_key
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Claim, Dialect
 from postbell.records import (
@@ -226,8 +226,9 @@ class Held:
                 pass
 
     def rewind(self) -> None:
-        """Gather again from the recorded cursor: a cut after it came to nothing."""
-        self._restart(self.lane.cursor)
+        """Gather again from the recorded cursor, or where its runs end: a cut came to nothing."""
+        self.runs, end = chained(self.runs, self.lane.cursor)
+        self._restart(end)
 
     def slow_down(self, replay: Replay, until: datetime) -> None:
         """Let the replay's next batch wait."""
@@ -284,7 +285,9 @@ class Held:
         cut_at = self.intake.gather.due_at()
         if cut_at is None or cut_at > now or not self._may_cut():
             return None
-        return self._cut_run(now) if self.is_single and self.intake.gather.count else self._cut()
+        if self.is_single and self.intake.gather.count:
+            return self._cut_run(now)
+        return self._cut() if all(run.is_saved for run in self.runs) else None
 
     def _cut(self) -> Cut:
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()

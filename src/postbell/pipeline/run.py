@@ -4,6 +4,8 @@ Made by `held`, worked off by `deliver`.  A row is written only while a run is u
 save; ids are computed, so a crash sends the undone part again with the same ids and bytes.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 
@@ -138,6 +140,21 @@ class Run:
         """Return the range that holds just this event."""
         place = self.found.place(index - self.first)
         return Range(Position(place.block, place.offset), Position(place.block, place.offset + 1))
+
+
+def chained(runs: Iterable[Run], cursor: Position) -> tuple[deque[Run], Position]:
+    """Return the runs that are recorded or follow each other from the cursor on, and their end.
+
+    Any other could never be recorded: what came before it is not.
+    """
+    kept: deque[Run] = deque()
+    for run in runs:
+        if not run.is_saved:
+            if run.range.start != cursor:
+                break
+            cursor = run.range.end
+        kept.append(run)
+    return kept, cursor
 
 
 def run_key(webhook_id: int, revision: int, part: Range) -> str:

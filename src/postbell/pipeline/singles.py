@@ -86,7 +86,8 @@ class Singles:
             left = follow_up(batch, outcome, judgement, now)
             run.leave(number, left, entry_of(post, outcome, judgement, now))
             run.pause = run.pause or judgement.pause
-            if left is not None and left.state is BatchState.WAITING:
+            is_kept = run in held.runs
+            if is_kept and left is not None and left.state is BatchState.WAITING:
                 held.leave(left)
         if run.pause:
             await self.save(held)
