@@ -74,7 +74,7 @@ async def operating(
 ) -> AsyncIterator[Operation]:
     """Measure and tell inside the block; notices are the worker's."""
     reports = Reports(engine, DIALECTS, directory, clock, installation_policies=settings.policy)
-    standings = Standings(reports, directory, clock)
+    standings = Standings(reports, directory, engine.log, clock)
     metrics = Metrics(
         engine,
         directory,

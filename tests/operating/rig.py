@@ -73,7 +73,9 @@ class Watched:
         self.mailbox = mailbox
         self.folder = folder
         self.mailer = Mailer(url, SENDER, SystemClock())
-        self.standings = Standings(service.reports, service.directory, service.clock)
+        self.standings = Standings(
+            service.reports, service.directory, service.engine.log, service.clock
+        )
         self.metrics = Metrics(
             service.engine,
             service.directory,
