@@ -69,6 +69,7 @@ class Held:
         self.is_reading = False
         self.is_saving = False
         self.is_gone = False
+        self.is_passed_over = False
         self._last_cut: asyncio.Future[None] | None = None
         self._next_send_at: datetime | None = None
         self._stepping: set[int] = set()
@@ -381,7 +382,7 @@ class Held:
 
     def _may_cut(self) -> bool:
         is_full = len(self.open) + self._cutting >= self._max_open()
-        return not is_full and len(self.runs) < MAX_RUNS
+        return not is_full and not self.is_passed_over and len(self.runs) < MAX_RUNS
 
     def _may_step(self, replay: Replay, now: datetime) -> bool:
         step_at = self._step_at.get(replay.id)

@@ -72,9 +72,8 @@ class Pruner:
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
         if oldest and oldest[0].id < before:
-            before = await self._needed_by_others(held, before)
             await self._expire(held, Position(before, 0), now)
-            await self._drop(before, now)
+            await self._drop(await self._needed_by_others(held, before), now)
         await self._notices.tell(held, self._open(held), now)
 
     async def _needed_by_others(self, held: dict[int, Held], before: int) -> int:
@@ -85,7 +84,7 @@ class Pruner:
         """
         for webhook in await self._engine.registry.webhooks():
             claim = None
-            if webhook.id not in held:
+            if webhook.id not in held or held[webhook.id].is_gone:
                 claim = await self._engine.ledger.lane(webhook.id)
             if claim is not None:
                 waiting = [batch.range.start.block for batch in claim.batches]
@@ -125,8 +124,12 @@ class Pruner:
             if batch.range.start < edge and batch.done is None:
                 await self._shorten(each, batch, edge, now)
         for each in held.values():
-            if each.lane.cursor < edge and not each.is_drained:
-                await self._pass_over(each, edge, now)
+            each.is_passed_over = True  # nothing is cut meanwhile, but what was begun before
+            try:
+                while each.lane.cursor < edge and not each.is_drained and not each.is_gone:
+                    await self._pass_over(each, edge, now)
+            finally:
+                each.is_passed_over = False
 
     async def _shorten(self, held: Held, batch: OpenBatch, edge: Position, now: datetime) -> None:
         """Close a batch whose first events go; what is left of it is cut anew.
@@ -157,7 +160,10 @@ class Pruner:
         )
 
     async def _pass_over(self, held: Held, edge: Position, now: datetime) -> None:
-        """Move a cursor that retention overtakes; count what it had not reached."""
+        """Move a cursor that retention overtakes; count what it had not reached.
+
+        Nothing is done where a cut has moved it meanwhile.
+        """
         cursor = held.lane.cursor
         entries = []
         for revision, part in segments(held.webhook.revisions, Range(cursor, edge)):
