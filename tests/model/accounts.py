@@ -22,8 +22,6 @@ RUN = "run_"
 events had been sent is told by its other entries."""
 PAUSE_AFTER = timedelta(days=5)
 PAUSE_AFTER_FAILURES = 10
-SLACK = timedelta(minutes=1)
-"""So far may the wall clock have been set back between two moments."""
 
 
 class Accounts:
@@ -64,12 +62,16 @@ class Accounts:
             assert stored is not None
             hook.state = stored.state
             for problem in (
-                *_justified(hook, entries, self._facts),
+                *_justified(hook, entries, self._facts, self._slack),
                 *_bounded(hook, claim),
                 *_paused(hook, stored.state_reason, self._journal[hook.id], self._house),
             ):
                 self._say(hook, problem)
         await self._compare(places)
+
+    @property
+    def _slack(self) -> timedelta:
+        return timedelta(seconds=self._house.clock.back_s)
 
     def waiting(self, hook: Hook, claim: Claim) -> bool:
         """Say whether something is still to be sent."""
@@ -169,8 +171,13 @@ class Accounts:
         self.broken.append(f"webhook {hook.id}: {problem}")
 
 
-def _justified(hook: Hook, entries: list[Entry], facts: Sequence[Fact]) -> Iterator[str]:
-    """Every event that was given up may be where it is."""
+def _justified(
+    hook: Hook, entries: list[Entry], facts: Sequence[Fact], slack: timedelta
+) -> Iterator[str]:
+    """Every event that was given up may be where it is.
+
+    So much may a time be before that of what came before it: the wall clock was set back.
+    """
     fewest_waits = min(len(policy.retry_waits_s) for policy in hook.policies)
     kept_parked = timedelta(days=min(policy.keep_parked_days for policy in hook.policies))
     parked_at = {}
@@ -199,16 +206,16 @@ def _justified(hook: Hook, entries: list[Entry], facts: Sequence[Fact]) -> Itera
         if entry.kind is EntryKind.EXPIRED:
             for number in numbers:
                 gone_at.setdefault(number, entry.at)
-                age = entry.at - facts[number].recorded_at + SLACK
+                age = entry.at - facts[number].recorded_at + slack
                 parked = parked_at.get(number)
                 if age < timedelta(days=RETENTION_DAYS) and (
-                    parked is None or entry.at - parked + SLACK < kept_parked
+                    parked is None or entry.at - parked + slack < kept_parked
                 ):
                     yield f"event {number} has expired after {age}"
         if entry.verdict is Verdict.SPLIT and entry.count < 2:
             yield f"{entry.batch_id} of one event is split"
     for batch, number, at in hook.overtaken:
-        if number not in gone_at or gone_at[number] > at:
+        if number not in gone_at or gone_at[number] > at + slack:
             yield f"{batch.id} {batch.numbers[:9]} overtook event {number}, where order is promised"
     for parent, batch in hook.cut_anew:
         if not any(gone_at.get(number) for number in parent.numbers if number not in batch.numbers):

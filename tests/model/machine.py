@@ -101,7 +101,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 3, 10]))
     def set_clock_back(self, seconds: float) -> None:
-        self.clock.set_wall(-seconds)
+        self.clock.set_back(seconds)
 
     @rule(steps=st.integers(0, 60), away_s=st.sampled_from([0, 0, 61, 4000]))
     def crash(self, steps: int, away_s: float) -> None:

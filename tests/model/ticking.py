@@ -11,11 +11,14 @@ from tests.fakes import FakeClock
 
 
 class TurnedClock(FakeClock):
-    """A clock whose wall can also be set without time passing."""
+    """A clock whose wall can also be set back without time passing: by *back_s* in all."""
 
-    def set_wall(self, seconds: float) -> None:
-        """Move the wall clock alone, back for a negative number."""
-        self._now += timedelta(seconds=seconds)
+    back_s = 0.0
+
+    def set_back(self, seconds: float) -> None:
+        """Set the wall clock alone back."""
+        self._now -= timedelta(seconds=seconds)
+        self.back_s += seconds
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
