@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
+from postbell.blocks import Position
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
-from postbell.records import Outcome
+from postbell.records import LaneChange, Outcome
 from tests.pipeline.rig import OK, event, running
 
 
@@ -17,6 +19,14 @@ class AnyUrl:
 
 def desk_of(rig):
     return Desk(rig.engine, DIALECTS, AnyUrl(), rig.clock, rig.directory)
+
+
+async def pass_over(rig, webhook):
+    """Move the cursor to the end of the log, as retention does."""
+    lane = (await rig.engine.ledger.lane(webhook.id)).lane
+    end = Position(await rig.engine.log.head() + 1, 0)
+    change = LaneChange(webhook_id=webhook.id, epoch=lane.epoch, lane=replace(lane, cursor=end))
+    assert await rig.engine.ledger.intervene(change)
 
 
 @pytest.mark.parametrize("outcome", [OK, Outcome(status=503), Outcome(status=413)])
@@ -58,3 +68,27 @@ async def test_a_batch_that_is_skipped_while_it_is_sent_is_not_counted_twice(out
         assert found.problems == []
         assert found.rows[0].skipped == 4
         assert len(rig.bodies()) == 1
+
+
+async def test_a_run_that_is_skipped_while_it_is_sent_is_not_counted_twice():
+    async with running() as rig:
+        webhook = await rig.webhook(dialect="engagelab", policy={"concurrency": 2})
+        rig.sender.answers["https://a.example/hook"] = [OK, OK]
+        await rig.send(*[event(n) for n in range(9)])
+        rig.sender.gate = asyncio.Event()
+        await rig.spin()
+        rig.sender.gate.set()
+        await rig.spin(3)
+        rig.sender.gate = asyncio.Event()
+        while not await rig.engine.ledger.open_batches():
+            await asyncio.sleep(0.01)
+        await pass_over(rig, webhook)
+        await rig.spin()
+
+        await desk_of(rig).resume(rig.account.id, webhook.id, skip=True)
+        rig.sender.gate.set()
+        await rig.turn()
+
+        found = await rig.audit()
+        assert found.problems == []
+        assert found.rows[0].skipped > 0

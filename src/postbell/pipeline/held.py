@@ -9,6 +9,7 @@ import heapq
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -317,8 +318,8 @@ class Held:
     def _take_over_runs(self, rows: list[OpenBatch], *, has_moved: bool) -> None:
         """Keep the runs that go on and begin those that another worker left."""
         recorded = {row.id: row for row in rows}
-        if has_moved:
-            self.runs = deque(run for run in self.runs if run.is_saved and run.key in recorded)
+        is_left = [run.key in recorded if run.is_saved else not has_moved for run in self.runs]
+        self.runs = deque(compress(self.runs, is_left))
         known = {run.key for run in self.runs}
         left = [
             Run(row.id, row.range, row.revision, row.count, row.cut_at, handled=row.done)
