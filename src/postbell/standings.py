@@ -24,7 +24,7 @@ PAUSE_S = 1.0
 SHARE = 0.1
 SLOW_S = 60.0
 """So often what only waits for a person (paused, or parked batches) is looked at."""
-ALL_S = 3600.0
+ALL_S = 6 * 3600.0
 """So often everything is, whatever we heard."""
 
 

@@ -49,7 +49,7 @@ async def watched(rig: Any) -> None:
     rig.reports.asked.clear()
 
 
-async def test_who_is_idle_is_looked_at_once_an_hour(
+async def test_who_is_idle_is_looked_at_four_times_a_day(
     engine: CountingEngine, clock: FakeClock
 ) -> None:
     async with running(engine, clock) as rig:
