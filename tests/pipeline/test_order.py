@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from postbell.records import BatchState, LaneChange, Outcome
+from postbell.events import EventType
+from postbell.records import BatchState, LaneChange, Outcome, WebhookState
 from postbell.storage.memory import MemoryEngine
 from tests.fakes import FakeClock
 from tests.pipeline.rig import OK, event, running
@@ -55,6 +56,42 @@ async def test_nobody_is_overtaken_while_keys_are_read_again():
         await rig.turn()
 
         assert [body["to"] for body in rig.bodies()] == [f"user{n}@example.net" for n in range(60)]
+
+
+class UnevenLog:
+    """A log that takes its time for the first block."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    async def load(self, ids):
+        for _ in range(30 if 1 in ids else 0):
+            await asyncio.sleep(0)
+        return await self._log.load(ids)
+
+
+async def test_a_run_waits_until_the_one_before_it_is_read():
+    clock = FakeClock()
+    engine = MemoryEngine(clock)
+    engine.log = UnevenLog(engine.log)
+    async with running(engine, clock) as rig:
+        paused = {"state": WebhookState.PAUSED, "state_reason": "customer"}
+        webhook = await rig.webhook(dialect="engagelab", **paused)
+        await rig.send(*[event(n) for n in range(1000)])
+        await rig.send(*[event(n) for n in range(1000, 1100)])
+        await rig.turn()
+
+        active = replace(webhook, state=WebhookState.ACTIVE)
+        await engine.registry.set_webhook(replace(active, types=(EventType.DELIVERED,)))
+        await rig.send(event(1100))
+        await rig.turn()
+
+        assert [body["to"] for body in rig.bodies()] == [
+            f"user{n}@example.net" for n in range(1101)
+        ]
 
 
 async def test_batches_are_first_sent_in_order_from_the_first_one_on():

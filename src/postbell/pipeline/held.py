@@ -275,12 +275,14 @@ class Held:
             return Again(due)
         if self.policy.ordered and self.open:
             return None
+        is_first_known = True
         for run in self.runs:
-            if run.has_more:
+            if run.has_more and is_first_known:
                 return Single(run, run.take())
             if not run.found and not run.is_done and not run.is_loading:
                 run.is_loading = True
                 return Load(run)
+            is_first_known = is_first_known and not run.is_loading
         for replay in self.replays.values():
             if self._may_step(replay, now):
                 return Step(replay)
@@ -303,14 +305,8 @@ class Held:
     def _cut_run(self, now: datetime) -> Load:
         revision = self.intake.revision.number
         gather = self.intake.cut()
-        run = Run(
-            run_key(self.id, revision, gather.range),
-            gather.range,
-            revision,
-            gather.count,
-            now,
-            blocks=gather.blocks,
-        )
+        key = run_key(self.id, revision, gather.range)
+        run = Run(key, gather.range, revision, gather.count, now, blocks=gather.blocks)
         run.is_loading = True
         self.runs.append(run)
         return Load(run)
