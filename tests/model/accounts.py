@@ -243,13 +243,16 @@ def _bounded(hook: Hook, claim: Claim) -> Iterator[str]:
 def _paused(
     hook: Hook, reason: str, journal: list[tuple[int, Entry]], house: House
 ) -> Iterator[str]:
-    """The webhook is paused only for a reason, and always for a good one."""
+    """The webhook is paused only for a reason, and always for a good one.
+
+    A run's entry tells of many answers at once: which failures came before, it does not say.
+    """
     tried = [
         (at, entry) for at, entry in journal if entry.kind is EntryKind.ATTEMPT or entry.delivered
     ]
     since = [entry for at, entry in tried if at > hook.resumed_before]
     surely = _failures(entry for at, entry in tried if at > hook.resumed_after)
-    perhaps = _failures(since)
+    perhaps = _failures(entry for entry in since if entry.kind is not EntryKind.RUN)
     if reason == "internal_error":
         yield "an error of our own paused it"
     if hook.state is WebhookState.PAUSED and reason == "gone" and not _was_gone(since):

@@ -169,7 +169,7 @@ def _descent(hook: Hook, batch: Arrived) -> Iterator[str]:
             yield f"some of its events came in batch {parent.id} {parent.numbers[:9]} before"
         elif not parent.was_refused and parent.id not in hook.split_by_hand:
             hook.cut_anew.append((parent, batch))
-    if parents:
+    if parents or batch.id in hook.split_by_hand:
         return
     if batch.numbers[0] <= hook.furthest.get(key, -1):
         yield f"first attempt after that of event {hook.furthest[key]}"

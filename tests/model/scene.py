@@ -233,8 +233,8 @@ class Scene:
             return
         hook = self.hooks[batch.webhook_id]
         with self.arrivals.deferred(), suppress(NotFound, Conflict):
-            await self.house.desk.split_batch(batch.id, hook.account_id)
-            hook.split_by_hand.add(batch.id)
+            halves = await self.house.desk.split_batch(batch.id, hook.account_id)
+            hook.split_by_hand.update(each.id for each in (batch, *halves))
 
     async def cancel(self, which: int) -> None:
         replays = await self.house.engine.ledger.replays()
