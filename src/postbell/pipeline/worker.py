@@ -133,7 +133,7 @@ class Worker:
     @property
     def is_busy(self) -> bool:
         """Say whether something is on its way or still to be saved."""
-        return any(held.is_busy for held in self.lanes.values())
+        return bool(self._app_keys_asked) or any(held.is_busy for held in self.lanes.values())
 
     async def _look(self) -> None:
         """Take notice of what other tasks and processes committed."""
