@@ -15,6 +15,7 @@ from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.judge import in_outage
+from postbell.pipeline.late import Late
 from postbell.pipeline.reading import Found
 from postbell.pipeline.settle import Settler
 from postbell.pipeline.split import halved
@@ -90,6 +91,7 @@ class Batches:
         """
         batch = msgspec.structs.replace(batch, body_hash=made.digest)
         held.out.add(batch.id)
+        is_late = False
         try:
             revision, _ = held.revision(batch.revision)
             post = Post(held, batch, revision, made.body, batch.attempts + 1)
@@ -120,9 +122,14 @@ class Batches:
                     pause=judgement.pause,
                 )
 
+            is_late = left is None and not was_out and not held.policy.ordered
+            if is_late:
+                self._settler.write_late(held, Late(batch.id, settled))
+                return
             await self._settler.write(held, settled)
         finally:
-            held.out.discard(batch.id)
+            if not is_late:
+                held.out.discard(batch.id)
         self._exchange(held, batch, put)
 
     async def _split(self, held: Held, batch: OpenBatch, told: Told, now: datetime) -> None:

@@ -7,7 +7,7 @@ waits or writes: the time goes in, the next piece of work comes out.
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import compress
 from typing import Any
@@ -19,6 +19,7 @@ from postbell.blocks import Position
 from postbell.pipeline.cut import Limits
 from postbell.pipeline.intake import Intake
 from postbell.pipeline.judge import in_outage, merged
+from postbell.pipeline.late import Late
 from postbell.pipeline.match import Selection
 from postbell.pipeline.run import Run, chained, run_key
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
@@ -67,6 +68,8 @@ class Held:
         self.in_flight = 0
         self.out: set[str] = set()
         self.runs: deque[Run] = deque()
+        self.late: list[Late] = []
+        self.is_late_due = False
         self.is_reading = False
         self.is_saving = False
         self.is_gone = False
@@ -155,7 +158,8 @@ class Held:
     @property
     def is_busy(self) -> bool:
         """Say whether something is on its way or still to be saved."""
-        return bool(self.in_flight or self.is_saving or self.is_reading or self.pumps)
+        is_writing = bool(self.is_saving or self.late)
+        return is_writing or bool(self.in_flight or self.is_reading or self.pumps)
 
     def catch_up(self) -> bool:
         """Gather from what was read ahead; False when the log must be read first."""
@@ -180,6 +184,13 @@ class Held:
     def close(self, batch_id: str) -> None:
         """Forget a batch that is delivered, parked or dropped."""
         self.open.pop(batch_id, None)
+
+    def settled(self, late: Sequence[Late]) -> None:
+        """Forget deliveries that are written down now: the first ones that were late."""
+        del self.late[: len(late)]
+        for each in late:
+            self.out.discard(each.batch_id)
+            self.close(each.batch_id)
 
     def take(self, now: datetime) -> Work | None:
         """Return the next piece of work, None when there is none that may be done now.

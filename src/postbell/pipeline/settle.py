@@ -1,22 +1,28 @@
 """Writing down what became of a lane's work: in turn, durably, whatever it takes.
 
 Last stage of the path.  `deliver`, `singles`, `replay` and `prune` write through here alone.
+What a receiver took may be written a little later, with the lane's next cut: half the commits,
+and a crash in between only sends the batch again, with the same id and bytes.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageError
 from postbell.pipeline.held import Held
+from postbell.pipeline.late import Build, Late, built
 from postbell.ports import Ledger
 from postbell.records import Lane, LaneChange
 from postbell.signals import log
 
 AGAIN_S = 1.0
+LATE_S = 0.005
+"""So long a delivery waits for another write of its lane to be written down with."""
 
-Build = Callable[[Lane], LaneChange | None]
+Spawn = Callable[[Coroutine[None, None, None]], object]
+Notice = Callable[[Held], None]
 
 
 @contextmanager
@@ -35,32 +41,72 @@ def may_fail(what: str, *kinds: type[ServiceError]) -> Iterator[None]:
 
 
 class Settler:
-    """Writes changes of held lanes, one at a time for each lane."""
+    """Writes changes of held lanes, one at a time for each lane.
 
-    def __init__(self, ledger: Ledger, directory: Directory, owner: str) -> None:
+    *notice* is told of a lane that may have something to do again.
+    """
+
+    def __init__(
+        self, ledger: Ledger, directory: Directory, owner: str, spawn: Spawn, notice: Notice
+    ) -> None:
         self._ledger = ledger
         self._directory = directory
         self._owner = owner
+        self._spawn = spawn
+        self._notice = notice
 
     async def write(self, held: Held, build: Build) -> bool:
-        """Make durable what *build* makes of the lane as it then stands.
+        """Make durable what *build* makes of the lane as it then stands, after what is late.
 
         The cursor of a change that was written becomes the lane's.  A full disk is waited for;
         EngineStopped is raised.  False where *build* returned None or the lane is ours no more:
         then nothing was written.
         """
         async with held.turn:
-            while True:
-                change = build(held.lane)
-                if change is None or held.is_gone:
+            while not held.is_gone:
+                late = held.late[:]
+                changes, lane = built(late, held.lane)
+                change = build(lane)
+                if change is None:
                     return False
-                with may_fail("lane"):
-                    if not await self._ledger.record([change]):
-                        held.moved_to(change)
-                        return True
-                    await self._reload(held)
-                    continue
-                await asyncio.sleep(AGAIN_S)
+                if await self._record(held, [*changes, change], late):
+                    return True
+        return False
+
+    def write_late(self, held: Held, late: Late) -> None:
+        """Write down a delivery with the lane's next write, or in LATE_S where none comes."""
+        held.late.append(late)
+        if not held.is_late_due:
+            held.is_late_due = True
+            asyncio.get_running_loop().call_later(LATE_S, self._be_late_no_more, held)
+
+    async def flush(self, held: Held) -> None:
+        """Write down at once what is late."""
+        async with held.turn:
+            while held.late and not held.is_gone:
+                late = held.late[:]
+                await self._record(held, built(late, held.lane)[0], late)
+        self._notice(held)
+
+    def _be_late_no_more(self, held: Held) -> None:
+        held.is_late_due = False
+        if held.late:
+            self._spawn(self.flush(held))
+
+    async def _record(
+        self, held: Held, changes: Sequence[LaneChange], late: Sequence[Late]
+    ) -> bool:
+        """Try to make all of it durable together; where False it is to be built anew."""
+        with may_fail("lane"):
+            if await self._ledger.record(changes):
+                await self._reload(held)
+                return False
+            for change in changes:
+                held.moved_to(change)
+            held.settled(late)
+            return True
+        await asyncio.sleep(AGAIN_S)
+        return False
 
     async def write_all(
         self, lanes: Sequence[Held], build: Callable[[Held, Lane], LaneChange | None]
@@ -105,5 +151,6 @@ class Settler:
             if webhook is not None:
                 log("lane_lost", webhook_id=held.id)
             held.is_gone = True
+            held.late.clear()
             return
         held.reload(claims[0], webhook)

@@ -62,7 +62,7 @@ class Worker:
         self._shutdown_s = shutdown_s
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
-        self._settler = Settler(engine.ledger, directory, owner)
+        self._settler = Settler(engine.ledger, directory, owner, self._spawn, self._notice)
         courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._secrets_of)
         self._batches = Batches(courier, self._settler)
         self._singles = Singles(courier, self._settler, self._spawn, self._notice)
@@ -359,6 +359,7 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(SAVE_S):
                 for held in self.lanes.values():
+                    await self._settler.flush(held)
                     if held.runs:
                         await self._singles.save(held)
         for task in list(self._begun):
