@@ -12,13 +12,13 @@ from contextlib import AsyncExitStack, contextmanager
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageError
 from postbell.pipeline.held import Held
-from postbell.pipeline.late import Build, Late, built
+from postbell.pipeline.late import Build, Late, together
 from postbell.ports import Ledger
 from postbell.records import Lane, LaneChange
 from postbell.signals import log
 
 AGAIN_S = 1.0
-LATE_S = 0.005
+LATE_S = 0.02
 """So long a delivery waits for another write of its lane to be written down with."""
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
@@ -65,11 +65,10 @@ class Settler:
         async with held.turn:
             while not held.is_gone:
                 late = held.late[:]
-                changes, lane = built(late, held.lane)
-                change = build(lane)
+                change = together(late, held.lane, build)
                 if change is None:
                     return False
-                if await self._record(held, [*changes, change], late):
+                if await self._record(held, change, late):
                     return True
         return False
 
@@ -85,7 +84,11 @@ class Settler:
         async with held.turn:
             while held.late and not held.is_gone:
                 late = held.late[:]
-                await self._record(held, built(late, held.lane)[0], late)
+                change = together(late, held.lane)
+                if change is None:
+                    held.settled(late)
+                else:
+                    await self._record(held, change, late)
         self._notice(held)
 
     def _be_late_no_more(self, held: Held) -> None:
@@ -93,16 +96,13 @@ class Settler:
         if held.late:
             self._spawn(self.flush(held))
 
-    async def _record(
-        self, held: Held, changes: Sequence[LaneChange], late: Sequence[Late]
-    ) -> bool:
-        """Try to make all of it durable together; where False it is to be built anew."""
+    async def _record(self, held: Held, change: LaneChange, late: Sequence[Late]) -> bool:
+        """Try to make it durable, with what is *late*; where False it is to be built anew."""
         with may_fail("lane"):
-            if await self._ledger.record(changes):
+            if await self._ledger.record([change]):
                 await self._reload(held)
                 return False
-            for change in changes:
-                held.moved_to(change)
+            held.moved_to(change)
             held.settled(late)
             return True
         await asyncio.sleep(AGAIN_S)

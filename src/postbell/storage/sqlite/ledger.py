@@ -139,18 +139,19 @@ class SqliteLedger:
     def _apply(self, db: apsw.Connection, change: LaneChange) -> bool:
         """Write everything of *change* but its entries; False when it is stale."""
         webhook_id = change.webhook_id
-        found = row(db, SQL["begin_change"], webhook_id, change.epoch, change.writes)
+        name, values = "begin_change", ()
+        if change.lane is not None:
+            name, values = "set_lane", to.lane_values(change.lane)
+        found = row(db, SQL[name], webhook_id, change.epoch, change.writes, *values)
         if found is None:
             return False
-        if change.lane is not None:
-            db.execute(SQL["set_lane"], (webhook_id, *to.lane_values(change.lane)))
         for batch_id in change.drop:
             db.execute(SQL["drop_batch"], (batch_id, webhook_id))
         for batch in change.put:
             db.execute(SQL["put_batch"], to.batch_values(batch, found[0]))
         if change.replay is not None:
-            values = to.replay_values(change.replay)
-            db.execute(SQL["set_replay"], (change.replay.id, webhook_id, *values[2:]))
+            stands = to.replay_values(change.replay)[2:]
+            db.execute(SQL["set_replay"], (change.replay.id, webhook_id, *stands))
         if change.pause:
             now, version = to_us(self._store.clock.now()), raise_version(db)
             db.execute(REGISTRY_SQL["pause_webhook"], (webhook_id, change.pause, now, version))

@@ -90,7 +90,7 @@ def lane(row: Row) -> Lane:
 
 
 def lane_values(lane: Lane) -> tuple[Any, ...]:
-    """Return what `set_lane` takes after the webhook's id."""
+    """Return what `set_lane` takes of a lane, after what is checked."""
     return (
         lane.cursor.block,
         lane.cursor.offset,

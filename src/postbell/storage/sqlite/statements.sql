@@ -124,10 +124,12 @@ RETURNING account_id;
 UPDATE lanes SET epoch = epoch + 1 WHERE webhook_id = ?1;
 
 -- name: set_lane
--- The lane stands as given; its epoch and its holder are as before.
-UPDATE lanes SET cursor_block = ?2, cursor_offset = ?3, failing_since = ?4, failures = ?5,
-    last_success_at = ?6, hold_until = ?7, delivered = ?8
-WHERE webhook_id = ?1;
+-- The lane, if it has this epoch (and ?3 writes, where not NULL), stands as given; its epoch and
+-- its holder are as before.
+UPDATE lanes SET writes = writes + 1, cursor_block = ?4, cursor_offset = ?5, failing_since = ?6,
+    failures = ?7, last_success_at = ?8, hold_until = ?9, delivered = ?10
+WHERE webhook_id = ?1 AND epoch = ?2 AND (?3 IS NULL OR writes = ?3)
+RETURNING account_id;
 
 -- name: add_lane
 -- The webhook has a lane that nobody holds.
