@@ -7,10 +7,10 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
+from xxhash import xxh3_128_digest
 
 from postbell.blocks import Range
 from postbell.clock import Clock
@@ -41,7 +41,10 @@ BUSY_S = 0.5
 
 
 class Rendered(NamedTuple):
-    """A body and what the id of its batch is made from; no body where every event is gone."""
+    """A body and what the id of its batch is made from; no body where every event is gone.
+
+    *digest* tells whether another release writes the same body, and no more: it guards nothing.
+    """
 
     body: bytes
     events: int
@@ -87,13 +90,14 @@ class Courier:
     ) -> Rendered:
         """Return the body of a range under a revision, made once for all webhooks alike."""
         revision, selection = held.revision(number)
-        key = _body_key(held, part, revision, selection)
-        made = self._bodies.get(key)
-        if made is None:
-            found = await self.reader.events(held.webhook.account_id, part, selection, blocks)
-            made = self.render(revision, found.events)
-            self._bodies.put(key, made)
-        return made
+
+        async def make() -> Rendered:
+            ahead = held.intake.ahead()
+            account_id = held.webhook.account_id
+            found = await self.reader.events(account_id, part, selection, blocks, ahead)
+            return self.render(revision, found.events)
+
+        return await self._bodies.made(_body_key(held, part, revision, selection), make)
 
     async def rendered_again(self, held: Held, batch: OpenBatch) -> Rendered:
         """Return the body of an open batch."""
@@ -138,7 +142,7 @@ class Courier:
             len(events),
             event_id_of(events[0][0]),
             event_id_of(events[-1][0]),
-            sha256(body).digest()[:16],
+            xxh3_128_digest(body),
         )
 
     def overhead_bytes(self, revision: Revision) -> int:

@@ -7,6 +7,7 @@ waits: headers go in, a gathered batch comes out.
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from postbell.blocks import BlockHeader, Position, Range
 from postbell.pipeline.cut import Gather, Limits
@@ -16,6 +17,8 @@ from postbell.records import Revision
 AHEAD_EVENTS = 16_000
 """A lane that is behind reads headers of about so many events at a time."""
 MIN_PAGE, MAX_PAGE = 8, 512
+AHEAD_BLOCKS = 16
+"""So many of those blocks may be loaded together with the one that is wanted now."""
 
 
 class Intake:
@@ -88,6 +91,11 @@ class Intake:
         if not self.gather.is_full and not self._has_rest:
             self.is_behind = False
         return self.gather.is_full or not self.is_behind
+
+    def ahead(self) -> list[BlockHeader]:
+        """Return blocks that were read ahead and will be wanted next, AHEAD_BLOCKS at most."""
+        wants = self.gather.selection.wants
+        return [header for header in islice(self._ahead, AHEAD_BLOCKS) if wants(header)]
 
     def forget_ahead(self) -> None:
         """Give the memory of what was read ahead back: nothing will be cut for a while."""

@@ -3,8 +3,10 @@
 Called by `deliver` and `replay`.  Holds at most so many bytes of blocks and rendered bodies.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import compress, repeat
 from typing import Generic, NamedTuple, TypeVar
 
@@ -17,6 +19,8 @@ from postbell.records import ReplayFilter
 PAGE = 512
 _AT_ONCE = 32
 """Blocks loaded together: a sparse selection must not hold a thousand blocks in memory."""
+_AHEAD_BYTES = 4 << 20
+"""So much of what a lane will want next is loaded along: a hop to a thread costs 100 us."""
 
 
 class Place(NamedTuple):
@@ -49,13 +53,45 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Key, Value]):
-    """A mapping that forgets what was used longest ago once it weighs too much."""
+    """A mapping that forgets what was used longest ago once it weighs too much.
+
+    What several want at the same moment is made once (`made`).
+    """
 
     def __init__(self, max_bytes: int, weigh: Callable[[Value], int]) -> None:
         self._max_bytes = max_bytes
         self._weigh = weigh
         self._bytes = 0
         self._found: OrderedDict[Key, Value] = OrderedDict()
+        self._coming: dict[Key, asyncio.Event] = {}
+
+    def coming(self, key: Key) -> asyncio.Event | None:
+        """Return what is set once somebody who makes this value has done or failed to."""
+        return self._coming.get(key)
+
+    async def made(self, key: Key, make: Callable[[], Awaitable[Value]]) -> Value:
+        """Return the value, which *make* makes where nobody has or is about to."""
+        while (value := self.get(key)) is None:
+            coming = self._coming.get(key)
+            if coming is None:
+                with self.announced((key,)):
+                    value = await make()
+                    self.put(key, value)
+                return value
+            await coming.wait()
+        return value
+
+    @contextmanager
+    def announced(self, keys: Sequence[Key]) -> Iterator[None]:
+        """Let others wait for these values while the block makes them."""
+        arrived = asyncio.Event()
+        self._coming.update(dict.fromkeys(keys, arrived))
+        try:
+            yield
+        finally:
+            for key in keys:
+                del self._coming[key]
+            arrived.set()
 
     def get(self, key: Key) -> Value | None:
         value = self._found.get(key)
@@ -95,22 +131,47 @@ class Reader:
                 return found
             first = page[-1].id + 1
 
-    async def load(self, ids: Iterable[int]) -> list[Block]:
-        """Return these blocks, ascending; those that retention dropped are missing."""
-        wanted = list(ids)
-        found = {}
-        missing = []
-        for block_id in wanted:
-            block = self._blocks.get(block_id)
-            if block is None:
-                missing.append(block_id)
-            else:
-                found[block_id] = block
-        if missing:
-            for block in await self._log.load(missing):
-                found[block.header.id] = block
-                self._blocks.put(block.header.id, block)
+    async def load(self, ids: Iterable[int], ahead: Iterable[BlockHeader] = ()) -> list[Block]:
+        """Return these blocks, ascending; those that retention dropped are missing.
+
+        Where the log is asked, blocks of *ahead* come along, up to _AHEAD_BYTES.
+        """
+        found: dict[int, Block] = {}
+        left = list(ids)
+        while left:
+            for block_id in left:
+                block = self._blocks.get(block_id)
+                if block is not None:
+                    found[block_id] = block
+            left = [block_id for block_id in left if block_id not in found]
+            coming = next(filter(None, map(self._blocks.coming, left)), None)
+            if coming is not None:
+                await coming.wait()
+            elif left:
+                # a block that is only partly cut is wanted now and again
+                wanted = dict.fromkeys((*left, *self._lacking(ahead)))
+                for block in await self._fetch(list(wanted)):
+                    if block.header.id in left:
+                        found[block.header.id] = block
+                break
         return [found[block_id] for block_id in sorted(found)]
+
+    async def _fetch(self, ids: list[int]) -> list[Block]:
+        with self._blocks.announced(ids):
+            blocks = await self._log.load(ids)
+            for block in blocks:
+                self._blocks.put(block.header.id, block)
+        return blocks
+
+    def _lacking(self, ahead: Iterable[BlockHeader]) -> Iterator[int]:
+        """Yield the ids of those that neither are here nor come."""
+        size_bytes = 0
+        for header in ahead:
+            size_bytes += sum(header.size_list())
+            if size_bytes > _AHEAD_BYTES:
+                return
+            if self._blocks.get(header.id) is None and self._blocks.coming(header.id) is None:
+                yield header.id
 
     async def events(
         self,
@@ -118,11 +179,12 @@ class Reader:
         part: Range,
         selection: Selection,
         blocks: Iterable[int] | None = None,
+        ahead: Iterable[BlockHeader] = (),
     ) -> Found:
         """Return the matching events of *part*, in order.
 
         *blocks* are the ids of the blocks that hold them, where the caller knows; without it
-        they are looked up.
+        they are looked up.  *ahead* is what will be asked for next.
         """
         if blocks is None:
             headers = await self.headers_of(account_id, part)
@@ -130,7 +192,7 @@ class Reader:
         ids = list(blocks)
         found = Found([], [])
         for at in range(0, len(ids), _AT_ONCE):
-            for block in await self.load(ids[at : at + _AT_ONCE]):
+            for block in await self.load(ids[at : at + _AT_ONCE], ahead):
                 _add_matching(found, block, part, selection)
         return found
 
