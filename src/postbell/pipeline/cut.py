@@ -7,6 +7,7 @@ from itertools import compress
 from operator import mul
 
 import msgspec
+import numpy as np
 
 from postbell.blocks import BlockHeader, Position, Range
 from postbell.pipeline.match import Selection, span
@@ -83,7 +84,7 @@ class Gather:
             return
         sizes = header.size_list()[first:last]
         total = sum(weights)
-        size_bytes = sum(map(mul, sizes, weights)) + self.limits.overhead_bytes * total
+        size_bytes = _weighed(sizes, weights) + self.limits.overhead_bytes * total
         fits = (
             self.weight + total <= self.limits.events
             and self.size_bytes + size_bytes <= self.limits.size_bytes
@@ -130,6 +131,17 @@ class Gather:
         if self.oldest_at is None or self.is_full:
             return self.oldest_at
         return self.oldest_at + timedelta(seconds=self.limits.wait_s)
+
+
+def _weighed(sizes: memoryview, weights: bytes) -> int:
+    """Return the sum of sizes, each as often as its weight says."""
+    if len(weights) < _MANY:
+        return sum(map(mul, sizes, weights))
+    return int(np.dot(np.frombuffer(sizes, np.uint32), np.frombuffer(weights, np.uint8)))
+
+
+_MANY = 32
+"""From so many events on numpy's calls cost less than they save; a block's sum fits 32 bits."""
 
 
 def batch_id(

@@ -7,6 +7,7 @@ against the block, so that no collision can lose an event.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +116,7 @@ class Seen:
     def add(self, block: IdBlock) -> None:
         """Remember the ids of a committed block; blocks come in ascending order."""
         hashes = np.frombuffer(block.hashes, dtype="<u8").tolist()
-        self._fresh.update(dict.fromkeys(hashes, block.block))
+        self._fresh.update(zip(hashes, repeat(block.block)))
         self._waiting.append(block)
         self.head = block.block
         if len(self._fresh) >= FRESH_IDS:
@@ -138,8 +139,9 @@ class Seen:
         found: dict[int, list[int]] = {}
         fresh = self._fresh
         each = wanted.tolist()
-        for number in [n for n, hashed in enumerate(each) if hashed in fresh]:
-            found[number] = [fresh[each[number]]]
+        if not fresh.keys().isdisjoint(each):
+            for number in [n for n, hashed in enumerate(each) if hashed in fresh]:
+                found[number] = [fresh[each[number]]]
         if not self._parts:
             return found
         if len(each) <= FEW:
