@@ -106,7 +106,7 @@ class Arrivals:
             until = now + timedelta(seconds=held_s)
             hook.hold_until = max(hook.hold_until or until, until)
             hook.held_at_s = self._clock.monotonic_s()
-            hook.under_way = hook.policy.concurrency - 1
+            hook.under_way = max(policy.concurrency for policy in hook.lately) - 1
         if status != 410 and post.attempt <= len(waits):
             batch.not_before = now + timedelta(seconds=waits[post.attempt - 1])
 
