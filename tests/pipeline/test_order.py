@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from postbell.blocks import Position, Range
 from postbell.events import EventType
-from postbell.records import BatchState, LaneChange, Outcome, WebhookState
+from postbell.pipeline.cut import batch_id
+from postbell.records import BatchState, LaneChange, OpenBatch, Outcome, WebhookState
 from postbell.storage.memory import MemoryEngine
 from tests.fakes import FakeClock
 from tests.pipeline.rig import OK, event, running
@@ -131,3 +133,35 @@ async def test_an_ordered_webhook_goes_on_when_its_head_is_due_though_others_wer
         assert (await rig.audit()).rows[0].delivered == 6
         sent = [each["event_id"] for body in rig.bodies()[-3:] for each in body]
         assert sent == [f"e{n}" for n in range(6)]
+
+
+async def test_batches_that_another_worker_left_unsent_go_before_those_that_come_after():
+    clock = FakeClock()
+    engine = MemoryEngine(clock)
+    engine.log = UnevenLog(engine.log)
+    async with running(engine, clock) as rig:
+        policy = {"concurrency": 4, "max_events": 2, "max_wait_s": 0}
+        webhook = await rig.webhook(policy=policy)
+        for first in range(0, 10, 2):
+            await rig.send(event(first), event(first + 1))
+        lane = (await engine.ledger.lane(webhook.id)).lane
+        cut = [
+            OpenBatch(
+                id=batch_id(webhook.id, 1, f"e{2 * n}", f"e{2 * n + 1}", 2, None),
+                webhook_id=webhook.id,
+                revision=1,
+                range=Range(Position(n, 2) if n else Position(0, 0), Position(n + 1, 2)),
+                count=2,
+                cut_at=clock.now(),
+                next_at=clock.now(),
+            )
+            for n in range(2)
+        ]
+        moved = replace(lane, cursor=cut[-1].range.end)
+        change = LaneChange(webhook_id=webhook.id, epoch=lane.epoch, lane=moved, put=tuple(cut))
+        assert await engine.ledger.record([change]) == []
+
+        await rig.turn()
+
+        sent = [each["event_id"] for body in rig.bodies() for each in body]
+        assert [f"e{n}" for n in range(10)] == sent

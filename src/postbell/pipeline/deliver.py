@@ -4,6 +4,7 @@ Comes after `held`, which says what to do next; `courier` sends, `settle` writes
 are in `singles`, the next batch of a replay in `replay`.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -41,11 +42,15 @@ class Told(NamedTuple):
 
 
 class Batches:
-    """Cuts batches, and attempts them until they are delivered or given up."""
+    """Cuts batches, and attempts them until they are delivered or given up.
 
-    def __init__(self, courier: Courier, settler: Settler) -> None:
+    *notice* is told of a lane that may have something to do again.
+    """
+
+    def __init__(self, courier: Courier, settler: Settler, notice: Callable[[Held], None]) -> None:
         self._courier = courier
         self._settler = settler
+        self._notice = notice
 
     async def cut(self, held: Held, work: Cut) -> None:
         """Record the batch, then make its first attempt."""
@@ -81,6 +86,9 @@ class Batches:
         elif batch.body_hash and made.digest != batch.body_hash:
             await self._replace(held, batch, (self._recut(batch, made),), EntryKind.RECUT)
         else:
+            if held.opening == batch.id:
+                held.opening = ""
+                self._notice(held)
             await self.attempt(held, batch, made)
 
     async def attempt(self, held: Held, batch: OpenBatch, made: Rendered) -> None:

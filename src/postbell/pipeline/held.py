@@ -9,7 +9,6 @@ import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import compress
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ from postbell.pipeline.intake import Intake
 from postbell.pipeline.judge import in_outage, merged
 from postbell.pipeline.late import Late
 from postbell.pipeline.match import Selection
-from postbell.pipeline.run import Run, chained, run_key
+from postbell.pipeline.run import Run, chained, run_key, taken_over
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Claim, Dialect
 from postbell.records import (
@@ -47,7 +46,8 @@ class Held:
 
     *turn* serialises writes of the lane's row, so that the cursor never overtakes a cut that
     failed to be written.  *runs* are in the order of the log, each beginning where the one
-    before it ends.
+    before it ends.  *opening* is a batch that was recorded, perhaps by another worker, and is
+    now read to be sent for the first time: nothing else is begun before it.
     """
 
     lane: Lane
@@ -67,6 +67,7 @@ class Held:
         self.starting = 0
         self.in_flight = 0
         self.out: set[str] = set()
+        self.opening = ""
         self.runs: deque[Run] = deque()
         self.late: list[Late] = []
         self.is_late_due = False
@@ -101,7 +102,8 @@ class Held:
         is_kept = not is_new and not has_moved
         left = [b for b in self.open.values() if b.next_at is None] if is_kept else []
         self.open: dict[str, OpenBatch] = {b.id: b for b in (*left, *waiting) if b.done is None}
-        self._take_over_runs([b for b in waiting if b.done is not None], has_moved=has_moved)
+        recorded = [b for b in waiting if b.done is not None]
+        self.runs = taken_over(self.runs, recorded, has_moved=has_moved)
         self.replays = {r.id: r for r in claim.replays if r.state is ReplayState.RUNNING}
         self._due: list[tuple[datetime, Position, str]] = []
         for batch in self.open.values():
@@ -197,7 +199,7 @@ class Held:
 
         Who takes it calls `give_back` once it is done.
         """
-        if self.blocked_until(now) is not None or not self._has_room():
+        if self.blocked_until(now) is not None or self.opening or not self._has_room():
             return None
         work = self._choose(now)
         if work is None:
@@ -209,6 +211,7 @@ class Held:
             )
         if isinstance(work, Again):
             self.out.add(work.batch.id)
+            self.opening = "" if work.batch.attempts else work.batch.id
         elif isinstance(work, Step):
             self._stepping.add(work.replay.id)
         return work
@@ -219,6 +222,7 @@ class Held:
         match work:
             case Again():
                 self.out.discard(work.batch.id)
+                self.opening = "" if self.opening == work.batch.id else self.opening
             case Step():
                 self._stepping.discard(work.replay.id)
             case Cut():
@@ -321,19 +325,6 @@ class Held:
         run.is_loading = True
         self.runs.append(run)
         return Load(run)
-
-    def _take_over_runs(self, rows: list[OpenBatch], *, has_moved: bool) -> None:
-        """Keep the runs that go on and begin those that another worker left."""
-        recorded = {row.id: row for row in rows}
-        is_left = [run.key in recorded if run.is_saved else not has_moved for run in self.runs]
-        self.runs = deque(compress(self.runs, is_left))
-        known = {run.key for run in self.runs}
-        left = [
-            Run(row.id, row.range, row.revision, row.count, row.cut_at, handled=row.done)
-            for row in sorted(rows, key=lambda row: row.range.start)
-            if row.id not in known
-        ]
-        self.runs.extendleft(reversed(left))
 
     def _forget_crossing(self) -> None:
         """Forget runs that were begun without knowing of a revision that begins inside them."""

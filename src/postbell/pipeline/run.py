@@ -157,6 +157,24 @@ def chained(runs: Iterable[Run], cursor: Position) -> tuple[deque[Run], Position
     return kept, cursor
 
 
+def taken_over(
+    runs: Iterable[Run], recorded: Iterable[OpenBatch], *, has_moved: bool
+) -> deque[Run]:
+    """Return those of *runs* that go on, after those *recorded* that another worker left.
+
+    *has_moved*: the cursor is another one, so that those without a record can get none.
+    """
+    rows = {row.id: row for row in recorded}
+    kept = [run for run in runs if (run.key in rows if run.is_saved else not has_moved)]
+    known = {run.key for run in kept}
+    left = [
+        Run(row.id, row.range, row.revision, row.count, row.cut_at, handled=row.done)
+        for row in sorted(rows.values(), key=lambda row: row.range.start)
+        if row.id not in known
+    ]
+    return deque((*left, *kept))
+
+
 def run_key(webhook_id: int, revision: int, part: Range) -> str:
     """Return the key of a run's record; receivers never see it."""
     return (

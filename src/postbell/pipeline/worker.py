@@ -64,7 +64,7 @@ class Worker:
         self.reader = Reader(engine.log)
         self._settler = Settler(engine.ledger, directory, owner, self._spawn, self._notice)
         courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._secrets_of)
-        self._batches = Batches(courier, self._settler)
+        self._batches = Batches(courier, self._settler, self._notice)
         self._singles = Singles(courier, self._settler, self._spawn, self._notice)
         self._replays = Replays(courier, self._batches, self._settler)
         self._pruner = Pruner(
