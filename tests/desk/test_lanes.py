@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from postbell.blocks import Position
+from postbell.blocks import BlockHeader, Position
 from postbell.desk.core import MAX_TRIES
 from postbell.errors import BadInput, Conflict
+from postbell.pipeline.tally import PAGE
+from postbell.ports import Claim
 from postbell.records import EntryKind, LaneChange, Outcome
 from tests.api.service import URL, Service, running
 
@@ -94,10 +96,83 @@ async def test_a_lane_that_moves_meanwhile_is_read_again(service: Service) -> No
 
 async def test_a_lane_that_never_rests_is_a_conflict(service: Service) -> None:
     webhook = await service.desk.create_webhook(service.acme, {"url": URL})
-    service.engine.ledger = Busy(service, MAX_TRIES)  # type: ignore[assignment]
+    service.engine.ledger = Busy(service, 2 * MAX_TRIES)  # type: ignore[assignment]
 
     with pytest.raises(Conflict):
         await service.desk.resume(None, webhook.id)
+
+
+class Moving:
+    """A ledger whose lane a worker moves after each reading of it, so many times.
+
+    A write that is refused, because somebody changed the lane, makes the worker read it again:
+    that is then all that it does.  *each* is what it moves the cursor by, in blocks.
+    """
+
+    def __init__(self, service: Service, times: int, epoch: int, each: int = 0) -> None:
+        self._ledger = service.engine.ledger
+        self.times = times
+        self._epoch = epoch
+        self._each = each
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ledger, name)
+
+    async def lane(self, webhook_id: int) -> Claim | None:
+        claim = await self._ledger.lane(webhook_id)
+        if self.times and claim is not None:
+            self.times -= 1
+            cursor = Position(claim.lane.cursor.block + self._each, 0)
+            lane = replace(claim.lane, cursor=cursor)
+            change = LaneChange(webhook_id=webhook_id, epoch=self._epoch, lane=lane)
+            if await self._ledger.record([change]):
+                self._epoch = claim.lane.epoch
+        return claim
+
+
+class ReadLog:
+    """A log that counts how often headers are read."""
+
+    def __init__(self, service: Service) -> None:
+        self._log = service.engine.log
+        self.readings = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
+
+    async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
+        self.readings += 1
+        return await self._log.headers(account_id, first, limit)
+
+
+async def test_a_lane_that_always_moves_is_held_up_and_changed(service: Service) -> None:
+    webhook = await service.desk.create_webhook(service.acme, {"url": URL})
+    claim = await service.engine.ledger.lane(webhook.id)
+    assert claim is not None
+    service.engine.ledger = Moving(service, 9999, claim.lane.epoch)  # type: ignore[assignment]
+
+    await service.desk.resume(None, webhook.id)
+
+    assert service.engine.ledger.times == 9997  # type: ignore[attr-defined]
+
+
+async def test_a_skip_of_a_lane_that_moves_counts_only_what_was_passed_again(
+    service: Service,
+) -> None:
+    webhook = await service.desk.create_webhook(service.acme, {"url": URL})
+    for _ in range(3 * PAGE):
+        await service.events("open")
+    claim = await service.engine.ledger.lane(webhook.id)
+    assert claim is not None
+    moving = Moving(service, 9, claim.lane.epoch, each=100)
+    log = ReadLog(service)
+    service.engine.ledger, service.engine.log = moving, log  # type: ignore[assignment]
+
+    await service.desk.resume(None, webhook.id, skip=True)
+
+    (block,) = await service.engine.journal.scan(0, 10)
+    assert [entry.count for entry in block.entries] == [3 * PAGE - 100]
+    assert log.readings <= 3 + 1 + 1
 
 
 async def test_the_limit_of_webhooks_holds_for_requests_at_once() -> None:

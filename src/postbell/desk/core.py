@@ -115,7 +115,11 @@ class Core:
         raise Conflict(f"webhook {webhook_id} kept changing while it was changed; try again")
 
     async def _intervene(self, webhook_id: int, change: Step) -> None:
-        """Apply what *change* makes of the lane; tried again while the worker moves it."""
+        """Apply what *change* makes of the lane; tried again where the worker moved it meanwhile.
+
+        After that its epoch is raised first: the worker then reads the lane and the registry
+        again before it can write, or it would always be the faster one.
+        """
         for _ in range(MAX_TRIES):
             claim = await self._claim(webhook_id)
             step = await change(claim)
@@ -123,4 +127,7 @@ class Core:
                 replace(step, writes=claim.lane.writes)
             ):
                 return
+            await self.engine.ledger.intervene(
+                LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch)
+            )
         raise Conflict(f"webhook {webhook_id} kept moving while it was changed; try again")

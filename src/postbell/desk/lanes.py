@@ -49,11 +49,12 @@ class Lanes(Core):
         """
         webhook = await self.find_webhook(account_id, webhook_id)
         now = self.clock.now()
+        skipping = Skipping(self.engine, self.dialects, webhook, now)
 
         async def step(claim: Claim) -> LaneChange:
             left = Skipped((), (), claim.lane.cursor)
             if skip:
-                left = await Skipping(self.engine, self.dialects, webhook, now).all_waiting(claim)
+                left = await skipping.all_waiting(claim)
             lane = msgspec.structs.replace(
                 claim.lane,
                 cursor=left.cursor,

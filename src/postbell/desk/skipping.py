@@ -26,7 +26,11 @@ class Skipped(NamedTuple):
 
 
 class Skipping:
-    """Makes the entries for one webhook as of *now*."""
+    """Makes the entries for one webhook as of *now*.
+
+    Asked again because the lane moved meanwhile, it counts in the log only what was passed: the
+    rest may be long.
+    """
 
     def __init__(
         self, engine: Engine, dialects: Mapping[str, Dialect], webhook: Webhook, now: datetime
@@ -38,6 +42,8 @@ class Skipping:
             revision.number: Selection.of(dialects[revision.dialect], revision)
             for revision in webhook.revisions
         }
+        self._counts = dict.fromkeys(self._selections, 0)
+        self._counted = Range(Position(0, 0), Position(0, 0))
 
     async def all_waiting(self, claim: Claim) -> Skipped:
         """Skip what waits in batches, in runs and in the log; what is parked or belongs to a
@@ -61,13 +67,33 @@ class Skipping:
 
     async def _in_log(self, cursor: Position) -> list[Entry]:
         """Return one entry for each revision's part of the log from the cursor to the head."""
-        end = Position(await self._log.head() + 1, 0)
+        await self._count(cursor)
+        return [
+            self._entry(EntryKind.SKIPPED, revision.number, part, self._counts[revision.number])
+            for revision, part in segments(self._webhook.revisions, self._counted)
+        ]
+
+    async def _count(self, cursor: Position) -> None:
+        """Count by revision what is from the cursor on; as before, but for what was passed."""
+        start, end = self._counted.start, self._counted.end
+        is_known = start <= cursor < end and await self._pass(Range(start, cursor))
+        if not is_known:
+            end = end if start < end else Position(await self._log.head() + 1, 0)
+            self._counts = dict.fromkeys(self._selections, 0)
+            await self._add(Range(cursor, end), 1)
+        self._counted = Range(cursor, end)
+
+    async def _pass(self, part: Range) -> bool:
+        """Count off what was passed; False where retention may have dropped some of it."""
+        await self._add(part, -1)
+        oldest = await self._log.tail(0, 1)
+        return bool(oldest) and oldest[0].id <= part.start.block
+
+    async def _add(self, part: Range, sign: int) -> None:
         tally = Tally(self._log, self._webhook.account_id)
-        entries = []
-        for revision, part in segments(self._webhook.revisions, Range(cursor, end)):
-            count = await tally.count(self._selections[revision.number], part)
-            entries.append(self._entry(EntryKind.SKIPPED, revision.number, part, count.events))
-        return entries
+        for revision, stretch in segments(self._webhook.revisions, part):
+            count = await tally.count(self._selections[revision.number], stretch)
+            self._counts[revision.number] += sign * count.events
 
     async def _run(self, run: OpenBatch) -> list[Entry]:
         """Return one entry for each stretch of the run that was neither delivered nor left."""
