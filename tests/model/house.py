@@ -15,15 +15,15 @@ from postbell.pipeline.queueing import Answer
 from postbell.pipeline.worker import Worker
 from postbell.ports import Engine
 from postbell.records import Account, ApiUser
-from tests.model.process import Process, Traffic, WatchedEngine
+from tests.model.process import Process, WatchedEngine
 from tests.model.receivers import Line, Receivers
-from tests.model.ticking import TurnedClock, TurnedLoop
+from tests.model.ticking import TurnedClock
+from tests.model.turns import Turns
 
 RETENTION_DAYS = 1.5
 SHUTDOWN_S = 5.0
 POLLING_S = 1.1
 """A little more than workers take to look without having been rung for."""
-MAX_ROUNDS = 200_000
 
 Opener = Callable[[TurnedClock], Awaitable[Engine]]
 
@@ -36,15 +36,19 @@ class AnyUrl:
 
 
 class House:
-    """The service and its workers; `drain` lets them do all that can be done at this moment."""
+    """The service and its workers; `drain` lets them do all that can be done at this moment.
+
+    Everybody but the workers is one process, which dies with the machine alone.
+    """
 
     def __init__(self, opener: Opener, clock: TurnedClock, receivers: Receivers) -> None:
         self.clock = clock
         self.receivers = receivers
+        self.turns = Turns()
         self.processes: list[Process] = []
         self._opener = opener
         self._born = 0
-        self._traffic = Traffic()
+        self._stored: Engine
         self.engine: Engine
         self.desk: Desk
         self._directory: Directory
@@ -53,7 +57,8 @@ class House:
 
     async def open(self) -> None:
         """Open the storage, as after a start of the machine, and everything but a worker."""
-        self.engine = await self._opener(self.clock)
+        self._stored = await self._opener(self.clock)
+        self.engine = WatchedEngine(self._stored, Process("service"), self.turns)
         self._directory = Directory(self.engine.registry)
         await self._directory.refresh()
         self.desk = Desk(self.engine, DIALECTS, AnyUrl(), self.clock, self._directory)
@@ -68,7 +73,8 @@ class House:
         self._committing.cancel()
         with suppress(asyncio.CancelledError):
             await self._committing
-        await self.engine.close()
+        await self.turns.rest()
+        await self._stored.close()
 
     async def account(self, name: str, *users: str) -> tuple[Account, list[ApiUser]]:
         """Make an account with these api users."""
@@ -91,7 +97,7 @@ class House:
         """Start a worker in a process of its own, beside those that there are."""
         self._born += 1
         process = Process(f"w{self._born}")
-        engine = WatchedEngine(self.engine, process, self._traffic)
+        engine = WatchedEngine(self._stored, process, self.turns)
         process.worker = Worker(
             engine,
             DIALECTS,
@@ -134,20 +140,7 @@ class House:
 
     async def drain(self) -> None:
         """Let everybody do all that can be done at this moment."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, TurnedLoop)
-        idle = 0
-        for _ in range(MAX_ROUNDS):
-            await asyncio.sleep(0)
-            if self._traffic.under_way:
-                await self._traffic.settled()
-                idle = 0
-            elif not loop.is_idle:
-                idle = 0
-            elif (idle := idle + 1) > 2:
-                break
-        else:
-            raise AssertionError("the workers do not come to rest")
+        await self.turns.rest()
         for process in self.processes:
             if process.task.done() and not process.is_dead:
                 process.task.result()

@@ -22,6 +22,7 @@ from tests.model.ticking import TurnedClock, TurnedLoop
 MAX_HOOKS = 8
 ANY = st.integers(0, 2**16)
 NAMES = st.sampled_from(["takes"] * 5 + sorted(BEHAVIOURS))
+HOW_TO_SHRINK = "for a shorter story, in minutes: POSTBELL_MODEL_SHRINK=1 and the same seed"
 SENT_TYPES = st.lists(st.sampled_from(TYPES), min_size=1, max_size=6)
 
 
@@ -53,13 +54,17 @@ class Deliveries(RuleBasedStateMachine):
 
         try:
             self.runner.run(do())
-        except BaseException:
+        except BaseException as error:
             self.is_over = True
+            error.add_note(HOW_TO_SHRINK)
             raise
 
-    @initialize(names=st.lists(NAMES, min_size=1 + len(CAST), max_size=1 + len(CAST)))
-    def open(self, names: list[str]) -> None:
-        self.run(self.scene.open())
+    @initialize(
+        names=st.lists(NAMES, min_size=1 + len(CAST), max_size=1 + len(CAST)),
+        order=st.integers(0, 2**32),
+    )
+    def open(self, names: list[str], order: int) -> None:
+        self.run(self.scene.open(order))
         self.scene.receivers.standing.update(zip(self.scene.hooks, names, strict=True))
 
     @rule(

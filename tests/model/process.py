@@ -6,31 +6,13 @@ end comes, and the process may not have learnt of it.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from postbell.ports import Engine
+from tests.model.turns import Turns
 
-PORTS = ("log", "ledger", "journal", "registry")
-
-
-class Traffic:
-    """Counts calls of storage that have not returned, of all processes."""
-
-    def __init__(self) -> None:
-        self.under_way = 0
-        self._returned = asyncio.Event()
-
-    async def settled(self) -> None:
-        """Return once a call has come back."""
-        self._returned.clear()
-        await self._returned.wait()
-
-    def begin(self) -> None:
-        self.under_way += 1
-
-    def end(self) -> None:
-        self.under_way -= 1
-        self._returned.set()
+PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index")
 
 
 class Process:
@@ -86,23 +68,21 @@ class Process:
 
 
 class WatchedPort:
-    """A storage port whose calls are steps of a process."""
+    """A storage port whose calls are steps of a process, and made in turn with those of others."""
 
-    def __init__(self, port: Any, process: Process, traffic: Traffic) -> None:
+    def __init__(self, port: Any, process: Process, turns: Turns) -> None:
         self._port = port
         self._process = process
-        self._traffic = traffic
+        self._turns = turns
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._port, name)
 
         async def call(*args: Any, **options: Any) -> Any:
             await self._process.step()
-            self._traffic.begin()
-            try:
-                returned = await method(*args, **options)
-            finally:
-                self._traffic.end()
+            returned = await self._turns.make(
+                partial(method, *args, **options), lambda: self._process.is_dead
+            )
             await self._process.step()
             return returned
 
@@ -112,7 +92,7 @@ class WatchedPort:
 class WatchedEngine:
     """An engine as one process uses it."""
 
-    def __init__(self, engine: Engine, process: Process, traffic: Traffic) -> None:
+    def __init__(self, engine: Engine, process: Process, turns: Turns) -> None:
         self.bell = engine.bell
         for name in PORTS:
-            setattr(self, name, WatchedPort(getattr(engine, name), process, traffic))
+            setattr(self, name, WatchedPort(getattr(engine, name), process, turns))

@@ -78,7 +78,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
 
 
 class Receivers:
-    """All receivers; *poison* are the events that some of them refuse."""
+    """All receivers; *poison* are the events that some of them refuse, *story* is what arrived."""
 
     def __init__(
         self,
@@ -93,12 +93,14 @@ class Receivers:
         self.standing: dict[int, str] = defaultdict(lambda: "takes")
         self.scripts: dict[int, list[str]] = defaultdict(list)
         self.hanging: list[Post] = []
-        self.count = 0
+        self.story: list[str] = []
 
     async def take(self, process: Process, request: Request) -> Outcome:
         """Receive one POST of this process and answer it, at the latest when it times out."""
         post = self._read(process, request)
-        self.count += 1
+        self.story.append(
+            f"{post.at:%d %H:%M:%S} {process.name}: {post.batch_id}, attempt {post.attempt}"
+        )
         self._arrive(post)
         script = self.scripts[request.webhook_id]
         name = script.pop(0) if script else self.standing[request.webhook_id]

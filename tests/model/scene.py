@@ -4,9 +4,11 @@ Used by the rules of `machine`.  What follows is checked POST by POST (`arrivals
 service rests, account by account (`accounts`).
 """
 
+import random
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 from postbell import policies
@@ -70,7 +72,10 @@ class Scene:
         hooks = [hook for hook in self.hooks.values() if not hook.is_deleted]
         return hooks[which % len(hooks)]
 
-    async def open(self) -> None:
+    async def open(self, order: int) -> None:
+        """Open it; *order* says who comes next wherever several could, 0 for first come, first
+        served."""
+        self.house.turns.chance = Random(order) if order else None
         await self.house.open()
         self.main, mains = await self.house.account("acme", "main", "other")
         self.elsewhere, others = await self.house.account("elsewhere", STRANGER)
@@ -78,6 +83,7 @@ class Scene:
         await self.create(self.elsewhere.id, {"policy": {"max_events": 5}})
         for cast in CAST:
             await self.create(self.main.id, cast)
+        random.seed(order)  # of the waits' jitter; modules that came until now have drawn too
         self.process = self.house.start_worker()
         await self.house.rest()
 

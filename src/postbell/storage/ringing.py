@@ -9,14 +9,15 @@ class RingBell:
     """Counts rings; every waiting task compares the count with what it heard last.
 
     A task that waits again and again misses no ring between two calls.  Tasks that wait only
-    once share one memory, so that a ring wakes at least one of them.
+    once share one memory, so that a ring wakes at least one of them.  Who waits longest is woken
+    first.
     """
 
     def __init__(self) -> None:
         self._rings = 0
         self._heard_once = 0
         self._heard: WeakKeyDictionary[asyncio.Task[object], int] = WeakKeyDictionary()
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
 
@@ -49,14 +50,14 @@ class RingBell:
 
     async def _next_ring(self, timeout_s: float) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiter)
+        self._waiting[waiter] = None
         try:
             async with asyncio.timeout(timeout_s):
                 await waiter
         except TimeoutError:
             return
         finally:
-            self._waiting.discard(waiter)
+            del self._waiting[waiter]
 
     def _strike(self) -> None:
         self._rings += 1

@@ -1,0 +1,130 @@
+"""Who comes next: calls of storage are made one at a time, in an order that the story draws.
+
+Threads, and how busy the machine is, decide nothing: a call is made once nobody else has anything
+to do, and its caller may learn of it long after, even while others are in the midst of something.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, NamedTuple
+
+from tests.model.ticking import TurnedLoop
+
+MAX_ROUNDS = 1_000_000
+EARLY = 6
+"""An answer that is there may be given in one of so many turns of the loop, whoever is at work."""
+
+
+class Call(NamedTuple):
+    """Work that somebody waits for; *is_lost* says that he is dead."""
+
+    work: Callable[[], Awaitable[Any]]
+    waiter: asyncio.Future[Any]
+    is_lost: Callable[[], bool]
+
+
+class Answer(NamedTuple):
+    """What came of a call, before its caller learns of it."""
+
+    waiter: asyncio.Future[Any]
+    returned: Any = None
+    error: Exception | None = None
+
+
+class Turns:
+    """Makes calls and gives answers in an order drawn from *chance*.
+
+    Where that is None, first come is first served, and answers are given at once.
+    """
+
+    def __init__(self) -> None:
+        self.chance: Random | None = None
+        self._calls: list[Call] = []
+        self._answers: list[Answer] = []
+        self._resting: list[Answer] = []
+        self._making: asyncio.Task[None] | None = None
+        self._is_watching = False
+        self._is_rung = False
+        self._was_idle = False
+        self._rounds = 0
+
+    async def make(self, work: Callable[[], Awaitable[Any]], is_lost: Callable[[], bool]) -> Any:
+        """Return what *work* returns, done in turn; it may be done though its caller has gone."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._calls.append(Call(work, waiter, is_lost))
+        self._watch()
+        return await waiter
+
+    async def rest(self) -> None:
+        """Return once nobody has anything to do at this moment."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._resting.append(Answer(waiter))
+        self._watch()
+        await waiter
+
+    def _watch(self) -> None:
+        if not self._is_watching and self._making is None:
+            self._is_watching = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        """Let the next one go on, where that is due in this turn of the loop."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, TurnedLoop)
+        self._is_watching = False
+        self._rounds += 1
+        is_idle = loop.is_idle
+        is_at_rest = is_idle and self._was_idle
+        self._was_idle = is_idle and not is_at_rest
+        if self._rounds > MAX_ROUNDS:
+            self._rest(AssertionError("the service does not come to rest"))
+        elif is_at_rest:
+            self._is_rung = False
+            self._go_on()
+        elif self._answers and not (is_idle or self._is_rung) and self._draw(EARLY) == 1:
+            _give(self._answers.pop(self._draw(len(self._answers))))
+        if self._calls or self._answers or self._resting:
+            self._watch()
+
+    def _go_on(self) -> None:
+        """Give an answer or make a call; where there is none, all have come to rest."""
+        many = len(self._answers) + len(self._calls)
+        chosen = self._draw(many) if many else 0
+        if many == 0:
+            self._rest(None)
+        elif chosen < len(self._answers):
+            _give(self._answers.pop(chosen))
+        else:
+            call = self._calls.pop(chosen - len(self._answers))
+            is_lost = call.waiter.cancelled() or call.is_lost()
+            if not is_lost or self._draw(2) == 0:
+                self._making = asyncio.get_running_loop().create_task(self._do(call))
+
+    async def _do(self, call: Call) -> None:
+        try:
+            self._answers.append(Answer(call.waiter, await call.work()))
+        except Exception as error:
+            self._answers.append(Answer(call.waiter, error=error))
+        finally:
+            self._making = None
+            self._is_rung = True  # who was woken by a ring meanwhile may still be at work, or not
+            self._watch()
+
+    def _rest(self, error: Exception | None) -> None:
+        self._rounds = 0
+        while self._resting:
+            _give(self._resting.pop(0)._replace(error=error))
+
+    def _draw(self, many: int) -> int:
+        """Return a number below *many*."""
+        return self.chance.randrange(many) if self.chance is not None else 0
+
+
+def _give(answer: Answer) -> None:
+    if answer.waiter.done():
+        return
+    if answer.error is None:
+        answer.waiter.set_result(answer.returned)
+    else:
+        answer.waiter.set_exception(answer.error)
