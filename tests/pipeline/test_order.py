@@ -1,6 +1,7 @@
 """First attempts follow the order of acceptance (promise 4), also while requests are begun."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -135,7 +136,10 @@ async def test_an_ordered_webhook_goes_on_when_its_head_is_due_though_others_wer
         assert sent == [f"e{n}" for n in range(6)]
 
 
-async def test_batches_that_another_worker_left_unsent_go_before_those_that_come_after():
+@pytest.mark.parametrize("set_back_s", [0, 5])
+async def test_batches_that_another_worker_left_unsent_go_before_those_that_come_after(
+    set_back_s: float,
+):
     clock = FakeClock()
     engine = MemoryEngine(clock)
     engine.log = UnevenLog(engine.log)
@@ -153,7 +157,7 @@ async def test_batches_that_another_worker_left_unsent_go_before_those_that_come
                 range=Range(Position(n, 2) if n else Position(0, 0), Position(n + 1, 2)),
                 count=2,
                 cut_at=clock.now(),
-                next_at=clock.now(),
+                next_at=clock.now() + timedelta(seconds=(1 - n) * set_back_s),
             )
             for n in range(2)
         ]

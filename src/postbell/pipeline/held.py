@@ -5,7 +5,6 @@ waits or writes: the time goes in, the next piece of work comes out.
 """
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ import msgspec
 from postbell import policies
 from postbell.blocks import Position
 from postbell.pipeline.cut import Limits
+from postbell.pipeline.due import Due
 from postbell.pipeline.intake import Intake
 from postbell.pipeline.judge import in_outage, merged
 from postbell.pipeline.late import Late
@@ -105,7 +105,7 @@ class Held:
         recorded = [b for b in waiting if b.done is not None]
         self.runs = taken_over(self.runs, recorded, has_moved=has_moved)
         self.replays = {r.id: r for r in claim.replays if r.state is ReplayState.RUNNING}
-        self._due: list[tuple[datetime, Position, str]] = []
+        self._due = Due(self.open, self.out)
         for batch in self.open.values():
             self.push(batch)
         if not is_same:
@@ -173,8 +173,7 @@ class Held:
     def push(self, batch: OpenBatch) -> None:
         """Put a waiting batch on its retry clock."""
         self.open[batch.id] = batch
-        if batch.next_at is not None:
-            heapq.heappush(self._due, (batch.next_at, batch.range.start, batch.id))
+        self._due.push(batch)
 
     def leave(self, batch: OpenBatch) -> None:
         """Count a single that left its run; `push` makes it due once the run is saved.
@@ -350,26 +349,14 @@ class Held:
         if self.policy.ordered:
             head = self._head()
             return head.next_at if head is not None else None
-        self._forget_stale()
-        return self._due[0][0] if self._due else None
+        return self._due.next_at()
 
     def _next_due_batch(self, now: datetime) -> OpenBatch | None:
         if self.policy.ordered:
             head = self._head()
             is_due = head is not None and head.next_at is not None and head.next_at <= now
             return head if head is not None and is_due and head.id not in self.out else None
-        self._forget_stale()
-        if not self._due or self._due[0][0] > now:
-            return None
-        return self.open[heapq.heappop(self._due)[2]]
-
-    def _forget_stale(self) -> None:
-        while self._due:
-            next_at, _, batch_id = self._due[0]
-            batch = self.open.get(batch_id)
-            if batch is not None and batch.next_at == next_at and batch_id not in self.out:
-                return
-            heapq.heappop(self._due)
+        return self._due.pop(now)
 
     def _has_room(self) -> bool:
         if in_outage(self.lane) or self.policy.ordered:

@@ -1,0 +1,51 @@
+"""The retry clock of a lane: which open batch may be sent, and when.  Part of `held`."""
+
+import heapq
+from collections.abc import Mapping, Set
+from datetime import UTC, datetime
+
+from postbell.blocks import Position
+from postbell.records import OpenBatch
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+
+
+class Due:
+    """Batches by the time from which each may be sent, and by their place in the log.
+
+    A batch that was never sent may always be sent: by its time it could be overtaken, where the
+    clock was set back between two cuts.  *still_open* are those that count, as they are now;
+    those *out* are on their way.
+    """
+
+    def __init__(self, still_open: Mapping[str, OpenBatch], out: Set[str]) -> None:
+        self._open = still_open
+        self._out = out
+        self._heap: list[tuple[datetime, Position, str]] = []
+
+    def push(self, batch: OpenBatch) -> None:
+        """Take in a batch that waits for its time."""
+        due_at = _due_at(batch)
+        if due_at is not None:
+            heapq.heappush(self._heap, (due_at, batch.range.start, batch.id))
+
+    def next_at(self) -> datetime | None:
+        """Return when the next one is due."""
+        while self._heap:
+            due_at, _, batch_id = self._heap[0]
+            batch = self._open.get(batch_id)
+            if batch is not None and _due_at(batch) == due_at and batch_id not in self._out:
+                return due_at
+            heapq.heappop(self._heap)
+        return None
+
+    def pop(self, now: datetime) -> OpenBatch | None:
+        """Return the next one and forget it; None where none is due."""
+        next_at = self.next_at()
+        if next_at is None or next_at > now:
+            return None
+        return self._open[heapq.heappop(self._heap)[2]]
+
+
+def _due_at(batch: OpenBatch) -> datetime | None:
+    return ALWAYS if batch.next_at is not None and batch.attempts == 0 else batch.next_at
