@@ -75,3 +75,20 @@ async def test_failures_of_single_events_are_remembered_though_the_lane_was_chan
         await rig.spin()
 
         assert (len(rig.bodies()) > sent, rig.sender.most_at_once) == (True, 1)
+
+
+async def test_a_retry_that_was_taken_is_not_sent_again_though_the_lane_was_changed_meanwhile():
+    async with running() as rig:
+        webhook = await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [5, 5]})
+        rig.sender.answers[URL] = [Outcome(status=500)]
+        await rig.send(event(0))
+        await rig.turn()
+        rig.clock.advance(6)
+        await rig.spin(10)
+
+        await touch(rig, webhook)
+        await rig.turn()
+
+        assert len(rig.bodies()) == 2
+        found = await rig.audit()
+        assert (found.rows[0].delivered, found.problems) == (1, [])

@@ -220,7 +220,8 @@ class Held:
         self.in_flight -= 1
         match work:
             case Again():
-                self.out.discard(work.batch.id)
+                if all(each.batch_id != work.batch.id for each in self.late):
+                    self.out.discard(work.batch.id)
                 self.opening = "" if self.opening == work.batch.id else self.opening
             case Step():
                 self._stepping.discard(work.replay.id)
