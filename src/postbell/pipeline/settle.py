@@ -77,7 +77,7 @@ class Settler:
         held.late.append(late)
         if not held.is_late_due:
             held.is_late_due = True
-            asyncio.get_running_loop().call_later(LATE_S, self._be_late_no_more, held)
+            self._spawn(self._flush_later(held))
 
     async def flush(self, held: Held) -> None:
         """Write down at once what is late."""
@@ -91,10 +91,11 @@ class Settler:
                     await self._record(held, change, late)
         self._notice(held)
 
-    def _be_late_no_more(self, held: Held) -> None:
+    async def _flush_later(self, held: Held) -> None:
+        await asyncio.sleep(LATE_S)
         held.is_late_due = False
         if held.late:
-            self._spawn(self.flush(held))
+            await self.flush(held)
 
     async def _record(self, held: Held, change: LaneChange, late: Sequence[Late]) -> bool:
         """Try to make it durable, with what is *late*; where False it is to be built anew."""
