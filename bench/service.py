@@ -18,6 +18,8 @@ AUTHORIZATION = "Basic " + base64.b64encode(f"{API_USER}:{API_KEY}".encode()).de
 START_LIMIT_S = 120.0
 FILL_LIMIT_S = 900.0
 INDEX_LIMIT_S = 600.0
+NAMES = Path(__file__).with_name("names")
+"""Replaces the system's name resolution, so that no name server is asked."""
 
 
 class Service:
@@ -38,6 +40,7 @@ class Service:
             "POSTBELL_LISTEN": "127.0.0.1:0",
             "POSTBELL_LOG_FORMAT": "json",
             "POSTBELL_ALLOW_NETWORKS": "127.0.0.0/8",
+            "PYTHONPATH": str(NAMES),
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -76,7 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 512
     max_connections_per_host: Annotated[
         int, Row("connections of one account to one host", "service", "connections", 1, 10_000)
-    ] = 32
+    ] = 64
     max_connections_per_account: Annotated[
         int, Row("connections to receivers of one account", "service", "connections", 1, 100_000)
     ] = 128

@@ -1,9 +1,10 @@
 """Promise 5: one healthy webhook beside eighty that hang, refuse, fail or do not resolve.
 
-A real service and real sockets.  Bounds are generous; exact figures belong to `./do bench`.  A
-native hung request takes 15 s, so whoever waits for one is found.  With engagelab the eighty may
-have 32 requests out each, more than an account may have in all, until each has failed three
-times: for that long, once 3 s, a neighbour in the same account waits for its turn.
+A real service and real sockets, all webhooks in one account.  With engagelab the eighty may have
+32 requests out each, five times as many as an account may have in all, and none of them has
+failed three times when the healthy one's first event comes.  Exact figures belong to
+`./do bench`; here whoever waits for a request that hangs (3 s, native 15 s) or for a name that
+hangs (2 s) is found.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bench.service import NAMES
 
 from tests.crash.harness import AUTH, Arrival, Service, events, free_port, receiving, until
 
@@ -22,8 +24,8 @@ BAD_EACH = 20
 POSTS = 120
 EVENTS_A_POST = 3
 PAUSE_S = 0.05
-LATE_S = 8.0
-P99_S = 4.0
+P99_S = 1.0
+LATE_S = 1.5
 
 
 @contextlib.asynccontextmanager
@@ -46,7 +48,7 @@ async def hanging() -> AsyncIterator[int]:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    service = Service(tmp_path, POSTBELL_SHUTDOWN_S="1")
+    service = Service(tmp_path, POSTBELL_SHUTDOWN_S="1", PYTHONPATH=str(NAMES))
     await service.set_up()
     await service.start()
     yield service
@@ -55,12 +57,11 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 async def register(service: Service, urls: list[str], dialect: str) -> None:
     """Register many webhooks at once, all for the same events."""
-    policy = {"max_wait_s": 0}
-    async with httpx.AsyncClient(timeout=30) as client:
-        for url in urls:
-            body = {"url": url, "dialect": dialect, "policy": policy, "start": "oldest"}
-            answer = await client.post(service.url + "/api/v1/webhooks", json=body, headers=AUTH)
-            assert answer.status_code == 201, answer.text
+    path, policy = service.url + "/api/v1/webhooks", {"max_wait_s": 0}
+    async with httpx.AsyncClient(timeout=30, headers=AUTH) as client:
+        bodies = [{"url": url, "dialect": dialect, "policy": policy} for url in urls]
+        answers = await asyncio.gather(*(client.post(path, json=body) for body in bodies))
+    assert {answer.status_code for answer in answers} == {201}, answers[-1].text
 
 
 @pytest.mark.parametrize("dialect", ["native", "engagelab"])
@@ -82,8 +83,10 @@ async def test_a_healthy_webhook_beside_eighty_bad_ones_gets_everything_in_time(
         bad = [f"http://127.0.1.{n}:{hung}/hang" for n in range(1, BAD_EACH + 1)]
         bad += [f"http://127.0.2.{n}:{closed}/refuse" for n in range(1, BAD_EACH + 1)]
         bad += [f"{failing.url}/{n}" for n in range(BAD_EACH)]
-        bad += [f"http://nobody{n}.invalid/hook" for n in range(BAD_EACH)]
-        await register(service, [*bad[::2], healthy.url, *bad[1::2]], dialect)
+        bad += [f"http://nobody{n}.invalid/hook" for n in range(BAD_EACH // 2)]
+        bad += [f"http://hang{n}.invalid/hook" for n in range(BAD_EACH // 2)]
+        good = f"http://healthy.invalid:{healthy.port}/hook"
+        await register(service, [*bad, good], dialect)
 
         accepted: dict[str, float] = {}
         for post in range(POSTS):

@@ -17,8 +17,9 @@ from tests.wire.receiver import OK, Receiver, answering, hang, hold
 def start(
     sender: CurlSender, receiver: Receiver, count: int, **members: Any
 ) -> list[asyncio.Task[Outcome]]:
-    request = post(receiver.url(), **members)
-    return [asyncio.create_task(sender.send(request)) for _ in range(count)]
+    """Begin *count* requests, each of a webhook of its own."""
+    requests = [post(receiver.url(), **members, webhook_id=number) for number in range(count)]
+    return [asyncio.create_task(sender.send(request)) for request in requests]
 
 
 async def arrived(receiver: Receiver, count: int) -> None:
@@ -66,6 +67,20 @@ async def test_one_account_has_so_many_connections_in_all(
 
     assert not await more_arrive(receiver, sender, other)
     assert await finish(receiver, tasks) == {200}
+
+
+async def test_one_webhook_that_is_not_answered_has_half_of_its_hosts_connections(
+    serve: Serve, make_sender: MakeSender
+) -> None:
+    sender = make_sender(max_per_host=6)
+    receiver, other = await serve(hold), await serve(answering(OK))
+    greedy = [asyncio.create_task(sender.send(post(receiver.url()))) for _ in range(9)]
+    await arrived(receiver, 3)
+
+    assert not await more_arrive(receiver, sender, other)
+    neighbour = start(sender, receiver, 1)
+    await arrived(receiver, 4)
+    assert await finish(receiver, greedy + neighbour) == {200}
 
 
 async def test_failing_webhooks_have_few_connections_of_their_own(

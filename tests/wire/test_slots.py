@@ -1,14 +1,15 @@
-"""Who may send next: limits in total, per account and host, and turns between accounts."""
+"""Who may send next: limits in total, per account and host, and what one may take of them."""
 
 import asyncio
+import random
 
 import pytest
 
 from postbell.wire.slots import Busy, Slot, SlotLimits, Slots
 
 
-def wait(slots: Slots, account_id: int, host: str) -> asyncio.Task[Slot]:
-    return asyncio.create_task(slots.wait(account_id, host))
+def wait(slots: Slots, account_id: int, host: str, webhook_id: int = 1) -> asyncio.Task[Slot]:
+    return asyncio.create_task(slots.wait(account_id, webhook_id, host))
 
 
 async def settle() -> None:
@@ -17,37 +18,173 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def held(slots: Slots, account_id: int, host: str) -> Slot:
-    slot = slots.take(account_id, host)
+def held(slots: Slots, account_id: int, host: str, webhook_id: int = 1) -> Slot:
+    slot = slots.take(account_id, webhook_id, host)
     assert slot is not None
     return slot
+
+
+def take_all(slots: Slots, account_id: int, webhook_id: int, host: str) -> int:
+    """Take as many as there are to be had; return how many."""
+    taken = 0
+    while slots.take(account_id, webhook_id, host) is not None:
+        taken += 1
+    return taken
 
 
 async def test_a_host_of_an_account_has_its_limit() -> None:
     slots = Slots(SlotLimits(total=10, per_account=5, per_host=2))
 
-    taken = [slots.take(1, "a") for _ in range(3)]
+    taken = [slots.take(1, webhook, "a") for webhook in (1, 2, 3)]
 
     assert [slot is not None for slot in taken] == [True, True, False]
-    assert slots.take(1, "b") is not None
-    assert slots.take(2, "a") is not None
+    assert slots.take(1, 3, "b") is not None
+    assert slots.take(2, 4, "a") is not None
 
 
 async def test_an_account_has_its_limit() -> None:
     slots = Slots(SlotLimits(total=10, per_account=3, per_host=2))
 
-    taken = [slots.take(1, host) for host in "aabbc"]
+    taken = [slots.take(1, webhook, host) for webhook, host in enumerate("aabbc")]
 
     assert [slot is not None for slot in taken] == [True, True, True, False, False]
-    assert slots.take(2, "a") is not None
+    assert slots.take(2, 9, "a") is not None
 
 
 async def test_the_total_has_its_limit() -> None:
     slots = Slots(SlotLimits(total=2, per_account=2, per_host=2))
 
-    taken = [slots.take(account, "a") for account in (1, 2, 3)]
+    taken = [slots.take(account, 1, "a") for account in (1, 2, 3)]
 
     assert [slot is not None for slot in taken] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("limit", "silent", "quick"), [(1, 1, 1), (2, 1, 2), (3, 2, 3), (4, 2, 3), (64, 32, 48)]
+)
+async def test_one_alone_gets_half_of_every_limit_and_three_quarters_once_it_is_answered(
+    limit: int, silent: int, quick: int
+) -> None:
+    plenty = 10 * limit
+    for limits in (
+        SlotLimits(total=plenty, per_account=plenty, per_host=limit),
+        SlotLimits(total=plenty, per_account=limit, per_host=plenty),
+    ):
+        slots = Slots(limits)
+
+        taken = take_all(slots, 1, 1, "a")
+
+        assert taken == silent
+        slot = wait(slots, 1, "a", 1)
+        await settle()
+        slots.free(next(iter(slots._accounts[1].shares.values())), is_quick=True)
+        await slot
+        assert silent + take_all(slots, 1, 1, "a") == quick
+
+
+async def test_webhooks_that_hang_leave_some_of_the_account_to_each_other() -> None:
+    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+
+    greedy = [take_all(slots, 1, webhook, f"host{webhook}") for webhook in range(1, 61)]
+
+    assert min(greedy) == 1
+    assert slots.take(1, 61, "host61") is not None
+
+
+async def test_webhooks_that_were_quick_until_now_leave_some_to_each_other() -> None:
+    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+
+    for webhook in range(1, 21):
+        slot = slots.take(1, webhook, f"host{webhook}")
+        while slot is not None:
+            slot.is_quick = True
+            slot = slots.take(1, webhook, f"host{webhook}")
+
+    assert slots.take(1, 21, "host21") is not None
+
+
+async def test_webhooks_at_one_host_leave_some_of_its_limit_to_each_other() -> None:
+    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+
+    greedy = [take_all(slots, 1, webhook, "gateway") for webhook in range(1, 21)]
+
+    assert min(greedy) == 1
+    assert slots.take(1, 21, "gateway") is not None
+
+
+async def test_accounts_whose_webhooks_hang_leave_some_of_the_total_to_each_other() -> None:
+    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+
+    for account in range(10):
+        for webhook in range(20):
+            take_all(slots, account, webhook, f"host{webhook}")
+
+    assert slots.take(11, 1, "a") is not None
+
+
+async def test_who_is_answered_gets_more_than_one_beside_webhooks_that_hang() -> None:
+    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+    for webhook in range(1, 21):
+        take_all(slots, 1, webhook, f"host{webhook}")
+    first = held(slots, 1, "fine", 99)
+    second = wait(slots, 1, "fine", 99)
+    await settle()
+
+    slots.free(first, is_quick=True)
+    await second
+
+    assert take_all(slots, 1, 99, "fine") >= 8
+
+
+async def test_who_holds_none_is_served_before_those_that_hold_some() -> None:
+    slots = Slots(SlotLimits(total=100, per_account=3, per_host=3))
+    first, second = held(slots, 1, "a", 1), held(slots, 1, "b", 2)
+    third = held(slots, 1, "c", 3)
+    greedy = [wait(slots, 1, host, webhook) for webhook, host in ((1, "a"), (2, "b"))]
+    modest = wait(slots, 1, "d", 4)
+    await settle()
+
+    slots.free(third)
+    await settle()
+
+    assert (modest.done(), [task.done() for task in greedy]) == (True, [False, False])
+    for slot in (first, second, await modest):
+        slots.free(slot)
+    await asyncio.gather(*greedy)
+
+
+async def test_the_requests_of_one_webhook_do_not_stand_before_anothers_at_the_same_host() -> None:
+    slots = Slots(SlotLimits(total=10, per_account=10, per_host=2))
+    first, second = held(slots, 1, "a", 1), held(slots, 1, "a", 2)
+    queue = [wait(slots, 1, "a", 1) for _ in range(50)]
+    behind = wait(slots, 1, "a", 3)
+    await settle()
+
+    slots.free(second)
+    await settle()
+
+    assert behind.done()
+    assert not any(task.done() for task in queue)
+    for task in queue:
+        task.cancel()
+    slots.free(first)
+
+
+async def test_one_webhook_cannot_fill_the_room_in_which_requests_wait() -> None:
+    slots = Slots(SlotLimits(total=2, per_account=1, per_host=1, max_waiting=10))
+    held(slots, 1, "a")
+    waiting = [wait(slots, 1, "a") for _ in range(10)]
+    await settle()
+
+    turned_away = sum(task.done() for task in waiting)
+    other = wait(slots, 1, "b", 2)
+    await settle()
+
+    assert turned_away == 2
+    assert not other.done()
+    for task in (*waiting, other):
+        task.cancel()
+    await asyncio.gather(*waiting, other, return_exceptions=True)
 
 
 async def test_a_freed_slot_goes_to_who_waits() -> None:
@@ -70,7 +207,7 @@ async def test_accounts_take_turns_however_long_their_queues() -> None:
     order: list[int] = []
 
     async def go(account_id: int) -> None:
-        got = await slots.wait(account_id, "a")
+        got = await slots.wait(account_id, 1, "a")
         order.append(account_id)
         slots.free(got)
 
@@ -83,10 +220,10 @@ async def test_accounts_take_turns_however_long_their_queues() -> None:
 
 
 async def test_a_saturated_host_does_not_hold_up_another_host_of_the_account() -> None:
-    slots = Slots(SlotLimits(total=2, per_account=2, per_host=1))
-    stuck, other = held(slots, 1, "stuck"), held(slots, 2, "x")
-    blocked = [wait(slots, 1, "stuck") for _ in range(3)]
-    free = wait(slots, 1, "fine")
+    slots = Slots(SlotLimits(total=4, per_account=2, per_host=1))
+    stuck, other = held(slots, 1, "stuck"), held(slots, 1, "x", 2)
+    blocked = [wait(slots, 1, "stuck", 3) for _ in range(3)]
+    free = wait(slots, 1, "fine", 4)
     await settle()
 
     slots.free(other)
@@ -106,12 +243,12 @@ async def test_waiting_ends_as_busy_and_leaves_nothing_behind() -> None:
     slot = held(slots, 1, "a")
 
     with pytest.raises(Busy, match=r"within 0\.01 s"):
-        await slots.wait(1, "a")
+        await slots.wait(1, 1, "a")
 
     assert slots.waiting == 0
     slots.free(slot)
     assert slots.in_use == 0
-    assert slots.take(1, "a") is not None
+    assert slots.take(1, 1, "a") is not None
 
 
 async def test_too_many_waiting_are_turned_away_at_once() -> None:
@@ -121,7 +258,7 @@ async def test_too_many_waiting_are_turned_away_at_once() -> None:
     await settle()
 
     with pytest.raises(Busy, match="1 requests wait"):
-        await slots.wait(2, "a")
+        await slots.wait(2, 1, "a")
 
     slots.free(slot)
     assert (await waiting).in_use == 1
@@ -153,7 +290,7 @@ async def test_a_slot_that_came_in_the_moment_of_cancelling_is_not_lost() -> Non
     await settle()
 
     assert (slots.in_use, slots.waiting) == (0, 0)
-    assert slots.take(2, "b") is not None
+    assert slots.take(2, 1, "b") is not None
 
 
 async def test_a_cancelled_wait_does_not_stand_before_the_next() -> None:
@@ -175,24 +312,35 @@ async def test_nothing_is_remembered_of_accounts_that_are_idle() -> None:
 
     for account in range(100):
         slot = held(slots, account, "a")
-        assert slots.take(account, "a") is None
+        assert slots.take(account, 1, "a") is None
         slots.free(slot)
 
     assert slots._accounts == {}
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_limits_hold_under_any_interleaving(seed: int) -> None:
-    import random
+async def test_nothing_is_remembered_of_accounts_that_gave_up_waiting() -> None:
+    slots = Slots(SlotLimits(total=1, per_account=1, per_host=1, max_wait_s=0.001))
+    slot = held(slots, 1, "a")
+    for account in range(2, 12):
+        with pytest.raises(Busy):
+            await slots.wait(account, 1, "a")
 
+    slots.free(slot)
+
+    assert slots._accounts == {}
+    assert not slots._turns
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_limits_hold_under_any_interleaving_and_everybody_is_served(seed: int) -> None:
     dice = random.Random(seed)
-    limits = SlotLimits(total=6, per_account=4, per_host=2)
+    limits = SlotLimits(total=6, per_account=4, per_host=3)
     slots = Slots(limits)
     now: dict[tuple[int, str], int] = {}
     worst: list[tuple[int, int, int]] = []
 
-    async def go(account: int, host: str) -> None:
-        slot = slots.take(account, host) or await slots.wait(account, host)
+    async def go(account: int, webhook: int, host: str) -> None:
+        slot = slots.take(account, webhook, host) or await slots.wait(account, webhook, host)
         now[account, host] = now.get((account, host), 0) + 1
         of_account = sum(n for (a, _), n in now.items() if a == account)
         worst.append((sum(now.values()), of_account, now[account, host]))
@@ -203,7 +351,10 @@ async def test_limits_hold_under_any_interleaving(seed: int) -> None:
             now[account, host] -= 1
             slots.free(slot)
 
-    tasks = [asyncio.create_task(go(dice.randrange(4), dice.choice("abc"))) for _ in range(300)]
+    tasks = [
+        asyncio.create_task(go(dice.randrange(4), dice.randrange(3), dice.choice("abc")))
+        for _ in range(300)
+    ]
     for task in dice.sample(tasks, 40):
         await asyncio.sleep(0)
         if not task.done():
@@ -212,6 +363,7 @@ async def test_limits_hold_under_any_interleaving(seed: int) -> None:
 
     assert all(r is None or isinstance(r, asyncio.CancelledError) for r in done)
     assert (slots.in_use, slots.waiting) == (0, 0)
+    assert slots._accounts == {}
     assert max(total for total, _, _ in worst) <= limits.total
     assert max(of_account for _, of_account, _ in worst) <= limits.per_account
     assert max(of_host for _, _, of_host in worst) <= limits.per_host

@@ -31,6 +31,8 @@ UPLOAD_BYTES = 64 << 10
 the buffer is made for it (up to libcurl's limit of 2 MiB): fewer wake-ups for large batches."""
 MAX_UPLOAD_BYTES = 2 << 20
 HEAD_ROOM_BYTES = 8 << 10
+QUICK_MS = 1000
+"""Who answers within this may have more requests out while connections are short."""
 
 
 class CurlSender:
@@ -86,17 +88,19 @@ class CurlSender:
         self._check_open()
         started_s = self._clock.monotonic_s()
         slots = self._failing if request.is_failing else self._healthy
-        slot = None
+        slot, is_quick = None, False
         try:
             target = parse(request.url)
             lines = header_lines(request.headers, target.authorization)
             addresses = await self._guard.vet(target)
             resolved_s = self._clock.monotonic_s() - started_s
-            slot = slots.take(request.account_id, target.host)
+            slot = slots.take(request.account_id, request.webhook_id, target.host)
             if slot is None:
-                slot = await slots.wait(request.account_id, target.host)
+                slot = await slots.wait(request.account_id, request.webhook_id, target.host)
                 addresses = await self._guard.vet(target)
-            return await self._exchange(request, target, addresses, lines, resolved_s * 1000)
+            outcome = await self._exchange(request, target, addresses, lines, resolved_s * 1000)
+            is_quick = outcome.status is not None and _took_ms(outcome) < QUICK_MS
+            return outcome
         except BadInput as error:
             if error.member != "url":
                 raise
@@ -109,7 +113,7 @@ class CurlSender:
             return Outcome(error="busy", detail=busy.reason)
         finally:
             if slot is not None:
-                slots.free(slot)
+                slots.free(slot, is_quick=is_quick)
 
     def usage(self) -> list[tuple[str, int, int, int]]:
         """Return name, requests under way, requests that wait, and limit of each pool."""
@@ -239,6 +243,11 @@ def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tu
         word = "tls" if getinfo(pycurl.CONNECT_TIME) else "connect"
     came = f"; status {status} had come" if (status := getinfo(pycurl.RESPONSE_CODE)) else ""
     return word, end.text + came
+
+
+def _took_ms(outcome: Outcome) -> float:
+    """Return how long an answer took, from connecting to its last byte."""
+    return outcome.phases_ms[-1] - outcome.phases_ms[0]
 
 
 def _kept_connections() -> int:
