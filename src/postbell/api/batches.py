@@ -3,10 +3,23 @@
 from starlette.responses import Response
 
 from postbell.api import asked, schemas
-from postbell.api.operations import AFTER, LIMIT, PREFIX, WEBHOOK_ID, Operation, flag, text, word
+from postbell.api.operations import (
+    AFTER,
+    LIMIT,
+    MAX_ID,
+    PREFIX,
+    WEBHOOK_ID,
+    Operation,
+    flag,
+    integer,
+    moment,
+    text,
+    word,
+)
 from postbell.api.replies import json_response, page_response
 from postbell.api.resources import Call
 from postbell.desk import forms
+from postbell.reports.singles import Where
 from postbell.reports.views import batch_view
 
 PATH = PREFIX + "/batches"
@@ -26,7 +39,8 @@ async def _list(call: Call) -> Response:
 
 
 async def _show(call: Call) -> Response:
-    return json_response(await call.reports.batch(call.account_id, call.name))
+    where = Where(**call.query)
+    return json_response(await call.reports.batch(call.account_id, call.name, where))
 
 
 async def _retry(call: Call) -> Response:
@@ -66,6 +80,15 @@ OPERATIONS = (
         handler=_show,
         tag=TAG,
         summary="show a batch with its attempts",
+        about=(
+            "A single event that was delivered at once is searched for among the newest 200,000;"
+            " the query says where to look for older ones."
+        ),
+        query={
+            "webhook_id": integer(1, MAX_ID, "it was this webhook's"),
+            "since": moment("it arrived from this time on"),
+            "until": moment("it arrived before this time"),
+        },
         answer=schemas.BatchDetail,
         id_schema=BATCH_ID,
     ),

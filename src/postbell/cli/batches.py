@@ -8,7 +8,9 @@ import click
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
+from postbell.desk.forms import check_moment
 from postbell.reports import Page
+from postbell.reports.singles import Where
 from postbell.reports.views import batch_view
 from postbell.settings import Settings
 
@@ -17,6 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 ATTEMPT_COLUMNS = ("at", "attempt", "status", "error", "verdict", "next_at")
 PAGE = 500
+MOST_SEARCHED = 5_000_000
 
 
 @click.group("batches")
@@ -67,11 +70,31 @@ def list_command(
 
 @command.command("show", cls=SettingsCommand)
 @click.argument("batch_id")
+@click.option("--webhook", "webhook_id", type=int, metavar="ID", help="It was this webhook's.")
+@click.option("--since", metavar="TIME", help="It arrived from then on (RFC 3339).")
+@click.option("--until", metavar="TIME", help="It arrived before then.")
 @json_option
 @with_settings("storage")
-def show(settings: Settings, batch_id: str, as_json: bool) -> None:
-    """Show a batch with its attempts, the newest first."""
-    view = at_desk(settings, lambda o: o.reports.batch(None, batch_id))
+def show(
+    settings: Settings,
+    batch_id: str,
+    webhook_id: int | None,
+    since: str | None,
+    until: str | None,
+    as_json: bool,
+) -> None:
+    """Show a batch with its attempts, the newest first.
+
+    A single event that was delivered at once is searched for among the newest five million;
+    where that takes long or is not enough, say which webhook's it was, and about when it arrived.
+    """
+    where = Where(
+        webhook_id,
+        check_moment(since, "since") if since is not None else None,
+        check_moment(until, "until") if until is not None else None,
+        MOST_SEARCHED,
+    )
+    view = at_desk(settings, lambda o: o.reports.batch(None, batch_id, where))
     if as_json:
         print_record(view, as_json=True)
         return

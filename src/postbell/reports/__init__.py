@@ -15,10 +15,11 @@ from postbell.errors import BadInput, NotFound
 from postbell.pipeline.match import Selection
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
-from postbell.records import BatchState, Entry, EntryKind, Secret, Webhook
+from postbell.records import BatchState, Entry, Secret, Webhook
 from postbell.reports.exchange import Exchange
 from postbell.reports.outcomes import Outcomes
 from postbell.reports.search import Search
+from postbell.reports.singles import Singles, Where
 from postbell.reports.stats import Stats
 from postbell.reports.timeline import Timeline
 from postbell.reports.views import (
@@ -68,7 +69,8 @@ class Reports:
         self.search = Search(engine)
         self.timeline = Timeline(engine, dialects, self.search)
         self.outcomes = Outcomes(engine, clock)
-        self.exchange = Exchange(engine, dialects)
+        self.singles = Singles(engine, dialects)
+        self.exchange = Exchange(engine, dialects, self.singles)
 
     async def accounts(self) -> list[dict[str, Any]]:
         """Return every account, by id."""
@@ -217,20 +219,24 @@ class Reports:
         )
         return Page([finished_view(entry) for entry in entries], next_page)
 
-    async def batch(self, account_id: int | None, batch_id: str) -> dict[str, Any]:
-        """Return one batch, open or finished, with its attempts, the newest first."""
+    async def batch(
+        self, account_id: int | None, batch_id: str, where: Where | None = None
+    ) -> dict[str, Any]:
+        """Return one batch, open or finished, with its attempts, the newest first.
+
+        A single event that was delivered in a run is looked for as *where* says.
+        """
         journal = await self._engine.journal.recent(
             batch_id=batch_id, account_id=account_id, limit=1000
         )
         entries = [entry for block in journal for entry in reversed(block.entries)]
-        entries = [entry for entry in entries if entry.kind is not EntryKind.RUN]
         found = await self._engine.ledger.batch(batch_id)
         if found is not None and found.done is None:
             webhook = await self._engine.registry.webhook(found.webhook_id)
             if webhook is not None and account_id in (None, webhook.account_id):
                 return batch_view(found) | {"attempts_made": [attempt_view(e) for e in entries]}
         if not entries:
-            raise NotFound(f"no batch {batch_id[:80]!r}")
+            entries = [await self.singles.find(account_id, batch_id, where)]
         return finished_view(entries[0]) | {"attempts_made": [attempt_view(e) for e in entries]}
 
     async def attempts(

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from postbell.blocks import Range
-from postbell.errors import NotFound
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, narrowed, passing
 from postbell.ports import Dialect, Engine, Logged, Signing
 from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Webhook
+from postbell.reports.singles import Singles
 from postbell.signing import active_at
 
 
@@ -48,17 +48,21 @@ class _About(NamedTuple):
 class Exchange:
     """Renders batches again, open ones and those that are over."""
 
-    def __init__(self, engine: Engine, dialects: Mapping[str, Dialect]) -> None:
+    def __init__(self, engine: Engine, dialects: Mapping[str, Dialect], singles: Singles) -> None:
         self._engine = engine
         self._dialects = dialects
+        self._singles = singles
 
     async def sent(self, account_id: int | None, batch_id: str, now: datetime) -> Sent | None:
         """Return the last request of a batch, or the first one that is to come.
 
-        None where nothing of it is left: its webhook was deleted or retention took its events.
+        None where nothing of it is left: its webhook was deleted or retention took its events;
+        and for a whole run, whose events went out one by one.
         Raises NotFound for a batch that is unknown or of another account.
         """
         about = await self._about(account_id, batch_id)
+        if about is None:
+            return None
         webhook = await self._engine.registry.webhook(about.webhook_id)
         if webhook is None or account_id not in (None, webhook.account_id):
             return None
@@ -81,22 +85,24 @@ class Exchange:
         headers = [*dialect.headers(body, signing, revision.options), *webhook.headers]
         return Sent(webhook.url, headers, body, events, about.size - len(events))
 
-    async def _about(self, account_id: int | None, batch_id: str) -> _About:
+    async def _about(self, account_id: int | None, batch_id: str) -> _About | None:
         entries = [
             entry
             for block in await self._engine.journal.recent(
                 batch_id=batch_id, account_id=account_id, limit=100
             )
             for entry in reversed(block.entries)
-            if entry.kind is not EntryKind.RUN
         ]
         last = next((e for e in entries if e.kind is EntryKind.ATTEMPT), None)
         at = _began(last) if last is not None else None
         open_batch = await self._engine.ledger.batch(batch_id)
         if open_batch is not None and open_batch.done is None:
             return _of_open(open_batch, at)
+        if entries and entries[0].done is not None:
+            return None
         if not entries:
-            raise NotFound(f"no batch {batch_id[:80]!r}")
+            entries = [await self._singles.find(account_id, batch_id)]
+            at = entries[0].at
         entry = last or entries[0]
         return _About(
             entry.webhook_id,

@@ -6,9 +6,11 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
+from postbell.desk.forms import check_moment
 from postbell.errors import BadInput, Conflict, NotFound
 from postbell.events import decode
 from postbell.reports.exchange import Sent
+from postbell.reports.singles import Where
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site
@@ -21,6 +23,7 @@ BODY_CHARS = 6000
 CURL_BODY_BYTES = 2000
 STATES = ("open", "waiting", "parked", "done")
 MAX_SEARCHED = 2000
+WINDOW = ("since", "until")
 
 
 def routes(site: Site) -> list[Route]:
@@ -129,7 +132,7 @@ async def _show(visit: Visit) -> Response:
 
 async def _batch_page(visit: Visit, problem: str = "", status: int = 200) -> Response:
     reports = visit.site.reports
-    batch = await reports.batch(visit.account_id, visit.name)
+    batch = await reports.batch(visit.account_id, visit.name, _where(visit))
     sent = await reports.exchange.sent(visit.account_id, visit.name, visit.site.desk.clock.now())
     try:
         webhook = await reports.webhook(visit.account_id, batch["webhook_id"])
@@ -147,6 +150,17 @@ async def _batch_page(visit: Visit, problem: str = "", status: int = 200) -> Res
         curl=curl_of(sent, visit.name) if sent is not None else "",
         events=_event_rows(sent),
         problem=problem,
+    )
+
+
+def _where(visit: Visit) -> Where:
+    """Return where to look for a single event: its webhook, and about when it arrived."""
+    webhook = visit.query("webhook_id")
+    since, until = (visit.query(name) for name in WINDOW)
+    return Where(
+        int(webhook) if webhook.isdecimal() and len(webhook) < 19 else None,
+        check_moment(since, "since") if since else None,
+        check_moment(until, "until") if until else None,
     )
 
 

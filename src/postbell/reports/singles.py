@@ -1,0 +1,163 @@
+"""Finding a single event that was delivered in a run, by the batch id that its receiver saw.
+
+The journal keeps a run as one entry, without the ids of its events: they are pure functions of
+what the log holds, so they are computed again, the newest run first, until one is the id that is
+looked for.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from postbell.blocks import Position, Range
+from postbell.clock import rfc3339
+from postbell.errors import NotFound
+from postbell.events import event_id_of
+from postbell.pipeline.cut import batch_id
+from postbell.pipeline.match import Selection
+from postbell.pipeline.reading import Found, Reader
+from postbell.pipeline.run import has_bit
+from postbell.ports import Dialect, Engine
+from postbell.records import Entry, EntryKind, Webhook
+
+MAX_SEARCHED = 200_000
+"""Events that a page or an API request looks through: about a second of one core."""
+MAX_ENTRIES = 20_000
+"""Entries of the journal that are looked at for each MAX_SEARCHED events."""
+PAGE = 500
+NEAR = timedelta(minutes=1)
+"""A run is written down a little after its events arrived, by another clock than the receiver's."""
+KEPT = 100
+RUN_NOTE = "sent in a run; the answers to its events are not kept one by one"
+
+
+class Where(NamedTuple):
+    """Where to look: runs of one webhook, runs whose events arrived about [*since*, *until*);
+    at most *most* events."""
+
+    webhook_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    most: int = MAX_SEARCHED
+
+    def may_be(self, at: datetime) -> bool:
+        """Say whether a run written down at *at* may hold it."""
+        return self.until is None or at < self.until + NEAR
+
+    def is_before(self, at: datetime) -> bool:
+        """Say whether a run written down at *at*, and all older ones, are too old."""
+        return self.since is not None and at < self.since - NEAR
+
+
+class Singles:
+    """Looks through runs; what was found lately is remembered."""
+
+    def __init__(self, engine: Engine, dialects: Mapping[str, Dialect]) -> None:
+        self._engine = engine
+        self._dialects = dialects
+        self._found: OrderedDict[str, Entry] = OrderedDict()
+
+    async def find(self, account_id: int | None, wanted: str, where: Where | None = None) -> Entry:
+        """Return the entry of one event's delivery, as if the journal had one for it alone.
+
+        Raises NotFound where there is none, or where it gave up: then it says how far it came.
+        """
+        entry = self._found.get(wanted)
+        if entry is None:
+            entry = await self._search(account_id, wanted, where or Where())
+            self._found[wanted] = entry
+            if len(self._found) > KEPT:
+                self._found.popitem(last=False)
+        if account_id not in (None, entry.account_id):
+            raise NotFound(f"no batch {wanted[:80]!r}")
+        return entry
+
+    async def _search(self, account_id: int | None, wanted: str, where: Where) -> Entry:
+        searched = 0
+        reader = Reader(self._engine.log, max_bytes=8 << 20)
+        webhooks: dict[int, Webhook | None] = {}
+        if _is_id(wanted):
+            async for entry in self._runs(account_id, wanted, where):
+                if searched >= where.most:
+                    raise _gave_up(wanted, searched, entry)
+                if entry.webhook_id not in webhooks:
+                    webhooks[entry.webhook_id] = await self._engine.registry.webhook(
+                        entry.webhook_id
+                    )
+                found = await self._events(reader, webhooks[entry.webhook_id], entry)
+                searched += len(found)
+                await asyncio.sleep(0)  # others have their turn between two runs
+                part = _within(found, entry, wanted)
+                if part is not None:
+                    return msgspec.structs.replace(
+                        entry,
+                        batch_id=wanted,
+                        range=part,
+                        count=1,
+                        delivered=1,
+                        outcome=None,
+                        done=None,
+                        note=RUN_NOTE,
+                    )
+        raise NotFound(f"no batch {wanted[:80]!r}")
+
+    async def _runs(
+        self, account_id: int | None, wanted: str, where: Where
+    ) -> AsyncIterator[Entry]:
+        """Yield entries of runs, the newest first."""
+        before = looked_at = 0
+        while True:
+            blocks = await self._engine.journal.recent(
+                webhook_id=where.webhook_id, account_id=account_id, before=before, limit=PAGE
+            )
+            for block in blocks:
+                for entry in reversed(block.entries):
+                    if where.is_before(entry.at):
+                        return
+                    looked_at += 1
+                    if looked_at > MAX_ENTRIES * max(where.most // MAX_SEARCHED, 1):
+                        raise _gave_up(wanted, 0, entry)
+                    if entry.kind is EntryKind.RUN and where.may_be(entry.at):
+                        yield entry
+            if not blocks:
+                return
+            before = blocks[-1].id
+
+    async def _events(self, reader: Reader, webhook: Webhook | None, entry: Entry) -> Found:
+        """Return the events of a run that are still in the log: the last of them."""
+        revisions = webhook.revisions if webhook is not None else ()
+        revision = next((each for each in revisions if each.number == entry.revision), None)
+        if revision is None:
+            return Found([], [])
+        selection = Selection.of(self._dialects[revision.dialect], revision)
+        return await reader.events(entry.account_id, entry.range, selection)
+
+
+def _within(found: Found, entry: Entry, wanted: str) -> Range | None:
+    """Return where the event with this batch id lies, None where it is not among those."""
+    gone = entry.count - len(found)
+    for number, (raw, _, _) in enumerate(found.events):
+        if entry.done is not None and has_bit(entry.done, number + gone):
+            event_id = event_id_of(raw)
+            if batch_id(entry.webhook_id, entry.revision, event_id, event_id, 1, None) == wanted:
+                block, offset = found.place(number)
+                return Range(Position(block, offset), Position(block, offset + 1))
+    return None
+
+
+def _is_id(text: str) -> bool:
+    """Say whether *text* looks like what `cut.batch_id` makes."""
+    digits = text.removeprefix("bat_")
+    return len(text) == 36 and len(digits) == 32 and set(digits) <= set("0123456789abcdef")
+
+
+def _gave_up(wanted: str, searched: int, entry: Entry) -> NotFound:
+    looked = f"the newest {searched} single events" if searched else "the newest entries"
+    return NotFound(
+        f"no batch {wanted!r} among {looked}, back to {rfc3339(entry.at)};"
+        " say with since and until when it arrived to look at older ones"
+    )
