@@ -9,11 +9,13 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, NamedTuple
 
 from postbell import __version__, api, process, sealing
+from postbell.api.health import unready
 from postbell.clock import Clock, SystemClock
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
@@ -22,7 +24,7 @@ from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
 from postbell.errors import PostbellError, StorageError
 from postbell.metrics import PoolUse
-from postbell.opening import open_engine, open_sender
+from postbell.opening import lacks_space, open_engine, open_sender
 from postbell.operating import Operation, operating, warn_of_clear_keys
 from postbell.pipeline.index import Indexer
 from postbell.pipeline.ingest import Ingest
@@ -33,7 +35,7 @@ from postbell.reports.live import Live
 from postbell.serving import address_of, bind, serving
 from postbell.settings import Settings
 from postbell.signals import log
-from postbell.tls import certificate
+from postbell.tls import Certificate, certificate
 from postbell.web import Site
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
@@ -41,6 +43,8 @@ from postbell.web.pictures import PICTURES
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[Role, ...] = ("api", "worker", "all")
 FOLLOW_S = 0.5
+FULL_S = 1.0
+"""A start that waits for space looks for it so often."""
 
 
 class Parts(NamedTuple):
@@ -78,7 +82,9 @@ async def serve(
             stack.callback(sock.close)
             warn_of_clear_keys(settings, address_of(sock))
         clock = SystemClock()
-        engine = await open_engine(settings, clock, worker=role != "api")
+        engine = await _opened(settings, clock, role, sock, tls, stop)
+        if engine is None:
+            return
         stack.push_async_callback(engine.close)
         guard, sender = open_sender(settings, clock)
         stack.push_async_callback(sender.close)
@@ -138,6 +144,47 @@ async def serve(
             _log_failure(error)
             raise
     log("stopped", seconds=round(time.monotonic() - began, 3))
+
+
+async def _opened(
+    settings: Settings,
+    clock: Clock,
+    role: Role,
+    sock: socket.socket | None,
+    tls: Certificate | None,
+    stop: asyncio.Event,
+) -> Engine | None:
+    """Open the storage.
+
+    Where the disk is too full for that, *sock* answers 503 (and /healthz 200) until there is
+    space; None where *stop* was set before.
+    """
+    has_space = False
+    async with contextlib.AsyncExitStack() as stack:
+        while not stop.is_set():
+            try:
+                return await open_engine(settings, clock, worker=role != "api")
+            except StorageError as error:
+                is_full = await asyncio.to_thread(lacks_space, settings.data_dir)
+                if not is_full and has_space:
+                    raise
+                has_space = not is_full  # it may have come just now: try once more
+                if not is_full:
+                    continue
+                log("start_waits", role=role, error=error.message)
+                if sock is not None:
+                    front = serving(
+                        unready(error.message),
+                        sock.dup(),
+                        shutdown_s=settings.shutdown_s,
+                        certificate=tls,
+                    )
+                    await stack.enter_async_context(front)
+                    sock = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FULL_S):
+                    await stop.wait()
+    return None
 
 
 @contextlib.asynccontextmanager

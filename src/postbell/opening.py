@@ -1,5 +1,7 @@
 """Opening what the settings name: the storage engine, the guard, the sender."""
 
+import errno
+import tempfile
 from pathlib import Path
 
 from postbell import sealing
@@ -10,6 +12,9 @@ from postbell.storage import sqlite
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
 from postbell.wire.sender import CurlSender
+
+PROBE_BYTES = 64 << 10
+"""Twice what SQLite needs to open a database."""
 
 
 async def open_engine(settings: Settings, clock: Clock, *, worker: bool) -> sqlite.SqliteEngine:
@@ -34,6 +39,16 @@ def open_sender(settings: Settings, clock: Clock) -> tuple[Guard, CurlSender]:
         ca_file=settings.ca_file or None,
         clock=clock,
     )
+
+
+def lacks_space(folder: Path) -> bool:
+    """Say whether nothing can be written to *folder* because its disk or quota is full; blocks."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return False
 
 
 def require_database(settings: Settings) -> Path:

@@ -20,6 +20,12 @@ class Signal(NamedTuple):
 
 SIGNALS = (
     Signal("started", "info", "the process serves", ("role", "address", "region", "version")),
+    Signal(
+        "start_waits",
+        "error",
+        "the database cannot be opened because the disk is full; it is tried again every second",
+        ("role", "error"),
+    ),
     Signal("stopping", "info", "a signal or the caller asked the process to end", ("role",)),
     Signal("stopped", "info", "everything in flight was settled", ("seconds",)),
     Signal("failed", "error", "an unexpected error ends the process", ("error",)),

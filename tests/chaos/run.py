@@ -41,7 +41,7 @@ class Report(NamedTuple):
     kills: int
     freezes: int
     fills: int
-    refused_starts: int
+    full_starts: int
     events: int
     batches: int
     duplicates: int
@@ -51,7 +51,7 @@ class Report(NamedTuple):
         verdict = f"{len(self.problems)} PROBLEMS" if self.problems else "all held"
         return (
             f"seed {self.seed}: {verdict}; {self.kills} kills, {self.freezes} freezes,"
-            f" {self.fills} fills ({self.refused_starts} starts refused meanwhile),"
+            f" {self.fills} fills ({self.full_starts} starts meanwhile),"
             f" {self.events} events, {self.batches} batches, {self.duplicates} duplicates,"
             f" {self.seconds:.0f} s"
         )
@@ -276,7 +276,7 @@ class Run:
             service.kills,
             service.freezes,
             service.fills,
-            service.refused_starts,
+            service.full_starts,
             self.producer.accepted,
             self._batches(),
             sum(endpoint.witness.repeats for endpoint in self.endpoints),

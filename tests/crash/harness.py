@@ -38,13 +38,19 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def start(self, role: str = "all") -> None:
+    async def launch(self, role: str = "all") -> None:
+        """Start a process and wait for nothing."""
         log = (self.folder / "service.log").open("ab")
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "postbell", "serve", "--role", role,
             env=self.env, stdout=log, stderr=log,
         )  # fmt: skip
         log.close()
+
+    async def start(self, role: str = "all") -> None:
+        """Start a process and wait until ingest can commit."""
+        await self.launch(role)
+        assert self.process is not None
         if role == "worker":
             return
         async with asyncio.timeout(START_S), httpx.AsyncClient() as client:

@@ -6,6 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from postbell.api.events import Ingest
 from postbell.clock import Clock
@@ -59,6 +60,17 @@ class Health:
         if trouble:
             return _answer(503, {"status": "unavailable", "reason": trouble})
         return _answer(200, {"status": "ready"})
+
+
+def unready(reason: str) -> ASGIApp:
+    """Return an application for a process that is up and cannot serve: only /healthz is well."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        is_alive = scope["path"] == "/healthz"
+        body = {"status": "ok"} if is_alive else {"status": "unavailable", "reason": reason}
+        await _answer(200 if is_alive else 503, body)(scope, receive, send)
+
+    return answer
 
 
 def _answer(status: int, body: dict[str, str]) -> Response:

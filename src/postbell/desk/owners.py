@@ -3,6 +3,7 @@
 Tokens of sessions and resets have 256 random bits; only their hashes are stored.
 """
 
+import contextlib
 import re
 import secrets
 from datetime import timedelta
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from postbell.desk.core import Core
 from postbell.desk.passwords import Passwords
-from postbell.errors import BadInput, Conflict, NotFound, Unauthorized
+from postbell.errors import BadInput, Conflict, NotFound, Overloaded, StorageError, Unauthorized
 from postbell.records import Account, Owner, Reset, Session
 
 IDLE_DAYS = 14
@@ -113,7 +114,8 @@ class Owners(Core):
             await self.directory.refresh()
             account = self.directory.accounts[owner.account_id]
         if (now - session.seen_at).total_seconds() >= TOUCH_EVERY_S:
-            await self.engine.owners.touch_session(session.digest, now, account.id)
+            with contextlib.suppress(Overloaded, StorageError):  # a full disk; next time, then
+                await self.engine.owners.touch_session(session.digest, now, account.id)
         return SignedIn(owner, account, session)
 
     async def look_at(self, signed_in: SignedIn, account_id: int) -> None:

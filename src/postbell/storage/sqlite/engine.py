@@ -31,14 +31,14 @@ async def open(path: Path, sealer: Sealer, clock: Clock, *, worker: bool = False
     """Open the database at *path*, made where it is missing; its owner closes it.
 
     With *worker* this process becomes the only worker of the database: leases that a killed one
-    left behind end at once, since the lock proves that it is gone.  Raises StorageError
+    left behind end with its first claim, since the lock proves that it is gone.  Nothing is
+    written to a database that is there already, so a full disk keeps nobody from reading it,
+    unless not even SQLite's own shared memory file has room.  Raises StorageError
     where the file cannot be used, has a newer schema, lacks a migration, or has a worker already.
     """
     lock = WorkerLock(path) if worker else None
     try:
-        connection, readers = await in_thread(
-            lambda: _connect(path, is_worker=worker), "postbell-sqlite-open"
-        )
+        connection, readers = await in_thread(lambda: _connect(path), "postbell-sqlite-open")
     except BaseException:
         if lock is not None:
             lock.release()
@@ -69,7 +69,7 @@ class SqliteEngine:
         self._is_closed = False
         store = Store(self._writer, readers, self._bell, sealer, clock, recent)
         self.log = SqliteLog(store)
-        self.ledger = SqliteLedger(store)
+        self.ledger = SqliteLedger(store, is_worker=lock is not None)
         self.journal = SqliteJournal(store)
         self.registry = SqliteRegistry(store)
         self.owners = SqliteOwners(store)
@@ -128,12 +128,10 @@ class PolledBell(RingBell):
             self.writer.listen(-1)
 
 
-def _connect(path: Path, *, is_worker: bool) -> tuple[apsw.Connection, Readers]:
+def _connect(path: Path) -> tuple[apsw.Connection, Readers]:
     connection = connect(path)
     try:
         prepare(connection, path)
-        if is_worker:
-            connection.execute(SQL["release_all_lanes"])
         return connection, Readers(path)
     except apsw.Error as error:
         connection.close()

@@ -1,5 +1,6 @@
 """Lanes, open batches and replays in SQLite."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -17,17 +18,25 @@ from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_versio
 
 
 class SqliteLedger:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, is_worker: bool) -> None:
+        """The first claim of the only worker ends the leases of those before it."""
         self._store = store
+        self._is_first = is_worker
+        self._claiming = asyncio.Lock()
 
     async def claim(self, owner: str, limit: int, *, lease_s: float, now: datetime) -> list[Claim]:
         until, at = to_us(now + timedelta(seconds=lease_s)), to_us(now)
 
         def work(db: apsw.Connection) -> list[Claim]:
+            if self._is_first:
+                db.execute(SQL["release_all_lanes"])
             lanes = rows(db, SQL["claim_lanes"], owner, until, at, limit)
             return [_claim(db, lane) for lane in sorted(lanes)]
 
-        return await self._store.writer.run(work, is_reserved=True)
+        async with self._claiming:
+            claims = await self._store.writer.run(work, is_reserved=True)
+            self._is_first = False
+        return claims
 
     async def renew(self, owner: str, *, lease_s: float, now: datetime) -> None:
         until = to_us(now + timedelta(seconds=lease_s))
