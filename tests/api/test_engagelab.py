@@ -68,6 +68,18 @@ async def test_put_and_the_printed_post_modify(service: Service, method: str) ->
     ]
 
 
+async def test_a_change_of_the_selection_says_from_when_on_it_counts(service: Service) -> None:
+    webhook = await add(service, api_user="anna", event=[1, 3])
+    service.clock.advance(10)
+
+    at_once = await service.call("PUT", f"{PATH}/{webhook}", json={"url": "http://example2.com"})
+    later = await service.call("PUT", f"{PATH}/{webhook}", json={"event": [1]})
+
+    assert "postbell-effective-from" not in at_once.headers
+    assert later.json() == {"count": 1}
+    assert later.headers["postbell-effective-from"] == "2026-11-21T12:00:10.000000Z"
+
+
 async def test_delete_answers_the_documented_count(service: Service) -> None:
     webhook = await add(service)
 

@@ -173,6 +173,18 @@ async def test_settings_show_what_is_stored_and_emptied_fields_go_back_to_defaul
     assert webhook.types is None
 
 
+async def test_a_change_of_the_selection_says_from_when_on_it_counts(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook()
+    text = await ada.get("/webhooks/1/settings")
+
+    text = await ada.send("/webhooks/1/settings", url=URL, types=ticked(text)[:1])
+
+    assert ada.path == "/webhooks/1/settings?done=webhook_revised"
+    assert "counts for events accepted from now on" in text
+
+
 async def test_saving_without_touching_ticks_keeps_types_that_the_ticks_cannot_tell(
     house: House, ada: Browser
 ) -> None:

@@ -122,7 +122,9 @@ async def _change(visit: Visit) -> Response:
     changed = await change(visit, webhook)
     if isinstance(changed, Typed):
         return form_page(visit, "webhook_settings.html", changed, context)
-    return visit.redirect(f"{PATH}/{visit.id}/settings", "webhook_changed")
+    is_new = changed.revisions[-1].number > webhook.revisions[-1].number
+    done = "webhook_revised" if is_new else "webhook_changed"
+    return visit.redirect(f"{PATH}/{visit.id}/settings", done)
 
 
 async def _settings_context(visit: Visit) -> dict[str, Any]:

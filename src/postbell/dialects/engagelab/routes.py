@@ -5,7 +5,7 @@ decisions E1 to E9 are named where they are carried out.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from postbell.clock import rfc3339
 from postbell.desk import Caller, Desk
 from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
 from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
@@ -26,6 +27,8 @@ MAX_LIMIT = 100
 CONTENT_TYPE = "application/json; charset=utf-8"
 CHALLENGE = 'Basic realm="postbell", charset="UTF-8"'
 RETRY_AFTER_S = 2
+EFFECTIVE_FROM = "postbell-effective-from"
+"""Header of our own: events accepted from then on are selected as a change says."""
 
 OFFSET_EMPTY, OFFSET_ILLEGAL = 30001, 30002
 LIMIT_EMPTY, LIMIT_ILLEGAL = 30003, 30004
@@ -94,16 +97,21 @@ class Webhooks:
         webhook = await self._desk.create_webhook(caller.account.id, members | {"dialect": DIALECT})
         return {"result": [_row(webhook)]}
 
-    async def modify(self, caller: Caller, request: Request) -> dict[str, Any]:
-        """Change what is given; null is as good as absent (E8).  POST is taken for PUT (E1)."""
+    async def modify(self, caller: Caller, request: Request) -> "dict[str, Any] | Told":
+        """Change what is given; null is as good as absent (E8).  POST is taken for PUT (E1).
+
+        Where that selects other events, a header of our own says from when on.
+        """
         webhook = await self._find(caller, request)
         form = await _form(request)
         members = _members(form)
         if form.get("url") is not None:
             members["url"] = form["url"]
             await self._check_unique(caller, form["url"], webhook.id)
-        await self._desk.update_webhook(caller.account.id, webhook.id, members)
-        return {"count": 1}
+        revised = await self._desk.revise_webhook(caller.account.id, webhook.id, members)
+        if revised.effective_from is None:
+            return {"count": 1}
+        return Told({"count": 1}, {EFFECTIVE_FROM: rfc3339(revised.effective_from)})
 
     async def delete(self, caller: Caller, request: Request) -> dict[str, Any]:
         """Delete; a body is not looked at."""
@@ -129,7 +137,14 @@ class Webhooks:
                 raise Refused(URL_EXISTS, f"webhook {webhook.id} has this url already")
 
 
-Operation = Callable[[Caller, Request], Awaitable[dict[str, Any]]]
+class Told(NamedTuple):
+    """An answer with headers of its own."""
+
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
+Operation = Callable[[Caller, Request], Awaitable[dict[str, Any] | Told]]
 
 INTERNAL = {"POST": CREATE_FAILED, "PUT": MODIFY_FAILED, "DELETE": DELETE_FAILED}
 
@@ -169,7 +184,9 @@ class Path:
         caller = await self._desk.authenticate(request.headers.get("authorization"))
         self._desk.admit(caller)
         answer = await operation(caller, request)
-        return Response(msgspec.json.encode(answer), 200, {"content-type": CONTENT_TYPE})
+        told = answer if isinstance(answer, Told) else Told(answer, {})
+        headers = {"content-type": CONTENT_TYPE, **told.headers}
+        return Response(msgspec.json.encode(told.body), 200, headers)
 
 
 def _row(webhook: Webhook) -> dict[str, Any]:
