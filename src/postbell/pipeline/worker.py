@@ -79,6 +79,7 @@ class Worker:
         self._seen = 0
         self._ready: set[int] = set()
         self._due: list[tuple[datetime, int]] = []
+        self._noted: set[tuple[datetime, int]] = set()
         self._wake = asyncio.Event()
         self._must_look = True
         self._is_stopping = False
@@ -120,7 +121,9 @@ class Worker:
                 await self._look()
         now = self._clock.now()
         while self._due and self._due[0][0] <= now:
-            self._ready.add(heapq.heappop(self._due)[1])
+            call = heapq.heappop(self._due)
+            self._noted.discard(call)
+            self._ready.add(call[1])
         ready, self._ready = self._ready, set()
         for webhook_id in ready:
             held = self.lanes.get(webhook_id)
@@ -221,7 +224,8 @@ class Worker:
             return
         self._start_pump(held)
         due = held.next_due(now)
-        if due is not None:
+        if due is not None and (due, held.id) not in self._noted:
+            self._noted.add((due, held.id))
             heapq.heappush(self._due, (due, held.id))
 
     def _take(self, held: Held) -> Work | None:

@@ -1,0 +1,139 @@
+"""A receiver that is down for a day: nothing grows with what waits, and it drains in order."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from postbell.pipeline.held import MAX_OPEN, MAX_OPEN_SINGLE
+from postbell.records import BatchState, Outcome
+from postbell.sealing import load_or_create
+from postbell.storage import sqlite
+from postbell.storage.memory import MemoryEngine
+from tests.fakes import FakeClock
+from tests.pipeline.rig import Rig, event, running
+
+URL = "https://a.example/hook"
+DAY_S = 86_400
+STEPS = 24
+EVENTS_A_STEP = 60
+EVENTS = STEPS * EVENTS_A_STEP
+DOWN = Outcome(status=503)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def rig(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
+) -> AsyncIterator[Rig]:
+    if request.param == "memory":
+        engine = MemoryEngine(clock)
+    else:
+        key = load_or_create(tmp_path / "key")
+        engine = await sqlite.open(tmp_path / "postbell.db", key, clock, worker=True)
+    async with running(engine, clock) as rig:
+        yield rig
+    await engine.close()
+
+
+async def rest(rig: Rig, seconds: float = 0) -> None:
+    """Let so much time pass, and the worker do all that is due then: a thousand probes, maybe."""
+    rig.clock.advance(seconds)
+    await rig.turn(rounds=20_000)
+
+
+async def pass_a_day(rig: Rig) -> list[int]:
+    """Let events come in for a day; return how many batches were open after each hour."""
+    open_batches = []
+    for step in range(STEPS):
+        first = step * EVENTS_A_STEP
+        for at in range(first, first + EVENTS_A_STEP, 10):
+            await rig.send(*(event(number) for number in range(at, at + 10)))
+            await rest(rig)
+        await rest(rig, DAY_S / STEPS)
+        open_batches.append(len(await rig.engine.ledger.open_batches(limit=10_000)))
+    return open_batches
+
+
+def held_in_memory(rig: Rig) -> int:
+    """Return how many things the worker holds for its only lane: batches, calls, headers."""
+    (held,) = rig.worker.lanes.values()
+    intake = held.intake
+    return (
+        len(held.open)
+        + len(held._due)
+        + len(held.runs)
+        + len(rig.worker._due)
+        + len(intake._ahead)
+        + len(intake.gather.blocks)
+    )
+
+
+def numbers(rig: Rig, key: str) -> list[list[int]]:
+    """Return the events' numbers of each request, in order of arrival."""
+    bodies = rig.bodies(URL)
+    lists = [body if isinstance(body, list) else [body] for body in bodies]
+    return [[int(each[key].removeprefix("user").partition("@")[0]) for each in b] for b in lists]
+
+
+async def drained(rig: Rig, seen: set[int], key: str) -> list[list[int]]:
+    """Let the receiver answer again; return what it took, in order of arrival."""
+    rig.sender.got[URL].clear()
+    rig.sender.standing[URL] = Outcome(status=200)
+    for _ in range(200):
+        await rest(rig, 3600 if not rig.sender.got[URL] else 1)
+        if {n for each in numbers(rig, key) for n in each} | seen == set(range(EVENTS)):
+            break
+    return numbers(rig, key)
+
+
+def most_displaced(arrived: list[list[int]]) -> int:
+    """Return by how many places a batch came too early or too late, the first one apart: that
+    is the probe, whichever was due, whose success made all others due."""
+    rest = arrived[1:]
+    places = {first[0]: at for at, first in enumerate(sorted(rest))}
+    return max(abs(places[first[0]] - at) for at, first in enumerate(rest))
+
+
+async def test_a_day_of_outage_grows_nothing_and_drains_in_order(rig: Rig):
+    await rig.webhook(policy={"max_events": 10, "max_wait_s": 0, "concurrency": 4})
+    rig.sender.standing[URL] = DOWN
+
+    open_batches = await pass_a_day(rig)
+    in_memory = held_in_memory(rig)
+    arrived = await drained(rig, set(), "recipient")
+
+    assert max(open_batches) == MAX_OPEN < EVENTS // 10
+    assert in_memory < 4 * MAX_OPEN
+    assert sorted(arrived) == [list(range(at, at + 10)) for at in range(0, EVENTS, 10)]
+    assert most_displaced(arrived) < 16
+    assert (await rig.audit()).problems == []
+
+
+async def test_a_day_of_outage_of_single_events_grows_nothing_and_drains_in_order(rig: Rig):
+    await rig.webhook(dialect="engagelab", policy={"concurrency": 4})
+    rig.sender.standing[URL] = DOWN
+
+    open_batches = await pass_a_day(rig)
+    in_memory = held_in_memory(rig)
+    arrived = await drained(rig, set(), "to")
+
+    assert max(open_batches) <= MAX_OPEN_SINGLE < EVENTS
+    assert in_memory < 4 * MAX_OPEN_SINGLE
+    assert sorted(arrived) == [[number] for number in range(EVENTS)]
+    assert most_displaced(arrived) < 16
+    assert (await rig.audit()).problems == []
+
+
+async def test_a_lane_is_called_once_for_each_time_however_often_it_is_rung(rig: Rig):
+    await rig.webhook(policy={"max_events": 1000, "max_wait_s": 0})
+    rig.sender.standing[URL] = DOWN
+    await rig.send(event(0))
+    await rig.turn()
+    batches = await rig.engine.ledger.open_batches()
+
+    for number in range(1, 300):
+        await rig.send(event(number))
+        await rig.turn()
+
+    assert [batch.state for batch in batches] == [BatchState.WAITING]
+    assert len(rig.worker._due) < 20
