@@ -23,6 +23,10 @@ class Due:
         self._out = out
         self._heap: list[tuple[datetime, Position, str]] = []
 
+    def __len__(self) -> int:
+        """Return how many times are kept, those that count no more included."""
+        return len(self._heap)
+
     def push(self, batch: OpenBatch) -> None:
         """Take in a batch that waits for its time."""
         due_at = _due_at(batch)
