@@ -15,21 +15,34 @@
             ├── HeadMoved   another process appended first            internal, retried by ingest
             └── EngineStopped  a failed fsync: nothing commits until a restart
 
-A message names the thing, the fact and the way out.  A receiver that fails is not an error of
-ours: it is an `Outcome` (see `records`).
+A message names the thing, the fact and the way out, in English, for APIs, the command line and
+logs.  Pages say the same in their reader's language: *reason* names a text of their catalogues
+(`web/words/*/wrong.toml`), *values* fill it.  A receiver that fails is not an error of ours: it
+is an `Outcome` (see `records`).
 """
+
+Value = str | int | float
 
 
 class PostbellError(Exception):
-    """Base of the tree; *code* is stable and documented, *status* is HTTP's."""
+    """Base of the tree; *code* is stable and documented, *status* is HTTP's.
+
+    *reason* is finer than the code, and free to change; without one it is the code.
+    """
 
     code = "error"
     status = 500
     retryable = False
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, reason: str = "", **values: Value) -> None:
         super().__init__(message)
         self.message = message
+        self.values = values
+        self._reason = reason
+
+    @property
+    def reason(self) -> str:
+        return self._reason or self.code
 
 
 class UsageError(PostbellError):
@@ -44,9 +57,16 @@ class BadInput(UsageError):
     status = 422
 
     def __init__(
-        self, message: str, *, member: str = "", code: str | None = None, status: int | None = None
+        self,
+        message: str,
+        *,
+        member: str = "",
+        code: str | None = None,
+        status: int | None = None,
+        reason: str = "",
+        **values: Value,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, reason=reason, **values)
         self.member = member
         if code is not None:
             self.code = code
@@ -88,8 +108,10 @@ class TooMany(UsageError):
     status = 429
     retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, retry_after_s: int = 1, reason: str = "", **values: Value
+    ) -> None:
+        super().__init__(message, reason=reason, **values)
         self.retry_after_s = retry_after_s
 
 
@@ -105,8 +127,10 @@ class Overloaded(ServiceError):
     status = 503
     retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, retry_after_s: int = 1, reason: str = "", **values: Value
+    ) -> None:
+        super().__init__(message, reason=reason, **values)
         self.retry_after_s = retry_after_s
 
 

@@ -33,7 +33,10 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in members.items():
         if name not in known:
             raise BadInput(
-                f"no policy member {name!r}; known: {', '.join(known)}", member=f"policy.{name}"
+                f"no policy member {name!r}; known: {', '.join(known)}",
+                member=f"policy.{name}",
+                reason="unknown_member",
+                given=name,
             )
         if name in RANGES:
             low, high, unit = RANGES[name]
@@ -42,6 +45,9 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
                 raise BadInput(
                     f"policy.{name} is {value!r}; {low:g} to {high:g} {unit} expected",
                     member=f"policy.{name}",
+                    reason="number_range",
+                    low=low,
+                    high=high,
                 )
     if checked.get("success") == "2xx":
         checked["success"] = ()
@@ -50,10 +56,12 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$.")
         member = "policy." + path.rstrip("`").partition("[")[0]
-        raise BadInput(f"{member}: {text}", member=member) from None
+        raise BadInput(f"{member}: {text}", member=member, reason="number_kind") from None
     if not all(100 <= code <= 599 for code in policy.success):
         raise BadInput(
-            'policy.success holds status codes of 100 to 599, or is "2xx"', member="policy.success"
+            'policy.success holds status codes of 100 to 599, or is "2xx"',
+            member="policy.success",
+            reason="success_codes",
         )
     if len(policy.retry_waits_s) > MAX_RETRIES or not all(
         0 <= wait <= MAX_RETRY_WAIT_S for wait in policy.retry_waits_s
@@ -61,6 +69,9 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput(
             f"policy.retry_waits_s holds at most {MAX_RETRIES} waits of 0 to {MAX_RETRY_WAIT_S} s",
             member="policy.retry_waits_s",
+            reason="waits_range",
+            most=MAX_RETRIES,
+            days=MAX_RETRY_WAIT_S // 86_400,
         )
     built: dict[str, Any] = msgspec.to_builtins(policy)
     return {name: built[name] for name in members}

@@ -50,6 +50,8 @@ def check_secret(kind: SecretKind, value: str) -> None:
                     f"a whsec_ secret holds 24 to 64 bytes, this one {size};"
                     " leave it out to get a new one",
                     member="secret",
+                    reason="secret_length",
+                    count=size,
                 )
         case SecretKind.ED25519:
             _ed25519_seed(value)
@@ -59,6 +61,7 @@ def check_secret(kind: SecretKind, value: str) -> None:
                     "an APP KEY is 8 to 128 printable ASCII characters without spaces;"
                     " leave it out to get a new one",
                     member="secret",
+                    reason="app_key",
                 )
 
 
@@ -124,6 +127,8 @@ def _ed25519_seed(whsk: str) -> bytes:
             f"a whsk_ key holds 32 bytes (seed) or 64 (seed and public key), this one {len(raw)};"
             " leave it out to get a new one",
             member="secret",
+            reason="secret_ed25519",
+            count=len(raw),
         )
     seed = raw[:32]
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
@@ -132,6 +137,7 @@ def _ed25519_seed(whsk: str) -> bytes:
             "the second half of this whsk_ key is not the public key of its first half;"
             " leave it out to get a new one",
             member="secret",
+            reason="secret_halves",
         )
     return seed
 
@@ -145,6 +151,8 @@ def _decoded(prefix: str, value: str) -> bytes:
     raise BadInput(
         f"this secret is not {prefix} followed by base64; leave it out to get a new one",
         member="secret",
+        reason="secret_prefix",
+        prefix=prefix,
     )
 
 

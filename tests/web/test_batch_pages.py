@@ -125,7 +125,7 @@ async def test_a_paused_webhooks_batch_says_to_resume_first(house: House, shown:
     text = await shown.send("/batches/bat_1/retry")
 
     assert shown.status == 409
-    assert "resume it first" in text
+    assert "Resume it first" in text
 
 
 async def test_a_batch_is_parked_by_hand_and_sent_again(house: House, shown: Browser) -> None:

@@ -61,7 +61,7 @@ async def test_a_failure_without_an_answer_is_said_in_words() -> None:
 async def test_a_paused_webhook_is_named_with_what_waits() -> None:
     async with open_house() as house:
         paused = WebhookState.PAUSED
-        await house.rig.webhook(URL, state=paused, state_reason="person")
+        await house.rig.webhook(URL, state=paused, state_reason="customer")
         await house.send(event(1))
 
         text = words(await house.page("/"))

@@ -87,17 +87,17 @@ async def test_choosing_a_payload_shows_its_words_and_keeps_the_url(ada: Browser
 @pytest.mark.parametrize(
     ("fields", "place", "way_out"),
     [
-        ({"url": ""}, "url", "absolute http or https URL"),
+        ({"url": ""}, "url", "Give the URL to call"),
         ({"url": "http://127.0.0.1/hook"}, "url", "127.0.0.1"),
         ({"types": []}, "types", "at least one"),
         ({"policy__max_wait_s": "soon"}, "policy.max_wait_s", "write digits"),
-        ({"policy__max_events": "0"}, "policy.max_events", "1 to 10000"),
+        ({"policy__max_events": "0"}, "policy.max_events", "from 1 to 10,000"),
         ({"policy__retry_waits_s": "5s, later"}, "policy.retry_waits_s", "5s 30s 2m 1h"),
         ({"headers": "X-Token"}, "headers", "colon"),
-        ({"headers": "Host: inside"}, "headers", "leave it out"),
-        ({"api_user": "mallory"}, "api_user", "leave it out"),
+        ({"headers": "Host: inside"}, "headers", "Leave it out"),
+        ({"api_user": "mallory"}, "api_user", "“mallory”: no such API user"),
         ({"secret": "short"}, "secret", "whsec"),
-        ({"dialect": "nope"}, "dialect", "known: engagelab"),
+        ({"dialect": "nope"}, "dialect", "Choose one from the list"),
     ],
 )
 async def test_wrong_input_keeps_what_was_typed_and_says_what_to_do(

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import pytest
 
+from postbell.dialects import DIALECTS
 from postbell.errors import PostbellError
 from postbell.events import EventType
 from postbell.records import ERRORS
@@ -63,6 +64,25 @@ def test_every_type_error_and_state_has_its_words() -> None:
     assert issubclass(PostbellError, Exception)
 
 
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_every_option_of_a_payload_has_a_name_and_a_hint(language: str) -> None:
+    say = words.of(language)
+
+    rows = [f"{each.name}.{row[0]}" for each in DIALECTS.values() for row in each.option_rows()]
+
+    assert len(rows) > 5
+    assert [key for key in rows if not say.has(f"option.{key}")] == []
+    assert [key for key in rows if not say.has(f"option_hint.{key}")] == []
+
+
+@pytest.mark.parametrize("reason", ["customer", "operator", "gone", "failing", "internal_error"])
+def test_every_reason_of_a_pause_has_its_words(reason: str) -> None:
+    say = words.of("en")
+
+    assert say.has(f"dash.reason.{reason}")
+    assert say.has(f"webhook.is_paused.{reason}")
+
+
 @pytest.mark.parametrize(
     ("language", "wording"),
     [
@@ -76,6 +96,7 @@ def test_every_type_error_and_state_has_its_words() -> None:
                 "type.click": "Переход по ссылке",
                 "type.spam_report": "Отмечено как спам",
                 "type.unsubscribe": "Отписался",
+                "type.resubscribe": "Переподписался",
             },
         ),
         (
@@ -90,6 +111,8 @@ def test_every_type_error_and_state_has_its_words() -> None:
                 "type.unsubscribe": "L'utilisateur se désabonne de l'e-mail",
                 "type.request": "La demande d'e-mail a réussi",
                 "type.sent": "L'e-mail a été envoyé avec succès",
+                "word.engagelab.request": "La demande d'e-mail a réussi, y compris les e-mails"
+                " envoyés et en cours d'envoi",
             },
         ),
     ],

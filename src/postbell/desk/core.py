@@ -112,7 +112,10 @@ class Core:
                     return before, await self.engine.registry.set_webhook(after, expect=before)
                 except Conflict:
                     continue
-        raise Conflict(f"webhook {webhook_id} kept changing while it was changed; try again")
+        raise Conflict(
+            f"webhook {webhook_id} kept changing while it was changed; try again",
+            reason="kept_moving",
+        )
 
     async def _intervene(self, webhook_id: int, change: Step) -> None:
         """Apply what *change* makes of the lane; tried again where the worker moved it meanwhile.
@@ -130,4 +133,7 @@ class Core:
             await self.engine.ledger.intervene(
                 LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch)
             )
-        raise Conflict(f"webhook {webhook_id} kept moving while it was changed; try again")
+        raise Conflict(
+            f"webhook {webhook_id} kept moving while it was changed; try again",
+            reason="kept_moving",
+        )

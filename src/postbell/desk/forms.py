@@ -41,7 +41,10 @@ def known_members(members: Mapping[str, Any], known: Sequence[str]) -> None:
     for name in members:
         if name not in known:
             raise BadInput(
-                f"unknown member {name[:80]!r}; known: {', '.join(known)}", member=name[:80]
+                f"unknown member {name[:80]!r}; known: {', '.join(known)}",
+                member=name[:80],
+                reason="unknown_member",
+                given=name[:80],
             )
 
 
@@ -67,6 +70,7 @@ def check_api_user(value: Any, known: Iterable[str]) -> str:
             f"no api user {_short(value)} in this account; leave it out for all of them",
             member="api_user",
             code="unknown_api_user",
+            given=_plain(value),
         )
     return value
 
@@ -76,7 +80,10 @@ def check_dialect(value: Any, dialects: Mapping[str, Dialect]) -> Dialect:
     name = DEFAULT_DIALECT if value is None else value
     if not isinstance(name, str) or name not in dialects:
         raise BadInput(
-            f"no dialect {_short(name)}; known: {', '.join(sorted(dialects))}", member="dialect"
+            f"no dialect {_short(name)}; known: {', '.join(sorted(dialects))}",
+            member="dialect",
+            reason="unknown_dialect",
+            given=_plain(name),
         )
     return dialects[name]
 
@@ -92,6 +99,7 @@ def check_types(
             "types is not a list with at least one type; leave it out for all of them",
             member="types",
             code="types_empty" if value in ([], ()) else "bad_input",
+            reason="types_empty",
         )
     carried = dialect.carries(options)
     for name in value:
@@ -101,6 +109,8 @@ def check_types(
                 f"types: the dialect {dialect.name} has no type {_short(name)}; it has: {known}",
                 member="types",
                 code="unknown_type",
+                given=_plain(name),
+                dialect=dialect.title,
             )
     return tuple(dict.fromkeys(EventType(name) for name in value))
 
@@ -110,7 +120,7 @@ def merge(member: str, stored: Mapping[str, Any], change: Any) -> dict[str, Any]
     if change is None:
         return {}
     if not isinstance(change, Mapping):
-        raise BadInput(f"{member} is not an object", member=member)
+        raise BadInput(f"{member} is not an object", member=member, reason="not_object")
     merged = {**stored, **change}
     return {name: value for name, value in merged.items() if value is not None}
 
@@ -136,28 +146,50 @@ def check_headers(
     if value is None:
         return ()
     if not isinstance(value, Mapping):
-        raise BadInput("headers is not an object of names and values", member="headers")
+        raise BadInput(
+            "headers is not an object of names and values", member="headers", reason="not_object"
+        )
     if len(value) > MAX_HEADERS:
-        raise BadInput(f"headers has over {MAX_HEADERS} members", member="headers")
+        raise BadInput(
+            f"headers has over {MAX_HEADERS} members",
+            member="headers",
+            reason="headers_many",
+            most=MAX_HEADERS,
+        )
     taken = set(RESERVED_HEADERS) | own_headers(dialect, options, clock)
     size = 0
     for name, text in value.items():
         where = f"headers.{name[:80]}"
         if not _TOKEN.fullmatch(name):
-            raise BadInput(f"{_short(name)} is not the name of a header", member=where)
+            raise BadInput(
+                f"{_short(name)} is not the name of a header",
+                member=where,
+                reason="header_name",
+                given=name[:80],
+            )
         if name.lower() in taken:
             raise BadInput(
-                f"header {name!r} is set by Postbell, or given twice; leave it out", member=where
+                f"header {name!r} is set by Postbell, or given twice; leave it out",
+                member=where,
+                reason="header_taken",
+                given=name,
             )
         if not isinstance(text, str) or not _FIELD_VALUE.fullmatch(text):
             raise BadInput(
                 f"{where}: text of visible ASCII characters and blanks inside expected",
                 member=where,
+                reason="header_value",
+                given=name[:80],
             )
         taken.add(name.lower())
         size += len(name) + len(text) + 4
     if size > MAX_HEADER_BYTES:
-        raise BadInput(f"headers has over {MAX_HEADER_BYTES} bytes", member="headers")
+        raise BadInput(
+            f"headers has over {MAX_HEADER_BYTES} bytes",
+            member="headers",
+            reason="headers_long",
+            most=MAX_HEADER_BYTES,
+        )
     return tuple(value.items())
 
 
@@ -178,6 +210,8 @@ def check_moment(value: Any, member: str) -> datetime:
         raise BadInput(
             f"{member}: {_short(value)} is not an RFC 3339 date and time with a zone",
             member=member,
+            reason="moment",
+            given=_plain(value),
         ) from None
 
 
@@ -185,7 +219,7 @@ def check_flag(value: Any, member: str) -> bool:
     """Return a boolean; absent and null are false."""
     if value is None or isinstance(value, bool):
         return bool(value)
-    raise BadInput(f"{member}: {_short(value)} is not true or false", member=member)
+    raise BadInput(f"{member}: {_short(value)} is not true or false", member=member, reason="flag")
 
 
 def check_number(value: Any, member: str, low: float, high: float, default: float) -> float:
@@ -196,6 +230,9 @@ def check_number(value: Any, member: str, low: float, high: float, default: floa
         raise BadInput(
             f"{member} is {_short(value)}; a number of {low:g} to {high:g} expected",
             member=member,
+            reason="number_range",
+            low=low,
+            high=high,
         )
     return float(value)
 
@@ -203,15 +240,28 @@ def check_number(value: Any, member: str, low: float, high: float, default: floa
 def check_text(value: Any, member: str) -> str | None:
     """Return a text of 1 to 1000 characters, None for an absent one."""
     if value is not None and not (isinstance(value, str) and 1 <= len(value) <= MAX_TEXT_CHARS):
-        raise BadInput(f"{member}: 1 to {MAX_TEXT_CHARS} characters expected", member=member)
+        raise BadInput(
+            f"{member}: 1 to {MAX_TEXT_CHARS} characters expected",
+            member=member,
+            reason="text_length",
+            most=MAX_TEXT_CHARS,
+        )
     return value
 
 
 def check_id(value: Any, member: str) -> int:
     """Return the id of a webhook or replay."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 63:
-        raise BadInput(f"{member} is {_short(value)}; a positive integer expected", member=member)
+        raise BadInput(
+            f"{member} is {_short(value)}; a positive integer expected",
+            member=member,
+            reason="number_whole",
+        )
     return value
+
+
+def _plain(value: Any) -> str:
+    return value[:80] if isinstance(value, str) else _short(value)
 
 
 def _short(value: Any) -> str:

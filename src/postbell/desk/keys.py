@@ -90,6 +90,9 @@ def _overlap(seconds: float) -> timedelta:
         raise BadInput(
             f"overlap_s is {str(seconds)[:40]}; 0 to {MAX_OVERLAP_S:g} seconds expected",
             member="overlap_s",
+            reason="number_range",
+            low=0,
+            high=MAX_OVERLAP_S,
         )
     return timedelta(seconds=seconds)
 
@@ -100,7 +103,9 @@ def _ends(old: list[Secret], at: datetime, now: datetime) -> dict[int, datetime]
     if len(alive) >= MAX_KEYS and at > now:
         raise Conflict(
             f"{len(alive)} keys are in use, which is the limit; wait until one ends, or rotate"
-            " with an overlap of 0"
+            " with an overlap of 0",
+            reason="keys_many",
+            most=len(alive),
         )
     return {one.id: at for one in alive if one.expires_at is None or one.expires_at > at}
 
@@ -111,5 +116,8 @@ def _kind(kind: object) -> SecretKind | None:
     except ValueError:
         known = ", ".join(SecretKind)
         raise BadInput(
-            f"no kind of key {str(kind)[:40]!r}; known: {known}", member="kind"
+            f"no kind of key {str(kind)[:40]!r}; known: {known}",
+            member="kind",
+            reason="unknown_kind",
+            given=str(kind)[:40],
         ) from None

@@ -85,7 +85,8 @@ class Lanes(Core):
         webhook, _ = await self._open_batch(batch_id, account_id)
         if webhook.state is WebhookState.PAUSED:
             raise Conflict(
-                f"webhook {webhook.id} is paused ({webhook.state_reason}); resume it first"
+                f"webhook {webhook.id} is paused ({webhook.state_reason}); resume it first",
+                reason="webhook_paused",
             )
         now = self.clock.now()
         retried = []
@@ -135,13 +136,16 @@ class Lanes(Core):
         """Halve an open or parked batch by hand; both halves are due now, under new ids."""
         webhook, found = await self._open_batch(batch_id, account_id)
         if found.count < 2:
-            raise Conflict(f"batch {batch_id} has one event; there is nothing to split")
+            raise Conflict(
+                f"batch {batch_id} has one event; there is nothing to split", reason="batch_single"
+            )
         now = self.clock.now()
         events = await self._events_of(webhook, found)
         if len(events) != found.count:
             raise Conflict(
                 f"retention took {found.count - len(events)} events of batch {batch_id};"
-                " it cannot be split any more"
+                " it cannot be split any more",
+                reason="batch_incomplete",
             )
         halves = halved(found, events, now)
         closed = Entry(

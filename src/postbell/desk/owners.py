@@ -47,7 +47,11 @@ class Owners(Core):
         """Let somebody sign in to the account; without *password* a reset is needed first."""
         address = check_email(email)
         if len(await self.engine.owners.of(account_id)) >= MAX_OWNERS:
-            raise Conflict(f"the account has {MAX_OWNERS} users, which is its limit")
+            raise Conflict(
+                f"the account has {MAX_OWNERS} users, which is its limit",
+                reason="owners_many",
+                most=MAX_OWNERS,
+            )
         hashed = "" if password is None else await self.passwords.hash(password)
         return await self.engine.owners.add(
             Owner(
@@ -157,7 +161,12 @@ class Owners(Core):
     async def change_password(self, signed_in: SignedIn, present: str, password: str) -> Owner:
         """Change one's own password; other sessions end, this one stays."""
         if not await self.passwords.verify(present, signed_in.owner.password_hash):
-            raise BadInput("this is not your present password", member="present", code="wrong")
+            raise BadInput(
+                "this is not your present password",
+                member="present",
+                code="wrong",
+                reason="present_password",
+            )
         hashed = await self.passwords.hash(password)
         return await self._set_password(signed_in.owner, hashed, keep=signed_in.session.digest)
 
@@ -171,7 +180,9 @@ class Owners(Core):
         if owner_id not in {owner.id for owner in owners}:
             raise NotFound(f"no user {owner_id}")
         if len(owners) == 1:
-            raise Conflict("this is the last user of the account; add another one first")
+            raise Conflict(
+                "this is the last user of the account; add another one first", reason="owner_last"
+            )
         await self.engine.owners.remove(owner_id)
 
     async def _set_password(self, owner: Owner, hashed: str, *, keep: bytes) -> Owner:
@@ -192,6 +203,8 @@ def check_email(email: str) -> str:
         raise BadInput(
             f"{email[:80]!r} is not an e-mail address; write it as name@example.com",
             member="email",
+            reason="email_malformed",
+            given=email[:80],
         )
     return address
 

@@ -68,6 +68,9 @@ def check_password(password: str) -> None:
             f"the password has {len(password)} characters; {MIN_CHARS} to {MAX_CHARS} expected",
             member="password",
             code="password_length",
+            count=len(password),
+            low=MIN_CHARS,
+            high=MAX_CHARS,
         )
     if len(set(password)) < 4:
         raise BadInput(

@@ -51,7 +51,11 @@ class People(Core):
         """Replace an api user's key; the old one is refused from now on."""
         user = await self.find_api_user(name, account_id)
         if user.revoked_at is not None:
-            raise Conflict(f"api user {name!r} is revoked; create another one")
+            raise Conflict(
+                f"api user {name!r} is revoked; create another one",
+                reason="api_user_revoked",
+                given=name,
+            )
         chosen, warning = _choose_key(key)
         user = await self.engine.registry.set_api_user(user.id, key_hash=await _hash(chosen))
         await self.directory.refresh()
@@ -80,15 +84,21 @@ def _check_name(name: str, member: str) -> None:
             f"{member} {name[:80]!r}: 1 to {MAX_NAME_CHARS} characters expected,"
             " no blanks at its ends",
             member=member,
+            reason="name_length",
+            most=MAX_NAME_CHARS,
         )
     if ":" in name or _CONTROL.search(name):
         raise BadInput(
-            f"{member} {name!r} holds a colon or a control character; leave them out", member=member
+            f"{member} {name!r} holds a colon or a control character; leave them out",
+            member=member,
+            reason="name_characters",
         )
     if name.lower() == ALL:
         raise BadInput(
             f"{member} {name!r} is reserved: it means every api user; choose another",
             member=member,
+            reason="name_reserved",
+            given=name,
         )
 
 
@@ -99,6 +109,8 @@ def _choose_key(key: str | None) -> tuple[str, str]:
         raise BadInput(
             f"api_key: 1 to {MAX_KEY_CHARS} characters without control characters expected",
             member="api_key",
+            reason="key_characters",
+            most=MAX_KEY_CHARS,
         )
     if sealing.is_weak(key):
         return key, "the given key is weak; leave it out and a strong one is made"

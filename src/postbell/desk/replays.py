@@ -92,11 +92,16 @@ class Replays(Core):
         webhook = await self.find_webhook(account_id, webhook_id)
         parked = forms.check_flag(form.get("parked"), "parked")
         if parked and (form.get("since") is not None or form.get("until") is not None):
-            raise BadInput("parked and a time exclude each other; give one", member="parked")
+            raise BadInput(
+                "parked and a time exclude each other; give one",
+                member="parked",
+                reason="parked_or_time",
+            )
         if not parked and form.get("from_webhook_id") is not None:
             raise BadInput(
                 "from_webhook_id goes with parked only; a time range is of the whole account",
                 member="from_webhook_id",
+                reason="parked_only",
             )
         dialect = self.dialects[webhook.dialect]
         wanted = ReplayFilter(
@@ -131,7 +136,9 @@ class Replays(Core):
             last = min(last, await log.first_since(until, webhook.account_id))
         if not await log.headers(webhook.account_id, first, 1) or first >= last:
             raise BadInput(
-                "no events were recorded in that time; see since and until", member="since"
+                "no events were recorded in that time; see since and until",
+                member="since",
+                reason="no_events_then",
             )
         return [Range(Position(first, 0), Position(last, 0))]
 
@@ -146,7 +153,7 @@ class Replays(Core):
             parked += [batch.range for batch in page if batch.state is BatchState.PARKED]
             after = page[-1].id
         if not parked:
-            raise Conflict(f"webhook {source} has no parked batches")
+            raise Conflict(f"webhook {source} has no parked batches", reason="none_parked")
         return _joined(parked)
 
 

@@ -13,19 +13,24 @@ def choose(dialect: Dialect, kind: SecretKind | None, given: object, at: datetim
     """Return the key to store: *given* (its kind known by its prefix) or a fresh one."""
     if not dialect.secret_kinds:
         raise BadInput(
-            f"the dialect {dialect.name} signs nothing; leave the secret out", member="secret"
+            f"the dialect {dialect.name} signs nothing; leave the secret out",
+            member="secret",
+            reason="dialect_unsigned",
+            dialect=dialect.title,
         )
     if kind is not None and kind not in dialect.secret_kinds:
         known = ", ".join(one.value for one in dialect.secret_kinds)
         raise BadInput(
             f"the dialect {dialect.name} has no keys of kind {kind.value}; known: {known}",
             member="kind",
+            reason="unknown_kind",
+            given=kind.value,
         )
     if given is None:
         kind = kind or dialect.secret_kinds[0]
         return NewSecret(kind, new_secret(kind), at)
     if not isinstance(given, str):
-        raise BadInput("secret is not a string", member="secret")
+        raise BadInput("secret is not a string", member="secret", reason="not_text")
     kind = kind or _kind_of(given, dialect)
     check_secret(kind, given)
     return NewSecret(kind, given, at)

@@ -145,6 +145,9 @@ def _samples(dialect: Dialect, event_type: str | None) -> list[dict[str, Any]]:
             f"no sample of type {event_type[:80]!r} in the dialect {dialect.name};"
             f" known: {', '.join(known)}",
             member="type",
+            reason="no_sample",
+            given=event_type[:80],
+            dialect=dialect.title,
         )
     return [sample for sample in samples if sample["type"] == event_type]
 

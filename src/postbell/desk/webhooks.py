@@ -67,7 +67,9 @@ class Webhooks(Keys):
             owned = await self.engine.registry.webhooks(account_id)
             if len(owned) >= self.max_webhooks_per_account:
                 raise Conflict(
-                    f"the account has {len(owned)} webhooks, which is its limit; delete one first"
+                    f"the account has {len(owned)} webhooks, which is its limit; delete one first",
+                    reason="webhooks_many",
+                    most=len(owned),
                 )
             if SecretKind.APP_KEY in dialect.secret_kinds and not keys:
                 await self.app_key(account_id)
@@ -225,6 +227,10 @@ class Webhooks(Keys):
                     f"the url answered {method} with {got}; status 200 expected",
                     member="url",
                     code="url_check_failed",
+                    reason="url_check_status" if outcome.status else "url_check_error",
+                    method=method,
+                    answer=outcome.status or 0,
+                    error=outcome.error,
                 )
 
 

@@ -25,6 +25,9 @@ def find(name: str) -> Dialect:
     found = DIALECTS.get(name)
     if found is None:
         raise BadInput(
-            f"no dialect {name!r}; known: {', '.join(sorted(DIALECTS))}", member="dialect"
+            f"no dialect {name!r}; known: {', '.join(sorted(DIALECTS))}",
+            member="dialect",
+            reason="unknown_dialect",
+            given=name,
         )
     return found

@@ -39,13 +39,20 @@ def check(
         if option is None:
             takes = f"known: {', '.join(table)}" if table else "it has none"
             raise BadInput(
-                f"no option {name!r} in the dialect {dialect}; {takes}", member=f"options.{name}"
+                f"no option {name!r} in the dialect {dialect}; {takes}",
+                member=f"options.{name}",
+                reason="unknown_option",
+                given=name,
+                dialect=dialect,
             )
         word = str(value).lower() if isinstance(value, bool) else value
         if not isinstance(word, str) or word not in option.choices:
             raise BadInput(
                 f"options.{name} is {value!r}; {' or '.join(option.choices)} expected",
                 member=f"options.{name}",
+                reason="choice",
+                given=str(value)[:40],
+                known=", ".join(option.choices),
             )
         if word != option.default:
             kept[name] = option.choices[word]

@@ -314,5 +314,7 @@ def _mark(text: str) -> tuple[int, int]:
     if not text:
         return 0, 0
     if not (text.isascii() and block.isdigit() and index.isdigit() and len(text) < 20):
-        raise BadInput("after is not a mark that a list returned as next", member="after")
+        raise BadInput(
+            "after is not a mark that a list returned as next", member="after", reason="mark"
+        )
     return int(block), int(index)

@@ -133,7 +133,9 @@ class Search:
             return Position(end, 0)
         block, _, offset = after.partition(".")
         if not (block.isdecimal() and offset.isdecimal() and len(after) < 40):
-            raise BadInput("after is not a mark that a list returned as next", member="after")
+            raise BadInput(
+                "after is not a mark that a list returned as next", member="after", reason="mark"
+            )
         return min(Position(int(block), int(offset)), Position(end, 0))
 
     async def _first(self, account_id: int, wanted: Wanted) -> int:

@@ -99,16 +99,22 @@ class Stats:
         until = until or now + timedelta(microseconds=1)
         since = since or until - timedelta(hours=24)
         if step_s < 60 or step_s % 60 or (step_s > HOUR_S and step_s % HOUR_S):
-            raise BadInput("step_s is whole minutes, or whole hours", member="step_s")
+            raise BadInput(
+                "step_s is whole minutes, or whole hours", member="step_s", reason="span"
+            )
         if step_s % HOUR_S and since < now - MINUTES_KEPT - timedelta(minutes=1):
-            raise BadInput("before 72 hours ago step_s is whole hours", member="step_s")
+            raise BadInput(
+                "before 72 hours ago step_s is whole hours", member="step_s", reason="span"
+            )
         if step_s % HOUR_S == 0:
             offset = timedelta(hours=round(offset.total_seconds() / HOUR_S))
         since = _floor(since, step_s, offset)
         size = -(-int((until - since).total_seconds() * 1e6) // int(step_s * 1e6))
         if not 0 < size <= MAX_BUCKETS:
             raise BadInput(
-                f"{size} buckets asked for; 1 to {MAX_BUCKETS} expected", member="step_s"
+                f"{size} buckets asked for; 1 to {MAX_BUCKETS} expected",
+                member="step_s",
+                reason="span",
             )
         return Grid(since, step_s, size, known_from or since, await self.known_until())
 

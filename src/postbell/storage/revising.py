@@ -29,7 +29,10 @@ def next_revision(webhook: Webhook, api_user_id: int | None, head: int) -> Revis
 def check_unchanged(stored: Webhook, expect: Webhook | None) -> None:
     """Raise Conflict where the settings are not those of *expect* any more."""
     if expect is not None and stored.settings != expect.settings:
-        raise Conflict(f"webhook {stored.id} was changed meanwhile; read it again and retry")
+        raise Conflict(
+            f"webhook {stored.id} was changed meanwhile; read it again and retry",
+            reason="kept_moving",
+        )
 
 
 def _revision(webhook: Webhook, number: int, api_user_id: int | None, start: Position) -> Revision:

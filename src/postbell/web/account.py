@@ -69,14 +69,12 @@ async def _change_password(visit: Visit) -> Response:
     owner, form = _owner(visit), visit.form
     visit.site.throttle.admit("password", visit.address, owner.email)
     if visit.signed_in is None:
-        raise NotFound("nobody is signed in")
+        raise NotFound("nobody is signed in", reason="nobody_signed_in")
     try:
         await visit.site.desk.change_password(
             visit.signed_in, form.raw("present"), form.raw("password")
         )
     except BadInput as error:
-        if error.member == "present":
-            return await _page(visit, 422, {"present": visit.say("account.wrong_present")})
         return await _page(visit, 422, beside(visit.say, error))
     return visit.redirect(PATH, "password_changed")
 
@@ -99,12 +97,14 @@ async def _add_user(visit: Visit) -> Response:
 async def _remove_user(visit: Visit) -> Response:
     owner = _owner(visit)
     if visit.id == owner.id:
-        raise Conflict(visit.say("account.not_yourself"))
+        raise Conflict("you cannot remove yourself; another user can", reason="not_yourself")
     await visit.site.desk.remove_owner(visit.account_id, visit.id)
     return visit.redirect(PATH, "user_removed")
 
 
 def _owner(visit: Visit) -> Owner:
     if visit.owner is None:
-        raise NotFound("nobody is signed in: sign-in is switched off here")
+        raise NotFound(
+            "nobody is signed in: sign-in is switched off here", reason="nobody_signed_in"
+        )
     return visit.owner

@@ -190,7 +190,10 @@ async def _body(visit: Visit) -> Response:
         visit.account_id, visit.name, visit.site.desk.clock.now()
     )
     if sent is None:
-        raise NotFound(f"nothing is left of batch {visit.name[:80]!r}: its events have expired")
+        raise NotFound(
+            f"nothing is left of batch {visit.name[:80]!r}: its events have expired",
+            reason="batch_gone",
+        )
     headers = {"content-disposition": f'attachment; filename="{visit.name[:60]}.json"'}
     return Response(sent.body, headers=headers, media_type="application/json")
 

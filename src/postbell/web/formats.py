@@ -28,9 +28,7 @@ class Format:
         """Return a number with its groups of three set apart, an en dash for none."""
         if value is None:
             return "–"
-        text = f"{value:,.{digits}f}"
-        language = self._say.language
-        return text.translate({ord(","): GROUP[language], ord("."): POINT[language]})
+        return _localised(self._say.language, f"{value:,.{digits}f}")
 
     def percent(self, share: float | None, digits: int = 1) -> str:
         """Return a share of 1 as per cent."""
@@ -123,6 +121,8 @@ class Format:
             raise BadInput(
                 f"{member}: {text[:40]!r} is not a date and time; write 2026-11-21T14:00",
                 member=member,
+                reason="moment_here",
+                given=text[:40],
             ) from None
         return (found if found.tzinfo else found.replace(tzinfo=self.zone)).isoformat()
 
@@ -141,6 +141,15 @@ class Format:
         if not local.utcoffset():
             return utc
         return f"{local:%Y-%m-%d %H:%M:%S %Z} = {utc}"
+
+
+def written(language: str, value: float) -> str:
+    """Return a number with as many digits as it has, its groups of three set apart."""
+    return _localised(language, f"{int(value):,}" if value == int(value) else f"{value:g}")
+
+
+def _localised(language: str, text: str) -> str:
+    return text.translate({ord(","): GROUP[language], ord("."): POINT[language]})
 
 
 def middle(text: str, chars: int = 60) -> str:

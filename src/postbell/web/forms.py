@@ -58,18 +58,22 @@ class Desks:
         at once.
         """
         if content_type.partition(";")[0].strip().lower() != TYPE:
-            raise BadInput(f"a form of the type {TYPE} expected", status=415)
+            raise BadInput(f"a form of the type {TYPE} expected", status=415, reason="form_broken")
         with self._place():
             chunks: list[bytes] = []
             size = 0
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise BadInput("the form was not complete")
+                    raise BadInput("the form was not complete", reason="form_broken")
                 chunk = message.get("body", b"")
                 size += len(chunk)
                 if size > MAX_BYTES:
-                    raise TooLarge(f"the form has over {MAX_BYTES} bytes, which is the limit")
+                    raise TooLarge(
+                        f"the form has over {MAX_BYTES} bytes, which is the limit",
+                        reason="form_long",
+                        most=MAX_BYTES,
+                    )
                 chunks.append(chunk)
                 if not message.get("more_body", False):
                     return parse(b"".join(chunks))
@@ -95,7 +99,9 @@ def parse(body: bytes) -> Form:
             max_num_fields=MAX_FIELDS,
         )
     except ValueError:
-        raise BadInput("the form is not UTF-8, or has too many fields") from None
+        raise BadInput(
+            "the form is not UTF-8, or has too many fields", reason="form_broken"
+        ) from None
     if any("\0" in name or "\0" in value for name, value in pairs):
-        raise BadInput("the form holds the character U+0000")
+        raise BadInput("the form holds the character U+0000", reason="form_broken")
     return Form(pairs)

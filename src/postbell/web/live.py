@@ -10,6 +10,7 @@ from starlette.routing import Route
 from postbell.errors import Overloaded
 from postbell.reports.live import Live
 from postbell.web.page import page
+from postbell.web.problems import explain
 from postbell.web.site import Site
 from postbell.web.visit import Visit
 
@@ -30,7 +31,7 @@ async def _stream(visit: Visit) -> Response:
             return Response("", 204)
         live.enter(account_id)
     except Overloaded as error:
-        return Response(error.message, 503, {"retry-after": "60"})
+        return Response(explain(visit.say, error), 503, {"retry-after": "60"})
     return StreamingResponse(
         _lines(live, account_id), headers=HEADERS, media_type="text/event-stream"
     )

@@ -19,6 +19,7 @@ from postbell.records import Account
 from postbell.web import cookies as jar
 from postbell.web.cookies import Cookies
 from postbell.web.forms import Desks
+from postbell.web.problems import explain
 from postbell.web.site import Site
 from postbell.web.visit import Visit, with_query
 
@@ -118,7 +119,7 @@ class Page:
             visit.form = await self._desks.read(visit.request.receive, content_type)
             is_foreign = visit.request.headers.get("sec-fetch-site") == "cross-site"
             if is_foreign or not jar.is_form_token(visit.form.raw("csrf"), cookie):
-                return error_page(visit, _Stale(visit.say("problem.stale_form")))
+                return error_page(visit, _Stale("the form is too old, or came from another site"))
         return await handler(visit)
 
     def _check_host(self, request: Request) -> None:
@@ -132,7 +133,11 @@ class Page:
         host = request.url.hostname or ""
         own = urlsplit(self._site.public_url).hostname
         if "." in host and not _ADDRESS.fullmatch(host) and host != own:
-            raise NotFound(f"this service is not {host[:80]!r}; set public_url where it should be")
+            raise NotFound(
+                f"this service is not {host[:80]!r}; set public_url where it should be",
+                reason="foreign_host",
+                given=host[:80],
+            )
 
     async def _account(self, cookies: Cookies, signed_in: SignedIn | None) -> Account | None:
         """Return the account to look at; without sign-in the chosen one, else the first."""
@@ -167,9 +172,15 @@ def page(
 def error_page(visit: Visit, error: PostbellError) -> Response:
     """Return the page that says what went wrong and what to do."""
     key = f"problem.{error.code}"
-    is_ours = isinstance(error, ServiceError)
     title = visit.say(key) if visit.say.has(key) else visit.say("problem.other")
-    response = visit.render("error.html", error.status, title=title, error=error, is_ours=is_ours)
+    response = visit.render(
+        "error.html",
+        error.status,
+        title=title,
+        shown_status=error.status,
+        text=explain(visit.say, error),
+        is_ours=isinstance(error, ServiceError),
+    )
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         response.headers["retry-after"] = str(retry_after_s)

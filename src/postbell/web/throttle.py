@@ -1,5 +1,6 @@
 """How often signing in may fail: counts by address and by e-mail, in memory, bounded."""
 
+import math
 from collections import OrderedDict
 
 from postbell.clock import Clock
@@ -26,9 +27,13 @@ class Throttle:
             if now - since >= WINDOW_S:
                 count, since = 0, now
             if count >= limit:
-                wait_s = int(WINDOW_S - (now - since)) + 1
+                wait_s = math.ceil(WINDOW_S - (now - since))
+                minutes = -(-wait_s // 60)
                 raise TooMany(
-                    f"too many tries; wait {-(-wait_s // 60)} minutes", retry_after_s=wait_s
+                    f"too many tries; wait {minutes} minutes",
+                    retry_after_s=wait_s,
+                    reason="too_many_tries",
+                    count=minutes,
                 )
             self._tries[key] = (count + 1, since)
             self._tries.move_to_end(key)

@@ -68,7 +68,10 @@ class Visit:
     @property
     def account(self) -> Account:
         if self._account is None:
-            raise NotFound("no account yet; create one with 'postbell accounts create NAME'")
+            raise NotFound(
+                "no account yet; create one with 'postbell accounts create NAME'",
+                reason="no_account",
+            )
         return self._account
 
     @property

@@ -14,11 +14,13 @@ from postbell.wire.urls import Target, parse
 
 
 class Refused(Exception):
-    """The host must not be reached; *reason* names the host and the fact."""
+    """The host must not be reached; *reason* names the host and the fact, *address* where its
+    name leads, "" where its own form says enough."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, address: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.address = address
 
 
 class Guard:
@@ -46,6 +48,9 @@ class Guard:
                 "operator list its network in POSTBELL_ALLOW_NETWORKS",
                 member="url",
                 code="url_inside",
+                reason="url_inside_by_name" if refused.address else "url_inside",
+                given=target.host,
+                address=refused.address,
             ) from None
         except Unresolved as unresolved:
             if target.is_inside_name:
@@ -54,6 +59,8 @@ class Guard:
                     f"({unresolved.reason}); use a public name",
                     member="url",
                     code="url_inside",
+                    reason="url_inside_name",
+                    given=target.host,
                 ) from None
 
     async def vet(self, target: Target) -> tuple[str, ...]:
@@ -79,7 +86,7 @@ class Guard:
                     if target.is_literal
                     else f"host {target.host} has the address {address}, which"
                 )
-                raise Refused(f"{subject} is inside ({name})")
+                raise Refused(f"{subject} is inside ({name})", "" if target.is_literal else address)
             if target.is_inside_name and not inside(address):
                 raise Refused(f"host {target.host} is a name of the inside")
         return addresses

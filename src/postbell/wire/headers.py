@@ -45,10 +45,18 @@ def header_lines(headers: Sequence[tuple[str, str]], authorization: str) -> list
     for name, value in headers:
         reason = refused_name(name)
         if reason:
-            raise BadInput(f"header {name[:80]!r} {reason}; remove it", member="headers")
+            raise BadInput(
+                f"header {name[:80]!r} {reason}; remove it",
+                member="headers",
+                reason="header_name",
+                given=name[:80],
+            )
         if "\n" in value or "\r" in value or "\0" in value:
             raise BadInput(
-                f"header {name!r} has a line break or NUL in its value", member="headers"
+                f"header {name!r} has a line break or NUL in its value",
+                member="headers",
+                reason="header_value",
+                given=name[:80],
             )
         names.add(name.lower())
         line = f"{name}: {value}" if value.strip() else f"{name};"

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
-from postbell.errors import BadInput
+from postbell.errors import BadInput, Value
 from postbell.wire.addresses import inside
 
 MAX_URL_BYTES = 2048
@@ -63,11 +63,16 @@ def parse(url: str) -> Target:
     _check_characters(url)
     found = _SHAPE.match(url)
     if found is None:
-        raise _malformed("the url does not begin with http:// or https:// and a host")
+        raise _malformed(
+            "the url does not begin with http:// or https:// and a host", reason="url_shape"
+        )
     scheme = found["scheme"].lower()
     userinfo, at, hostport = found["authority"].rpartition("@")
     if "@" in userinfo:
-        raise _malformed("the url has more than one '@' before its path; write %40 for the others")
+        raise _malformed(
+            "the url has more than one '@' before its path; write %40 for the others",
+            reason="url_at",
+        )
     host_text, port = _split_port(hostport, DEFAULT_PORTS[scheme])
     host, is_literal = _host(host_text)
     shown = f"[{host}]" if ":" in host else host
@@ -93,11 +98,14 @@ def _refuse_inside(literal: str) -> None:
             "internet, in its usual form",
             member="url",
             code="url_inside",
+            given=literal,
         )
 
 
-def _malformed(message: str) -> BadInput:
-    return BadInput(message, member="url", code="url_malformed")
+def _malformed(message: str, *, reason: str, **values: Value) -> BadInput:
+    error = BadInput(message, member="url", code="url_malformed", reason=reason)
+    error.values.update(values)
+    return error
 
 
 _SHAPE = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?]+)(?P<rest>.*)\Z", re.IGNORECASE)
@@ -105,22 +113,37 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 
 _REFUSED = (
-    (re.compile(r"[\x00-\x20\x7f]"), "a space or control character; write it as %20 or the like"),
-    (re.compile(r"\\"), "a backslash; write %5C, or a slash"),
-    (re.compile(r"#"), "a fragment ('#'), which is never sent; remove it"),
+    (
+        re.compile(r"[\x00-\x20\x7f]"),
+        "url_space",
+        "a space or control character; write it as %20 or the like",
+    ),
+    (re.compile(r"\\"), "url_backslash", "a backslash; write %5C, or a slash"),
+    (re.compile(r"#"), "url_fragment", "a fragment ('#'), which is never sent; remove it"),
 )
 
 
 def _check_characters(url: str) -> None:
     if not url:
-        raise _malformed("the url is empty; write one like https://example.com/hooks")
+        raise _malformed(
+            "the url is empty; write one like https://example.com/hooks", reason="url_missing"
+        )
     size = len(url.encode("utf-8", "surrogatepass"))
     if size > MAX_URL_BYTES:
-        raise _malformed(f"the url has {size} bytes; at most {MAX_URL_BYTES} are allowed")
-    for pattern, what in _REFUSED:
+        raise _malformed(
+            f"the url has {size} bytes; at most {MAX_URL_BYTES} are allowed",
+            reason="url_long",
+            count=size,
+            most=MAX_URL_BYTES,
+        )
+    for pattern, reason, what in _REFUSED:
         found = pattern.search(url)
         if found is not None:
-            raise _malformed(f"the url has, at character {found.start() + 1}, {what}")
+            raise _malformed(
+                f"the url has, at character {found.start() + 1}, {what}",
+                reason=reason,
+                at=found.start() + 1,
+            )
     if not url.isascii():
         _refuse_other_letters(url)
 
@@ -131,11 +154,20 @@ def _refuse_other_letters(url: str) -> None:
     if hostport.isascii():
         letter = next(c for c in url if not c.isascii())
         escaped = quote(letter, safe="", errors="replace")
-        raise _malformed(f"the url has {letter!r}, which is not ASCII; write it as {escaped}")
+        raise _malformed(
+            f"the url has {letter!r}, which is not ASCII; write it as {escaped}",
+            reason="url_letter",
+            given=letter,
+            written=escaped,
+        )
     host = ascii_form(hostport.partition(":")[0])
     if _NUMBER.match(host.removesuffix(".").rpartition(".")[2]):
         _refuse_inside(_host(host)[0])
-    raise _malformed(f"the url's host is not ASCII; write it as {host[:300]}")
+    raise _malformed(
+        f"the url's host is not ASCII; write it as {host[:300]}",
+        reason="url_host_letter",
+        written=host[:300],
+    )
 
 
 def ascii_form(host: str) -> str:
@@ -158,7 +190,7 @@ def _split_port(hostport: str, default: int) -> tuple[str, int]:
     if hostport.startswith("["):
         host, bracket, after = hostport.partition("]")
         if not bracket or (after and not after.startswith(":")):
-            raise _malformed("the url's IPv6 host is not closed by ']'")
+            raise _malformed("the url's IPv6 host is not closed by ']'", reason="url_bracket")
         host, text = host + "]", after[1:] if after else None
     else:
         host, colon, port_text = hostport.partition(":")
@@ -166,10 +198,16 @@ def _split_port(hostport: str, default: int) -> tuple[str, int]:
     if text is None:
         return host, default
     if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
-        raise _malformed(f"port {text[:20]!r} is not a number of 1 to 65535; correct or remove it")
+        raise _malformed(
+            f"port {text[:20]!r} is not a number of 1 to 65535; correct or remove it",
+            reason="url_port",
+            given=text[:20],
+        )
     if int(text) in BAD_PORTS:
         raise _malformed(
-            f"port {int(text)} belongs to another protocol and is never called; use another port"
+            f"port {int(text)} belongs to another protocol and is never called; use another port",
+            reason="url_port_refused",
+            given=str(int(text)),
         )
     return host, int(text)
 
@@ -181,14 +219,18 @@ def _host(text: str) -> tuple[str, bool]:
     host = text.lower()
     name = host.removesuffix(".")
     if not name:
-        raise _malformed("the url has no host; write one like https://example.com/hooks")
+        raise _malformed(
+            "the url has no host; write one like https://example.com/hooks", reason="url_shape"
+        )
     labels = name.split(".")
     if _NUMBER.match(labels[-1]):
         return str(_ipv4(name, labels)), True
     if len(name) > 253 or not all(_LABEL.match(label) for label in labels):
         raise _malformed(
             f"host {text[:80]!r} is not a name (labels of at most 63 letters, digits and "
-            "hyphens, 253 in all) or an address"
+            "hyphens, 253 in all) or an address",
+            reason="url_host",
+            given=text[:80],
         )
     return host, False
 
@@ -196,18 +238,28 @@ def _host(text: str) -> tuple[str, bool]:
 def _ipv6(text: str) -> str:
     if "%" in text:
         raise _malformed(
-            f"host [{text[:80]}] has a zone id, which only this machine understands; remove it"
+            f"host [{text[:80]}] has a zone id, which only this machine understands; remove it",
+            reason="url_zone",
+            given=text[:80],
         )
     try:
         return str(ip_address(IPv6Address(text)))
     except ValueError:
-        raise _malformed(f"host [{text[:80]}] is not an IPv6 address; correct it") from None
+        raise _malformed(
+            f"host [{text[:80]}] is not an IPv6 address; correct it",
+            reason="url_host",
+            given=text[:80],
+        ) from None
 
 
 def _ipv4(host: str, labels: list[str]) -> IPv4Address:
     """Return the address that *labels* spell, read as browsers and inet_aton read it: one to
     four numbers, decimal, octal (0...) or hexadecimal (0x...), the last fills what is left."""
-    wrong = _malformed(f"host {host[:80]!r} is neither a name nor an IPv4 address; correct it")
+    wrong = _malformed(
+        f"host {host[:80]!r} is neither a name nor an IPv4 address; correct it",
+        reason="url_host",
+        given=host[:80],
+    )
     if len(labels) > 4 or not all(_NUMBER.match(label) for label in labels):
         raise wrong
     try:

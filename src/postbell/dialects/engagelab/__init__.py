@@ -91,6 +91,7 @@ class EngageLab:
                 f"policy.max_events is {policy.max_events}, but EngageLab sends one event per POST;"
                 " set it to 1, or set options.array to true",
                 member="policy.max_events",
+                reason="one_event",
             )
 
     def option_rows(self) -> Sequence[tuple[str, str, str, str]]:

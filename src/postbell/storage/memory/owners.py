@@ -91,4 +91,8 @@ class MemoryOwners:
     def _check_free(self, owner: Owner) -> None:
         for other in self._tables.owners.values():
             if other.email == owner.email and other.id != owner.id:
-                raise Conflict(f"{owner.email} signs in already; choose another address")
+                raise Conflict(
+                    f"{owner.email} signs in already; choose another address",
+                    reason="email_taken",
+                    given=owner.email,
+                )

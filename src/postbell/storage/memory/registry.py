@@ -28,7 +28,11 @@ class MemoryRegistry:
     async def add_account(self, name: str, now: datetime) -> Account:
         accounts = self._tables.accounts
         if any(account.name == name for account in accounts.values()):
-            raise Conflict(f"the account {name!r} exists already; choose another name")
+            raise Conflict(
+                f"the account {name!r} exists already; choose another name",
+                reason="account_taken",
+                given=name,
+            )
         account = Account(len(accounts) + 1, name, now)
         accounts[account.id] = account
         self._tables.change()
@@ -43,7 +47,11 @@ class MemoryRegistry:
         users = self._tables.api_users
         account = self._account(account_id)
         if any(user.name == name for user in users.values()):
-            raise Conflict(f"the api user {name!r} exists already; choose another name")
+            raise Conflict(
+                f"the api user {name!r} exists already; choose another name",
+                reason="api_user_taken",
+                given=name,
+            )
         user = ApiUser(len(users) + 1, account_id, account.name, name, key_hash, now)
         users[user.id] = user
         self._tables.change()

@@ -136,4 +136,8 @@ def _owner(found: Row) -> Owner:
 
 
 def _taken(owner: Owner) -> Conflict:
-    return Conflict(f"{owner.email} signs in already; choose another address")
+    return Conflict(
+        f"{owner.email} signs in already; choose another address",
+        reason="email_taken",
+        given=owner.email,
+    )

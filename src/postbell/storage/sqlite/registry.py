@@ -58,7 +58,9 @@ class SqliteRegistry:
                 account_id = scalar(db, REGISTRY_SQL["add_account"], name, to_us(now))
             except apsw.ConstraintError:
                 raise Conflict(
-                    f"the account {name!r} exists already; choose another name"
+                    f"the account {name!r} exists already; choose another name",
+                    reason="account_taken",
+                    given=name,
                 ) from None
             raise_version(db)
             return Account(account_id, name, now)
@@ -79,7 +81,9 @@ class SqliteRegistry:
                 user_id = scalar(db, REGISTRY_SQL["add_api_user"], *values)
             except apsw.ConstraintError:
                 raise Conflict(
-                    f"the api user {name!r} exists already; choose another name"
+                    f"the api user {name!r} exists already; choose another name",
+                    reason="api_user_taken",
+                    given=name,
                 ) from None
             raise_version(db)
             return ApiUser(user_id, account_id, account, name, key_hash, now)
