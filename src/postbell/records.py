@@ -342,7 +342,8 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """A person who signs in to an account; *email* is unique in the installation, in lower case.
 
     *password_hash* is argon2's text, empty while no password is set.  An empty *language* or
-    *time_zone* follows the browser.  An operator may open every account.
+    *time_zone* follows the browser; *seen_language* is what the browser spoke at the last
+    sign-in, for mails.  An operator may open every account.
     """
 
     id: int
@@ -354,6 +355,12 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = ""
     wants_notices: bool = True
     is_operator: bool = False
+    seen_language: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """Return the language of mails to this person, empty where none is known."""
+        return self.language or self.seen_language
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,9 @@ def session(shop: Shop, owner: Owner, digest: bytes = b"d1") -> Session:
 
 
 async def test_an_owner_is_found_by_id_and_by_address(shop: Shop) -> None:
-    owner = await add(shop, language="ru", time_zone="Europe/Paris", is_operator=True)
+    owner = await add(
+        shop, language="ru", time_zone="Europe/Paris", is_operator=True, seen_language="fr"
+    )
     owners = shop.engine.owners
 
     assert owner.id > 0
@@ -79,6 +81,7 @@ async def test_members_are_stored_but_account_and_creation_stay(shop: Shop) -> N
         owner,
         password_hash="$argon2id$new",
         language="fr",
+        seen_language="ru",
         time_zone="Asia/Tokyo",
         wants_notices=False,
         is_operator=True,

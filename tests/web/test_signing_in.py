@@ -195,8 +195,30 @@ async def test_a_reset_by_mail_sets_a_new_password_once_and_ends_all_sessions() 
         assert browser.path == "/"
 
 
+@pytest.mark.parametrize(
+    ("chosen", "browsers", "said"),
+    [("ru", "fr", "Новый пароль"), ("", "fr", "Votre nouveau mot de passe"), ("", "", "Your new")],
+)
+async def test_the_link_is_mailed_in_the_persons_language(
+    chosen: str, browsers: str, said: str
+) -> None:
+    async with open_house(can_mail=True, public_url="http://postbell") as house:
+        desk = house.service.desk
+        await desk.prefer(await desk.find_owner(ADA), language=chosen)
+        browser = house.browser(headers={"accept-language": browsers})
+        await browser.get("/forgot")
+
+        await browser.send("/forgot", email=ADA)
+
+        ((_, subject, text),) = house.mails
+        assert said in subject
+        assert "http://postbell/reset/" in text
+
+
 async def test_a_reset_expires(house: House) -> None:
-    token = await house.service.desk.begin_reset(ADA)
+    begun = await house.service.desk.begin_reset(ADA)
+    assert begun
+    token, _ = begun
     house.service.clock.advance(3 * 3600)
     browser = house.browser()
 

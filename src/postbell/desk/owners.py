@@ -71,16 +71,21 @@ class Owners(Core):
             raise NotFound(f"nobody signs in as {email[:80]!r}")
         return owner
 
-    async def sign_in(self, email: str, password: str) -> tuple[str, Owner]:
-        """Return a new session's token and its owner; raise Unauthorized where either is wrong."""
+    async def sign_in(self, email: str, password: str, language: str = "") -> tuple[str, Owner]:
+        """Return a new session's token and its owner; raise Unauthorized where either is wrong.
+
+        *language* is what the browser speaks; it is remembered for mails.
+        """
         owner = await self.engine.owners.find(email=email.strip().lower()[:MAX_EMAIL_CHARS] or "-")
         stored = owner.password_hash if owner is not None else ""
         is_right = await self.passwords.verify(password, stored)
         if owner is None or not is_right:
             raise Unauthorized("the e-mail address or the password is wrong")
         if self.passwords.is_old(stored):
-            hashed = await self.passwords.hash(password)
-            owner = await self.engine.owners.set(replace(owner, password_hash=hashed))
+            stored = await self.passwords.hash(password)
+        seen = replace(owner, password_hash=stored, seen_language=language or owner.seen_language)
+        if seen != owner:
+            owner = await self.engine.owners.set(seen)
         now = self.clock.now()
         token = secrets.token_urlsafe(32)
         await self.engine.owners.sweep(
@@ -133,15 +138,16 @@ class Owners(Core):
         """End the session of this token."""
         await self.engine.owners.end_sessions(digest=digest(token))
 
-    async def begin_reset(self, email: str) -> str | None:
-        """Return a token that sets a new password once, within RESET_HOURS; None for nobody."""
+    async def begin_reset(self, email: str) -> tuple[str, Owner] | None:
+        """Return a token that sets a new password once, within RESET_HOURS, and whose; None for
+        nobody."""
         owner = await self.engine.owners.find(email=email.strip().lower() or "-")
         if owner is None:
             return None
         token = secrets.token_urlsafe(32)
         expires_at = self.clock.now() + timedelta(hours=RESET_HOURS)
         await self.engine.owners.add_reset(Reset(digest(token), owner.id, expires_at))
-        return token
+        return token, owner
 
     async def finish_reset(self, token: str, password: str) -> Owner:
         """Set the password that a reset allows and end all sessions; raise Unauthorized for a

@@ -23,6 +23,7 @@ from postbell.notices.posting import (
     by_webhook,
 )
 from postbell.notices.watching import Watching
+from postbell.notices.wording import Reader
 from postbell.ports import Engine
 from postbell.signals import heard, log
 from postbell.standings import Standings
@@ -122,24 +123,28 @@ class Notices:
             self._outbox("operator_webhook", deliver, 0.0).put(notice)
         if to.send_mail is None:
             return
-        for address in await self._addresses(notice):
-            deliver = by_mail(to.send_mail, address, to.public_url)
-            self._outbox(address, deliver, BETWEEN_MAILS_S).put(notice)
+        for reader in await self._readers(notice):
+            deliver = by_mail(to.send_mail, reader, to.public_url)
+            self._outbox(reader.address, deliver, BETWEEN_MAILS_S).put(notice)
 
-    async def _addresses(self, notice: Notice) -> list[str]:
-        """Return the operator's address and those of the account's users who want notices."""
-        found = [self._recipients.operator_email] if self._recipients.operator_email else []
+    async def _readers(self, notice: Notice) -> list[Reader]:
+        """Return the operator and those of the account's users who want notices, each once."""
+        operator = self._recipients.operator_email
+        found = {operator: Reader(operator)} if operator else {}
         try:
             owners = await self._engine.owners.of(notice.account_id)
         except StorageError as error:
             log("standings_stale", error=error.message)
-            return found
-        found += [owner.email for owner in owners if owner.wants_notices]
-        return list(dict.fromkeys(found))
+            return list(found.values())
+        for owner in owners:
+            if owner.wants_notices:
+                found[owner.email] = Reader(owner.email, owner.spoken, owner.time_zone)
+        return list(found.values())
 
     def _outbox(self, name: str, deliver: Deliver, between_s: float) -> Outbox:
         outbox = self._outboxes.get(name)
         if outbox is None:
             shown = "operator_webhook" if name == "operator_webhook" else "mail"
             outbox = self._outboxes[name] = Outbox(shown, deliver, self._clock, between_s)
+        outbox.deliver = deliver
         return outbox

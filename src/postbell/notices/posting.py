@@ -13,7 +13,8 @@ import msgspec
 
 from postbell.clock import Clock, rfc3339
 from postbell.errors import BadInput, ServiceError
-from postbell.notices.kinds import Notice, mail_text, subject_of
+from postbell.notices.kinds import Notice
+from postbell.notices.wording import Reader, Wording
 from postbell.signals import log, masked
 
 GATHER_S = 3.0
@@ -33,7 +34,7 @@ class Outbox:
 
     def __init__(self, name: str, deliver: Deliver, clock: Clock, between_s: float) -> None:
         self.name = name
-        self._deliver = deliver
+        self.deliver = deliver
         self._clock = clock
         self._between_s = between_s
         self._waiting: list[Notice] = []
@@ -55,7 +56,7 @@ class Outbox:
             return
         notices, self._waiting = self._waiting, []
         try:
-            await self._deliver(notices)
+            await self.deliver(notices)
         except (ServiceError, BadInput) as error:
             self._fail(notices, error.message)
         else:
@@ -74,11 +75,12 @@ class Outbox:
         self._next_s = self._clock.monotonic_s() + AGAIN_S[self._failures - 1]
 
 
-def by_mail(send_mail: SendMail, to: str, footer: str) -> Deliver:
-    """Return what mails notices to one address."""
+def by_mail(send_mail: SendMail, reader: Reader, footer: str) -> Deliver:
+    """Return what mails notices to one person."""
 
     async def deliver(notices: list[Notice]) -> None:
-        await send_mail(to, subject_of(notices), mail_text(notices, footer))
+        wording = Wording(reader)
+        await send_mail(reader.address, wording.subject(notices), wording.mail(notices, footer))
 
     return deliver
 
@@ -112,12 +114,15 @@ def _post(url: str, body: bytes) -> None:
         raise ServiceError(f"{masked(url)} cannot be reached: {error}") from None
 
 
+_ENGLISH = Wording(Reader())
+
+
 def _view(notice: Notice) -> dict[str, Any]:
     return {
         "kind": notice.kind,
         "at": rfc3339(notice.at),
         "account": notice.account,
-        "text": notice.text,
-        "advice": notice.advice,
+        "text": _ENGLISH.text(notice),
+        "advice": _ENGLISH.advice(notice),
         **notice.fields,
     }

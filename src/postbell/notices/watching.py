@@ -87,7 +87,7 @@ class Watching:
             fields = _about(each) | {
                 "since": each.failing_since,
                 "failures": each.failures,
-                "reason": each.reason or "by hand",
+                "reason": each.reason or "customer",
             }
             yield self._notice(kind, each.account_id, each.account, fields)
 

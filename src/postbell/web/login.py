@@ -9,6 +9,7 @@ from postbell.desk.passwords import MIN_CHARS
 from postbell.errors import BadInput, PostbellError, Unauthorized
 from postbell.signals import log
 from postbell.web import cookies as jar
+from postbell.web import words
 from postbell.web.page import SESSION_S, page
 from postbell.web.problems import explain
 from postbell.web.site import SendMail, Site
@@ -41,7 +42,7 @@ async def _sign_in(visit: Visit) -> Response:
     throttle = visit.site.throttle
     throttle.admit("sign-in", visit.address, email)
     try:
-        token, owner = await visit.site.desk.sign_in(email, password)
+        token, owner = await visit.site.desk.sign_in(email, password, visit.say.language)
     except Unauthorized:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.wrong"))
     throttle.forgive("sign-in", visit.address, owner.email)
@@ -78,20 +79,23 @@ async def _send_link(visit: Visit) -> Response:
         return await _forgot(visit)
     email = visit.form.text("email")
     visit.site.throttle.admit("reset", visit.address, email)
-    token = await visit.site.desk.begin_reset(email)
     response = visit.render("forgot.html", sent=True, can_mail=True)
-    if token is not None:
-        link = f"{visit.base_url}/reset/{token}"
-        text = visit.say("reset.mail", link=link, hours=RESET_HOURS, host=visit.base_url)
-        subject = visit.say("reset.subject")
-        response.background = BackgroundTask(_mail, send_mail, email, subject, text)
+    response.background = BackgroundTask(_mail, visit, send_mail, email)
     return response
 
 
-async def _mail(send_mail: SendMail, email: str, subject: str, text: str) -> None:
-    """Send after the answer, so that its time and its words tell nothing about an address."""
+async def _mail(visit: Visit, send_mail: SendMail, email: str) -> None:
+    """Look for the address, note the link and send it, all after the answer: neither its time
+    nor its words tell anything about an address."""
     try:
-        await send_mail(email, subject, text)
+        begun = await visit.site.desk.begin_reset(email)
+        if begun is None:
+            return
+        token, owner = begun
+        say = words.of(owner.spoken or visit.say.language)
+        link = f"{visit.base_url}/reset/{token}"
+        text = say("reset.mail", link=link, hours=RESET_HOURS, host=visit.base_url)
+        await send_mail(owner.email, say("reset.subject"), text)
     except PostbellError as error:
         log("reset_mail_failed", error=error.message)
 

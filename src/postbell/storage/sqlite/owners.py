@@ -117,8 +117,9 @@ class SqliteOwners:
         return await self._store.writer.run(work)
 
 
-def _preferences(owner: Owner) -> tuple[str, str, int, int]:
-    return owner.language, owner.time_zone, int(owner.wants_notices), int(owner.is_operator)
+def _preferences(owner: Owner) -> tuple[str, str, int, int, str]:
+    flags = (int(owner.wants_notices), int(owner.is_operator))
+    return owner.language, owner.time_zone, *flags, owner.seen_language
 
 
 def _owner(found: Row) -> Owner:
@@ -132,6 +133,7 @@ def _owner(found: Row) -> Owner:
         time_zone=found[6],
         wants_notices=bool(found[7]),
         is_operator=bool(found[8]),
+        seen_language=found[9],
     )
 
 

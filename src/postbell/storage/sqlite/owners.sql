@@ -1,16 +1,16 @@
 -- name: add_owner
 -- The owner exists; the id is returned.
 INSERT INTO owners (account_id, email, password_hash, created_at, language, time_zone,
-    wants_notices, is_operator)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id;
+    wants_notices, is_operator, seen_language)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id;
 
 -- name: set_owner
 -- The owner stands as given, and is returned.
 UPDATE owners SET email = ?2, password_hash = ?3, language = ?4, time_zone = ?5,
-    wants_notices = ?6, is_operator = ?7
+    wants_notices = ?6, is_operator = ?7, seen_language = ?8
 WHERE id = ?1
 RETURNING id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
-    is_operator;
+    is_operator, seen_language;
 
 -- name: remove_owner
 -- The owner is gone; the id is returned.
@@ -19,19 +19,19 @@ DELETE FROM owners WHERE id = ?1 RETURNING id;
 -- name: owner
 -- The owner of this id.
 SELECT id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
-    is_operator
+    is_operator, seen_language
 FROM owners WHERE id = ?1;
 
 -- name: owner_of_email
 -- The owner of this address.
 SELECT id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
-    is_operator
+    is_operator, seen_language
 FROM owners WHERE email = ?1;
 
 -- name: owners
 -- The owners of an account, or with NULL all.
 SELECT id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
-    is_operator
+    is_operator, seen_language
 FROM owners WHERE ?1 IS NULL OR account_id = ?1 ORDER BY id;
 
 -- name: open_session
