@@ -5,7 +5,7 @@ Times are aware UTC; any storage method may raise StorageError; what a method wr
 when it returns.
 """
 
-from postbell.ports.customers import Answers, NewSecret, Owners, Registry
+from postbell.ports.customers import TRIES_KEPT, Answers, NewSecret, Owners, Registry, Tries
 from postbell.ports.dialect import Dialect, Logged, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Engine
 from postbell.ports.outgoing import Request, Sender, UrlGuard
@@ -13,6 +13,7 @@ from postbell.ports.path import Claim, Journal, JournalBlock, Ledger, Log
 from postbell.ports.search import Count, Index, Marks, News, Postings, Visit
 
 __all__ = [
+    "TRIES_KEPT",
     "Answers",
     "Bell",
     "Claim",
@@ -36,6 +37,7 @@ __all__ = [
     "Signing",
     "Stored",
     "Tick",
+    "Tries",
     "UrlGuard",
     "Visit",
 ]

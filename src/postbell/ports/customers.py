@@ -1,7 +1,7 @@
-"""What is kept of customers: accounts, api users, webhooks, owners, answers to requests."""
+"""What is kept of customers: accounts, api users, webhooks, owners, tries, answers to requests."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from postbell.records import (
@@ -153,6 +153,28 @@ class Owners(Protocol):
     async def sweep(self, *, seen_before: datetime, opened_before: datetime, now: datetime) -> None:
         """Drop sessions not seen, or opened, since these times, and resets that expired."""
         ...
+
+
+class Tries(Protocol):
+    """How often something was tried, counted where all processes see it.
+
+    Keys are digests.  A window begins with a key's first try and lasts as long as the caller
+    says; then the key counts anew.  The newest TRIES_KEPT keys are kept, older ones for a while.
+    """
+
+    async def count(
+        self, limits: Mapping[bytes, int], *, now: datetime, window: timedelta
+    ) -> datetime | None:
+        """Count a try under each key and return None; where one has its limit already, count
+        none and return when the window of that one ends."""
+        ...
+
+    async def give_back(self, tries: Mapping[bytes, int]) -> None:
+        """Take so many tries off each key; one without any is forgotten."""
+        ...
+
+
+TRIES_KEPT = 20_000
 
 
 class Answers(Protocol):

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from postbell.ports.customers import Answers, Owners, Registry
+from postbell.ports.customers import Answers, Owners, Registry, Tries
 from postbell.ports.path import Journal, Ledger, Log
 from postbell.ports.search import Index
 
@@ -20,6 +20,8 @@ class Engine(Protocol):
     def registry(self) -> Registry: ...
     @property
     def owners(self) -> Owners: ...
+    @property
+    def tries(self) -> Tries: ...
     @property
     def answers(self) -> Answers: ...
     @property

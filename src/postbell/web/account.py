@@ -67,7 +67,7 @@ async def _prefer(visit: Visit) -> Response:
 
 async def _change_password(visit: Visit) -> Response:
     owner, form = _owner(visit), visit.form
-    visit.site.throttle.admit("password", visit.address, owner.email)
+    await visit.site.throttle.admit("password", visit.address, owner.email)
     if visit.signed_in is None:
         raise NotFound("nobody is signed in", reason="nobody_signed_in")
     try:

@@ -40,12 +40,12 @@ async def _sign_in(visit: Visit) -> Response:
     if not email or not password:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.missing"))
     throttle = visit.site.throttle
-    throttle.admit("sign-in", visit.address, email)
+    await throttle.admit("sign-in", visit.address, email)
     try:
         token, owner = await visit.site.desk.sign_in(email, password, visit.say.language)
     except Unauthorized:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.wrong"))
-    throttle.forgive("sign-in", visit.address, owner.email)
+    await throttle.forgive("sign-in", visit.address, owner.email)
     response = RedirectResponse(back, 303)
     visit.cookies.put(response, jar.SESSION, token, max_age_s=SESSION_S)
     visit.cookies.drop(response, jar.GUEST)
@@ -78,7 +78,7 @@ async def _send_link(visit: Visit) -> Response:
     if send_mail is None or not visit.site.can_mail_links:
         return await _forgot(visit)
     email = visit.form.text("email")
-    visit.site.throttle.admit("reset", visit.address, email)
+    await visit.site.throttle.admit("reset", visit.address, email)
     response = visit.render("forgot.html", sent=True, can_mail=True)
     response.background = BackgroundTask(_mail, visit, send_mail, email)
     return response
@@ -105,7 +105,7 @@ async def _choose(visit: Visit) -> Response:
 
 
 async def _set_password(visit: Visit) -> Response:
-    visit.site.throttle.admit("reset-use", visit.address, visit.name[:20])
+    await visit.site.throttle.admit("reset-use", visit.address, visit.name[:20])
     try:
         await visit.site.desk.finish_reset(visit.name, visit.form.raw("password"))
     except BadInput as error:

@@ -41,7 +41,7 @@ class Site:
     throttle: Throttle = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "throttle", Throttle(self.desk.clock))
+        object.__setattr__(self, "throttle", Throttle(self.desk.engine.tries, self.desk.clock))
 
     @property
     def can_mail_links(self) -> bool:

@@ -1,55 +1,70 @@
-"""How often signing in may fail: counts by address and by e-mail, in memory, bounded."""
+"""How often signing in may fail: counts by address and by e-mail, one for all processes."""
 
 import math
-from collections import OrderedDict
+from datetime import timedelta
+from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address
 
 from postbell.clock import Clock
 from postbell.errors import TooMany
+from postbell.ports import Tries
 
 WINDOW_S = 900.0
 MAX_BY_ADDRESS = 30
 MAX_BY_EMAIL = 10
-MAX_KEYS = 20_000
+NETWORK_BITS = 64
+"""What a provider gives one customer of IPv6 (RFC 6177): all its addresses count as one."""
 
 
 class Throttle:
-    """Refuses after so many tries in a window; the oldest keys are forgotten first."""
+    """Refuses after so many tries in a window."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, tries: Tries, clock: Clock) -> None:
+        self._tries = tries
         self._clock = clock
-        self._tries: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
 
-    def admit(self, purpose: str, address: str, email: str) -> None:
+    async def admit(self, purpose: str, address: str, email: str) -> None:
         """Count a try from *address* for *email*; raise TooMany over either limit."""
-        now = self._clock.monotonic_s()
-        for key, limit in self._keys(purpose, address, email):
-            count, since = self._tries.get(key, (0, now))
-            if now - since >= WINDOW_S:
-                count, since = 0, now
-            if count >= limit:
-                wait_s = math.ceil(WINDOW_S - (now - since))
-                minutes = -(-wait_s // 60)
-                raise TooMany(
-                    f"too many tries; wait {minutes} minutes",
-                    retry_after_s=wait_s,
-                    reason="too_many_tries",
-                    count=minutes,
-                )
-            self._tries[key] = (count + 1, since)
-            self._tries.move_to_end(key)
-        while len(self._tries) > MAX_KEYS:
-            self._tries.popitem(last=False)
+        by_address, by_email = _keys(purpose, address, email)
+        now = self._clock.now()
+        ends_at = await self._tries.count(
+            {by_address: MAX_BY_ADDRESS, by_email: MAX_BY_EMAIL},
+            now=now,
+            window=timedelta(seconds=WINDOW_S),
+        )
+        if ends_at is not None:
+            wait_s = math.ceil((ends_at - now).total_seconds())
+            minutes = -(-wait_s // 60)
+            raise TooMany(
+                f"too many tries; wait {minutes} minutes",
+                retry_after_s=wait_s,
+                reason="too_many_tries",
+                count=minutes,
+            )
 
-    def forgive(self, purpose: str, address: str, email: str) -> None:
+    async def forgive(self, purpose: str, address: str, email: str) -> None:
         """Forget the tries for an e-mail that did sign in, and this one of its address."""
-        by_address, by_email = (key for key, _ in self._keys(purpose, address, email))
-        self._tries.pop(by_email, None)
-        count, since = self._tries.get(by_address, (0, 0.0))
-        if count:
-            self._tries[by_address] = (count - 1, since)
+        by_address, by_email = _keys(purpose, address, email)
+        await self._tries.give_back({by_address: 1, by_email: MAX_BY_EMAIL})
 
-    def _keys(self, purpose: str, address: str, email: str) -> list[tuple[tuple[str, str], int]]:
-        return [
-            ((purpose, f"from {address}"), MAX_BY_ADDRESS),
-            ((purpose, f"for {email.strip().lower()[:254]}"), MAX_BY_EMAIL),
-        ]
+
+def _keys(purpose: str, address: str, email: str) -> tuple[bytes, bytes]:
+    by_email = f"{purpose} for {email.strip().lower()[:254]}"
+    return _digest(f"{purpose} from {_network(address)}"), _digest(by_email)
+
+
+def _digest(text: str) -> bytes:
+    """Return a key that tells nobody who reads the database which addresses there were."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> NETWORK_BITS << NETWORK_BITS)}/{NETWORK_BITS}"

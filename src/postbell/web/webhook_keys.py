@@ -78,7 +78,7 @@ async def _test(visit: Visit) -> Response:
 
 
 async def _play(visit: Visit) -> Response:
-    visit.site.throttle.admit("test", f"account {visit.account_id}", f"webhook {visit.id}")
+    await visit.site.throttle.admit("test", f"account {visit.account_id}", f"webhook {visit.id}")
     cases = await visit.site.desk.play_cases(
         visit.account_id, visit.id, only=visit.form.text("only")
     )

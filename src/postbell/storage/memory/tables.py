@@ -67,6 +67,7 @@ class Tables:
     last_owner: int = 0
     sessions: dict[bytes, Session] = field(default_factory=dict)
     resets: dict[bytes, Reset] = field(default_factory=dict)
+    tries: dict[bytes, tuple[int, datetime]] = field(default_factory=dict)
 
     journal: list[JournalBlock] = field(default_factory=list)
     last_journal: int = 0

@@ -24,6 +24,7 @@ from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.registry import SqliteRegistry
 from postbell.storage.sqlite.store import SQL, Store
 from postbell.storage.sqlite.threads import in_thread
+from postbell.storage.sqlite.tries import SqliteTries
 from postbell.storage.sqlite.writer import Writer
 
 
@@ -73,6 +74,7 @@ class SqliteEngine:
         self.journal = SqliteJournal(store)
         self.registry = SqliteRegistry(store)
         self.owners = SqliteOwners(store)
+        self.tries = SqliteTries(store)
         self.answers = SqliteAnswers(store)
         self.index = SqliteIndex(store)
 

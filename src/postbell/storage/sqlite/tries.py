@@ -1,0 +1,67 @@
+"""Tries in SQLite: a row for each key, so that every process of the installation counts on."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import apsw
+
+from postbell.clock import from_us, to_us
+from postbell.ports import TRIES_KEPT
+from postbell.storage.sql.statements import load
+from postbell.storage.sqlite.connecting import row
+from postbell.storage.sqlite.store import Store
+
+SWEEP_EVERY = 256
+"""Keys counted between two looks at how many there are."""
+
+SQL = load(__package__, "tries.sql")
+
+
+class SqliteTries:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._unswept = 0
+
+    async def count(
+        self, limits: Mapping[bytes, int], *, now: datetime, window: timedelta
+    ) -> datetime | None:
+        def look(db: apsw.Connection) -> datetime | dict[bytes, tuple[int, datetime]]:
+            counted = {}
+            for key, limit in limits.items():
+                found = row(db, SQL["tries"], key)
+                count, since = (0, now) if found is None else (found[0], from_us(found[1]))
+                if abs(now - since) >= window:
+                    count, since = 0, now
+                if count >= limit:
+                    return since + window
+                counted[key] = (count + 1, since)
+            return counted
+
+        def write(db: apsw.Connection) -> datetime | None:
+            found = look(db)
+            if isinstance(found, datetime):
+                return found
+            for key, (count, since) in found.items():
+                db.execute(SQL["put_tries"], (key, count, to_us(since)))
+            self._unswept += len(found)
+            if self._unswept >= SWEEP_EVERY:
+                self._unswept = 0
+                db.execute(SQL["drop_old_tries"], (to_us(now - window), TRIES_KEPT))
+            return None
+
+        # a flood that is refused anyway takes no turn of the writer
+        seen = await self._store.readers.run(look)
+        return seen if isinstance(seen, datetime) else await self._store.writer.run(write)
+
+    async def give_back(self, tries: Mapping[bytes, int]) -> None:
+        def work(db: apsw.Connection) -> None:
+            for key, number in tries.items():
+                found = row(db, SQL["tries"], key)
+                if found is None:
+                    continue
+                if found[0] > number:
+                    db.execute(SQL["put_tries"], (key, found[0] - number, found[1]))
+                else:
+                    db.execute(SQL["drop_tries"], (key,))
+
+        await self._store.writer.run(work)
