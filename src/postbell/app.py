@@ -218,6 +218,7 @@ async def _ingesting(
         parts.directory,
         parts.clock,
         installation_policies=settings.policy,
+        has_index=settings.index == "on",
     )
     site = Site(
         desk=desk,

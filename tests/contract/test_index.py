@@ -4,7 +4,7 @@ from array import array
 from datetime import timedelta
 
 from postbell.blocks import Position, Range, place_of
-from postbell.ports import Count, Engine, Marks, News, Postings, Visit
+from postbell.ports import Count, Engine, Marks, Message, News, Postings, Visit
 from tests.contract.making import Shop, span
 from tests.fakes import FakeClock
 
@@ -156,3 +156,50 @@ async def test_a_cleared_index_begins_anew(engine: Engine, shop: Shop) -> None:
 
     assert (cleared, marks) == ([], Marks(0, 0))
     assert await engine.index.find(1, 9, before=EVERYTHING, limit=9) == [Position(1, 0)]
+
+
+async def learn(engine: Engine, *messages: Message) -> None:
+    before = await engine.index.marks()
+    assert await engine.index.add(before, News(before, messages=messages))
+
+
+async def test_what_is_known_of_a_message_is_kept_by_account_and_replaced(engine: Engine) -> None:
+    key = (1 << 60) - 1
+    await learn(
+        engine, Message(1, key, 30, 1, 4), Message(2, key, 45, 2, 1), Message(1, 5, 0, 1, 1)
+    )
+    await learn(engine, Message(1, key, 30, 9, 4))
+
+    found = await engine.index.messages(1, [key, 77, 5])
+
+    assert sorted(found) == [Message(1, 5, 0, 1, 1), Message(1, key, 30, 9, 4)]
+    assert await engine.index.messages(2, [key]) == [Message(2, key, 45, 2, 1)]
+    assert await engine.index.messages(1, []) == []
+
+
+async def test_messages_go_with_the_hours_that_they_count_in(
+    engine: Engine, clock: FakeClock
+) -> None:
+    hour = clock.now().replace(minute=0, second=0, microsecond=0)
+    minute = int(hour.timestamp()) // 60
+    await learn(engine, *(Message(1, key, minute - 15 * (key % 2), 1, 1) for key in range(2500)))
+
+    await engine.index.drop(0, minutes_before=hour, hours_before=hour)
+    left = await engine.index.messages(1, list(range(2500)))
+    await engine.index.clear()
+
+    assert [message.key for message in sorted(left)] == list(range(0, 2500, 2))
+    assert await engine.index.messages(1, list(range(2500))) == []
+
+
+async def test_a_count_can_go_down_again(engine: Engine, clock: FakeClock) -> None:
+    at = clock.now().replace(second=0, microsecond=0)
+    for n in (3, -2):
+        before = await engine.index.marks()
+        await engine.index.add(before, News(before, counts=[Count("messages", 1, at, 0, n)]))
+
+    [found] = await engine.index.counts(
+        "messages", 1, by_hour=True, since=at - timedelta(hours=1), until=at + timedelta(hours=1)
+    )
+
+    assert found.n == 1

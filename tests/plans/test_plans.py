@@ -11,6 +11,7 @@ from postbell.storage import sqlite
 from postbell.storage.sqlite.answers import SQL as ANSWERS_SQL
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
+from postbell.storage.sqlite.tries import SQL as TRIES_SQL
 
 LISTS = {
     "accounts": "accounts",
@@ -25,6 +26,9 @@ LISTS = {
     "clear_pages": "index_pages",
     "clear_counts": "index_counts",
     "clear_visits": "index_visits",
+    "clear_messages": "index_messages",
+    "messages": "json_each",
+    "drop_old_tries": "tries",
 }
 """Statements that go through a table by key from a given place, or list a small one whole."""
 
@@ -42,8 +46,9 @@ BIG = (
     "index_pages",
     "index_counts",
     "index_visits",
+    "index_messages",
 )
-EVERY = {**SQL, **REGISTRY_SQL, **INDEX_SQL, **ANSWERS_SQL}
+EVERY = {**SQL, **REGISTRY_SQL, **INDEX_SQL, **ANSWERS_SQL, **TRIES_SQL}
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from tests.pipeline.rig import Rig, running
 class House:
     """One installation without sign-in, looked at as account `acme`."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, *, has_index: bool = True) -> None:
         self.rig = rig
-        self.reports = Reports(rig.engine, DIALECTS, rig.directory, rig.clock)
+        self.reports = Reports(rig.engine, DIALECTS, rig.directory, rig.clock, has_index=has_index)
         self.live = Live(rig.engine, rig.directory, rig.clock)
         self.indexer = Indexer(rig.engine, rig.clock)
         guard = Guard((), Resolver(clock=rig.clock))
@@ -71,9 +71,9 @@ def _pages() -> Pages:
 
 
 @asynccontextmanager
-async def open_house() -> AsyncIterator[House]:
+async def open_house(*, has_index: bool = True) -> AsyncIterator[House]:
     async with running() as rig:
-        house = House(rig)
+        house = House(rig, has_index=has_index)
         async with house.client:
             yield house
 

@@ -1,5 +1,7 @@
 """The dashboard: the answer first, what needs attention next, figures, the next step."""
 
+from typing import Any
+
 import pytest
 
 from postbell.records import Outcome, WebhookState
@@ -85,14 +87,36 @@ async def test_the_worst_comes_first() -> None:
 
 async def test_figures_and_rates_of_the_last_day_are_shown() -> None:
     async with open_house() as house:
-        bounced = (event(90, "hard_bounce"), event(91, "open", actor={"kind": "scanner"}))
-        await house.send(*(event(number) for number in range(9)), *bounced)
+        scanner = {"actor": {"kind": "scanner"}}
+        await house.send(
+            *(_of(number, "delivered") for number in range(9)),
+            _of(9, "hard_bounce"),
+            _of(1, "open", **scanner),
+            *(_of(2, "open", event_id=f"again{number}") for number in range(20)),
+        )
 
         text = words(await house.page("/"))
 
     assert "Delivered 9" in text
     assert "90.0 %" in text
-    assert "0.0 % by people" in text
+    assert "Opened 11.1 % by people 22.2 %" in text
+    assert "counted once" in text
+
+
+async def test_with_the_index_off_the_page_says_what_it_shows_instead() -> None:
+    async with open_house(has_index=False) as house:
+        await house.rig.send(_of(1, "delivered"), _of(1, "open"), _of(1, "open", event_id="again"))
+
+        text = words(await house.page("/"))
+
+    assert "Opened 200.0 %" in text
+    assert "The index is switched off, so these are shares of events" in text
+    assert "still being counted" not in text
+
+
+def _of(number: int, kind: str, **members: Any) -> dict[str, Any]:
+    head = {"event_id": f"{kind}{number}", "message": {"id": f"m{number}"}}
+    return event(number, kind, **(head | members))
 
 
 @pytest.mark.parametrize("span", ["1h", "24h", "7d", "30d", "", "nonsense"])

@@ -184,7 +184,10 @@ OPERATIONS = (
         handler=_stats,
         tag="stats",
         summary="count events by type and time, with delivery, bounce, open and click rates",
-        about="A bucket is null where nothing is known.",
+        about="A bucket is null where nothing is known. Rates are shares of messages, each to one"
+        " recipient and counted once (`rates_of` is `messages`): `delivery` and `bounce` of those"
+        " with a result in this time, the others of those delivered. They are estimates where an"
+        " account sends many. With the index switched off they are shares of events.",
         answer=shapes.EventStats,
         query=GRID,
     ),

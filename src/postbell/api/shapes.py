@@ -3,7 +3,7 @@
 Beside `schemas`; a list with a figure for each bucket has null where nothing is known.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -89,6 +89,7 @@ class EventStats(Buckets, kw_only=True):
     known: Series
     totals: dict[str, Count]
     rates: dict[str, Share]
+    rates_of: Literal["messages", "events"]
 
 
 class WebhookStats(Buckets, kw_only=True):

@@ -9,7 +9,7 @@ import asyncio
 from array import array
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
@@ -17,8 +17,9 @@ import numpy as np
 from postbell.blocks import BlockHeader, Position, place_of
 from postbell.clock import Clock
 from postbell.pipeline import terms
+from postbell.pipeline.messages import KEY_SHIFT, Sampling, Sights
 from postbell.pipeline.terms import TERM_MASK, message_term, recipient_term
-from postbell.ports import Count, Engine, JournalBlock, Marks, News, Postings, Visit
+from postbell.ports import Count, Engine, JournalBlock, Marks, Message, News, Postings, Visit
 from postbell.records import Entry, EntryKind, Verdict
 from postbell.signals import log
 
@@ -48,6 +49,7 @@ class Indexer:
         self._swept_at = float("-inf")
         self._worked = 0
         self._busy_s = 0.0
+        self._sampling = Sampling()
 
     async def run(self) -> None:
         """Follow the log until cancelled; whatever goes wrong is logged and tried again."""
@@ -75,9 +77,11 @@ class Indexer:
         )
         counts = _count_events(headers)
         visits = _read_journal(journal, counts)
-        postings = await self._postings(headers)
-        added = [Count(*key, n) for key, n in counts.items()]
-        await index.add(marks, News(after, postings, added, visits))
+        sights: dict[int, Sights] = {}
+        postings = await self._postings(headers, sights)
+        messages = await self._messages(sights, counts)
+        added = [Count(*key, n) for key, n in counts.items() if n]
+        await index.add(marks, News(after, postings, added, visits, messages))
         return True
 
     async def catch_up(self) -> None:
@@ -98,8 +102,25 @@ class Indexer:
             hours_before=hours_before.replace(minute=0, second=0, microsecond=0),
         )
 
-    async def _postings(self, headers: list[BlockHeader]) -> list[Postings]:
-        """Return the terms of these blocks, by account."""
+    async def _messages(self, sights: dict[int, Sights], counts: "Counter[_Key]") -> list[Message]:
+        """Return what is known now of the messages seen, and count them into *counts*."""
+        changed: list[Message] = []
+        for account_id, mine in sights.items():
+            wanted = self._sampling.wanted(account_id, mine)
+            keys = list({sight.key for sight in wanted})
+            stored = await self._engine.index.messages(account_id, keys) if keys else []
+            known = {message.key: message for message in stored}
+            rows, added = self._sampling.read(account_id, wanted, known)
+            changed += rows
+            for (minute, slot), n in added.items():
+                at = _EPOCH + timedelta(minutes=minute)
+                counts[terms.MESSAGES, account_id, at, slot] += n
+        return changed
+
+    async def _postings(
+        self, headers: list[BlockHeader], sights: dict[int, Sights]
+    ) -> list[Postings]:
+        """Return the terms of these blocks, by account, and note the messages in *sights*."""
         if not headers:
             return []
         engine_log = self._engine.log
@@ -115,11 +136,13 @@ class Indexer:
             first = place_of(Position(header.id, 0))
             _add_ids(mine, hashes.get(header.id, b""), first)
             raws = block.events()
+            seen = sights.setdefault(header.account_id, Sights())
             for at in range(0, len(raws), SLICE):
                 began = self._clock.monotonic_s()
                 part = raws[at : at + SLICE]
-                _add_words(mine, part, first + at)
+                _add_words(mine, part, first + at, seen.keys)
                 await self._rest(len(part), self._clock.monotonic_s() - began)
+            seen.end_block(header.codes, int(header.recorded_at.timestamp()) // 60)
         return [
             Postings(account_id, words.tobytes(), places.tobytes())
             for account_id, (words, places) in found.items()
@@ -170,21 +193,29 @@ def _add_ids(found: tuple["array[int]", "array[int]"], hashes: bytes, first: int
     found[1].frombytes((np.arange(len(ids), dtype=np.uint64) + np.uint64(first)).tobytes())
 
 
-def _add_words(found: tuple["array[int]", "array[int]"], raws: Iterable[bytes], first: int) -> None:
-    """Add the terms of recipients and messages."""
+def _add_words(
+    found: tuple["array[int]", "array[int]"], raws: Iterable[bytes], first: int, keys: list[int]
+) -> None:
+    """Add the terms of recipients and messages, and the key of each event's message, 0 for none."""
     words, places = found[0].append, found[1].append
     for place, each in enumerate(_read(raws), first):
         if each is None:
+            keys.append(0)
             continue
-        words(recipient_term(each.recipient))
+        recipient = recipient_term(each.recipient)
+        words(recipient)
         places(place)
         message = each.message
-        if message is None:
-            continue
-        for text in {message.id, message.email_id, message.rfc_message_id}:
-            if text:
-                words(message_term(text))
-                places(place)
+        name = 0
+        if message is not None:
+            texts = dict.fromkeys((message.id, message.email_id, message.rfc_message_id))
+            for text in texts:
+                if text:
+                    term = message_term(text)
+                    words(term)
+                    places(place)
+                    name = name or term
+        keys.append(name << KEY_SHIFT | recipient if name else 0)
 
 
 def _read(raws: Iterable[bytes]) -> list[_Glance | None]:
@@ -202,6 +233,7 @@ def _read_one(raw: bytes) -> _Glance | None:
         return None
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Key = tuple[str, int, datetime, int]
 
 

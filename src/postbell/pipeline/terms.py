@@ -14,6 +14,9 @@ _MESSAGE_SEED = 1
 EVENTS = "events"
 """Counters of an account: the slot is an event's kind code (`events.kind_code`)."""
 
+MESSAGES = "messages"
+"""Counters of an account: messages by what became of them (`messages.SLOTS`)."""
+
 ATTEMPTS = "attempts"
 """Counters of a webhook: the slots below, and from FIRST_LATENCY on how long successes took."""
 

@@ -10,7 +10,7 @@ from postbell.ports.dialect import Dialect, Logged, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Engine
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import Claim, Journal, JournalBlock, Ledger, Log
-from postbell.ports.search import Count, Index, Marks, News, Postings, Visit
+from postbell.ports.search import Count, Index, Marks, Message, News, Postings, Visit
 
 __all__ = [
     "TRIES_KEPT",
@@ -27,6 +27,7 @@ __all__ = [
     "Log",
     "Logged",
     "Marks",
+    "Message",
     "NewSecret",
     "News",
     "Owners",

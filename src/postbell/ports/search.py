@@ -24,13 +24,27 @@ class Postings(NamedTuple):
 
 
 class Count(NamedTuple):
-    """*n* more of kind *slot*, of *owner_id*, in the minute (or hour) that begins at *at*."""
+    """*n* more of kind *slot* (fewer below 0), of *owner_id*, in the minute (or hour) that begins
+    at *at*."""
 
     series: str
     owner_id: int
     at: datetime
     slot: int
     n: int
+
+
+class Message(NamedTuple):
+    """What is known of a message to one recipient: *seen* are bits, *key* a number below 2**60.
+
+    *minute* (since 1970) is when it counts; a row stands for *weight* messages.
+    """
+
+    account_id: int
+    key: int
+    minute: int
+    seen: int
+    weight: int
 
 
 class Visit(NamedTuple):
@@ -48,6 +62,7 @@ class News(NamedTuple):
     postings: Sequence[Postings] = ()
     counts: Sequence[Count] = ()
     visits: Sequence[Visit] = ()
+    messages: Sequence[Message] = ()
 
 
 class Index(Protocol):
@@ -58,7 +73,12 @@ class Index(Protocol):
 
     async def add(self, before: Marks, news: News) -> bool:
         """Take *news* in, in one commit; False (nothing is written) unless the marks are still
-        *before*.  Counts are of minutes and are added to those of their hour too."""
+        *before*.  Counts are of minutes and are added to those of their hour too; messages
+        replace what was known of them."""
+        ...
+
+    async def messages(self, account_id: int, keys: Sequence[int]) -> list[Message]:
+        """Return what is known of these messages; those that nothing is known of are missing."""
         ...
 
     async def find(
@@ -80,7 +100,8 @@ class Index(Protocol):
 
     async def drop(self, block: int, *, minutes_before: datetime, hours_before: datetime) -> None:
         """Forget places and visits of blocks before *block*, at the latest when all their
-        neighbours go, and counts of minutes and hours before these times."""
+        neighbours go, counts of minutes and hours before these times, and messages that count
+        before *hours_before*."""
         ...
 
     async def clear(self) -> None:

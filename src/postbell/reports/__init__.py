@@ -59,13 +59,14 @@ class Reports:
         clock: Clock,
         *,
         installation_policies: Mapping[str, Mapping[str, Any]] | None = None,
+        has_index: bool = True,
     ) -> None:
         self._engine = engine
         self._dialects = dialects
         self._directory = directory
         self._clock = clock
         self._installation_policies = installation_policies or {}
-        self.stats = Stats(engine, clock)
+        self.stats = Stats(engine, clock, has_index=has_index)
         self.search = Search(engine)
         self.timeline = Timeline(engine, dialects, self.search)
         self.outcomes = Outcomes(engine, clock)

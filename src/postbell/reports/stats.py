@@ -13,10 +13,12 @@ import msgspec
 
 from postbell.clock import Clock, rfc3339
 from postbell.errors import BadInput
-from postbell.events import MACHINE, OUT_OF_BAND, TYPE_OF, EventType
+from postbell.events import EventType
 from postbell.pipeline import terms
 from postbell.pipeline.index import MINUTES_KEPT
+from postbell.pipeline.messages import QUARTER
 from postbell.ports import Count, Engine
+from postbell.reports import rates
 
 HOUR_S = 3600
 MAX_BUCKETS = 1500
@@ -27,9 +29,6 @@ SPANS = {
     "30d": (2_592_000, 86_400),
 }
 """Stretches of time that pages offer: length and width of a bucket, in seconds."""
-
-BOUNCES = (EventType.SOFT_BOUNCE, EventType.HARD_BOUNCE)
-FINAL = (EventType.DELIVERED, *BOUNCES, EventType.DROPPED, EventType.FAILED)
 
 Series = list[int | None]
 
@@ -75,11 +74,12 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 class Stats:
-    """Reads the counters."""
+    """Reads the counters; without an index events are counted from the log's newest blocks."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, *, has_index: bool = True) -> None:
         self._engine = engine
         self._clock = clock
+        self.has_index = has_index
 
     async def grid(
         self,
@@ -120,6 +120,8 @@ class Stats:
 
     async def known_until(self) -> datetime:
         """Return up to when the counters are complete."""
+        if not self.has_index:
+            return self._clock.now() + timedelta(microseconds=1)
         marks = await self._engine.index.marks()
         ahead = await self._engine.log.tail(marks.block, 1)
         return ahead[0].recorded_at if ahead else self._clock.now() + timedelta(microseconds=1)
@@ -127,15 +129,28 @@ class Stats:
     async def events(self, account_id: int, grid: Grid) -> dict[str, Any]:
         """Return an account's events by type and bucket, totals, and rates of the whole time.
 
-        Rates are shares of 1, None where nothing was sent: `delivery` and `bounce` of all final
-        results (a bounce that came later by mail takes its delivery back), `complaint`,
-        `unsubscribe`, `open` and `click` per delivered message; `human_*` without scanners and
-        prefetching proxies.
+        Rates are shares of 1, None where nothing was sent.  `rates_of` says of what.  Messages (to
+        one recipient each) count in the quarter of an hour of their first result: `delivery` and
+        `bounce` are shares of all with a result, the last of which counts; `complaint`,
+        `unsubscribe`, `open` and `click` of those delivered; `human_*` without scanners and
+        prefetching proxies.  Events are counted so where there is no index.
         """
-        counts = await self._counts(terms.EVENTS, account_id, grid)
+        if self.has_index:
+            counts = await self._counts(terms.EVENTS, account_id, grid)
+            first = grid.since - timedelta(minutes=grid.since.minute % QUARTER)
+            quarters = msgspec.structs.replace(grid, since=first)
+            shares = rates.of_messages(
+                await self._counts(terms.MESSAGES, account_id, quarters, until=grid.until)
+            )
+        else:
+            counts, known_from = await rates.from_log(
+                self._engine, account_id, grid.since, grid.until
+            )
+            grid = msgspec.structs.replace(grid, known_from=max(known_from, grid.known_from))
+            shares = rates.of_events(counts)
         by_type: dict[EventType, list[Count]] = {}
         for count in counts:
-            by_type.setdefault(_type_of(count.slot), []).append(count)
+            by_type.setdefault(rates.type_of(count.slot), []).append(count)
         return grid.view() | {
             "types": {
                 kind.value: grid.fill(by_type[kind]) for kind in EventType if kind in by_type
@@ -146,7 +161,8 @@ class Stats:
                 for kind in EventType
                 if kind in by_type
             },
-            "rates": _rates(counts),
+            "rates": shares,
+            "rates_of": "messages" if self.has_index else "events",
         }
 
     async def webhook(self, webhook_id: int, grid: Grid) -> dict[str, Any]:
@@ -170,13 +186,15 @@ class Stats:
             **{f"latency_{name}_ms": quantile(latencies, s) for name, s in _SHARES.items()},
         }
 
-    async def _counts(self, series: str, owner_id: int, grid: Grid) -> list[Count]:
+    async def _counts(
+        self, series: str, owner_id: int, grid: Grid, *, until: datetime | None = None
+    ) -> list[Count]:
         return await self._engine.index.counts(
             series,
             owner_id,
             by_hour=grid.step_s % HOUR_S == 0,
             since=grid.since,
-            until=grid.until,
+            until=until or grid.until,
         )
 
 
@@ -213,39 +231,6 @@ def _by_bucket(latencies: list[Count], grid: Grid, share: float) -> list[float |
 
 def _total(counts: Iterable[Count], slot: int) -> int:
     return sum(count.n for count in counts if count.slot == slot)
-
-
-def _type_of(slot: int) -> EventType:
-    return TYPE_OF.get(slot & ~(OUT_OF_BAND | MACHINE), EventType.UNKNOWN)
-
-
-def _rates(counts: list[Count]) -> dict[str, float | None]:
-    def total(*kinds: EventType, flag: int = 0, without: int = 0) -> int:
-        return sum(
-            count.n
-            for count in counts
-            if _type_of(count.slot) in kinds
-            and count.slot & flag == flag
-            and not count.slot & without
-        )
-
-    late = total(*BOUNCES, flag=OUT_OF_BAND)
-    final = max(total(*FINAL) - late, 0)
-    delivered = total(EventType.DELIVERED)
-    return {
-        "delivery": _share(max(delivered - late, 0), final),
-        "bounce": _share(total(*BOUNCES), final),
-        "complaint": _share(total(EventType.SPAM_REPORT), delivered),
-        "unsubscribe": _share(total(EventType.UNSUBSCRIBE, without=MACHINE), delivered),
-        "open": _share(total(EventType.OPEN), delivered),
-        "human_open": _share(total(EventType.OPEN, without=MACHINE), delivered),
-        "click": _share(total(EventType.CLICK), delivered),
-        "human_click": _share(total(EventType.CLICK, without=MACHINE), delivered),
-    }
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def _floor(moment: datetime, step_s: int, offset: timedelta) -> datetime:

@@ -65,7 +65,8 @@ async def _show(visit: Visit) -> Response:
             for key, human, digits in RATES
         ],
         has_events=bool(await _any_event(visit)),
-        behind=await reports.search.behind(),
+        rates_of=found["rates_of"],
+        behind=await reports.search.behind() if reports.stats.has_index else 0,
         api_user=users[0].name if users else "",
         spans=SPANS,
         span=name,

@@ -2,10 +2,11 @@
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 
 from postbell.blocks import Position, place_of, position_of
-from postbell.ports import Count, Marks, News, Visit
+from postbell.ports import Count, Marks, Message, News, Visit
 
 
 class MemoryIndex:
@@ -14,6 +15,7 @@ class MemoryIndex:
         self._places: dict[tuple[int, int], set[int]] = {}
         self._counts: Counter[tuple[bool, str, int, datetime, int]] = Counter()
         self._visits: set[Visit] = set()
+        self._messages: dict[tuple[int, int], Message] = {}
 
     async def marks(self) -> Marks:
         return self._marks
@@ -30,7 +32,12 @@ class MemoryIndex:
             self._counts[False, series, owner_id, at, slot] += n
             self._counts[True, series, owner_id, at.replace(minute=0), slot] += n
         self._visits |= set(news.visits)
+        self._messages |= {(each.account_id, each.key): each for each in news.messages}
         return True
+
+    async def messages(self, account_id: int, keys: Sequence[int]) -> list[Message]:
+        found = (self._messages.get((account_id, key)) for key in keys)
+        return [each for each in found if each is not None]
 
     async def find(
         self, account_id: int, term: int, *, before: Position, limit: int
@@ -61,6 +68,8 @@ class MemoryIndex:
         for key, places in list(self._places.items()):
             self._places[key] = {place for place in places if place >= place_of(edge)}
         self._visits = {visit for visit in self._visits if visit.range.end > edge}
+        minute = int(hours_before.timestamp()) // 60
+        self._messages = {k: m for k, m in self._messages.items() if m.minute >= minute}
         ends = {False: minutes_before, True: hours_before}
         for count in list(self._counts):
             if count[3] < ends[count[0]]:
@@ -71,3 +80,4 @@ class MemoryIndex:
         self._places.clear()
         self._counts.clear()
         self._visits.clear()
+        self._messages.clear()

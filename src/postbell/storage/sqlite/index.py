@@ -1,19 +1,22 @@
-"""The index in SQLite: segments of sorted keys, counters, and visits."""
+"""The index in SQLite: segments of sorted keys, counters, messages, and visits."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
 import apsw
+import msgspec
 
 from postbell.blocks import Position, Range, place_of, position_of
 from postbell.clock import from_us, to_us
-from postbell.ports import Count, Marks, News, Visit
+from postbell.ports import Count, Marks, Message, News, Visit
 from postbell.storage.sqlite import segments
 from postbell.storage.sqlite.connecting import row, rows
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import Store
 
 DROP_SEGMENTS = 4
+DROP_MESSAGES = 1000
 NEAREST = 256
 """Ranges looked at for one event: retries of its batch, the halves of a split, replays."""
 
@@ -45,6 +48,13 @@ class SqliteIndex:
         found = await self._store.readers.run(lambda db: rows(db, INDEX_SQL["counts"], *key))
         return [Count(series, owner_id, from_us(at), slot, n) for at, slot, n in found]
 
+    async def messages(self, account_id: int, keys: Sequence[int]) -> list[Message]:
+        wanted = msgspec.json.encode(keys).decode()
+        found = await self._store.readers.run(
+            lambda db: rows(db, INDEX_SQL["messages"], account_id, wanted)
+        )
+        return [Message._make(each) for each in found]
+
     async def visits(self, webhook_id: int, position: Position, limit: int) -> list[Visit]:
         place = place_of(position)
         near = await self._store.readers.run(
@@ -65,6 +75,8 @@ class SqliteIndex:
         edge = place_of(Position(block, 0))
         while visited is not None:
             visited = await run(partial(_drop_visits, visited, edge))
+        while await run(partial(_drop_messages, int(hours_before.timestamp()) // 60)):
+            pass
         for by_hour, moment in ((False, minutes_before), (True, hours_before)):
             counted: tuple[str, int] | None = ("", 0)
             while counted is not None:
@@ -72,8 +84,8 @@ class SqliteIndex:
 
     async def clear(self) -> None:
         def work(db: apsw.Connection) -> None:
-            for name in ("clear_segments", "clear_pages", "clear_counts", "clear_visits"):
-                db.execute(INDEX_SQL[name])
+            for part in ("segments", "pages", "counts", "messages", "visits"):
+                db.execute(INDEX_SQL[f"clear_{part}"])
             _set_marks(db, Marks())
 
         await self._store.writer.run(work)
@@ -98,6 +110,7 @@ def _add(db: apsw.Connection, before: Marks, news: News, built: list[segments.Bu
         hour = at.replace(minute=0)
         db.execute(INDEX_SQL["add_count"], (False, series, owner_id, to_us(at), slot, n))
         db.execute(INDEX_SQL["add_count"], (True, series, owner_id, to_us(hour), slot, n))
+    db.executemany(INDEX_SQL["put_message"], news.messages)
     for webhook_id, (start, end), journal in news.visits:
         values = (webhook_id, place_of(start), journal, place_of(end))
         db.execute(INDEX_SQL["add_visit"], values)
@@ -110,6 +123,12 @@ def _drop_segments(block: int, db: apsw.Connection) -> bool:
     for account_id, first, segment_id in old:
         segments.drop(db, account_id, first, segment_id)
     return len(old) == DROP_SEGMENTS
+
+
+def _drop_messages(before: int, db: apsw.Connection) -> bool:
+    """Forget some old messages; say whether there may be more."""
+    db.execute(INDEX_SQL["drop_messages"], (before, DROP_MESSAGES))
+    return db.changes() == DROP_MESSAGES
 
 
 def _drop_visits(after: int, edge: int, db: apsw.Connection) -> int | None:

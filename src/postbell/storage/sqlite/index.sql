@@ -81,6 +81,26 @@ SELECT webhook_id FROM index_visits WHERE webhook_id > ?1 ORDER BY webhook_id LI
 -- The webhook's visits of blocks that are gone are gone too.
 DELETE FROM index_visits WHERE webhook_id = ?1 AND start < ?2 AND "end" <= ?2;
 
+-- name: messages
+-- What is known of the messages of an account with these keys, a JSON array.
+SELECT account_id, key, minute, seen, weight FROM index_messages
+WHERE account_id = ?1 AND key IN (SELECT value FROM json_each(?2));
+
+-- name: put_message
+-- This is known of the message.
+INSERT OR REPLACE INTO index_messages (account_id, key, minute, seen, weight)
+VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: drop_messages
+-- At most ?2 of the messages that count before ?1 are gone.
+DELETE FROM index_messages WHERE (account_id, key) IN (
+    SELECT account_id, key FROM index_messages WHERE minute < ?1 ORDER BY minute LIMIT ?2
+);
+
+-- name: clear_messages
+-- Nothing is known of any message.
+DELETE FROM index_messages;
+
 -- name: clear_segments
 -- No segment is left.
 DELETE FROM index_segments;
