@@ -129,6 +129,7 @@ async def serve(
                         "started",
                         role=role,
                         address=address,
+                        metrics=operation.metrics_address,
                         region=settings.region,
                         version=__version__,
                     )

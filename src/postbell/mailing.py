@@ -54,7 +54,7 @@ class Mailer:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._thread, self._hand_over, mail, to)
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, UnicodeError) as error:
             raise MailFailed(
                 f"the mail server {self._host}:{self._port} did not take a mail: {_reason(error)}"
             ) from None

@@ -23,7 +23,7 @@ from postbell.notices.posting import SendMail
 from postbell.ports import Engine, Sender
 from postbell.proxying import Trusting
 from postbell.reports import Reports
-from postbell.serving import bind, serving
+from postbell.serving import address_of, bind, serving
 from postbell.setting_values import Address, read_address
 from postbell.settings import Settings
 from postbell.signals import log
@@ -35,12 +35,13 @@ SHUTDOWN_S = 1.0
 
 
 class Operation(NamedTuple):
-    """What the roles take of it."""
+    """What the roles take of it; *metrics_address* is "" without a listener of its own."""
 
     metrics: Metrics
     traces: Tracing | None
     send_mail: SendMail | None
     settings: Settings
+    metrics_address: str
 
     def routes(self) -> list[BaseRoute]:
         """Return `/metrics` for the main listener, unless it has one of its own."""
@@ -85,16 +86,16 @@ async def operating(
         pools=pools,
     )
     async with contextlib.AsyncExitStack() as stack:
-        send_mail = None
+        send_mail, metrics_address = None, ""
         if settings.smtp_url:
             sender = settings.notice_from or settings.operator_email or "postbell@localhost"
             mailer = Mailer(settings.smtp_url, sender, clock, ca_file=settings.ca_file)
             stack.callback(mailer.close)
             send_mail = mailer.send
         if settings.metrics_listen:
-            sock = stack.enter_context(
-                contextlib.closing(bind(read_address(settings.metrics_listen)))
-            )
+            where = read_address(settings.metrics_listen)
+            sock = stack.enter_context(contextlib.closing(bind(where, "--metrics-listen")))
+            metrics_address = str(address_of(sock))
             await stack.enter_async_context(
                 serving(metrics.listener(), sock, shutdown_s=SHUTDOWN_S)
             )
@@ -121,7 +122,7 @@ async def operating(
                     silence_h=settings.silence_h,
                 )
                 tasks.append(group.create_task(notices.run(), name="notices"))
-            yield Operation(metrics, tracing(engine), send_mail, settings)
+            yield Operation(metrics, tracing(engine), send_mail, settings, metrics_address)
             for task in tasks:
                 task.cancel()
 

@@ -23,8 +23,9 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
 
 
-def bind(address: Address) -> socket.socket:
-    """Return a socket bound to *address*; raise ServiceError saying why it cannot be."""
+def bind(address: Address, flag: str = "--listen") -> socket.socket:
+    """Return a socket bound to *address*; raise ServiceError saying why it cannot be, and with
+    which *flag* another address is chosen."""
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -39,7 +40,7 @@ def bind(address: Address) -> socket.socket:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ServiceError(
-            f"cannot listen on {address}: {reason}; choose another address with --listen"
+            f"cannot listen on {address}: {reason}; choose another address with {flag}"
         ) from None
     sock.setblocking(False)
     return sock

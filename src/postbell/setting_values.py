@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -80,7 +80,8 @@ def _check_database(url: str) -> str:
 def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = (parts.hostname or "").encode("idna")
+        good = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
     except ValueError:
         good = False
     return "" if good or not url else "an http or https URL expected"
@@ -100,6 +101,8 @@ def _check_mail_server(url: str) -> str:
         good = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
+    if good and not (unquote(parts.netloc).isascii()):
+        return "SMTP takes a user and a password of ASCII characters only"
     return "" if good or not url else "smtp://HOST:PORT or smtps://HOST:PORT expected"
 
 

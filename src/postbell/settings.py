@@ -17,6 +17,7 @@ import msgspec
 
 from postbell.errors import BadInput
 from postbell.setting_values import CHECKS, METAVARS, READERS, Address, Networks
+from postbell.signals import masked
 
 
 class Row(NamedTuple):
@@ -339,9 +340,16 @@ def _value(setting: Setting, value: Any, where: str) -> Any:
         reason = CHECKS[setting.name](converted)
         if reason:
             raise BadInput(
-                f"{setting.name} is {value!r} (from {where}); {reason}", member=setting.name
+                f"{setting.name} is {_shown(setting, value)!r} (from {where}); {reason}",
+                member=setting.name,
             )
     return converted
+
+
+def _shown(setting: Setting, value: Any) -> Any:
+    """Return the value as an error may show it: a URL that holds secrets without them."""
+    has_secrets = setting.name in WITH_SECRETS and isinstance(value, str) and "://" in value
+    return masked(value) if has_secrets else value
 
 
 def _wrong(setting: Setting, value: Any, where: str, reason: str = "") -> BadInput:
@@ -364,4 +372,5 @@ def _rows() -> tuple[Setting, ...]:
 
 SETTINGS = _rows()
 BY_NAME = {setting.name: setting for setting in SETTINGS}
+WITH_SECRETS = ("smtp_url", "operator_webhook")
 POLICY_PREFIX = "POSTBELL_POLICY_"

@@ -19,7 +19,12 @@ class Signal(NamedTuple):
 
 
 SIGNALS = (
-    Signal("started", "info", "the process serves", ("role", "address", "region", "version")),
+    Signal(
+        "started",
+        "info",
+        "the process serves",
+        ("role", "address", "metrics", "region", "version"),
+    ),
     Signal(
         "start_waits",
         "error",

@@ -160,6 +160,21 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
             " smtp://HOST:PORT or smtps://HOST:PORT expected",
         ),
         (
+            {"POSTBELL_SMTP_URL": "smtp://user:p%C3%A4ss@mail.example.com:25"},
+            "smtp_url is 'smtp://mail.example.com:25' (from POSTBELL_SMTP_URL);"
+            " SMTP takes a user and a password of ASCII characters only",
+        ),
+        (
+            {"POSTBELL_OPERATOR_WEBHOOK": "ftp://user:pass@ops.example.com/token"},
+            "operator_webhook is 'ftp://ops.example.com/***' (from POSTBELL_OPERATOR_WEBHOOK);"
+            " an http or https URL expected",
+        ),
+        (
+            {"POSTBELL_OPERATOR_WEBHOOK": f"https://{'ü' * 80}.example.com/"},
+            f"operator_webhook is 'https://{'ü' * 80}.example.com' (from"
+            " POSTBELL_OPERATOR_WEBHOOK); an http or https URL expected",
+        ),
+        (
             {"POSTBELL_OPERATOR_EMAIL": "Ops <ops@example.com>"},
             "operator_email is 'Ops <ops@example.com>' (from POSTBELL_OPERATOR_EMAIL);"
             " an e-mail address expected",

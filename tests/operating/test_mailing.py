@@ -73,6 +73,21 @@ async def test_a_refused_recipient_and_a_server_that_is_not_there_are_failures()
             await sender.send(TO, "s", "t")
 
 
+async def test_a_password_that_smtp_cannot_carry_is_a_failure_and_not_the_end() -> None:
+    mailbox = Mailbox()
+
+    def check(server: Any, session: Any, envelope: Any, kind: str, pair: Any) -> AuthResult:
+        return AuthResult(success=True)
+
+    async with smtp(mailbox, authenticator=check, auth_require_tls=False) as url:
+        there = url.removeprefix("smtp://")
+        async with mailer(f"smtp://user:p%C3%A4ss@{there}") as sender:
+            with pytest.raises(MailFailed, match="did not take a mail"):
+                await sender.send(TO, "s", "t")
+
+    assert mailbox.taken == []
+
+
 @pytest.mark.parametrize("member", ["to", "subject"])
 async def test_a_line_break_smuggles_no_header_in(member: str) -> None:
     mailbox = Mailbox()

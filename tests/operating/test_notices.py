@@ -127,6 +127,19 @@ async def test_a_pause_is_told_with_its_reason_and_resuming_is_recovering(rig: W
     assert "takes events again" in texts[2]
 
 
+async def test_a_pause_is_told_at_once_also_of_a_webhook_that_failed_a_while_ago(
+    rig: Watched,
+) -> None:
+    await fail(rig)
+    await rig.tell(100)
+    await mend(rig)
+    await rig.tell(100)
+    await rig.lane(pause="gone")
+    await rig.tell(100)
+
+    assert "is paused: gone" in rig.mailbox.texts(ADA)[2]
+
+
 async def test_a_pause_is_logged_once(rig: Watched) -> None:
     logged: list[Any] = []
     with signals.heard("webhook_paused", logged.append):

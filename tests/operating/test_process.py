@@ -152,6 +152,33 @@ def test_a_worker_has_metrics_at_a_listener_of_its_own(tmp_path: Path) -> None:
     assert re.search(rb'postbell_info\{region="",role="worker"', text)
 
 
+def test_a_metrics_listener_is_told_with_its_port_and_named_where_it_cannot_be(
+    tmp_path: Path,
+) -> None:
+    postbell = Postbell(
+        tmp_path / "data",
+        POSTBELL_LISTEN="127.0.0.1:0",
+        POSTBELL_METRICS_LISTEN="127.0.0.1:0",
+        POSTBELL_LOG_FORMAT="json",
+    )
+    with postbell.running("serve") as process:
+        line_with(process, READY)
+        assert process.stderr is not None
+        started = next(
+            line for line in map(json.loads, process.stderr) if line["event"] == "started"
+        )
+        scraped, _ = get(f"http://{started['metrics']}/metrics")
+        other = Postbell(
+            tmp_path / "other",
+            POSTBELL_LISTEN="127.0.0.1:0",
+            POSTBELL_METRICS_LISTEN=started["metrics"],
+        )("serve")
+
+    assert scraped == 200
+    assert other.returncode == 1
+    assert "choose another address with --metrics-listen" in other.stderr
+
+
 async def test_a_dead_receiver_is_told_by_mail_and_webhook(tmp_path: Path) -> None:
     mailbox = Mailbox()
     posted: asyncio.Queue[Any] = asyncio.Queue()

@@ -1,7 +1,8 @@
 """Decides what is news: a condition that differs from what was told last.
 
 Pure but for its memory, which outlives a restart in a file.  A condition that comes and goes is
-told once an hour: what gets better is told at once, but only where the worse was told.
+told once an hour: what gets better is told at once, but only where the worse was told.  Another
+bad condition than the last one (paused, not failing again) is always told at once.
 """
 
 import os
@@ -17,10 +18,11 @@ MAX_TOLD = 100_000
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
-    """What was told last of a subject, and when a bad one was."""
+    """What was told last of a subject, and when a bad one was, and which."""
 
     condition: str
     worse_at: datetime | None = None
+    worse: str = ""
 
 
 class Changes:
@@ -36,12 +38,12 @@ class Changes:
         if condition == last.condition:
             return False
         if condition == OK:
-            self._told[subject] = Told(OK, last.worse_at)
+            self._told[subject] = Told(OK, last.worse_at, last.worse)
         else:
-            is_worse = last.condition != OK
-            if not is_worse and last.worse_at is not None and now < last.worse_at + QUIET:
+            is_again = last.condition == OK and condition == last.worse
+            if is_again and last.worse_at is not None and now < last.worse_at + QUIET:
                 return False
-            self._told[subject] = Told(condition, now)
+            self._told[subject] = Told(condition, now, condition)
         self.is_changed = True
         return True
 

@@ -4,10 +4,13 @@ What comes together goes out together: one mail for each recipient, at most one 
 """
 
 import asyncio
+import http.client
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -89,10 +92,31 @@ def by_webhook(url: str, region: str) -> Deliver:
     """Return what posts notices to the operator's URL: JSON, no redirects, no proxy."""
 
     async def deliver(notices: list[Notice]) -> None:
-        body = msgspec.json.encode({"region": region, "notices": [_view(n) for n in notices]})
+        body = msgspec.json.encode({"region": region, "notices": [_on_wire(n) for n in notices]})
         await asyncio.to_thread(_post, url, body)
 
     return deliver
+
+
+def _on_wire(notice: Notice) -> dict[str, Any]:
+    """Return the notice with the members of its kind; a time that it tells of is not its own."""
+    view = _view(notice) | {"at": rfc3339(notice.at), "expires_at": notice.fields.get("at")}
+    return {name: view[name] for name in (*_COMMON, *MEMBERS[notice.kind])}
+
+
+_WEBHOOK = ("webhook_id", "url")
+_COMMON = ("kind", "at", "account", "text", "advice")
+MEMBERS = {
+    "webhook_failing": (*_WEBHOOK, "since", "failures"),
+    "webhook_paused": (*_WEBHOOK, "reason"),
+    "webhook_recovered": _WEBHOOK,
+    "webhook_behind": (*_WEBHOOK, "waiting", "lag_s"),
+    "webhook_caught_up": _WEBHOOK,
+    "events_expiring": (*_WEBHOOK, "events", "expires_at"),
+    "account_silent": ("hours",),
+    "account_heard": ("hours",),
+}
+"""What the operator's webhook gets of each kind, beside what all have."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -103,7 +127,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def _post(url: str, body: bytes) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
     headers = {"content-type": "application/json", "user-agent": "Postbell"}
-    request = urllib.request.Request(url, body, headers)  # noqa: S310 (a checked http URL)
+    address, credentials = _taken_apart(url)
+    if credentials:
+        headers["authorization"] = "Basic " + b64encode(credentials.encode()).decode()
+    request = urllib.request.Request(address, body, headers)  # noqa: S310 (a checked http URL)
     try:
         with opener.open(request, timeout=TIMEOUT_S):
             return
@@ -112,6 +139,24 @@ def _post(url: str, body: bytes) -> None:
             raise ServiceError(f"{masked(url)} answered {error.code}") from None
     except OSError as error:
         raise ServiceError(f"{masked(url)} cannot be reached: {error}") from None
+    except http.client.HTTPException as error:
+        raise ServiceError(f"{masked(url)} answered no HTTP: {type(error).__name__}") from None
+
+
+def _taken_apart(url: str) -> tuple[str, str]:
+    """Return the URL as it goes over the wire, and its user and password, "" for none."""
+    parts = urlsplit(url)
+    userinfo, _, host = parts.netloc.rpartition("@")
+    sent = parts._replace(
+        netloc=host.encode("idna").decode() if not host.isascii() else host,
+        path=quote(parts.path, safe=_SENT_AS_IT_IS),
+        query=quote(parts.query, safe=_SENT_AS_IT_IS),
+        fragment="",
+    )
+    return sent.geturl(), unquote(userinfo)
+
+
+_SENT_AS_IT_IS = "!$%&'()*+,/:;=?@[]~"
 
 
 _ENGLISH = Wording(Reader())
