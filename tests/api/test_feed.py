@@ -201,6 +201,21 @@ async def test_a_bad_query_is_refused(service: Service, query: str) -> None:
     assert (response.status_code, response.json()["member"]) == (400, query.partition("=")[0])
 
 
+async def test_a_position_ahead_of_the_log_is_refused_instead_of_waiting_for_ever(
+    service: Service,
+) -> None:
+    await post(service, "ev_1")
+    ahead = feed.Mark(feed.Position(3, 0), 7).text()
+
+    now = await page(service, "?after=now")
+    next_to_come = await service.call("GET", f"{PATH}?after={now['next']}")
+    refused = await service.call("GET", f"{PATH}?after={ahead}&wait=30")
+
+    assert next_to_come.status_code == 200
+    assert (refused.status_code, refused.json()["code"]) == (400, "position_ahead")
+    assert "restored backup" in refused.json()["detail"]
+
+
 async def test_after_and_since_exclude_each_other(service: Service) -> None:
     response = await service.call("GET", f"{PATH}?after=now&since=2026-01-01T00:00:00Z")
 

@@ -178,3 +178,21 @@ async def test_odd_paths_are_not_found(path: str) -> None:
     _, response = await ask("GET", path)
 
     assert response.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/nothing", "not found"),
+        ("/v2/nothing", '{"message":"Not found","error_code":404}'),
+        ("/v2/email-service/webhook/1/x", '{"message":"Not found","error_code":404}'),
+        ("/oauth/nothing", '{"message":"Not found","error_code":404}'),
+        ("/api/v1/nothing", '"code":"not_found"'),
+        ("/nothing", '"code":"not_found"'),
+    ],
+)
+async def test_unknown_paths_are_answered_as_their_face_would(path: str, said: str) -> None:
+    _, response = await ask("POST", path, json={})
+
+    assert response.status_code == 404
+    assert said in response.text

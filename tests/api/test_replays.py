@@ -9,8 +9,23 @@ from postbell.blocks import Position, Range
 from postbell.records import BatchState
 from tests.api.service import Service, running
 from tests.api.test_batches import batch, put
+from tests.fakes import FakeClock
 
 PATH = "/api/v1/replays"
+
+
+class SlowClock:
+    """A clock by which everything takes four seconds."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.asked = 0
+        self.now = clock.now
+
+    def monotonic_s(self) -> float:
+        self.asked += 1
+        self._clock.advance(4)
+        return self._clock.monotonic_s()
 
 
 @pytest.fixture
@@ -47,6 +62,44 @@ async def test_a_dry_runs_events_are_downloaded_one_on_a_line(service: Service) 
     assert response.headers["content-disposition"] == 'attachment; filename="replay.jsonl"'
     assert [line["sequence"] for line in lines] == [1, 3]
     assert {line["type"] for line in lines} == {"open"}
+
+
+async def test_a_large_download_is_compressed_on_its_way(service: Service) -> None:
+    for _ in range(3):
+        await service.events(*["open"] * 200)
+    answers = [
+        await service.call(
+            "POST",
+            PATH + "/dry-run/events",
+            json={"webhook_id": 1},
+            headers={"accept-encoding": each},
+        )
+        for each in ("gzip", "identity")
+    ]
+
+    zipped, plain = answers
+    assert (zipped.headers["content-encoding"], zipped.headers["vary"]) == (
+        "gzip",
+        "accept-encoding",
+    )
+    assert "content-encoding" not in plain.headers
+    assert zipped.text == plain.text
+    assert len(plain.text.splitlines()) == 604
+    assert zipped.num_bytes_downloaded < plain.num_bytes_downloaded / 5
+
+
+async def test_a_dry_run_that_takes_too_long_says_that_it_is_partial(service: Service) -> None:
+    for _ in range(3):
+        await service.events("sent")
+    slow = SlowClock(service.clock)
+    service.desk.clock = slow
+
+    response = await service.call(
+        "POST", PATH + "/dry-run", json={"webhook_id": 1, "recipient": "nobody@example.net"}
+    )
+
+    assert (response.json()["events"], response.json()["is_partial"]) == (0, True)
+    assert slow.asked < 5
 
 
 async def test_a_dry_run_of_what_the_webhook_does_not_take_is_empty(service: Service) -> None:

@@ -9,16 +9,18 @@ from typing import Any
 
 STYLE = """
 :root{color-scheme:light dark;--line:color-mix(in srgb,currentColor 18%,transparent)}
+html{background:light-dark(#fff,#14161a);color:light-dark(#16181d,#e8eaed)}
+a{color:light-dark(#0b57c2,#9cc2ff)}
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}
 h2{margin-top:3rem}summary{cursor:pointer;padding:.5rem 0}
 details{border-top:1px solid var(--line)}details>div{padding:0 0 1rem 1rem}
-code,pre{font:.875rem/1.5 ui-monospace,monospace}
+code,pre{font:.875rem/1.5 ui-monospace,monospace}code{overflow-wrap:anywhere}
 pre{overflow-x:auto;padding:.75rem;border:1px solid var(--line)}
 table{border-collapse:collapse;width:100%;display:block;overflow-x:auto}
 th,td{text-align:left;vertical-align:top;padding:.25rem 1rem .25rem 0;
 border-bottom:1px solid var(--line)}
 .method{display:inline-block;min-width:4.5rem;font-weight:600}
-nav a{margin-right:1rem}
+nav{display:flex;flex-wrap:wrap;gap:0 1rem}
 """.strip()
 POLICY = "; ".join(
     (

@@ -80,7 +80,10 @@ class Feed:
         self._is_stopping = True
 
     async def start_of(self, account_id: int, after: str | None, since: datetime | None) -> Mark:
-        """Return where to begin: a mark, `now`, `oldest` (the default) or a time."""
+        """Return where to begin: a mark, `now`, `oldest` (the default) or a time.
+
+        Raises BadInput for what is none of these, and for a mark that lies ahead of the log.
+        """
         if after is not None and since is not None:
             raise BadInput(
                 "after and since exclude each other; give one", member="since", status=400
@@ -89,7 +92,18 @@ class Feed:
             return Mark(Position(await self._engine.log.first_since(since, account_id), 0), 0)
         if after == "now":
             return Mark(Position(await self._engine.log.head() + 1, 0), 0)
-        return Mark(Position(0, 0), 0) if after in (None, "oldest") else read_mark(after or "")
+        if after in (None, "oldest"):
+            return Mark(Position(0, 0), 0)
+        mark = read_mark(after or "")
+        if mark.position.block > await self._engine.log.head() + 1:
+            raise BadInput(
+                "after is ahead of the log: it is of another data centre, or of a time that a"
+                " restored backup does not know; go on with since= a time",
+                member="after",
+                code="position_ahead",
+                status=400,
+            )
+        return mark
 
     async def read(self, wanted: Wanted, start: Mark) -> Found:
         """Return what is there now after *start*."""

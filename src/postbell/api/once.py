@@ -90,7 +90,7 @@ def reused(key: str) -> BadInput:
     """Return the error for a key that came with another request before."""
     return BadInput(
         f"Idempotency-Key {key!r} came with another request before; use a new key for a new one",
-        member="Idempotency-Key",
+        member="idempotency-key",
         code="idempotency_key_reused",
     )
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import gzip
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from postbell.reports import Page
 
@@ -34,7 +35,16 @@ def page_response(name: str, page: Page) -> Response:
 
 
 async def compressed(response: Response, accepted: str) -> Response:
-    """Compress the answer where the caller takes gzip and it is neither small nor huge."""
+    """Compress the answer where the caller takes gzip and it is neither small nor huge.
+
+    One that comes in pieces is compressed as it goes, however large it gets.
+    """
+    if isinstance(response, StreamingResponse):
+        response.headers["vary"] = "accept-encoding"
+        if takes_gzip(accepted):
+            response.headers["content-encoding"] = "gzip"
+            response.body_iterator = _zipped(response.body_iterator)
+        return response
     body = getattr(response, "body", b"")
     if len(body) < MIN_GZIP_BYTES or "content-encoding" in response.headers:
         return response
@@ -48,6 +58,18 @@ async def compressed(response: Response, accepted: str) -> Response:
     response.headers["content-encoding"] = "gzip"
     response.headers["content-length"] = str(len(response.body))
     return response
+
+
+async def _zipped(pieces: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+    packer = zlib.compressobj(GZIP_LEVEL, wbits=31)
+    async for piece in pieces:
+        if len(piece) <= INLINE_GZIP_BYTES:
+            zipped = packer.compress(piece)
+        else:
+            zipped = await asyncio.to_thread(packer.compress, piece)
+        if zipped:
+            yield zipped
+    yield packer.flush()
 
 
 def takes_gzip(accepted: str) -> bool:

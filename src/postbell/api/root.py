@@ -1,7 +1,7 @@
 """The application: the hot path first, everything else through a framework.
 
-Unknown paths are answered as the face they belong to would: problem details, or, under /v1, the
-plain text that EngageLab documents.
+Unknown paths are answered as the face they belong to would: problem details; under /v1 the plain
+text that EngageLab documents, under /v2 and /oauth SendPulse's envelope.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -89,6 +89,9 @@ async def _refuse(request: Request, error: Exception) -> Response:
     path = request.url.path
     if path == "/v1" or path.startswith("/v1/"):
         return PlainTextResponse("not found" if status == 404 else str(error), status, headers)
+    if path.startswith(("/v2/", "/oauth/")):
+        message = "Not found" if status == 404 else str(error)
+        return JSONResponse({"message": message, "error_code": status}, status, headers)
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "refused")
     detail = "no such path" if status == 404 else f"this path does not take {request.method}"
     return Response(

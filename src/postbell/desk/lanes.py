@@ -223,4 +223,6 @@ def _due(batch: OpenBatch, now: datetime) -> OpenBatch:
 
 
 def _no_batch(batch_id: str) -> NotFound:
-    return NotFound(f"no open or parked batch {batch_id[:80]!r}")
+    return NotFound(
+        f"no open or parked batch {batch_id[:80]!r}; what is finished is sent again by a replay"
+    )

@@ -284,6 +284,6 @@ def _check_digest(key: str, kept: bytes, digest: bytes) -> None:
     if kept != digest:
         raise BadInput(
             f"Idempotency-Key {key!r} came with another body before; use a new key for new events",
-            member="Idempotency-Key",
+            member="idempotency-key",
             code="idempotency_key_reused",
         )
