@@ -1,15 +1,19 @@
 """Metrics, read back with Prometheus' own parser."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from postbell.blocks import Position, Range
 from postbell.metrics import MAX_WEBHOOKS
-from postbell.metrics.requests import face_of
+from postbell.metrics.requests import Requests, face_of
 from postbell.metrics.shapes import Counter
 from postbell.records import Entry, EntryKind, LaneChange, Outcome, Verdict
 from tests.operating.rig import Watched, watched
@@ -181,3 +185,23 @@ def test_new_labels_over_the_limit_count_as_other() -> None:
 )
 def test_every_path_belongs_to_a_face(path: str, face: str) -> None:
     assert face_of(path) == face
+
+
+def test_requests_are_timed_rightly_also_by_uvloop_whose_clock_stands_still_meanwhile() -> None:
+    requests = Requests()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        until = time.perf_counter() + 0.03
+        while time.perf_counter() < until:
+            pass
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    async def nothing(*_: Any) -> None:
+        pass
+
+    scope = {"type": "http", "path": "/v1/webhooks", "method": "GET"}
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(requests.around(slow)(scope, nothing, nothing))
+
+    samples = {sample.name: sample.value for sample in requests.times.family().samples}
+    assert samples["postbell_http_request_seconds_sum"] >= 0.03

@@ -18,6 +18,7 @@ from postbell.api.problems import problem
 from postbell.desk import Desk
 from postbell.errors import BadInput, PostbellError, TooLarge
 from postbell.records import Account, ApiUser
+from postbell.signals import tell
 
 PATH = "/api/v1/events"
 MAX_EVENTS = 10_000
@@ -27,6 +28,19 @@ VALUE_BYTES = 64
 """What one JSON value of a split array costs at most in memory."""
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Answer(Protocol):
+    """What `pipeline.ingest` says of a request's events; it is encoded as it is."""
+
+    @property
+    def accepted(self) -> int: ...
+
+    @property
+    def duplicates(self) -> int: ...
+
+    @property
+    def rejected(self) -> Sequence[object]: ...
 
 
 class Ingest(Protocol):
@@ -44,7 +58,7 @@ class Ingest(Protocol):
         atomic: bool = False,
         key: str = "",
         digest: bytes = b"",
-    ) -> msgspec.Struct: ...
+    ) -> Answer: ...
 
 
 class EventsEndpoint:
@@ -64,9 +78,10 @@ class EventsEndpoint:
             status, headers, body = problem(error)
             await respond(send, status, headers, body)
             return
+        tell(accepted=answer.accepted, duplicates=answer.duplicates, rejected=len(answer.rejected))
         await respond(send, 202, _JSON, _encode(answer))
 
-    async def _take(self, scope: MutableMapping[str, Any], receive: Receive) -> msgspec.Struct:
+    async def _take(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
         headers = Headers(scope["headers"])
         caller = await self._desk.authenticate(headers.authorization)
         media_type = headers.media_type(MEDIA_TYPES)

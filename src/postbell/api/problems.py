@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from postbell.errors import BadInput, PostbellError, Unauthorized
+from postbell.signals import tell
 
 CONTENT_TYPE = "application/problem+json"
 CHALLENGE = 'Basic realm="postbell", charset="UTF-8"'
@@ -15,6 +16,7 @@ RETRY_AFTER_S = 2
 def problem(error: PostbellError) -> tuple[int, list[tuple[str, str]], bytes]:
     """Return status, headers and body of the answer to *error*."""
     headers = [("content-type", CONTENT_TYPE), ("cache-control", "no-store")]
+    tell(code=error.code)
     if isinstance(error, Unauthorized):
         headers.append(("www-authenticate", CHALLENGE))
     if error.retryable or error.status == 503:

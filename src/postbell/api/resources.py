@@ -21,6 +21,7 @@ from postbell.desk import Caller, Desk
 from postbell.desk.pace import BURST_S, Allowance
 from postbell.errors import BadInput, NotFound, PostbellError
 from postbell.reports import Reports
+from postbell.signals import tell
 
 MAX_FORM_BYTES = 64 * 1024
 MEDIA_TYPES = frozenset(("application/json", "application/merge-patch+json"))
@@ -149,6 +150,7 @@ class Resource:
             return Response(status_code=204, headers=headers)
         detail = f"this path does not take {method[:20]}; see Allow"
         headers["content-type"] = "application/problem+json"
+        tell(code="method_not_allowed")
         return Response(document(405, "method_not_allowed", detail), 405, headers)
 
 

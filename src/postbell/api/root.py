@@ -25,6 +25,7 @@ from postbell.api.table import OPERATIONS
 from postbell.desk import Desk
 from postbell.ports import Engine
 from postbell.reports import Reports
+from postbell.signals import tell
 
 
 def build(
@@ -86,13 +87,14 @@ async def _refuse(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if request.method == "OPTIONS" and status == 405:
         return Response(status_code=204, headers=headers)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "refused")
+    tell(code=code)
     path = request.url.path
     if path == "/v1" or path.startswith("/v1/"):
         return PlainTextResponse("not found" if status == 404 else str(error), status, headers)
     if path.startswith(("/v2/", "/oauth/")):
         message = "Not found" if status == 404 else str(error)
         return JSONResponse({"message": message, "error_code": status}, status, headers)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "refused")
     detail = "no such path" if status == 404 else f"this path does not take {request.method}"
     return Response(
         document(status, code, detail), status, headers | {"content-type": CONTENT_TYPE}

@@ -13,6 +13,7 @@ from postbell.directory import Directory
 from postbell.errors import Conflict, NotFound, ServiceError
 from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
 from postbell.records import Account, LaneChange, Replay, Webhook
+from postbell.signals import tell
 
 MAX_TRIES = 20
 MAX_REPLAYS = 10_000
@@ -56,7 +57,9 @@ class Core:
 
         Raises Overloaded where too many unknown keys wait for their check.
         """
-        return await self._authentication.check(authorization)
+        caller = await self._authentication.check(authorization)
+        tell(account=caller.account.name, api_user=caller.api_user.name)
+        return caller
 
     def admit(self, caller: Caller) -> Allowance:
         """Count one management request of the caller's account; raise TooMany over its rate."""

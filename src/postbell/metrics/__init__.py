@@ -5,6 +5,7 @@ Counts of events and attempts follow the log and the journal, states of webhooks
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -55,7 +56,7 @@ class Metrics:
         region: str,
         pools: Pools,
     ) -> None:
-        self._following = Following(engine, directory)
+        self._following = Following(engine, directory, tells=role != "api")
         self._standings = standings
         self._clock = clock
         self._pools = pools
@@ -148,11 +149,10 @@ class Metrics:
         )
 
     async def _watch_loop(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due_s = loop.time() + LOOP_EVERY_S
+            due_s = time.monotonic() + LOOP_EVERY_S
             await asyncio.sleep(LOOP_EVERY_S)
-            self._loop.observe((), max(loop.time() - due_s, 0.0))
+            self._loop.observe((), max(time.monotonic() - due_s, 0.0))
 
 
 def _health(standing: Standing) -> str:

@@ -7,6 +7,7 @@ same from each of its processes: scrape one, or take the maximum.
 import asyncio
 from collections import OrderedDict
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,9 @@ _NUMBER_BITS = 0x3F
 class Following:
     """Reads what is new of the log and the journal, and counts it."""
 
-    def __init__(self, engine: Engine, directory: Directory) -> None:
+    def __init__(self, engine: Engine, directory: Directory, *, tells: bool = False) -> None:
+        """With *tells* each entry of the journal is a line of the log: the worker's part."""
+        self._tells = tells
         self._engine = engine
         self._directory = directory
         self._block = 0
@@ -123,6 +126,8 @@ class Following:
     def _count_entry(self, entry: Entry) -> None:
         webhook = self._directory.webhooks.get(entry.webhook_id)
         dialect = webhook.dialect if webhook is not None else OTHER
+        if self._tells:
+            log("attempt_made", account=webhook.account if webhook else "", **_told(entry, dialect))
         if entry.kind in (EntryKind.SKIPPED, EntryKind.EXPIRED):
             self.lost.add((dialect, entry.kind.value), entry.count)
         if entry.kind is EntryKind.TEST or entry.verdict is None:
@@ -136,6 +141,29 @@ class Following:
                 self.delays.observe((dialect,), max((entry.at - began).total_seconds(), 0.0))
         if entry.outcome is not None and entry.outcome.phases_ms:
             self.answers.observe((dialect,), entry.outcome.phases_ms[-1] / 1000)
+
+
+def _told(entry: Entry, dialect: str) -> dict[str, Any]:
+    """Return what the log tells of an entry; neither addresses nor what was sent or answered."""
+    outcome = entry.outcome
+    fields = {
+        "kind": entry.kind.value,
+        "at": entry.at,
+        "webhook_id": entry.webhook_id,
+        "dialect": dialect,
+        "batch_id": entry.batch_id,
+        "attempt": entry.attempt,
+        "events": entry.count,
+        "delivered": entry.delivered,
+        "verdict": entry.verdict.value if entry.verdict else None,
+        "next_at": entry.next_at,
+        "status": outcome.status if outcome else None,
+        "error": outcome.error if outcome else "",
+        "ms": outcome.phases_ms[-1] if outcome and outcome.phases_ms else None,
+        "body_bytes": entry.body_bytes,
+        "replay_id": entry.replay_id,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 def _result(entry: Entry) -> str:

@@ -4,13 +4,14 @@ On the main listener `/metrics` is for this machine only, since it names webhook
 a listener of its own (`metrics_listen`) is for whoever reaches it.
 """
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postbell.metrics.shapes import Counter, Histogram
+from postbell.signals import UnitOfWork, log, tell
 
 PATH = "/metrics"
 INGEST = "/api/v1/events"
@@ -22,7 +23,10 @@ FACES = {
     "healthz": "health",
     "readyz": "health",
     "metrics": "metrics",
+    "static": "static",
 }
+UNTOLD = ("health", "metrics", "static")
+"""Asked for all the time, and of no interest to a reader of the log."""
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via")
 Write = Callable[[str], Awaitable[tuple[str, bytes]]]
@@ -48,17 +52,26 @@ class Requests:
             if scope["type"] != "http":
                 await app(scope, receive, send)
                 return
-            loop = asyncio.get_running_loop()
-            began_s = loop.time()
+            began_s = time.monotonic()  # uvloop's own time stands still while it works
+            face = face_of(scope["path"])
 
             async def sending(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    face = face_of(scope["path"])
-                    self.times.observe((face,), loop.time() - began_s)
+                    took_s = time.monotonic() - began_s
+                    self.times.observe((face,), took_s)
                     self.counted.add((face, str(message["status"])))
+                    tell(status=message["status"], ms=round(took_s * 1000, 3))
                 await send(message)
 
-            await app(scope, receive, sending)
+            with UnitOfWork() as told:
+                try:
+                    await app(scope, receive, sending)
+                finally:
+                    if face not in UNTOLD and "status" in told:
+                        path = pattern_of(scope)
+                        log(
+                            "request_answered", face=face, method=scope["method"], path=path, **told
+                        )
 
         return counted
 
@@ -68,6 +81,20 @@ def face_of(path: str) -> str:
     if path == INGEST:
         return "ingest"
     return FACES.get(path.split("/", 2)[1] if "/" in path else "", "web")
+
+
+def pattern_of(scope: Scope) -> str:
+    """Return the path with names where values stood, "" for one that nobody serves: ids in paths
+    may be addresses, and unknown paths hold anything."""
+    if scope["path"] == INGEST:
+        return INGEST
+    if "endpoint" not in scope:
+        return ""
+    path: str = scope["path"]
+    for name, value in reversed(scope["path_params"].items()):
+        before, found, after = path.rpartition(str(value))
+        path = f"{before}{{{name}}}{after}" if found else ""
+    return path
 
 
 class Scrape:

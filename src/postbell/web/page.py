@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
 from postbell.errors import NotFound, PostbellError, ServiceError, UsageError
 from postbell.records import Account
+from postbell.signals import tell
 from postbell.web import cookies as jar
 from postbell.web.cookies import Cookies
 from postbell.web.forms import Desks
@@ -96,6 +97,8 @@ class Page:
                 signed_in=signed_in,
                 account=await self._account(cookies, signed_in),
             )
+            if visit.has_account:
+                tell(account=visit.account.name)
             response = await self._handle(visit, token or guest)
         except PostbellError as error:
             response = error_page(visit, error)
@@ -171,6 +174,7 @@ def page(
 
 def error_page(visit: Visit, error: PostbellError) -> Response:
     """Return the page that says what went wrong and what to do."""
+    tell(code=error.code)
     key = f"problem.{error.code}"
     title = visit.say(key) if visit.say.has(key) else visit.say("problem.other")
     response = visit.render(

@@ -19,6 +19,7 @@ from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
 from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
 from postbell.records import Webhook
 from postbell.reports import Reports
+from postbell.signals import tell
 
 PATH = "/v1/webhooks"
 DIALECT = "engagelab"
@@ -252,6 +253,7 @@ async def _form(request: Request) -> dict[str, Any]:
 def _refusal(error: PostbellError) -> Response:
     status, headers = error.status, {"content-type": CONTENT_TYPE}
     number, message = 30000 + status, error.message
+    tell(code=error.code)
     if isinstance(error, Refused):
         number = error.number
     elif isinstance(error, Unauthorized):

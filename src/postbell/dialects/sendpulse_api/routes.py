@@ -21,6 +21,7 @@ from postbell.dialects.sendpulse_api.webhooks import Webhooks
 from postbell.errors import BadInput, Conflict, NotFound, PostbellError, TooMany, Unauthorized
 from postbell.reports import Reports
 from postbell.sealing import Sealer
+from postbell.signals import tell
 
 TOKEN_PATH = "/oauth/access_token"  # noqa: S105 (a path)
 PATH = "/v2/email-service/webhook"
@@ -134,6 +135,7 @@ class Path:
 def _refusal(error: PostbellError) -> Response:
     """Return the envelope of an error: `message` and `error_code`, and for tokens `error`."""
     status, headers = error.status, {}
+    tell(code=error.code)
     body = _error(error.message, status)
     match error:
         case Refused():

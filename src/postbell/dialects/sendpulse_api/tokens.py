@@ -14,6 +14,7 @@ import msgspec
 from postbell.desk import Caller, Desk
 from postbell.errors import StorageError, Unauthorized
 from postbell.sealing import Sealer
+from postbell.signals import tell
 
 LIFETIME_S = 3600
 MAX_TOKEN_CHARS = 2048
@@ -70,6 +71,7 @@ class Tokens:
             caller = self._match(claims)
         if caller is None:
             raise Unauthorized("the token's api user was revoked, or its key replaced")
+        tell(account=caller.account.name, api_user=caller.api_user.name)
         return caller
 
     def _opened(self, authorization: str | None) -> _Claims:
