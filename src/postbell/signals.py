@@ -97,6 +97,7 @@ SIGNALS = (
         ("file", "error"),
     ),
     Signal("traces_off", "warning", "traces were asked for and cannot be made", ("error",)),
+    Signal("traces_failed", "warning", "spans were not handed over", ("error",)),
     Signal("setting_ignored", "warning", "a variable names no setting", ("message",)),
     Signal("directory_refreshed", "debug", "the registry changed", ("version", "webhooks")),
     Signal(

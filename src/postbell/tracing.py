@@ -6,11 +6,15 @@ of its events (those of this process).  Without the package, or without a place 
 nothing is wrapped and nothing costs.
 """
 
+import atexit
 import importlib.util
+import logging
 import os
+import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +31,9 @@ INGEST = "/api/v1/events"
 BATCH_HEADERS = ("webhook-id", "postbell-batch")
 ATTEMPT_HEADER = "postbell-attempt"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+HTTP = "http/protobuf"
+END_S = 3.0
 MAX_KNOWN_BLOCKS = 10_000
 MAX_LINKS = 32
 PAGE = 200
@@ -50,12 +57,20 @@ def tracing(engine: Engine, environ: Mapping[str, str] = os.environ) -> "Tracing
         try:
             _export(environ)
         except ImportError as error:
-            log("traces_off", error=f"{error}; install postbell[otel]")
+            is_missing = isinstance(error, ModuleNotFoundError)
+            log(
+                "traces_off", error=f"{error}; install postbell[otel]" if is_missing else str(error)
+            )
             return None
     return Tracing(engine, trace.get_tracer("postbell"))
 
 
 def _export(environ: Mapping[str, str]) -> None:
+    """Send spans as HTTP and protobuf; raise ImportError where a protocol is asked for that is not
+    part of the package."""
+    protocol = next((environ[name] for name in PROTOCOLS if environ.get(name)), HTTP)
+    if protocol != HTTP:
+        raise ImportError(f"the protocol {protocol[:40]!r} is not spoken, only {HTTP} is")
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -63,9 +78,32 @@ def _export(environ: Mapping[str, str]) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     name = environ.get("OTEL_SERVICE_NAME") or "postbell"
-    provider = TracerProvider(resource=Resource.create({"service.name": name}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": name}), shutdown_on_exit=False
+    )
+    exporter = OTLPSpanExporter()
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+    logger = logging.getLogger("opentelemetry")
+    logger.handlers = [_ToSignals(logging.WARNING)]
+    logger.propagate = False
+    atexit.register(_hand_over_the_rest, provider.shutdown, exporter.shutdown)
+
+
+def _hand_over_the_rest(flush: Callable[[], None], give_up: Callable[[], None]) -> None:
+    """Send what waits at the end of the process; a collector that is not there gets END_S."""
+    limit = threading.Timer(END_S, give_up)
+    limit.daemon = True
+    limit.start()
+    flush()
+    limit.cancel()
+
+
+class _ToSignals(logging.Handler):
+    """Passes what OpenTelemetry has to say on to our own log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log("traces_failed", error=record.getMessage())
 
 
 class Tracing:
@@ -122,7 +160,7 @@ class Tracing:
             "postbell.deliver",
             context=_batch_context(batch_id),
             kind=SpanKind.CLIENT,
-            links=await self._links(batch_id),
+            links=self._links(request.part),
             attributes={
                 "http.request.method": "POST",
                 "postbell.batch.id": batch_id,
@@ -148,13 +186,12 @@ class Tracing:
         while len(self._accepted_by) > MAX_KNOWN_BLOCKS:
             self._accepted_by.popitem(last=False)
 
-    async def _links(self, batch_id: str) -> "list[Link]":
+    def _links(self, part: Range | None) -> "list[Link]":
         from opentelemetry.trace import Link
 
-        batch = await self._engine.ledger.batch(batch_id)
-        if batch is None:
+        if part is None:
             return []
-        return [Link(each) for each in self._spans_of(batch.range)][:MAX_LINKS]
+        return [Link(each) for each in islice(self._spans_of(part), MAX_LINKS)]
 
     def _spans_of(self, part: Range) -> "Iterable[SpanContext]":
         last = part.end.block if part.end.offset else part.end.block - 1

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from postbell.blocks import Position, Range
 from postbell.ports import Request
-from postbell.records import LaneChange, OpenBatch, Outcome
+from postbell.records import Outcome
 from postbell.tracing import Tracing, tracing
 from tests.api.service import Service, basic, running
 
@@ -52,23 +52,9 @@ async def deliver(service: Service, traces: Tracing, batch_id: str, attempt: int
         timeout_s=1,
         account_id=service.acme,
         webhook_id=1,
+        part=Range(Position(1, 0), Position(1, 1)),
     )
     return await traces.sender(service.receivers).send(request)
-
-
-async def open_batch(service: Service, batch_id: str) -> None:
-    claim = await service.engine.ledger.lane(1)
-    assert claim is not None
-    batch = OpenBatch(
-        id=batch_id,
-        webhook_id=1,
-        revision=1,
-        range=Range(Position(1, 0), Position(1, 1)),
-        count=1,
-        cut_at=service.clock.now(),
-    )
-    change = LaneChange(webhook_id=1, epoch=claim.lane.epoch, put=(batch,))
-    assert await service.engine.ledger.record([change]) == []
 
 
 async def test_a_delivery_links_to_the_request_that_brought_its_events(
@@ -76,7 +62,6 @@ async def test_a_delivery_links_to_the_request_that_brought_its_events(
 ) -> None:
     traces = traced(service, spans)
     status = await accept(service, traces)
-    await open_batch(service, "bat_1")
     await deliver(service, traces, "bat_1", 1)
 
     accepting, delivering = spans.get_finished_spans()

@@ -172,6 +172,7 @@ class Courier:
             account_id=held.webhook.account_id,
             webhook_id=held.id,
             is_failing=in_outage(held.lane),
+            part=post.batch.range,
         )
         outcome = await self._sender.send(request)
         while outcome.error == BUSY:

@@ -5,15 +5,15 @@ from typing import Protocol
 
 import msgspec
 
-from postbell.records import (
-    Outcome,
-)
+from postbell.blocks import Range
+from postbell.records import Outcome
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a customer's URL.
 
-    *webhook_id* and *account_id* choose the limits; *body* None sends a GET without one.
+    *webhook_id* and *account_id* choose the limits; *body* None sends a GET without one; *part* is
+    what it carries of the log, None for what is of no log.
     """
 
     url: str
@@ -23,6 +23,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     account_id: int
     webhook_id: int
     is_failing: bool = False
+    part: Range | None = None
 
 
 class Sender(Protocol):
