@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postbell.blocks import Range
+from postbell.errors import StorageError
 from postbell.ports import Engine, Request, Sender
 from postbell.records import Outcome
 from postbell.signals import log
@@ -130,13 +131,13 @@ class Tracing:
                 kind=SpanKind.SERVER,
                 attributes={"http.request.method": "POST", "url.path": INGEST},
             ) as span:
-                head = await self._engine.log.head()
+                head = await self._head()
 
                 async def sending(message: Message) -> None:
                     if message["type"] == "http.response.start":
                         status = message["status"]
                         span.set_attribute("http.response.status_code", status)
-                        if status == 202:
+                        if status == 202 and head is not None:
                             await self._remember(head, span.get_span_context())
                     await send(message)
 
@@ -176,12 +177,23 @@ class Tracing:
                 span.set_status(Status(StatusCode.ERROR))
         return outcome
 
+    async def _head(self) -> int | None:
+        """Return the log's head, None where it cannot be read: a trace never fails a request."""
+        try:
+            return await self._engine.log.head()
+        except StorageError:
+            return None
+
     async def _remember(self, head: int, context: "SpanContext") -> None:
         """Keep that this span may have accepted each block that came after *head*.
 
         Requests that are committed together share blocks, so a batch links to all of them.
         """
-        for header in await self._engine.log.tail(head, PAGE):
+        try:
+            found = await self._engine.log.tail(head, PAGE)
+        except StorageError:
+            return
+        for header in found:
             self._accepted_by.setdefault(header.id, []).append(context)
         while len(self._accepted_by) > MAX_KNOWN_BLOCKS:
             self._accepted_by.popitem(last=False)

@@ -1,6 +1,7 @@
 """Traces with the real SDK: accepting and delivering are linked, attempts share a trace."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from postbell.blocks import Position, Range
+from postbell.errors import StorageError
 from postbell.ports import Request
 from postbell.records import Outcome
 from postbell.tracing import Tracing, tracing
@@ -98,6 +100,40 @@ async def test_the_callers_own_trace_is_continued(
 
     (accepting,) = spans.get_finished_spans()
     assert f"{accepting.context.trace_id:032x}" == parent.split("-")[1]
+
+
+class Unreadable:
+    """An engine whose log cannot be read from the first or the second time on."""
+
+    def __init__(self, reads: int) -> None:
+        self.log = self
+        self._left = reads
+
+    async def head(self) -> int:
+        return self._read(0)
+
+    async def tail(self, after: int, limit: int) -> list[Any]:
+        return self._read([])
+
+    def _read(self, found: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise StorageError("the disk is gone")
+        return found
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+async def test_a_trace_that_cannot_be_made_fails_no_request(
+    service: Service, spans: InMemorySpanExporter, reads: int
+) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    engine: Any = Unreadable(reads)
+
+    status = await accept(service, Tracing(engine, provider.get_tracer("test")))
+
+    assert status == 202
+    assert [span.name for span in spans.get_finished_spans()] == ["postbell.accept"]
 
 
 async def test_without_a_place_to_send_them_to_nothing_is_traced(service: Service) -> None:

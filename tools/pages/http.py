@@ -125,7 +125,7 @@ Every structure of `/api/v1` is in the OpenAPI document of a running service, at
 `/api/v1/openapi.json`, and on the page `/api/v1/docs`. See also
 [how to use the API](../howto/use-the-api.md).
 
-Answers to requests with credentials carry `RateLimit` and `RateLimit-Policy`
+Answers of `/api/v1` to who is known, but for ingest, carry `RateLimit` and `RateLimit-Policy`
 (draft-ietf-httpapi-ratelimit-headers-10); over the rate the answer is 429 with `Retry-After`.
 Answers from {MIN_GZIP_BYTES:,} bytes on are compressed for callers that send
 `Accept-Encoding: gzip`. Every POST but a dry run takes `Idempotency-Key`. A webhook's answers

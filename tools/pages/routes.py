@@ -24,6 +24,6 @@ MEANINGS = {
         "GET",
         "/metrics",
     ): "figures for Prometheus; for this machine only, unless `metrics_listen` gives"
-    " gives them a listener of their own",
+    " them a listener of their own",
     ("GET", "/readyz"): "200 once ingest can commit, else 503; no credentials needed",
 }
