@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from postbell.clock import rfc3339
+
 
 class Signal(NamedTuple):
     name: str
@@ -231,6 +233,7 @@ def configure(form: str = "auto", level: str = "info") -> None:
         structlog.PrintLogger(stream),
         processors=[
             _mask_urls,
+            _plain_times,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
             *([] if is_text else [structlog.processors.format_exc_info]),
@@ -292,6 +295,13 @@ def _mask_urls(_logger: Any, _method: str, fields: Any) -> Any:
         if (name == "url" or name.endswith("_url")) and isinstance(fields[name], str):
             fields[name] = masked(fields[name])
     return fields
+
+
+def _plain_times(_logger: Any, _method: str, fields: Any) -> Any:
+    return {
+        name: rfc3339(value) if isinstance(value, datetime) else value
+        for name, value in fields.items()
+    }
 
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
