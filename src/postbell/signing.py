@@ -8,7 +8,7 @@ import hmac
 import re
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import lru_cache
 
@@ -79,6 +79,18 @@ def active_at(owned: Iterable[Secret], at: datetime) -> list[Secret]:
         if secret.active_at <= at and (secret.expires_at is None or at < secret.expires_at)
     ]
     return sorted(signing, key=lambda secret: (secret.active_at, secret.id), reverse=True)
+
+
+def signing_at(
+    own: Iterable[Secret], account: Iterable[Secret], kinds: Collection[SecretKind], at: datetime
+) -> list[Secret]:
+    """Return the keys of *kinds* that sign at *at*, newest first: the webhook's *own*, where it
+    has none in force its account's.
+
+    An account's key is not newer than a webhook's own, whenever it was made.
+    """
+    mine = active_at((key for key in own if key.kind in kinds), at)
+    return mine or active_at((key for key in account if key.kind in kinds), at)
 
 
 def standard_signatures(

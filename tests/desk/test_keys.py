@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from postbell.desk.keys import MAX_KEYS
-from postbell.desk.secrets import signing_secrets
 from postbell.errors import BadInput, Conflict
 from postbell.records import SecretKind
-from postbell.signing import engagelab_md5
+from postbell.signing import engagelab_md5, signing_at
 from tests.api.service import URL, Service, running
 
 HOUR = 3600.0
@@ -24,7 +23,8 @@ async def signers(service: Service, webhook_id: int) -> list[str]:
     """Return the keys that sign now, newest first."""
     webhook = await service.desk.find_webhook(None, webhook_id)
     account = await service.engine.registry.account_secrets(webhook.account_id)
-    return [s.value for s in signing_secrets(webhook.secrets, account, service.clock.now())]
+    kinds = service.desk.dialects[webhook.dialect].secret_kinds
+    return [s.value for s in signing_at(webhook.secrets, account, kinds, service.clock.now())]
 
 
 async def engagelab(service: Service, **members: object) -> int:
@@ -164,3 +164,16 @@ async def test_a_test_is_signed_with_the_key_in_force(service: Service) -> None:
     headers = dict(service.receivers.got[0].headers)
     expected = engagelab_md5(headers["X-WebHook-Timestamp"], "my-own-app-key")
     assert headers["X-WebHook-Signature"] == expected
+
+
+async def test_a_test_after_a_change_of_dialect_is_signed_with_the_accounts_key(
+    service: Service,
+) -> None:
+    shared = (await service.desk.app_key(service.acme)).value
+    webhook = (await service.desk.create_webhook(service.acme, {"url": URL})).id
+    await service.desk.update_webhook(None, webhook, {"dialect": "engagelab"})
+
+    await service.desk.test_webhook(None, webhook)
+
+    headers = dict(service.receivers.got[0].headers)
+    assert headers["X-WebHook-Signature"] == engagelab_md5(headers["X-WebHook-Timestamp"], shared)

@@ -1,12 +1,11 @@
-"""Signing keys of webhooks: which kind a given one is, and which ones sign a request now."""
+"""Signing keys of webhooks: which kind a given one is, and samples of them."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from postbell.errors import BadInput
 from postbell.ports import Dialect, NewSecret
 from postbell.records import Secret, SecretKind
-from postbell.signing import active_at, check_secret, new_secret
+from postbell.signing import check_secret, new_secret
 
 
 def choose(dialect: Dialect, kind: SecretKind | None, given: object, at: datetime) -> NewSecret:
@@ -42,11 +41,6 @@ def sample_secrets(dialect: Dialect, at: datetime) -> list[Secret]:
         Secret(id=0, kind=kind, value=new_secret(kind), created_at=at, active_at=at)
         for kind in dialect.secret_kinds
     ]
-
-
-def signing_secrets(own: Iterable[Secret], account: Iterable[Secret], at: datetime) -> list[Secret]:
-    """Return the keys that sign at *at*, newest first: the webhook's own, else the account's."""
-    return active_at(own, at) or active_at(account, at)
 
 
 def _kind_of(value: str, dialect: Dialect) -> SecretKind:

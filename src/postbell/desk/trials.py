@@ -9,7 +9,6 @@ import msgspec
 from postbell import accepting, policies
 from postbell.blocks import Range
 from postbell.desk.core import Core
-from postbell.desk.secrets import signing_secrets
 from postbell.errors import BadInput
 from postbell.ports import Claim, Dialect, Request, Signing, Stored
 from postbell.records import (
@@ -23,6 +22,7 @@ from postbell.records import (
     Verdict,
     Webhook,
 )
+from postbell.signing import signing_at
 
 SAMPLE_SEQUENCE = 1
 
@@ -71,7 +71,7 @@ class Trials(Core):
         now = self.clock.now()
         if secrets is None:
             account_keys = await self.engine.registry.account_secrets(webhook.account_id)
-            secrets = signing_secrets(webhook.secrets, account_keys, now)
+            secrets = signing_at(webhook.secrets, account_keys, dialect.secret_kinds, now)
         batch_id = batch_id or new_trial_id()
         signing = Signing(batch_id=batch_id, attempt=1, events=len(stored), at=now, secrets=secrets)
         body = dialect.render(stored, webhook.options)

@@ -32,7 +32,7 @@ from postbell.records import (
     Verdict,
 )
 from postbell.signals import log
-from postbell.signing import active_at
+from postbell.signing import signing_at
 
 BODIES_BYTES = 32 << 20
 BUSY = "busy"
@@ -73,7 +73,7 @@ class Courier:
         dialects: Mapping[str, Dialect],
         sender: Sender,
         clock: Clock,
-        secrets_of: Callable[[Held], list[Secret]],
+        account_keys: Callable[[Held], Sequence[Secret]],
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.reader = reader
@@ -81,7 +81,7 @@ class Courier:
         self._ledger = ledger
         self._dialects = dialects
         self._sender = sender
-        self._secrets_of = secrets_of
+        self._account_keys = account_keys
         self._chance = chance
         self._bodies: Kept[object, Rendered] = Kept(BODIES_BYTES, lambda made: len(made.body))
 
@@ -154,8 +154,8 @@ class Courier:
         held, revision = post.held, post.revision
         dialect = self._dialects[revision.dialect]
         now = self.clock.now()
-        kinds = dialect.secret_kinds
-        secrets = [s for s in active_at(self._secrets_of(held), now) if s.kind in kinds]
+        account_keys = self._account_keys(held)
+        secrets = signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now)
         signing = Signing(
             batch_id=post.batch.id,
             attempt=post.attempt,

@@ -8,7 +8,7 @@ work from its lane until there is none.
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -63,7 +63,7 @@ class Worker:
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
         self._settler = Settler(engine.ledger, directory, owner, self._spawn, self._notice)
-        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._secrets_of)
+        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._account_keys)
         self._batches = Batches(courier, self._settler, self._notice)
         self._singles = Singles(courier, self._settler, self._spawn, self._notice)
         self._replays = Replays(courier, self._batches, self._settler)
@@ -214,9 +214,9 @@ class Worker:
             self._spawn(self._read_app_key(account_id))
         return False
 
-    def _secrets_of(self, held: Held) -> list[Secret]:
-        """Return the webhook's own keys, then its account's."""
-        return [*held.webhook.secrets, *self._app_keys.get(held.webhook.account_id, ())]
+    def _account_keys(self, held: Held) -> Sequence[Secret]:
+        """Return the keys of the lane's account, as far as they were read."""
+        return self._app_keys.get(held.webhook.account_id, ())
 
     def _move(self, held: Held, now: datetime) -> None:
         """Start what the lane can have started now, and note when to look again."""

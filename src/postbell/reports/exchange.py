@@ -7,15 +7,15 @@ attempt at its time makes.
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from postbell.blocks import Range
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, narrowed, passing
 from postbell.ports import Dialect, Engine, Logged, Signing
-from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Webhook
+from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Secret, Webhook
 from postbell.reports.singles import Singles
-from postbell.signing import active_at
+from postbell.signing import signing_at
 
 
 class Sent(NamedTuple):
@@ -79,7 +79,7 @@ class Exchange:
             attempt=max(about.attempts, 1),
             events=len(events),
             at=at,
-            secrets=await self._secrets(webhook, at),
+            secrets=await self._secrets(webhook, dialect, at),
         )
         body = dialect.render(events, revision.options)
         headers = [*dialect.headers(body, signing, revision.options), *webhook.headers]
@@ -125,9 +125,9 @@ class Exchange:
         )
         return passing(found, wanted)
 
-    async def _secrets(self, webhook: Webhook, at: datetime) -> Sequence[Any]:
+    async def _secrets(self, webhook: Webhook, dialect: Dialect, at: datetime) -> Sequence[Secret]:
         account = await self._engine.registry.account_secrets(webhook.account_id)
-        return active_at(webhook.secrets, at) or active_at(account, at)
+        return signing_at(webhook.secrets, account, dialect.secret_kinds, at)
 
 
 def _of_open(batch: OpenBatch, at: datetime | None) -> _About:
