@@ -215,6 +215,33 @@ def test_the_howtos_receivers_refuse_an_old_request_sent_again(
     assert not kept.exists()
 
 
+@pytest.mark.parametrize("stamp", ["9" * 5000, "\u00b2", "-1", ""])
+def test_the_howtos_receivers_refuse_a_time_that_is_none(
+    receiver: tuple[int, Path], stamp: str
+) -> None:
+    port, kept = receiver
+    signed = [("webhook-id", "a"), ("webhook-signature", "v1,AAAA"), ("webhook-timestamp", stamp)]
+    lab = [("X-WebHook-Signature", "0" * 32), ("X-WebHook-Timestamp", stamp)]
+
+    answers = [post(port, "/native", b"[]", signed), post(port, "/engagelab", b"{}", lab)]
+
+    assert [status for status, _ in answers] == [401, 401]
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "9" * 30])
+def test_the_howtos_python_receiver_reads_no_body_of_a_length_that_is_none(
+    tmp_path: Path, length: str
+) -> None:
+    kept = tmp_path / "events.jsonl"
+
+    with example("python", kept, ENVIRONMENT) as port:
+        status, _ = post(port, "/native", b"[]", [("Content-Length", length)])
+
+    assert status == 411
+    assert not kept.exists()
+
+
 @pytest.mark.parametrize(
     ("page", "name", "language"),
     [("receive-in-python.md", "receive.py", "python"), ("receive-in-php.md", "receive.php", "php")],

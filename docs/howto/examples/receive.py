@@ -61,7 +61,8 @@ def secret(name):
 
 
 def is_recent(timestamp, units_per_s):
-    return timestamp.isdecimal() and abs(time.time() - int(timestamp) / units_per_s) <= MAX_AGE_S
+    is_number = timestamp.isdecimal() and len(timestamp) <= 16
+    return is_number and abs(time.time() - int(timestamp) / units_per_s) <= MAX_AGE_S
 
 
 def is_same(ours, theirs):
@@ -82,10 +83,11 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self):
         url = urlsplit(self.path)
-        size = int(self.headers["Content-Length"])
-        if size > MAX_BODY_BYTES:
+        length = self.headers["Content-Length"] or ""
+        size = int(length) if length.isdecimal() and len(length) <= 16 else None
+        if size is None or size > MAX_BODY_BYTES:
             self.close_connection = True
-            return self.answer(413)
+            return self.answer(411 if size is None else 413)
         body = self.rfile.read(size)
         check = CHECKS.get(url.path)
         if check is None:
