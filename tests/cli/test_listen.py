@@ -18,6 +18,7 @@ from tests.cli.running import LIMIT_S, Postbell, line_with
 
 KEY = b"0123456789abcdef01234567"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
+PUBLIC = "whpk_" + base64.b64encode(bytes(32)).decode()
 
 
 def post(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
@@ -134,6 +135,53 @@ def test_both_engagelab_formulas_are_known(postbell: Postbell, formula: str) -> 
     assert (shown["dialect"], shown["verified"], shown["events"]) == ("engagelab", True, 1)
 
 
+@pytest.mark.parametrize(
+    ("secret", "headers", "body", "verified"),
+    [
+        (SECRET, {"webhook-timestamp": "\u00b2"}, b"[]", False),
+        (SECRET, {"webhook-timestamp": "9" * 5000}, b"[]", False),
+        (SECRET, {"webhook-signature": "v1,\u00e9"}, b"[]", False),
+        (PUBLIC, {"webhook-signature": "v1a,\u00e9"}, b"[]", False),
+        (PUBLIC, {"webhook-signature": "v1a,AAA"}, b"[]", False),
+        (SECRET, {"x-webhook-signature": "\u00e9"}, b"[]", False),
+        (SECRET, {"webhook-id": "\u00ff"}, b'{"a":' * 3000, False),
+    ],
+)
+def test_whatever_comes_is_answered_and_shown(
+    postbell: Postbell, secret: str, headers: dict[str, str], body: bytes, verified: bool
+) -> None:
+    now = int(time.time())
+    is_native = "x-webhook-signature" not in headers
+    sent = (signed(body, now, "v1,AAAA") if is_native else {}) | headers
+    with postbell.running("listen", "--port", "0", "--secret", secret, "--json") as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[-1]
+
+        status, _ = post(url, body, sent)
+
+        assert status == 200
+        assert first_json(process)["verified"] is verified
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence", "status"),
+    [
+        (("--secret", "whsk_" + "A" * 43 + "="), "a whsk_ key signs; give its public key", 2),
+        (("--secret", "whpk_AAAA"), "a whpk_ key holds 32 bytes, this one 3; copy it whole", 2),
+        (("--secret", "whsec_%%%"), "the secret is not base64 after its prefix", 2),
+        (("--host", "192.0.2.1"), "choose another address with --host and --port", 1),
+    ],
+)
+def test_what_it_cannot_work_with_is_said_at_the_start(
+    postbell: Postbell, words: tuple[str, ...], sentence: str, status: int
+) -> None:
+    refused = postbell("listen", "--port", "0", *words)
+
+    assert refused.returncode == status
+    assert sentence in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
 def test_a_missing_signature_is_bad_where_a_dialect_is_expected(postbell: Postbell) -> None:
     words = ("listen", "--port", "0", "--secret", SECRET, "--dialect", "native", "--json")
     with postbell.running(*words) as process:
@@ -168,7 +216,7 @@ def test_bodies_are_kept_as_json_lines_until_the_count_is_reached(
     out = tmp_path / "bodies.jsonl"
     with postbell.running("listen", "--port", "0", "--count", "2", "--out", str(out)) as process:
         url = url_of(process)
-        post(url + "/a?b=c", '["\u0416"]'.encode(), {"X-One": "1"})
+        post(url + "/a%20%C3%A9?b=%20c", '["\u0416"]'.encode(), {"X-One": "1"})
         post(url, b"\xff")
         process.wait(LIMIT_S)
 
@@ -176,7 +224,7 @@ def test_bodies_are_kept_as_json_lines_until_the_count_is_reached(
     assert process.returncode == 0
     assert [line["body"] for line in kept] == ['["\u0416"]', "\ufffd"]
     assert kept[0]["headers"]["x-one"] == "1"
-    assert kept[0]["path"] == "/a?b=c"
+    assert kept[0]["path"] == "/a%20%C3%A9?b=%20c"
 
 
 def test_a_get_is_answered_and_not_counted(postbell: Postbell) -> None:

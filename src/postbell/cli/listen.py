@@ -99,7 +99,7 @@ def _record(delivery: Delivery, checked: verify.Check, status: int, dialect: str
 @click.option("--secret", default="", metavar="KEY", help="whsec_..., whpk_... or an APP KEY.")
 @click.option(
     "--dialect",
-    type=click.Choice(["native", "engagelab", "sendpulse"]),
+    type=click.Choice(["native", "engagelab", "sendpulse", "sendpulse-bulk"]),
     help="Verify as this dialect. [default: what the headers look like]",
 )
 @click.option(
@@ -178,7 +178,8 @@ def command(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end, number)
-        async with receiving(bind(Address(host, port)), listener.answer) as url:
+        sock = bind(Address(host, port), "--host and --port")
+        async with receiving(sock, listener.answer) as url:
             print(f"listening on {url}", file=sys.stderr if as_json else sys.stdout, flush=True)
             await listener.is_done.wait()
         return 130 if signal.SIGINT in ended_by else 0

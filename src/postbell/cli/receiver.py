@@ -56,12 +56,11 @@ def _application(answer: Answer) -> Any:
                 return
             if not message.get("more_body"):
                 break
-        query = scope["query_string"]
         reply = await answer(
             Delivery(
                 at=datetime.now(UTC),
                 method=scope["method"],
-                path=scope["path"] + (f"?{query.decode('latin-1')}" if query else ""),
+                path=_target(scope),
                 headers={k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]},
                 body=b"".join(parts),
             )
@@ -71,6 +70,13 @@ def _application(answer: Answer) -> Any:
         await _send(send, reply)
 
     return application
+
+
+def _target(scope: Any) -> str:
+    """Return path and query as they came, nothing decoded."""
+    target: bytes = scope["raw_path"]
+    query: bytes = scope["query_string"]
+    return (target + b"?" + query if query else target).decode("latin-1")
 
 
 async def _send(send: Any, reply: Reply) -> None:

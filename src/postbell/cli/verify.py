@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from postbell.errors import BadInput
 
 TOLERANCE_S = 300
+PUBLIC_KEY_BYTES = 32
 
 
 class Check(NamedTuple):
@@ -44,7 +46,7 @@ def event_count(body: bytes) -> int:
     """Return how many events a body holds: an array's length, 1 for an object, else 0."""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return 0
     return len(value) if isinstance(value, list) else int(isinstance(value, dict))
 
@@ -65,15 +67,24 @@ def check(
 
 
 def check_secret(secret: str) -> None:
-    """Raise BadInput for a `whsec_` or `whpk_` secret that cannot be read."""
+    """Raise BadInput for a key that nothing can be checked with."""
+    if secret.startswith("whsk_"):
+        raise BadInput(
+            "a whsk_ key signs; give its public key, whpk_..., to verify", member="secret"
+        )
     if secret.startswith(("whsec_", "whpk_")):
-        _key(secret)
+        key = _key(secret)
+        if secret.startswith("whpk_") and len(key) != PUBLIC_KEY_BYTES:
+            raise BadInput(
+                f"a whpk_ key holds {PUBLIC_KEY_BYTES} bytes, this one {len(key)}; copy it whole",
+                member="secret",
+            )
 
 
 def _check_native(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> Check:
     """Standard Webhooks 1.0.0: v1 with a whsec_ secret, v1a with a whpk_ public key."""
     stamp = headers.get("webhook-timestamp", "")
-    if not stamp.isdigit() or abs(now.timestamp() - int(stamp)) > TOLERANCE_S:
+    if not _STAMP(stamp) or abs(now.timestamp() - int(stamp)) > TOLERANCE_S:
         return Check(False, f"webhook-timestamp is more than {TOLERANCE_S} s off")
     content = b".".join((headers.get("webhook-id", "").encode(), stamp.encode(), body))
     version = "v1a" if secret.startswith("whpk_") else "v1"
@@ -90,7 +101,7 @@ def _check_native(headers: Mapping[str, str], body: bytes, secret: str, now: dat
 
 def _is_symmetric(key: bytes, content: bytes, given: list[str]) -> bool:
     expected = base64.b64encode(hmac.digest(key, content, "sha256")).decode()
-    return any(hmac.compare_digest(expected, value) for value in given)
+    return any(hmac.compare_digest(expected.encode(), value.encode()) for value in given)
 
 
 def _is_ed25519(key: bytes, content: bytes, given: list[str]) -> bool:
@@ -101,7 +112,7 @@ def _is_ed25519(key: bytes, content: bytes, given: list[str]) -> bool:
     for value in given:
         try:
             public.verify(base64.b64decode(value), content)
-        except (InvalidSignature, binascii.Error):
+        except (InvalidSignature, ValueError):
             continue
         return True
     return False
@@ -129,6 +140,7 @@ def _key(secret: str) -> bytes:
         ) from None
 
 
+_STAMP = re.compile("[0-9]{1,16}").fullmatch
 _VERSIONS = {"v1": _is_symmetric, "v1a": _is_ed25519}
 SCHEMES = (
     Scheme("native", "webhook-signature", "webhook-id", _check_native),
