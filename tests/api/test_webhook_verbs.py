@@ -1,9 +1,11 @@
 """The verbs of a native webhook: pause, resume, test, secrets."""
 
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from postbell.records import Outcome
 from tests.api.service import Service, running
@@ -101,6 +103,36 @@ async def test_a_rotation_keeps_the_old_key_for_the_overlap(service: Service) ->
     assert first["expires_at"] == "2026-11-21T12:01:00.000000Z"
     assert second["expires_at"] is None
     assert left == [second]
+
+
+async def test_the_public_key_of_an_ed25519_key_is_shown_and_verifies(service: Service) -> None:
+    made = await service.webhook()
+    path = f"{PATH}/{made['id']}/secrets"
+
+    response = await service.call("POST", path, json={"kind": "whsk"})
+    await service.call("POST", f"{PATH}/{made['id']}/test", json={"type": "open"})
+
+    symmetric, pair = response.json()["secrets"]
+    sent = service.receivers.got[0]
+    headers = dict(sent.headers)
+    (signature,) = (s for s in headers["webhook-signature"].split() if s.startswith("v1a,"))
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + sent.body
+    raw = b64decode(pair["public_key"].removeprefix("whpk_"))
+    Ed25519PublicKey.from_public_bytes(raw).verify(b64decode(signature[4:]), content)
+    assert symmetric["public_key"] is None
+
+
+async def test_after_a_change_of_dialect_the_accounts_key_that_signs_is_shown(
+    service: Service,
+) -> None:
+    made = await service.webhook()
+    shared = (await service.desk.app_key(service.acme)).value
+    await service.call("PATCH", f"{PATH}/{made['id']}", json={"dialect": "engagelab"})
+
+    shown = (await service.call("GET", f"{PATH}/{made['id']}/secrets")).json()["secrets"]
+
+    assert [one["kind"] for one in shown] == ["whsec", "appkey"]
+    assert shown[1]["value"] == shared
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,19 @@ def test_a_native_webhook_comes_with_its_key(postbell: Postbell, webhook_id: int
     assert "secrets" not in postbell.json("webhooks", "show", str(webhook_id))
 
 
+def test_an_ed25519_key_is_printed_with_the_public_key_that_listen_takes(
+    postbell: Postbell, webhook_id: int
+) -> None:
+    rotated = postbell.json("webhooks", "rotate", str(webhook_id), "--kind", "whsk")
+    shown = postbell("webhooks", "rotate", str(webhook_id), "--kind", "whsk", "--overlap", "0")
+    symmetric = postbell("webhooks", "rotate", str(webhook_id), "--kind", "whsec")
+
+    assert rotated[0]["public_key"] is None
+    assert rotated[1]["public_key"].startswith("whpk_")
+    assert "PUBLIC KEY" in shown.stdout and "whpk_" in shown.stdout
+    assert symmetric.returncode == 0
+
+
 def test_a_webhook_is_updated_paused_resumed_and_deleted(
     postbell: Postbell, webhook_id: int
 ) -> None:

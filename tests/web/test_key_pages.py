@@ -5,6 +5,7 @@ from base64 import b64decode, b64encode
 
 from postbell.ports import Request
 from postbell.records import Outcome
+from postbell.signing import public_key
 from tests.web.visiting import Browser, House
 
 
@@ -20,6 +21,19 @@ async def test_a_key_is_shown_and_rotated_with_an_overlap(house: House, ada: Bro
     assert ada.path == "/webhooks/1/secrets?done=secret_rotated"
     assert [key.value in text for key in keys] == [True, True]
     assert keys[0].expires_at is not None and keys[1].expires_at is None
+
+
+async def test_of_an_ed25519_key_the_public_one_is_shown_for_the_receiver(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook()
+    await ada.get("/webhooks/1/secrets")
+
+    text = await ada.send("/webhooks/1/secrets", overlap_h="24", kind="whsk")
+
+    keys = (await house.service.desk.find_webhook(None, 1)).secrets
+    assert public_key(keys[1].value) in text
+    assert text.count("whpk_") == text.count(public_key(keys[1].value))
 
 
 async def test_the_accounts_app_key_is_rotated_unless_the_webhook_asks_for_its_own(

@@ -66,11 +66,12 @@ class PolicyView(Struct):
 
 
 class SecretView(Struct):
-    """A signing key."""
+    """A signing key; `public_key` is what receivers verify signatures of an ed25519 key with."""
 
     id: Count
     kind: str
     value: str
+    public_key: str | None
     created_at: Moment
     active_at: Moment
     expires_at: Moment | None

@@ -15,7 +15,7 @@ from postbell.reports.views import attempt_view, secret_view, time_text
 from postbell.settings import Settings
 
 COLUMNS = ("id", "account", "dialect", "api_user", "state", "health", "waiting", "parked", "url")
-SECRET_COLUMNS = ("id", "kind", "value", "active_at", "expires_at")
+SECRET_COLUMNS = ("id", "kind", "value", "public_key", "active_at", "expires_at")
 
 
 @click.group("webhooks")
@@ -167,7 +167,9 @@ def rotate(
         lambda o: o.desk.rotate_secret(None, webhook_id, overlap_s, kind, secret=secret),
     )
     views = [secret_view(key) for key in keys]
-    print_records(views, SECRET_COLUMNS, as_json=as_json, empty="no keys")
+    has_public = any(view["public_key"] for view in views)
+    columns = [name for name in SECRET_COLUMNS if name != "public_key" or has_public]
+    print_records(views, columns, as_json=as_json, empty="no keys")
 
 
 @command.command("test", cls=SettingsCommand)

@@ -4,7 +4,7 @@ Values are JSON-ready; times are RFC 3339 text.  `account_id` None is the operat
 every account.  Lists return a page and where the next one begins, None after the last.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from postbell import policies
@@ -15,7 +15,7 @@ from postbell.errors import BadInput, NotFound
 from postbell.pipeline.match import Selection
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
-from postbell.records import BatchState, Entry, Secret, Webhook
+from postbell.records import BatchState, Entry, Webhook
 from postbell.reports.exchange import Exchange
 from postbell.reports.outcomes import Outcomes
 from postbell.reports.search import Search
@@ -34,6 +34,7 @@ from postbell.reports.views import (
     secret_view,
     time_text,
 )
+from postbell.signing import active_at
 
 MAX_COUNTED_BLOCKS = 4096
 MAX_REPLAYS = 10_000
@@ -278,13 +279,14 @@ class Reports:
         return Page(rows, str(rows[-1]["id"]) if len(found) > limit else None)
 
     async def secrets(self, webhook: Webhook) -> list[dict[str, Any]]:
-        """Return the keys of a webhook, with their values; the account's where it has none."""
-        own: Iterable[Secret] = webhook.secrets
-        if not webhook.secrets and self._dialects[webhook.dialect].secret_kinds:
-            kinds = self._dialects[webhook.dialect].secret_kinds
+        """Return the keys of a webhook, with their values, and its account's where those sign."""
+        keys = list(webhook.secrets)
+        kinds = self._dialects[webhook.dialect].secret_kinds
+        mine = [one for one in keys if one.kind in kinds]
+        if kinds and not active_at(mine, self._clock.now()):
             account = await self._engine.registry.account_secrets(webhook.account_id)
-            own = (one for one in account if one.kind in kinds)
-        return [secret_view(one) for one in own]
+            keys += [one for one in account if one.kind in kinds]
+        return [secret_view(one) for one in keys]
 
     async def _entries(
         self, wants: Wanted, after: str, limit: int, **narrow: Any

@@ -5,7 +5,18 @@ from typing import Any
 
 from postbell.clock import rfc3339
 from postbell.pipeline.run import count_bits
-from postbell.records import Account, ApiUser, Entry, EntryKind, OpenBatch, Replay, Secret, Verdict
+from postbell.records import (
+    Account,
+    ApiUser,
+    Entry,
+    EntryKind,
+    OpenBatch,
+    Replay,
+    Secret,
+    SecretKind,
+    Verdict,
+)
+from postbell.signing import public_key
 
 
 def account_view(account: Account) -> dict[str, Any]:
@@ -25,11 +36,13 @@ def api_user_view(user: ApiUser) -> dict[str, Any]:
 
 
 def secret_view(secret: Secret) -> dict[str, Any]:
-    """Return a signing key with its value: receivers need it to verify."""
+    """Return a signing key with what receivers verify with: its value, or its public key."""
+    is_ed25519 = secret.kind is SecretKind.ED25519
     return {
         "id": secret.id,
         "kind": secret.kind.value,
         "value": secret.value,
+        "public_key": public_key(secret.value) if is_ed25519 else None,
         "created_at": rfc3339(secret.created_at),
         "active_at": rfc3339(secret.active_at),
         "expires_at": time_text(secret.expires_at),
