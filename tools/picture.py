@@ -44,8 +44,10 @@ def run(arguments: list[str], folder: Path) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     environ = {k: v for k, v in os.environ.items() if not k.startswith("POSTBELL_")}
+    script = Path(sys.executable).with_name("postbell")
     environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-    command = [sys.executable, "-m", "postbell", *arguments]
+    environ["PATH"] = f"{script.parent}{os.pathsep}{environ['PATH']}"
+    command = [str(script), *arguments]
     process = subprocess.Popen(
         command, cwd=folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     )

@@ -1,13 +1,19 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
 
 from postbell.accepting import accept
 from postbell.cli.demo.stream import Stream
-from tests.cli.running import LIMIT_S, Postbell, line_with
+from tests.cli.running import LIMIT_S, Postbell, environ, line_with
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
+SCRIPT = str(Path(sys.executable).with_name("postbell"))
 
 
 def test_it_delivers_in_three_dialects_and_ends_cleanly_at_ctrl_c(postbell: Postbell) -> None:
@@ -24,6 +30,27 @@ def test_it_delivers_in_three_dialects_and_ends_cleanly_at_ctrl_c(postbell: Post
     assert re.search(r"^ended; ", printed, re.MULTILINE)
     assert postbell.json("batches", "show", batch_id)["state"] == "delivered"
     assert postbell.json("audit")["holds"] is True
+
+
+@pytest.mark.parametrize("start", [[sys.executable, "-m", "postbell"], [SCRIPT]])
+def test_the_command_that_it_prints_to_try_runs_as_printed(
+    tmp_path: Path, start: list[str]
+) -> None:
+    folder = tmp_path / "it's here"
+    words = ["demo", "--events", "1", "--listen", "127.0.0.1:0", "--data-dir", str(folder)]
+    bare = environ(PATH="/usr/bin:/bin")
+    with subprocess.Popen([*start, *words], env=bare, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            printed = line_with(process, r"^  (.* webhooks list .*)$")
+
+            tried = subprocess.run(
+                ["sh", "-c", printed], env=bare, capture_output=True, text=True, timeout=LIMIT_S
+            )
+        finally:
+            process.kill()
+
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert "engagelab" in tried.stdout
 
 
 def test_it_goes_on_in_the_same_folder(postbell: Postbell) -> None:

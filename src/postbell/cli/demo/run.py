@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import shlex
+import shutil
 import signal
 import socket
+import sys
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import msgspec
 
@@ -106,10 +110,23 @@ def _introduce(board: Board, settings: Settings, stage: Stage, receiver_url: str
         f"  curl -u {API_USER}:{stage.api_key} -H 'Content-Type: application/json'"
         f' -d \'{{"type":"delivered","recipient":"you@example.com"}}\' {stage.url}/api/v1/events',
         f"  curl -u {API_USER}:{stage.api_key} {stage.url}/v1/webhooks",
-        f"  postbell webhooks list --data-dir {settings.data_dir}",
+        f"  {_command()} webhooks list --data-dir {shlex.quote(str(settings.data_dir))}",
         "",
     ):
         board.say(line)
+
+
+def _command() -> str:
+    """Return what to type for this command: its name, where that is on the path."""
+    called = Path(sys.argv[0])
+    found = shutil.which("postbell")
+    if called.name != "postbell":
+        return f"{shlex.quote(sys.executable)} -m postbell"
+    if found is not None and Path(found).samefile(called):
+        return "postbell"
+    with contextlib.suppress(ValueError):
+        called = called.absolute().relative_to(Path.cwd())
+    return shlex.quote(str(called))
 
 
 def _bind_or_any(address: Address) -> socket.socket:
