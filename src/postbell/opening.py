@@ -22,10 +22,25 @@ async def open_engine(settings: Settings, clock: Clock, *, worker: bool) -> sqli
 
     *worker* takes the lock of the one process that delivers.
     """
-    make_folder(settings.data_dir)
-    make_folder(settings.database_path.parent)
-    sealer = sealing.load_or_create(settings.secret_key_path)
+    sealer = open_sealer(settings)
     return await sqlite.open(settings.database_path, sealer, clock, worker=worker)
+
+
+def open_sealer(settings: Settings) -> sealing.Sealer:
+    """Return the sealer of the database that is there or will be made, in folders that are made.
+
+    Raises ServiceError for a database whose key file is gone: a new one would not open it.
+    """
+    make_folder(settings.data_dir)
+    database, key = settings.database_path, settings.secret_key_path
+    make_folder(database.parent)
+    is_there = database.exists() and database.stat().st_size > 0
+    if is_there and not key.exists():
+        raise ServiceError(
+            f"the database {database} was made with a secret key file, but {key} is not there;"
+            " put it back from your backup, or name it with --secret-key-file"
+        )
+    return sealing.load_or_create(key)
 
 
 def open_sender(settings: Settings, clock: Clock) -> tuple[Guard, CurlSender]:

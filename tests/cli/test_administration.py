@@ -195,6 +195,21 @@ def test_a_backup_is_a_database_that_opens(postbell: Postbell, tmp_path: Path) -
     copy.close()
 
 
+@pytest.mark.parametrize("words", [("serve",), ("migrate",), ("webhooks", "list"), ("audit",)])
+def test_a_database_without_its_key_file_gets_no_new_one(
+    postbell: Postbell, words: tuple[str, ...]
+) -> None:
+    postbell("accounts", "create", "acme")
+    key = postbell.folder / "secret.key"
+    key.unlink()
+
+    refused = postbell(*words)
+
+    assert refused.returncode == 1
+    assert f"{key} is not there; put it back from your backup" in refused.stderr
+    assert not key.exists()
+
+
 def test_migrating_makes_the_database_once(postbell: Postbell) -> None:
     before = postbell("migrate", "--check")
     applied = postbell.json("migrate")
@@ -203,6 +218,7 @@ def test_migrating_makes_the_database_once(postbell: Postbell) -> None:
     assert before.returncode == 1
     assert len(applied) >= 1
     assert (after.returncode, after.stdout) == (0, "the database is up to date\n")
+    assert postbell("accounts", "create", "acme").returncode == 0
 
 
 def test_a_table_for_people_is_aligned(postbell: Postbell, webhook_id: int) -> None:

@@ -13,15 +13,14 @@ from postbell.settings import Settings
 @with_settings("storage")
 def command(settings: Settings, check: bool, as_json: bool) -> int:
     """Bring the database to this release."""
-    from postbell.opening import make_folder
+    from postbell.opening import open_sealer
     from postbell.storage import sqlite
 
     path = settings.database_path
     if check:
         names = sqlite.pending(path)
     else:
-        make_folder(settings.data_dir)
-        make_folder(path.parent)
+        open_sealer(settings)
         names = sqlite.migrate(path)
     if as_json:
         print_json([{"migration": name} for name in names])
