@@ -3,6 +3,7 @@
 Called by `pipeline.ingest` for every event; most of what ingest costs is spent here.
 """
 
+import json
 import re
 import secrets
 from base64 import urlsafe_b64encode
@@ -62,6 +63,13 @@ FACT_MEMBERS = (
 )
 """What makes two facts the same when no `event_id` is given."""
 
+
+class _Labelled(msgspec.Struct):
+    """As much of an event as it takes to name a bad member of `metadata`."""
+
+    metadata: dict[str, msgspec.Raw]
+
+
 _decode_draft = msgspec.json.Decoder(Draft).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -108,7 +116,7 @@ class Accepting:
         try:
             draft = _decode_draft(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _refusal(error) from None
+            raise _refusal(error, raw) from None
         if draft.type is EventType.UNKNOWN:
             raise BadInput(
                 "type 'unknown' is made by sources only; send one of the documented types",
@@ -184,12 +192,24 @@ def _account_hasher(account_id: int) -> "blake2b":
     return blake2b(digest_size=8, key=account_id.to_bytes(8, "little"))
 
 
-def _refusal(error: Exception) -> BadInput:
+def _refusal(error: Exception, raw: bytes | msgspec.Raw) -> BadInput:
     """Return what to tell of an event that could not be decoded."""
     if not isinstance(error, msgspec.ValidationError):
-        return BadInput(f"the event is not valid JSON in UTF-8: {error}", code="malformed")
+        return BadInput(
+            f"the event is not valid JSON in UTF-8: {_why(error, raw)}", code="malformed"
+        )
     text, _, path = str(error).partition(" - at `$.")
     path = path.rstrip("`")
+    if path == "metadata[...]":
+        path = _nested_metadata(raw) or path
+    if path == "type" and text.startswith("Invalid enum value"):
+        known = ", ".join(kind for kind in EventType if kind is not EventType.UNKNOWN)
+        return BadInput(
+            f"member 'type': no event type{text.removeprefix('Invalid enum value')[:80]};"
+            f" known: {known}",
+            member="type",
+            code="invalid",
+        )
     unknown = _UNKNOWN_FIELD.search(text)
     if unknown:
         member = f"{path}.{unknown[1]}" if path else unknown[1]
@@ -331,6 +351,33 @@ def _refuse_nul(canonical: bytes) -> None:
                 walk(inner, path)
 
     walk(msgspec.json.decode(canonical), "")
+
+
+def _why(error: Exception, raw: bytes | msgspec.Raw) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte 0x{error.object[error.start]:02x} is not UTF-8"
+    return "a string holds half a character, a lone surrogate" if _is_halved(raw) else str(error)
+
+
+def _nested_metadata(raw: bytes | msgspec.Raw) -> str:
+    """Return the path of the first value of `metadata` that is no scalar, empty for none."""
+    try:
+        metadata = msgspec.json.decode(raw, type=_Labelled).metadata
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    nested = (name for name, value in metadata.items() if bytes(value)[:1] in (b"{", b"["))
+    return next((f"metadata.{name[:60]}" for name in nested), "")
+
+
+def _is_halved(raw: bytes | msgspec.Raw) -> bool:
+    """Say whether *raw* is JSON but for a lone surrogate, which the decoder calls truncated."""
+    try:
+        json.dumps(json.loads(bytes(raw)), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def _lower_first(text: str) -> str:

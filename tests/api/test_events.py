@@ -1,5 +1,6 @@
 """POST /api/v1/events: what comes in, in which form, and what is refused."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -140,7 +141,20 @@ async def test_an_idempotency_key_gives_the_first_answer_again(service: Service)
     again = await post(service, body, idempotency_key="k1")
 
     assert first.json() == again.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
     assert await stored(service) == ["e1"]
+
+
+async def test_of_two_requests_at_once_under_one_key_the_second_says_that_it_repeats(
+    service: Service,
+) -> None:
+    body = json.dumps([event(1)]).encode()
+
+    both = await asyncio.gather(*(post(service, body, idempotency_key="k1") for _ in range(2)))
+
+    assert [one.json()["accepted"] for one in both] == [1, 1]
+    assert sorted(one.headers.get("idempotency-replayed", "") for one in both) == ["", "true"]
 
 
 async def test_another_body_under_an_idempotency_key_is_refused(service: Service) -> None:

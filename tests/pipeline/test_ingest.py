@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from postbell.accepting import id_hash
 from postbell.blocks import IdBlock
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
 from postbell.pipeline.ingest import Ingest
+from postbell.pipeline.queueing import Repeated
 from postbell.pipeline.seen import FRESH_IDS, Seen
 from tests.fakes import FakeClock
 from tests.pipeline.rig import event, running
@@ -126,7 +128,8 @@ async def test_an_idempotency_key_gets_the_first_answer_again():
         first = await rig.send(event(0), {"type": "x"}, key="k", digest=b"1")
         second = await rig.send(event(0), {"type": "x"}, key="k", digest=b"1")
 
-        assert first == second
+        assert msgspec.to_builtins(first) == msgspec.to_builtins(second)
+        assert [isinstance(each, Repeated) for each in (first, second)] == [False, True]
         assert first.accepted == 1
         with pytest.raises(BadInput) as refused:
             await rig.send(event(5), key="k", digest=b"2")

@@ -127,9 +127,10 @@ Every structure of `/api/v1` is in the OpenAPI document of a running service, at
 
 Answers of `/api/v1` to who is known, but for ingest, carry `RateLimit` and `RateLimit-Policy`
 (draft-ietf-httpapi-ratelimit-headers-10); over the rate the answer is 429 with `Retry-After`.
-Answers from {MIN_GZIP_BYTES:,} bytes on are compressed for callers that send
-`Accept-Encoding: gzip`. Every POST but a dry run takes `Idempotency-Key`. A webhook's answers
-have an `ETag`; PATCH and DELETE take it as `If-Match`, and answer 412 where it is another by now.
+Its answers from {MIN_GZIP_BYTES:,} bytes on are compressed for callers that send
+`Accept-Encoding: gzip`. Each of its POSTs but a dry run takes `Idempotency-Key`. A webhook's
+answers have an `ETag`; PATCH and DELETE take it as `If-Match`, and answer 412 where it is another
+by now.
 """
 _INGEST = f"""A body is a JSON array of [events](events.md), one JSON object, or NDJSON, by content
 type: {", ".join(f"`{each}`" for each in sorted(events.MEDIA_TYPES))}. `Content-Encoding` gzip and
@@ -139,7 +140,8 @@ bytes after decompression.
 The answer is 202 with `{{"accepted", "duplicates", "rejected": [{{"index", "code", "message"}}]}}`:
 a wrong event does not lose the right ones. With `atomic=true` one wrong event refuses all (422).
 `Idempotency-Key` (1 to 255 visible ASCII characters) is kept for 72 hours with the commit: the
-same request again gets the same answer, another body under it 422. 503 says that nothing was
+same request again gets the same answer (and `Idempotency-Replayed: true`), another body under it
+422. 503 says that nothing was
 stored; come back after `Retry-After`.
 """
 _BODIES = f"""At most {MAX_FORM_BYTES:,} bytes; a member that is not listed is refused by name.

@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from postbell.api.bodies import OVERHEAD_BYTES, Bodies, ClientGone, Headers, Receive, Share
-from postbell.api.once import check_key
+from postbell.api.once import REPLAYED, check_key
 from postbell.api.problems import problem
 from postbell.desk import Desk
 from postbell.errors import BadInput, PostbellError, TooLarge
+from postbell.pipeline.queueing import Repeated
 from postbell.records import Account, ApiUser
 from postbell.signals import tell
 
@@ -79,7 +80,8 @@ class EventsEndpoint:
             await respond(send, status, headers, body)
             return
         tell(accepted=answer.accepted, duplicates=answer.duplicates, rejected=len(answer.rejected))
-        await respond(send, 202, _JSON, _encode(answer))
+        is_repeated = isinstance(answer, Repeated)
+        await respond(send, 202, _JSON_AGAIN if is_repeated else _JSON, _encode(answer))
 
     async def _take(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
         headers = Headers(scope["headers"])
@@ -234,6 +236,7 @@ MEDIA_TYPES = frozenset(
     )
 )
 _JSON = (("content-type", "application/json"),)
+_JSON_AGAIN = (*_JSON, (REPLAYED, "true"))
 _FLAGS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 _encode = msgspec.json.Encoder().encode
 _one = msgspec.json.Decoder(msgspec.Raw).decode

@@ -17,7 +17,7 @@ from postbell.directory import Directory
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
 from postbell.events import event_id_of
 from postbell.pipeline.packing import Packer
-from postbell.pipeline.queueing import Answer, Queue, Rejected, Waiting
+from postbell.pipeline.queueing import Answer, Queue, Rejected, Repeated, Waiting
 from postbell.pipeline.seen import PART_IDS, Seen
 from postbell.ports import Engine
 from postbell.records import Account, ApiUser, IdempotencyKey
@@ -161,17 +161,18 @@ class Ingest:
             asyncio.get_running_loop().create_future(),
         )
 
-    async def _answered(self, account: Account, key: str, digest: bytes) -> Answer | None:
+    async def _answered(self, account: Account, key: str, digest: bytes) -> Repeated | None:
         """Return the answer that this key got before, once that is durable."""
         for request in self._queue.waiting(account.id):
             if request.key == key:
                 _check_digest(key, request.digest, digest)
-                return await asyncio.shield(request.done)
+                first = await asyncio.shield(request.done)
+                return Repeated(first.accepted, first.duplicates, first.rejected)
         kept = await self._engine.log.find_key(account.id, key)
         if kept is None or kept.at + KEY_KEPT < self._clock.now():
             return None
         _check_digest(key, kept.digest, digest)
-        return msgspec.json.decode(kept.answer, type=Answer)
+        return msgspec.json.decode(kept.answer, type=Repeated)
 
     async def _commit(self, group: list[Waiting]) -> None:
         """Write a group and answer its requests; a failure is everybody's answer."""

@@ -31,6 +31,10 @@ class Answer(msgspec.Struct, frozen=True):
     rejected: list[Rejected]
 
 
+class Repeated(Answer, frozen=True):
+    """The answer that an Idempotency-Key got before, given again."""
+
+
 class Waiting(msgspec.Struct):
     """A request on its way into a commit; its events as columns, *hashes* 8 bytes each."""
 
