@@ -20,6 +20,14 @@ RANGES: Mapping[str, tuple[float, float, str]] = {
 }
 MAX_RETRIES = 50
 MAX_RETRY_WAIT_S = 7 * 86_400
+EXPECTED: Mapping[str, str] = {
+    "success": 'a list of status codes of 200 to 599, or "2xx",',
+    "retry_waits_s": f"a list of at most {MAX_RETRIES} waits of 0 to {MAX_RETRY_WAIT_S} seconds",
+    "ordered": "true or false",
+}
+"""What the members without a range are."""
+REASONS: Mapping[str, str] = {"success": "success_codes", "retry_waits_s": "waits_range"}
+WAITS: Mapping[str, int] = {"most": MAX_RETRIES, "days": MAX_RETRY_WAIT_S // 86_400}
 
 
 def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,27 +62,27 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
     try:
         policy = msgspec.convert(checked, Policy)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$.")
-        member = "policy." + path.rstrip("`").partition("[")[0]
-        raise BadInput(f"{member}: {text}", member=member, reason="number_kind") from None
-    if not all(100 <= code <= 599 for code in policy.success):
-        raise BadInput(
-            'policy.success holds status codes of 100 to 599, or is "2xx"',
-            member="policy.success",
-            reason="success_codes",
-        )
+        path = str(error).partition(" - at `$.")[2]
+        raise _refusal(path.rstrip("`").partition("[")[0], members) from None
+    if not all(200 <= code <= 599 for code in policy.success):
+        raise _refusal("success", members)
     if len(policy.retry_waits_s) > MAX_RETRIES or not all(
         0 <= wait <= MAX_RETRY_WAIT_S for wait in policy.retry_waits_s
     ):
-        raise BadInput(
-            f"policy.retry_waits_s holds at most {MAX_RETRIES} waits of 0 to {MAX_RETRY_WAIT_S} s",
-            member="policy.retry_waits_s",
-            reason="waits_range",
-            most=MAX_RETRIES,
-            days=MAX_RETRY_WAIT_S // 86_400,
-        )
+        raise _refusal("retry_waits_s", members)
     built: dict[str, Any] = msgspec.to_builtins(policy)
     return {name: built[name] for name in members}
+
+
+def _refusal(name: str, members: Mapping[str, Any]) -> BadInput:
+    reason = REASONS.get(name, "number_kind")
+    return BadInput(
+        f"policy.{name} is {str(members.get(name))[:60]};"
+        f" {EXPECTED.get(name, 'a whole number')} expected",
+        member=f"policy.{name}",
+        reason=reason,
+        **(WAITS if reason == "waits_range" else {}),
+    )
 
 
 def effective(

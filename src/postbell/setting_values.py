@@ -54,7 +54,7 @@ def _path(value: Any) -> Path:
 def _networks(value: Any) -> Networks:
     names = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
-        raise TypeError("a list of networks")
+        raise TypeError("a list of networks expected")
     return tuple(ip_network(name) for name in names)
 
 
@@ -62,7 +62,7 @@ def read_address(value: Any) -> Address:
     """Return HOST:PORT read; raise ValueError that says what is expected."""
     host, colon, port = _text(value).rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("HOST:PORT with a port of 0 to 65535")
+        raise ValueError("HOST:PORT with a port of 0 to 65535 expected")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise ValueError("an IPv6 address stands in brackets, as in [::1]:8025")
     return Address(host.strip("[]") or "127.0.0.1", int(port))
@@ -127,7 +127,7 @@ READERS: dict[Any, Callable[[Any], Any]] = {
 }
 METAVARS: dict[Any, str] = {
     Path: "PATH",
-    bool: "BOOL",
+    bool: "true | false",
     Networks: "NETWORKS",
     Address: "HOST:PORT",
     dict[str, dict[str, Any]]: "DIALECT=JSON",

@@ -329,7 +329,7 @@ def _value(setting: Setting, value: Any, where: str) -> Any:
     try:
         converted = READERS[setting.type](value)
     except (TypeError, ValueError) as error:
-        reason = f" ({error})" if setting.type in (Networks, Address) else ""
+        reason = str(error) if setting.type in (Networks, Address) else ""
         raise _wrong(setting, value, where, reason) from None
     row = setting.row
     if row.choices and converted not in row.choices:
@@ -339,10 +339,7 @@ def _value(setting: Setting, value: Any, where: str) -> Any:
     if setting.name in CHECKS:
         reason = CHECKS[setting.name](converted)
         if reason:
-            raise BadInput(
-                f"{setting.name} is {_shown(setting, value)!r} (from {where}); {reason}",
-                member=setting.name,
-            )
+            raise _wrong(setting, value, where, reason)
     return converted
 
 
@@ -354,7 +351,8 @@ def _shown(setting: Setting, value: Any) -> Any:
 
 def _wrong(setting: Setting, value: Any, where: str, reason: str = "") -> BadInput:
     return BadInput(
-        f"{setting.name} is {value!r} (from {where}); {setting.values} expected{reason}",
+        f"{setting.name} is {_shown(setting, value)!r} (from {where});"
+        f" {reason or setting.values + ' expected'}",
         member=setting.name,
     )
 

@@ -90,6 +90,27 @@ def test_a_native_webhook_comes_with_its_key(postbell: Postbell, webhook_id: int
     assert "secrets" not in postbell.json("webhooks", "show", str(webhook_id))
 
 
+@pytest.mark.parametrize(
+    ("member", "sentence"),
+    [
+        ("success=201", 'policy.success is 201; a list of status codes of 200 to 599, or "2xx",'),
+        ("success=[100]", "policy.success is [100]; a list of status codes"),
+        ("retry_waits_s=[-1]", "policy.retry_waits_s is [-1]; a list of at most 50 waits of 0 to"),
+        ("retry_waits_s=5", "policy.retry_waits_s is 5; a list of at most 50 waits of 0 to"),
+        ("ordered=maybe", "policy.ordered is maybe; true or false expected"),
+        ("max_events=1.5", "policy.max_events is 1.5; a whole number expected"),
+        ("max_wait_s=9999", "policy.max_wait_s is 9999; 0 to 3600 seconds expected"),
+    ],
+)
+def test_a_wrong_member_of_the_policy_is_told_what_is_expected(
+    postbell: Postbell, webhook_id: int, member: str, sentence: str
+) -> None:
+    refused = postbell("webhooks", "update", str(webhook_id), "--policy", member)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: {sentence}")
+
+
 def test_an_ed25519_key_is_printed_with_the_public_key_that_listen_takes(
     postbell: Postbell, webhook_id: int
 ) -> None:
@@ -178,6 +199,45 @@ def test_a_replay_without_events_says_so(postbell: Postbell, webhook_id: int) ->
 
     assert done.returncode == 2
     assert "no events" in done.stderr
+
+
+def test_a_replays_types_may_stand_with_commas_and_another_webhook_needs_parked(
+    postbell: Postbell, webhook_id: int
+) -> None:
+    name = str(webhook_id)
+
+    typed = postbell("replay", name, "--type", "open,click", "--type", "delivered")
+    unknown = postbell("replay", name, "--type", "open,nope")
+    other = postbell("replay", name, "--from", name)
+
+    assert "no events" in typed.stderr
+    assert "no type 'nope'" in unknown.stderr
+    assert other.returncode == 2
+    assert "--from goes with --parked only" in other.stderr
+
+
+def test_batches_of_an_unknown_webhook_are_not_none(postbell: Postbell, webhook_id: int) -> None:
+    known = postbell("batches", "list", "--webhook", str(webhook_id))
+    unknown = postbell("batches", "list", "--webhook", "99")
+
+    assert (known.returncode, known.stdout) == (0, "no open or parked batches\n")
+    assert (unknown.returncode, unknown.stderr) == (2, "error: no webhook 99\n")
+
+
+def test_nested_members_are_printed_apart_without_what_is_not_there(
+    postbell: Postbell, webhook_id: int
+) -> None:
+    made = postbell.json("webhooks", "rotate", str(webhook_id), "--kind", "whsk")
+
+    shown = postbell("webhooks", "show", str(webhook_id), "--secrets").stdout
+    tested = postbell("webhooks", "test", str(webhook_id), "--type", "open")
+
+    (line,) = (line for line in shown.splitlines() if line.startswith("secrets "))
+    first, second = line.split("; ")
+    assert f"value={made[0]['value']}, created_at=" in first
+    assert second.endswith(f"active_at={made[1]['active_at']}")
+    assert tested.returncode == 1
+    assert "error             connect" in tested.stdout
 
 
 def test_a_backup_is_a_database_that_opens(postbell: Postbell, tmp_path: Path) -> None:

@@ -141,8 +141,17 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
         ),
         (
             {"POSTBELL_LISTEN": "::1:80"},
-            "listen is '::1:80' (from POSTBELL_LISTEN); HOST:PORT expected"
-            " (an IPv6 address stands in brackets, as in [::1]:8025)",
+            "listen is '::1:80' (from POSTBELL_LISTEN);"
+            " an IPv6 address stands in brackets, as in [::1]:8025",
+        ),
+        (
+            {"POSTBELL_ALLOW_NETWORKS": "10.0.0.1/8"},
+            "allow_networks is '10.0.0.1/8' (from POSTBELL_ALLOW_NETWORKS);"
+            " 10.0.0.1/8 has host bits set",
+        ),
+        (
+            {"POSTBELL_SIGN_IN": "maybe"},
+            "sign_in is 'maybe' (from POSTBELL_SIGN_IN); true | false expected",
         ),
         (
             {"POSTBELL_DATABASE_URL": "postgresql://db/x"},
@@ -152,7 +161,7 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
         (
             {"POSTBELL_METRICS_LISTEN": "9090"},
             "metrics_listen is '9090' (from POSTBELL_METRICS_LISTEN);"
-            " HOST:PORT with a port of 0 to 65535",
+            " HOST:PORT with a port of 0 to 65535 expected",
         ),
         (
             {"POSTBELL_SMTP_URL": "mail.example.com"},

@@ -45,6 +45,9 @@ def list_command(
     """List the open and parked batches of the installation."""
 
     async def read(office: Office) -> list[dict[str, Any]]:
+        if webhook_id is not None:
+            await office.desk.find_webhook(None, webhook_id)
+
         async def open_page(after: str) -> Page:
             return await office.reports.batches(
                 webhook_id=webhook_id, state=state, after=after, limit=PAGE

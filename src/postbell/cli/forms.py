@@ -8,6 +8,7 @@ import click
 
 from postbell.errors import BadInput
 
+TYPE_HELP = 'Only events of this type; several times or with commas; "all" for every one.'
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 OPTIONS: tuple[Decorator, ...] = (
@@ -17,7 +18,7 @@ OPTIONS: tuple[Decorator, ...] = (
         "types",
         multiple=True,
         metavar="TYPE",
-        help='Only events of this type; several times or with commas; "all" for every one.',
+        help=TYPE_HELP,
     ),
     click.option(
         "--dialect", help="Payload dialect: native, engagelab, sendpulse, sendpulse-bulk."
@@ -70,9 +71,14 @@ def form_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return form
 
 
-def _types(_name: str, texts: Sequence[str]) -> list[str] | None:
+def split_types(texts: Sequence[str]) -> list[str] | None:
+    """Return the types of an option that is given several times or with commas, None for all."""
     names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
     return None if names == ["all"] else names
+
+
+def _types(_name: str, texts: Sequence[str]) -> list[str] | None:
+    return split_types(texts)
 
 
 def _members(name: str, texts: Sequence[str]) -> dict[str, Any]:

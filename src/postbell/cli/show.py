@@ -65,10 +65,17 @@ def text(value: Any) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, list | tuple):
-        return ", ".join(map(text, value))
+        between = "; " if any(isinstance(inner, dict) for inner in value) else ", "
+        return between.join(map(_member, value))
     if isinstance(value, dict):
-        return ", ".join(f"{name}={text(inner)}" for name, inner in value.items())
+        given = {name: text(inner) for name, inner in value.items() if inner is not None}
+        return ", ".join(f"{name}={inner}" for name, inner in given.items())
     return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def _member(value: Any) -> str:
+    """Return a member of a list; a pair is a name and its value."""
+    return ": ".join(map(text, value)) if isinstance(value, list | tuple) else text(value)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ def choose(dialect: Dialect, kind: SecretKind | None, given: object, at: datetim
     """Return the key to store: *given* (its kind known by its prefix) or a fresh one."""
     if not dialect.secret_kinds:
         raise BadInput(
-            f"the dialect {dialect.name} signs nothing; leave the secret out",
+            f"the dialect {dialect.name} signs nothing, so it has no keys",
             member="secret",
             reason="dialect_unsigned",
             dialect=dialect.title,
