@@ -27,6 +27,7 @@ from postbell.events import (
     Message,
     Moment,
     Smtp,
+    folded,
     kind_code,
 )
 
@@ -313,7 +314,7 @@ def _fact_id(draft: Draft, occurred_at: str) -> str:
         draft.api_user,
         draft.type.value,
         occurred_at,
-        draft.recipient,
+        folded(draft.recipient),
         message.id,
         message.email_id,
         message.rfc_message_id,

@@ -226,6 +226,12 @@ def kind_code(event: Draft) -> int:
     return code
 
 
+def folded(address: str) -> str:
+    """Return a recipient as it is compared: the case of its domain does not count."""
+    local, at, domain = address.rpartition("@")
+    return local + at + domain.lower()
+
+
 def event_id_of(raw: bytes) -> str:
     """Return the id of a canonical event; it is the first member and needs no unescaping."""
     return raw[_ID_AT : raw.index(b'"', _ID_AT)].decode()

@@ -61,6 +61,18 @@ async def test_the_same_fact_without_an_id_is_stored_once():
         assert (answer.accepted, answer.duplicates) == (0, 1)
 
 
+async def test_the_case_of_a_recipients_domain_makes_no_other_fact():
+    async with running() as rig:
+        fact = {"type": "open", "recipient": "Ada@b.example", "occurred_at": 1755856802}
+
+        await rig.send(fact)
+        domain = await rig.send(fact | {"recipient": "Ada@B.Example"})
+        local = await rig.send(fact | {"recipient": "ada@b.example"})
+
+        assert (domain.accepted, domain.duplicates) == (0, 1)
+        assert (local.accepted, local.duplicates) == (1, 0)
+
+
 async def test_without_id_and_time_nothing_is_a_duplicate():
     async with running() as rig:
         fact = {"type": "open", "recipient": "a@b.example"}

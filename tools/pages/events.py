@@ -106,8 +106,8 @@ unknown member is refused by name, so is a wrong type; an event has at most
 {source.MAX_EVENT_BYTES:,} bytes. `POST /api/v1/events` takes events in this form, the native
 dialect sends them so. The column *id* marks what makes two facts the same.
 """
-_IDS = """Without `event_id`, the id is a hash of the members marked above: the
-same fact posted twice has the same id and is recognised as a duplicate (for 72 hours, or the
-newest 50 million ids). With neither `event_id` nor `occurred_at` the id is random, and nothing is
-deduplicated.
+_IDS = """Without `event_id`, the id is a hash of the members marked above, of the recipient without
+the case of its domain: the same fact posted twice has the same id and is recognised as a duplicate
+(for 72 hours, or the newest 50 million ids). With neither `event_id` nor `occurred_at` the id is
+random, and nothing is deduplicated.
 """

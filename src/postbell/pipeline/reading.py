@@ -11,7 +11,7 @@ from itertools import compress, repeat
 from typing import Generic, NamedTuple, TypeVar
 
 from postbell.blocks import Block, BlockHeader, Range
-from postbell.events import NUMBER_OF, decode
+from postbell.events import NUMBER_OF, decode, folded
 from postbell.pipeline.match import Selection, span
 from postbell.ports import Log, Logged
 from postbell.records import ReplayFilter
@@ -238,7 +238,7 @@ def fits(wanted: ReplayFilter, raw: bytes) -> bool:
     if not wanted.recipient and not wanted.message:
         return True
     event = decode(raw)
-    if wanted.recipient and _folded(event.recipient) != _folded(wanted.recipient):
+    if wanted.recipient and folded(event.recipient) != folded(wanted.recipient):
         return False
     message = event.message
     return not wanted.message or wanted.message in (
@@ -246,8 +246,3 @@ def fits(wanted: ReplayFilter, raw: bytes) -> bool:
         message.email_id,
         message.rfc_message_id,
     )
-
-
-def _folded(address: str) -> str:
-    local, at, domain = address.rpartition("@")
-    return local + at + domain.lower()
