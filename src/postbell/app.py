@@ -235,7 +235,7 @@ async def _ingesting(
     )
     sealer = sealing.load_or_create(settings.secret_key_path)
     routes = [
-        *engagelab_routes(desk, reports),
+        *engagelab_routes(desk, reports, unique_urls=settings.unique_urls),
         *sendpulse_routes(desk, reports, sealer),
         *web_routes(site),
         *operation.routes(),

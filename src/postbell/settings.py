@@ -84,6 +84,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_webhooks_per_account: Annotated[
         int, Row("webhooks that an account may have", "storage", "webhooks", 1, 1_000_000)
     ] = 1000
+    unique_urls: Annotated[
+        bool,
+        Row("whether EngageLab's API refuses a second webhook of an account for a URL (30708)"),
+    ] = False
     sign_in: Annotated[
         bool,
         Row("whether pages ask who is there; false makes everybody who can reach them an operator"),

@@ -5,6 +5,7 @@ import json
 import os
 import queue
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -87,9 +88,12 @@ class Sent(NamedTuple):
 
 
 class EventServer:
-    """Answers `POST /api/v1/events` by a script of statuses, then always with 202."""
+    """Answers `POST /api/v1/events` by a script of statuses, then always with 202.
 
-    def __init__(self, statuses: Sequence[int] = ()) -> None:
+    With *tls* it speaks https, as localhost.
+    """
+
+    def __init__(self, statuses: Sequence[int] = (), *, tls: ssl.SSLContext | None = None) -> None:
         self.sent: queue.Queue[Sent] = queue.Queue()
         self.tried: list[str] = []
         statuses = list(statuses)
@@ -123,6 +127,9 @@ class EventServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self.url = f"https://localhost:{self._server.server_port}"
 
     def __enter__(self) -> "EventServer":
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import EventServer, Postbell
+from tests.wire.certificates import Authority
 
 
 def lines(numbers: range) -> str:
@@ -34,6 +35,22 @@ def test_an_array_an_object_and_lines_are_sent(
             "rejected": 0,
         }
         assert server.numbers(len(numbers)) == numbers
+
+
+def test_an_authority_of_ones_own_is_trusted_where_its_file_is_named(
+    postbell: Postbell, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    with EventServer(tls=authority.context("localhost")) as server:
+        words = ("events", "send", "-", *server.settings)
+
+        refused = postbell(*words, given='{"n": 1}')
+        taken = postbell(*words, "--ca-file", str(authority.file), given='{"n": 1}')
+
+        assert server.numbers(1) == [1]
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("name a --ca-file\n")
+    assert (taken.returncode, taken.stderr) == (0, "")
 
 
 def test_a_file_goes_in_requests_of_a_thousand(postbell: Postbell, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def command() -> None:
     help="Seconds to try again while the server is away; --follow never gives up.",
 )
 @json_option
-@with_settings("client")
+@with_settings("client", "outgoing")
 def send_command(
     settings: Settings,
     file: Path,

@@ -28,7 +28,7 @@ def command() -> None:
 @click.argument("url")
 @form_options(*CREATE_OPTIONS)
 @json_option
-@with_settings("storage")
+@with_settings("storage", "outgoing")
 def create(settings: Settings, account: str, url: str, as_json: bool, **given: Any) -> None:
     """Create a webhook of an account; its signing key is printed with it."""
 
@@ -45,7 +45,7 @@ def create(settings: Settings, account: str, url: str, as_json: bool, **given: A
 @click.option("--url", help="Call this URL from now on.")
 @form_options()
 @json_option
-@with_settings("storage")
+@with_settings("storage", "outgoing")
 def update(
     settings: Settings, webhook_id: int, url: str | None, as_json: bool, **given: Any
 ) -> None:
@@ -176,7 +176,7 @@ def rotate(
 @click.argument("webhook_id", type=int)
 @click.option("--type", "event_type", help="Send a sample of this type only.")
 @json_option
-@with_settings("storage")
+@with_settings("storage", "outgoing")
 def test(settings: Settings, webhook_id: int, event_type: str | None, as_json: bool) -> int:
     """Send sample events to a webhook; exit status 1 when it does not take them."""
     entry = at_desk(settings, lambda o: o.desk.test_webhook(None, webhook_id, event_type))
