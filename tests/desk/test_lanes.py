@@ -217,10 +217,15 @@ async def test_the_url_check_makes_the_requests_that_it_names(
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome(status=204), Outcome(status=302), Outcome(error="timeout")]
+    ("outcome", "said"),
+    [
+        (Outcome(status=204), "the url answered POST with status 204; status 200 expected"),
+        (Outcome(status=302), "the url answered POST with status 302; status 200 expected"),
+        (Outcome(error="timeout"), "the url answered POST with nothing (timeout); status 200"),
+    ],
 )
 async def test_a_url_that_does_not_answer_200_is_not_registered(
-    service: Service, outcome: Outcome
+    service: Service, outcome: Outcome, said: str
 ) -> None:
     service.receivers.answer = lambda request: (
         outcome if request.body == b"" else Outcome(status=200)
@@ -231,6 +236,7 @@ async def test_a_url_that_does_not_answer_200_is_not_registered(
         await service.desk.create_webhook(service.acme, form)
 
     assert (error.value.member, error.value.code) == ("url", "url_check_failed")
+    assert error.value.message.startswith(said)
     assert await service.engine.registry.webhooks() == []
 
 

@@ -222,9 +222,10 @@ class Webhooks(Keys):
                 )
             )
             if outcome.status != 200:
-                got = f"status {outcome.status}" if outcome.status else outcome.error
+                got = f"with status {outcome.status}" if outcome.status else "with nothing"
+                why = f" ({outcome.error})" if outcome.error else ""
                 raise BadInput(
-                    f"the url answered {method} with {got}; status 200 expected",
+                    f"the url answered {method} {got}{why}; status 200 expected",
                     member="url",
                     code="url_check_failed",
                     reason="url_check_status" if outcome.status else "url_check_error",
