@@ -168,6 +168,21 @@ def test_a_test_of_a_webhook_that_nobody_serves_fails(postbell: Postbell, webhoo
     assert json.loads(done.stdout)["error"] == "connect"
 
 
+def test_an_app_key_is_rotated_for_when_the_old_one_has_ended(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+    before = postbell.json("accounts", "app-key", "acme")["app_key"]
+
+    old, new = postbell.json("accounts", "app-key", "acme", "--rotate", "--overlap", "3600")
+    during = postbell.json("accounts", "app-key", "acme")["app_key"]
+    alone = postbell("accounts", "app-key", "acme", "--overlap", "1")
+    too_long = postbell("accounts", "app-key", "acme", "--rotate", "--overlap", "604801")
+
+    assert (old["value"], during) == (before, before)
+    assert old["expires_at"] == new["active_at"] > old["active_at"]
+    assert (alone.returncode, too_long.returncode) == (2, 2)
+    assert "604801" in too_long.stderr
+
+
 def test_an_app_key_stays_the_same(postbell: Postbell) -> None:
     postbell("accounts", "create", "acme")
 

@@ -6,6 +6,7 @@ import pytest
 
 from postbell.desk.keys import MAX_KEYS
 from postbell.errors import BadInput, Conflict
+from postbell.ports import NewSecret
 from postbell.records import SecretKind
 from postbell.signing import engagelab_md5, signing_at
 from tests.api.service import URL, Service, running
@@ -177,3 +178,17 @@ async def test_a_test_after_a_change_of_dialect_is_signed_with_the_accounts_key(
 
     headers = dict(service.receivers.got[0].headers)
     assert headers["X-WebHook-Signature"] == engagelab_md5(headers["X-WebHook-Timestamp"], shared)
+
+
+async def test_of_two_app_keys_that_processes_made_at_once_the_shown_one_signs(
+    service: Service,
+) -> None:
+    at = service.clock.now()
+    for value in ("first-app-key", "second-app-key"):
+        new = NewSecret(SecretKind.APP_KEY, value, at)
+        await service.engine.registry.add_secrets([new], account_id=service.acme)
+    webhook = await engagelab(service)
+
+    shown = await service.desk.app_key(service.acme)
+
+    assert shown.value == (await signers(service, webhook))[0]

@@ -9,10 +9,13 @@ from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.owners import check_owner, operator_option, password_option, read_password
 from postbell.cli.show import json_option, print_record, print_records
-from postbell.reports.views import account_view
+from postbell.desk.keys import DEFAULT_OVERLAP_S
+from postbell.records import Secret
+from postbell.reports.views import account_view, secret_view
 from postbell.settings import Settings
 
 COLUMNS = ("id", "name", "created_at")
+KEY_COLUMNS = ("id", "value", "active_at", "expires_at")
 
 
 @click.group("accounts")
@@ -70,15 +73,40 @@ def list_command(settings: Settings, as_json: bool) -> None:
 
 @click.command("app-key", cls=SettingsCommand)
 @click.argument("account")
+@click.option("--rotate", is_flag=True, help="Schedule a new one; print both.")
+@click.option(
+    "--overlap",
+    "overlap_s",
+    type=float,
+    metavar="S",
+    help="With --rotate: seconds that the old key signs on; 0 to 604800. [default: 86400.0]",
+)
 @json_option
 @with_settings("storage")
-def app_key(settings: Settings, account: str, as_json: bool) -> None:
-    """Show an account's APP KEY, which signs EngageLab deliveries."""
+def app_key(
+    settings: Settings, account: str, rotate: bool, overlap_s: float | None, as_json: bool
+) -> None:
+    """Show an account's APP KEY, which signs EngageLab deliveries.
+
+    Only one signature fits into a request: after --rotate the old key signs until the new one
+    begins.
+    """
+    if overlap_s is not None and not rotate:
+        raise click.UsageError("--overlap says something of --rotate")
 
     async def read(office: Office) -> str:
         found = await office.desk.find_account(account)
         return (await office.desk.app_key(found.id)).value
 
+    async def schedule(office: Office) -> list[Secret]:
+        found = await office.desk.find_account(account)
+        overlap = DEFAULT_OVERLAP_S if overlap_s is None else overlap_s
+        return await office.desk.rotate_app_key(found.id, overlap)
+
+    if rotate:
+        views = [secret_view(key) for key in at_desk(settings, schedule)]
+        print_records(views, KEY_COLUMNS, as_json=as_json, empty="no keys")
+        return
     key = at_desk(settings, read)
     if as_json:
         print_record({"account": account, "app_key": key}, as_json=True)

@@ -29,7 +29,7 @@ class Keys(Core):
             key = NewSecret(SecretKind.APP_KEY, new_secret(SecretKind.APP_KEY), now)
             known = await self.engine.registry.add_secrets([key], account_id=account_id)
             active = active_at(_app_keys(known), now)
-        return active[-1]
+        return active[0]
 
     async def rotate_app_key(
         self, account_id: int, overlap_s: float = DEFAULT_OVERLAP_S, *, secret: str | None = None
