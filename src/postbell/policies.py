@@ -27,7 +27,6 @@ EXPECTED: Mapping[str, str] = {
 }
 """What the members without a range are."""
 REASONS: Mapping[str, str] = {"success": "success_codes", "retry_waits_s": "waits_range"}
-WAITS: Mapping[str, int] = {"most": MAX_RETRIES, "days": MAX_RETRY_WAIT_S // 86_400}
 
 
 def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,13 +74,13 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refusal(name: str, members: Mapping[str, Any]) -> BadInput:
-    reason = REASONS.get(name, "number_kind")
     return BadInput(
         f"policy.{name} is {str(members.get(name))[:60]};"
         f" {EXPECTED.get(name, 'a whole number')} expected",
         member=f"policy.{name}",
-        reason=reason,
-        **(WAITS if reason == "waits_range" else {}),
+        reason=REASONS.get(name, "number_kind"),
+        most=MAX_RETRIES,
+        days=MAX_RETRY_WAIT_S // 86_400,
     )
 
 

@@ -177,6 +177,144 @@ async def test_filters_live_in_the_address(house: House, ada: Browser) -> None:
     assert await ids("since=nonsense&webhook=x&state=y") == {"bat_1", "bat_2", "bat_3"}
 
 
+async def listed(browser: Browser, query: str = "") -> list[str]:
+    """Return the ids of the rows of the list, in their order."""
+    text = await browser.get(f"/batches?{query}")
+    return re.findall(r'class="row" href="/batches/(\w+)"', text)
+
+
+async def finish(house: House, name: str) -> None:
+    """Leave a delivered batch in the journal."""
+    service = house.service
+    claim = await service.engine.ledger.lane(1)
+    assert claim is not None
+    entry = Entry(
+        kind=EntryKind.ATTEMPT,
+        at=service.clock.now(),
+        account_id=service.acme,
+        webhook_id=1,
+        revision=1,
+        batch_id=name,
+        range=Range(Position(1, 0), Position(1, 3)),
+        count=3,
+        delivered=3,
+        attempt=1,
+        verdict=Verdict.DELIVERED,
+        outcome=Outcome(status=200, phases_ms=(0.0, 0.0, 0.0, 300.0, 310.0)),
+    )
+    change = LaneChange(webhook_id=1, epoch=claim.lane.epoch, entries=(entry,))
+    await service.engine.ledger.record([change])
+
+
+async def test_the_newest_batch_comes_first_open_or_over_whatever_its_id(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook()
+    await house.service.events("open", "click", "delivered")
+    for number, name in enumerate(("bat_m", "bat_z", "bat_a")):
+        await put(house, name)
+        await finish(house, f"over_{number}")
+        house.service.clock.advance(60)
+
+    found = await listed(ada)
+
+    assert found == ["over_2", "bat_a", "over_1", "bat_z", "over_0", "bat_m"]
+    assert "310 ms" in ada.text.replace("\u00a0", " ")
+
+
+async def test_the_sentence_counts_all_parked_batches_not_those_of_the_page(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook()
+    await house.service.events("open", "click", "delivered")
+    for number in range(60):
+        await put(house, f"bat_{number:02}", state=BatchState.PARKED)
+
+    assert len(await listed(ada)) == 50
+    assert "60 batches are parked" in ada.text
+    assert len(await listed(ada, "state=waiting")) == 0
+    assert "60 batches are parked" in ada.text
+
+
+async def test_a_view_keeps_its_filters_from_page_to_page(house: House, ada: Browser) -> None:
+    await house.service.webhook()
+    await house.service.events("open", "click", "delivered")
+    for number in range(60):
+        await put(house, f"bat_{number:02}", state=BatchState.PARKED)
+    first = await listed(ada, "state=parked&status=503")
+    following = re.search(r'href="(/batches\?[^"]*after=[^"]+)"', ada.text)
+    assert following
+
+    text = await ada.get(following[1])
+
+    assert len(first) == 50
+    assert len(re.findall(r'class="row" href="/batches/bat_', text)) == 10
+    assert 'href="/batches?state=parked&status=503"' in text
+
+
+async def test_a_time_is_shared_in_utc_and_a_wrong_one_is_kept_with_what_to_do(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook()
+    ada.client.cookies.set("postbell_zone", "Europe/Paris")
+
+    text = await ada.get("/batches?since=2026-11-21T13:00")
+    shared = ada.path
+    wrong = await ada.get("/batches?since=yesterday")
+
+    assert shared == "/batches?since=2026-11-21T12%3A00%3A00Z"
+    assert 'value="2026-11-21T13:00"' in text
+    assert ada.status == 422
+    assert 'value="yesterday"' in wrong and 'id="since-error"' in wrong
+
+
+async def test_the_body_is_searched_to_its_end(house: House, shown: Browser) -> None:
+    found = await shown.get("/batches/bat_1?find=CLICK")
+    nothing = await shown.get("/batches/bat_1?find=absent")
+
+    assert "1 line has it." in found
+    assert "<mark>click</mark>" in found
+    assert "Nothing in the body has it." in nothing
+
+
+async def test_a_run_in_the_list_opens_with_the_events_that_it_delivered(
+    house: House, ada: Browser
+) -> None:
+    service = house.service
+    await service.webhook()
+    await service.events("open", "click", "delivered")
+    claim = await service.engine.ledger.lane(1)
+    assert claim is not None
+    entries = tuple(
+        Entry(
+            kind=EntryKind.RUN,
+            at=service.clock.now(),
+            account_id=service.acme,
+            webhook_id=1,
+            revision=1,
+            batch_id="run_1",
+            range=Range(Position(1, 0), Position(1, 3)),
+            count=3,
+            delivered=1,
+            attempt=1,
+            verdict=Verdict.DELIVERED,
+            outcome=Outcome(status=200),
+            done=bytes([bits]),
+        )
+        for bits in (0b001, 0b100)
+    )
+    change = LaneChange(webhook_id=1, epoch=claim.lane.epoch, entries=entries)
+    await service.engine.ledger.record([change])
+    [path] = set(re.findall(r'class="row" href="(/batches/\w+)"', await ada.get("/batches")))
+
+    text = await ada.get(path)
+
+    assert ada.status == 200
+    assert "Delivered one by one: 2 events." in text
+    assert "Opened" in text and "Delivered</span>" in text and "Clicked" not in text
+    assert "Nothing is left" not in text
+
+
 async def test_pages_of_batches_follow_each_other_from_open_to_finished(
     house: House, ada: Browser
 ) -> None:
@@ -186,26 +324,7 @@ async def test_pages_of_batches_follow_each_other_from_open_to_finished(
     for number in range(60):
         await put(house, f"bat_{number:02}")
     for number in range(60):
-        name = f"bat_{number:02}"
-        claim = await service.engine.ledger.lane(1)
-        assert claim is not None
-        entry = Entry(
-            kind=EntryKind.ATTEMPT,
-            at=service.clock.now(),
-            account_id=service.acme,
-            webhook_id=1,
-            revision=1,
-            batch_id="done" + name,
-            range=Range(Position(1, 0), Position(1, 3)),
-            count=3,
-            delivered=3,
-            attempt=1,
-            verdict=Verdict.DELIVERED,
-            outcome=Outcome(status=200),
-        )
-        await service.engine.ledger.record(
-            [LaneChange(webhook_id=1, epoch=claim.lane.epoch, entries=(entry,))]
-        )
+        await finish(house, f"donebat_{number:02}")
 
     seen: list[str] = []
     path = "/batches"

@@ -55,6 +55,37 @@ def test_a_time_to_come_says_in() -> None:
     assert ">in 30\u00a0s<" in str(form().ago(NOW + timedelta(seconds=30)))
 
 
+@pytest.mark.parametrize("seconds", [7.9, 8, 8.4])
+def test_how_long_ago_has_no_tenths(seconds: float) -> None:
+    assert ">8\u00a0s ago<" in str(form().ago(NOW - timedelta(seconds=seconds)))
+    assert form().ago_text(NOW - timedelta(seconds=seconds)) == "8\u00a0s ago"
+
+
+def test_a_message_takes_a_time_with_the_exact_moment_on_hover() -> None:
+    told = form().with_ago(f"<b> {Format.WHEN}.", NOW - timedelta(seconds=4))
+
+    assert told.startswith("&lt;b&gt; <time ")
+    assert told.endswith(">4\u00a0s ago</time>.")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1_048_576, "1048576"), (0, "0"), (0.5, "0.5"), (15.0, "15")]
+)
+def test_a_default_is_written_as_one_types_it(value: float, text: str) -> None:
+    assert form().plain(value) == text
+
+
+def test_a_time_in_an_address_is_the_same_for_everybody() -> None:
+    paris = form(zone_name="Europe/Paris")
+
+    shared = paris.shared_moment("2026-11-21T13:00", "since")
+
+    assert shared == "2026-11-21T12:00:00Z"
+    assert paris.shared_moment(shared, "since") == shared
+    assert paris.input_moment(shared) == "2026-11-21T13:00"
+    assert paris.input_moment("nonsense") == paris.shared_moment("", "since") == ""
+
+
 def test_today_is_told_by_the_clock_and_other_days_by_the_date() -> None:
     assert ">23:30:00<" not in str(form().moment(NOW - timedelta(hours=12, minutes=30)))
     assert ">2026-11-20 23:30<" in str(form().moment(NOW - timedelta(hours=12, minutes=30)))

@@ -307,3 +307,30 @@ async def test_the_first_webhook_is_taught(ada: Browser) -> None:
 
     assert 'href="/webhooks/new"' in text
     assert "postbell listen" in text
+
+
+async def test_what_is_parked_stands_apart_from_what_is_tried_again(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook()
+    await house.service.events("open", "click")
+    await park(house.service, 1)
+
+    text = await ada.get("/webhooks/1")
+
+    assert "Parked batches" in text
+    assert "On their way" not in text and "Nothing was delivered yet" not in text
+
+
+async def test_defaults_are_shown_as_one_types_them(ada: Browser) -> None:
+    text = await ada.get("/webhooks/new")
+
+    assert 'placeholder="1048576"' in text
+
+
+async def test_commands_name_the_accounts_own_api_user(house: House, ada: Browser) -> None:
+    await house.service.webhook()
+    name = house.service.desk.directory.api_users_of(house.service.acme)[0].name
+
+    for path in ("/webhooks/1", "/batches", "/events"):
+        assert f"curl -u {name}:API_KEY http://postbell/api/v1/events" in await ada.get(path)

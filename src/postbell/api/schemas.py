@@ -173,6 +173,10 @@ class BatchView(Struct):
     replay_id: int | None
     cut_at: Moment | UnsetType = UNSET
     finished_at: Moment | UnsetType = UNSET
+    took_ms: Annotated[
+        float | UnsetType | None,
+        Meta(description="how long the attempt took that ended it, in milliseconds"),
+    ] = UNSET
 
 
 class BatchPage(Struct):

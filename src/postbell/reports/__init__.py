@@ -15,8 +15,9 @@ from postbell.errors import BadInput, NotFound
 from postbell.pipeline.match import Selection
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
-from postbell.records import BatchState, Entry, Webhook
+from postbell.records import BatchState, Entry, EntryKind, Secret, Webhook
 from postbell.reports.exchange import Exchange
+from postbell.reports.opened import OpenBatches
 from postbell.reports.outcomes import Outcomes
 from postbell.reports.search import Search
 from postbell.reports.singles import Singles, Where
@@ -71,6 +72,7 @@ class Reports:
         self.search = Search(engine)
         self.timeline = Timeline(engine, dialects, self.search)
         self.outcomes = Outcomes(engine, clock)
+        self.open = OpenBatches(engine)
         self.singles = Singles(engine, dialects)
         self.exchange = Exchange(engine, dialects, self.singles)
 
@@ -226,7 +228,8 @@ class Reports:
     ) -> dict[str, Any]:
         """Return one batch, open or finished, with its attempts, the newest first.
 
-        A single event that was delivered in a run is looked for as *where* says.
+        A run, whose events went out one by one, is shown as one batch of those delivered; a
+        single event of one is looked for as *where* says.
         """
         journal = await self._engine.journal.recent(
             batch_id=batch_id, account_id=account_id, limit=1000
@@ -239,7 +242,9 @@ class Reports:
                 return batch_view(found) | {"attempts_made": [attempt_view(e) for e in entries]}
         if not entries:
             entries = [await self.singles.find(account_id, batch_id, where)]
-        return finished_view(entries[0]) | {"attempts_made": [attempt_view(e) for e in entries]}
+        view = finished_view(entries[0]) | {"attempts_made": [attempt_view(e) for e in entries]}
+        runs = [entry for entry in entries if entry.kind is EntryKind.RUN]
+        return view | {"events": sum(run.delivered for run in runs)} if runs else view
 
     async def attempts(
         self,

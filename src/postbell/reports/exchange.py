@@ -12,6 +12,7 @@ from typing import NamedTuple
 from postbell.blocks import Range
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, narrowed, passing
+from postbell.pipeline.run import has_bit
 from postbell.ports import Dialect, Engine, Logged, Signing
 from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Secret, Webhook
 from postbell.reports.singles import Singles
@@ -84,6 +85,29 @@ class Exchange:
         body = dialect.render(events, revision.options)
         headers = [*dialect.headers(body, signing, revision.options), *webhook.headers]
         return Sent(webhook.url, headers, body, events, about.size - len(events))
+
+    async def of_run(self, account_id: int | None, run_id: str) -> Sequence[Logged]:
+        """Return the events that a run delivered, as far as the log still has them."""
+        blocks = await self._engine.journal.recent(
+            batch_id=run_id, account_id=account_id, limit=100
+        )
+        runs = [e for block in blocks for e in block.entries if e.kind is EntryKind.RUN]
+        webhook = await self._engine.registry.webhook(runs[0].webhook_id) if runs else None
+        if webhook is None or account_id not in (None, webhook.account_id):
+            return ()
+        revision = next((r for r in webhook.revisions if r.number == runs[0].revision), None)
+        if revision is None:
+            return ()
+        selection = Selection.of(self._dialects[revision.dialect], revision)
+        found = await Reader(self._engine.log).events(
+            webhook.account_id, runs[0].range, narrowed(selection, ReplayFilter())
+        )
+        missing = runs[0].count - len(found.events)
+        return [
+            event
+            for index, event in enumerate(found.events, missing)
+            if any(run.done is not None and has_bit(run.done, index) for run in runs)
+        ]
 
     async def _about(self, account_id: int | None, batch_id: str) -> _About | None:
         entries = [

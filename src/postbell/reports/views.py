@@ -78,6 +78,9 @@ def finished_view(entry: Entry) -> dict[str, Any]:
         "last_error": entry.outcome.error if entry.outcome else "",
         "next_at": None,
         "finished_at": rfc3339(entry.at),
+        "took_ms": entry.outcome.phases_ms[-1]
+        if entry.outcome and entry.outcome.phases_ms
+        else None,
         "revision": entry.revision,
         "replay_id": entry.replay_id,
     }

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from postbell.errors import BadInput
 from postbell.web import words
@@ -19,6 +19,9 @@ SIZES = ("B", "kB", "MB", "GB")
 class Format:
     """Formats for one viewer; *zone_name* "" is UTC."""
 
+    WHEN = "\x00"
+    """Stands in a message for a time that `with_ago` puts there."""
+
     def __init__(self, say: words.Words, zone_name: str, now: datetime) -> None:
         self._say = say
         self.zone = zone(zone_name) or UTC
@@ -29,6 +32,10 @@ class Format:
         if value is None:
             return "–"
         return _localised(self._say.language, f"{value:,.{digits}f}")
+
+    def plain(self, value: float) -> str:
+        """Return a number as one types it: no groups, no exponent, no zeros at its end."""
+        return f"{value:.6f}".rstrip("0").rstrip(".")
 
     def percent(self, share: float | None, digits: int = 1) -> str:
         """Return a share of 1 as per cent."""
@@ -41,7 +48,11 @@ class Format:
             return self.number(seconds * 1000, digits) + "\u00a0" + self._say("unit.millisecond")
         if 0 < seconds < 10:
             return self.number(seconds, 1) + "\u00a0" + self._say("unit.second")
-        left = round(seconds)
+        return self.whole(seconds)
+
+    def whole(self, seconds: float) -> str:
+        """Return a length of time, before or after now, in whole seconds; at least one of them."""
+        left = max(abs(round(seconds)), 1 if seconds else 0)
         parts: list[str] = []
         for size, name in STEPS:
             if left >= size and len(parts) < 2:
@@ -84,9 +95,13 @@ class Format:
         seconds = (self.now - local).total_seconds()
         if abs(seconds) < 1:
             return self._element(local, self._say("time.now"))
-        length = self.duration(max(abs(round(seconds)), 1))
+        length = self.whole(seconds)
         key = "time.ago" if seconds > 0 else "time.in"
         return self._element(local, self._say(key, length=length))
+
+    def with_ago(self, text: str, value: datetime | str | None) -> Markup:
+        """Return a message with a time in the place of WHEN, as `ago` writes it."""
+        return escape(text).replace(self.WHEN, self.ago(value))
 
     def ago_text(self, value: datetime | str | None) -> str:
         """Return a time in the past as plain text, for a sentence."""
@@ -94,11 +109,9 @@ class Format:
         if local is None:
             return "–"
         seconds = round((self.now - local).total_seconds())
-        return (
-            self._say("time.ago", length=self.duration(seconds))
-            if seconds > 0
-            else (self._say("time.now"))
-        )
+        if seconds <= 0:
+            return self._say("time.now")
+        return self._say("time.ago", length=self.whole(seconds))
 
     def clock_time(self, value: datetime | str | None) -> str:
         """Return the time of day for what was today, else the date with it."""
@@ -125,6 +138,21 @@ class Format:
                 given=text[:40],
             ) from None
         return (found if found.tzinfo else found.replace(tzinfo=self.zone)).isoformat()
+
+    def shared_moment(self, text: str, member: str) -> str:
+        """Return a time as it stands in an address that others open, too: in UTC, "" for none."""
+        if not text:
+            return ""
+        moment = datetime.fromisoformat(self.read_moment(text, member))
+        return text if text.endswith("Z") else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    def input_moment(self, text: str) -> str:
+        """Return a time as an input of date and time holds it, in the viewer's zone."""
+        try:
+            local = self.local(text)
+        except ValueError:
+            return ""
+        return f"{local:%Y-%m-%dT%H:%M}" if local is not None else ""
 
     def _element(self, local: datetime, text: str) -> Markup:
         utc = local.astimezone(UTC)

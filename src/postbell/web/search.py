@@ -1,6 +1,5 @@
 """The page at `/events`: finding events; every filter is in the address."""
 
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -31,7 +30,7 @@ async def _search(visit: Visit) -> Response:
     problems: dict[str, str] = {}
     for name in ("since", "until"):
         try:
-            exact[name] = _exact(visit, filters[name], name)
+            exact[name] = visit.format.shared_moment(filters[name], name)
         except BadInput as error:
             problems[name] = explain(visit.say, error)
     kinds = [kind for kind in EventType if kind.value == filters["type"]]
@@ -44,12 +43,11 @@ async def _search(visit: Visit) -> Response:
         except BadInput as error:
             problems[error.member] = explain(visit.say, error)
     is_filtered = any(filters.values()) or bool(visit.query("after"))
-    users = visit.site.desk.directory.api_users_of(visit.account_id)
     return visit.render(
         "search.html",
         422 if problems else 200,
         filters=filters,
-        local={name: _local(visit, exact[name]) for name in ("since", "until")},
+        local={name: visit.format.input_moment(exact[name]) for name in ("since", "until")},
         problems=problems,
         types=[kind.value for kind in EventType],
         rows=[_row(row) for row in found.rows],
@@ -58,7 +56,7 @@ async def _search(visit: Visit) -> Response:
         first_page=with_query(PATH, exact) if visit.query("after") else "",
         is_filtered=is_filtered,
         behind=await visit.site.reports.search.behind(),
-        api_user=users[0].name if users else "",
+        api_user=visit.api_user,
     )
 
 
@@ -83,23 +81,6 @@ async def _find(visit: Visit, exact: dict[str, str], kinds: list[EventType]) -> 
     return found
 
 
-def _exact(visit: Visit, text: str, name: str) -> str:
-    """Return a time as it stands in an address that others open, too: in UTC."""
-    if not text:
-        return ""
-    moment = datetime.fromisoformat(visit.format.read_moment(text, name))
-    return text if text.endswith("Z") else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _local(visit: Visit, text: str) -> str:
-    """Return a time as an input of date and time holds it, in the viewer's zone."""
-    try:
-        local = visit.format.local(text)
-    except ValueError:
-        return ""
-    return f"{local:%Y-%m-%dT%H:%M}" if local is not None else ""
-
-
 def _row(view: dict[str, Any]) -> dict[str, Any]:
     return view | {"href": href_of(view), "said": said_of(view)}
 
@@ -108,9 +89,14 @@ def href_of(view: dict[str, Any]) -> str:
     """Return the page that an event opens: its message's, where it belongs to one."""
     message = view.get("message", {})
     word = message.get("id") or message.get("email_id") or message.get("rfc_message_id")
-    if word:
-        return f"/messages/{quote(word, safe='')}#{view['event_id']}"
-    return f"{PATH}/{view['event_id']}"
+    return message_path(word, view["event_id"])
+
+
+def message_path(message: str | None, event_id: str) -> str:
+    """Return the page of a message at one of its events, or of that event alone."""
+    if message:
+        return f"/messages/{quote(message, safe='')}#{event_id}"
+    return f"{PATH}/{event_id}"
 
 
 def said_of(view: dict[str, Any]) -> str:

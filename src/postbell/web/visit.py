@@ -79,6 +79,12 @@ class Visit:
         return self.account.id
 
     @property
+    def api_user(self) -> str:
+        """Return the name of an api user of the account, for commands to try; "" without any."""
+        users = self.site.desk.directory.api_users_of(self.account_id)
+        return users[0].name if users else ""
+
+    @property
     def path(self) -> str:
         return self.request.url.path
 

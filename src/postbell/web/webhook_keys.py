@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -14,7 +15,7 @@ from postbell.web.visit import Visit
 from postbell.web.webhooks import PATH, view_of
 
 OVERLAPS_H = (0, 1, 24, 168)
-MAX_SHOWN_CHARS = 1500
+MAX_SHOWN_CHARS = 1200
 
 
 def routes(site: Site) -> list[Route]:
@@ -73,7 +74,11 @@ async def _rotate(visit: Visit) -> Response:
 
 async def _test(visit: Visit) -> Response:
     return visit.render(
-        "webhook_test.html", webhook=await view_of(visit), tab="test", cases=None, good=0
+        "webhook_test.html",
+        webhook=await view_of(visit),
+        tab="test",
+        cases=None,
+        good=0,
     )
 
 
@@ -106,11 +111,16 @@ async def _play(visit: Visit) -> Response:
         webhook=await view_of(visit),
         tab="test",
         cases=rows,
+        first_bad=next((row for row in rows if row["verdict"] == "bad"), None),
         good=sum(row["verdict"] == "good" for row in rows),
         played=sum(row["verdict"] != "left_out" for row in rows),
     )
 
 
 def _shown(body: bytes) -> str:
-    text = body.decode("utf-8", "replace")
+    """Return the beginning of a body, indented where it is JSON."""
+    try:
+        text = msgspec.json.format(body, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = body.decode("utf-8", "replace")
     return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + " …"

@@ -84,22 +84,28 @@ async def _webhook_page(visit: Visit, problem: str = "", status: int = 200) -> R
     reports = visit.site.reports
     view = await view_of(visit)
     sums = await reports.outcomes.recent(visit.account_id, visit.id)
-    waiting = await reports.batches(visit.account_id, webhook_id=visit.id, limit=BATCHES_SHOWN)
+    opened = await reports.open.newest(visit.account_id, visit.id)
+    waiting = [row for row in opened.rows if row["state"] == "waiting"]
+    parked = [row for row in opened.rows if row["state"] == "parked"]
+    waiting.sort(key=lambda row: row["next_at"] or "")
     finished = await reports.finished_batches(
         visit.account_id, webhook_id=visit.id, limit=BATCHES_SHOWN
     )
-    next_at = [row["next_at"] for row in waiting.rows if row["next_at"]]
-    last = next((row for row in waiting.rows if row["last_status"] or row["last_error"]), None)
+    next_at = [row["next_at"] for row in opened.rows if row["next_at"]]
+    recent = sums.get(visit.id)
     return visit.render(
         "webhook.html",
         status,
         webhook=view,
         tab="state",
-        sum=sums.get(visit.id),
-        open_batches=waiting.rows,
+        sum=recent,
+        waiting=waiting[:BATCHES_SHOWN],
+        waiting_count=len(waiting),
+        parked=parked[:BATCHES_SHOWN],
+        parked_count=len(parked),
         finished=finished.rows,
         next_at=min(next_at, default=None),
-        last=last,
+        last=recent.errors[0] if recent is not None and recent.errors else None,
         problem=problem,
         replays=(await reports.replays(visit.account_id, webhook_id=visit.id, limit=5)).rows,
         picture=await visit.site.picture("webhook_picture", visit, view),

@@ -1,0 +1,163 @@
+"""The page at `/batches`: open and finished ones by time, the newest first; filters in the address.
+
+Two streams are merged: what is open, which is little and sorted here, and what is over, from the
+journal. The mark of a page says how far each was read.
+"""
+
+from datetime import datetime
+from heapq import merge
+from itertools import islice
+from typing import Any, NamedTuple
+
+from starlette.responses import Response
+
+from postbell.errors import BadInput
+from postbell.reports import Page
+from postbell.reports.opened import Opened, key_of
+from postbell.web.problems import explain
+from postbell.web.visit import Visit, with_query
+
+PATH = "/batches"
+ON_A_PAGE = 50
+STATES = ("open", "waiting", "parked", "done")
+OPEN_STATES = {"": ("waiting", "parked"), "open": ("waiting", "parked"), "done": ()}
+MAX_SEARCHED = 2000
+OVER = "over"
+"""Stands in a mark for a stream that has no more."""
+
+Row = dict[str, Any]
+
+
+class Filters(NamedTuple):
+    """What the address asks for; *since* is in UTC, as a colleague opens it, too."""
+
+    webhook: str
+    state: str
+    status: str
+    since: str
+
+    def fit(self, row: Row, since: datetime | None) -> bool:
+        """Return whether a row has the status (503, 5xx, or an error's name) and the time."""
+        status, code = self.status.lower(), str(row["last_status"] or "")
+        if status.endswith("xx") and status[:1] != code[:1]:
+            return False
+        if status and not status.endswith("xx") and status not in (code, row["last_error"]):
+            return False
+        return since is None or _at(row) >= since
+
+    @property
+    def webhook_id(self) -> int | None:
+        return int(self.webhook) if self.webhook else None
+
+
+class Finished(NamedTuple):
+    """Finished batches that fit, each with how many were read up to it, and the mark after all."""
+
+    rows: list[tuple[int, Row]]
+    next: str
+
+
+async def show(visit: Visit) -> Response:
+    """Answer with the list."""
+    webhook, state = visit.query("webhook"), visit.query("state")
+    asked = Filters(
+        webhook if webhook.isdecimal() and len(webhook) < 19 else "",
+        state if state in STATES else "",
+        visit.query("status").strip()[:20],
+        visit.query("since").strip()[:40],
+    )
+    problem = ""
+    try:
+        since = visit.format.shared_moment(asked.since, "since")
+    except BadInput as error:
+        problem, since = explain(visit.say, error), ""
+    if not problem and since != asked.since:
+        return visit.redirect(with_query(PATH, asked._replace(since=since)._asdict()))
+    opened = await visit.site.reports.open.newest(visit.account_id, asked.webhook_id)
+    rows, mark = await _merge(visit, asked._replace(since=since), opened)
+    webhooks = await visit.site.reports.matching_webhooks(visit.account_id)
+    return visit.render(
+        "batches.html",
+        422 if problem else 200,
+        sentence=_sentence(visit, opened),
+        rows=rows,
+        urls={webhook.id: webhook.url for webhook in webhooks},
+        wanted=asked._asdict(),
+        since=visit.format.input_moment(since) if not problem else asked.since,
+        problem=problem,
+        states=STATES,
+        webhooks=webhooks,
+        next_page=with_query(PATH, asked._asdict() | {"after": mark}) if mark else "",
+        first_page=with_query(PATH, asked._asdict()) if visit.query("after") else "",
+        is_filtered=any(asked),
+    )
+
+
+def _sentence(visit: Visit, opened: Opened) -> str:
+    """Return what is open in words: what was given up, else what waits for a retry."""
+    for state in ("parked", "waiting"):
+        if count := opened.count(state):
+            more = "+" if opened.is_partial else ""
+            return visit.say(f"batches.{state}", n=count, count=visit.format.number(count) + more)
+    return visit.say("batches.fine")
+
+
+async def _merge(visit: Visit, asked: Filters, opened: Opened) -> tuple[list[Row], str]:
+    """Return a page of rows, and the mark of the next one, "" after the last."""
+    open_mark, _, over_mark = visit.query("after").partition("~")
+    since = visit.format.local(asked.since)
+    states = OPEN_STATES.get(asked.state, (asked.state,))
+    waiting = [
+        row
+        for row in opened.rows
+        if row["state"] in states and asked.fit(row, since) and _is_after(row, open_mark)
+    ]
+    over = Finished([], "")
+    if asked.state in ("", "done") and over_mark != OVER:
+        over = await _finished(visit, asked, since, over_mark)
+    streams = ([(0, row) for row in waiting], over.rows)
+    merged = merge(*streams, key=lambda each: key_of(each[1]), reverse=True)
+    shown = list(islice(merged, ON_A_PAGE))
+    opens = [row for read, row in shown if not read]
+    read = max((read for read, _ in shown), default=0)
+    is_all = read == max((read for read, _ in over.rows), default=0)
+    if is_all:
+        over_mark = over.next or OVER
+    elif read:
+        page = await _page(visit, asked, over_mark, read)
+        over_mark = page.next or OVER
+    if len(opens) == len(waiting) and over_mark == OVER:
+        return [row for _, row in shown], ""
+    open_mark = ".".join(key_of(opens[-1])) if opens else open_mark
+    return [row for _, row in shown], f"{open_mark}~{over_mark}"
+
+
+async def _finished(visit: Visit, asked: Filters, since: datetime | None, mark: str) -> Finished:
+    """Read finished batches from *mark* on until a page is full or enough were searched."""
+    rows: list[tuple[int, Row]] = []
+    read, after = 0, mark
+    while len(rows) < ON_A_PAGE and read < MAX_SEARCHED:
+        page = await _page(visit, asked, after, ON_A_PAGE)
+        for row in page.rows:
+            read += 1
+            if asked.fit(row, since):
+                rows.append((read, row))
+        after = page.next or ""
+        if not after or (since is not None and _at(page.rows[-1]) < since):
+            return Finished(rows, "")
+    return Finished(rows, after)
+
+
+async def _page(visit: Visit, asked: Filters, mark: str, limit: int) -> Page:
+    return await visit.site.reports.finished_batches(
+        visit.account_id, webhook_id=asked.webhook_id, after=mark, limit=limit
+    )
+
+
+def _at(row: Row) -> datetime:
+    return datetime.fromisoformat(key_of(row)[0])
+
+
+def _is_after(row: Row, mark: str) -> bool:
+    """Return whether the row comes after that of the mark; every one where there is none."""
+    return not mark or ".".join(key_of(row)) < mark
