@@ -116,6 +116,15 @@ def test_nothing_at_all_is_a_chart_without_bars() -> None:
     assert paths(svg, "k-delivered") == []
 
 
+@pytest.mark.parametrize(("value", "is_said"), [(None, True), (0, True), (3, False)])
+def test_a_plot_without_a_value_says_so(value: float | None, is_said: bool) -> None:
+    told = frame()._replace(empty="No success")
+
+    svg = tree(lines(told, [Layer("p50", "", [None, value])], number))
+
+    assert ("No success" in [e.text for e in svg.iter(f"{NAME}text")]) is is_said
+
+
 def test_a_spark_shows_good_and_bad() -> None:
     svg = tree(spark("5 delivered; 2 failed", [5, 0, None], [0, 2, None], "s1"))
 

@@ -34,6 +34,41 @@ async def test_it_opens_with_all_is_well() -> None:
     assert "curl" not in text
 
 
+async def test_it_says_when_the_last_batch_arrived() -> None:
+    async with open_house() as house:
+        await house.rig.webhook(URL, policy={"max_wait_s": 0})
+        await house.rig.send(event(1))
+        await house.turn()
+        house.rig.clock.advance(4)
+
+        html = await house.page("/")
+
+    assert "The last batch arrived 4 s ago ." in words(html)
+    assert 'title="2026-11-21 12:00:00 UTC">4' in html
+
+
+async def test_a_young_account_sees_its_first_hour_not_an_empty_day() -> None:
+    async with open_house() as house:
+        await house.send(event(1))
+        young = await house.page("/")
+        house.rig.clock.advance(7200)
+
+        old = await house.page("/")
+
+    assert 'href="/?span=1h" aria-current="true"' in young
+    assert 'href="/?span=24h" aria-current="true"' in old
+
+
+async def test_a_webhook_paused_by_the_operator_says_so_in_words() -> None:
+    async with open_house() as house:
+        await house.rig.webhook(URL, state=WebhookState.PAUSED, state_reason="operator")
+        await house.send(event(1))
+
+        text = words(await house.page("/"))
+
+    assert "app.example.com is paused (by the operator); 1 event waits." in text
+
+
 async def test_it_says_what_fails_and_since_when() -> None:
     async with open_house() as house:
         await house.rig.webhook(URL, policy={"max_wait_s": 0})

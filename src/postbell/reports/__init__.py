@@ -15,7 +15,7 @@ from postbell.errors import BadInput, NotFound
 from postbell.pipeline.match import Selection
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
-from postbell.records import BatchState, Entry, EntryKind, Secret, Webhook
+from postbell.records import BatchState, Entry, EntryKind, Webhook
 from postbell.reports.exchange import Exchange
 from postbell.reports.opened import OpenBatches
 from postbell.reports.outcomes import Outcomes

@@ -41,7 +41,8 @@ class Tick(NamedTuple):
 
 class Frame(NamedTuple):
     """What surrounds a plot; *hints* are told when one points at a bucket, a press leads to its
-    link (static/live.js; an image holds no links for the keyboard, the table beside it does)."""
+    link (static/charts.js; an image holds no links for the keyboard, the table beside it does).
+    *empty* is said where there is nothing to draw."""
 
     key: str
     title: str
@@ -49,6 +50,7 @@ class Frame(NamedTuple):
     ticks: Sequence[Tick] = ()
     hints: Sequence[str] = ()
     links: Sequence[str] = ()
+    empty: str = ""
 
 
 def bars(frame: Frame, layers: Sequence[Layer], number: Numbers) -> Markup:
@@ -158,7 +160,16 @@ def _chart(
         wide=max(size, 1) * UNIT,
         paths=Markup("").join(paths),
         hints=_hints(frame, size),
-        words=_words(frame, top, number),
+        words=_words(frame, top, number) + _empty(frame, layers),
+    )
+
+
+def _empty(frame: Frame, layers: Sequence[Layer]) -> Markup:
+    """Return what is said in the middle of a plot without any value."""
+    if not frame.empty or any(value for layer in layers for value in layer.values):
+        return Markup("")
+    return Markup('<text class="empty-plot" x="50%" y="{}" text-anchor="middle">{}</text>').format(
+        TOP + PLOT // 2 + 4, frame.empty
     )
 
 

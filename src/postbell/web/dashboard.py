@@ -16,6 +16,8 @@ from postbell.web.visit import Visit
 
 MAX_WEBHOOKS = 200
 SHOWN = 12
+SEEN_ENTRIES = 200
+"""How far back the newest failure is looked for; one press of the test button leaves twenty."""
 TROUBLES = ("failing", "behind", "paused")
 RATES = (
     ("delivery", "", 1),
@@ -47,13 +49,13 @@ async def _show(visit: Visit) -> Response:
     reports = visit.site.reports
     rows = await _webhooks(visit)
     troubles = [await _trouble(visit, row) for row in rows if row["standing"] in TROUBLES]
-    name = span_of(visit)
+    name = span_of(visit, visit.account.created_at)
     grid = await grid_of(visit, SPANS[name], visit.account.created_at)
     found = await reports.stats.events(visit.account_id, grid)
-    users = visit.site.desk.directory.api_users_of(visit.account_id)
     return visit.render(
         "dashboard.html",
         sentence=_sentence(visit, rows, troubles),
+        last_success_at=max((row.get("last_success_at") or "" for row in rows), default=""),
         troubles=troubles,
         rows=rows[:SHOWN],
         more=max(len(rows) - SHOWN, 0),
@@ -67,7 +69,6 @@ async def _show(visit: Visit) -> Response:
         has_events=bool(await _any_event(visit)),
         rates_of=found["rates_of"],
         behind=await reports.search.behind() if reports.stats.has_index else 0,
-        api_user=users[0].name if users else "",
         spans=SPANS,
         span=name,
     )
@@ -114,7 +115,9 @@ async def _trouble(visit: Visit, row: dict[str, Any]) -> Trouble:
 
 async def _why(visit: Visit, webhook_id: int) -> str:
     """Return the newest failure in a word or a status code."""
-    found = await visit.site.reports.attempts(visit.account_id, webhook_id=webhook_id, limit=10)
+    found = await visit.site.reports.attempts(
+        visit.account_id, webhook_id=webhook_id, limit=SEEN_ENTRIES
+    )
     for row in found.rows:
         if row["kind"] != EntryKind.ATTEMPT or row["delivered"]:
             continue

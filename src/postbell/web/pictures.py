@@ -35,6 +35,7 @@ SPANS: Mapping[str, Span] = {
     "30d": Span(30 * DAY_S, DAY_S, 7 * DAY_S),
 }
 DEFAULT = "24h"
+YOUNG = "1h"
 SPARK = Span(DAY_S, HOUR_S, 0)
 
 FAILURES = (EventType.HARD_BOUNCE, EventType.DROPPED, EventType.FAILED)
@@ -66,10 +67,14 @@ class Picture(NamedTuple):
     rows: Sequence[Row]
 
 
-def span_of(visit: Visit) -> str:
-    """Return the name of the span that the address asks for."""
+def span_of(visit: Visit, known_from: datetime) -> str:
+    """Return the name of the span that the address asks for; else the last day, or the last hour
+    where nothing is older."""
     asked = visit.query("span")
-    return asked if asked in SPANS else DEFAULT
+    if asked in SPANS:
+        return asked
+    is_young = (visit.format.now - known_from).total_seconds() < HOUR_S
+    return YOUNG if is_young else DEFAULT
 
 
 async def grid_of(visit: Visit, span: Span, known_from: datetime | None = None) -> Grid:
@@ -98,6 +103,7 @@ def events_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any
         _ticks(visit, grid, span),
         _hints(visit, grid, layers),
         links,
+        say("chart.no_events"),
     )
     if not layers:
         layers = [Layer("unknown", "", found["known"])]
@@ -134,6 +140,7 @@ def deliveries_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str,
         ),
         _ticks(visit, grid, span),
         _hints(visit, grid, layers),
+        empty=say("chart.no_deliveries"),
     )
     legend = [
         Entry(charts.swatch(layer, frame.key), layer.label, number(totals[layer.name]))
@@ -163,6 +170,7 @@ def latency_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, An
         ),
         _ticks(visit, grid, span),
         _hints(visit, grid, layers, length),
+        empty=say("chart.no_success"),
     )
     legend = [
         Entry(
@@ -178,9 +186,10 @@ def latency_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, An
 
 async def webhook_picture(visit: Visit, view: Mapping[str, Any]) -> Markup:
     """Draw a webhook's deliveries and latency."""
-    name = span_of(visit)
+    known_from = datetime.fromisoformat(view["created_at"])
+    name = span_of(visit, known_from)
     span = SPANS[name]
-    grid = await grid_of(visit, span, datetime.fromisoformat(view["created_at"]))
+    grid = await grid_of(visit, span, known_from)
     found = await visit.site.reports.stats.webhook(view["id"], grid)
     text = visit.text(
         "webhook_picture.html",
