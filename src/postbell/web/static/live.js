@@ -3,13 +3,24 @@
 "use strict";
 
 const PACE_MS = 2500;
+const AGE_MS = 20000;
 let stream = null;
 let timer = 0;
 let lastAt = 0;
 const shown = new WeakMap();
 
 const PLACES = "a[href], button, summary, [tabindex]";
-const isTyping = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+const FIELDS = "input:not([type=hidden]), select, textarea";
+
+// A part is left alone while somebody points at a row or a chart of it, types or has ticked
+// something in it, or marks its text: nothing moves under a hand. The next notice tries again.
+function isInUse(part) {
+  if (part.querySelector("tr:hover, .chart:hover")) return true;
+  if (part.contains(document.activeElement) && document.activeElement.matches(FIELDS)) return true;
+  const marked = getSelection();
+  if (!marked.isCollapsed && part.contains(marked.anchorNode)) return true;
+  return [...part.querySelectorAll("input[type=checkbox]")].some((box) => box.checked !== box.defaultChecked);
+}
 
 // Put fresh content in place; what was open stays open, and the keyboard stays where it was.
 function replace(part, fresh) {
@@ -18,6 +29,7 @@ function replace(part, fresh) {
   part.replaceChildren(...fresh.childNodes);
   part.querySelectorAll("details").forEach((each, at) => { each.open = open[at] || each.open; });
   if (focused >= 0) part.querySelectorAll(PLACES)[focused]?.focus({ preventScroll: true });
+  part.dispatchEvent(new CustomEvent("postbell:fresh", { bubbles: true }));
 }
 
 async function refresh() {
@@ -28,7 +40,7 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
-    if (next && !isTyping(part) && next.innerHTML !== shown.get(part)) {
+    if (next && !isInUse(part) && next.innerHTML !== shown.get(part)) {
       shown.set(part, next.innerHTML);
       replace(part, next);
     }
@@ -53,11 +65,6 @@ function follow() {
 if (document.querySelector("[data-part]") && "EventSource" in window) {
   document.addEventListener("visibilitychange", () => { follow(); if (!document.hidden) soon(); });
   addEventListener("pagehide", () => stream?.close());
+  setInterval(soon, AGE_MS); // "4 s ago" grows old without any news
   follow();
 }
-
-// A bar leads to its events; the table of figures has the same as links.
-document.addEventListener("click", (event) => {
-  const bar = event.target.closest?.("[data-href]");
-  if (bar) location.href = bar.dataset.href;
-});

@@ -9,14 +9,34 @@ for (const choice of document.querySelectorAll("select[data-step]")) {
   });
 }
 
-for (const button of document.querySelectorAll("button.copy")) {
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(button.dataset.copy);
-    const label = button.textContent;
-    button.textContent = "✓";
-    setTimeout(() => { button.textContent = label; }, 1200);
-  });
+// Browsers keep the clipboard from pages without TLS; there the old way still works.
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "hidden-text";
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+const showCopying = (root) => root.querySelectorAll("button.copy").forEach((each) => { each.hidden = false; });
+showCopying(document);
+document.addEventListener("postbell:fresh", (event) => showCopying(event.target));
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("button.copy");
+  if (!button) return;
+  await copy(button.dataset.copy);
+  const label = button.dataset.label ??= button.textContent;
+  button.textContent = "✓";
+  setTimeout(() => { button.textContent = label; }, 1200);
+});
+
+// The chosen place of a row of tabs that is wider than the screen comes into sight.
+for (const nav of document.querySelectorAll(".main-nav, .tabs")) {
+  const here = nav.querySelector("[aria-current]");
+  if (here) nav.scrollLeft = here.offsetLeft + here.offsetWidth - nav.clientWidth + 16;
 }
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
