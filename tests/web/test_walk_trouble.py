@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.web.walking import Receiver, create_webhook, send, sign_in, wait_for, watch
 
@@ -91,6 +91,26 @@ def test_an_open_page_tells_of_an_outage_and_one_press_catches_up(
     assert [event["type"] for event in receiver.events] == ["delivered", "open"]
 
 
+def test_what_happened_between_a_page_and_its_stream_is_told(
+    page: Page, base_url: str, receiver: Receiver, key: str
+) -> None:
+    held: list[Route] = []
+    page.route("**/live", lambda route: held.append(route))
+    page.goto(webhook_path(page))
+    stay(page)
+    wait_for(page, lambda: bool(held))
+    send(base_url, key, "delivered")
+    wait_for(page, lambda: len(receiver.events) == 1)
+
+    for route in held:
+        route.continue_()
+
+    said = "Up to date; the last batch arrived"
+    expect(page.locator("h1")).to_contain_text(said, timeout=10_000)
+    assert has_stayed(page)
+    page.unroute_all()
+
+
 def test_a_refused_batch_is_split_parked_and_sent_again(
     page: Page, base_url: str, receiver: Receiver, key: str
 ) -> None:
@@ -152,10 +172,11 @@ def test_a_range_of_time_is_sent_again(
 
     page.get_by_label("Since", exact=True).fill("2020-01-01T00:00:00")
     page.get_by_label("Until", exact=True).fill("2020-01-02T00:00:00")
-    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("button", name="Count them").click()
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_label("Since", exact=True)).to_have_value("2020-01-01T00:00")
     page.get_by_label("Until", exact=True).fill("")
+    page.get_by_role("button", name="Count them").click()
     page.get_by_role("button", name="Send again").click()
 
     expect(page.get_by_role("status")).to_contain_text("are being sent again")

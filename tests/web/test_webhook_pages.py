@@ -291,6 +291,44 @@ async def test_old_events_are_replayed_from_a_time_in_the_viewers_zone(
     assert replay["webhook_id"] == 1
 
 
+async def test_a_replay_is_counted_before_it_is_sent_and_can_be_cancelled(
+    house: House, ada: Browser
+) -> None:
+    service = house.service
+    await service.webhook(types=["open"])
+    await service.events("open", "click", "open")
+    await ada.get("/webhooks/1")
+
+    counted = await ada.send("/webhooks/1/replay", step="count", since="2026-11-21T12:00:00")
+    begun = (await service.reports.replays(service.acme)).rows
+    await ada.send("/webhooks/1/replay", since="2026-11-21T12:00:00")
+    (replay,) = (await service.reports.replays(service.acme)).rows
+    cancelled = await ada.send("/webhooks/1/replay", cancel=str(replay["id"]))
+
+    assert "2 events would be sent again." in counted
+    assert 'type="hidden" name="since" value="2026-11-21T12:00:00"' in counted
+    assert begun == []
+    assert "Cancelled." in cancelled
+    assert (await service.reports.replays(service.acme)).rows[0]["state"] == "cancelled"
+
+
+async def test_somebody_elses_replay_is_not_cancelled(house: House, ada: Browser) -> None:
+    service = house.service
+    await service.webhook()
+    await service.events("open")
+    await ada.get("/webhooks/1")
+    await ada.send("/webhooks/1/replay")
+    bob = await house.visitor("bob@beta.example")
+
+    await bob.get("/webhooks/new")
+    for cancel in ("1", "x"):
+        await bob.send("/webhooks/1/replay", cancel=cancel)
+        assert bob.status == 404
+        await bob.get("/webhooks/new")
+
+    assert (await service.reports.replays(service.acme)).rows[0]["state"] == "running"
+
+
 async def test_the_list_puts_first_what_needs_attention(house: House, ada: Browser) -> None:
     await house.service.webhook()
     await house.service.webhook(url="https://paused.example.com/in")
@@ -334,3 +372,15 @@ async def test_commands_name_the_accounts_own_api_user(house: House, ada: Browse
 
     for path in ("/webhooks/1", "/batches", "/events"):
         assert f"curl -u {name}:API_KEY http://postbell/api/v1/events" in await ada.get(path)
+
+
+async def test_a_webhook_whose_first_events_are_under_way_does_not_say_that_nothing_was_sent(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook()
+    await house.service.events("open", "click")
+
+    text = await ada.get("/webhooks/1")
+
+    assert "Up to date so far: 2 events on the way." in text
+    assert "nothing was sent yet" not in text

@@ -18,6 +18,8 @@ from postbell.web.webhook_page import change, create, form_page, is_step
 PATH = "/webhooks"
 ON_A_PAGE = 50
 BATCHES_SHOWN = 10
+MAX_COUNTED = 20_000
+"""Events of a replay that are counted before it is said "and more"."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -80,7 +82,9 @@ async def _show(visit: Visit) -> Response:
     return await _webhook_page(visit)
 
 
-async def _webhook_page(visit: Visit, problem: str = "", status: int = 200) -> Response:
+async def _webhook_page(
+    visit: Visit, problem: str = "", status: int = 200, *, counted: int | None = None
+) -> Response:
     reports = visit.site.reports
     view = await view_of(visit)
     sums = await reports.outcomes.recent(visit.account_id, visit.id)
@@ -107,6 +111,8 @@ async def _webhook_page(visit: Visit, problem: str = "", status: int = 200) -> R
         next_at=min(next_at, default=None),
         last=recent.errors[0] if recent is not None and recent.errors else None,
         problem=problem,
+        counted=counted,
+        max_counted=MAX_COUNTED,
         replays=(await reports.replays(visit.account_id, webhook_id=visit.id, limit=5)).rows,
         picture=await visit.site.picture("webhook_picture", visit, view),
     )
@@ -170,16 +176,36 @@ async def _resume(visit: Visit) -> Response:
 
 
 async def _replay(visit: Visit) -> Response:
-    form = visit.form
-    made: dict[str, Any] = {"parked": True} if form.has("parked") else {}
+    """Count what a replay would send, begin it, or cancel one that runs."""
+    form, desk = visit.form, visit.site.desk
     try:
+        if form.has("cancel"):
+            running = form.text("cancel")
+            replay_id = int(running) if running.isdecimal() and len(running) < 19 else 0
+            await desk.cancel_replay(visit.account_id, replay_id)
+            return visit.redirect(f"{PATH}/{visit.id}", "replay_cancelled")
+        made: dict[str, Any] = {"parked": True} if form.has("parked") else {}
         for name in ("since", "until"):
             if not made.get("parked") and form.text(name):
                 made[name] = visit.format.read_moment(form.text(name), name)
-        await visit.site.desk.create_replay(visit.account_id, visit.id, made)
+        if form.text("step") == "count":
+            return await _webhook_page(visit, counted=await _count(visit, made))
+        await desk.create_replay(visit.account_id, visit.id, made)
     except (BadInput, Conflict) as error:
         return await _refused(visit, error)
     return visit.redirect(f"{PATH}/{visit.id}", "replay_begun")
+
+
+async def _count(visit: Visit, form: dict[str, Any]) -> int:
+    """Return how many events a replay would send, more than MAX_COUNTED for "and more"."""
+    desk = visit.site.desk
+    plan = await desk.plan_replay(visit.account_id, visit.id, form)
+    count = 0
+    async for events in desk.preview_replay(plan):
+        count += len(events)
+        if count > MAX_COUNTED:
+            break
+    return count
 
 
 async def _refused(visit: Visit, error: PostbellError) -> Response:

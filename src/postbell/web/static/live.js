@@ -59,6 +59,7 @@ function follow() {
   } else if (!stream) {
     stream = new EventSource("/live");
     stream.addEventListener("message", soon);
+    stream.addEventListener("open", soon); // what came between the page and its stream
   }
 }
 
