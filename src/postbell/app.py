@@ -36,7 +36,7 @@ from postbell.serving import address_of, bind, serving
 from postbell.settings import Settings
 from postbell.signals import log
 from postbell.tls import Certificate, certificate
-from postbell.web import Site
+from postbell.web import Site, lost_page
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
 
@@ -240,7 +240,9 @@ async def _ingesting(
         *web_routes(site),
         *operation.routes(),
     ]
-    yield api.build(desk, reports, ingest, parts.engine, dialect_routes=routes)
+    yield api.build(
+        desk, reports, ingest, parts.engine, dialect_routes=routes, lost_page=lost_page(site)
+    )
     task.cancel()
 
 

@@ -137,7 +137,7 @@ async def test_a_pause_is_told_at_once_also_of_a_webhook_that_failed_a_while_ago
     await rig.lane(pause="gone")
     await rig.tell(100)
 
-    assert "is paused: gone" in rig.mailbox.texts(ADA)[2]
+    assert "is paused: it answered 410" in rig.mailbox.texts(ADA)[2]
 
 
 async def test_a_pause_is_logged_once(rig: Watched) -> None:

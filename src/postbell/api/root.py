@@ -1,10 +1,12 @@
 """The application: the hot path first, everything else through a framework.
 
-Unknown paths are answered as the face they belong to would: problem details; under /v1 the plain
-text that EngageLab documents, under /v2 and /oauth SendPulse's envelope.
+Unknown paths are answered as the face they belong to would: problem details, or a page where a
+browser asks; under /v1 the plain text that EngageLab documents, under /v2 and /oauth SendPulse's
+envelope.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,6 +29,9 @@ from postbell.ports import Engine
 from postbell.reports import Reports
 from postbell.signals import tell
 
+LostPage = Callable[[Request], Awaitable[Response]]
+API_PATHS = ("/api/", "/v1/", "/v2/", "/oauth/")
+
 
 def build(
     desk: Desk,
@@ -35,12 +40,14 @@ def build(
     engine: Engine,
     *,
     dialect_routes: Sequence[BaseRoute] = (),
+    lost_page: LostPage | None = None,
     body_timeout_s: float = 30.0,
     max_held_bytes: int = 256 << 20,
 ) -> "Root":
     """Return the ASGI application.
 
-    *dialect_routes* are the providers' management APIs.  A body must be complete after
+    *dialect_routes* are the providers' management APIs; *lost_page* answers browsers under paths
+    that there are not.  A body must be complete after
     *body_timeout_s*; bodies of all requests together hold at most *max_held_bytes*.
     """
     bodies = Bodies(max_held_bytes=max_held_bytes, timeout_s=body_timeout_s)
@@ -53,7 +60,7 @@ def build(
             *dialect_routes,
             *Health(engine, ingest, desk.clock).routes(),
         ],
-        exception_handlers={HTTPException: _refuse, Exception: _fail},
+        exception_handlers={HTTPException: partial(_refuse, lost_page), Exception: _fail},
     )
     framework.router.redirect_slashes = False
     return Root(EventsEndpoint(desk, ingest, bodies), framework, bodies, feed)
@@ -81,9 +88,11 @@ class Root:
             await self.framework(scope, self._bodies.timed(receive), send)
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer for a path or method that nobody serves."""
+async def _refuse(lost_page: LostPage | None, request: Request, error: Exception) -> Response:
+    """Answer for a path or method that nobody serves: a page where a browser asks for one."""
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if lost_page is not None and status == 404 and _is_browser(request):
+        return await lost_page(request)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if request.method == "OPTIONS" and status == 405:
         return Response(status_code=204, headers=headers)
@@ -99,6 +108,12 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return Response(
         document(status, code, detail), status, headers | {"content-type": CONTENT_TYPE}
     )
+
+
+def _is_browser(request: Request) -> bool:
+    is_reading = request.method in ("GET", "HEAD")
+    is_of_apis = f"{request.url.path}/".startswith(API_PATHS)
+    return is_reading and not is_of_apis and "text/html" in request.headers.get("accept", "")
 
 
 async def _fail(request: Request, error: Exception) -> Response:

@@ -64,6 +64,13 @@ class Page:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        response = await self.answer(request)
+        if request.method == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
+        """Return the page, with what every answer carries."""
         is_secure = request.url.scheme == "https" or self._site.public_url.startswith("https:")
         cookies = Cookies(request, is_secure=is_secure)
         response = await self._answer(request, cookies)
@@ -72,9 +79,7 @@ class Page:
         response.headers.setdefault("cache-control", "no-store")
         if is_secure:
             response.headers["strict-transport-security"] = HSTS
-        if request.method == "HEAD":
-            response.body = b""
-        await response(scope, receive, send)
+        return response
 
     async def _answer(self, request: Request, cookies: Cookies) -> Response:
         token = cookies.get(jar.SESSION)
@@ -170,6 +175,15 @@ def page(
 ) -> Route:
     """Return the route of a page with a handler for each method (GET, POST)."""
     return Route(path, Page(site, handlers, is_open=is_open, operator=operator))
+
+
+def lost_page(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """Return what answers a browser under a path that there is not, in the visitor's language."""
+
+    async def nothing(_visit: Visit) -> Response:
+        raise NotFound("no such page")
+
+    return Page(site, {"GET": nothing}, is_open=True, operator=False).answer
 
 
 def error_page(visit: Visit, error: PostbellError) -> Response:
