@@ -52,8 +52,23 @@ def literals(node: ast.expr | None, module: ast.Module) -> tuple[str, ...]:
             tables = [each for each in module.body if isinstance(each, ast.Assign)]
             texts = [n.value for t in tables for n in ast.walk(t) if isinstance(n, ast.Constant)]
             return tuple(t for t in texts if isinstance(t, str) and re.fullmatch(r"[a-z]+_\w+", t))
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=table), attr="get"), args=[_, default]):
+            return table_values(table, module) + literals(default, module)
         case _:
             raise AssertionError(f"write the reason as a literal: {ast.unparse(node)}")
+
+
+def table_values(name: str, module: ast.Module) -> tuple[str, ...]:
+    """Return the values of a table of the module: what names stand for."""
+    [table] = [
+        each.value
+        for each in module.body
+        if isinstance(each, ast.AnnAssign)
+        and isinstance(each.target, ast.Name)
+        and each.target.id == name
+        and isinstance(each.value, ast.Dict)
+    ]
+    return tuple(text for each in table.values for text in literals(each, module))
 
 
 def makers(module: ast.Module) -> dict[str, str]:
