@@ -169,3 +169,37 @@ async def test_batches_that_another_worker_left_unsent_go_before_those_that_come
 
         sent = [each["event_id"] for body in rig.bodies() for each in body]
         assert [f"e{n}" for n in range(10)] == sent
+
+
+class SlowLedger:
+    """A ledger that takes its time for every write of a lane."""
+
+    def __init__(self, ledger):
+        self._ledger = ledger
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+    async def record(self, changes):
+        for _ in range(40):
+            await asyncio.sleep(0)
+        return await self._ledger.record(changes)
+
+
+async def test_single_events_wait_for_the_batches_that_were_cut_before_them():
+    clock = FakeClock()
+    engine = MemoryEngine(clock)
+    engine.ledger = SlowLedger(engine.ledger)
+    async with running(engine, clock) as rig:
+        policy = {"concurrency": 4, "max_events": 2, "max_wait_s": 0}
+        webhook = await rig.webhook(policy=policy)
+        await rig.send(*[event(n) for n in range(20)])
+        await rig.spin(20)
+
+        await engine.registry.set_webhook(replace(webhook, policy={**policy, "max_events": 1}))
+        await rig.turn(2000)
+
+        bodies = rig.bodies()
+        sent = [each["event_id"] for body in bodies for each in body]
+        assert {len(body) for body in bodies} == {1, 2}
+        assert [f"e{n}" for n in range(20)] == sent

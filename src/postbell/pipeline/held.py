@@ -324,7 +324,7 @@ class Held:
         run = Run(key, gather.range, revision, gather.count, now, blocks=gather.blocks)
         run.is_loading = True
         self.runs.append(run)
-        return Load(run)
+        return Load(run, self._last_cut)
 
     def _forget_crossing(self) -> None:
         """Forget runs that were begun without knowing of a revision that begins inside them."""

@@ -49,6 +49,8 @@ class Singles:
         found = await self._courier.reader.events(
             held.webhook.account_id, run.range, selection, run.blocks
         )
+        if work.after is not None:
+            await work.after
         if len(found) < run.count:
             edge = Position(found.place(0).block, 0) if found.events else run.range.end
             lost = run.lose(run.count - len(found))

@@ -39,9 +39,10 @@ class Step(NamedTuple):
 
 
 class Load(NamedTuple):
-    """A run whose events are still to be read from the log."""
+    """A run whose events are still to be read from the log.  *after* is the cut before it."""
 
     run: Run
+    after: "asyncio.Future[None] | None" = None
 
 
 Work = Cut | Again | Single | Step | Load
