@@ -125,3 +125,15 @@ def _is_forged(house: House, request: Request) -> bool:
     secret = b64decode(key.removeprefix("whsec_"))
     good = b64encode(hmac.digest(secret, signed + (request.body or b""), "sha256")).decode()
     return f"v1,{good}" not in headers["webhook-signature"].split()
+
+
+async def test_verdicts_are_not_replaced_by_news_of_the_page_at_their_address(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook()
+    before = await ada.get("/webhooks/1/test")
+
+    after = await ada.send("/webhooks/1/test", only="signature")
+
+    assert "data-part" not in before
+    assert "data-answer" not in before and "data-answer" in after

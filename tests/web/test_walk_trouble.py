@@ -111,6 +111,27 @@ def test_what_happened_between_a_page_and_its_stream_is_told(
     page.unroute_all()
 
 
+def test_a_count_stays_though_news_come_in(
+    page: Page, base_url: str, receiver: Receiver, key: str
+) -> None:
+    page.goto(webhook_path(page))
+    page.get_by_text("Send old events again").click()
+    send(base_url, key, "delivered")
+    wait_for(page, lambda: len(receiver.events) == 1)
+    page.get_by_role("button", name="Count them").click()
+    expect(page.locator("#replay")).to_contain_text("would be sent again.")
+    stay(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    send(base_url, key, "open")
+    wait_for(page, lambda: len(receiver.events) == 2)
+    page.wait_for_timeout(100)
+
+    assert has_stayed(page)
+    assert asked == []
+
+
 def test_a_refused_batch_is_split_parked_and_sent_again(
     page: Page, base_url: str, receiver: Receiver, key: str
 ) -> None:

@@ -152,8 +152,8 @@ class Album:
         for name, path in paths.items():
             answer = page.goto(base_url + path)
             assert answer is not None
-            page.screenshot(path=self.folder / f"{name}-{kind}.png", full_page=True)
             self._measure(page, f"{name}-{kind}", width, len(answer.body()))
+            page.screenshot(path=self.folder / f"{name}-{kind}.png", full_page=True)
             if kind not in EXAMINED:
                 continue
             for found in Axe().run(page).response["violations"]:

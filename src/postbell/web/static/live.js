@@ -8,6 +8,7 @@ let stream = null;
 let timer = 0;
 let lastAt = 0;
 const shown = new WeakMap();
+for (const part of document.querySelectorAll("[data-part]")) shown.set(part, part.innerHTML);
 
 const PLACES = "a[href], button, summary, [tabindex]";
 const FIELDS = "input:not([type=hidden]), select, textarea";
@@ -63,7 +64,9 @@ function follow() {
   }
 }
 
-if (document.querySelector("[data-part]") && "EventSource" in window) {
+// A page that answers a form is not what its address gives: it stays as it is.
+const isAnswer = "answer" in document.documentElement.dataset;
+if (!isAnswer && document.querySelector("[data-part]") && "EventSource" in window) {
   document.addEventListener("visibilitychange", () => { follow(); if (!document.hidden) soon(); });
   addEventListener("pagehide", () => stream?.close());
   setInterval(soon, AGE_MS); // "4 s ago" grows old without any news
