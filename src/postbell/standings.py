@@ -2,7 +2,7 @@
 
 The values come from `reports`, as everybody else's.  Who has nothing to do is looked at again
 when something happens to it: thousands of idle webhooks cost nothing.  Looking takes at most a
-tenth of the loop's time, however many webhooks there are.
+twentieth of the loop's time, however many webhooks there are.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from postbell.reports import Reports
 from postbell.signals import log, masked
 
 PAUSE_S = 1.0
-SHARE = 0.1
+SHARE = 0.05
 SLOW_S = 60.0
 """So often what only waits for a person (paused, or parked batches) is looked at."""
 ALL_S = 6 * 3600.0

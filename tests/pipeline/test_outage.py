@@ -16,6 +16,8 @@ from tests.pipeline.rig import Rig, event, running
 URL = "https://a.example/hook"
 DAY_S = 86_400
 STEPS = 24
+PROBE_S = 40
+"""Something new is tried again after so long, jitter and all, while a webhook is failing."""
 EVENTS_A_STEP = 60
 EVENTS = STEPS * EVENTS_A_STEP
 DOWN = Outcome(status=503)
@@ -48,7 +50,7 @@ async def pass_a_day(rig: Rig) -> list[int]:
         first = step * EVENTS_A_STEP
         for at in range(first, first + EVENTS_A_STEP, 10):
             await rig.send(*(event(number) for number in range(at, at + 10)))
-            await rest(rig)
+            await rest(rig, PROBE_S)
         await rest(rig, DAY_S / STEPS)
         open_batches.append(len(await rig.engine.ledger.open_batches(limit=10_000)))
     return open_batches
@@ -102,7 +104,7 @@ async def test_a_day_of_outage_grows_nothing_and_drains_in_order(rig: Rig):
     in_memory = held_in_memory(rig)
     arrived = await drained(rig, set(), "recipient")
 
-    assert max(open_batches) == MAX_OPEN < EVENTS // 10
+    assert MAX_OPEN // 2 < max(open_batches) <= MAX_OPEN < EVENTS // 10
     assert in_memory < 4 * MAX_OPEN
     assert sorted(arrived) == [list(range(at, at + 10)) for at in range(0, EVENTS, 10)]
     assert most_displaced(arrived) < 16
@@ -137,3 +139,20 @@ async def test_a_lane_is_called_once_for_each_time_however_often_it_is_rung(rig:
 
     assert [batch.state for batch in batches] == [BatchState.WAITING]
     assert len(rig.worker._due) < 20
+
+
+async def test_while_a_webhook_fails_what_is_new_waits_between_probes(rig: Rig):
+    await rig.webhook(policy={"max_events": 10, "max_wait_s": 0, "retry_waits_s": [600]})
+    rig.sender.standing[URL] = DOWN
+    for number in range(3):
+        await rig.send(event(number))
+        await rest(rig)
+
+    for number in range(3, 50):
+        await rig.send(event(number))
+        await rest(rig)
+    tried_at_once = len(rig.sender.got[URL])
+    await rest(rig, PROBE_S)
+
+    assert tried_at_once == 3
+    assert [len(body) for body in rig.bodies(URL)] == [1, 1, 1, 1]

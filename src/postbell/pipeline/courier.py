@@ -184,8 +184,9 @@ class Courier:
         """Decide what comes of the attempt, and note it in the lane."""
         held = post.held
         lane = held.lane
-        judgement = judge(outcome, post.batch, held.policy, lane, now, self._chance())
-        held.lane = after(lane, outcome, judgement, post.batch.count, now)
+        chance = self._chance()
+        judgement = judge(outcome, post.batch, held.policy, lane, now, chance)
+        held.judged(after(lane, outcome, judgement, post.batch.count, now), now, chance)
         if held.lane.failures == 1:
             log("webhook_failing", webhook_id=held.id, why=why(outcome))
         elif lane.failures and judgement.verdict is Verdict.DELIVERED:

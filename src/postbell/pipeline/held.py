@@ -7,19 +7,20 @@ waits or writes: the time goes in, the next piece of work comes out.
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from postbell import policies
-from postbell.blocks import Position
+from postbell.blocks import BlockHeader, Position
 from postbell.pipeline.cut import Limits
 from postbell.pipeline.due import Due
 from postbell.pipeline.intake import Intake
 from postbell.pipeline.judge import in_outage, merged
 from postbell.pipeline.late import Late
 from postbell.pipeline.match import Selection
+from postbell.pipeline.pace import Pace
 from postbell.pipeline.run import Run, chained, run_key, taken_over
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Claim, Dialect
@@ -69,6 +70,7 @@ class Held:
         self.out: set[str] = set()
         self.opening = ""
         self.runs: deque[Run] = deque()
+        self.pace = Pace()
         self.late: list[Late] = []
         self.is_late_due = False
         self.is_reading = False
@@ -76,7 +78,6 @@ class Held:
         self.is_gone = False
         self.is_passed_over = False
         self._last_cut: asyncio.Future[None] | None = None
-        self._next_send_at: datetime | None = None
         self._stepping: set[int] = set()
         self._step_at: dict[int, datetime] = {}
         self._cutting = 0
@@ -97,6 +98,7 @@ class Held:
         self.lane = claim.lane if is_new else merged(self._recorded, self.lane, claim.lane)
         self._recorded = claim.lane
         self.webhook = webhook
+        self.pace.probe_at = None
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
         waiting = [b for b in claim.batches if b.state is BatchState.WAITING]
         is_kept = not is_new and not has_moved
@@ -204,10 +206,8 @@ class Held:
         if work is None:
             return None
         self.in_flight += 1
-        if self.policy.rate_per_s > 0 and not isinstance(work, Load):
-            self._next_send_at = max(self._next_send_at or now, now) + timedelta(
-                seconds=1 / self.policy.rate_per_s
-            )
+        if not isinstance(work, Load):
+            self.pace.spend(now, self.policy.rate_per_s)
         if isinstance(work, Again):
             self.out.add(work.batch.id)
             self.opening = "" if work.batch.attempts else work.batch.id
@@ -247,6 +247,23 @@ class Held:
         self.runs, end = chained(self.runs, self.lane.cursor)
         self._restart(end)
 
+    def judged(self, lane: Lane, now: datetime, chance: float) -> None:
+        """Take over what an outcome made of the lane."""
+        self.lane = lane
+        self.pace.judged(lane, now, chance)
+
+    def feed(self, header: BlockHeader, now: datetime) -> bool:
+        """Take notice of a new block; say whether something can be done of it now.
+
+        A lane that is failing only notes that there is more to read.
+        """
+        if self.pace.is_down(now) and self.intake.gather.count:
+            self.intake.fall_behind()
+            return False
+        self.intake.feed(header)
+        has_more = bool(self.intake.gather.count or self.intake.is_behind)
+        return has_more and not self.pace.is_down(now) and self._has_room()
+
     def slow_down(self, replay: Replay, until: datetime) -> None:
         """Let the replay's next batch wait."""
         self._step_at[replay.id] = until
@@ -260,12 +277,7 @@ class Held:
         """Return until when nothing may be sent at all, None when something may."""
         if self.webhook.state is WebhookState.PAUSED or self.is_gone:
             return _NEVER
-        waits = [
-            moment
-            for moment in (self.lane.hold_until, self._next_send_at)
-            if moment is not None and moment > now
-        ]
-        return max(waits) if waits else None
+        return self.pace.blocked_until(self.lane, now)
 
     def next_due(self, now: datetime) -> datetime | None:
         """Return when to look again, provided that nothing else happens."""
@@ -274,10 +286,8 @@ class Held:
             return None
         if blocked is not None:
             return blocked
-        moments = [*self._step_at.values()]
-        retry_at = self._next_retry_at()
-        if retry_at is not None:
-            moments.append(retry_at)
+        known = (self.pace.probe_at, self._next_retry_at())
+        moments = [*self._step_at.values(), *filter(None, known)]
         cut_at = self.intake.gather.due_at()
         if cut_at is not None and self._may_cut():
             moments.append(cut_at)
@@ -289,6 +299,8 @@ class Held:
         if due is not None:
             return Again(due)
         if self.policy.ordered and self.open:
+            return None
+        if self.pace.is_down(now):
             return None
         is_first_known = True
         for run in self.runs:

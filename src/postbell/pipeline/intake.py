@@ -66,9 +66,13 @@ class Intake:
     def feed(self, header: BlockHeader) -> None:
         """Take notice of a new block of the account."""
         if self.is_behind or self.gather.is_full:
-            self.is_behind = self._has_rest = True
+            self.fall_behind()
         else:
             self._add(header)
+
+    def fall_behind(self) -> None:
+        """Note that there is more in the log, to be read once it is wanted."""
+        self.is_behind = self._has_rest = True
 
     def read(self, page: list[BlockHeader], *, has_rest: bool) -> None:
         """Take in headers that were read from the log, from the gathered end on.

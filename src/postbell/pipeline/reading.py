@@ -192,6 +192,8 @@ class Reader:
         ids = list(blocks)
         found = Found([], [])
         for at in range(0, len(ids), _AT_ONCE):
+            if at:  # a batch of many small blocks takes long: others have their turn in between
+                await asyncio.sleep(0)
             for block in await self.load(ids[at : at + _AT_ONCE], ahead):
                 _add_matching(found, block, part, selection)
         return found

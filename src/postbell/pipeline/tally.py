@@ -9,7 +9,8 @@ from postbell.pipeline.match import Selection, count_matching
 from postbell.ports import Log
 from postbell.records import Revision
 
-PAGE = 512
+AT_ONCE = 100
+"""So many headers are counted in one go, about a millisecond of the loop."""
 
 
 class Count(NamedTuple):
@@ -37,7 +38,7 @@ class Tally:
         while first <= part.end.block:
             if self._left is not None and self._left <= 0:
                 return Count(events, oldest_at, True)
-            headers = await self._log.headers(self._account_id, first, PAGE)
+            headers = await self._log.headers(self._account_id, first, AT_ONCE)
             for header in headers:
                 found = count_matching(selection, (header,), part.start, part.end)
                 if found and oldest_at is None:
@@ -45,7 +46,7 @@ class Tally:
                 events += found
             if self._left is not None:
                 self._left -= len(headers)
-            if len(headers) < PAGE:
+            if len(headers) < AT_ONCE:
                 break
             first = headers[-1].id + 1
         return Count(events, oldest_at)

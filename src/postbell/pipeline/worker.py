@@ -190,12 +190,11 @@ class Worker:
         """Feed new blocks to the lanes that match; nobody else is rung."""
         while True:
             page = await self._engine.log.tail(self._seen, PAGE)
+            now = self._clock.now()
             for header in page:
                 self._seen = header.id
                 for webhook_id in self._by_account.get(header.account_id, ()):
-                    held = self.lanes[webhook_id]
-                    held.intake.feed(header)
-                    if held.intake.gather.count or held.intake.is_behind:
+                    if self.lanes[webhook_id].feed(header, now):
                         self._ready.add(webhook_id)
             if len(page) < PAGE:
                 return
@@ -240,7 +239,8 @@ class Worker:
             held.pumps += 1
             held.starting += 1
             self._spawn(self._pump(held, work))
-        if held.intake.is_behind and not held.is_reading and not held.catch_up():
+        is_wanted = held.intake.is_behind and not held.pace.is_down(self._clock.now())
+        if is_wanted and not held.is_reading and not held.catch_up():
             held.is_reading = True
             self._spawn(self._catch_up(held))
 
