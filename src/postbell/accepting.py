@@ -8,15 +8,13 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
 
-from postbell.clock import rfc3339
 from postbell.errors import BadInput
 from postbell.events import (
     MAX_EVENT_BYTES,
@@ -25,11 +23,11 @@ from postbell.events import (
     EventType,
     Link,
     Message,
-    Moment,
     Smtp,
     folded,
     kind_code,
 )
+from postbell.moments import occurred_at_of
 
 MAX_ID_CHARS = 100
 
@@ -96,6 +94,7 @@ class Accepting:
         self._account = account
         self._api_user = api_user
         self._user_id = user_id
+        self._known: dict[str, int] = {}
         self._now = now
         self.ids: list[str] = []
         self.users: list[int] = []
@@ -125,7 +124,7 @@ class Accepting:
                 code="refused_type",
             )
         user = draft.api_user = draft.api_user or self._api_user
-        user_id = self._user_id(user)
+        user_id = self._known.get(user) or self._known_now(user)
         if user_id is None:
             raise BadInput(
                 f"no api user {user!r} in this account; leave api_user out to use your own",
@@ -136,7 +135,7 @@ class Accepting:
             _check_enhanced(draft.smtp.enhanced)
         event_id = draft.event_id
         is_random = event_id is None and draft.occurred_at is None
-        occurred_at = draft.occurred_at = _occurred_at(draft.occurred_at, self._now)
+        occurred_at = draft.occurred_at = occurred_at_of(draft.occurred_at, self._now)
         draft.account = self._account
         draft.recorded_at = draft.sequence = None
         if event_id is None:
@@ -156,6 +155,13 @@ class Accepting:
         self.codes.append(kind_code(draft))
         self.raws.append(canonical)
         self.randoms.append(is_random)
+
+    def _known_now(self, user: str) -> int | None:
+        """Ask for an api user once a request."""
+        user_id = self._user_id(user)
+        if user_id is not None:
+            self._known[user] = user_id
+        return user_id
 
 
 def accept(
@@ -241,70 +247,6 @@ def _check_enhanced(code: str) -> None:
         )
 
 
-def _occurred_at(value: str | int | float | None, now: datetime) -> str:
-    """Return `occurred_at` as the log has it: UTC, six digits, Z.
-
-    Reads RFC 3339, or seconds below 1e11, or milliseconds below 1e14; rounds down.
-    """
-    if value is None:
-        return rfc3339(now)
-    if isinstance(value, str):
-        fraction = value[20:-1]
-        is_utc = value[-1:] == "Z" and (
-            len(value) == _BARE
-            or (value[19:20] == "." and len(value) <= _FULL and fraction.isdecimal())
-        )
-        if not (is_utc and fraction.isascii() and _is_second(value[:19])):
-            return rfc3339(_with_zone(value))
-        return value if len(value) == _FULL else f"{value[:19]}.{fraction:0<6}Z"
-    return rfc3339(_since_epoch(value))
-
-
-@lru_cache(1024)
-def _is_second(text: str) -> bool:
-    """Say whether this is a date and time to the second; events of one second come together."""
-    if not _TO_THE_SECOND(text):
-        return False
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _with_zone(value: str) -> datetime:
-    try:
-        return msgspec.convert(_FRACTION.sub(r"\1", value), Moment).astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError, ValueError):
-        raise _no_moment(value) from None
-
-
-def _since_epoch(value: int | float) -> datetime:
-    try:
-        if abs(value) >= 1e14:
-            raise OverflowError
-        exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-        seconds = exact if abs(exact) < 10**11 else exact / 1000
-        micros = int((seconds * 1_000_000).to_integral_value("ROUND_FLOOR"))
-        return _EPOCH + timedelta(microseconds=micros)
-    except (OverflowError, ValueError):
-        raise BadInput(
-            f"member 'occurred_at': {str(value)[:40]} is out of range; seconds are below 1e11 and"
-            " milliseconds below 1e14",
-            member="occurred_at",
-            code="invalid",
-        ) from None
-
-
-def _no_moment(value: str) -> BadInput:
-    return BadInput(
-        f"member 'occurred_at': {value[:60]!r} is not an RFC 3339 date and time with a zone; a"
-        " number of seconds or milliseconds since 1970 works too",
-        member="occurred_at",
-        code="invalid",
-    )
-
-
 def _fact_id(draft: Draft, occurred_at: str) -> str:
     message = draft.message or Message()
     smtp = draft.smtp or Smtp()
@@ -387,10 +329,5 @@ def _lower_first(text: str) -> str:
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(.*)`", re.DOTALL)
 _MISSING_FIELD = re.compile(r"missing required field `(.*)`")
-_FRACTION = re.compile(r"(\.\d{6})\d+")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TO_THE_SECOND = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}").fullmatch
-_BARE = len("2025-08-22T10:00:03Z")
-_FULL = len("2025-08-22T10:00:03.101000Z")
 _ENHANCED = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 _ID_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"

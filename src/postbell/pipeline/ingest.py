@@ -133,10 +133,10 @@ class Ingest:
     ) -> Waiting:
         """Check every event; a large request lets others have their turn in between."""
         rejected = []
-        users = {api_user.name: api_user.id}
 
         def user_id(name: str) -> int | None:
-            return users.get(name) or self._directory.api_user_id(account.id, name)
+            is_own = name == api_user.name
+            return api_user.id if is_own else self._directory.api_user_id(account.id, name)
 
         passed = Accepting(account.name, api_user.name, user_id, self._clock.now())
         for index, raw in enumerate(raws):
