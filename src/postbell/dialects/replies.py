@@ -4,8 +4,9 @@ An event that came without an SMTP reply gets the one that says the same as its 
 """
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import NamedTuple
+
+from xxhash import xxh3_64_intdigest
 
 MAX_NUMBER = 2**53 - 1
 """The largest whole number that JavaScript keeps exact."""
@@ -60,5 +61,4 @@ def message_number(text: str) -> int:
         number = int(text)
         if number <= MAX_NUMBER:
             return number
-    digest = blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % MAX_NUMBER + 1
+    return xxh3_64_intdigest(text.encode()) % MAX_NUMBER + 1
