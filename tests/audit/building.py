@@ -77,7 +77,7 @@ class Story:
 
     async def begin(self) -> None:
         """Register the webhooks and say what their receivers do."""
-        batches = {"max_wait_s": 0, "max_events": 4}
+        batches = {"max_wait_s": 0, "max_events": 4, "concurrency": 1}
         for webhook_id, dialect, policy in (
             (NATIVE, "native", batches),
             (SENDPULSE, "sendpulse", batches | {"retry_waits_s": [], "keep_parked_days": 2}),

@@ -109,7 +109,8 @@ def a_journal_row_is_not_found_by_its_webhook(db: sqlite3.Connection) -> Problem
 
 @damage
 def an_entry_is_there_twice(db: sqlite3.Connection) -> Problem:
-    line = lines(db, NATIVE, "attempt")[5]
+    found = lines(db, NATIVE, "attempt")
+    line = next(line for line in found if line.row == found[5].row)
     db.execute(
         "INSERT INTO journal (first_at, last_at, count, body)"
         " SELECT first_at, last_at, count, body FROM journal WHERE id = ?",
@@ -274,12 +275,16 @@ def an_open_batch_is_narrower(db: sqlite3.Connection) -> Problem:
 
 @damage
 def an_open_batch_ends_behind_the_cursor(db: sqlite3.Connection) -> Problem:
-    at = (FAILING, 16, 2)
+    at = (FAILING, 5, 4)
     (name,) = db.execute(
         "SELECT id FROM batches WHERE (webhook_id, start_block, start_offset) = (?, ?, ?)", at
     ).fetchone()
-    db.execute("UPDATE batches SET end_block = 17, end_offset = 0 WHERE id = ?", (name,))
-    return batch_at(FAILING, 1, Position(17, 0), name, "a batch ends behind the cursor")
+    db.execute(
+        "UPDATE batches SET webhook_id = ?, start_block = 16, start_offset = 6, end_block = 17,"
+        " end_offset = 0, count = 0 WHERE id = ?",
+        (SENDPULSE, name),
+    )
+    return batch_at(SENDPULSE, 1, Position(17, 0), name, "a batch ends behind the cursor")
 
 
 @damage

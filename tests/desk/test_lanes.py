@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from postbell.blocks import BlockHeader, Position
 from postbell.desk.core import MAX_TRIES
 from postbell.errors import BadInput, Conflict
-from postbell.pipeline.tally import PAGE
+from postbell.pipeline.tally import AT_ONCE
 from postbell.ports import Claim
 from postbell.records import EntryKind, LaneChange, Outcome
 from tests.api.service import URL, Service, running
@@ -160,18 +160,18 @@ async def test_a_skip_of_a_lane_that_moves_counts_only_what_was_passed_again(
     service: Service,
 ) -> None:
     webhook = await service.desk.create_webhook(service.acme, {"url": URL})
-    for _ in range(3 * PAGE):
+    for _ in range(3 * AT_ONCE):
         await service.events("open")
     claim = await service.engine.ledger.lane(webhook.id)
     assert claim is not None
-    moving = Moving(service, 9, claim.lane.epoch, each=100)
+    moving = Moving(service, 9, claim.lane.epoch, each=50)
     log = ReadLog(service)
     service.engine.ledger, service.engine.log = moving, log  # type: ignore[assignment]
 
     await service.desk.resume(None, webhook.id, skip=True)
 
     (block,) = await service.engine.journal.scan(0, 10)
-    assert [entry.count for entry in block.entries] == [3 * PAGE - 100]
+    assert [entry.count for entry in block.entries] == [3 * AT_ONCE - 50]
     assert log.readings <= 3 + 1 + 1
 
 

@@ -4,12 +4,13 @@ import asyncio
 import resource
 from pathlib import Path
 
+import apsw
 import pytest
 
 from postbell.errors import EngineStopped, StorageError
 from postbell.sealing import Sealer
 from postbell.storage import sqlite
-from postbell.storage.sqlite import SqliteEngine
+from postbell.storage.sqlite import SqliteEngine, faults
 from tests.contract.making import block
 from tests.fakes import FakeClock
 from tests.storage.broken_disk import wal_becomes
@@ -97,3 +98,20 @@ async def test_a_file_that_is_no_database_is_refused(
 async def test_a_missing_folder_is_named(tmp_path: Path, sealer: Sealer, clock: FakeClock) -> None:
     with pytest.raises(StorageError, match="nowhere"):
         await sqlite.open(tmp_path / "nowhere" / "a.db", sealer, clock)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_lost"),
+    [
+        (apsw.SQLITE_IOERR_FSYNC, True),
+        (apsw.SQLITE_IOERR_DIR_FSYNC, True),
+        (apsw.SQLITE_IOERR, True),
+        (apsw.SQLITE_IOERR_WRITE, False),
+        (apsw.SQLITE_IOERR_SHMSIZE, False),
+        (apsw.SQLITE_IOERR_SHMMAP, False),
+    ],
+)
+def test_only_what_touches_an_fsync_ends_the_engine(code: int, is_lost: bool) -> None:
+    error = apsw.exception_for(code)
+
+    assert faults.is_lost_sync(error, at_commit=True) is is_lost

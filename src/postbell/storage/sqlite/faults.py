@@ -33,13 +33,30 @@ _FSYNC_CODES = {
     apsw.SQLITE_IOERR_CLOSE,
 }
 
+_BESIDE_FSYNC_CODES = {
+    apsw.SQLITE_IOERR_WRITE,
+    apsw.SQLITE_IOERR_SHMOPEN,
+    apsw.SQLITE_IOERR_SHMSIZE,
+    apsw.SQLITE_IOERR_SHMMAP,
+    apsw.SQLITE_IOERR_SHMLOCK,
+}
+"""A commit that fails by these failed before its fsync, or after it where no reader saw it yet: the
+shared memory beside the WAL finds no room on a full disk."""
+
 
 def as_storage_error(error: apsw.Error, what: str = "the database cannot commit") -> StorageError:
     """Return *error* in our words: what failed, why, and the way out."""
     for kind, way_out in _WAY_OUT.items():
         if isinstance(error, kind):
-            return StorageError(f"{what}: {way_out} ({error})")
+            return StorageError(f"{what}: {way_out} ({named(error)})")
     return StorageError(f"{what}: {error}")
+
+
+def named(error: apsw.Error) -> str:
+    """Return SQLite's message, and after an I/O error which of its many kinds it was."""
+    code: int = getattr(error, "extendedresult", 0)
+    kind = apsw.mapping_extended_result_codes.get(code, "")
+    return f"{error}, {kind}" if kind else str(error)
 
 
 def is_lost_sync(error: apsw.Error, *, at_commit: bool) -> bool:
@@ -47,12 +64,13 @@ def is_lost_sync(error: apsw.Error, *, at_commit: bool) -> bool:
 
     After a failed fsync the kernel may drop what it could not write and report success the next
     time, so no later commit can be trusted.  A write that fails (disk or quota full) comes before
-    the fsync: SQLite forgets that transaction and the next one is as good as ever.
+    the fsync: SQLite forgets that transaction and the next one is as good as ever.  So it does
+    where only its shared memory had no room.
     """
     if not isinstance(error, apsw.IOError):
         return False
     code: int = getattr(error, "extendedresult", 0)
-    return code in _FSYNC_CODES or (at_commit and code != apsw.SQLITE_IOERR_WRITE)
+    return code in _FSYNC_CODES or (at_commit and code not in _BESIDE_FSYNC_CODES)
 
 
 def stopped(cause: str) -> EngineStopped:

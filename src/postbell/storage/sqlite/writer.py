@@ -16,7 +16,13 @@ import apsw
 
 from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.storage.sqlite.connecting import PAGE_BYTES
-from postbell.storage.sqlite.faults import WHOLE_GROUP, as_storage_error, is_lost_sync, stopped
+from postbell.storage.sqlite.faults import (
+    WHOLE_GROUP,
+    as_storage_error,
+    is_lost_sync,
+    named,
+    stopped,
+)
 from postbell.storage.sqlite.threads import Answer, deliver
 
 T = TypeVar("T")
@@ -183,7 +189,7 @@ class Writer:
     def _give_up(self, group: list[Job], error: apsw.Error, *, at_commit: bool) -> list[Answer]:
         told: StorageError = as_storage_error(error)
         if is_lost_sync(error, at_commit=at_commit):
-            self._stop_cause = str(error)
+            self._stop_cause = named(error)
             told = stopped(self._stop_cause)
         if self._connection.in_transaction:
             try:
@@ -218,7 +224,7 @@ class Writer:
             total, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
             if is_lost_sync(error, at_commit=True):
-                self._stop_cause = str(error)
+                self._stop_cause = named(error)
         is_done = 0 < total == moved
         self._checkpoint_at = MAX_WAL_PAGES if is_done else pages + IDLE_WAL_PAGES
 
