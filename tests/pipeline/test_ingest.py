@@ -217,6 +217,35 @@ async def test_a_failed_commit_is_everybodys_answer_and_nothing_is_remembered():
         assert answer.accepted == 1
 
 
+class HangingLog(FailingLog):
+    """The engine's log; an append begins and never ends."""
+
+    def __init__(self, log):
+        super().__init__(log, [])
+        self.begun = asyncio.Event()
+
+    async def append(self, *args, **kwargs):
+        self.begun.set()
+        await asyncio.get_running_loop().create_future()
+
+
+async def test_who_waits_for_a_commit_when_the_process_ends_is_told_so():
+    async with running() as rig:
+        rig.engine.log = HangingLog(rig.engine.log)
+        ingest = Ingest(rig.engine, rig.clock, rig.directory)
+        await ingest.start()
+        committing = asyncio.create_task(ingest.run())
+        raw = json.dumps(event(0)).encode()
+        sending = asyncio.create_task(ingest.submit(rig.account, rig.user, [raw]))
+        await rig.engine.log.begun.wait()
+
+        committing.cancel()
+
+        async with asyncio.timeout(10):
+            with pytest.raises(Overloaded, match="stopping"):
+                await sending
+
+
 async def test_a_moved_head_is_followed():
     async with running() as rig:
         rig.engine.log = FailingLog(rig.engine.log, [HeadMoved("moved"), HeadMoved("moved")])

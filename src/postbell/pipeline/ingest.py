@@ -27,6 +27,7 @@ KEY_KEPT = timedelta(hours=72)
 APPEND_TRIES = 50
 IDS_PAGE = 2000
 PARSED_AT_ONCE = 500
+STOPPING = "the service is stopping; send the events again"
 
 
 class Ingest:
@@ -76,9 +77,8 @@ class Ingest:
                     await self._commit(group)
         finally:
             self.is_ready = False
-            error = Overloaded("the service is stopping; send the events again")
             for request in self._queue.waiting():
-                request.fail(error)
+                request.fail(Overloaded(STOPPING))
 
     async def submit(
         self,
@@ -182,6 +182,10 @@ class Ingest:
         except (StorageError, Overloaded) as error:
             for request in group:
                 request.fail(error.with_traceback(None))
+        except asyncio.CancelledError:
+            for request in group:
+                request.fail(Overloaded(STOPPING))
+            raise
         finally:
             self._queue.done(taken)
         for request in group:
