@@ -270,7 +270,10 @@ def test_a_backup_is_a_database_that_opens(postbell: Postbell, tmp_path: Path) -
     copy.close()
 
 
-@pytest.mark.parametrize("words", [("serve",), ("migrate",), ("webhooks", "list"), ("audit",)])
+@pytest.mark.parametrize(
+    "words",
+    [("serve", "--listen", "127.0.0.1:0"), ("migrate",), ("webhooks", "list"), ("audit",)],
+)
 def test_a_database_without_its_key_file_gets_no_new_one(
     postbell: Postbell, words: tuple[str, ...]
 ) -> None:

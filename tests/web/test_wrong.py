@@ -16,7 +16,8 @@ from tests.shape import source
 
 FOR_MACHINES = (
     "accepting.py", "api/", "cli/", "desk/auth.py", "dialects/engagelab/codes.py",
-    "dialects/engagelab/routes.py", "dialects/sendpulse_api/", "mailing.py", "opening.py",
+    "dialects/engagelab/routes.py", "dialects/sendpulse_api/", "mailing.py", "moments.py",
+    "opening.py",
     "pipeline/", "sealing.py", "setting_values.py", "settings.py", "storage/memory/log.py",
     "storage/sqlite/backup.py", "storage/sqlite/log.py", "tls.py", "wire/addresses.py",
 )  # fmt: skip
