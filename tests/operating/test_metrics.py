@@ -57,9 +57,9 @@ async def test_accepted_events_are_counted_by_api_user_and_type(rig: Watched) ->
     samples = await rig.samples()
 
     name = "postbell_events_accepted_total"
-    assert samples[f"{name},api_user=alice,type=open"] == 2
-    assert samples[f"{name},api_user=alice,type=delivered"] == 1
-    assert samples[f"{name},api_user=bob,type=open"] == 1
+    assert samples[f"{name},api_user=alice,source=http,type=open"] == 2
+    assert samples[f"{name},api_user=alice,source=http,type=delivered"] == 1
+    assert samples[f"{name},api_user=bob,source=http,type=open"] == 1
 
 
 async def test_nothing_is_counted_twice(rig: Watched) -> None:
@@ -69,7 +69,7 @@ async def test_nothing_is_counted_twice(rig: Watched) -> None:
 
     samples = await rig.samples()
 
-    assert samples["postbell_events_accepted_total,api_user=alice,type=open"] == 1
+    assert samples["postbell_events_accepted_total,api_user=alice,source=http,type=open"] == 1
 
 
 async def test_attempts_are_counted_by_outcome_and_timed(rig: Watched) -> None:
