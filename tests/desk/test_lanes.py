@@ -86,7 +86,7 @@ class Busy:
 async def test_a_lane_that_moves_meanwhile_is_read_again(service: Service) -> None:
     webhook = await service.desk.create_webhook(service.acme, {"url": URL})
     await service.events("open")
-    service.engine.ledger = Busy(service, 3)  # type: ignore[assignment]
+    service.engine.ledger = Busy(service, 3)
 
     await service.desk.resume(None, webhook.id, skip=True)
 
@@ -96,7 +96,7 @@ async def test_a_lane_that_moves_meanwhile_is_read_again(service: Service) -> No
 
 async def test_a_lane_that_never_rests_is_a_conflict(service: Service) -> None:
     webhook = await service.desk.create_webhook(service.acme, {"url": URL})
-    service.engine.ledger = Busy(service, 2 * MAX_TRIES)  # type: ignore[assignment]
+    service.engine.ledger = Busy(service, 2 * MAX_TRIES)
 
     with pytest.raises(Conflict):
         await service.desk.resume(None, webhook.id)
@@ -149,11 +149,11 @@ async def test_a_lane_that_always_moves_is_held_up_and_changed(service: Service)
     webhook = await service.desk.create_webhook(service.acme, {"url": URL})
     claim = await service.engine.ledger.lane(webhook.id)
     assert claim is not None
-    service.engine.ledger = Moving(service, 9999, claim.lane.epoch)  # type: ignore[assignment]
+    service.engine.ledger = Moving(service, 9999, claim.lane.epoch)
 
     await service.desk.resume(None, webhook.id)
 
-    assert service.engine.ledger.times == 9997  # type: ignore[attr-defined]
+    assert service.engine.ledger.times == 9997
 
 
 async def test_a_skip_of_a_lane_that_moves_counts_only_what_was_passed_again(
@@ -166,7 +166,7 @@ async def test_a_skip_of_a_lane_that_moves_counts_only_what_was_passed_again(
     assert claim is not None
     moving = Moving(service, 9, claim.lane.epoch, each=50)
     log = ReadLog(service)
-    service.engine.ledger, service.engine.log = moving, log  # type: ignore[assignment]
+    service.engine.ledger, service.engine.log = moving, log
 
     await service.desk.resume(None, webhook.id, skip=True)
 
