@@ -6,6 +6,7 @@ where that page is silent the comment says so.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,7 +16,8 @@ from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
 from postbell.dialects.replies import message_number, reply_of_class
 from postbell.events import TYPE_OF, EventType
-from postbell.ports import Logged, Signing, Tick
+from postbell.logged import Logged, parts_of
+from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
 
 PROFILE = Option(
@@ -59,7 +61,7 @@ BOUNCE_WORDS: Mapping[EventType, str] = {
 
 
 _NUMBER_BITS = 0x3F
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TO_THE_SECOND = len("2025-08-22T10:00:03")
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False):
@@ -79,11 +81,11 @@ class _Bounce(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False):
-    """What this dialect reads of a stored event."""
+    """What this dialect reads of a stored event; *occurred_at* is in UTC, with six digits."""
 
     event_id: str
     type: EventType
-    occurred_at: datetime
+    occurred_at: str
     recipient: str
     message: _Message = _Message()
     smtp: _Smtp = _Smtp()
@@ -177,10 +179,8 @@ class SendPulse:
         return 2 if kind in BOUNCE_WORDS and BOUNCES.of(options) == "both" else 1
 
     def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
-        raws = [raw for raw, _, _ in events]
-        raws[0] = b"[" + raws[0]
-        raws[-1] += b"]"
-        read = _decode(b",".join(raws))
+        written = b",".join([part.body for part in parts_of(events)])
+        read = _decode(b"[%b]" % written)
         is_literal = UNSUBSCRIBED.of(options) == "literal"
         return _encode(list(_written(read, is_literal, str(BOUNCES.of(options)))))
 
@@ -203,11 +203,13 @@ _REPLIED_TO = frozenset((EventType.DELIVERED, *BOUNCE_WORDS, *_DROPPED))
 
 
 def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_Line]:
+    second, timestamp = "", 0
     for event in read:
         kind = event.type
         message = event.message
-        since = event.occurred_at - _EPOCH
-        timestamp = since.days * 86_400 + since.seconds
+        if event.occurred_at[:_TO_THE_SECOND] != second:
+            second = event.occurred_at[:_TO_THE_SECOND]
+            timestamp = _timestamp(second)
         number = message_number(message.id or event.event_id)
         sender = message.from_ or ""
         subject = message.subject or ""
@@ -234,6 +236,12 @@ def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_Li
             yield _Unsubscribed(WORDS[kind], recipient, sender, subject)
         else:
             yield _Told(WORDS[kind], timestamp, number, recipient, sender, subject)
+
+
+@lru_cache(1024)
+def _timestamp(second: str) -> int:
+    """Return a time in UTC as seconds since 1970; events of one second come together."""
+    return int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp())
 
 
 def _reply(event: _Event) -> tuple[int, str, str]:

@@ -15,7 +15,8 @@ from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
 from postbell.dialects.replies import MAX_NUMBER, message_number, reply_of_class
 from postbell.events import TYPE_OF, EventType, Scalar
-from postbell.ports import Logged, Signing, Tick
+from postbell.logged import Logged, parts_of
+from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
 
 WORDS: Mapping[EventType, str] = {
@@ -129,7 +130,8 @@ class SendPulseBulk:
         return int(types is None or kind in types)
 
     def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
-        read = _decode(b"[" + b",".join([raw for raw, _, _ in events]) + b"]")
+        written = b",".join([part.body for part in parts_of(events)])
+        read = _decode(b"[%b]" % written)
         return _encode([_written(event) for event in read])
 
     def headers(

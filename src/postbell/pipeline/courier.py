@@ -14,12 +14,12 @@ from xxhash import xxh3_128_digest
 
 from postbell.blocks import Range
 from postbell.clock import Clock
-from postbell.events import event_id_of
+from postbell.logged import Logged, end_ids
 from postbell.pipeline.held import Held
 from postbell.pipeline.judge import Judgement, after, in_outage, judge
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Kept, Reader, narrowed, passing
-from postbell.ports import Dialect, Ledger, Logged, Request, Sender, Signing
+from postbell.ports import Dialect, Ledger, Request, Sender, Signing
 from postbell.records import (
     BatchState,
     Entry,
@@ -137,13 +137,7 @@ class Courier:
         if not events:
             return Rendered(b"", 0, "", "", b"")
         body = self._dialects[revision.dialect].render(events, revision.options)
-        return Rendered(
-            body,
-            len(events),
-            event_id_of(events[0][0]),
-            event_id_of(events[-1][0]),
-            xxh3_128_digest(body),
-        )
+        return Rendered(body, len(events), *end_ids(events), xxh3_128_digest(body))
 
     def overhead_bytes(self, revision: Revision) -> int:
         """Return how much longer than in the log an event of this revision can be."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.events import event_id_of
+from postbell.logged import end_ids
 from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_up
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
@@ -157,7 +157,7 @@ class Batches:
         edge = Position(found.place(0).block, 0) if found else batch.range.end
         rest: tuple[OpenBatch, ...] = ()
         if found:
-            first, last = (event_id_of(found.events[at][0]) for at in (0, -1))
+            first, last = end_ids(found.events)
             rest = (
                 msgspec.structs.replace(
                     batch,

@@ -11,7 +11,7 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.clock import Clock
-from postbell.events import event_id_of
+from postbell.logged import end_ids
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.match import count_matching
@@ -150,7 +150,7 @@ class Pruner:
         events = (await self._reader.events(held.webhook.account_id, part, selection)).events
         if not events:
             return None
-        first, last = (event_id_of(events[at][0]) for at in (0, -1))
+        first, last = end_ids(events)
         return msgspec.structs.replace(
             batch,
             id=batch_id(held.id, batch.revision, first, last, len(events), None),

@@ -7,13 +7,15 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import compress, repeat
+from itertools import compress
 from typing import Generic, NamedTuple, TypeVar
 
 from postbell.blocks import Block, BlockHeader, Range
 from postbell.events import NUMBER_OF, decode, folded
+from postbell.logged import Events, part_of
+from postbell.logged import narrowed as part_narrowed
 from postbell.pipeline.match import Selection, span
-from postbell.ports import Log, Logged
+from postbell.ports import Log
 from postbell.records import ReplayFilter
 
 PAGE = 512
@@ -33,7 +35,7 @@ class Place(NamedTuple):
 class Found(NamedTuple):
     """Events of a range, in order, and where each lies, block by block."""
 
-    events: list[Logged]
+    events: Events
     spans: list[tuple[int, Sequence[int]]]
 
     def __len__(self) -> int:
@@ -46,6 +48,11 @@ class Found(NamedTuple):
                 return Place(block, offsets[number])
             number -= len(offsets)
         raise IndexError(number)
+
+
+def nothing() -> Found:
+    """Return no events, to add some to."""
+    return Found(Events(), [])
 
 
 Key = TypeVar("Key", bound=Hashable)
@@ -190,7 +197,7 @@ class Reader:
             headers = await self.headers_of(account_id, part)
             blocks = [header.id for header in headers if selection.wants(header)]
         ids = list(blocks)
-        found = Found([], [])
+        found = nothing()
         for at in range(0, len(ids), _AT_ONCE):
             if at:  # a batch of many small blocks takes long: others have their turn in between
                 await asyncio.sleep(0)
@@ -203,14 +210,10 @@ def _add_matching(found: Found, block: Block, part: Range, selection: Selection)
     header = block.header
     first, last = span(header, part.start, part.end)
     weights = selection.weigh(header)[first:last]
-    offsets: Sequence[int] = range(first, last)
-    raws = block.events(first, last)
-    if 0 in weights:
-        offsets = list(compress(offsets, weights))
-        raws = list(compress(raws, weights))
-    base = header.first_sequence
-    sequences = map(base.__add__, offsets)
-    found.events.extend(zip(raws, sequences, repeat(header.recorded_at)))
+    if not any(weights):
+        return
+    chosen, offsets = part_of(block, first, last, weights)
+    found.events.add(chosen)
     found.spans.append((header.id, offsets))
 
 
@@ -218,13 +221,12 @@ def passing(found: Found, wanted: ReplayFilter) -> Found:
     """Return those events that a replay's recipient and message let through."""
     if not wanted.recipient and not wanted.message:
         return found
-    kept = Found([], [])
-    at = 0
-    for block, offsets in found.spans:
-        lets = [fits(wanted, event[0]) for event in found.events[at : at + len(offsets)]]
-        kept.events.extend(compress(found.events[at : at + len(offsets)], lets))
-        kept.spans.append((block, list(compress(offsets, lets))))
-        at += len(offsets)
+    kept = nothing()
+    for part, (block, offsets) in zip(found.events.parts, found.spans, strict=True):
+        lets = [fits(wanted, raw) for raw in part.raws()]
+        if any(lets):
+            kept.events.add(part_narrowed(part, lets))
+            kept.spans.append((block, list(compress(offsets, lets))))
     return kept
 
 

@@ -12,8 +12,8 @@ from hashlib import blake2b
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.pipeline.reading import Found
-from postbell.ports import Logged
+from postbell.logged import Logged
+from postbell.pipeline.reading import nothing
 from postbell.records import Entry, EntryKind, LaneChange, OpenBatch, Outcome
 
 
@@ -49,7 +49,7 @@ class Run:
         self.leavers: list[OpenBatch] = []
         self.entries: list[Entry] = []
         self.left = count - count_bits(self.handled)
-        self.found = Found([], [])
+        self.found = nothing()
         self.first = 0
         self.last_outcome: Outcome | None = None
         self.pause = ""

@@ -5,10 +5,9 @@ from datetime import datetime
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.events import event_id_of
+from postbell.logged import Logged, end_ids
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.reading import Found
-from postbell.ports import Logged
 from postbell.records import BatchState, OpenBatch
 
 
@@ -29,7 +28,7 @@ def halved(batch: OpenBatch, found: Found, now: datetime) -> tuple[OpenBatch, Op
 
 
 def _part(batch: OpenBatch, part: Range, events: list[Logged], now: datetime) -> OpenBatch:
-    first, last = (event_id_of(events[at][0]) for at in (0, -1))
+    first, last = end_ids(events)
     return msgspec.structs.replace(
         batch,
         id=batch_id(batch.webhook_id, batch.revision, first, last, len(events), batch.replay_id),

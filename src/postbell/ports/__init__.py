@@ -5,8 +5,9 @@ Times are aware UTC; any storage method may raise StorageError; what a method wr
 when it returns.
 """
 
+from postbell.logged import Logged
 from postbell.ports.customers import TRIES_KEPT, Answers, NewSecret, Owners, Registry, Tries
-from postbell.ports.dialect import Dialect, Logged, Signing, Stored, Tick
+from postbell.ports.dialect import Dialect, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Engine
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import Claim, Journal, JournalBlock, Ledger, Log

@@ -7,15 +7,12 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from postbell.events import EventType
+from postbell.logged import Logged
 from postbell.records import (
     Policy,
     Secret,
     SecretKind,
 )
-
-Logged = tuple[bytes, int, datetime]
-"""One event as a dialect gets it: its canonical JSON (without the two members the log adds), its
-sequence number, when it was recorded.  A plain tuple: thousands are made for every batch."""
 
 
 class Stored(NamedTuple):
@@ -105,7 +102,11 @@ class Dialect(Protocol):
         ...
 
     def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
-        """Return the body; all events have a weight above 0."""
+        """Return the body; all events have a weight above 0.
+
+        Who reads `logged.parts_of` of them gets the same bytes for an event as who goes
+        through them.
+        """
         ...
 
     def headers(

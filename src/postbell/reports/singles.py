@@ -19,7 +19,7 @@ from postbell.errors import NotFound
 from postbell.events import event_id_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import Found, Reader
+from postbell.pipeline.reading import Found, Reader, nothing
 from postbell.pipeline.run import has_bit
 from postbell.ports import Dialect, Engine
 from postbell.records import Entry, EntryKind, Webhook
@@ -132,7 +132,7 @@ class Singles:
         revisions = webhook.revisions if webhook is not None else ()
         revision = next((each for each in revisions if each.number == entry.revision), None)
         if revision is None:
-            return Found([], [])
+            return nothing()
         selection = Selection.of(self._dialects[revision.dialect], revision)
         return await reader.events(entry.account_id, entry.range, selection)
 
