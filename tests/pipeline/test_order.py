@@ -193,13 +193,13 @@ async def test_single_events_wait_for_the_batches_that_were_cut_before_them():
     async with running(engine, clock) as rig:
         policy = {"concurrency": 4, "max_events": 2, "max_wait_s": 0}
         webhook = await rig.webhook(policy=policy)
-        await rig.send(*[event(n) for n in range(20)])
+        await rig.send(*[event(n) for n in range(100)])
         await rig.spin(20)
 
         await engine.registry.set_webhook(replace(webhook, policy={**policy, "max_events": 1}))
-        await rig.turn(2000)
+        await rig.turn(8000)
 
         bodies = rig.bodies()
         sent = [each["event_id"] for body in bodies for each in body]
         assert {len(body) for body in bodies} == {1, 2}
-        assert [f"e{n}" for n in range(20)] == sent
+        assert [f"e{n}" for n in range(100)] == sent

@@ -5,7 +5,7 @@ Used by `deliver`, `singles` and `replay`; writes nothing.  Keeps bodies that we
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -86,23 +86,35 @@ class Courier:
         self._bodies: Kept[object, Rendered] = Kept(BODIES_BYTES, lambda made: len(made.body))
 
     async def rendered(
-        self, held: Held, part: Range, number: int, blocks: list[int] | None
+        self,
+        held: Held,
+        part: Range,
+        number: int,
+        blocks: list[int] | None = None,
+        ahead: Iterable[int] = (),
     ) -> Rendered:
-        """Return the body of a range under a revision, made once for all webhooks alike."""
+        """Return the body of a range under a revision, made once for all webhooks alike.
+
+        *blocks* hold it, where the caller knows; those *ahead* will be asked for next.
+        """
         revision, selection = held.revision(number)
 
         async def make() -> Rendered:
-            ahead = held.intake.ahead()
             account_id = held.webhook.account_id
             found = await self.reader.events(account_id, part, selection, blocks, ahead)
             return self.render(revision, found.events)
 
         return await self._bodies.made(_body_key(held, part, revision, selection), make)
 
+    def knows(self, held: Held, batch: OpenBatch) -> bool:
+        """Say whether the body of an open batch was made and is still kept."""
+        key = _body_key(held, batch.range, *held.revision(batch.revision))
+        return self._bodies.get(key) is not None
+
     async def rendered_again(self, held: Held, batch: OpenBatch) -> Rendered:
         """Return the body of an open batch."""
         if batch.replay_id is None:
-            return await self.rendered(held, batch.range, batch.revision, None)
+            return await self.rendered(held, batch.range, batch.revision)
         revision, _ = held.revision(batch.revision)
         return self.render(revision, (await self.found(held, batch)).events)
 

@@ -4,23 +4,27 @@ Comes after `held`, which says what to do next; `courier` sends, `settle` writes
 are in `singles`, the next batch of a replay in `replay`.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain, islice
 from typing import NamedTuple
 
 import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.logged import end_ids
+from postbell.pipeline.ahead import Ahead
 from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_up
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
+from postbell.pipeline.intake import AHEAD_BLOCKS
 from postbell.pipeline.judge import in_outage
 from postbell.pipeline.late import Late
 from postbell.pipeline.reading import Found
 from postbell.pipeline.settle import Settler
 from postbell.pipeline.split import halved
-from postbell.pipeline.work import Again, Cut
+from postbell.pipeline.work import Again, Cut, Piece
 from postbell.records import (
     BatchState,
     Entry,
@@ -44,32 +48,58 @@ class Told(NamedTuple):
 class Batches:
     """Cuts batches, and attempts them until they are delivered or given up.
 
-    *notice* is told of a lane that may have something to do again.
+    *notice* is told of a lane that may have something to do again, *ahead* of bodies that were
+    made before their turn.
     """
 
-    def __init__(self, courier: Courier, settler: Settler, notice: Callable[[Held], None]) -> None:
+    def __init__(
+        self,
+        courier: Courier,
+        settler: Settler,
+        notice: Callable[[Held], None],
+        ahead: Ahead,
+    ) -> None:
+        self._ahead = ahead
         self._courier = courier
         self._settler = settler
         self._notice = notice
 
     async def cut(self, held: Held, work: Cut) -> None:
-        """Record the batch, then make its first attempt."""
+        """Record the batches, then attempt the first; the others are taken in their turn."""
         try:
-            made = await self._courier.rendered(held, work.range, work.revision, work.blocks)
+            made = [await self._rendered(held, work.pieces, at) for at in range(len(work.pieces))]
             if work.after is not None:
                 await work.after
-            batch = self._new(held, work, made)
+            cut = [
+                (piece, self._new(held, piece, one))
+                for piece, one in zip(work.pieces, made, strict=True)
+            ]
             is_ours = await self._settler.write(
-                held, lambda lane: self._cut_change(held, lane, work, batch)
+                held, lambda lane: self._cut_change(held, lane, cut)
             )
         finally:
-            if not work.recorded.done():
-                work.recorded.set_result(None)
+            held.cut_ended(work)
         if not is_ours:
             held.rewind()
-        elif batch is not None:
-            held.open[batch.id] = batch
-            await self.attempt(held, batch, made)
+            return
+        first = None if held.has_unsent else cut[0][1]
+        for _, batch in cut:
+            if batch is not None and batch is not first:
+                held.push(batch)
+        if len(cut) > 1:
+            self._notice(held)
+        if first is not None:
+            held.open[first.id] = first
+            await self.attempt(held, first, made[0])
+
+    async def _rendered(self, held: Held, pieces: Sequence[Piece], at: int) -> Rendered:
+        """Return the body of one of the pieces."""
+        if at:
+            await asyncio.sleep(0)  # a body takes long: others have their turn in between
+        part, blocks, _, revision = pieces[at]
+        later = chain.from_iterable(piece.blocks for piece in pieces[at + 1 :])
+        ahead = chain(islice(later, AHEAD_BLOCKS), held.intake.ahead())
+        return await self._courier.rendered(held, part, revision, blocks, ahead)
 
     async def again(self, held: Held, work: Again) -> None:
         """Attempt an open batch once more, with the same id and bytes.
@@ -78,6 +108,8 @@ class Batches:
         is closed and cut anew; so is what is left of it where retention took events.
         """
         batch = work.batch
+        if batch.attempts == 0:
+            self._ahead.sent(was_known=self._courier.knows(held, batch))
         made = await self._courier.rendered_again(held, batch)
         if batch.id not in held.open:
             return
@@ -239,15 +271,15 @@ class Batches:
             body_hash=made.digest,
         )
 
-    def _new(self, held: Held, work: Cut, made: Rendered) -> OpenBatch | None:
+    def _new(self, held: Held, piece: Piece, made: Rendered) -> OpenBatch | None:
         if not made.events:
             return None
         now = self._courier.clock.now()
         return OpenBatch(
-            id=batch_id(held.id, work.revision, made.first_id, made.last_id, made.events, None),
+            id=batch_id(held.id, piece.revision, made.first_id, made.last_id, made.events, None),
             webhook_id=held.id,
-            revision=work.revision,
-            range=work.range,
+            revision=piece.revision,
+            range=piece.range,
             count=made.events,
             cut_at=now,
             next_at=now,
@@ -255,29 +287,33 @@ class Batches:
         )
 
     def _cut_change(
-        self, held: Held, lane: Lane, work: Cut, batch: OpenBatch | None
+        self, held: Held, lane: Lane, cut: list[tuple[Piece, OpenBatch | None]]
     ) -> LaneChange | None:
         """Return the cut, None where the cursor or the webhook's revisions moved meanwhile."""
-        is_within = held.intake.is_within(work.range, work.revision)
-        if lane.cursor != work.range.start or not is_within:
+        first, last = cut[0][0], cut[-1][0]
+        part = Range(first.range.start, last.range.end)
+        if lane.cursor != part.start or not held.intake.is_within(part, first.revision):
             return None
-        missing = work.events - (batch.count if batch else 0)
-        lost = Entry(
+        counts = ((piece, piece.events - (batch.count if batch else 0)) for piece, batch in cut)
+        return LaneChange(
+            webhook_id=lane.webhook_id,
+            epoch=lane.epoch,
+            lane=msgspec.structs.replace(lane, cursor=part.end),
+            put=tuple(batch for _, batch in cut if batch is not None),
+            entries=tuple(self._lost(lane, piece, lost) for piece, lost in counts if lost),
+        )
+
+    def _lost(self, lane: Lane, piece: Piece, events: int) -> Entry:
+        """Return the line for events that retention took before they were cut."""
+        return Entry(
             kind=EntryKind.EXPIRED,
             at=self._courier.clock.now(),
             account_id=lane.account_id,
             webhook_id=lane.webhook_id,
-            revision=work.revision,
+            revision=piece.revision,
             batch_id="",
-            range=Range(work.range.start, work.range.start),
-            count=missing,
-        )
-        return LaneChange(
-            webhook_id=lane.webhook_id,
-            epoch=lane.epoch,
-            lane=msgspec.structs.replace(lane, cursor=work.range.end),
-            put=(batch,) if batch else (),
-            entries=(lost,) if missing else (),
+            range=Range(piece.range.start, piece.range.start),
+            count=events,
         )
 
 

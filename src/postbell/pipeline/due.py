@@ -13,6 +13,8 @@ ALWAYS = datetime.min.replace(tzinfo=UTC)
 class Due:
     """Batches by the time from which each may be sent, and by their place in the log.
 
+    Where order is promised only the first in the log may be sent, at its time.
+
     A batch that was never sent may always be sent: by its time it could be overtaken, where the
     clock was set back between two cuts.  *still_open* are those that count, as they are now;
     those *out* are on their way.
@@ -33,8 +35,11 @@ class Due:
         if due_at is not None:
             heapq.heappush(self._heap, (due_at, batch.range.start, batch.id))
 
-    def next_at(self) -> datetime | None:
+    def next_at(self, *, is_ordered: bool = False) -> datetime | None:
         """Return when the next one is due."""
+        if is_ordered:
+            head = self._head()
+            return head.next_at if head is not None else None
         while self._heap:
             due_at, _, batch_id = self._heap[0]
             batch = self._open.get(batch_id)
@@ -43,12 +48,25 @@ class Due:
             heapq.heappop(self._heap)
         return None
 
-    def pop(self, now: datetime) -> OpenBatch | None:
+    @property
+    def has_unsent(self) -> bool:
+        """Say whether one waits that was never sent."""
+        return self.next_at() == ALWAYS
+
+    def pop(self, now: datetime, *, is_ordered: bool = False) -> OpenBatch | None:
         """Return the next one and forget it; None where none is due."""
+        if is_ordered:
+            head = self._head()
+            is_due = head is not None and head.next_at is not None and head.next_at <= now
+            return head if head is not None and is_due and head.id not in self._out else None
         next_at = self.next_at()
         if next_at is None or next_at > now:
             return None
         return self._open[heapq.heappop(self._heap)[2]]
+
+    def _head(self) -> OpenBatch | None:
+        """Return the batch that the others wait for where order is promised."""
+        return min(self._open.values(), key=lambda batch: batch.range.start, default=None)
 
 
 def _due_at(batch: OpenBatch) -> datetime | None:

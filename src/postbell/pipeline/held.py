@@ -14,6 +14,7 @@ import msgspec
 
 from postbell import policies
 from postbell.blocks import BlockHeader, Position
+from postbell.pipeline.ahead import Ahead
 from postbell.pipeline.cut import Limits
 from postbell.pipeline.due import Due
 from postbell.pipeline.intake import Intake
@@ -62,6 +63,7 @@ class Held:
         webhook: Webhook,
         dialects: Mapping[str, Dialect],
         installation: Mapping[str, Mapping[str, Any]],
+        ahead: Ahead | None = None,
     ) -> None:
         self.turn = asyncio.Lock()
         self.pumps = 0
@@ -72,7 +74,6 @@ class Held:
         self.runs: deque[Run] = deque()
         self.pace = Pace()
         self.late: list[Late] = []
-        self.is_late_due = False
         self.is_reading = False
         self.is_saving = False
         self.is_gone = False
@@ -81,6 +82,7 @@ class Held:
         self._stepping: set[int] = set()
         self._step_at: dict[int, datetime] = {}
         self._cutting = 0
+        self._ahead = ahead or Ahead()
         self._dialects = dialects
         self._installation = installation
         self.reload(claim, webhook)
@@ -165,6 +167,11 @@ class Held:
         is_writing = bool(self.is_saving or self.late)
         return is_writing or bool(self.in_flight or self.is_reading or self.pumps)
 
+    @property
+    def has_unsent(self) -> bool:
+        """Say whether a batch that was cut is still to be sent for the first time."""
+        return bool(self.opening) or self._due.has_unsent
+
     def catch_up(self) -> bool:
         """Gather from what was read ahead; False when the log must be read first."""
         is_enough = self.intake.catch_up()
@@ -225,12 +232,16 @@ class Held:
                 self.opening = "" if self.opening == work.batch.id else self.opening
             case Step():
                 self._stepping.discard(work.replay.id)
-            case Cut():
-                self._cutting -= 1
             case Load():
                 work.run.is_loading = False
-            case Single():
+            case Cut() | Single():
                 pass
+
+    def cut_ended(self, work: Cut) -> None:
+        """Say that a cut is recorded, or came to nothing."""
+        self._cutting -= len(work.pieces)
+        if not work.recorded.done():
+            work.recorded.set_result(None)
 
     def put_back(self, work: Work) -> None:
         """Let work that could not be done, because storage failed us, be taken again."""
@@ -286,7 +297,7 @@ class Held:
             return None
         if blocked is not None:
             return blocked
-        known = (self.pace.probe_at, self._next_retry_at())
+        known = (self.pace.probe_at, self._due.next_at(is_ordered=self.policy.ordered))
         moments = [*self._step_at.values(), *filter(None, known)]
         cut_at = self.intake.gather.due_at()
         if cut_at is not None and self._may_cut():
@@ -295,7 +306,7 @@ class Held:
         return min(later) if later else None
 
     def _choose(self, now: datetime) -> Work | None:
-        due = self._next_due_batch(now)
+        due = self._due.pop(now, is_ordered=self.policy.ordered)
         if due is not None:
             return Again(due)
         if self.policy.ordered and self.open:
@@ -322,12 +333,16 @@ class Held:
 
     def _cut(self) -> Cut:
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        revision = self.intake.revision.number
-        gather = self.intake.cut()
-        work = Cut(gather.range, gather.blocks, gather.count, revision, self._last_cut, recorded)
+        work = Cut(self.intake.cut_pieces(self._depth()), self._last_cut, recorded)
         self._last_cut = recorded
-        self._cutting += 1
+        self._cutting += len(work.pieces)
         return work
+
+    def _depth(self) -> int:
+        """Return how many full batches may be cut at once."""
+        if self.policy.ordered or self.policy.rate_per_s > 0 or self.lane.failures:
+            return 1
+        return min(self._ahead.depth(), self._max_open() - len(self.open) - self._cutting)
 
     def _cut_run(self, now: datetime) -> Load:
         revision = self.intake.revision.number
@@ -353,23 +368,6 @@ class Held:
             for revision in self.webhook.revisions
         ]
         self.intake = Intake(self.webhook.revisions, selections, self._limits, start)
-
-    def _head(self) -> OpenBatch | None:
-        """Return the batch that the others wait for where order is promised."""
-        return min(self.open.values(), key=lambda batch: batch.range.start, default=None)
-
-    def _next_retry_at(self) -> datetime | None:
-        if self.policy.ordered:
-            head = self._head()
-            return head.next_at if head is not None else None
-        return self._due.next_at()
-
-    def _next_due_batch(self, now: datetime) -> OpenBatch | None:
-        if self.policy.ordered:
-            head = self._head()
-            is_due = head is not None and head.next_at is not None and head.next_at <= now
-            return head if head is not None and is_due and head.id not in self.out else None
-        return self._due.pop(now)
 
     def _has_room(self) -> bool:
         if in_outage(self.lane) or self.policy.ordered:

@@ -6,19 +6,21 @@ waits: headers go in, a gathered batch comes out.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from postbell.blocks import BlockHeader, Position, Range
 from postbell.pipeline.cut import Gather, Limits
 from postbell.pipeline.match import Selection
+from postbell.pipeline.work import Piece
 from postbell.records import Revision
 
 AHEAD_EVENTS = 16_000
 """A lane that is behind reads headers of about so many events at a time."""
 MIN_PAGE, MAX_PAGE = 8, 512
 AHEAD_BLOCKS = 16
-"""So many of those blocks may be loaded together with the one that is wanted now."""
+AHEAD_BYTES = 4 << 20
+"""So much of those blocks may be loaded together with the one that is wanted now."""
 
 
 class Intake:
@@ -96,10 +98,15 @@ class Intake:
             self.is_behind = False
         return self.gather.is_full or not self.is_behind
 
-    def ahead(self) -> list[BlockHeader]:
-        """Return blocks that were read ahead and will be wanted next, AHEAD_BLOCKS at most."""
-        wants = self.gather.selection.wants
-        return [header for header in islice(self._ahead, AHEAD_BLOCKS) if wants(header)]
+    def ahead(self) -> Iterator[int]:
+        """Yield ids of blocks that will be wanted next: AHEAD_BLOCKS and AHEAD_BYTES at most."""
+        size_bytes = 0
+        for header in islice(self._ahead, AHEAD_BLOCKS):
+            size_bytes += sum(header.size_list())
+            if size_bytes > AHEAD_BYTES:
+                return
+            if self.gather.selection.wants(header):
+                yield header.id
 
     def forget_ahead(self) -> None:
         """Give the memory of what was read ahead back: nothing will be cut for a while."""
@@ -112,6 +119,21 @@ class Intake:
         gathered = self.gather
         self._begin(gathered.end)
         return gathered
+
+    def cut_pieces(self, most: int) -> list[Piece]:
+        """Take what was gathered, and full batches of the same revision behind it, as far as
+        headers were read."""
+        number = self.revision.number
+        pieces: list[Piece] = []
+        while not pieces or (
+            len(pieces) < most
+            and self.revision.number == number
+            and self.catch_up()
+            and self.gather.is_full
+        ):
+            gather = self.cut()
+            pieces.append(Piece(gather.range, gather.blocks, gather.count, number))
+        return pieces
 
     def _add(self, header: BlockHeader) -> None:
         """Gather from a block, in order; stop where the next revision begins."""

@@ -21,8 +21,6 @@ from postbell.records import ReplayFilter
 PAGE = 512
 _AT_ONCE = 32
 """Blocks loaded together: a sparse selection must not hold a thousand blocks in memory."""
-_AHEAD_BYTES = 4 << 20
-"""So much of what a lane will want next is loaded along: a hop to a thread costs 100 us."""
 
 
 class Place(NamedTuple):
@@ -138,10 +136,10 @@ class Reader:
                 return found
             first = page[-1].id + 1
 
-    async def load(self, ids: Iterable[int], ahead: Iterable[BlockHeader] = ()) -> list[Block]:
+    async def load(self, ids: Iterable[int], ahead: Iterable[int] = ()) -> list[Block]:
         """Return these blocks, ascending; those that retention dropped are missing.
 
-        Where the log is asked, blocks of *ahead* come along, up to _AHEAD_BYTES.
+        Where the log is asked, those *ahead* come along: a hop to a thread costs 100 us.
         """
         found: dict[int, Block] = {}
         left = list(ids)
@@ -170,15 +168,11 @@ class Reader:
                 self._blocks.put(block.header.id, block)
         return blocks
 
-    def _lacking(self, ahead: Iterable[BlockHeader]) -> Iterator[int]:
-        """Yield the ids of those that neither are here nor come."""
-        size_bytes = 0
-        for header in ahead:
-            size_bytes += sum(header.size_list())
-            if size_bytes > _AHEAD_BYTES:
-                return
-            if self._blocks.get(header.id) is None and self._blocks.coming(header.id) is None:
-                yield header.id
+    def _lacking(self, ids: Iterable[int]) -> Iterator[int]:
+        """Yield those that neither are here nor come."""
+        for block_id in ids:
+            if self._blocks.get(block_id) is None and self._blocks.coming(block_id) is None:
+                yield block_id
 
     async def events(
         self,
@@ -186,12 +180,12 @@ class Reader:
         part: Range,
         selection: Selection,
         blocks: Iterable[int] | None = None,
-        ahead: Iterable[BlockHeader] = (),
+        ahead: Iterable[int] = (),
     ) -> Found:
         """Return the matching events of *part*, in order.
 
         *blocks* are the ids of the blocks that hold them, where the caller knows; without it
-        they are looked up.  *ahead* is what will be asked for next.
+        they are looked up.  *ahead* are blocks that will be asked for next.
         """
         if blocks is None:
             headers = await self.headers_of(account_id, part)

@@ -20,6 +20,8 @@ from postbell.signals import log
 AGAIN_S = 1.0
 LATE_S = 0.02
 """So long a delivery waits for another write of its lane to be written down with."""
+TOGETHER = 32
+"""So many lanes share a commit, and with it a line of the journal that each of them reads."""
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
 Notice = Callable[[Held], None]
@@ -54,6 +56,7 @@ class Settler:
         self._owner = owner
         self._spawn = spawn
         self._notice = notice
+        self._late: dict[Held, None] = {}
 
     async def write(self, held: Held, build: Build) -> bool:
         """Make durable what *build* makes of the lane as it then stands, after what is late.
@@ -68,16 +71,16 @@ class Settler:
                 change = together(late, held.lane, build)
                 if change is None:
                     return False
-                if await self._record(held, change, late):
+                if held in await self._record([(held, change, late)]):
                     return True
         return False
 
     def write_late(self, held: Held, late: Late) -> None:
         """Write down a delivery with the lane's next write, or in LATE_S where none comes."""
         held.late.append(late)
-        if not held.is_late_due:
-            held.is_late_due = True
-            self._spawn(self._flush_later(held))
+        if not self._late:
+            self._spawn(self._flush_late())
+        self._late[held] = None
 
     async def flush(self, held: Held) -> None:
         """Write down at once what is late."""
@@ -88,26 +91,56 @@ class Settler:
                 if change is None:
                     held.settled(late)
                 else:
-                    await self._record(held, change, late)
+                    await self._record([(held, change, late)])
         self._notice(held)
 
-    async def _flush_later(self, held: Held) -> None:
-        await asyncio.sleep(LATE_S)
-        held.is_late_due = False
-        if held.late:
-            await self.flush(held)
+    async def _flush_late(self) -> None:
+        """Write down what is late, many lanes in one commit, until nothing is."""
+        while self._late:
+            await asyncio.sleep(LATE_S)
+            lanes = list(self._late)
+            for at in range(0, len(lanes), TOGETHER):
+                await self._flush_together(lanes[at : at + TOGETHER])
+            self._late = {held: None for held in self._late if held.late}
 
-    async def _record(self, held: Held, change: LaneChange, late: Sequence[Late]) -> bool:
-        """Try to make it durable, with what is *late*; where False it is to be built anew."""
+    async def _flush_together(self, lanes: Sequence[Held]) -> None:
+        """Write down what is late of those lanes that nobody is writing of."""
+        async with AsyncExitStack() as turns:
+            found: list[tuple[Held, LaneChange, list[Late]]] = []
+            for held in lanes:
+                if held.turn.locked() or held.is_gone:
+                    continue
+                await turns.enter_async_context(held.turn)
+                late = held.late[:]
+                change = together(late, held.lane)
+                if change is None:
+                    held.settled(late)
+                else:
+                    found.append((held, change, late))
+            if found:
+                await self._record(found)
+        for held in lanes:
+            self._notice(held)
+
+    async def _record(self, changes: Sequence[tuple[Held, LaneChange, list[Late]]]) -> set[Held]:
+        """Try to make changes durable in one commit, each with what was late of its lane.
+
+        Return the lanes of those that are.  Any other is to be built anew: its lane was read
+        again, or storage failed us and some time has passed.
+        """
         with may_fail("lane"):
-            if await self._ledger.record([change]):
-                await self._reload(held)
-                return False
-            held.moved_to(change)
-            held.settled(late)
-            return True
+            stale = await self._ledger.record([change for _, change, _ in changes])
+            written = set()
+            for held, change, late in changes:
+                if held.id in stale:
+                    await self._reload(held)
+                else:
+                    held.moved_to(change)
+                    held.settled(late)
+                    written.add(held)
+            return written
         await asyncio.sleep(AGAIN_S)
-        return False
+        return set()
 
     async def write_all(
         self, lanes: Sequence[Held], build: Callable[[Held, Lane], LaneChange | None]

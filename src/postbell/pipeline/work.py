@@ -8,13 +8,22 @@ from postbell.pipeline.run import Run
 from postbell.records import OpenBatch, Replay
 
 
-class Cut(NamedTuple):
-    """A batch to cut and send: a range that was gathered.  *after* is the cut before it."""
+class Piece(NamedTuple):
+    """A range that was gathered for one batch; its *events* lie in *blocks*."""
 
     range: Range
     blocks: list[int]
     events: int
     revision: int
+
+
+class Cut(NamedTuple):
+    """Batches to cut, each beginning where the one before it ends, and the first to send.
+
+    *after* is the cut before them.
+    """
+
+    pieces: list[Piece]
     after: "asyncio.Future[None] | None"
     recorded: "asyncio.Future[None]"
 

@@ -16,6 +16,7 @@ from typing import Any
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, Overloaded, StorageError
+from postbell.pipeline.ahead import Ahead
 from postbell.pipeline.courier import Courier
 from postbell.pipeline.deliver import Batches
 from postbell.pipeline.held import Held
@@ -64,7 +65,8 @@ class Worker:
         self.reader = Reader(engine.log)
         self._settler = Settler(engine.ledger, directory, owner, self._spawn, self._notice)
         courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._account_keys)
-        self._batches = Batches(courier, self._settler, self._notice)
+        self._ahead = Ahead()
+        self._batches = Batches(courier, self._settler, self._notice, self._ahead)
         self._singles = Singles(courier, self._settler, self._spawn, self._notice)
         self._replays = Replays(courier, self._batches, self._settler)
         self._pruner = Pruner(
@@ -179,7 +181,7 @@ class Worker:
                     webhook = self._directory.webhooks.get(claim.lane.webhook_id)
                 known = self.lanes.get(claim.lane.webhook_id)
                 if webhook is not None and (known is None or known.is_gone):
-                    held = Held(claim, webhook, self._dialects, self._installation)
+                    held = Held(claim, webhook, self._dialects, self._installation, self._ahead)
                     self.lanes[held.id] = held
                     self._by_account[webhook.account_id].add(held.id)
                     self._ready.add(held.id)

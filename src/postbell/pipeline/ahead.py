@@ -1,0 +1,25 @@
+"""How many batches of a lane are cut in one write.  Part of `deliver`; pure."""
+
+MOST = 4
+"""A lane that is behind records so many full batches at once: a commit costs as much as a third of
+what delivering a batch of 1000 events does."""
+SPARING = 256
+
+
+class Ahead:
+    """Learns whether bodies that were made ahead are still known when their turn comes.
+
+    Bodies are kept within bounds (`courier`).  Where many lanes are behind, each with bodies of
+    its own, one made ahead would be forgotten and made again: then each lane cuts one at a time.
+    """
+
+    def __init__(self) -> None:
+        self._sparing = 0
+
+    def depth(self) -> int:
+        """Return how many full batches a lane may cut at once."""
+        return 1 if self._sparing else MOST
+
+    def sent(self, *, was_known: bool) -> None:
+        """Note that a batch is sent for the first time, and whether its body was known."""
+        self._sparing = max(self._sparing - 1, 0) if was_known else SPARING
