@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from postbell.blocks import Position
-from postbell.pipeline import courier
 from postbell.pipeline.ahead import MOST
 from tests.fakes import FakeClock
 from tests.pipeline.rig import Rig, event, running
@@ -76,10 +75,10 @@ async def test_where_each_batch_has_its_time_it_is_cut_then(
 
 
 async def test_bodies_that_are_forgotten_before_their_turn_are_made_ahead_no_more(
-    engine: CountingEngine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    engine: CountingEngine, clock: FakeClock
 ) -> None:
-    monkeypatch.setattr(courier, "BODIES_BYTES", 1)
     async with running(engine, clock) as rig:
+        rig.worker.reader.room.max_bytes = 1
         for number in range(BATCHES):
             await rig.send(event(2 * number), event(2 * number + 1))
         engine.count_anew()

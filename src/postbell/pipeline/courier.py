@@ -17,8 +17,9 @@ from postbell.clock import Clock
 from postbell.logged import Logged, end_ids
 from postbell.pipeline.held import Held
 from postbell.pipeline.judge import Judgement, after, in_outage, judge
+from postbell.pipeline.kept import Kept
 from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import Found, Kept, Reader, narrowed, passing
+from postbell.pipeline.reading import Found, Reader, narrowed, passing
 from postbell.ports import Dialect, Ledger, Request, Sender, Signing
 from postbell.records import (
     BatchState,
@@ -34,7 +35,6 @@ from postbell.records import (
 from postbell.signals import log
 from postbell.signing import signing_at
 
-BODIES_BYTES = 32 << 20
 BUSY = "busy"
 BUSY_S = 0.5
 """Where no connection was free nothing was sent: that is no attempt, and is tried again."""
@@ -83,7 +83,7 @@ class Courier:
         self._sender = sender
         self._account_keys = account_keys
         self._chance = chance
-        self._bodies: Kept[object, Rendered] = Kept(BODIES_BYTES, lambda made: len(made.body))
+        self._bodies: Kept[object, Rendered] = Kept(reader.room, lambda made: len(made.body))
 
     async def rendered(
         self,

@@ -4,20 +4,20 @@ Called by `deliver` and `replay`.  Holds at most so many bytes of blocks and ren
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from postbell.blocks import Block, BlockHeader, Range
 from postbell.events import NUMBER_OF, decode, folded
 from postbell.logged import Events, part_of
 from postbell.logged import narrowed as part_narrowed
+from postbell.pipeline.kept import Kept, Room
 from postbell.pipeline.match import Selection, span
 from postbell.ports import Log
 from postbell.records import ReplayFilter
 
+MAX_BYTES = 80 << 20
 PAGE = 512
 _AT_ONCE = 32
 """Blocks loaded together: a sparse selection must not hold a thousand blocks in memory."""
@@ -53,73 +53,14 @@ def nothing() -> Found:
     return Found(Events(), [])
 
 
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
-
-class Kept(Generic[Key, Value]):
-    """A mapping that forgets what was used longest ago once it weighs too much.
-
-    What several want at the same moment is made once (`made`).
-    """
-
-    def __init__(self, max_bytes: int, weigh: Callable[[Value], int]) -> None:
-        self._max_bytes = max_bytes
-        self._weigh = weigh
-        self._bytes = 0
-        self._found: OrderedDict[Key, Value] = OrderedDict()
-        self._coming: dict[Key, asyncio.Event] = {}
-
-    def coming(self, key: Key) -> asyncio.Event | None:
-        """Return what is set once somebody who makes this value has done or failed to."""
-        return self._coming.get(key)
-
-    async def made(self, key: Key, make: Callable[[], Awaitable[Value]]) -> Value:
-        """Return the value, which *make* makes where nobody has or is about to."""
-        while (value := self.get(key)) is None:
-            coming = self._coming.get(key)
-            if coming is None:
-                with self.announced((key,)):
-                    value = await make()
-                    self.put(key, value)
-                return value
-            await coming.wait()
-        return value
-
-    @contextmanager
-    def announced(self, keys: Sequence[Key]) -> Iterator[None]:
-        """Let others wait for these values while the block makes them."""
-        arrived = asyncio.Event()
-        self._coming.update(dict.fromkeys(keys, arrived))
-        try:
-            yield
-        finally:
-            for key in keys:
-                del self._coming[key]
-            arrived.set()
-
-    def get(self, key: Key) -> Value | None:
-        value = self._found.get(key)
-        if value is not None:
-            self._found.move_to_end(key)
-        return value
-
-    def put(self, key: Key, value: Value) -> None:
-        if key in self._found:
-            return
-        self._found[key] = value
-        self._bytes += self._weigh(value)
-        while self._bytes > self._max_bytes and len(self._found) > 1:
-            _, gone = self._found.popitem(last=False)
-            self._bytes -= self._weigh(gone)
-
-
 class Reader:
     """Events of ranges of the log."""
 
-    def __init__(self, log: Log, *, max_bytes: int = 64 << 20) -> None:
+    def __init__(self, log: Log, *, max_bytes: int = MAX_BYTES) -> None:
+        """Keep blocks in memory; what shares *room* with them counts within *max_bytes*, too."""
         self._log = log
-        self._blocks: Kept[int, Block] = Kept(max_bytes, lambda block: len(block.body))
+        self.room = Room(max_bytes)
+        self._blocks: Kept[int, Block] = Kept(self.room, lambda block: len(block.body))
 
     async def headers(self, account_id: int, first: int, limit: int = PAGE) -> list[BlockHeader]:
         """Return headers of the account from block *first* on, ascending."""
