@@ -22,6 +22,7 @@ FEW = 16
 """So few ids are looked up one by one: numpy's calls would cost more than the work."""
 BITS_AN_ID = 16
 MIN_BITS = 1 << 22
+LINE_BITS = 512
 
 Ids = NDArray[np.uint64]
 
@@ -68,7 +69,10 @@ class Part:
 
 
 class Filter:
-    """Bits by the head of a hash: a bit that is not set says that the id is new."""
+    """Two bits for a hash, in one line of the cache: one that is not set says that the id is new.
+
+    Of a hundred new ids about one passes: looking into the arrays costs far more than a bit.
+    """
 
     def __init__(self, ids: int) -> None:
         bits = max((BITS_AN_ID * ids - 1).bit_length(), MIN_BITS.bit_length() - 1)
@@ -77,20 +81,27 @@ class Filter:
         self._bytes = np.zeros(1 << (bits - 3), dtype=np.uint8)
 
     def add(self, hashes: Ids) -> None:
-        at = hashes >> np.uint64(self._shift)
-        bits = np.left_shift(np.uint8(1), (at & np.uint64(7)).astype(np.uint8))
-        np.bitwise_or.at(self._bytes, at >> np.uint64(3), bits)
+        first = hashes >> np.uint64(self._shift)
+        for at in (first, first ^ (hashes & np.uint64(LINE_BITS - 1))):
+            bits = np.left_shift(np.uint8(1), (at & np.uint64(7)).astype(np.uint8))
+            np.bitwise_or.at(self._bytes, at >> np.uint64(3), bits)
 
     def maybe(self, hashes: Ids) -> NDArray[np.intp]:
         """Return the numbers of those that may have been added."""
-        at = hashes >> np.uint64(self._shift)
-        bits = self._bytes[at >> np.uint64(3)] >> (at & np.uint64(7)).astype(np.uint8)
-        return np.flatnonzero(bits & np.uint8(1))
+        first = hashes >> np.uint64(self._shift)
+        some = self._set(first)
+        return some[self._set(first[some] ^ (hashes[some] & np.uint64(LINE_BITS - 1)))]
 
     def may_have(self, hashed: int) -> bool:
         """Say the same of one."""
-        at = hashed >> self._shift
-        return bool(self._bytes[at >> 3] >> (at & 7) & 1)
+        first = hashed >> self._shift
+        second = first ^ (hashed & (LINE_BITS - 1))
+        return all(self._bytes[at >> 3] >> (at & 7) & 1 for at in (first, second))
+
+    def _set(self, at: Ids) -> NDArray[np.intp]:
+        """Return the numbers of those places whose bit is set."""
+        bits = self._bytes[at >> np.uint64(3)] >> (at & np.uint64(7)).astype(np.uint8)
+        return np.flatnonzero(bits & np.uint8(1))
 
 
 class Seen:
