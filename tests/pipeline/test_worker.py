@@ -317,20 +317,6 @@ async def test_an_error_of_ours_pauses_that_webhook_alone():
         assert (await rig.audit()).problems == []
 
 
-async def test_rate_per_second_spaces_the_posts():
-    async with running() as rig:
-        await rig.webhook(policy={"max_wait_s": 0, "max_events": 2, "rate_per_s": 1})
-
-        await rig.send(*[event(n) for n in range(6)])
-        await rig.turn()
-        counts = [len(rig.bodies())]
-        for _ in range(3):
-            await rig.later(1)
-            counts.append(len(rig.bodies()))
-
-        assert counts == [1, 2, 3, 3]
-
-
 async def test_another_worker_goes_on_after_a_crash_with_the_same_id_and_bytes():
     async with running() as rig:
         await rig.webhook(policy={"max_wait_s": 0})

@@ -159,6 +159,9 @@ class Courier:
         """Sign and send one attempt; return what the receiver did, and when."""
         held, revision = post.held, post.revision
         dialect = self._dialects[revision.dialect]
+        wait_s = held.pace.leave(self.clock.monotonic_s(), held.policy.rate_per_s)
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
         now = self.clock.now()
         account_keys = self._account_keys(held)
         secrets = signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now)

@@ -126,11 +126,18 @@ class Gather:
         self.is_full = True
         self.oldest_at = self.oldest_at or now
 
-    def due_at(self) -> datetime | None:
-        """Return from when on this may be cut; None while it is empty."""
-        if self.oldest_at is None or self.is_full:
-            return self.oldest_at
-        return self.oldest_at + timedelta(seconds=self.limits.wait_s)
+    def due_at(self, now: datetime) -> datetime | None:
+        """Return from when on this may be cut, *now* or earlier for at once; None while empty.
+
+        The log's times never fall.  Where the clock was set back they lie ahead of it: who
+        waited for them would be kept waiting for as long as it was set back.
+        """
+        if self.oldest_at is None:
+            return None
+        wait = timedelta(seconds=self.limits.wait_s)
+        if self.is_full or self.oldest_at > now + wait:
+            return min(self.oldest_at, now)
+        return self.oldest_at + wait
 
 
 def _weighed(sizes: memoryview, weights: bytes) -> int:

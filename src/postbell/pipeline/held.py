@@ -299,7 +299,7 @@ class Held:
             return blocked
         known = (self.pace.probe_at, self._due.next_at(is_ordered=self.policy.ordered))
         moments = [*self._step_at.values(), *filter(None, known)]
-        cut_at = self.intake.gather.due_at()
+        cut_at = self.intake.gather.due_at(now)
         if cut_at is not None and self._may_cut():
             moments.append(cut_at)
         later = [moment for moment in moments if moment > now]
@@ -324,7 +324,7 @@ class Held:
         for replay in self.replays.values():
             if self._may_step(replay, now):
                 return Step(replay)
-        cut_at = self.intake.gather.due_at()
+        cut_at = self.intake.gather.due_at(now)
         if cut_at is None or cut_at > now or not self._may_cut():
             return None
         if self.is_single and self.intake.gather.count:

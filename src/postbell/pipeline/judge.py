@@ -17,7 +17,9 @@ OUTAGE_FAILURES = 3
 """From so many failures in a row on, one batch at a time probes the webhook."""
 
 PROBE_EVERY = timedelta(seconds=30)
-"""So long after a failure something new is tried while a webhook is failing."""
+LONGEST_PROBE = PROBE_EVERY * 1.2
+"""So long after a failure something new is tried while a webhook is failing, or up to a fifth
+later, so that those that fail together part."""
 
 NOTED = ("failing_since", "failures", "last_success_at", "hold_until", "delivered")
 """Members of a lane that `after` sets."""
@@ -113,9 +115,9 @@ def next_probe_at(lane: Lane, now: datetime, chance: float) -> datetime | None:
     """Return from when on something new may be sent after a failure, None for at once.
 
     Retries keep to their own times.  Without it every event that comes in would be one more
-    request to a receiver that is down; *chance* in [0, 1) lets those that fail together part.
+    request to a receiver that is down; *chance* is in [0, 1).
     """
-    return now + PROBE_EVERY * (1 + 0.2 * chance) if in_outage(lane) else None
+    return now + PROBE_EVERY + (LONGEST_PROBE - PROBE_EVERY) * chance if in_outage(lane) else None
 
 
 def _is_hopeless(lane: Lane, now: datetime) -> bool:
