@@ -171,7 +171,8 @@ class Journal(Protocol):
         limit: int = 100,
     ) -> list[JournalBlock]:
         """Return the newest blocks with a matching entry (only those entries), ids descending,
-        below *before* where it is not 0, until *limit* entries were found."""
+        below *before* where it is not 0, until *limit* entries were found, or the first attempt
+        of the batch was."""
         ...
 
     async def drop(self, before: datetime, *, below: int | None = None) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from postbell.blocks import Position, Range
-from postbell.records import Entry
+from postbell.records import Entry, EntryKind
 
 
 def entry_filter(
@@ -19,6 +19,11 @@ def entry_filter(
         )
 
     return fits
+
+
+def is_first_attempt(entry: Entry) -> bool:
+    """Say whether nothing older can speak of the entry's batch."""
+    return entry.kind is EntryKind.ATTEMPT and entry.attempt == 1
 
 
 def reaches(part: Range, block: int | None) -> bool:

@@ -11,13 +11,15 @@ from postbell.blocks import Range
 from postbell.clock import to_us
 from postbell.ports import JournalBlock
 from postbell.records import Entry
-from postbell.storage.entries import entry_filter, reaches
+from postbell.storage.entries import entry_filter, is_first_attempt, reaches
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, rows, scalar
 from postbell.storage.sqlite.store import SQL, Store
 
 DROP_ROWS = 200
 PAGE_ROWS = 100
+SEARCHED_ROWS = 5000
+"""Rows looked through at a time for the few that hold a batch's id: their bytes, in SQLite."""
 NEWEST = 2**62
 
 
@@ -48,16 +50,18 @@ class SqliteJournal:
         else:
             name, owner = "recent_journal", ()
         fits = entry_filter(webhook_id, account_id, batch_id)
+        holds, size = (batch_id.encode(), SEARCHED_ROWS) if batch_id else (None, PAGE_ROWS)
         found: list[JournalBlock] = []
-        count, below = 0, before or NEWEST
-        while count < limit:
-            page = await self._page(name, below, owner)
+        count, below, is_over = 0, before or NEWEST, False
+        while count < limit and not is_over:
+            page = await self._page(name, below, size, holds, owner)
             for row_id, body in page:
-                entries = [entry for entry in to.entries_of_body(body) if fits(entry)]
+                entries = list(filter(fits, to.entries_of_body(body))) if body else []
                 if entries and count < limit:
                     found.append(JournalBlock(row_id, entries))
                     count += len(entries)
-            if len(page) < PAGE_ROWS:
+                    is_over = is_over or (holds is not None and any(map(is_first_attempt, entries)))
+            if len(page) < size:
                 break
             below = page[-1][0]
         return found
@@ -85,9 +89,11 @@ class SqliteJournal:
             await self._store.writer.run(lambda db: _drop(db, old), is_reserved=True)
         return len(old)
 
-    async def _page(self, name: str, below: int, owner: tuple[int, ...]) -> list[Row]:
+    async def _page(
+        self, name: str, below: int, size: int, holds: bytes | None, owner: tuple[int, ...]
+    ) -> list[Row]:
         return await self._store.readers.run(
-            lambda db: rows(db, SQL[name], below, PAGE_ROWS, *owner)
+            lambda db: rows(db, SQL[name], below, size, holds, *owner)
         )
 
 

@@ -232,21 +232,23 @@ SELECT id, body FROM journal WHERE id > ?1 ORDER BY id LIMIT ?2;
 SELECT max(id) FROM journal;
 
 -- name: recent_journal
--- Journal rows before an id, the newest first.
-SELECT id, body FROM journal WHERE id < ?1 ORDER BY id DESC LIMIT ?2;
+-- Journal rows before an id, the newest first; no body where it does not hold the bytes ?3.
+SELECT id, CASE WHEN ?3 IS NULL OR instr(body, ?3) THEN body END
+FROM journal WHERE id < ?1 ORDER BY id DESC LIMIT ?2;
 
 -- name: recent_journal_of_webhook
--- Journal rows that speak of a webhook before an id, the newest first.
-SELECT journal.id, journal.body FROM journal_webhooks
+-- The same of those that speak of a webhook.
+SELECT journal.id, CASE WHEN ?3 IS NULL OR instr(journal.body, ?3) THEN journal.body END
+FROM journal_webhooks
 CROSS JOIN journal ON journal.id = journal_webhooks.journal_id
-WHERE journal_webhooks.webhook_id = ?3 AND journal_webhooks.journal_id < ?1
+WHERE journal_webhooks.webhook_id = ?4 AND journal_webhooks.journal_id < ?1
 ORDER BY journal_webhooks.journal_id DESC LIMIT ?2;
 
 -- name: recent_journal_of_account
--- Journal rows that speak of an account before an id, the newest first.
-SELECT journal.id, journal.body FROM (
+-- The same of those that speak of an account.
+SELECT journal.id, CASE WHEN ?3 IS NULL OR instr(journal.body, ?3) THEN journal.body END FROM (
     SELECT DISTINCT journal_id FROM journal_webhooks
-    WHERE account_id = ?3 AND journal_id < ?1 ORDER BY journal_id DESC LIMIT ?2
+    WHERE account_id = ?4 AND journal_id < ?1 ORDER BY journal_id DESC LIMIT ?2
 ) AS found CROSS JOIN journal ON journal.id = found.journal_id
 ORDER BY found.journal_id DESC;
 
