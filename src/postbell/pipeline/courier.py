@@ -159,9 +159,8 @@ class Courier:
         """Sign and send one attempt; return what the receiver did, and when."""
         held, revision = post.held, post.revision
         dialect = self._dialects[revision.dialect]
-        wait_s = held.pace.leave(self.clock.monotonic_s(), held.policy.rate_per_s)
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+        if held.policy.rate_per_s > 0:
+            await self._leave(held, 1 / held.policy.rate_per_s)
         now = self.clock.now()
         account_keys = self._account_keys(held)
         secrets = signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now)
@@ -188,6 +187,17 @@ class Courier:
             await asyncio.sleep(BUSY_S)
             outcome = await self._sender.send(request)
         return outcome, self.clock.now()
+
+    async def _leave(self, held: Held, apart_s: float) -> None:
+        """Let POSTs that are ready leave *apart_s* from each other, in the order they come.
+
+        They began so far apart, but storage may have held several up and let them go together.
+        """
+        async with held.pace.leaving:
+            wait_s = held.pace.left_s + apart_s - self.clock.monotonic_s()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            held.pace.left_s = self.clock.monotonic_s()
 
     def judge(self, post: Post, outcome: Outcome, now: datetime) -> Judgement:
         """Decide what comes of the attempt, and note it in the lane."""

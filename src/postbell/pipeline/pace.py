@@ -3,6 +3,7 @@
 Part of `held`; never waits and writes nothing.
 """
 
+import asyncio
 from datetime import datetime, timedelta
 
 from postbell.pipeline.judge import LONGEST_PROBE, next_probe_at
@@ -10,31 +11,23 @@ from postbell.records import Lane
 
 
 class Pace:
-    """*probe_at* is from when on something new may be sent to a webhook that is failing."""
+    """*probe_at* is from when on something new may be sent to a webhook that is failing.
+
+    A POST that is ready leaves under *leaving*, and notes when in *left_s*.
+    """
 
     def __init__(self) -> None:
         self.probe_at: datetime | None = None
         self._spent_at: datetime | None = None
         self._send_at: datetime | None = None
-        self._leave_s = 0.0
+        self.leaving = asyncio.Lock()
+        self.left_s = float("-inf")
 
     def spend(self, now: datetime, rate_per_s: float) -> None:
         """Note that a POST begins; the next may follow after its share of a second."""
         if rate_per_s > 0:
             self._spent_at = now
             self._send_at = now + timedelta(seconds=1 / rate_per_s)
-
-    def leave(self, now_s: float, rate_per_s: float) -> float:
-        """Return for how many seconds a POST that is ready must wait, which then leaves.
-
-        They begin in time (`spend`), but storage may hold several up and then let them all go.
-        *now_s* is of the monotonic clock.
-        """
-        if rate_per_s <= 0:
-            return 0.0
-        at_s = max(self._leave_s, now_s)
-        self._leave_s = at_s + 1 / rate_per_s
-        return at_s - now_s
 
     def judged(self, lane: Lane, now: datetime, chance: float) -> None:
         """Note what an outcome made of the lane."""

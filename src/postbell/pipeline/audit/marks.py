@@ -41,8 +41,18 @@ MARK = np.dtype(
         ("source", np.int64),
     ]
 )
-Source = int | str
-"""Who says so: the id of a journal block, -1 - n for the n-th open batch, or a batch's own id."""
+
+
+class Line(NamedTuple):
+    """An entry of the journal: that of this range in a block."""
+
+    block: int
+    start: int
+    end: int
+
+
+Source = Line | int | str
+"""Who says so: an entry, -1 - n for the n-th open batch, or a batch's own id."""
 
 
 class Odd(NamedTuple):
@@ -117,6 +127,11 @@ class Marks:
                     place = PARKED if batch.state is BatchState.PARKED else WAITING
                     self._add(batch.range, batch.revision, batch.count, place, -1 - number)
         self._pack()
+
+    def source(self, at: int) -> Source:
+        """Return who speaks in a row of *table*."""
+        start, end, _, _, _, source = self.table[at].tolist()
+        return Line(source, start, end) if source >= 0 else source
 
     def sort(self) -> None:
         """Bring *table* into the order of the log; nothing is taken in afterwards."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from postbell.blocks import BlockHeader, Position
 from postbell.pipeline.audit.findings import DELIVERED, PLACES, WAITING, AuditRow
-from postbell.pipeline.audit.marks import FAR, MAX_ODD, OFFSETS, Marks, Odd, RunMark, key
+from postbell.pipeline.audit.marks import FAR, MAX_ODD, OFFSETS, Marks, Odd, RunMark, Source, key
 from postbell.pipeline.match import Selection
 from postbell.records import Revision, Webhook
 
@@ -108,6 +108,7 @@ class Sweep:
         self._cursor = key(cursor)
         self._rows = rows
         self._table = marks.table
+        self._source = marks.source
         self._seen = np.zeros(len(marks.table), np.int64)
         self._active = np.empty(0, np.int64)
         self._next = 0
@@ -170,7 +171,7 @@ class Sweep:
             for stray in strays[:1].tolist():
                 events = np.flatnonzero(matches[first[stray] : last[stray]]) + first[stray]
                 outside = int(events[(events < low) | (events >= high)][0])
-                self._stray(page, parts, outside, number, int(table["source"][active[stray]]))
+                self._stray(page, parts, outside, number, self._source(int(active[stray])))
             if number in self._rows:
                 places = table["place"][active[mine]]
                 for place in np.unique(places).tolist():
@@ -230,13 +231,13 @@ class Sweep:
             Odd(what, _revision_of(parts, number), at, sequence, self._holding(at) if times else ())
         )
 
-    def _holding(self, at: int) -> tuple[int | str, ...]:
+    def _holding(self, at: int) -> tuple[Source, ...]:
         table = self._table
         stop = int(np.searchsorted(table["start"], at, side="right"))
         found = np.flatnonzero(table["end"][:stop] > at)[:4]
         runs = (*self._running, *self._finished)
         named = [run.key for run in runs if run.start <= at < run.end][:4]
-        return (*table["source"][found].tolist(), *named)
+        return (*map(self._source, found.tolist()), *named)
 
     def _stray(
         self,
@@ -244,7 +245,7 @@ class Sweep:
         parts: Mapping[int, tuple[int, int]],
         number: int,
         revision: int,
-        source: int | str,
+        source: Source,
     ) -> None:
         at, sequence = page.place(number)
         what = f"a batch of revision {revision} holds an event of another"
@@ -255,9 +256,9 @@ class Sweep:
         table = self._table
         is_whole = (table["start"] >= low) & (table["end"] <= high)
         for at in np.flatnonzero(is_whole & (self._seen != table["count"]))[:MAX_ODD].tolist():
-            start, _, revision, count, place, source = table[at].tolist()
+            start, _, revision, count, place, _ = table[at].tolist()
             what = f"{count} events are said to be {PLACES[place]}, but {self._seen[at]} match"
-            self._note(Odd(what, revision, start, sources=(source,)))
+            self._note(Odd(what, revision, start, sources=(self._source(at),)))
         for run in self._every_run():
             if run.seen != run.count and low <= run.start and run.end <= high:
                 what = f"a run is said to have {run.count} events, but {run.seen} match"
@@ -270,16 +271,14 @@ class Sweep:
         both = np.flatnonzero((reached[:-1] > starts[1:]) & (ends[1:] > starts[1:])) + 1
         for at in both[:MAX_ODD].tolist():
             other = int(np.argmax(ends[:at]))
-            sources = (int(self._table["source"][other]), int(self._table["source"][at]))
+            sources = (self._source(other), self._source(at))
             revision = int(self._table["revision"][at])
             self._note(
                 Odd("the ranges of two batches overlap", revision, int(starts[at]), None, sources)
             )
         for at in np.flatnonzero(ends > self._cursor)[:MAX_ODD].tolist():
-            source, revision = int(self._table["source"][at]), int(self._table["revision"][at])
-            self._note(
-                Odd("a batch ends behind the cursor", revision, int(ends[at]), None, (source,))
-            )
+            what, revision = "a batch ends behind the cursor", int(self._table["revision"][at])
+            self._note(Odd(what, revision, int(ends[at]), sources=(self._source(at),)))
         for run in self._every_run():
             if run.end > self._cursor:
                 what = "a run ends behind the cursor"

@@ -172,7 +172,7 @@ class Walk:
             offset=offset,
             sequence=odd.sequence,
             event_id=await self._event_id(block, offset) if odd.sequence is not None else "",
-            batch_ids=tuple([await self._batch_id(each, odd, claim) for each in odd.sources]),
+            batch_ids=tuple([await self._batch_id(each, claim) for each in odd.sources]),
         )
 
     async def _event_id(self, block: int | None, offset: int | None) -> str:
@@ -184,21 +184,19 @@ class Walk:
                 return ""
         return ""
 
-    async def _batch_id(self, source: Source, odd: Odd, claim: Claim) -> str:
+    async def _batch_id(self, source: Source, claim: Claim) -> str:
         """Return the batch's id, or where the journal says that events left without one."""
         if isinstance(source, str):
             return source
-        if source < 0:
+        if isinstance(source, int):
             return claim.batches[-1 - source].id
-        for block in await self._engine.journal.scan(source - 1, 1):
+        for block in await self._engine.journal.scan(source.block - 1, 1):
             for entry in block.entries:
                 is_ours = entry.webhook_id == self._webhook_id and entry.replay_id is None
-                is_there = odd.at is None or key(entry.range.start) <= odd.at <= key(
-                    entry.range.end
-                )
-                if is_ours and is_there and entry.batch_id:
+                place = key(entry.range.start), key(entry.range.end)
+                if is_ours and place == (source.start, source.end) and entry.batch_id:
                     return entry.batch_id
-        return f"journal {source}"
+        return f"journal {source.block}"
 
 
 class _Overtaken(Exception):
