@@ -15,9 +15,10 @@ RANGES: Mapping[str, tuple[float, float, str]] = {
     "max_bytes": (1024, 16 << 20, "bytes"),
     "timeout_s": (0.1, 120, "seconds"),
     "concurrency": (1, 256, "requests at once"),
-    "rate_per_s": (0, 100_000, "requests a second, 0 for no limit"),
+    "rate_per_s": (0, 100_000, "requests a second, at least 0.001, or 0 for no limit"),
     "keep_parked_days": (0, 3650, "days"),
 }
+MIN_RATE_PER_S = 0.001
 MAX_RETRIES = 50
 MAX_RETRY_WAIT_S = 7 * 86_400
 EXPECTED: Mapping[str, str] = {
@@ -48,12 +49,13 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
         if name in RANGES:
             low, high, unit = RANGES[name]
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not low <= value <= high:
+            is_tiny = name == "rate_per_s" and is_number and 0 < value < MIN_RATE_PER_S
+            if not is_number or is_tiny or not low <= value <= high:
                 raise BadInput(
                     f"policy.{name} is {value!r}; {low:g} to {high:g} {unit} expected",
                     member=f"policy.{name}",
                     reason="number_range",
-                    low=low,
+                    low=MIN_RATE_PER_S if is_tiny else low,
                     high=high,
                 )
     if checked.get("success") == "2xx":

@@ -1,5 +1,8 @@
 """The journal: append-only, paged both ways, dropped by age."""
 
+import pytest
+from msgspec.structs import replace
+
 from postbell.blocks import Position, Range
 from postbell.ports import JournalBlock
 from postbell.records import Entry, LaneChange, Webhook
@@ -129,3 +132,18 @@ async def test_the_journal_outlives_its_webhook(shop: Shop) -> None:
     await shop.engine.registry.delete_webhook(mine.id, shop.clock.now())
 
     assert len(await shop.engine.journal.recent(webhook_id=mine.id)) == 3
+
+
+async def test_recent_has_the_attempts_before_a_parked_batch_was_tried_anew(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postbell.storage.sqlite.journal.SEARCHED_ROWS", 3)
+    webhook = await shop.webhook()
+    for attempt, note in ((1, ""), (2, ""), (1, "anew, after it was parked")):
+        await settle(shop, replace(shop.entry(webhook, "b"), attempt=attempt, note=note))
+        for _ in range(3):
+            await settle(shop, shop.entry(webhook, "others"))
+
+    found = await shop.engine.journal.recent(batch_id="b")
+
+    assert [entry.attempt for block in found for entry in block.entries] == [1, 2, 1]

@@ -62,7 +62,7 @@ def held_in_memory(rig: Rig) -> int:
     intake = held.intake
     return (
         len(held.open)
-        + len(held._due._heap)
+        + len(held.due)
         + len(held.runs)
         + len(rig.worker._due)
         + len(intake._ahead)

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
+from postbell.errors import BadInput
+from postbell.policies import check_members
 from postbell.ports import Ledger, Request
 from postbell.records import LaneChange, Outcome
 from postbell.storage.memory import MemoryEngine
@@ -83,4 +87,22 @@ async def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
         await rig.send(event(3), event(4))
         await rig.turn()
 
+        assert len(rig.bodies()) == 2
+
+
+@pytest.mark.parametrize("rate", [1e-12, 0.0009, -1])
+def test_a_rate_that_would_stop_a_webhook_is_refused(rate: float) -> None:
+    with pytest.raises(BadInput, match=r"at least 0\.001, or 0 for no limit"):
+        check_members({"rate_per_s": rate})
+
+
+async def test_a_rate_that_was_stored_before_stops_nobody_else() -> None:
+    async with running() as rig:
+        await rig.webhook(policy={"max_wait_s": 0, "max_events": 1, "rate_per_s": 1e-12})
+        await rig.webhook("https://b.example/hook", policy={"max_wait_s": 0})
+        await rig.send(event(1), event(2))
+        await rig.turn()
+
+        assert (len(rig.bodies()), len(rig.bodies("https://b.example/hook"))) == (1, 1)
+        await rig.later(1001)
         assert len(rig.bodies()) == 2

@@ -35,6 +35,10 @@ from postbell.records import (
 from postbell.signals import log
 from postbell.signing import signing_at
 
+ANEW = "anew, after it was parked"
+"""The journal's note on a first attempt that was not the first ever."""
+LEAVE_S = 10.0
+"""So long at most a POST that is ready waits for the one before it: it may be paused meanwhile."""
 BUSY = "busy"
 BUSY_S = 0.5
 """Where no connection was free nothing was sent: that is no attempt, and is tried again."""
@@ -160,7 +164,7 @@ class Courier:
         held, revision = post.held, post.revision
         dialect = self._dialects[revision.dialect]
         if held.policy.rate_per_s > 0:
-            await self._leave(held, 1 / held.policy.rate_per_s)
+            await self._leave(held, min(1 / held.policy.rate_per_s, LEAVE_S))
         now = self.clock.now()
         account_keys = self._account_keys(held)
         secrets = signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now)
@@ -242,6 +246,7 @@ def follow_up(
 def entry_of(post: Post, outcome: Outcome, judgement: Judgement, now: datetime) -> Entry:
     """Return the journal's line for an attempt; a good answer's head and body are not kept."""
     is_delivered = judgement.verdict is Verdict.DELIVERED
+    is_anew = post.attempt == 1 and (post.batch.last_status is not None or post.batch.last_error)
     if is_delivered:
         outcome = msgspec.structs.replace(outcome, headers=(), body=b"")
     return Entry(
@@ -260,6 +265,7 @@ def entry_of(post: Post, outcome: Outcome, judgement: Judgement, now: datetime) 
         outcome=outcome,
         body_bytes=len(post.body),
         replay_id=post.batch.replay_id,
+        note=ANEW if is_anew else "",
     )
 
 

@@ -85,12 +85,16 @@ class Batches:
         first = None if held.has_unsent else cut[0][1]
         for _, batch in cut:
             if batch is not None and batch is not first:
-                held.push(batch)
+                held.open[batch.id] = batch
+                held.due.push_ahead(batch)
         if len(cut) > 1:
             self._notice(held)
         if first is not None:
+            self._ahead.sent(was_known=True)
             held.open[first.id] = first
-            await self.attempt(held, first, made[0])
+            body = made[0]
+            made.clear()  # the others are kept within bounds, and not by this request, too
+            await self.attempt(held, first, body)
 
     async def _rendered(self, held: Held, pieces: Sequence[Piece], at: int) -> Rendered:
         """Return the body of one of the pieces."""
@@ -108,7 +112,7 @@ class Batches:
         is closed and cut anew; so is what is left of it where retention took events.
         """
         batch = work.batch
-        if batch.attempts == 0:
+        if held.due.was_ahead(batch.id):
             self._ahead.sent(was_known=self._courier.knows(held, batch))
         made = await self._courier.rendered_again(held, batch)
         if batch.id not in held.open:
@@ -167,6 +171,11 @@ class Batches:
                 self._settler.write_late(held, Late(batch.id, settled))
                 return
             await self._settler.write(held, settled)
+        except Exception:
+            held.out.discard(batch.id)
+            if batch.id in held.open:
+                held.push(held.open[batch.id])
+            raise
         finally:
             if not is_late:
                 held.out.discard(batch.id)

@@ -1,12 +1,13 @@
 """The retry clock of a lane: which open batch may be sent, and when.  Part of `held`."""
 
 import heapq
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 
 from postbell.blocks import Position
 from postbell.records import OpenBatch
 
+_Call = tuple[datetime, Position, str]
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
@@ -16,53 +17,80 @@ class Due:
     Where order is promised only the first in the log may be sent, at its time.
 
     A batch that was never sent may always be sent: by its time it could be overtaken, where the
-    clock was set back between two cuts.  *still_open* are those that count, as they are now;
+    clock was set back between two cuts.  But those cut *ahead* of their turn, by this worker, are
+    begun only while something new may be.  *still_open* are those that count, as they are now;
     those *out* are on their way.
     """
 
-    def __init__(self, still_open: Mapping[str, OpenBatch], out: Set[str]) -> None:
+    def __init__(
+        self, still_open: Mapping[str, OpenBatch], out: Set[str], ahead: Iterable[str] = ()
+    ) -> None:
         self._open = still_open
         self._out = out
-        self._heap: list[tuple[datetime, Position, str]] = []
+        self.ahead = set(ahead)
+        self._heap: list[_Call] = []
+        self._new: list[_Call] = []
 
     def __len__(self) -> int:
         """Return how many times are kept, those that count no more included."""
-        return len(self._heap)
+        return len(self._heap) + len(self._new)
 
     def push(self, batch: OpenBatch) -> None:
         """Take in a batch that waits for its time."""
         due_at = _due_at(batch)
         if due_at is not None:
-            heapq.heappush(self._heap, (due_at, batch.range.start, batch.id))
+            heap = self._new if batch.id in self.ahead else self._heap
+            heapq.heappush(heap, (due_at, batch.range.start, batch.id))
 
-    def next_at(self, *, is_ordered: bool = False) -> datetime | None:
+    def push_ahead(self, batch: OpenBatch) -> None:
+        """Take in a batch that was cut ahead."""
+        self.ahead.add(batch.id)
+        self.push(batch)
+
+    def was_ahead(self, batch_id: str) -> bool:
+        """Say whether this batch was cut ahead, and forget it: its turn has come."""
+        is_ahead = batch_id in self.ahead
+        self.ahead.discard(batch_id)
+        return is_ahead
+
+    def next_at(self, *, is_ordered: bool = False, may_begin: bool = True) -> datetime | None:
         """Return when the next one is due."""
         if is_ordered:
             head = self._head()
             return head.next_at if head is not None else None
-        while self._heap:
-            due_at, _, batch_id = self._heap[0]
-            batch = self._open.get(batch_id)
-            if batch is not None and _due_at(batch) == due_at and batch_id not in self._out:
-                return due_at
-            heapq.heappop(self._heap)
-        return None
+        heap = self._next(may_begin=may_begin)
+        return heap[0][0] if heap else None
 
     @property
     def has_unsent(self) -> bool:
         """Say whether one waits that was never sent."""
         return self.next_at() == ALWAYS
 
-    def pop(self, now: datetime, *, is_ordered: bool = False) -> OpenBatch | None:
+    def pop(
+        self, now: datetime, *, is_ordered: bool = False, may_begin: bool = True
+    ) -> OpenBatch | None:
         """Return the next one and forget it; None where none is due."""
         if is_ordered:
             head = self._head()
             is_due = head is not None and head.next_at is not None and head.next_at <= now
             return head if head is not None and is_due and head.id not in self._out else None
-        next_at = self.next_at()
-        if next_at is None or next_at > now:
+        heap = self._next(may_begin=may_begin)
+        if not heap or heap[0][0] > now:
             return None
-        return self._open[heapq.heappop(self._heap)[2]]
+        return self._open[heapq.heappop(heap)[2]]
+
+    def _next(self, *, may_begin: bool) -> list[_Call]:
+        """Return the heap whose first is the next one; an empty one where there is none."""
+        heaps = [self._heap, self._new] if may_begin else [self._heap]
+        for heap in heaps:
+            while heap and not self._counts(heap[0]):
+                heapq.heappop(heap)
+        return min(filter(None, heaps), key=lambda heap: heap[0], default=[])
+
+    def _counts(self, call: _Call) -> bool:
+        due_at, _, batch_id = call
+        batch = self._open.get(batch_id)
+        return batch is not None and _due_at(batch) == due_at and batch_id not in self._out
 
     def _head(self) -> OpenBatch | None:
         """Return the batch that the others wait for where order is promised."""

@@ -56,6 +56,7 @@ class Held:
     _recorded: Lane
     webhook: Webhook
     intake: Intake
+    due: Due
 
     def __init__(
         self,
@@ -109,7 +110,8 @@ class Held:
         recorded = [b for b in waiting if b.done is not None]
         self.runs = taken_over(self.runs, recorded, has_moved=has_moved)
         self.replays = {r.id: r for r in claim.replays if r.state is ReplayState.RUNNING}
-        self._due = Due(self.open, self.out)
+        ahead = () if is_new else self.due.ahead & self.open.keys()
+        self.due = Due(self.open, self.out, ahead)
         for batch in self.open.values():
             self.push(batch)
         if not is_same:
@@ -164,13 +166,12 @@ class Held:
     @property
     def is_busy(self) -> bool:
         """Say whether something is on its way or still to be saved."""
-        is_writing = bool(self.is_saving or self.late)
-        return is_writing or bool(self.in_flight or self.is_reading or self.pumps)
+        return bool(self.is_saving or self.late or self.in_flight or self.is_reading or self.pumps)
 
     @property
     def has_unsent(self) -> bool:
         """Say whether a batch that was cut is still to be sent for the first time."""
-        return bool(self.opening) or self._due.has_unsent
+        return bool(self.opening) or self.due.has_unsent
 
     def catch_up(self) -> bool:
         """Gather from what was read ahead; False when the log must be read first."""
@@ -182,7 +183,7 @@ class Held:
     def push(self, batch: OpenBatch) -> None:
         """Put a waiting batch on its retry clock."""
         self.open[batch.id] = batch
-        self._due.push(batch)
+        self.due.push(batch)
 
     def leave(self, batch: OpenBatch) -> None:
         """Count a single that left its run; `push` makes it due once the run is saved.
@@ -194,6 +195,7 @@ class Held:
     def close(self, batch_id: str) -> None:
         """Forget a batch that is delivered, parked or dropped."""
         self.open.pop(batch_id, None)
+        self.due.ahead.discard(batch_id)
 
     def settled(self, late: Sequence[Late]) -> None:
         """Forget deliveries that are written down now: the first ones that were late."""
@@ -240,16 +242,19 @@ class Held:
     def cut_ended(self, work: Cut) -> None:
         """Say that a cut is recorded, or came to nothing."""
         self._cutting -= len(work.pieces)
-        if not work.recorded.done():
-            work.recorded.set_result(None)
+        self._ahead.under_way -= len(work.pieces) - 1
+        if work.after is None or work.after.done():
+            work.end()
+        else:  # what came before it is not over: who waits for this waits for that, too
+            work.after.add_done_callback(work.end)
 
     def put_back(self, work: Work) -> None:
         """Let work that could not be done, because storage failed us, be taken again."""
         match work:
             case Cut():
                 self.rewind()
-            case Again():
-                self.push(work.batch)
+            case Again() if work.batch.id in self.open:  # nobody took it away meanwhile
+                self.push(self.open[work.batch.id])
             case _:
                 pass
 
@@ -297,7 +302,9 @@ class Held:
             return None
         if blocked is not None:
             return blocked
-        known = (self.pace.probe_at, self._due.next_at(is_ordered=self.policy.ordered))
+        may_begin = not self.pace.is_down(now)
+        due_at = self.due.next_at(is_ordered=self.policy.ordered, may_begin=may_begin)
+        known = (self.pace.probe_at, due_at)
         moments = [*self._step_at.values(), *filter(None, known)]
         cut_at = self.intake.gather.due_at(now)
         if cut_at is not None and self._may_cut():
@@ -306,12 +313,11 @@ class Held:
         return min(later) if later else None
 
     def _choose(self, now: datetime) -> Work | None:
-        due = self._due.pop(now, is_ordered=self.policy.ordered)
+        may_begin = not self.pace.is_down(now)
+        due = self.due.pop(now, is_ordered=self.policy.ordered, may_begin=may_begin)
         if due is not None:
             return Again(due)
-        if self.policy.ordered and self.open:
-            return None
-        if self.pace.is_down(now):
+        if not may_begin or (self.policy.ordered and self.open):
             return None
         is_first_known = True
         for run in self.runs:
@@ -336,6 +342,7 @@ class Held:
         work = Cut(self.intake.cut_pieces(self._depth()), self._last_cut, recorded)
         self._last_cut = recorded
         self._cutting += len(work.pieces)
+        self._ahead.under_way += len(work.pieces) - 1
         return work
 
     def _depth(self) -> int:
@@ -382,12 +389,9 @@ class Held:
         return not is_full and not self.is_passed_over and len(self.runs) < MAX_RUNS
 
     def _may_step(self, replay: Replay, now: datetime) -> bool:
-        step_at = self._step_at.get(replay.id)
-        return (
-            replay.id not in self._stepping
-            and len(self.open) < self._max_open()
-            and (step_at is None or step_at <= now)
-        )
+        is_time = self._step_at.get(replay.id, now) <= now
+        is_free = replay.id not in self._stepping and len(self.open) < self._max_open()
+        return is_time and is_free
 
     def _limits(self, revision: Revision) -> Limits:
         return Limits.of(self.policy_of(revision), self._dialects[revision.dialect].overhead_bytes)

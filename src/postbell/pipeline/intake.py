@@ -20,7 +20,8 @@ AHEAD_EVENTS = 16_000
 MIN_PAGE, MAX_PAGE = 8, 512
 AHEAD_BLOCKS = 16
 AHEAD_BYTES = 4 << 20
-"""So much of those blocks may be loaded together with the one that is wanted now."""
+"""So much of those blocks may be loaded together with the one that is wanted now, and so much of
+what they hold may be cut together."""
 
 
 class Intake:
@@ -125,13 +126,16 @@ class Intake:
         headers were read."""
         number = self.revision.number
         pieces: list[Piece] = []
+        size_bytes = 0
         while not pieces or (
             len(pieces) < most
+            and size_bytes < AHEAD_BYTES
             and self.revision.number == number
             and self.catch_up()
             and self.gather.is_full
         ):
             gather = self.cut()
+            size_bytes += gather.size_bytes
             pieces.append(Piece(gather.range, gather.blocks, gather.count, number))
         return pieces
 

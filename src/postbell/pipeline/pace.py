@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from postbell.pipeline.judge import LONGEST_PROBE, next_probe_at
 from postbell.records import Lane
 
+LONGEST_S = 1000.0
+"""So long at most is a webhook made to wait by its rate."""
+
 
 class Pace:
     """*probe_at* is from when on something new may be sent to a webhook that is failing.
@@ -27,7 +30,7 @@ class Pace:
         """Note that a POST begins; the next may follow after its share of a second."""
         if rate_per_s > 0:
             self._spent_at = now
-            self._send_at = now + timedelta(seconds=1 / rate_per_s)
+            self._send_at = now + timedelta(seconds=min(1 / rate_per_s, LONGEST_S))
 
     def judged(self, lane: Lane, now: datetime, chance: float) -> None:
         """Note what an outcome made of the lane."""

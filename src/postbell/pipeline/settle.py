@@ -77,6 +77,8 @@ class Settler:
 
     def write_late(self, held: Held, late: Late) -> None:
         """Write down a delivery with the lane's next write, or in LATE_S where none comes."""
+        if held.is_gone:
+            return
         held.late.append(late)
         if not self._late:
             self._spawn(self._flush_late())
@@ -101,13 +103,13 @@ class Settler:
             lanes = list(self._late)
             for at in range(0, len(lanes), TOGETHER):
                 await self._flush_together(lanes[at : at + TOGETHER])
-            self._late = {held: None for held in self._late if held.late}
+            self._late = dict.fromkeys(h for h in self._late if h.late and not h.is_gone)
 
     async def _flush_together(self, lanes: Sequence[Held]) -> None:
         """Write down what is late of those lanes that nobody is writing of."""
         async with AsyncExitStack() as turns:
             found: list[tuple[Held, LaneChange, list[Late]]] = []
-            for held in lanes:
+            for held in sorted(lanes, key=_by_id):
                 if held.turn.locked() or held.is_gone:
                     continue
                 await turns.enter_async_context(held.turn)
@@ -128,19 +130,29 @@ class Settler:
         Return the lanes of those that are.  Any other is to be built anew: its lane was read
         again, or storage failed us and some time has passed.
         """
+        written: set[Held] = set()
+        stale: list[int] | None = None
         with may_fail("lane"):
             stale = await self._ledger.record([change for _, change, _ in changes])
-            written = set()
-            for held, change, late in changes:
-                if held.id in stale:
-                    await self._reload(held)
-                else:
-                    held.moved_to(change)
-                    held.settled(late)
-                    written.add(held)
-            return written
-        await asyncio.sleep(AGAIN_S)
-        return set()
+        for held, change, late in changes if stale is not None else ():
+            if stale is not None and held.id not in stale:
+                held.moved_to(change)
+                held.settled(late)
+                written.add(held)
+        is_over = stale is not None
+        for held, _, _ in changes:
+            if stale and held.id in stale:
+                is_over = await self._is_read_again(held) and is_over
+        if not is_over:
+            await asyncio.sleep(AGAIN_S)
+        return written
+
+    async def _is_read_again(self, held: Held) -> bool:
+        """Try to read a lane that is not ours as it was."""
+        with may_fail("lane"):
+            await self._reload(held)
+            return True
+        return False
 
     async def write_all(
         self, lanes: Sequence[Held], build: Callable[[Held, Lane], LaneChange | None]
@@ -151,7 +163,7 @@ class Settler:
         """
         async with AsyncExitStack() as turns:
             changes = {}
-            for held in lanes:
+            for held in sorted(lanes, key=_by_id):
                 await turns.enter_async_context(held.turn)
                 change = None if held.is_gone else build(held, held.lane)
                 if change is not None:
@@ -166,11 +178,12 @@ class Settler:
                 log("write_failed", error=error.message, what="idle lanes")
                 return
             for held, change in changes.values():
+                if held.id not in stale:
+                    held.moved_to(change)
+            for held, _ in changes.values():
                 if held.id in stale:
                     await self._reload(held)
                     held.rewind()
-                else:
-                    held.moved_to(change)
 
     async def reload(self, held: Held) -> None:
         """Take over what was changed from outside."""
@@ -188,3 +201,8 @@ class Settler:
             held.late.clear()
             return
         held.reload(claims[0], webhook)
+
+
+def _by_id(held: Held) -> int:
+    """Who takes the turns of several lanes takes them in this order: nobody waits in a circle."""
+    return held.id

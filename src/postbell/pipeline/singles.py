@@ -13,7 +13,7 @@ from postbell.blocks import Position, Range
 from postbell.pipeline.courier import Courier, Post, entry_of, follow_up
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
-from postbell.pipeline.run import Run, count_bits
+from postbell.pipeline.run import Run, chained, count_bits
 from postbell.pipeline.settle import Settler
 from postbell.pipeline.work import Load, Single
 from postbell.records import (
@@ -51,6 +51,9 @@ class Singles:
         )
         if work.after is not None:
             await work.after
+        if run not in chained(held.runs, held.lane.cursor)[0]:
+            held.rewind()  # a cut before it came to nothing, or another one came first
+            return
         if len(found) < run.count:
             edge = Position(found.place(0).block, 0) if found.events else run.range.end
             lost = run.lose(run.count - len(found))

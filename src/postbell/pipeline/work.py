@@ -27,6 +27,11 @@ class Cut(NamedTuple):
     after: "asyncio.Future[None] | None"
     recorded: "asyncio.Future[None]"
 
+    def end(self, _after: object = None) -> None:
+        """Let go on who waits for it; whoever waited may have been cancelled, and it with him."""
+        if not self.recorded.done():
+            self.recorded.set_result(None)
+
 
 class Again(NamedTuple):
     """An open batch that is due."""

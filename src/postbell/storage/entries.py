@@ -23,7 +23,7 @@ def entry_filter(
 
 def is_first_attempt(entry: Entry) -> bool:
     """Say whether nothing older can speak of the entry's batch."""
-    return entry.kind is EntryKind.ATTEMPT and entry.attempt == 1
+    return entry.kind is EntryKind.ATTEMPT and entry.attempt == 1 and not entry.note
 
 
 def reaches(part: Range, block: int | None) -> bool:
