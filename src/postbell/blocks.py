@@ -84,14 +84,20 @@ class Block(msgspec.Struct, frozen=True):
     def events(self, first: int = 0, last: int | None = None) -> list[bytes]:
         """Return the canonical JSON of the events [first, last), in order; all by default."""
         sizes = self.header.size_list()
-        begin = sum(sizes[:first]) + first
-        body = self.body
-        found = []
-        for size in sizes[first:last]:
-            end = begin + size
-            found.append(body[begin:end])
-            begin = end + 1
-        return found
+        return apart(self.body, sizes[first:last], sum(sizes[:first]) + first)
+
+
+def apart(body: bytes, sizes: Iterable[int], begin: int = 0, without: int = 0) -> list[bytes]:
+    """Return the pieces of a body that have these sizes and a comma between them.
+
+    The first is at *begin*; *without* so many of its last bytes is each.
+    """
+    found = []
+    for size in sizes:
+        end = begin + size
+        found.append(body[begin : end - without])
+        begin = end + 1
+    return found
 
 
 class IdBlock(NamedTuple):

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import compress, repeat
 from typing import NamedTuple, overload
 
-from postbell.blocks import Block
+from postbell.blocks import Block, apart
 from postbell.events import event_id_of
 
 Logged = tuple[bytes, int, datetime]
@@ -30,18 +30,7 @@ class Part(NamedTuple):
 
     def raws(self) -> list[bytes]:
         """Return the canonical JSON of each event."""
-        return self.cut(0)
-
-    def cut(self, without: int) -> list[bytes]:
-        """Return each event but for its last bytes, so many *without*."""
-        body = self.body
-        begin = 0
-        found = []
-        for size in self.sizes:
-            end = begin + size
-            found.append(body[begin : end - without])
-            begin = end + 1
-        return found
+        return apart(self.body, self.sizes)
 
 
 class Events(Sequence[Logged]):
@@ -78,8 +67,8 @@ class Events(Sequence[Logged]):
     def _all(self) -> list[Logged]:
         if self._each is None:
             self._each = []
-            for raws, part in ((part.raws(), part) for part in self.parts):
-                self._each.extend(zip(raws, part.sequences, repeat(part.recorded_at)))
+            for part in self.parts:
+                self._each.extend(zip(part.raws(), part.sequences, repeat(part.recorded_at)))
         return self._each
 
 
@@ -96,10 +85,10 @@ def part_of(block: Block, first: int, last: int, chosen: bytes) -> tuple[Part, S
     if 0 not in chosen:
         return part, range(first, last)
     offsets = list(compress(range(first, last), chosen))
-    return narrowed(part, chosen), offsets
+    return picked(part, chosen), offsets
 
 
-def narrowed(part: Part, chosen: Iterable[int]) -> Part:
+def picked(part: Part, chosen: Iterable[int]) -> Part:
     """Return those of a part's events whose number in *chosen* is not 0."""
     kept = list(compress(zip(part.raws(), part.sequences, strict=True), chosen))
     raws = [raw for raw, _ in kept]

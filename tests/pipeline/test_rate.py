@@ -51,7 +51,7 @@ async def test_posts_that_storage_held_up_do_not_leave_together() -> None:
     clock = FakeClock()
     engine = MemoryEngine(clock)
     stalling = Stalling(engine.ledger)
-    engine.ledger = stalling  # type: ignore[assignment]
+    engine.ledger = stalling
     left_at: list[float] = []
 
     def leave(_: Request) -> Outcome:

@@ -15,6 +15,12 @@ BATCHES, LANES = 12, 20
 PAIRS = {"max_events": 2, "max_wait_s": 0}
 
 
+async def send_pairs(rig: Rig) -> None:
+    """Fill the log with BATCHES blocks of two events."""
+    for number in range(BATCHES):
+        await rig.send(event(2 * number), event(2 * number + 1))
+
+
 async def first_sent(rig: Rig) -> None:
     """Let the worker run until a request hangs at the sender's gate."""
     async with asyncio.timeout(10):
@@ -27,8 +33,7 @@ async def test_deliveries_are_written_down_with_the_next_cut(
     engine: CountingEngine, clock: FakeClock
 ) -> None:
     async with running(engine, clock) as rig:
-        for number in range(BATCHES):
-            await rig.send(event(2 * number), event(2 * number + 1))
+        await send_pairs(rig)
         await rig.webhook(policy={**PAIRS, "concurrency": 1})
         engine.count_anew()
 
@@ -43,8 +48,7 @@ async def test_a_lane_that_is_behind_records_several_batches_at_once_and_sends_t
     engine: CountingEngine, clock: FakeClock
 ) -> None:
     async with running(engine, clock) as rig:
-        for number in range(BATCHES):
-            await rig.send(event(2 * number), event(2 * number + 1))
+        await send_pairs(rig)
         rig.sender.gate = asyncio.Event()
         webhook = await rig.webhook(policy={**PAIRS, "concurrency": 1})
         await first_sent(rig)
@@ -63,8 +67,7 @@ async def test_where_each_batch_has_its_time_it_is_cut_then(
     engine: CountingEngine, clock: FakeClock, policy: dict[str, Any]
 ) -> None:
     async with running(engine, clock) as rig:
-        for number in range(BATCHES):
-            await rig.send(event(2 * number), event(2 * number + 1))
+        await send_pairs(rig)
         rig.sender.gate = asyncio.Event()
         webhook = await rig.webhook(policy={**PAIRS, "concurrency": 1, **policy})
         await first_sent(rig)
@@ -79,8 +82,7 @@ async def test_bodies_that_are_forgotten_before_their_turn_are_made_ahead_no_mor
 ) -> None:
     async with running(engine, clock) as rig:
         rig.worker.reader.room.max_bytes = 1
-        for number in range(BATCHES):
-            await rig.send(event(2 * number), event(2 * number + 1))
+        await send_pairs(rig)
         engine.count_anew()
         await rig.webhook(policy={**PAIRS, "concurrency": 1})
 
@@ -110,8 +112,7 @@ async def test_in_order_every_delivery_is_written_down_before_the_next_cut(
     engine: CountingEngine, clock: FakeClock
 ) -> None:
     async with running(engine, clock) as rig:
-        for number in range(BATCHES):
-            await rig.send(event(2 * number), event(2 * number + 1))
+        await send_pairs(rig)
         await rig.webhook(policy={**PAIRS, "ordered": True})
         engine.count_anew()
 
@@ -138,8 +139,7 @@ async def test_a_block_that_many_lanes_want_at_once_is_loaded_once(
     engine: CountingEngine, clock: FakeClock
 ) -> None:
     async with running(engine, clock) as rig:
-        for number in range(BATCHES):
-            await rig.send(event(2 * number), event(2 * number + 1))
+        await send_pairs(rig)
         engine.count_anew()
         for number in range(LANES):
             await rig.webhook(f"https://h{number}.example/", policy=PAIRS, start=Position(0, 0))
@@ -153,8 +153,7 @@ async def test_a_block_that_many_lanes_want_at_once_is_loaded_once(
 
 async def test_what_a_lane_wants_next_comes_along(engine: CountingEngine, clock: FakeClock) -> None:
     async with running(engine, clock) as rig:
-        for number in range(BATCHES):
-            await rig.send(event(2 * number), event(2 * number + 1))
+        await send_pairs(rig)
         engine.count_anew()
         await rig.webhook(policy=PAIRS)
 

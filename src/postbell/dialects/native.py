@@ -7,6 +7,7 @@ only splices in what the log adds, `recorded_at` and `sequence`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from postbell.blocks import apart
 from postbell.clock import rfc3339, to_us
 from postbell.dialects import options as tables
 from postbell.dialects import samples, ticking
@@ -91,7 +92,7 @@ def _spliced(part: Part) -> list[bytes]:
     """
     told = f',"recorded_at":"{rfc3339(part.recorded_at)}","sequence":'
     written = [b""] * (3 * len(part.sizes))
-    written[0::3] = part.cut(1)
+    written[0::3] = apart(part.body, part.sizes, without=1)
     firsts, lasts = written[1::3], written[2::3]
     at, sequence = 0, part.sequences[0]
     if sequence < len(_LAST_DIGITS) or not isinstance(part.sequences, range):

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from postbell.blocks import Block, BlockHeader, Range
 from postbell.events import NUMBER_OF, decode, folded
-from postbell.logged import Events, part_of
-from postbell.logged import narrowed as part_narrowed
+from postbell.logged import Events, part_of, picked
 from postbell.pipeline.kept import Kept, Room
 from postbell.pipeline.match import Selection, span
 from postbell.ports import Log
@@ -160,7 +159,7 @@ def passing(found: Found, wanted: ReplayFilter) -> Found:
     for part, (block, offsets) in zip(found.events.parts, found.spans, strict=True):
         lets = [fits(wanted, raw) for raw in part.raws()]
         if any(lets):
-            kept.events.add(part_narrowed(part, lets))
+            kept.events.add(picked(part, lets))
             kept.spans.append((block, list(compress(offsets, lets))))
     return kept
 

@@ -131,19 +131,17 @@ class Settler:
         again, or storage failed us and some time has passed.
         """
         written: set[Held] = set()
-        stale: list[int] | None = None
+        has_failed = True
         with may_fail("lane"):
             stale = await self._ledger.record([change for _, change, _ in changes])
-        for held, change, late in changes if stale is not None else ():
-            if stale is not None and held.id not in stale:
-                held.moved_to(change)
-                held.settled(late)
-                written.add(held)
-        is_over = stale is not None
-        for held, _, _ in changes:
-            if stale and held.id in stale:
-                is_over = await self._is_read_again(held) and is_over
-        if not is_over:
+            for held, change, late in changes:
+                if held.id not in stale:
+                    held.moved_to(change)
+                    held.settled(late)
+                    written.add(held)
+            lost = [held for held, _, _ in changes if held.id in stale]
+            has_failed = False in [await self._is_read_again(held) for held in lost]
+        if has_failed:
             await asyncio.sleep(AGAIN_S)
         return written
 
