@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from postbell.networks import is_in
 from postbell.setting_values import Networks
 
 MAX_HOPS = 32
@@ -88,12 +89,7 @@ class Trusting:
         return _Told(client, scheme if scheme in SCHEMES else "", host)
 
     def _trusts(self, host: str) -> bool:
-        try:
-            address = ip_address(host)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in network for network in self._networks)
+        return is_in(host, self._networks)
 
 
 def _hops(text: str) -> Iterator[dict[str, str]]:

@@ -3,17 +3,15 @@
 import math
 from datetime import timedelta
 from hashlib import blake2b
-from ipaddress import IPv6Address, ip_address
 
 from postbell.clock import Clock
 from postbell.errors import TooMany
+from postbell.networks import network_of
 from postbell.ports import Tries
 
 WINDOW_S = 900.0
 MAX_BY_ADDRESS = 30
 MAX_BY_EMAIL = 10
-NETWORK_BITS = 64
-"""What a provider gives one customer of IPv6 (RFC 6177): all its addresses count as one."""
 
 
 class Throttle:
@@ -50,21 +48,9 @@ class Throttle:
 
 def _keys(purpose: str, address: str, email: str) -> tuple[bytes, bytes]:
     by_email = f"{purpose} for {email.strip().lower()[:254]}"
-    return _digest(f"{purpose} from {_network(address)}"), _digest(by_email)
+    return _digest(f"{purpose} from {network_of(address)}"), _digest(by_email)
 
 
 def _digest(text: str) -> bytes:
     """Return a key that tells nobody who reads the database which addresses there were."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _network(address: str) -> str:
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{IPv6Address(int(parsed) >> NETWORK_BITS << NETWORK_BITS)}/{NETWORK_BITS}"
