@@ -7,6 +7,7 @@
     │   ├── Conflict        it exists already, or changed meanwhile   409
     │   ├── Stale           it is not what the caller last saw        412
     │   ├── Unauthorized    credentials are missing or wrong          401
+    │   ├── Forbidden       the caller is known, but may not do this  403
     │   ├── TooLarge        over a limit that the message names       413
     │   └── TooMany         more requests than the account may make   429
     └── ServiceError        ours to mend                              5xx, exit 1
@@ -94,6 +95,13 @@ class Stale(UsageError):
 class Unauthorized(UsageError):
     code = "unauthorized"
     status = 401
+
+
+class Forbidden(UsageError):
+    """Who asks is known, and may not do this."""
+
+    code = "forbidden"
+    status = 403
 
 
 class TooLarge(UsageError):

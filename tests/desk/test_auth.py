@@ -13,6 +13,7 @@ from postbell.desk import Desk, auth
 from postbell.desk.auth import Authentication
 from postbell.directory import Directory
 from postbell.errors import Overloaded, Unauthorized
+from postbell.rights import Right
 from tests.api.service import KEY, Service, basic, running
 from tests.fakes import FakeClock
 
@@ -53,7 +54,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 async def test_the_caller_is_the_account_and_the_api_user(service: Service) -> None:
-    caller = await service.desk.authenticate(basic("alice"))
+    caller = await service.desk.authenticate(basic("alice"), right=Right.READ)
 
     assert (caller.account.name, caller.api_user.name) == ("acme", "alice")
 
@@ -62,7 +63,7 @@ async def test_a_key_with_colons_and_other_letters_is_a_key(service: Service) ->
     await service.desk.create_api_user("acme", "zoë", "a:b:ü" * 8)
     header = "Basic " + b64encode(("zoë:" + "a:b:ü" * 8).encode()).decode()
 
-    caller = await service.desk.authenticate(header)
+    caller = await service.desk.authenticate(header, right=Right.READ)
 
     assert caller.api_user.name == "zoë"
 
@@ -70,7 +71,7 @@ async def test_a_key_with_colons_and_other_letters_is_a_key(service: Service) ->
 async def test_a_weak_key_works_as_well(service: Service) -> None:
     await service.desk.create_api_user("acme", "weak", WEAK)
 
-    caller = await service.desk.authenticate(basic("weak", WEAK))
+    caller = await service.desk.authenticate(basic("weak", WEAK), right=Right.READ)
 
     assert caller.api_user.name == "weak"
 
@@ -102,12 +103,26 @@ async def test_an_unknown_name_costs_as_much_as_a_known_one(service: Service) ->
 
 
 async def test_a_revocation_in_this_process_counts_at_once(service: Service) -> None:
-    await service.desk.authenticate(basic("alice"))
+    await service.desk.authenticate(basic("alice"), right=Right.READ)
 
     await service.desk.revoke_api_user("alice")
 
     with pytest.raises(Unauthorized):
-        await service.desk.authenticate(basic("alice"))
+        await service.desk.authenticate(basic("alice"), right=Right.READ)
+
+
+@pytest.mark.parametrize("change", ["revoke_api_user", "rotate_api_user"])
+async def test_a_caller_is_confirmed_until_the_key_is_revoked_or_replaced(
+    service: Service, change: str
+) -> None:
+    caller = await service.desk.authenticate(basic("alice"), right=Right.MANAGE)
+
+    before = await service.desk.confirm(caller, Right.MANAGE)
+    await getattr(await elsewhere(service), change)("alice")
+
+    assert before == caller
+    with pytest.raises(Unauthorized):
+        await service.desk.confirm(caller, Right.MANAGE)
 
 
 async def elsewhere(service: Service) -> Desk:
@@ -120,29 +135,29 @@ async def elsewhere(service: Service) -> Desk:
 async def test_a_revocation_in_another_process_counts_within_a_second(
     service: Service,
 ) -> None:
-    await service.desk.authenticate(basic("alice"))
+    await service.desk.authenticate(basic("alice"), right=Right.READ)
     await (await elsewhere(service)).revoke_api_user("alice")
 
     service.clock.advance(0.99)
 
     with pytest.raises(Unauthorized):
-        await service.desk.authenticate(basic("alice"))
+        await service.desk.authenticate(basic("alice"), right=Right.READ)
 
 
 async def test_a_new_user_and_a_new_key_of_another_process_count_at_once(service: Service) -> None:
-    await service.desk.authenticate(basic("alice"))
+    await service.desk.authenticate(basic("alice"), right=Right.READ)
     other = await elsewhere(service)
     await other.create_api_user("acme", "new", KEY)
     service.clock.advance(0.1)
 
-    await service.desk.authenticate(basic("new"))
+    await service.desk.authenticate(basic("new"), right=Right.READ)
     rotated = await other.rotate_api_user("alice")
     service.clock.advance(0.1)
-    caller = await service.desk.authenticate(basic("alice", rotated.key))
+    caller = await service.desk.authenticate(basic("alice", rotated.key), right=Right.READ)
 
     assert caller.api_user.name == "alice"
     with pytest.raises(Unauthorized):
-        await service.desk.authenticate(basic("alice"))
+        await service.desk.authenticate(basic("alice"), right=Right.READ)
 
 
 async def test_two_checks_run_at_once_and_a_full_queue_is_overloaded(service: Service) -> None:

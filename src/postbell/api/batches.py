@@ -21,6 +21,7 @@ from postbell.api.resources import Call
 from postbell.desk import forms
 from postbell.reports.singles import Where
 from postbell.reports.views import batch_view
+from postbell.rights import Right
 
 PATH = PREFIX + "/batches"
 ONE = PATH + "/{id}"
@@ -62,6 +63,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PATH,
+        right=Right.READ,
         handler=_list,
         tag=TAG,
         summary="list open and parked batches, finished ones with `finished=true`",
@@ -77,6 +79,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=ONE,
+        right=Right.READ,
         handler=_show,
         tag=TAG,
         summary="show a batch with its attempts",
@@ -95,6 +98,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/retry",
+        right=Right.MANAGE,
         handler=_retry,
         tag=TAG,
         summary="send an open or parked batch now",
@@ -107,6 +111,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/split",
+        right=Right.MANAGE,
         handler=_split,
         tag=TAG,
         summary="halve an open or parked batch; both halves are due now",
@@ -119,6 +124,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PREFIX + "/attempts",
+        right=Right.READ,
         handler=_attempts,
         tag=TAG,
         summary="list attempts, the newest first",

@@ -11,6 +11,7 @@ from postbell.api.replies import json_response
 from postbell.api.resources import Call
 from postbell.events import TYPES
 from postbell.ports import Dialect
+from postbell.rights import Right
 
 TAG = "catalogue"
 _OPTION = ("name", "values", "default", "meaning")
@@ -57,6 +58,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PREFIX + "/dialects",
+        right=Right.READ,
         handler=_dialects,
         tag=TAG,
         summary="list the dialects with their types, options and default policies",
@@ -65,6 +67,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PREFIX + "/event-types",
+        right=Right.READ,
         handler=_event_types,
         tag=TAG,
         summary="list the event types and which dialects have a word for each",

@@ -19,6 +19,7 @@ from postbell.desk import Desk
 from postbell.errors import BadInput, PostbellError, TooLarge
 from postbell.pipeline.queueing import Repeated
 from postbell.records import Account, ApiUser
+from postbell.rights import Right
 from postbell.signals import tell
 
 PATH = "/api/v1/events"
@@ -85,7 +86,9 @@ class EventsEndpoint:
 
     async def _take(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
         headers = Headers(scope["headers"])
-        caller = await self._desk.authenticate(headers.authorization)
+        caller = await self._desk.authenticate(
+            headers.authorization, client=scope.get("client"), right=Right.INGEST
+        )
         media_type = headers.media_type(MEDIA_TYPES)
         atomic = _atomic(scope.get("query_string", b""))
         key = check_key(headers.idempotency_key) if headers.idempotency_key is not None else ""

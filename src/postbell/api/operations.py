@@ -15,6 +15,7 @@ from starlette.responses import Response
 from postbell.desk import forms
 from postbell.errors import BadInput
 from postbell.events import EventType
+from postbell.rights import Right
 
 PREFIX = "/api/v1"
 MAX_LIMIT = 1000
@@ -41,13 +42,15 @@ class Param(NamedTuple):
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path.
 
-    *handler* None is served elsewhere.  *answer* and *body* are structs that describe the JSON,
-    *status* the good answer's; *refusals* are statuses beside those that every operation has.
+    *right* is what the caller's key must be good for.  *handler* None is served elsewhere.
+    *answer* and *body* are structs that describe the JSON, *status* the good answer's;
+    *refusals* are statuses beside those that every operation has.
     *is_safe* says that a POST changes nothing, *spans_slashes* that the id may hold slashes.
     """
 
     method: str
     path: str
+    right: Right
     handler: Handler | None
     tag: str
     summary: str

@@ -22,6 +22,7 @@ from postbell.desk.replays import REPLAY_MEMBERS
 from postbell.events import decode
 from postbell.records import Replay
 from postbell.reports.views import replay_view, time_text
+from postbell.rights import Right
 
 PATH = PREFIX + "/replays"
 ONE = PATH + "/{id}"
@@ -102,6 +103,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PATH,
+        right=Right.READ,
         handler=_list,
         tag=TAG,
         summary="list replays, the newest first",
@@ -111,6 +113,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=PATH,
+        right=Right.MANAGE,
         handler=_create,
         tag=TAG,
         summary="send old events again, as new batches",
@@ -124,6 +127,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=PATH + "/dry-run",
+        right=Right.READ,
         handler=_dry_run,
         tag=TAG,
         summary="count what a replay would send; nothing is sent",
@@ -135,6 +139,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=PATH + "/dry-run/events",
+        right=Right.READ,
         handler=_dry_run_events,
         tag=TAG,
         summary="download the events that a replay would send, one on a line",
@@ -148,6 +153,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=ONE,
+        right=Right.READ,
         handler=_show,
         tag=TAG,
         summary="show a replay",
@@ -156,6 +162,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/cancel",
+        right=Right.MANAGE,
         handler=_cancel,
         tag=TAG,
         summary="end a replay; what it has not sent is skipped, what it parked stays",

@@ -127,7 +127,11 @@ class Resource:
         if operation is None or operation.handler is None:
             return self._no_method(method)
         desk = self._face.desk
-        caller = await desk.authenticate(request.headers.get("authorization"))
+        caller = await desk.authenticate(
+            request.headers.get("authorization"),
+            client=request.scope.get("client"),
+            right=operation.right,
+        )
         paced.append(desk.pace.look(caller.account.id))
         paced.append(desk.admit(caller))
         query = read_query(operation.query, request.query_params.multi_items())

@@ -23,6 +23,7 @@ from postbell.errors import BadInput
 from postbell.events import Draft
 from postbell.reports import search
 from postbell.reports.stats import Grid
+from postbell.rights import Right
 
 EVENTS = PREFIX + "/events"
 TAG = "events"
@@ -108,6 +109,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=EVENTS,
+        right=Right.INGEST,
         handler=None,
         tag=TAG,
         summary="take in events; 202 once they are durable",
@@ -123,6 +125,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=EVENTS,
+        right=Right.READ,
         handler=_search,
         tag=TAG,
         summary="search events, the newest first",
@@ -142,6 +145,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=EVENTS + "/{id}",
+        right=Right.READ,
         handler=_event,
         tag=TAG,
         summary="show an event and where it went",
@@ -151,6 +155,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PREFIX + "/messages/{id}",
+        right=Right.READ,
         handler=_message,
         tag=TAG,
         summary="show a message's events in order, with what was delivered where and when",
@@ -162,6 +167,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PREFIX + "/feed",
+        right=Right.READ,
         handler=_feed,
         tag=TAG,
         summary="read events in the order of acceptance, from any position; waits for new ones",
@@ -181,6 +187,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PREFIX + "/stats",
+        right=Right.READ,
         handler=_stats,
         tag="stats",
         summary="count events by type and time, with delivery, bounce, open and click rates",
@@ -194,6 +201,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PREFIX + "/webhooks/{id}/stats",
+        right=Right.READ,
         handler=_webhook_stats,
         tag="stats",
         summary="count a webhook's deliveries and failures by time, with latencies",

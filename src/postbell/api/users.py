@@ -13,6 +13,7 @@ from postbell.desk.people import NewKey
 from postbell.errors import BadInput, NotFound
 from postbell.records import ApiUser
 from postbell.reports.views import api_user_view
+from postbell.rights import Right
 
 PATH = PREFIX + "/api-users"
 ONE = PATH + "/{id}"
@@ -80,6 +81,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PATH,
+        right=Right.READ,
         handler=_list,
         tag=TAG,
         summary="list api users by id, revoked ones too",
@@ -89,6 +91,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=PATH,
+        right=Right.MANAGE,
         handler=_create,
         tag=TAG,
         summary="create an api user; its key is shown this once",
@@ -102,6 +105,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=ONE,
+        right=Right.READ,
         handler=_show,
         tag=TAG,
         summary="show an api user",
@@ -110,6 +114,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/rotate",
+        right=Right.MANAGE,
         handler=_rotate,
         tag=TAG,
         summary="give an api user a new key; the old one is refused from now on",
@@ -120,6 +125,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/revoke",
+        right=Right.MANAGE,
         handler=_revoke,
         tag=TAG,
         summary="refuse an api user from now on; its events and webhooks stay",

@@ -20,6 +20,7 @@ from postbell.desk.keys import DEFAULT_OVERLAP_S
 from postbell.desk.webhooks import tag_of
 from postbell.records import Webhook
 from postbell.reports.views import attempt_view, time_text
+from postbell.rights import Right
 
 PATH = PREFIX + "/webhooks"
 ONE = PATH + "/{id}"
@@ -113,6 +114,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=PATH,
+        right=Right.READ,
         handler=_list,
         tag=TAG,
         summary="list webhooks by id",
@@ -128,6 +130,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=PATH,
+        right=Right.MANAGE,
         handler=_create,
         tag=TAG,
         summary="create a webhook; the answer shows its signing keys",
@@ -141,6 +144,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=ONE,
+        right=Right.READ,
         handler=_show,
         tag=TAG,
         summary="show a webhook and how its delivery stands",
@@ -151,6 +155,7 @@ OPERATIONS = (
     Operation(
         method="PATCH",
         path=ONE,
+        right=Right.MANAGE,
         handler=_change,
         tag=TAG,
         summary="change the members that are given",
@@ -168,6 +173,7 @@ OPERATIONS = (
     Operation(
         method="DELETE",
         path=ONE,
+        right=Right.MANAGE,
         handler=_delete,
         tag=TAG,
         summary="delete a webhook with its open batches",
@@ -180,6 +186,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/pause",
+        right=Right.MANAGE,
         handler=_pause,
         tag=TAG,
         summary="stop delivering; events go on waiting",
@@ -191,6 +198,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/resume",
+        right=Right.MANAGE,
         handler=_resume,
         tag=TAG,
         summary="deliver again; with `skip` from now on, with `parked` the parked batches, too",
@@ -204,6 +212,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/test",
+        right=Right.MANAGE,
         handler=_test,
         tag=TAG,
         summary="send sample events now and show the outcome",
@@ -215,6 +224,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=ONE + "/secrets",
+        right=Right.MANAGE,
         handler=_secrets,
         tag=TAG,
         summary="show the signing keys",
@@ -223,6 +233,7 @@ OPERATIONS = (
     Operation(
         method="POST",
         path=ONE + "/secrets",
+        right=Right.MANAGE,
         handler=_rotate,
         tag=TAG,
         summary="rotate a signing key; the old one signs, too, for `overlap_s`",

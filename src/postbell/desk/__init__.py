@@ -4,7 +4,7 @@ One object with one method for each thing that can be done, so that no two faces
 take `account_id` first; None is the operator, who reaches the webhooks of every account.
 """
 
-from postbell.desk.auth import Caller
+from postbell.desk.auth import Caller, Client
 from postbell.desk.cases import Cases
 from postbell.desk.core import Core
 from postbell.desk.lanes import Lanes
@@ -18,4 +18,4 @@ class Desk(Owners, People, Webhooks, Lanes, Replays, Cases):
     """The desk of one installation; `Core` says what it is made of."""
 
 
-__all__ = ["Caller", "Core", "Desk"]
+__all__ = ["Caller", "Client", "Core", "Desk"]

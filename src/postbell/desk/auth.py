@@ -8,10 +8,10 @@ import asyncio
 import binascii
 import secrets
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from postbell import sealing
 from postbell.clock import Clock
@@ -25,6 +25,10 @@ CHECKS_AT_ONCE = 2
 MAX_WAITING_CHECKS = 64
 MAX_AGE_S = 0.5
 MAX_MISS_AGE_S = 0.05
+
+
+Client = Sequence[Any] | None
+"""The address and port that a request came from, as in an ASGI scope."""
 
 
 class Caller(NamedTuple):

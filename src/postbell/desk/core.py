@@ -7,12 +7,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from postbell.clock import Clock
-from postbell.desk.auth import Authentication, Caller
+from postbell.desk.auth import Authentication, Caller, Client
 from postbell.desk.pace import Allowance, Pace
 from postbell.directory import Directory
-from postbell.errors import Conflict, NotFound, ServiceError
+from postbell.errors import Conflict, NotFound, ServiceError, Unauthorized
 from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
 from postbell.records import Account, LaneChange, Replay, Webhook
+from postbell.rights import Right
 from postbell.signals import tell
 
 MAX_TRIES = 20
@@ -52,14 +53,30 @@ class Core:
         self.pace = Pace(calls_per_s, clock)
         self._writes = asyncio.Lock()
 
-    async def authenticate(self, authorization: str | None) -> Caller:
+    async def authenticate(
+        self, authorization: str | None, *, client: Client = None, right: Right
+    ) -> Caller:
         """Return who the value of an Authorization header names; raise Unauthorized otherwise.
 
-        Raises Overloaded where too many unknown keys wait for their check.
+        *client* is the ASGI scope's.  Raises Forbidden where the key is not good for *right*,
+        Overloaded where too many unknown keys wait for their check.
         """
         caller = await self._authentication.check(authorization)
         tell(account=caller.account.name, api_user=caller.api_user.name)
         return caller
+
+    async def confirm(self, caller: Caller, right: Right) -> Caller:
+        """Return the caller as he is now, after something was waited for.
+
+        Raises Unauthorized where his key was revoked, replaced or ended meanwhile, Forbidden
+        where it is not good for *right*.
+        """
+        await self.directory.refresh()
+        user = self.directory.api_user(caller.api_user.name)
+        account = self.directory.accounts.get(caller.account.id)
+        if user is None or account is None or user.key_hash != caller.api_user.key_hash:
+            raise Unauthorized("the key was revoked or replaced while the request was on its way")
+        return Caller(account, user)
 
     def admit(self, caller: Caller) -> Allowance:
         """Count one management request of the caller's account; raise TooMany over its rate."""

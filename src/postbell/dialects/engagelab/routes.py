@@ -19,6 +19,7 @@ from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
 from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
 from postbell.records import Webhook
 from postbell.reports import Reports
+from postbell.rights import Right
 from postbell.signals import tell
 
 PATH = "/v1/webhooks"
@@ -62,9 +63,14 @@ class Refused(PostbellError):
 def routes(desk: Desk, reports: Reports, *, unique_urls: bool = False) -> list[Route]:
     """Return the routes of the API; with *unique_urls* a second webhook for a URL is refused."""
     face = Webhooks(desk, reports, unique_urls)
-    one = {"PUT": face.modify, "POST": face.modify, "DELETE": face.delete}
+    many = {
+        "GET": Operation(Right.READ, face.query),
+        "POST": Operation(Right.MANAGE, face.add),
+    }
+    modify = Operation(Right.MANAGE, face.modify)
+    one = {"PUT": modify, "POST": modify, "DELETE": Operation(Right.MANAGE, face.delete)}
     return [
-        Route(PATH, Path(desk, {"GET": face.query, "POST": face.add}, "GET, POST")),
+        Route(PATH, Path(desk, many, "GET, POST")),
         Route(PATH + "/{id}", Path(desk, one, "PUT, DELETE")),
     ]
 
@@ -145,7 +151,12 @@ class Told(NamedTuple):
     headers: dict[str, str]
 
 
-Operation = Callable[[Caller, Request], Awaitable[dict[str, Any] | Told]]
+class Operation(NamedTuple):
+    """What serves a method, and what the caller's key must be good for."""
+
+    right: Right
+    handler: Callable[[Caller, Request], Awaitable[dict[str, Any] | Told]]
+
 
 INTERNAL = {"POST": CREATE_FAILED, "PUT": MODIFY_FAILED, "DELETE": DELETE_FAILED}
 
@@ -182,9 +193,13 @@ class Path:
             if body:
                 headers["content-type"] = CONTENT_TYPE
             return Response(body, status, headers)
-        caller = await self._desk.authenticate(request.headers.get("authorization"))
+        caller = await self._desk.authenticate(
+            request.headers.get("authorization"),
+            client=request.scope.get("client"),
+            right=operation.right,
+        )
         self._desk.admit(caller)
-        answer = await operation(caller, request)
+        answer = await operation.handler(caller, request)
         told = answer if isinstance(answer, Told) else Told(answer, {})
         headers = {"content-type": CONTENT_TYPE, **told.headers}
         return Response(msgspec.json.encode(told.body), 200, headers)

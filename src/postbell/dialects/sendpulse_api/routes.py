@@ -20,6 +20,7 @@ from postbell.dialects.sendpulse_api.tokens import LIFETIME_S, Tokens
 from postbell.dialects.sendpulse_api.webhooks import Webhooks
 from postbell.errors import BadInput, Conflict, NotFound, PostbellError, TooMany, Unauthorized
 from postbell.reports import Reports
+from postbell.rights import Right
 from postbell.sealing import Sealer
 from postbell.signals import tell
 
@@ -38,19 +39,26 @@ def routes(desk: Desk, reports: Reports, sealer: Sealer) -> list[Route]:
     tokens = Tokens(desk, sealer)
     face = Webhooks(desk, reports)
 
-    def behind_token(operation: Authorized) -> Operation:
+    def behind_token(right: Right, operation: Authorized) -> Operation:
         async def call(request: Request) -> dict[str, Any]:
-            caller = await tokens.check(request.headers.get("authorization"))
+            caller = await tokens.check(
+                request.headers.get("authorization"),
+                client=request.scope.get("client"),
+                right=right,
+            )
             desk.admit(caller)
             return {"success": True, "data": await operation(caller, request)}
 
         return call
 
-    many = {"GET": behind_token(face.query), "POST": behind_token(face.create)}
+    many = {
+        "GET": behind_token(Right.READ, face.query),
+        "POST": behind_token(Right.MANAGE, face.create),
+    }
     one = {
-        "GET": behind_token(face.get),
-        "PUT": behind_token(face.update),
-        "DELETE": behind_token(face.delete),
+        "GET": behind_token(Right.READ, face.get),
+        "PUT": behind_token(Right.MANAGE, face.update),
+        "DELETE": behind_token(Right.MANAGE, face.delete),
     }
     return [
         Slashed(TOKEN_PATH, Path({"POST": _Granting(tokens)})),
@@ -81,7 +89,7 @@ class _Granting:
         if not (isinstance(name, str) and isinstance(key, str)):
             raise Refused("invalid_client", "client_id or client_secret is missing", 401)
         try:
-            token = await self._tokens.issue(name, key)
+            token = await self._tokens.issue(name, key, client=request.scope.get("client"))
         except Unauthorized:
             raise Refused(
                 "invalid_client",

@@ -11,8 +11,9 @@ from hashlib import blake2b
 
 import msgspec
 
-from postbell.desk import Caller, Desk
+from postbell.desk import Caller, Client, Desk
 from postbell.errors import StorageError, Unauthorized
+from postbell.rights import Right
 from postbell.sealing import Sealer
 from postbell.signals import tell
 
@@ -41,12 +42,14 @@ class Tokens:
         self._sealer = sealer
         self._fresh_at = float("-inf")
 
-    async def issue(self, client_id: str, client_secret: str) -> str:
+    async def issue(self, client_id: str, client_secret: str, *, client: Client = None) -> str:
         """Return a token for an api user's name and key; raise Unauthorized for others."""
         if ":" in client_id:
             raise Unauthorized("the api user or its key is wrong")
         pair = f"{client_id}:{client_secret}".encode("utf-8", "replace")
-        caller = await self._desk.authenticate("Basic " + b64encode(pair).decode())
+        caller = await self._desk.authenticate(
+            "Basic " + b64encode(pair).decode(), client=client, right=Right.READ
+        )
         self._desk.admit(caller)
         claims = _Claims(
             caller.api_user.name,
@@ -56,7 +59,9 @@ class Tokens:
         sealed = self._sealer.seal(PREFIX + msgspec.json.encode(claims).decode())
         return sealed.decode().rstrip("=")
 
-    async def check(self, authorization: str | None) -> Caller:
+    async def check(
+        self, authorization: str | None, *, client: Client = None, right: Right
+    ) -> Caller:
         """Return the caller that an Authorization header's token names; raise Unauthorized.
 
         The directory is at most MAX_AGE_S old, so a revocation in another process counts within
