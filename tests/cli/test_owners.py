@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from postbell.cli.office import opened
-from postbell.errors import Unauthorized
+from postbell.clock import SystemClock
+from postbell.errors import TooMany, Unauthorized
 from postbell.setting_values import Address
 from postbell.settings import Settings
+from postbell.web.throttle import Throttle
 from tests.cli.running import Postbell
 
 PASSWORD = "correct horse battery"
@@ -97,6 +99,65 @@ def test_owners_are_added_and_removed_but_the_last_one_stays(postbell: Postbell)
     assert last.returncode == 2
     assert "last user" in last.stderr
     assert [row["email"] for row in postbell.json("owners", "list", "acme")] == ["bob@example.com"]
+
+
+def try_to_sign_in(postbell: Postbell, address: str, count: int) -> list[bool]:
+    """Return for each of *count* tries for ada whether it was admitted."""
+
+    async def work() -> list[bool]:
+        settings = Settings(data_dir=postbell.folder, listen=Address("127.0.0.1", 0))
+        async with opened(settings) as office:
+            throttle, admitted = Throttle(office.engine.tries, SystemClock()), []
+            for _ in range(count):
+                try:
+                    await throttle.admit("sign-in", address, "ada@example.com")
+                except TooMany:
+                    admitted.append(False)
+                else:
+                    admitted.append(True)
+            return admitted
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("chosen", "named"),
+    [
+        (("Ada@example.com",), {"email": "ada@example.com"}),
+        (("--network", "2001:db8::7"), {"network": "2001:db8::/64"}),
+    ],
+)
+def test_an_operator_lifts_a_lock(
+    postbell: Postbell, chosen: tuple[str, ...], named: dict[str, str]
+) -> None:
+    postbell("accounts", "create", "acme", "--owner", "ada@example.com")
+    before = try_to_sign_in(postbell, "2001:db8::1", 11)
+
+    lifted = postbell.json("owners", "unlock", *chosen)
+
+    assert before == [True] * 10 + [False]
+    assert lifted == named | {"lifted": 2}
+    assert try_to_sign_in(postbell, "2001:db8::1", 1) == [True]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ((), "EMAIL or --network"),
+        (("ada@example.com", "--network", "::1"), "EMAIL or --network"),
+        (("--network", "home"), "not an IP address"),
+        (("bob@example.com",), "nobody signs in as"),
+    ],
+)
+def test_a_lock_of_nobody_is_not_lifted(
+    postbell: Postbell, chosen: tuple[str, ...], said: str
+) -> None:
+    postbell("accounts", "create", "acme", "--owner", "ada@example.com")
+
+    done = postbell("owners", "unlock", *chosen)
+
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 def test_a_password_file_needs_an_owner(postbell: Postbell) -> None:

@@ -84,6 +84,50 @@ async def test_a_clock_that_was_set_back_far_locks_nobody_out(shop: Shop) -> Non
     assert await tried(shop, b"a", limit=1) is None
 
 
+async def test_keys_are_forgotten_by_how_they_begin_or_end(shop: Shop) -> None:
+    one, other, third = b"1" * 16, b"2" * 16, b"3" * 16
+    for _ in range(3):
+        await tried(shop, one, one + other, other + third, third)
+
+    begun, ended = await shop.engine.tries.forget(one), await shop.engine.tries.forget(third)
+
+    assert (begun, ended) == (2, 2)
+    assert await shop.engine.tries.forget(one) == 0
+    assert await tried(shop, one, one + other, other + third, third) is None
+
+
+async def test_a_mark_is_remembered_of_its_subject_for_a_time(shop: Shop) -> None:
+    tries, began = shop.engine.tries, shop.clock.now()
+    before = began - timedelta(days=1)
+    await tries.remember(b"ada", (b"x", b"y"), now=began, kept=9, since=before)
+
+    known = [
+        await tries.is_remembered(subject, mark, since=before)
+        for subject, mark in ((b"ada", b"x"), (b"ada", b"y"), (b"ada", b"z"), (b"bob", b"x"))
+    ]
+    later = await tries.is_remembered(b"ada", b"x", since=began)
+    await tries.remember(b"bob", (b"z",), now=began + timedelta(days=2), kept=9, since=began)
+    swept = await tries.is_remembered(b"ada", b"x", since=before)
+
+    assert known == [True, True, False, False]
+    assert (later, swept) == (False, False)
+
+
+async def test_of_a_subject_the_newest_marks_are_remembered(shop: Shop) -> None:
+    tries, began = shop.engine.tries, shop.clock.now()
+    before = began - timedelta(days=1)
+    await tries.remember(b"bob", (b"old",), now=began, kept=2, since=before)
+    for number in range(4):
+        now = began + timedelta(seconds=number)
+        await tries.remember(b"ada", (b"%d" % number,), now=now, kept=2, since=before)
+    await tries.remember(b"ada", (b"2",), now=began + timedelta(9), kept=2, since=before)
+
+    kept = [await tries.is_remembered(b"ada", b"%d" % n, since=before) for n in range(4)]
+
+    assert kept == [False, False, True, True]
+    assert await tries.is_remembered(b"bob", b"old", since=before)
+
+
 async def test_the_oldest_keys_are_forgotten_first(shop: Shop) -> None:
     await tried(shop, b"oldest", limit=1)
     shop.clock.advance(1)

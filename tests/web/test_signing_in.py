@@ -4,7 +4,7 @@ import pytest
 
 from postbell.desk.owners import ABSOLUTE_DAYS, IDLE_DAYS
 from postbell.errors import ServiceError
-from postbell.web.throttle import MAX_BY_ADDRESS, MAX_BY_EMAIL, WINDOW_S
+from postbell.web.throttle import RULES, WINDOW_S
 from tests.web.visiting import ADA, BOB, OPAL, PASSWORD, Browser, House, open_house
 
 DAY_S = 86_400
@@ -66,7 +66,7 @@ async def test_too_many_tries_for_an_address_are_refused_until_the_window_ends(
     house: House,
 ) -> None:
     browser = house.browser()
-    for _ in range(MAX_BY_EMAIL):
+    for _ in range(RULES["sign-in"].by_pair):
         await browser.sign_in(ADA, "wrong horse battery")
 
     await browser.sign_in(ADA, PASSWORD)
@@ -79,9 +79,47 @@ async def test_too_many_tries_for_an_address_are_refused_until_the_window_ends(
     assert browser.status == 200
 
 
+async def test_strangers_do_not_lock_out_an_owner_who_was_here_before(house: House) -> None:
+    ada = await house.visitor()
+    await ada.send("/logout")
+    for number in range(12):
+        stranger = house.browser(address=f"203.0.113.{number}")
+        for _ in range(RULES["sign-in"].by_pair):
+            await stranger.sign_in(ADA, "wrong horse battery")
+    elsewhere = house.browser(address="192.0.2.1", cookies=dict(ada.client.cookies))
+    unknown = house.browser(address="192.0.2.2")
+
+    await ada.sign_in()
+    await elsewhere.sign_in()
+    await unknown.sign_in()
+
+    assert stranger.status == unknown.status == 429
+    assert ada.status == elsewhere.status == 200
+
+
+async def test_who_set_a_password_by_mail_is_no_stranger() -> None:
+    async with open_house(can_mail=True, public_url="http://postbell") as house:
+        browser = house.browser()
+        await browser.get("/forgot")
+        await browser.send("/forgot", email=ADA)
+        ((_, _, text),) = house.mails
+        link = next(word for word in text.split() if "/reset/" in word)
+        await browser.get(link)
+        await browser.send(link, password="an entirely new one")
+        for number in range(12):
+            stranger = house.browser(address=f"203.0.113.{number}")
+            for _ in range(RULES["sign-in"].by_pair):
+                await stranger.sign_in(ADA, "wrong horse battery")
+
+        await browser.sign_in(ADA, "an entirely new one")
+
+        assert stranger.status == 429
+        assert browser.status == 200
+
+
 async def test_one_client_may_not_try_many_addresses(house: House) -> None:
     browser, other = house.browser(), house.browser(address="198.51.100.8")
-    for number in range(MAX_BY_ADDRESS):
+    for number in range(RULES["sign-in"].by_network):
         await browser.sign_in(f"user{number}@acme.example", "wrong horse battery")
 
     await browser.sign_in(ADA, PASSWORD)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from postbell import networks
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
@@ -16,6 +17,7 @@ from postbell.desk.passwords import check_password
 from postbell.errors import BadInput, Conflict
 from postbell.records import Owner
 from postbell.settings import Settings
+from postbell.web.throttle import unlock
 
 COLUMNS = ("id", "account", "email", "is_operator", "created_at")
 
@@ -112,6 +114,34 @@ def remove(settings: Settings, email: str, as_json: bool) -> None:
         return owner
 
     print_record({"removed": at_desk(settings, work).email}, as_json=as_json)
+
+
+@command.command("unlock", cls=SettingsCommand)
+@click.argument("email", required=False)
+@click.option("--network", metavar="ADDRESS", help="Lift the lock of a client's network instead.")
+@json_option
+@with_settings("storage")
+def unlock_command(
+    settings: Settings, email: str | None, network: str | None, as_json: bool
+) -> None:
+    """Lift the lock of an account, or of a network, after too many tries to sign in.
+
+    It lets people try again at once; it changes no password and ends no session.
+    """
+    if (email is None) == (network is None):
+        raise BadInput("EMAIL or --network ADDRESS expected, one of them", member="email")
+    if network is not None and networks.parse(network) is None:
+        raise BadInput(f"{network[:80]!r} is not an IP address", member="network")
+
+    async def work(office: Office) -> dict[str, Any]:
+        tries = office.engine.tries
+        if network is not None:
+            lifted = await unlock(tries, address=network)
+            return {"network": networks.network_of(network), "lifted": lifted}
+        owner = await office.desk.find_owner(email or "")
+        return {"email": owner.email, "lifted": await unlock(tries, email=owner.email)}
+
+    print_record(at_desk(settings, work), as_json=as_json)
 
 
 def read_password(file: Path | None) -> tuple[str, dict[str, str]]:

@@ -1,6 +1,6 @@
 """What is kept of customers: accounts, api users, webhooks, owners, tries, answers to requests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -160,6 +160,7 @@ class Tries(Protocol):
 
     Keys are digests.  A window begins with a key's first try and lasts as long as the caller
     says; then the key counts anew.  The newest TRIES_KEPT keys are kept, older ones for a while.
+    Beside them stands by which marks one who succeeded is known again.
     """
 
     async def count(
@@ -171,6 +172,21 @@ class Tries(Protocol):
 
     async def give_back(self, tries: Mapping[bytes, int]) -> None:
         """Take so many tries off each key; one without any is forgotten."""
+        ...
+
+    async def forget(self, part: bytes) -> int:
+        """Forget every key that begins or ends with *part*; return how many there were."""
+        ...
+
+    async def remember(
+        self, subject: bytes, marks: Collection[bytes], *, now: datetime, kept: int, since: datetime
+    ) -> None:
+        """Note that *subject* came with these *marks*; the newest *kept* of it are kept, and of
+        anybody's those seen after *since*."""
+        ...
+
+    async def is_remembered(self, subject: bytes, mark: bytes, *, since: datetime) -> bool:
+        """Return whether *subject* came with *mark* after *since*."""
         ...
 
 

@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 SESSION = "postbell_session"
 GUEST = "postbell_guest"
+DEVICE = "postbell_device"
+"""Tells a browser that signed in before from strangers; it opens nothing."""
 ZONE = "postbell_zone"
 ACCOUNT = "postbell_account"
 MAX_COOKIE_CHARS = 128

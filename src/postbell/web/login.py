@@ -13,7 +13,10 @@ from postbell.web import words
 from postbell.web.page import SESSION_S, page
 from postbell.web.problems import explain
 from postbell.web.site import SendMail, Site
+from postbell.web.throttle import FAMILIAR_DAYS
 from postbell.web.visit import Visit, local_path
+
+DEVICE_S = int(FAMILIAR_DAYS * 86_400)
 
 
 def routes(site: Site) -> list[Route]:
@@ -39,14 +42,16 @@ async def _sign_in(visit: Visit) -> Response:
     back = local_path(visit.form.text("next", "/"))
     if not email or not password:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.missing"))
-    throttle = visit.site.throttle
-    await throttle.admit("sign-in", visit.address, email)
+    throttle, device = visit.site.throttle, visit.cookies.get(jar.DEVICE)
+    await throttle.admit("sign-in", visit.address, email, device)
     try:
         token, owner = await visit.site.desk.sign_in(email, password, visit.say.language)
     except Unauthorized:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.wrong"))
-    await throttle.forgive("sign-in", visit.address, owner.email)
+    await throttle.forgive("sign-in", visit.address, owner.email, device)
+    device = await throttle.welcome(visit.address, owner.email, device)
     response = RedirectResponse(back, 303)
+    visit.cookies.put(response, jar.DEVICE, device, max_age_s=DEVICE_S)
     visit.cookies.put(response, jar.SESSION, token, max_age_s=SESSION_S)
     visit.cookies.drop(response, jar.GUEST)
     return response
@@ -78,7 +83,8 @@ async def _send_link(visit: Visit) -> Response:
     if send_mail is None or not visit.site.can_mail_links:
         return await _forgot(visit)
     email = visit.form.text("email")
-    await visit.site.throttle.admit("reset", visit.address, email)
+    device = visit.cookies.get(jar.DEVICE)
+    await visit.site.throttle.admit("reset", visit.address, email, device)
     response = visit.render("forgot.html", sent=True, can_mail=True)
     response.background = BackgroundTask(_mail, visit, send_mail, email)
     return response
@@ -105,11 +111,15 @@ async def _choose(visit: Visit) -> Response:
 
 
 async def _set_password(visit: Visit) -> Response:
-    await visit.site.throttle.admit("reset-use", visit.address, visit.name[:20])
+    throttle, device = visit.site.throttle, visit.cookies.get(jar.DEVICE)
+    await throttle.admit("reset-use", visit.address, visit.name[:20])
     try:
-        await visit.site.desk.finish_reset(visit.name, visit.form.raw("password"))
+        owner = await visit.site.desk.finish_reset(visit.name, visit.form.raw("password"))
     except BadInput as error:
         return visit.render("reset.html", 422, min_chars=MIN_CHARS, error=explain(visit.say, error))
     except Unauthorized:
         return visit.render("reset.html", 422, min_chars=MIN_CHARS, error=visit.say("reset.used"))
-    return visit.redirect("/login", "password_set")
+    device = await throttle.welcome(visit.address, owner.email, device)
+    response = visit.redirect("/login", "password_set")
+    visit.cookies.put(response, jar.DEVICE, device, max_age_s=DEVICE_S)
+    return response

@@ -1,8 +1,15 @@
-"""How often signing in may fail: counts by address and by e-mail, one for all processes."""
+"""How often signing in may fail: counted by network and by account, one count for all processes.
+
+Whoever signed in before is told from strangers by the browser (a cookie) or the network, and has
+room of his own: strangers together have a limit for each account, and using it up locks no owner
+out who comes back.
+"""
 
 import math
+import secrets
 from datetime import timedelta
 from hashlib import blake2b
+from typing import NamedTuple
 
 from postbell.clock import Clock
 from postbell.errors import TooMany
@@ -10,8 +17,29 @@ from postbell.networks import network_of
 from postbell.ports import Tries
 
 WINDOW_S = 900.0
-MAX_BY_ADDRESS = 30
-MAX_BY_EMAIL = 10
+FAMILIAR_DAYS = 90.0
+MAX_FAMILIAR = 40
+"""Browsers and networks that are remembered of one account."""
+MAX_EMAIL_CHARS = 254
+
+
+class Rule(NamedTuple):
+    """How often in WINDOW_S: from a network, by anybody for one subject, and, where *by_pair* is
+    set, for one subject from one network or browser; *by_subject* is then that of all strangers.
+    """
+
+    by_network: int
+    by_subject: int
+    by_pair: int = 0
+
+
+RULES = {
+    "sign-in": Rule(by_network=30, by_subject=100, by_pair=10),
+    "reset": Rule(by_network=30, by_subject=10, by_pair=5),
+    "reset-use": Rule(by_network=30, by_subject=10),
+    "password": Rule(by_network=30, by_subject=10),
+    "test": Rule(by_network=30, by_subject=10),
+}
 
 
 class Throttle:
@@ -21,12 +49,14 @@ class Throttle:
         self._tries = tries
         self._clock = clock
 
-    async def admit(self, purpose: str, address: str, email: str) -> None:
-        """Count a try from *address* for *email*; raise TooMany over either limit."""
-        by_address, by_email = _keys(purpose, address, email)
+    async def admit(self, purpose: str, address: str, subject: str, device: str = "") -> None:
+        """Count a try from *address* for *subject*; raise TooMany over a limit.
+
+        *device* is what `welcome` gave this browser once, "" without.
+        """
         now = self._clock.now()
         ends_at = await self._tries.count(
-            {by_address: MAX_BY_ADDRESS, by_email: MAX_BY_EMAIL},
+            await self._limits(purpose, address, subject, device),
             now=now,
             window=timedelta(seconds=WINDOW_S),
         )
@@ -40,17 +70,87 @@ class Throttle:
                 count=minutes,
             )
 
-    async def forgive(self, purpose: str, address: str, email: str) -> None:
-        """Forget the tries for an e-mail that did sign in, and this one of its address."""
-        by_address, by_email = _keys(purpose, address, email)
-        await self._tries.give_back({by_address: 1, by_email: MAX_BY_EMAIL})
+    async def forgive(self, purpose: str, address: str, subject: str, device: str = "") -> None:
+        """Take back a try that succeeded, and forget those before it that nobody else made."""
+        keys, rule = _Keys(purpose, address, subject, device), RULES[purpose]
+        shared = {keys.network, keys.subject} if rule.by_pair else {keys.network}
+        limits = await self._limits(purpose, address, subject, device)
+        await self._tries.give_back(
+            {key: 1 if key in shared else limit for key, limit in limits.items()}
+        )
+
+    async def welcome(self, address: str, email: str, device: str = "") -> str:
+        """Remember the network and the browser of somebody who proved to own *email*; return
+        what the browser shall keep, a new name for one that did not come as a friend."""
+        now, subject = self._clock.now(), _subject(email)
+        is_known = await self._known(subject, _device(device)) if device else False
+        kept = device if is_known else secrets.token_urlsafe(24)
+        await self._tries.remember(
+            subject,
+            (_device(kept), _network(address)),
+            now=now,
+            kept=MAX_FAMILIAR,
+            since=now - timedelta(days=FAMILIAR_DAYS),
+        )
+        return kept
+
+    async def _limits(
+        self, purpose: str, address: str, subject: str, device: str
+    ) -> dict[bytes, int]:
+        """Return the keys that a try counts for, with their limits."""
+        rule, keys = RULES[purpose], _Keys(purpose, address, subject, device)
+        if not rule.by_pair:
+            return {keys.network: rule.by_network, keys.subject: rule.by_subject}
+        email = _subject(subject)
+        if device and await self._known(email, _device(device)):
+            return {keys.by_device: rule.by_pair}
+        limits = {keys.network: rule.by_network, keys.pair: rule.by_pair}
+        if not await self._known(email, _network(address)):
+            limits[keys.subject] = rule.by_subject
+        return limits
+
+    async def _known(self, subject: bytes, mark: bytes) -> bool:
+        since = self._clock.now() - timedelta(days=FAMILIAR_DAYS)
+        return await self._tries.is_remembered(subject, mark, since=since)
 
 
-def _keys(purpose: str, address: str, email: str) -> tuple[bytes, bytes]:
-    by_email = f"{purpose} for {email.strip().lower()[:254]}"
-    return _digest(f"{purpose} from {network_of(address)}"), _digest(by_email)
+async def unlock(tries: Tries, *, email: str = "", address: str = "") -> int:
+    """Lift what tries for *email*, or from the network of *address*, have locked; return how many
+    counts there were."""
+    found = 0
+    for purpose in RULES:
+        keys = _Keys(purpose, address, email, "")
+        found += await tries.forget(keys.subject if email else keys.network)
+    return found
+
+
+class _Keys:
+    """What a try counts for; a pair is its subject's key and its network's, joined, so that
+    either finds it."""
+
+    def __init__(self, purpose: str, address: str, subject: str, device: str) -> None:
+        self.network = _digest(f"{purpose} from {network_of(address)}")
+        self.subject = _digest(f"{purpose} for {_plain(subject)}")
+        self.pair = self.subject + self.network
+        self.by_device = self.subject + _digest(f"{purpose} by {device}")
+
+
+def _subject(email: str) -> bytes:
+    return _digest(f"owner {_plain(email)}")
+
+
+def _device(token: str) -> bytes:
+    return _digest(f"device {token}")
+
+
+def _network(address: str) -> bytes:
+    return _digest(f"network {network_of(address)}")
+
+
+def _plain(subject: str) -> str:
+    return subject.strip().lower()[:MAX_EMAIL_CHARS]
 
 
 def _digest(text: str) -> bytes:
-    """Return a key that tells nobody who reads the database which addresses there were."""
+    """Return a key that does not say which address it stands for."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -68,6 +68,7 @@ class Tables:
     sessions: dict[bytes, Session] = field(default_factory=dict)
     resets: dict[bytes, Reset] = field(default_factory=dict)
     tries: dict[bytes, tuple[int, datetime]] = field(default_factory=dict)
+    familiar: dict[tuple[bytes, bytes], datetime] = field(default_factory=dict)
 
     journal: list[JournalBlock] = field(default_factory=list)
     last_journal: int = 0

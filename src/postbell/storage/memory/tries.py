@@ -1,6 +1,6 @@
 """Tries in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from postbell.ports import TRIES_KEPT
@@ -34,3 +34,24 @@ class MemoryTries:
             count, since = self._tables.tries.pop(key, (0, self._tables.clock.now()))
             if count > number:
                 self._tables.tries[key] = (count - number, since)
+
+    async def forget(self, part: bytes) -> int:
+        tries = self._tables.tries
+        found = [key for key in tries if key.startswith(part) or key.endswith(part)]
+        for key in found:
+            del tries[key]
+        return len(found)
+
+    async def remember(
+        self, subject: bytes, marks: Collection[bytes], *, now: datetime, kept: int, since: datetime
+    ) -> None:
+        familiar = self._tables.familiar
+        familiar.update({(subject, mark): now for mark in marks})
+        own = [key for key in familiar if key[0] == subject]
+        own.sort(key=lambda key: (familiar[key], key), reverse=True)
+        gone = {*own[kept:], *(key for key, seen_at in familiar.items() if seen_at <= since)}
+        self._tables.familiar = {key: at for key, at in familiar.items() if key not in gone}
+
+    async def is_remembered(self, subject: bytes, mark: bytes, *, since: datetime) -> bool:
+        seen_at = self._tables.familiar.get((subject, mark))
+        return seen_at is not None and seen_at > since

@@ -1,6 +1,6 @@
 """Tries in SQLite: a row for each key, so that every process of the installation counts on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import apsw
@@ -8,7 +8,7 @@ import apsw
 from postbell.clock import from_us, to_us
 from postbell.ports import TRIES_KEPT
 from postbell.storage.sql.statements import load
-from postbell.storage.sqlite.connecting import row
+from postbell.storage.sqlite.connecting import row, rows
 from postbell.storage.sqlite.store import Store
 
 SWEEP_EVERY = 256
@@ -65,3 +65,27 @@ class SqliteTries:
                     db.execute(SQL["drop_tries"], (key,))
 
         await self._store.writer.run(work)
+
+    async def forget(self, part: bytes) -> int:
+        def work(db: apsw.Connection) -> int:
+            return len(rows(db, SQL["forget_tries"], part))
+
+        return await self._store.writer.run(work)
+
+    async def remember(
+        self, subject: bytes, marks: Collection[bytes], *, now: datetime, kept: int, since: datetime
+    ) -> None:
+        def work(db: apsw.Connection) -> None:
+            for mark in marks:
+                db.execute(SQL["put_familiar"], (subject, mark, to_us(now)))
+            db.execute(SQL["drop_familiar"], (subject, kept))
+            db.execute(SQL["drop_old_familiar"], (to_us(since),))
+
+        await self._store.writer.run(work)
+
+    async def is_remembered(self, subject: bytes, mark: bytes, *, since: datetime) -> bool:
+        def work(db: apsw.Connection) -> bool:
+            found = row(db, SQL["familiar"], subject, mark)
+            return found is not None and from_us(found[0]) > since
+
+        return await self._store.readers.run(work)

@@ -15,3 +15,28 @@ DELETE FROM tries WHERE key = ?1;
 DELETE FROM tries WHERE since < ?1 OR key IN (
     SELECT key FROM tries ORDER BY since DESC LIMIT -1 OFFSET ?2
 );
+
+-- name: forget_tries
+-- No key that begins or ends with ?1 was tried; those that were are returned.
+DELETE FROM tries
+WHERE substr(key, 1, length(?1)) = ?1 OR substr(key, -length(?1)) = ?1
+RETURNING key;
+
+-- name: put_familiar
+-- The subject ?1 came with the mark ?2 at ?3.
+INSERT OR REPLACE INTO familiar (subject, mark, seen_at) VALUES (?1, ?2, ?3);
+
+-- name: familiar
+-- When the subject ?1 last came with the mark ?2.
+SELECT seen_at FROM familiar WHERE subject = ?1 AND mark = ?2;
+
+-- name: drop_familiar
+-- Of the subject ?1 the newest ?2 marks are left.
+DELETE FROM familiar WHERE subject = ?1 AND mark IN (
+    SELECT mark FROM familiar WHERE subject = ?1
+    ORDER BY seen_at DESC, mark DESC LIMIT -1 OFFSET ?2
+);
+
+-- name: drop_old_familiar
+-- Marks were seen after ?1.
+DELETE FROM familiar WHERE seen_at <= ?1;
