@@ -88,14 +88,14 @@ def test_an_operators_reset_replaces_the_password(postbell: Postbell) -> None:
     assert sign_in(postbell, "ada@example.com", reset["password"])
 
 
-def test_owners_are_added_and_removed_but_the_last_one_stays(postbell: Postbell) -> None:
+def test_owners_are_added_and_removed_but_the_last_user_stays(postbell: Postbell) -> None:
     postbell("accounts", "create", "acme", "--owner", "ada@example.com")
-    added = postbell.json("owners", "add", "acme", "bob@example.com", "--operator")
+    added = postbell.json("owners", "add", "acme", "bob@example.com")
     postbell.json("owners", "remove", "ada@example.com")
 
     last = postbell("owners", "remove", "bob@example.com")
 
-    assert added["is_operator"] is True
+    assert added["is_operator"] is False
     assert last.returncode == 2
     assert "last user" in last.stderr
     assert [row["email"] for row in postbell.json("owners", "list", "acme")] == ["bob@example.com"]
@@ -158,6 +158,34 @@ def test_a_lock_of_nobody_is_not_lifted(
 
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_operators_are_listed_and_removed_but_the_last_one_stays(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme", "--owner", "ada@example.com")
+    for email in ("root@example.com", "more@example.com"):
+        postbell.json("owners", "add", "acme", email, "--operator")
+    listed = postbell.json("owners", "list", "--operators")
+    gone = postbell.json("owners", "remove", "more@example.com")
+
+    last = postbell("owners", "remove", "root@example.com")
+
+    assert [row["email"] for row in listed] == ["root@example.com", "more@example.com"]
+    assert gone == {"removed": "more@example.com", "is_operator": True}
+    assert last.returncode == 2
+    assert "last operator" in last.stderr
+
+
+def test_a_role_is_given_and_taken_back(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme", "--owner", "ada@example.com")
+    postbell.json("owners", "add", "acme", "root@example.com", "--operator")
+    raised = postbell.json("owners", "set-role", "ada@example.com", "operator")
+    lowered = postbell.json("owners", "set-role", "root@example.com", "user")
+
+    last = postbell("owners", "set-role", "ada@example.com", "user")
+
+    assert (raised["is_operator"], lowered["is_operator"]) == (True, False)
+    assert last.returncode == 2
+    assert "last operator" in last.stderr
 
 
 def test_a_password_file_needs_an_owner(postbell: Postbell) -> None:

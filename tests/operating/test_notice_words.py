@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from postbell.notices.kinds import KINDS, Kind, Notice
 from postbell.notices.posting import _view
@@ -119,7 +118,7 @@ async def test_who_changes_the_language_gets_the_next_mail_in_it(tmp_path: Path)
         await rig.lane(failing_since=rig.service.clock.now(), failures=2)
         await rig.tell()
 
-        await rig.service.engine.owners.set(replace(owner, language="fr"))
+        await rig.service.engine.owners.prefer(owner.id, language="fr")
         rig.service.clock.advance(timedelta(seconds=10).total_seconds())
         await rig.lane(failing_since=None, failures=0)
         await rig.tell(100)

@@ -213,9 +213,7 @@ async def test_what_retention_will_drop_is_told(rig: Watched) -> None:
 
 async def test_who_wants_no_notices_gets_none(rig: Watched) -> None:
     owner = await rig.service.desk.find_owner(ADA)
-    from msgspec.structs import replace
-
-    await rig.service.engine.owners.set(replace(owner, wants_notices=False))
+    await rig.service.engine.owners.prefer(owner.id, wants_notices=False)
     await fail(rig)
 
     await rig.tell()

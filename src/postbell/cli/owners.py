@@ -1,4 +1,5 @@
-"""`postbell owners`: who signs in to the pages of an account, and `--owner` of a new account."""
+"""`postbell owners`: who signs in to the pages, users of accounts and operators, and `--owner` of
+a new account."""
 
 import secrets
 import sys
@@ -28,13 +29,20 @@ password_option = click.option(
     help="File whose first line is the password, - for stdin. [default: one is made and shown]",
 )
 operator_option = click.option(
-    "--operator", "is_operator", is_flag=True, help="May open every account."
+    "--operator",
+    "is_operator",
+    is_flag=True,
+    help="An operator: may open every account, and is no user of this one.",
 )
 
 
 @click.group("owners")
 def command() -> None:
-    """Owners: who signs in to the pages of an account."""
+    """Owners: who signs in to the pages.
+
+    A user of an account sees that account. An operator may open every account; the account named
+    for one is only where sessions begin: its users do not see him and cannot remove him.
+    """
 
 
 @command.command("add", cls=SettingsCommand)
@@ -52,7 +60,7 @@ def add(
     is_operator: bool,
     as_json: bool,
 ) -> None:
-    """Let somebody sign in to an account.
+    """Let somebody sign in: a user of an account, or with --operator an operator.
 
     A password that is made is shown this once.
     """
@@ -68,16 +76,21 @@ def add(
 
 @command.command("list", cls=SettingsCommand)
 @click.argument("account", required=False)
+@click.option("--operators", is_flag=True, help="Only operators, whatever their account.")
 @json_option
 @with_settings("storage")
-def list_command(settings: Settings, account: str | None, as_json: bool) -> None:
-    """List who signs in."""
+def list_command(settings: Settings, account: str | None, operators: bool, as_json: bool) -> None:
+    """List who signs in: all, who has a place in an account, or the operators."""
 
     async def read(office: Office) -> list[dict[str, Any]]:
         chosen = await office.desk.find_account(account) if account else None
         names = {each.id: each.name for each in await office.engine.registry.accounts()}
         owners = await office.engine.owners.of(chosen.id if chosen else None)
-        return [owner_view(owner, names[owner.account_id]) for owner in owners]
+        return [
+            owner_view(owner, names[owner.account_id])
+            for owner in owners
+            if owner.is_operator or not operators
+        ]
 
     print_records(
         at_desk(settings, read),
@@ -101,19 +114,31 @@ def reset_password(
     print_record({"email": owner.email} | shown, as_json=as_json)
 
 
+@command.command("set-role", cls=SettingsCommand)
+@click.argument("email")
+@click.argument("role", type=click.Choice(["operator", "user"]))
+@json_option
+@with_settings("storage")
+def set_role(settings: Settings, email: str, role: str, as_json: bool) -> None:
+    """Make somebody an operator, or a user of the account again; all sessions of that person end.
+
+    The last operator of the installation stays one.
+    """
+    owner = at_desk(settings, lambda o: o.desk.set_operator(email, role == "operator"))
+    print_record({"email": owner.email, "is_operator": owner.is_operator}, as_json=as_json)
+
+
 @command.command("remove", cls=SettingsCommand)
 @click.argument("email")
 @json_option
 @with_settings("storage")
 def remove(settings: Settings, email: str, as_json: bool) -> None:
-    """Let somebody sign in no more; the last owner of an account stays."""
+    """Let somebody sign in no more.
 
-    async def work(office: Office) -> Owner:
-        owner = await office.desk.find_owner(email)
-        await office.desk.remove_owner(owner.account_id, owner.id)
-        return owner
-
-    print_record({"removed": at_desk(settings, work).email}, as_json=as_json)
+    The last user of an account and the last operator of the installation stay.
+    """
+    owner = at_desk(settings, lambda office: office.desk.remove_person(email))
+    print_record({"removed": owner.email, "is_operator": owner.is_operator}, as_json=as_json)
 
 
 @command.command("unlock", cls=SettingsCommand)

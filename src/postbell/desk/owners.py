@@ -10,11 +10,9 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from msgspec.structs import replace
-
 from postbell.desk.core import Core
 from postbell.desk.passwords import Passwords
-from postbell.errors import BadInput, Conflict, NotFound, Overloaded, StorageError, Unauthorized
+from postbell.errors import BadInput, NotFound, Overloaded, StorageError, Unauthorized
 from postbell.records import Account, Owner, Reset, Session
 
 IDLE_DAYS = 14
@@ -23,7 +21,6 @@ RESET_HOURS = 2
 TOUCH_EVERY_S = 60.0
 MAX_EMAIL_CHARS = 254
 MAX_OWNERS = 200
-PREFERENCES = ("language", "time_zone", "wants_notices")
 
 
 class SignedIn(NamedTuple):
@@ -46,12 +43,6 @@ class Owners(Core):
     ) -> Owner:
         """Let somebody sign in to the account; without *password* a reset is needed first."""
         address = check_email(email)
-        if len(await self.engine.owners.of(account_id)) >= MAX_OWNERS:
-            raise Conflict(
-                f"the account has {MAX_OWNERS} users, which is its limit",
-                reason="owners_many",
-                most=MAX_OWNERS,
-            )
         hashed = "" if password is None else await self.passwords.hash(password)
         return await self.engine.owners.add(
             Owner(
@@ -61,7 +52,8 @@ class Owners(Core):
                 password_hash=hashed,
                 created_at=self.clock.now(),
                 is_operator=is_operator,
-            )
+            ),
+            most=MAX_OWNERS,
         )
 
     async def find_owner(self, email: str) -> Owner:
@@ -81,11 +73,8 @@ class Owners(Core):
         is_right = await self.passwords.verify(password, stored)
         if owner is None or not is_right:
             raise Unauthorized("the e-mail address or the password is wrong")
-        if self.passwords.is_old(stored):
-            stored = await self.passwords.hash(password)
-        seen = replace(owner, password_hash=stored, seen_language=language or owner.seen_language)
-        if seen != owner:
-            owner = await self.engine.owners.set(seen)
+        is_old = self.passwords.is_old(stored)
+        rehashed = await self.passwords.hash(password) if is_old else ""
         now = self.clock.now()
         token = secrets.token_urlsafe(32)
         await self.engine.owners.sweep(
@@ -93,16 +82,21 @@ class Owners(Core):
             opened_before=now - timedelta(days=ABSOLUTE_DAYS),
             now=now,
         )
-        await self.engine.owners.open_session(
+        opened = await self.engine.owners.open_session(
             Session(
                 digest=digest(token),
                 owner_id=owner.id,
                 account_id=owner.account_id,
                 created_at=now,
                 seen_at=now,
-            )
+            ),
+            expect=stored,
+            rehashed=rehashed,
+            seen_language=language,
         )
-        return token, owner
+        if opened is None:
+            raise Unauthorized("the password was changed meanwhile; sign in with the new one")
+        return token, opened
 
     async def signed_in(self, token: str) -> SignedIn | None:
         """Return who the token stands for; None for an unknown, idle or too old session."""
@@ -124,15 +118,13 @@ class Owners(Core):
             account = self.directory.accounts[owner.account_id]
         if (now - session.seen_at).total_seconds() >= TOUCH_EVERY_S:
             with contextlib.suppress(Overloaded, StorageError):  # a full disk; next time, then
-                await self.engine.owners.touch_session(session.digest, now, account.id)
+                await self.engine.owners.touch_session(session.digest, now)
         return SignedIn(owner, account, session)
 
     async def look_at(self, signed_in: SignedIn, account_id: int) -> None:
         """Let an operator's session look at another account; raise NotFound for others."""
-        if not signed_in.owner.is_operator or account_id not in self.directory.accounts:
+        if not await self.engine.owners.look_at(signed_in.session.digest, account_id):
             raise NotFound(f"no account {account_id}")
-        session = signed_in.session
-        await self.engine.owners.touch_session(session.digest, self.clock.now(), account_id)
 
     async def sign_out(self, token: str) -> None:
         """End the session of this token."""
@@ -153,19 +145,26 @@ class Owners(Core):
         """Set the password that a reset allows and end all sessions; raise Unauthorized for a
         token that is unknown, used or expired."""
         hashed = await self.passwords.hash(password)
-        owner_id = await self.engine.owners.take_reset(digest(token), self.clock.now())
-        owner = await self.engine.owners.find(owner_id=owner_id) if owner_id else None
+        owner = await self.engine.owners.finish_reset(
+            digest(token), password_hash=hashed, now=self.clock.now()
+        )
         if owner is None:
             raise Unauthorized("the link was used already or has expired; ask for another one")
-        return await self._set_password(owner, hashed, keep=b"")
+        return owner
 
     async def reset_password(self, email: str, password: str) -> Owner:
-        """Set a password as the operator, and end all of the owner's sessions."""
+        """Set a password as the operator, and end all of the owner's sessions and resets."""
+        hashed = await self.passwords.hash(password)
         owner = await self.find_owner(email)
-        return await self._set_password(owner, await self.passwords.hash(password), keep=b"")
+        return await self.engine.owners.set_password(
+            owner.id, expect=owner.password_hash, password_hash=hashed
+        )
 
     async def change_password(self, signed_in: SignedIn, present: str, password: str) -> Owner:
-        """Change one's own password; other sessions end, this one stays."""
+        """Change one's own password; other sessions end, and resets, this session stays.
+
+        Raises Conflict where the password was changed elsewhere since *signed_in* was read.
+        """
         if not await self.passwords.verify(present, signed_in.owner.password_hash):
             raise BadInput(
                 "this is not your present password",
@@ -174,27 +173,41 @@ class Owners(Core):
                 reason="present_password",
             )
         hashed = await self.passwords.hash(password)
-        return await self._set_password(signed_in.owner, hashed, keep=signed_in.session.digest)
+        return await self.engine.owners.set_password(
+            signed_in.owner.id,
+            expect=signed_in.owner.password_hash,
+            password_hash=hashed,
+            keep=signed_in.session.digest,
+        )
 
-    async def prefer(self, owner: Owner, **preferences: Any) -> Owner:
-        """Store language, time zone and whether notices are wanted."""
-        return await self.engine.owners.set(replace(owner, **preferences))
+    async def prefer(
+        self,
+        owner: Owner,
+        *,
+        language: str | None = None,
+        time_zone: str | None = None,
+        wants_notices: bool | None = None,
+    ) -> Owner:
+        """Store which of language, time zone and wish for notices are given."""
+        return await self.engine.owners.prefer(
+            owner.id, language=language, time_zone=time_zone, wants_notices=wants_notices
+        )
+
+    async def set_operator(self, email: str, is_operator: bool) -> Owner:
+        """Give somebody the right to open every account, or take it back; his sessions end."""
+        owner = await self.find_owner(email)
+        return await self.engine.owners.set_operator(owner.id, is_operator)
 
     async def remove_owner(self, account_id: int, owner_id: int) -> None:
-        """Let somebody sign in no more; the last one of an account stays."""
-        owners = await self.engine.owners.of(account_id)
-        if owner_id not in {owner.id for owner in owners}:
-            raise NotFound(f"no user {owner_id}")
-        if len(owners) == 1:
-            raise Conflict(
-                "this is the last user of the account; add another one first", reason="owner_last"
-            )
-        await self.engine.owners.remove(owner_id)
+        """Let a user of the account sign in no more; the last one stays, and operators, who are
+        nobody's users, are not found."""
+        await self.engine.owners.remove(owner_id, account_id=account_id)
 
-    async def _set_password(self, owner: Owner, hashed: str, *, keep: bytes) -> Owner:
-        stored = await self.engine.owners.set(replace(owner, password_hash=hashed))
-        await self.engine.owners.end_sessions(owner_id=owner.id, keep=keep)
-        return stored
+    async def remove_person(self, email: str) -> Owner:
+        """Let anybody, operators too, sign in no more; the last user of an account and the last
+        operator stay."""
+        owner = await self.find_owner(email)
+        return await self.engine.owners.remove(owner.id)
 
 
 def digest(token: str) -> bytes:

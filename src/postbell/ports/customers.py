@@ -105,19 +105,45 @@ class Owners(Protocol):
     """People who sign in, their browsers, and resets of their passwords.
 
     E-mail addresses come in lower case and are unique: a second one raises Conflict.  Unknown
-    ids raise NotFound.
+    ids raise NotFound.  A write touches the members it names and no others; what must be true
+    for it is looked at in its own transaction.
+
+    An operator belongs to the installation: none is counted, listed by `users` or removed as a
+    user of the account that the sessions begin at.
     """
 
-    async def add(self, owner: Owner) -> Owner:
-        """Store a new owner; the id is given here."""
+    async def add(self, owner: Owner, *, most: int | None = None) -> Owner:
+        """Store a new owner; the id is given here.  Conflict where the account has *most* users
+        already; operators are not counted."""
         ...
 
-    async def set(self, owner: Owner) -> Owner:
-        """Store all members of an existing owner but account and time of creation."""
+    async def prefer(
+        self,
+        owner_id: int,
+        *,
+        language: str | None = None,
+        time_zone: str | None = None,
+        wants_notices: bool | None = None,
+    ) -> Owner:
+        """Store the preferences that are given."""
         ...
 
-    async def remove(self, owner_id: int) -> None:
-        """Remove an owner with the sessions and resets."""
+    async def set_operator(self, owner_id: int, is_operator: bool) -> Owner:
+        """Make somebody an operator or a user of the account; his sessions end.  Conflict for
+        the last operator."""
+        ...
+
+    async def set_password(
+        self, owner_id: int, *, expect: str, password_hash: str, keep: bytes = b""
+    ) -> Owner:
+        """Replace the password whose hash is *expect*, end all sessions but *keep*, and every
+        reset; Conflict, and nothing written, where another password is stored by now."""
+        ...
+
+    async def remove(self, owner_id: int, *, account_id: int | None = None) -> Owner:
+        """Remove an owner with the sessions and resets.  With *account_id* NotFound for whoever
+        is not a user of that account.  Conflict for the last user of an account and for the last
+        operator."""
         ...
 
     async def find(self, *, owner_id: int = 0, email: str = "") -> Owner | None:
@@ -125,15 +151,32 @@ class Owners(Protocol):
         ...
 
     async def of(self, account_id: int | None = None) -> list[Owner]:
-        """Return the owners of an account, or all, by id."""
+        """Return who has a place in an account, operators too, or all, by id."""
         ...
 
-    async def open_session(self, session: Session) -> None: ...
+    async def users(self, account_id: int) -> list[Owner]:
+        """Return the users of an account, which operators are not, by id."""
+        ...
+
+    async def open_session(
+        self, session: Session, *, expect: str, rehashed: str = "", seen_language: str = ""
+    ) -> Owner | None:
+        """Open a session of the owner whose password's hash is *expect*, and return the owner;
+        None, and nothing written, where it is another one by now or the owner is gone.
+
+        *rehashed* replaces that hash (the same password, more work), *seen_language* the one
+        before; empty ones do not.
+        """
+        ...
 
     async def session(self, digest: bytes) -> Session | None: ...
 
-    async def touch_session(self, digest: bytes, seen_at: datetime, account_id: int) -> None:
-        """Note when the session was used and what it looks at; nothing for an unknown one."""
+    async def touch_session(self, digest: bytes, seen_at: datetime) -> None:
+        """Note when the session was used; nothing for an unknown one."""
+        ...
+
+    async def look_at(self, digest: bytes, account_id: int) -> bool:
+        """Let an operator's session look at an account that there is; False for all others."""
         ...
 
     async def end_sessions(
@@ -143,11 +186,14 @@ class Owners(Protocol):
         ...
 
     async def add_reset(self, reset: Reset) -> None:
-        """Keep a reset; older ones of the owner end."""
+        """Keep a reset; older ones of the owner end.  Nothing for an owner who is gone."""
         ...
 
-    async def take_reset(self, digest: bytes, now: datetime) -> int | None:
-        """Use a reset up and return its owner's id; None for an unknown, used or expired one."""
+    async def finish_reset(
+        self, digest: bytes, *, password_hash: str, now: datetime
+    ) -> Owner | None:
+        """Use a reset up: the owner has this password, no session and no reset.  None, and
+        nothing written, for an unknown, used or expired one."""
         ...
 
     async def sweep(self, *, seen_before: datetime, opened_before: datetime, now: datetime) -> None:

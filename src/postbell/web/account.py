@@ -39,7 +39,7 @@ async def _page(visit: Visit, status: int = 200, errors: Errors | None = None) -
         "account.html",
         status,
         errors=errors or {},
-        owners=await visit.site.desk.engine.owners.of(visit.account_id),
+        owners=await visit.site.desk.engine.owners.users(visit.account_id),
         languages=words.LANGUAGES,
         zones=zone_names(),
         min_chars=MIN_CHARS,

@@ -49,6 +49,7 @@ class MemoryLedger:
         return stale
 
     async def intervene(self, change: LaneChange) -> bool:
+        self._tables.check_warrant()
         if not self._is_current(change):
             return False
         self._apply(change)
@@ -89,6 +90,7 @@ class MemoryLedger:
 
     async def add_replay(self, replay: Replay) -> Replay:
         tables = self._tables
+        tables.check_warrant()
         lane = tables.lanes.get(replay.webhook_id)
         if lane is None or lane.account_id != replay.account_id:
             raise NotFound(f"no webhook {replay.webhook_id} in account {replay.account_id}")

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from postbell.errors import Conflict, NotFound
+from postbell.errors import NotFound
 from postbell.records import Owner, Reset, Session
+from postbell.storage import owning
 from postbell.storage.memory.tables import Tables
 
 
@@ -13,29 +14,68 @@ class MemoryOwners:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def add(self, owner: Owner) -> Owner:
+    async def add(self, owner: Owner, *, most: int | None = None) -> Owner:
+        self._tables.check_warrant()
         if owner.account_id not in self._tables.accounts:
             raise NotFound(f"no account {owner.account_id}")
-        self._check_free(owner)
+        if any(other.email == owner.email for other in self._tables.owners.values()):
+            raise owning.taken(owner.email)
+        is_counted = most is not None and not owner.is_operator
+        if is_counted and most is not None and self._count(owner.account_id) >= most:
+            raise owning.too_many(most)
         self._tables.last_owner += 1
         stored = replace(owner, id=self._tables.last_owner)
         self._tables.owners[stored.id] = stored
         return stored
 
-    async def set(self, owner: Owner) -> Owner:
-        before = self._tables.owners.get(owner.id)
-        if before is None:
-            raise NotFound(f"no owner {owner.id}")
-        self._check_free(owner)
-        stored = replace(owner, account_id=before.account_id, created_at=before.created_at)
-        self._tables.owners[owner.id] = stored
-        return stored
+    async def prefer(
+        self,
+        owner_id: int,
+        *,
+        language: str | None = None,
+        time_zone: str | None = None,
+        wants_notices: bool | None = None,
+    ) -> Owner:
+        self._tables.check_warrant()
+        owner = self._known(owner_id)
+        return self._put(
+            replace(
+                owner,
+                language=owner.language if language is None else language,
+                time_zone=owner.time_zone if time_zone is None else time_zone,
+                wants_notices=owner.wants_notices if wants_notices is None else wants_notices,
+            )
+        )
 
-    async def remove(self, owner_id: int) -> None:
-        if self._tables.owners.pop(owner_id, None) is None:
+    async def set_operator(self, owner_id: int, is_operator: bool) -> Owner:
+        self._tables.check_warrant()
+        owner = self._known(owner_id)
+        if owner.is_operator == is_operator:
+            return owner
+        if owner.is_operator:
+            self._check_not_last(owner)
+        self._end_sessions(owner_id=owner_id)
+        return self._put(replace(owner, is_operator=is_operator))
+
+    async def set_password(
+        self, owner_id: int, *, expect: str, password_hash: str, keep: bytes = b""
+    ) -> Owner:
+        self._tables.check_warrant()
+        owner = self._known(owner_id)
+        if owner.password_hash != expect:
+            raise owning.password_moved()
+        return self._renew(owner, password_hash, keep)
+
+    async def remove(self, owner_id: int, *, account_id: int | None = None) -> Owner:
+        self._tables.check_warrant()
+        owner = self._known(owner_id)
+        is_user = owner.account_id == account_id and not owner.is_operator
+        if account_id is not None and not is_user:
             raise NotFound(f"no owner {owner_id}")
-        await self.end_sessions(owner_id=owner_id)
+        self._check_not_last(owner)
+        self._end_sessions(owner_id=owner_id)
         self._drop_resets(owner_id)
+        return self._tables.owners.pop(owner_id)
 
     async def find(self, *, owner_id: int = 0, email: str = "") -> Owner | None:
         for owner in self._tables.owners.values():
@@ -47,33 +87,62 @@ class MemoryOwners:
         owners = self._tables.owners.values()
         return [owner for owner in owners if account_id in (None, owner.account_id)]
 
-    async def open_session(self, session: Session) -> None:
+    async def users(self, account_id: int) -> list[Owner]:
+        return [owner for owner in await self.of(account_id) if not owner.is_operator]
+
+    async def open_session(
+        self, session: Session, *, expect: str, rehashed: str = "", seen_language: str = ""
+    ) -> Owner | None:
+        self._tables.check_warrant()
+        owner = self._tables.owners.get(session.owner_id)
+        if owner is None or owner.password_hash != expect:
+            return None
         self._tables.sessions[session.digest] = session
+        return self._put(
+            replace(
+                owner,
+                password_hash=rehashed or expect,
+                seen_language=seen_language or owner.seen_language,
+            )
+        )
 
     async def session(self, digest: bytes) -> Session | None:
         return self._tables.sessions.get(digest)
 
-    async def touch_session(self, digest: bytes, seen_at: datetime, account_id: int) -> None:
+    async def touch_session(self, digest: bytes, seen_at: datetime) -> None:
         sessions = self._tables.sessions
         if digest in sessions:
-            sessions[digest] = replace(sessions[digest], seen_at=seen_at, account_id=account_id)
+            sessions[digest] = replace(sessions[digest], seen_at=seen_at)
+
+    async def look_at(self, digest: bytes, account_id: int) -> bool:
+        self._tables.check_warrant()
+        session = self._tables.sessions.get(digest)
+        owner = self._tables.owners.get(session.owner_id) if session is not None else None
+        if session is None or owner is None or not owner.is_operator:
+            return False
+        if account_id not in self._tables.accounts:
+            return False
+        self._tables.sessions[digest] = replace(session, account_id=account_id)
+        return True
 
     async def end_sessions(
         self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
     ) -> None:
-        self._tables.sessions = {
-            each.digest: each
-            for each in self._tables.sessions.values()
-            if each.digest == keep or (each.digest != digest and each.owner_id != owner_id)
-        }
+        self._tables.check_warrant()
+        self._end_sessions(digest=digest, owner_id=owner_id, keep=keep)
 
     async def add_reset(self, reset: Reset) -> None:
-        self._drop_resets(reset.owner_id)
-        self._tables.resets[reset.digest] = reset
+        if reset.owner_id in self._tables.owners:
+            self._drop_resets(reset.owner_id)
+            self._tables.resets[reset.digest] = reset
 
-    async def take_reset(self, digest: bytes, now: datetime) -> int | None:
-        reset = self._tables.resets.pop(digest, None)
-        return reset.owner_id if reset is not None and reset.expires_at > now else None
+    async def finish_reset(
+        self, digest: bytes, *, password_hash: str, now: datetime
+    ) -> Owner | None:
+        reset = self._tables.resets.get(digest)
+        if reset is None or reset.expires_at <= now:
+            return None
+        return self._renew(self._known(reset.owner_id), password_hash, b"")
 
     async def sweep(self, *, seen_before: datetime, opened_before: datetime, now: datetime) -> None:
         tables = self._tables
@@ -84,15 +153,40 @@ class MemoryOwners:
         }
         tables.resets = {r.digest: r for r in tables.resets.values() if r.expires_at > now}
 
+    def _known(self, owner_id: int) -> Owner:
+        owner = self._tables.owners.get(owner_id)
+        if owner is None:
+            raise NotFound(f"no owner {owner_id}")
+        return owner
+
+    def _put(self, owner: Owner) -> Owner:
+        self._tables.owners[owner.id] = owner
+        return owner
+
+    def _renew(self, owner: Owner, password_hash: str, keep: bytes) -> Owner:
+        self._end_sessions(owner_id=owner.id, keep=keep)
+        self._drop_resets(owner.id)
+        return self._put(replace(owner, password_hash=password_hash))
+
+    def _count(self, account_id: int) -> int:
+        owners = self._tables.owners.values()
+        return sum(one.account_id == account_id and not one.is_operator for one in owners)
+
+    def _check_not_last(self, owner: Owner) -> None:
+        """Raise Conflict unless there is another one of the owner's role."""
+        if not owner.is_operator:
+            if self._count(owner.account_id) == 1:
+                raise owning.last_user()
+        elif sum(one.is_operator for one in self._tables.owners.values()) == 1:
+            raise owning.last_operator()
+
+    def _end_sessions(self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b"") -> None:
+        self._tables.sessions = {
+            each.digest: each
+            for each in self._tables.sessions.values()
+            if each.digest == keep or (each.digest != digest and each.owner_id != owner_id)
+        }
+
     def _drop_resets(self, owner_id: int) -> None:
         resets = self._tables.resets.values()
         self._tables.resets = {r.digest: r for r in resets if r.owner_id != owner_id}
-
-    def _check_free(self, owner: Owner) -> None:
-        for other in self._tables.owners.values():
-            if other.email == owner.email and other.id != owner.id:
-                raise Conflict(
-                    f"{owner.email} signs in already; choose another address",
-                    reason="email_taken",
-                    given=owner.email,
-                )

@@ -26,6 +26,7 @@ class MemoryRegistry:
         return self._tables.version
 
     async def add_account(self, name: str, now: datetime) -> Account:
+        self._tables.check_warrant()
         accounts = self._tables.accounts
         if any(account.name == name for account in accounts.values()):
             raise Conflict(
@@ -44,6 +45,7 @@ class MemoryRegistry:
     async def add_api_user(
         self, account_id: int, name: str, key_hash: str, now: datetime
     ) -> ApiUser:
+        self._tables.check_warrant()
         users = self._tables.api_users
         account = self._account(account_id)
         if any(user.name == name for user in users.values()):
@@ -60,6 +62,7 @@ class MemoryRegistry:
     async def set_api_user(
         self, api_user_id: int, *, key_hash: str | None = None, revoked_at: datetime | None = None
     ) -> ApiUser:
+        self._tables.check_warrant()
         user = self._tables.api_users.get(api_user_id)
         if user is None:
             raise NotFound(f"no api user {api_user_id}")
@@ -75,6 +78,7 @@ class MemoryRegistry:
         return [user for user in users if account_id in (None, user.account_id)]
 
     async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
+        self._tables.check_warrant()
         tables = self._tables
         account = self._account(webhook.account_id)
         api_user_id = self._api_user_id(webhook)
@@ -95,6 +99,7 @@ class MemoryRegistry:
         return stored
 
     async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+        self._tables.check_warrant()
         before = self._webhook(webhook.id)
         check_unchanged(before, expect)
         stored = replace(
@@ -116,6 +121,7 @@ class MemoryRegistry:
         return self._seen(stored)
 
     async def delete_webhook(self, webhook_id: int, now: datetime) -> None:
+        self._tables.check_warrant()
         tables = self._tables
         self._webhook(webhook_id)
         del tables.webhooks[webhook_id], tables.lanes[webhook_id], tables.leases[webhook_id]
@@ -150,6 +156,7 @@ class MemoryRegistry:
         account_id: int | None = None,
         expire: Mapping[int, datetime] | None = None,
     ) -> list[Secret]:
+        self._tables.check_warrant()
         tables = self._tables
         ends = expire or {}
         if webhook_id is not None:

@@ -20,6 +20,7 @@ from postbell.records import (
     Webhook,
 )
 from postbell.storage.ringing import RingBell
+from postbell.warrants import KeyWarrant, SessionWarrant, ended, in_force
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -79,3 +80,19 @@ class Tables:
         for webhook_id in webhook_ids:
             self.touched[webhook_id] = self.version
         self.bell.ring()
+
+    def check_warrant(self) -> None:
+        """Raise Unauthorized where the warrant under which the caller writes has ended."""
+        match in_force():
+            case KeyWarrant(api_user_id, key_hash):
+                user = self.api_users.get(api_user_id)
+                holds = user is not None and user.revoked_at is None
+                if user is None or not holds or user.key_hash != key_hash:
+                    raise ended()
+            case SessionWarrant(digest, account_id, needs_operator):
+                session = self.sessions.get(digest)
+                owner = self.owners.get(session.owner_id) if session is not None else None
+                if owner is None or not (
+                    owner.is_operator or (owner.account_id == account_id and not needs_operator)
+                ):
+                    raise ended()

@@ -78,7 +78,7 @@ class SqliteLedger:
             raise_version(db, change.webhook_id)
             return True
 
-        is_done = await self._store.writer.run(work, is_reserved=True)
+        is_done = await self._store.write(work, is_reserved=True)
         if is_done:
             self._store.registry_changed()
         return is_done
@@ -131,7 +131,7 @@ class SqliteLedger:
             raise_version(db, replay.webhook_id)
             return replace(replay, id=replay_id)
 
-        stored = await self._store.writer.run(work)
+        stored = await self._store.write(work)
         self._store.registry_changed()
         return stored
 

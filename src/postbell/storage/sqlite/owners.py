@@ -1,28 +1,25 @@
 """Owners, sessions and resets in SQLite; of tokens only digests are kept."""
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
+from typing import Any
 
 import apsw
 from msgspec.structs import replace
 
 from postbell.clock import from_us, to_us
-from postbell.errors import Conflict, NotFound
+from postbell.errors import NotFound
 from postbell.records import Owner, Reset, Session
-from postbell.storage.sql.statements import load
+from postbell.storage import owning
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
+from postbell.storage.sqlite.store import OWNERS_SQL as SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, Store
-
-T = TypeVar("T")
-SQL = load(__package__, "owners.sql")
 
 
 class SqliteOwners:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def add(self, owner: Owner) -> Owner:
+    async def add(self, owner: Owner, *, most: int | None = None) -> Owner:
         def work(db: apsw.Connection) -> int:
             if row(db, REGISTRY_SQL["account_name"], owner.account_id) is None:
                 raise NotFound(f"no account {owner.account_id}")
@@ -32,32 +29,60 @@ class SqliteOwners:
                     db, SQL["add_owner"], owner.account_id, *members, *_preferences(owner)
                 )
             except apsw.ConstraintError:
-                raise _taken(owner) from None
+                raise owning.taken(owner.email) from None
+            is_counted = most is not None and not owner.is_operator
+            if is_counted and most is not None and _count_users(db, owner.account_id) > most:
+                raise owning.too_many(most)
             return given
 
-        return replace(owner, id=await self._write(work))
+        return replace(owner, id=await self._store.write(work))
 
-    async def set(self, owner: Owner) -> Owner:
+    async def prefer(
+        self,
+        owner_id: int,
+        *,
+        language: str | None = None,
+        time_zone: str | None = None,
+        wants_notices: bool | None = None,
+    ) -> Owner:
+        values = (owner_id, language, time_zone, wants_notices)
+        return await self._store.write(lambda db: _changed(db, "prefer", *values))
+
+    async def set_operator(self, owner_id: int, is_operator: bool) -> Owner:
         def work(db: apsw.Connection) -> Owner:
-            members = (owner.email, owner.password_hash, *_preferences(owner))
-            try:
-                found = row(db, SQL["set_owner"], owner.id, *members)
-            except apsw.ConstraintError:
-                raise _taken(owner) from None
-            if found is None:
-                raise NotFound(f"no owner {owner.id}")
-            return _owner(found)
+            owner = _known(db, owner_id)
+            if owner.is_operator == is_operator:
+                return owner
+            if owner.is_operator:
+                _check_not_last(db, owner)
+            db.execute(SQL["end_sessions_of_owner"], (owner_id, b""))
+            return _changed(db, "set_operator", owner_id, is_operator)
 
-        return await self._write(work)
+        return await self._store.write(work)
 
-    async def remove(self, owner_id: int) -> None:
-        def work(db: apsw.Connection) -> None:
+    async def set_password(
+        self, owner_id: int, *, expect: str, password_hash: str, keep: bytes = b""
+    ) -> Owner:
+        def work(db: apsw.Connection) -> Owner:
+            if _known(db, owner_id).password_hash != expect:
+                raise owning.password_moved()
+            return _renew(db, owner_id, password_hash, keep)
+
+        return await self._store.write(work)
+
+    async def remove(self, owner_id: int, *, account_id: int | None = None) -> Owner:
+        def work(db: apsw.Connection) -> Owner:
+            owner = _known(db, owner_id)
+            is_user = owner.account_id == account_id and not owner.is_operator
+            if account_id is not None and not is_user:
+                raise NotFound(f"no owner {owner_id}")
+            _check_not_last(db, owner)
             db.execute(SQL["end_sessions_of_owner"], (owner_id, b""))
             db.execute(SQL["drop_resets_of_owner"], (owner_id,))
-            if row(db, SQL["remove_owner"], owner_id) is None:
-                raise NotFound(f"no owner {owner_id}")
+            db.execute(SQL["remove_owner"], (owner_id,))
+            return owner
 
-        await self._write(work)
+        return await self._store.write(work)
 
     async def find(self, *, owner_id: int = 0, email: str = "") -> Owner | None:
         name, key = ("owner", owner_id) if owner_id else ("owner_of_email", email)
@@ -68,10 +93,25 @@ class SqliteOwners:
         found = await self._store.readers.run(lambda db: rows(db, SQL["owners"], account_id))
         return [_owner(found_row) for found_row in found]
 
-    async def open_session(self, session: Session) -> None:
+    async def users(self, account_id: int) -> list[Owner]:
+        found = await self._store.readers.run(lambda db: rows(db, SQL["users"], account_id))
+        return [_owner(found_row) for found_row in found]
+
+    async def open_session(
+        self, session: Session, *, expect: str, rehashed: str = "", seen_language: str = ""
+    ) -> Owner | None:
         times = (to_us(session.created_at), to_us(session.seen_at))
-        values = (session.digest, session.owner_id, session.account_id, *times)
-        await self._write(lambda db: db.execute(SQL["open_session"], values) and None)
+        noted = (session.owner_id, expect, rehashed or expect, seen_language)
+
+        def work(db: apsw.Connection) -> Owner | None:
+            found = row(db, SQL["note_sign_in"], *noted)
+            if found is None:
+                return None
+            values = (session.digest, session.owner_id, session.account_id, *times)
+            db.execute(SQL["open_session"], values)
+            return _owner(found)
+
+        return await self._store.write(work)
 
     async def session(self, digest: bytes) -> Session | None:
         found = await self._store.readers.run(lambda db: row(db, SQL["session"], digest))
@@ -85,9 +125,13 @@ class SqliteOwners:
             seen_at=from_us(found[4]),
         )
 
-    async def touch_session(self, digest: bytes, seen_at: datetime, account_id: int) -> None:
-        values = (digest, to_us(seen_at), account_id)
-        await self._write(lambda db: db.execute(SQL["touch_session"], values) and None)
+    async def touch_session(self, digest: bytes, seen_at: datetime) -> None:
+        values = (digest, to_us(seen_at))
+        await self._store.writer.run(lambda db: rows(db, SQL["touch_session"], *values))
+
+    async def look_at(self, digest: bytes, account_id: int) -> bool:
+        found = await self._store.write(lambda db: row(db, SQL["look_at"], digest, account_id))
+        return found is not None
 
     async def end_sessions(
         self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
@@ -96,25 +140,62 @@ class SqliteOwners:
             db.execute(SQL["end_session"], (digest,))
             db.execute(SQL["end_sessions_of_owner"], (owner_id, keep))
 
-        await self._write(work)
+        await self._store.write(work)
 
     async def add_reset(self, reset: Reset) -> None:
         values = (reset.owner_id, reset.digest, to_us(reset.expires_at))
-        await self._write(lambda db: db.execute(SQL["add_reset"], values) and None)
+        await self._store.writer.run(lambda db: rows(db, SQL["add_reset"], *values))
 
-    async def take_reset(self, digest: bytes, now: datetime) -> int | None:
-        found = await self._write(lambda db: row(db, SQL["take_reset"], digest))
-        return found[0] if found is not None and from_us(found[1]) > now else None
+    async def finish_reset(
+        self, digest: bytes, *, password_hash: str, now: datetime
+    ) -> Owner | None:
+        def work(db: apsw.Connection) -> Owner | None:
+            found = row(db, SQL["reset"], digest, to_us(now))
+            return None if found is None else _renew(db, found[0], password_hash, b"")
+
+        return await self._store.write(work)
 
     async def sweep(self, *, seen_before: datetime, opened_before: datetime, now: datetime) -> None:
         def work(db: apsw.Connection) -> None:
             db.execute(SQL["drop_old_sessions"], (to_us(seen_before), to_us(opened_before)))
             db.execute(SQL["drop_old_resets"], (to_us(now),))
 
-        await self._write(work)
+        await self._store.writer.run(work)
 
-    async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
-        return await self._store.writer.run(work)
+
+def _known(db: apsw.Connection, owner_id: int) -> Owner:
+    found = row(db, SQL["owner"], owner_id)
+    if found is None:
+        raise NotFound(f"no owner {owner_id}")
+    return _owner(found)
+
+
+def _changed(db: apsw.Connection, statement: str, owner_id: int, *values: Any) -> Owner:
+    """Run a statement that changes one owner and return the owner; raise NotFound."""
+    found = row(db, SQL[statement], owner_id, *values)
+    if found is None:
+        raise NotFound(f"no owner {owner_id}")
+    return _owner(found)
+
+
+def _renew(db: apsw.Connection, owner_id: int, password_hash: str, keep: bytes) -> Owner:
+    db.execute(SQL["end_sessions_of_owner"], (owner_id, keep))
+    db.execute(SQL["drop_resets_of_owner"], (owner_id,))
+    return _changed(db, "set_password", owner_id, password_hash)
+
+
+def _count_users(db: apsw.Connection, account_id: int) -> int:
+    count: int = scalar(db, SQL["count_users"], account_id)
+    return count
+
+
+def _check_not_last(db: apsw.Connection, owner: Owner) -> None:
+    """Raise Conflict unless there is another one of the owner's role."""
+    if not owner.is_operator:
+        if _count_users(db, owner.account_id) == 1:
+            raise owning.last_user()
+    elif scalar(db, SQL["count_operators"]) == 1:
+        raise owning.last_operator()
 
 
 def _preferences(owner: Owner) -> tuple[str, str, int, int, str]:
@@ -134,12 +215,4 @@ def _owner(found: Row) -> Owner:
         wants_notices=bool(found[7]),
         is_operator=bool(found[8]),
         seen_language=found[9],
-    )
-
-
-def _taken(owner: Owner) -> Conflict:
-    return Conflict(
-        f"{owner.email} signs in already; choose another address",
-        reason="email_taken",
-        given=owner.email,
     )

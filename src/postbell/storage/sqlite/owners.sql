@@ -4,11 +4,45 @@ INSERT INTO owners (account_id, email, password_hash, created_at, language, time
     wants_notices, is_operator, seen_language)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id;
 
--- name: set_owner
--- The owner stands as given, and is returned.
-UPDATE owners SET email = ?2, password_hash = ?3, language = ?4, time_zone = ?5,
-    wants_notices = ?6, is_operator = ?7, seen_language = ?8
+-- name: users
+-- The users of an account, which operators are not.
+SELECT id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
+    is_operator, seen_language
+FROM owners WHERE account_id = ?1 AND is_operator = 0 ORDER BY id;
+
+-- name: count_users
+-- How many users an account has.
+SELECT count(*) FROM owners WHERE account_id = ?1 AND is_operator = 0;
+
+-- name: count_operators
+-- How many operators the installation has.
+SELECT count(*) FROM owners WHERE is_operator = 1;
+
+-- name: prefer
+-- What is not NULL replaces the owner's language, time zone and wish for notices.
+UPDATE owners SET language = coalesce(?2, language), time_zone = coalesce(?3, time_zone),
+    wants_notices = coalesce(?4, wants_notices)
 WHERE id = ?1
+RETURNING id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
+    is_operator, seen_language;
+
+-- name: set_operator
+-- The owner is an operator, or none.
+UPDATE owners SET is_operator = ?2 WHERE id = ?1
+RETURNING id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
+    is_operator, seen_language;
+
+-- name: set_password
+-- The password of the owner is ?2.
+UPDATE owners SET password_hash = ?2 WHERE id = ?1
+RETURNING id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
+    is_operator, seen_language;
+
+-- name: note_sign_in
+-- The owner whose password is ?2 has it as ?3, and was seen speaking ?4 where that says something.
+UPDATE owners SET password_hash = ?3,
+    seen_language = CASE ?4 WHEN '' THEN seen_language ELSE ?4 END
+WHERE id = ?1 AND password_hash = ?2
 RETURNING id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
     is_operator, seen_language;
 
@@ -43,9 +77,21 @@ VALUES (?1, ?2, ?3, ?4, ?5);
 -- The session of this digest.
 SELECT digest, owner_id, account_id, created_at, seen_at FROM sessions WHERE digest = ?1;
 
+-- name: session_holds
+-- The session ?1, where its owner may act in account ?2, and is an operator if ?3 is 1.
+SELECT owner_id FROM sessions JOIN owners ON owners.id = owner_id
+WHERE digest = ?1 AND (is_operator = 1 OR (owners.account_id = ?2 AND NOT ?3));
+
 -- name: touch_session
--- The session was seen at ?2 and looks at account ?3.
-UPDATE sessions SET seen_at = ?2, account_id = ?3 WHERE digest = ?1;
+-- The session was seen at ?2.
+UPDATE sessions SET seen_at = ?2 WHERE digest = ?1;
+
+-- name: look_at
+-- The session of an operator looks at account ?2, where there is one.
+UPDATE sessions SET account_id = ?2
+WHERE digest = ?1 AND EXISTS (SELECT 1 FROM accounts WHERE id = ?2)
+    AND (SELECT is_operator FROM owners WHERE owners.id = owner_id) = 1
+RETURNING digest;
 
 -- name: end_session
 -- The session is over.
@@ -56,12 +102,13 @@ DELETE FROM sessions WHERE digest = ?1;
 DELETE FROM sessions WHERE owner_id = ?1 AND digest <> ?2;
 
 -- name: add_reset
--- The owner has this reset and no other.
-INSERT OR REPLACE INTO resets (owner_id, digest, expires_at) VALUES (?1, ?2, ?3);
+-- The owner, where there still is one, has this reset and no other.
+INSERT OR REPLACE INTO resets (owner_id, digest, expires_at)
+SELECT id, ?2, ?3 FROM owners WHERE id = ?1;
 
--- name: take_reset
--- The reset is used up; its owner and end are returned.
-DELETE FROM resets WHERE digest = ?1 RETURNING owner_id, expires_at;
+-- name: reset
+-- Whose the reset is that has not expired by ?2.
+SELECT owner_id FROM resets WHERE digest = ?1 AND expires_at > ?2;
 
 -- name: drop_resets_of_owner
 -- The owner has no reset.

@@ -243,7 +243,7 @@ class SqliteRegistry:
         return await self._store.readers.run(lambda db: self._secrets(db, "account", account_id))
 
     async def _change(self, work: Callable[[apsw.Connection], T]) -> T:
-        result = await self._store.writer.run(work)
+        result = await self._store.write(work)
         self._store.registry_changed()
         return result
 

@@ -19,6 +19,10 @@ INSERT INTO api_users (account_id, name, key_hash, created_at) VALUES (?1, ?2, ?
 UPDATE api_users SET key_hash = coalesce(?2, key_hash), revoked_at = coalesce(?3, revoked_at)
 WHERE id = ?1;
 
+-- name: key_holds
+-- The api user ?1, where ?2 is the hash of the key and the user is not revoked.
+SELECT id FROM api_users WHERE id = ?1 AND key_hash = ?2 AND revoked_at IS NULL;
+
 -- name: api_user
 -- One api user.
 SELECT api_users.id, account_id, accounts.name, api_users.name, key_hash, api_users.created_at,
