@@ -257,6 +257,7 @@ async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Work
         parts.directory,
         installation_policies=parts.settings.policy,
         retention_days=parts.settings.retention_days,
+        trail_days=parts.settings.trail_days,
         owner=f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}",
         shutdown_s=parts.settings.shutdown_s,
     )

@@ -62,6 +62,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: Annotated[
         float, Row("how long events and attempts are kept", "service", "days", 0.01, 3650)
     ] = 30.0
+    trail_days: Annotated[
+        float,
+        Row(
+            "how long the audit trail is kept; never shorter than events are",
+            "service",
+            "days",
+            0,
+            36_500,
+        ),
+    ] = 0.0
     index: Annotated[
         str,
         Row("whether the worker keeps the index for search and figures", choices=("on", "off")),

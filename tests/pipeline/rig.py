@@ -55,12 +55,20 @@ class ScriptedSender:
 class Rig:
     """One account with one api user; `turn` moves the worker by hand."""
 
-    def __init__(self, engine: Engine, clock: FakeClock, *, retention_days: float = 30) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: FakeClock,
+        *,
+        retention_days: float = 30,
+        trail_days: float = 0,
+    ) -> None:
         self.engine = engine
         self.clock = clock
         self.sender = ScriptedSender()
         self.directory = Directory(engine.registry)
         self.retention_days = retention_days
+        self.trail_days = trail_days
         self.account: Account
         self.user: ApiUser
         self.ingest = Ingest(engine, clock, self.directory)
@@ -76,6 +84,7 @@ class Rig:
             self.directory,
             installation_policies={},
             retention_days=self.retention_days,
+            trail_days=self.trail_days,
             owner=owner,
             shutdown_s=1,
         )

@@ -11,6 +11,7 @@ from postbell.storage import sqlite
 from postbell.storage.sqlite.answers import SQL as ANSWERS_SQL
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
+from postbell.storage.sqlite.trail import SQL as TRAIL_SQL
 from postbell.storage.sqlite.tries import SQL as TRIES_SQL
 
 LISTS = {
@@ -47,8 +48,9 @@ BIG = (
     "index_counts",
     "index_visits",
     "index_messages",
+    "trail",
 )
-EVERY = {**SQL, **REGISTRY_SQL, **INDEX_SQL, **ANSWERS_SQL, **TRIES_SQL}
+EVERY = {**SQL, **REGISTRY_SQL, **INDEX_SQL, **ANSWERS_SQL, **TRIES_SQL, **TRAIL_SQL}
 
 
 @pytest.fixture
@@ -88,3 +90,13 @@ def test_headers_are_found_by_account_and_id(database: apsw.Connection) -> None:
     steps = plan(database, SQL["headers"])
 
     assert steps == ["SEARCH blocks USING INDEX blocks_of_account (account_id=? AND id>?)"]
+
+
+def test_entries_of_the_trail_are_found_by_account_and_time(database: apsw.Connection) -> None:
+    of_account = plan(database, TRAIL_SQL["entries_of_account"])
+    of_all = plan(database, TRAIL_SQL["entries"])
+
+    assert of_account == [
+        "SEARCH trail USING INDEX trail_of_account (account_id=? AND at>? AND at<?)"
+    ]
+    assert of_all == ["SEARCH trail USING INDEX trail_by_time (at>? AND at<?)"]

@@ -38,7 +38,7 @@ async def _list(call: Call) -> Response:
 
 async def _create(call: Call) -> Response:
     plan = await _plan(call)
-    replay = await call.desk.engine.ledger.add_replay(plan)
+    replay = await call.desk.start_replay(plan)
     return json_response(replay_view(replay), 201, {"location": f"{PATH}/{replay.id}"})
 
 

@@ -12,17 +12,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from postbell.api.bodies import SHARE, Bodies, ClientGone, Headers
+from postbell.api.bodies import Bodies, ClientGone, Headers
 from postbell.api.once import Once, check_key
-from postbell.api.operations import DEFAULT_LIMIT, Operation, Param
+from postbell.api.operations import DEFAULT_LIMIT, Handler, Operation, Param
 from postbell.api.problems import document, problem
 from postbell.api.replies import compressed
 from postbell.desk import Caller, Desk
+from postbell.desk.acting import acts, by_key
 from postbell.desk.pace import BURST_S, Allowance
 from postbell.errors import BadInput, NotFound, PostbellError
 from postbell.reports import Reports
 from postbell.signals import tell
 
+FACE = "native"
 MAX_FORM_BYTES = 64 * 1024
 MEDIA_TYPES = frozenset(("application/json", "application/merge-patch+json"))
 MERGE_PATCH = "application/merge-patch+json"
@@ -45,6 +47,7 @@ class Call:
         self.desk = face.desk
         self.reports = face.reports
         self.feed = face.feed
+        self.caller = caller
         self.account = caller.account
         self.account_id = caller.account.id
         self.query = query
@@ -78,9 +81,10 @@ class Call:
         """Return the body, read once, decompressed."""
         if self._body is None:
             headers = Headers(self.request.scope["headers"])
-            self._body = await self._bodies.read(
-                self.request.receive, headers, self.request.scope[SHARE], MAX_FORM_BYTES
-            )
+            with self._bodies.share() as share:
+                self._body = await self._bodies.read(
+                    self.request.receive, headers, share, MAX_FORM_BYTES
+                )
             if self._body:
                 headers.media_type(MEDIA_TYPES)
         return self._body
@@ -135,14 +139,18 @@ class Resource:
         paced.append(desk.admit(caller))
         query = read_query(operation.query, request.query_params.multi_items())
         call = Call(self._face, caller, request, query)
-        handler = operation.handler
+        with acts(by_key(caller, request.scope.get("client"), FACE)):
+            return await self._handle(operation, operation.handler, call)
+
+    async def _handle(self, operation: Operation, handler: Handler, call: Call) -> Response:
+        request = call.request
         key = request.headers.get("idempotency-key")
         if key is None or not operation.takes_key:
             return await handler(call)
         check_key(key)
-        asked = (method, request.url.path, caller.api_user.name, await call.body())
+        asked = (request.method, request.url.path, call.caller.api_user.name, await call.body())
         return await self._face.once.answer(
-            caller.account.id, key, msgspec.json.encode(asked), lambda: handler(call)
+            call.account_id, key, msgspec.json.encode(asked), lambda: handler(call)
         )
 
     def _no_method(self, method: str) -> Response:

@@ -8,6 +8,7 @@ from postbell.cli.show import json_option, print_record
 from postbell.clock import SystemClock
 from postbell.pipeline.index import Indexer
 from postbell.settings import Settings
+from postbell.trail import Change, Subject
 
 
 @click.group("index")
@@ -43,7 +44,10 @@ def rebuild(settings: Settings) -> None:
     """
 
     async def work(office: Office) -> int:
-        await office.engine.index.clear()
+        await office.desk.trailed(
+            office.engine.index.clear(),
+            lambda _: Change("index.cleared", None, Subject("index", "")),
+        )
         indexer = Indexer(office.engine, SystemClock(), share=1.0)
         await indexer.catch_up()
         return (await office.engine.index.marks()).block

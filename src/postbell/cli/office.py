@@ -5,18 +5,23 @@ A running server follows through the database, so what a command changes is in f
 
 import asyncio
 import contextlib
+import os
+import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from postbell.clock import SystemClock
 from postbell.desk import Desk
+from postbell.desk.acting import acts
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
 from postbell.opening import open_engine, open_sender, require_database
 from postbell.ports import Engine
 from postbell.reports import Reports
 from postbell.settings import Settings
+from postbell.trail import Actor, ActorKind
 
+FACE = "cli"
 T = TypeVar("T")
 
 
@@ -43,9 +48,20 @@ def at_desk(
     return asyncio.run(whole())
 
 
+def by_command() -> Actor:
+    """Return the actor of a command: the machine's user, and who became it by sudo."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user may have no name
+        name = str(os.getuid())
+    behind = os.environ.get("SUDO_USER", "")
+    shown = f"{name} ({behind})" if behind not in ("", name) else name
+    return Actor(ActorKind.COMMAND, os.getuid(), shown, os.uname().nodename, FACE)
+
+
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, *, may_create: bool = False) -> AsyncIterator[Office]:
-    """Open the office for the length of the block."""
+    """Open the office for the length of the block; who acts in it is the command."""
     if not may_create:
         require_database(settings)
     clock = SystemClock()
@@ -56,6 +72,7 @@ async def opened(settings: Settings, *, may_create: bool = False) -> AsyncIterat
         stack.push_async_callback(sender.close)
         directory = Directory(engine.registry)
         await directory.refresh()
+        stack.enter_context(acts(by_command()))
         yield Office(
             engine,
             Desk(

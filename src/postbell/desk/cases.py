@@ -66,9 +66,9 @@ class Cases(Trials):
                 why = "unreachable"
             elif self.clock.monotonic_s() > ends_at_s:
                 why = "too_slow"
-        for case in played:
-            for posted in case.posted:
-                await self.note_trial(webhook, posted, note=case.kind)
+        posts = [(case.kind, posted) for case in played for posted in case.posted]
+        for number, (kind, posted) in enumerate(posts):
+            await self.note_trial(webhook, posted, note=kind, is_first=number == 0)
         return played
 
     def _plan(self, webhook: Webhook, only: str) -> list[tuple[str, str, Play]]:

@@ -1,27 +1,34 @@
 """What every part of the desk works with, and the few questions that all of them ask."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from postbell.clock import Clock
+from postbell.desk import noting
+from postbell.desk.acting import acting
 from postbell.desk.auth import Authentication, Caller, Client
 from postbell.desk.pace import Allowance, Pace
 from postbell.directory import Directory
 from postbell.errors import Conflict, NotFound, ServiceError, Unauthorized
-from postbell.holding import claim
 from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
 from postbell.records import Account, LaneChange, Replay, Webhook
 from postbell.rights import Right
 from postbell.signals import tell
+from postbell.trail import Actor, Change, TrailEntry, entry_of
+
+T = TypeVar("T")
 
 MAX_TRIES = 20
 MAX_REPLAYS = 10_000
 
 Step = Callable[[Claim], Awaitable[LaneChange | None]]
 """Makes the next change of a lane from its present state, None for nothing to do."""
+
+Note = Callable[[Claim, LaneChange], Change | None]
+"""Says of a lane and what changes it what the trail keeps, None for nothing."""
 
 
 class Core:
@@ -63,7 +70,6 @@ class Core:
         Overloaded where too many unknown keys wait for their check.
         """
         caller = await self._authentication.check(authorization)
-        claim(caller.account.id)
         tell(account=caller.account.name, api_user=caller.api_user.name)
         return caller
 
@@ -113,6 +119,26 @@ class Core:
                 return replay
         raise NotFound(f"no replay {replay_id}")
 
+    async def trailed(
+        self,
+        write: Coroutine[Any, Any, T],
+        change_of: Callable[[T], Change | None],
+        *,
+        actor: Actor | None = None,
+    ) -> T:
+        """Do one write of the engine with its entry in the audit trail, in one commit.
+
+        *change_of* says of what the write returned what is kept, None for nothing; who did it is
+        who acts now, or *actor*.  Every write of the desk that changes something goes through here.
+        """
+        who, now = actor or acting(), self.clock.now()
+
+        def entry(made: T) -> TrailEntry | None:
+            change = change_of(made)
+            return None if change is None else entry_of(who, now, change)
+
+        return await self.engine.trail.along(write, entry)
+
     async def _claim(self, webhook_id: int) -> Claim:
         claim = await self.engine.ledger.lane(webhook_id)
         if claim is None:
@@ -120,10 +146,21 @@ class Core:
         return claim
 
     async def _rewrite(
-        self, account_id: int | None, webhook_id: int, change: Callable[[Webhook], Webhook]
+        self,
+        account_id: int | None,
+        webhook_id: int,
+        change: Callable[[Webhook], Webhook],
+        action: str = "webhook.changed",
     ) -> tuple[Webhook, Webhook]:
         """Store what *change* makes of a webhook and return it as it was and as it is; made
         again where the worker or another process changed it meanwhile."""
+
+        def note(before: Webhook) -> Callable[[Webhook], Change]:
+            was = noting.webhook_members(before)
+            return lambda after: noting.of_webhook(
+                action, after, was, noting.webhook_members(after)
+            )
+
         async with self._writes:
             for _ in range(MAX_TRIES):
                 before = await self.find_webhook(account_id, webhook_id)
@@ -131,7 +168,8 @@ class Core:
                 if after == before:
                     return before, before
                 try:
-                    return before, await self.engine.registry.set_webhook(after, expect=before)
+                    write = self.engine.registry.set_webhook(after, expect=before)
+                    return before, await self.trailed(write, note(before))
                 except Conflict:
                     continue
         raise Conflict(
@@ -139,8 +177,10 @@ class Core:
             reason="kept_moving",
         )
 
-    async def _intervene(self, webhook_id: int, change: Step) -> None:
+    async def _intervene(self, webhook_id: int, change: Step, note: Note | None = None) -> None:
         """Apply what *change* makes of the lane; tried again where the worker moved it meanwhile.
+
+        The trail keeps what *note* says of the change that was applied.
 
         After that its epoch is raised first: the worker then reads the lane and the registry
         again before it can write, or it would always be the faster one.
@@ -148,9 +188,11 @@ class Core:
         for _ in range(MAX_TRIES):
             claim = await self._claim(webhook_id)
             step = await change(claim)
-            if step is None or await self.engine.ledger.intervene(
-                replace(step, writes=claim.lane.writes)
-            ):
+            if step is None:
+                return
+            kept = note(claim, step) if note is not None else None
+            write = self.engine.ledger.intervene(replace(step, writes=claim.lane.writes))
+            if await self.trailed(write, _once_done(kept)):
                 return
             await self.engine.ledger.intervene(
                 LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch)
@@ -159,3 +201,7 @@ class Core:
             f"webhook {webhook_id} kept moving while it was changed; try again",
             reason="kept_moving",
         )
+
+
+def _once_done(change: Change | None) -> Callable[[bool], Change | None]:
+    return lambda is_done: change if is_done else None

@@ -1,13 +1,15 @@
 """Signing keys: made, rotated with an overlap, and the APP KEY of an account."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from postbell.desk import secrets
+from postbell.desk import noting, secrets
 from postbell.desk.core import Core
 from postbell.errors import BadInput, Conflict
 from postbell.ports import NewSecret
 from postbell.records import Secret, SecretKind
 from postbell.signing import active_at, check_secret, new_secret
+from postbell.trail import Change
 
 DEFAULT_OVERLAP_S = 86_400.0
 MAX_OVERLAP_S = 604_800.0
@@ -27,7 +29,10 @@ class Keys(Core):
         active = active_at(_app_keys(known), now)
         if not active:
             key = NewSecret(SecretKind.APP_KEY, new_secret(SecretKind.APP_KEY), now)
-            known = await self.engine.registry.add_secrets([key], account_id=account_id)
+            known = await self.trailed(
+                self.engine.registry.add_secrets([key], account_id=account_id),
+                lambda made: self._note_key("secret.created", account_id, made, ()),
+            )
             active = active_at(_app_keys(known), now)
         return active[0]
 
@@ -44,9 +49,19 @@ class Keys(Core):
         new = NewSecret(SecretKind.APP_KEY, value, starts_at)
         async with self._writes:
             known = _app_keys(await self.engine.registry.account_secrets(account_id))
-            return await self.engine.registry.add_secrets(
-                [new], account_id=account_id, expire=_ends(known, starts_at, now)
+            return await self.trailed(
+                self.engine.registry.add_secrets(
+                    [new], account_id=account_id, expire=_ends(known, starts_at, now)
+                ),
+                lambda made: self._note_key("secret.rotated", account_id, made, known),
             )
+
+    def _note_key(
+        self, action: str, account_id: int, keys: Sequence[Secret], known: Sequence[Secret]
+    ) -> Change:
+        """Say what became of the keys of an account."""
+        account = self.directory.accounts[account_id]
+        return noting.of_account(action, account, noting.key_members(keys, known))
 
     async def rotate_secret(
         self,
@@ -73,8 +88,16 @@ class Keys(Core):
         async with self._writes:
             webhook = await self.find_webhook(account_id, webhook_id)
             same = [one for one in webhook.secrets if one.kind is new.kind]
-            found = await self.engine.registry.add_secrets(
-                [new], webhook_id=webhook_id, expire=_ends(same, ends_at, now)
+            found = await self.trailed(
+                self.engine.registry.add_secrets(
+                    [new], webhook_id=webhook_id, expire=_ends(same, ends_at, now)
+                ),
+                lambda made: noting.of_webhook(
+                    "secret.rotated",
+                    webhook,
+                    None,
+                    noting.key_members(made, webhook.secrets),
+                ),
             )
         await self.directory.refresh()
         return found

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from postbell.desk import noting
 from postbell.desk.core import Core
 from postbell.desk.skipping import Skipped, Skipping
 from postbell.errors import Conflict, NotFound
@@ -21,6 +22,7 @@ from postbell.records import (
     Webhook,
     WebhookState,
 )
+from postbell.trail import Change
 
 
 class Lanes(Core):
@@ -77,7 +79,10 @@ class Lanes(Core):
                 entries=left.entries,
             )
 
-        await self._intervene(webhook_id, step)
+        def note(claim: Claim, change: LaneChange) -> Change | None:
+            return _resumption(webhook, claim, change)
+
+        await self._intervene(webhook_id, step, note)
         return await self._set_state(account_id, webhook_id, WebhookState.ACTIVE, "")
 
     async def retry_batch(self, batch_id: str, account_id: int | None = None) -> OpenBatch:
@@ -103,7 +108,13 @@ class Lanes(Core):
                     )
             raise _no_batch(batch_id)
 
-        await self._intervene(webhook.id, step)
+        await self._intervene(
+            webhook.id,
+            step,
+            lambda *_: noting.of_batch(
+                "batch.retried", webhook, retried[-1], {"events": retried[-1].count}
+            ),
+        )
         return retried[-1]
 
     async def park_batch(self, batch_id: str, account_id: int | None = None) -> OpenBatch:
@@ -127,7 +138,13 @@ class Lanes(Core):
                     )
             raise _no_batch(batch_id)
 
-        await self._intervene(webhook.id, step)
+        await self._intervene(
+            webhook.id,
+            step,
+            lambda *_: noting.of_batch(
+                "batch.parked", webhook, parked[-1], {"events": parked[-1].count}
+            ),
+        )
         return parked[-1]
 
     async def split_batch(
@@ -172,7 +189,13 @@ class Lanes(Core):
                 entries=(closed,),
             )
 
-        await self._intervene(webhook.id, step)
+        await self._intervene(
+            webhook.id,
+            step,
+            lambda *_: noting.of_batch(
+                "batch.split", webhook, found, {"halves": closed.note, "events": found.count}
+            ),
+        )
         return halves
 
     async def _open_batch(self, batch_id: str, account_id: int | None) -> tuple[Webhook, OpenBatch]:
@@ -209,9 +232,26 @@ class Lanes(Core):
                 webhook, state=state, state_reason=reason, updated_at=self.clock.now()
             )
 
-        _, webhook = await self._rewrite(account_id, webhook_id, change)
+        action = "webhook.paused" if state is WebhookState.PAUSED else "webhook.resumed"
+        _, webhook = await self._rewrite(account_id, webhook_id, change, action)
         await self.directory.refresh()
         return webhook
+
+
+def _resumption(webhook: Webhook, claim: Claim, change: LaneChange) -> Change | None:
+    """Say what a resumption does to what waits; that the webhook was resumed is said with its
+    state."""
+    skipped = sum(entry.count for entry in change.entries)
+    parked = {batch.id for batch in claim.batches if batch.state is BatchState.PARKED}
+    opened = sum(batch.id in parked for batch in change.put)
+    if skipped or opened:
+        told = {"events": skipped, "batches": opened}
+        action = "events.skipped" if skipped else "batches.retried"
+        return noting.of_webhook(action, webhook, None, {n: v for n, v in told.items() if v})
+    waits = claim.lane.failing_since is not None or claim.lane.hold_until is not None
+    if webhook.state is WebhookState.ACTIVE and (waits or change.put):
+        return noting.of_webhook("webhook.hurried", webhook, None, {"batches": len(change.put)})
+    return None
 
 
 def _due(batch: OpenBatch, now: datetime) -> OpenBatch:

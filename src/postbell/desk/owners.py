@@ -6,14 +6,18 @@ Tokens of sessions and resets have 256 random bits; only their hashes are stored
 import contextlib
 import re
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 
+from postbell.desk import noting
+from postbell.desk.acting import acting_as
 from postbell.desk.core import Core
 from postbell.desk.passwords import Passwords
 from postbell.errors import BadInput, NotFound, Overloaded, StorageError, Unauthorized
 from postbell.records import Account, Owner, Reset, Session
+from postbell.trail import Change
 
 IDLE_DAYS = 14
 ABSOLUTE_DAYS = 60
@@ -21,6 +25,8 @@ RESET_HOURS = 2
 TOUCH_EVERY_S = 60.0
 MAX_EMAIL_CHARS = 254
 MAX_OWNERS = 200
+MAX_REFUSALS = 5
+BY_LINK = {"by": "a link that was mailed"}
 
 
 class SignedIn(NamedTuple):
@@ -44,16 +50,17 @@ class Owners(Core):
         """Let somebody sign in to the account; without *password* a reset is needed first."""
         address = check_email(email)
         hashed = "" if password is None else await self.passwords.hash(password)
-        return await self.engine.owners.add(
-            Owner(
-                id=0,
-                account_id=account_id,
-                email=address,
-                password_hash=hashed,
-                created_at=self.clock.now(),
-                is_operator=is_operator,
-            ),
-            most=MAX_OWNERS,
+        owner = Owner(
+            id=0,
+            account_id=account_id,
+            email=address,
+            password_hash=hashed,
+            created_at=self.clock.now(),
+            is_operator=is_operator,
+        )
+        return await self.trailed(
+            self.engine.owners.add(owner, most=MAX_OWNERS),
+            lambda made: noting.of_owner("owner.added", made, None, noting.owner_members(made)),
         )
 
     async def find_owner(self, email: str) -> Owner:
@@ -72,6 +79,7 @@ class Owners(Core):
         stored = owner.password_hash if owner is not None else ""
         is_right = await self.passwords.verify(password, stored)
         if owner is None or not is_right:
+            await self._note_refusal(email, owner)
             raise Unauthorized("the e-mail address or the password is wrong")
         is_old = self.passwords.is_old(stored)
         rehashed = await self.passwords.hash(password) if is_old else ""
@@ -82,21 +90,35 @@ class Owners(Core):
             opened_before=now - timedelta(days=ABSOLUTE_DAYS),
             now=now,
         )
-        opened = await self.engine.owners.open_session(
-            Session(
-                digest=digest(token),
-                owner_id=owner.id,
-                account_id=owner.account_id,
-                created_at=now,
-                seen_at=now,
+        session = Session(
+            digest=digest(token),
+            owner_id=owner.id,
+            account_id=owner.account_id,
+            created_at=now,
+            seen_at=now,
+        )
+        opened = await self.trailed(
+            self.engine.owners.open_session(
+                session, expect=stored, rehashed=rehashed, seen_language=language
             ),
-            expect=stored,
-            rehashed=rehashed,
-            seen_language=language,
+            _if_any(lambda made: noting.of_owner("owner.signed_in", made)),
+            actor=acting_as(owner),
         )
         if opened is None:
             raise Unauthorized("the password was changed meanwhile; sign in with the new one")
         return token, opened
+
+    async def _note_refusal(self, email: str, owner: Owner | None) -> None:
+        """Keep a wrong password in the trail, a few an hour of each owner: the trail does not
+        grow by what strangers try.  What is nobody's address costs the same write."""
+        of_address = tried("refusal", email.strip().lower()[:MAX_EMAIL_CHARS])
+        change = noting.of_owner("owner.refused", owner) if owner is not None else None
+        await self.trailed(
+            self.engine.tries.count(
+                {of_address: MAX_REFUSALS}, now=self.clock.now(), window=timedelta(hours=1)
+            ),
+            lambda ends_at: change if ends_at is None else None,
+        )
 
     async def signed_in(self, token: str) -> SignedIn | None:
         """Return who the token stands for; None for an unknown, idle or too old session."""
@@ -125,10 +147,30 @@ class Owners(Core):
         """Let an operator's session look at another account; raise NotFound for others."""
         if not await self.engine.owners.look_at(signed_in.session.digest, account_id):
             raise NotFound(f"no account {account_id}")
+        await self.note_look(account_id, signed_in.session.digest.hex())
+
+    async def note_look(self, account_id: int, where: str) -> None:
+        """Keep in the trail that an operator looks into an account: once an hour of each session
+        (or, where nobody signs in, each address), which is *where*."""
+        change = noting.of_account("account.viewed", self.directory.accounts[account_id])
+        await self.trailed(
+            self.engine.tries.count(
+                {tried("look", f"{account_id} {where}"): 1},
+                now=self.clock.now(),
+                window=timedelta(hours=1),
+            ),
+            lambda ends_at: change if ends_at is None else None,
+        )
 
     async def sign_out(self, token: str) -> None:
         """End the session of this token."""
-        await self.engine.owners.end_sessions(digest=digest(token))
+        session = await self.engine.owners.session(digest(token))
+        owner = await self.engine.owners.find(owner_id=session.owner_id) if session else None
+        if owner is not None:
+            change = noting.of_owner("session.ended", owner)
+            await self.trailed(
+                self.engine.owners.end_sessions(digest=digest(token)), lambda _: change
+            )
 
     async def begin_reset(self, email: str) -> tuple[str, Owner] | None:
         """Return a token that sets a new password once, within RESET_HOURS, and whose; None for
@@ -138,15 +180,22 @@ class Owners(Core):
             return None
         token = secrets.token_urlsafe(32)
         expires_at = self.clock.now() + timedelta(hours=RESET_HOURS)
-        await self.engine.owners.add_reset(Reset(digest(token), owner.id, expires_at))
+        change = noting.of_owner("owner.reset_asked", owner)
+        await self.trailed(
+            self.engine.owners.add_reset(Reset(digest(token), owner.id, expires_at)),
+            lambda _: change,
+        )
         return token, owner
 
     async def finish_reset(self, token: str, password: str) -> Owner:
         """Set the password that a reset allows and end all sessions; raise Unauthorized for a
         token that is unknown, used or expired."""
         hashed = await self.passwords.hash(password)
-        owner = await self.engine.owners.finish_reset(
-            digest(token), password_hash=hashed, now=self.clock.now()
+        owner = await self.trailed(
+            self.engine.owners.finish_reset(
+                digest(token), password_hash=hashed, now=self.clock.now()
+            ),
+            _if_any(lambda made: noting.of_owner("owner.password_changed", made, None, BY_LINK)),
         )
         if owner is None:
             raise Unauthorized("the link was used already or has expired; ask for another one")
@@ -156,9 +205,7 @@ class Owners(Core):
         """Set a password as the operator, and end all of the owner's sessions and resets."""
         hashed = await self.passwords.hash(password)
         owner = await self.find_owner(email)
-        return await self.engine.owners.set_password(
-            owner.id, expect=owner.password_hash, password_hash=hashed
-        )
+        return await self._set_password(owner, hashed)
 
     async def change_password(self, signed_in: SignedIn, present: str, password: str) -> Owner:
         """Change one's own password; other sessions end, and resets, this session stays.
@@ -173,12 +220,7 @@ class Owners(Core):
                 reason="present_password",
             )
         hashed = await self.passwords.hash(password)
-        return await self.engine.owners.set_password(
-            signed_in.owner.id,
-            expect=signed_in.owner.password_hash,
-            password_hash=hashed,
-            keep=signed_in.session.digest,
-        )
+        return await self._set_password(signed_in.owner, hashed, keep=signed_in.session.digest)
 
     async def prefer(
         self,
@@ -189,30 +231,59 @@ class Owners(Core):
         wants_notices: bool | None = None,
     ) -> Owner:
         """Store which of language, time zone and wish for notices are given."""
-        return await self.engine.owners.prefer(
-            owner.id, language=language, time_zone=time_zone, wants_notices=wants_notices
+        was = noting.owner_members(owner)
+        return await self.trailed(
+            self.engine.owners.prefer(
+                owner.id, language=language, time_zone=time_zone, wants_notices=wants_notices
+            ),
+            lambda made: noting.of_owner("owner.changed", made, was, noting.owner_members(made)),
         )
 
     async def set_operator(self, email: str, is_operator: bool) -> Owner:
         """Give somebody the right to open every account, or take it back; his sessions end."""
         owner = await self.find_owner(email)
-        return await self.engine.owners.set_operator(owner.id, is_operator)
+        return await self.trailed(
+            self.engine.owners.set_operator(owner.id, is_operator),
+            lambda made: noting.of_operator(owner, made),
+        )
 
     async def remove_owner(self, account_id: int, owner_id: int) -> None:
         """Let a user of the account sign in no more; the last one stays, and operators, who are
         nobody's users, are not found."""
-        await self.engine.owners.remove(owner_id, account_id=account_id)
+        await self.trailed(self.engine.owners.remove(owner_id, account_id=account_id), _removal)
 
     async def remove_person(self, email: str) -> Owner:
         """Let anybody, operators too, sign in no more; the last user of an account and the last
         operator stay."""
         owner = await self.find_owner(email)
-        return await self.engine.owners.remove(owner.id)
+        return await self.trailed(self.engine.owners.remove(owner.id), _removal)
+
+    async def _set_password(self, owner: Owner, hashed: str, *, keep: bytes = b"") -> Owner:
+        """Replace the password that *owner* was read with."""
+        return await self.trailed(
+            self.engine.owners.set_password(
+                owner.id, expect=owner.password_hash, password_hash=hashed, keep=keep
+            ),
+            lambda made: noting.of_owner("owner.password_changed", made),
+        )
 
 
 def digest(token: str) -> bytes:
     """Return what is stored of a token; it cannot be guessed, so one SHA-256 does."""
     return sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def tried(what: str, of: str) -> bytes:
+    """Return the key of something that is counted; it tells nobody of what."""
+    return blake2b(f"{what} of {of}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _if_any(change_of: Callable[[Owner], Change]) -> Callable[[Owner | None], Change | None]:
+    return lambda owner: None if owner is None else change_of(owner)
+
+
+def _removal(owner: Owner) -> Change:
+    return noting.of_owner("owner.removed", owner, noting.owner_members(owner))
 
 
 def check_email(email: str) -> str:

@@ -5,9 +5,11 @@ import re
 from typing import NamedTuple
 
 from postbell import sealing
+from postbell.desk import noting
 from postbell.desk.core import Core
 from postbell.errors import BadInput, Conflict, NotFound
 from postbell.records import ALL, Account, ApiUser
+from postbell.trail import Secret
 
 MAX_NAME_CHARS = 64
 MAX_KEY_CHARS = 256
@@ -27,7 +29,10 @@ class People(Core):
     async def create_account(self, name: str) -> Account:
         """Create an account; names are unique in the installation."""
         _check_name(name, "name")
-        account = await self.engine.registry.add_account(name, self.clock.now())
+        account = await self.trailed(
+            self.engine.registry.add_account(name, self.clock.now()),
+            lambda made: noting.of_account("account.created", made, {"name": made.name}),
+        )
         await self.directory.refresh()
         return account
 
@@ -39,8 +44,10 @@ class People(Core):
         _check_name(name, "api_user")
         account = await self.find_account(account_name)
         chosen, warning = _choose_key(key)
-        user = await self.engine.registry.add_api_user(
-            account.id, name, await _hash(chosen), self.clock.now()
+        hashed = await _hash(chosen)
+        user = await self.trailed(
+            self.engine.registry.add_api_user(account.id, name, hashed, self.clock.now()),
+            lambda made: noting.of_api_user("api_user.created", made, None, {"name": made.name}),
         )
         await self.directory.refresh()
         return NewKey(user, chosen, warning)
@@ -57,7 +64,13 @@ class People(Core):
                 given=name,
             )
         chosen, warning = _choose_key(key)
-        user = await self.engine.registry.set_api_user(user.id, key_hash=await _hash(chosen))
+        old, hashed = Secret(user.key_hash), await _hash(chosen)
+        user = await self.trailed(
+            self.engine.registry.set_api_user(user.id, key_hash=hashed),
+            lambda made: noting.of_api_user(
+                "key.rotated", made, {"key": old}, {"key": Secret(made.key_hash)}
+            ),
+        )
         await self.directory.refresh()
         return NewKey(user, chosen, warning)
 
@@ -65,7 +78,10 @@ class People(Core):
         """Refuse an api user from now on; its events and webhooks stay."""
         user = await self.find_api_user(name, account_id)
         if user.revoked_at is None:
-            user = await self.engine.registry.set_api_user(user.id, revoked_at=self.clock.now())
+            user = await self.trailed(
+                self.engine.registry.set_api_user(user.id, revoked_at=self.clock.now()),
+                lambda made: noting.of_api_user("api_user.revoked", made),
+            )
         await self.directory.refresh()
         return user
 

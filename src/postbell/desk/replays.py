@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.desk import forms
+from postbell.desk import forms, noting
 from postbell.desk.core import Core
 from postbell.desk.skipping import Skipping
 from postbell.errors import BadInput, Conflict
@@ -29,8 +29,14 @@ class Replays(Core):
         self, account_id: int | None, webhook_id: int, form: Mapping[str, Any]
     ) -> Replay:
         """Send old events to a webhook again; *form* as in `plan_replay`."""
-        plan = await self.plan_replay(account_id, webhook_id, form)
-        return await self.engine.ledger.add_replay(plan)
+        return await self.start_replay(await self.plan_replay(account_id, webhook_id, form))
+
+    async def start_replay(self, plan: Replay) -> Replay:
+        """Carry out what `plan_replay` planned."""
+        return await self.trailed(
+            self.engine.ledger.add_replay(plan),
+            lambda made: noting.of_replay("replay.started", made, _members(made)),
+        )
 
     async def cancel_replay(self, account_id: int | None, replay_id: int) -> Replay:
         """End a replay: what it has not sent is skipped; its parked batches stay."""
@@ -56,7 +62,13 @@ class Replays(Core):
                 replay=msgspec.structs.replace(ended, state=ReplayState.CANCELLED),
             )
 
-        await self._intervene(webhook.id, step)
+        await self._intervene(
+            webhook.id,
+            step,
+            lambda _, left: noting.of_replay(
+                "replay.cancelled", replay, {"events_left": sum(e.count for e in left.entries)}
+            ),
+        )
         return await self.find_replay(account_id, replay_id)
 
     async def preview_replay(self, plan: Replay) -> AsyncIterator[Sequence[Logged]]:
@@ -155,6 +167,21 @@ class Replays(Core):
         if not parked:
             raise Conflict(f"webhook {source} has no parked batches", reason="none_parked")
         return _joined(parked)
+
+
+def _members(replay: Replay) -> dict[str, Any]:
+    """Return what the audit trail says of a new replay."""
+    first, last = replay.ranges[0].start, replay.ranges[-1].end
+    members = {
+        "webhook_id": replay.webhook_id,
+        "from": f"{first.block}:{first.offset}",
+        "to": f"{last.block}:{last.offset}",
+        "types": ", ".join(replay.filter.types or ()),
+        "recipient": replay.filter.recipient,
+        "message": replay.filter.message,
+        "rate_per_s": replay.rate_per_s,
+    }
+    return {name: value for name, value in members.items() if value}
 
 
 def _joined(ranges: Sequence[Range]) -> list[Range]:

@@ -8,6 +8,7 @@ import msgspec
 
 from postbell import accepting, policies
 from postbell.blocks import Range
+from postbell.desk import noting
 from postbell.desk.core import Core
 from postbell.errors import BadInput
 from postbell.ports import Claim, Dialect, Request, Signing, Stored
@@ -89,8 +90,11 @@ class Trials(Core):
         is_success = _is_success(outcome.status, policy)
         return Posted(batch_id, len(stored), headers, body, outcome, is_success)
 
-    async def note_trial(self, webhook: Webhook, posted: Posted, note: str = "") -> Entry:
-        """Write a test request to the journal, where no statistics count it."""
+    async def note_trial(
+        self, webhook: Webhook, posted: Posted, note: str = "", *, is_first: bool = True
+    ) -> Entry:
+        """Write a test request to the journal, where no statistics count it; the first of
+        several is in the audit trail."""
         entry = Entry(
             kind=EntryKind.TEST,
             at=self.clock.now(),
@@ -110,7 +114,10 @@ class Trials(Core):
         async def step(claim: Claim) -> LaneChange:
             return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, entries=(entry,))
 
-        await self._intervene(webhook.id, step)
+        change = noting.of_webhook(
+            "webhook.tested", webhook, None, {"case": note, "batch_id": posted.batch_id}
+        )
+        await self._intervene(webhook.id, step, lambda *_: change if is_first else None)
         return entry
 
     def sample_of(self, webhook: Webhook, sample: Mapping[str, Any]) -> Stored:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from postbell.blocks import START, Position
-from postbell.desk import forms, secrets
+from postbell.desk import forms, noting, secrets
 from postbell.desk.keys import Keys
 from postbell.errors import BadInput, Conflict, Stale
 from postbell.ports import Dialect, NewSecret, Request
@@ -73,7 +73,12 @@ class Webhooks(Keys):
                 )
             if SecretKind.APP_KEY in dialect.secret_kinds and not keys:
                 await self.app_key(account_id)
-            webhook = await self.engine.registry.add_webhook(draft, keys)
+            webhook = await self.trailed(
+                self.engine.registry.add_webhook(draft, keys),
+                lambda made: noting.of_webhook(
+                    "webhook.created", made, None, noting.set_members(made)
+                ),
+            )
         await self.directory.refresh()
         return webhook
 
@@ -132,8 +137,14 @@ class Webhooks(Keys):
         *only_if* as in `revise_webhook`.
         """
         async with self._writes:
-            _check_tag(await self.find_webhook(account_id, webhook_id), only_if)
-            await self.engine.registry.delete_webhook(webhook_id, self.clock.now())
+            webhook = await self.find_webhook(account_id, webhook_id)
+            _check_tag(webhook, only_if)
+            await self.trailed(
+                self.engine.registry.delete_webhook(webhook_id, self.clock.now()),
+                lambda _: noting.of_webhook(
+                    "webhook.deleted", webhook, noting.set_members(webhook)
+                ),
+            )
         await self.directory.refresh()
 
     def _changed(self, webhook: Webhook, changes: Mapping[str, Any]) -> Webhook:
@@ -203,7 +214,12 @@ class Webhooks(Keys):
                 await self.app_key(before.account_id)
                 return
             key = secrets.choose(self.dialects[after.dialect], kinds[0], None, self.clock.now())
-            await self.engine.registry.add_secrets([key], webhook_id=before.id)
+            await self.trailed(
+                self.engine.registry.add_secrets([key], webhook_id=before.id),
+                lambda made: noting.of_webhook(
+                    "secret.created", fresh, None, noting.key_members(made, fresh.secrets)
+                ),
+            )
 
     async def _check_answers(self, webhook: Webhook) -> None:
         """Call the URL as the option `url_check` says; raise BadInput unless it answers 200."""

@@ -29,6 +29,8 @@ IDLE_BLOCKS = 100
 """An idle cursor is written down once it is so many blocks behind what was looked through."""
 AT_ONCE = 500
 """So many idle cursors are written in one commit."""
+ENTRIES_AT_ONCE = 1000
+MOST_STEPS = 100
 LOOK_EVERY = timedelta(minutes=10)
 """So often what is too old is looked for: that reads every open batch."""
 
@@ -44,13 +46,16 @@ class Pruner:
         singles: Singles,
         clock: Clock,
         retention_days: float,
+        trail_days: float,
     ) -> None:
+        """The audit trail is kept for *trail_days*, at least as long as events are."""
         self._engine = engine
         self._reader = reader
         self._settler = settler
         self._singles = singles
         self._clock = clock
         self._kept = timedelta(days=retention_days)
+        self._trail_kept = timedelta(days=max(trail_days, retention_days))
         self._notices = Notices(engine, self._kept)
         self._looked_at: datetime | None = None
 
@@ -74,7 +79,14 @@ class Pruner:
         if oldest and oldest[0].id < before:
             await self._expire(held, Position(before, 0), now)
             await self._drop(await self._needed_by_others(held, before), now)
+        await self._drop_entries(now)
         await self._notices.tell(held, self._open(held), now)
+
+    async def _drop_entries(self, now: datetime) -> None:
+        """Drop old entries of the audit trail, so many in one commit and in one look."""
+        for _ in range(MOST_STEPS):
+            if await self._engine.trail.drop(now - self._trail_kept, ENTRIES_AT_ONCE) == 0:
+                return
 
     async def _needed_by_others(self, held: dict[int, Held], before: int) -> int:
         """Return up to which block, *before* at most, no lane that is not ours waits for events.

@@ -52,6 +52,7 @@ class Worker:
         installation_policies: Mapping[str, Mapping[str, Any]],
         retention_days: float,
         owner: str,
+        trail_days: float = 0.0,
         shutdown_s: float = 30.0,
     ) -> None:
         self._engine = engine
@@ -70,7 +71,7 @@ class Worker:
         self._singles = Singles(courier, self._settler, self._spawn, self._notice)
         self._replays = Replays(courier, self._batches, self._settler)
         self._pruner = Pruner(
-            engine, self.reader, self._settler, self._singles, clock, retention_days
+            engine, self.reader, self._settler, self._singles, clock, retention_days, trail_days
         )
         self.lanes: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)

@@ -12,6 +12,7 @@ from postbell.ports.engine import Bell, Engine
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import Claim, Journal, JournalBlock, Ledger, Log
 from postbell.ports.search import Count, Index, Marks, Message, News, Postings, Visit
+from postbell.ports.trail import Place, Trail, Wanted
 
 __all__ = [
     "TRIES_KEPT",
@@ -32,6 +33,7 @@ __all__ = [
     "NewSecret",
     "News",
     "Owners",
+    "Place",
     "Postings",
     "Registry",
     "Request",
@@ -39,7 +41,9 @@ __all__ = [
     "Signing",
     "Stored",
     "Tick",
+    "Trail",
     "Tries",
     "UrlGuard",
     "Visit",
+    "Wanted",
 ]

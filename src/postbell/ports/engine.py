@@ -5,6 +5,7 @@ from typing import Protocol
 from postbell.ports.customers import Answers, Owners, Registry, Tries
 from postbell.ports.path import Journal, Ledger, Log
 from postbell.ports.search import Index
+from postbell.ports.trail import Trail
 
 
 class Engine(Protocol):
@@ -26,6 +27,8 @@ class Engine(Protocol):
     def answers(self) -> Answers: ...
     @property
     def index(self) -> Index: ...
+    @property
+    def trail(self) -> Trail: ...
     @property
     def bell(self) -> "Bell": ...
 

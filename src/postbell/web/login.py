@@ -4,6 +4,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from postbell.desk.acting import acts
 from postbell.desk.owners import RESET_HOURS
 from postbell.desk.passwords import MIN_CHARS
 from postbell.errors import BadInput, PostbellError, Unauthorized
@@ -94,7 +95,8 @@ async def _mail(visit: Visit, send_mail: SendMail, email: str) -> None:
     """Look for the address, note the link and send it, all after the answer: neither its time
     nor its words tell anything about an address."""
     try:
-        begun = await visit.site.desk.begin_reset(email)
+        with acts(visit.actor):
+            begun = await visit.site.desk.begin_reset(email)
         if begun is None:
             return
         token, owner = begun

@@ -54,6 +54,7 @@ async def _look(visit: Visit) -> Response:
     if visit.signed_in is not None:
         await visit.site.desk.look_at(visit.signed_in, visit.id)
     elif visit.id in visit.site.desk.directory.accounts:
+        await visit.site.desk.note_look(visit.id, visit.address)
         visit.cookies.put(response, jar.ACCOUNT, str(visit.id), max_age_s=SESSION_S)
     else:
         raise NotFound(f"no account {visit.id}")

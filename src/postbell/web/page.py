@@ -13,14 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from postbell.desk.acting import acts
 from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
 from postbell.errors import NotFound, PostbellError, ServiceError, UsageError
-from postbell.holding import claim
 from postbell.records import Account
 from postbell.signals import tell
 from postbell.web import cookies as jar
-from postbell.web import forms
 from postbell.web.cookies import Cookies
+from postbell.web.forms import Desks
 from postbell.web.problems import explain
 from postbell.web.site import Site
 from postbell.web.visit import Visit, with_query
@@ -61,6 +61,7 @@ class Page:
         self._handlers = handlers
         self._is_open = is_open
         self._operator = operator
+        self._desks = Desks()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -103,9 +104,9 @@ class Page:
                 account=await self._account(cookies, signed_in),
             )
             if visit.has_account:
-                claim(visit.account_id)
                 tell(account=visit.account.name)
-            response = await self._handle(visit, token or guest)
+            with acts(visit.actor):
+                response = await self._handle(visit, token or guest)
         except PostbellError as error:
             response = error_page(visit, error)
         if fresh:
@@ -125,10 +126,12 @@ class Page:
             raise NotFound("no such page")
         if method == "POST":
             content_type = visit.request.headers.get("content-type", "")
-            visit.form = await forms.read(visit.request.receive, content_type)
+            visit.form = await self._desks.read(visit.request.receive, content_type)
             is_foreign = visit.request.headers.get("sec-fetch-site") == "cross-site"
             if is_foreign or not jar.is_form_token(visit.form.raw("csrf"), cookie):
                 return error_page(visit, _Stale("the form is too old, or came from another site"))
+        if method == "GET" and visit.is_operator and visit.has_account and not self._operator:
+            await visit.note_look()
         return await handler(visit)
 
     def _check_host(self, request: Request) -> None:

@@ -4,18 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from postbell.desk.acting import acting_as
 from postbell.desk.owners import SignedIn
-from postbell.errors import NotFound
+from postbell.errors import NotFound, Overloaded, StorageError
 from postbell.records import Account, Owner
+from postbell.signals import log
+from postbell.trail import Actor, ActorKind
 from postbell.web import words
 from postbell.web.cookies import Cookies
 from postbell.web.formats import Format
 from postbell.web.forms import Form
 from postbell.web.site import Site
 
+FACE = "pages"
 HTML = "text/html; charset=utf-8"
 FOREIGN_ENDS = ("//", "/\\")
 
@@ -97,6 +102,23 @@ class Visit:
     def address(self) -> str:
         """Return the client's address as the server knows it."""
         return self.request.client.host if self.request.client else ""
+
+    @property
+    def actor(self) -> Actor:
+        """Return who makes the changes of this request."""
+        if self.owner is not None:
+            return replace(acting_as(self.owner), address=self.address, face=FACE)
+        kind = ActorKind.OPERATOR if self.is_operator else ActorKind.GUEST
+        return Actor(kind, address=self.address, face=FACE)
+
+    async def note_look(self) -> None:
+        """Keep in the trail that an operator looks into the account; where that cannot be written
+        the page is shown all the same, and the next one tries again."""
+        session = self.signed_in.session.digest.hex() if self.signed_in is not None else ""
+        try:
+            await self.site.desk.note_look(self.account_id, session or self.address)
+        except (StorageError, Overloaded) as error:
+            log("write_failed", error=error.message, what="trail")
 
     @property
     def id(self) -> int:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from postbell.clock import rfc3339
 from postbell.desk import Caller, Desk
+from postbell.desk.acting import acts, by_key
 from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
 from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
 from postbell.records import Webhook
@@ -199,7 +200,8 @@ class Path:
             right=operation.right,
         )
         self._desk.admit(caller)
-        answer = await operation.handler(caller, request)
+        with acts(by_key(caller, request.scope.get("client"), DIALECT)):
+            answer = await operation.handler(caller, request)
         told = answer if isinstance(answer, Told) else Told(answer, {})
         headers = {"content-type": CONTENT_TYPE, **told.headers}
         return Response(msgspec.json.encode(told.body), 200, headers)
@@ -251,7 +253,7 @@ def _number(text: str | None, default: int, name: str, empty: int, illegal: int)
 
 async def _form(request: Request) -> dict[str, Any]:
     """Return the body, a JSON object whatever its content type says."""
-    body = bytearray()
+    body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from postbell.desk import Caller, Desk
+from postbell.desk.acting import acts, by_key
 from postbell.dialects.sendpulse_api import bodies
 from postbell.dialects.sendpulse_api.tokens import LIFETIME_S, Tokens
 from postbell.dialects.sendpulse_api.webhooks import Webhooks
@@ -25,6 +26,7 @@ from postbell.sealing import Sealer
 from postbell.signals import tell
 
 TOKEN_PATH = "/oauth/access_token"  # noqa: S105 (a path)
+FACE = "sendpulse"
 PATH = "/v2/email-service/webhook"
 RETRY_AFTER_S = 2
 TOO_FAST = 2020202020
@@ -47,7 +49,8 @@ def routes(desk: Desk, reports: Reports, sealer: Sealer) -> list[Route]:
                 right=right,
             )
             desk.admit(caller)
-            return {"success": True, "data": await operation(caller, request)}
+            with acts(by_key(caller, request.scope.get("client"), FACE)):
+                return {"success": True, "data": await operation(caller, request)}
 
         return call
 

@@ -11,6 +11,7 @@ from postbell.storage.memory.log import MemoryLog
 from postbell.storage.memory.owners import MemoryOwners
 from postbell.storage.memory.registry import MemoryRegistry
 from postbell.storage.memory.tables import Tables
+from postbell.storage.memory.trail import MemoryTrail
 from postbell.storage.memory.tries import MemoryTries
 
 
@@ -27,6 +28,7 @@ class MemoryEngine:
         self.index = MemoryIndex()
         self.answers = MemoryAnswers(tables)
         self.tries = MemoryTries(tables)
+        self.trail = MemoryTrail(tables)
         self.bell = tables.bell
 
     async def ready(self) -> None:

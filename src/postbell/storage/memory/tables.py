@@ -20,6 +20,7 @@ from postbell.records import (
     Webhook,
 )
 from postbell.storage.ringing import RingBell
+from postbell.trail import TrailEntry
 from postbell.warrants import KeyWarrant, SessionWarrant, ended, in_force
 
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -73,6 +74,9 @@ class Tables:
 
     journal: list[JournalBlock] = field(default_factory=list)
     last_journal: int = 0
+
+    trail: list[TrailEntry] = field(default_factory=list)
+    last_entry: int = 0
 
     def change(self, *webhook_ids: int) -> None:
         """Raise the registry's version, for these webhooks, and ring."""

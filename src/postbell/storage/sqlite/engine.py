@@ -24,6 +24,7 @@ from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.registry import SqliteRegistry
 from postbell.storage.sqlite.store import SQL, Store
 from postbell.storage.sqlite.threads import in_thread
+from postbell.storage.sqlite.trail import SqliteTrail
 from postbell.storage.sqlite.tries import SqliteTries
 from postbell.storage.sqlite.writer import Writer
 
@@ -77,6 +78,7 @@ class SqliteEngine:
         self.tries = SqliteTries(store)
         self.answers = SqliteAnswers(store)
         self.index = SqliteIndex(store)
+        self.trail = SqliteTrail(store)
 
     @property
     def bell(self) -> RingBell:

@@ -20,7 +20,7 @@ class SqliteOwners:
         self._store = store
 
     async def add(self, owner: Owner, *, most: int | None = None) -> Owner:
-        def work(db: apsw.Connection) -> int:
+        def work(db: apsw.Connection) -> Owner:
             if row(db, REGISTRY_SQL["account_name"], owner.account_id) is None:
                 raise NotFound(f"no account {owner.account_id}")
             members = (owner.email, owner.password_hash, to_us(owner.created_at))
@@ -33,9 +33,9 @@ class SqliteOwners:
             is_counted = most is not None and not owner.is_operator
             if is_counted and most is not None and _count_users(db, owner.account_id) > most:
                 raise owning.too_many(most)
-            return given
+            return replace(owner, id=given)
 
-        return replace(owner, id=await self._store.write(work))
+        return await self._store.write(work)
 
     async def prefer(
         self,
@@ -130,8 +130,10 @@ class SqliteOwners:
         await self._store.writer.run(lambda db: rows(db, SQL["touch_session"], *values))
 
     async def look_at(self, digest: bytes, account_id: int) -> bool:
-        found = await self._store.write(lambda db: row(db, SQL["look_at"], digest, account_id))
-        return found is not None
+        def work(db: apsw.Connection) -> bool:
+            return row(db, SQL["look_at"], digest, account_id) is not None
+
+        return await self._store.write(work)
 
     async def end_sessions(
         self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
@@ -144,7 +146,11 @@ class SqliteOwners:
 
     async def add_reset(self, reset: Reset) -> None:
         values = (reset.owner_id, reset.digest, to_us(reset.expires_at))
-        await self._store.writer.run(lambda db: rows(db, SQL["add_reset"], *values))
+
+        def work(db: apsw.Connection) -> None:
+            rows(db, SQL["add_reset"], *values)
+
+        await self._store.writer.run(work)
 
     async def finish_reset(
         self, digest: bytes, *, password_hash: str, now: datetime

@@ -113,7 +113,7 @@ class SqliteRegistry:
         sealed = self._sealed(webhook)
         keys = self._sealed_secrets(secrets)
 
-        def work(db: apsw.Connection) -> int:
+        def work(db: apsw.Connection) -> Webhook:
             _account_name(db, webhook.account_id)
             api_user_id = _api_user_id(db, webhook)
             start = webhook.start
@@ -139,14 +139,14 @@ class SqliteRegistry:
                 _add_revision(db, webhook_id, revision)
             self._add_secrets(db, keys, webhook_id, None)
             db.execute(SQL["add_lane"], (webhook_id, webhook.account_id, *start))
-            return webhook_id
+            return self._webhook(db, _known(db, webhook_id))
 
-        return await self._stored(await self._change(work), webhook)
+        return await self._change(work)
 
     async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
         sealed = self._sealed(webhook)
 
-        def work(db: apsw.Connection) -> None:
+        def work(db: apsw.Connection) -> Webhook:
             known = _known(db, webhook.id)
             if expect is not None:
                 check_unchanged(self._webhook(db, known), expect)
@@ -169,9 +169,9 @@ class SqliteRegistry:
                 *_selection(webhook),
                 *sealed,
             )
+            return self._webhook(db, _known(db, webhook.id))
 
-        await self._change(work)
-        return await self._stored(webhook.id, webhook)
+        return await self._change(work)
 
     async def delete_webhook(self, webhook_id: int, now: datetime) -> None:
         def work(db: apsw.Connection) -> None:
@@ -246,10 +246,6 @@ class SqliteRegistry:
         result = await self._store.write(work)
         self._store.registry_changed()
         return result
-
-    async def _stored(self, webhook_id: int, given: Webhook) -> Webhook:
-        """Return the webhook as it is now, or as *given* where it was deleted since."""
-        return await self.webhook(webhook_id) or replace(given, id=webhook_id)
 
     def _sealed(self, webhook: Webhook) -> tuple[bytes, bytes]:
         headers = self._seal(to.text(webhook.headers)) if webhook.headers else b""

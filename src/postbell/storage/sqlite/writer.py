@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
 import apsw
@@ -42,10 +43,17 @@ MAX_WAL_PAGES = (4 << 20) // PAGE_BYTES
 saves no CPU and stalls commits for longer (decision 0002)."""
 
 
+Along = Callable[[apsw.Connection, Any], None]
+riding: ContextVar[Along | None] = ContextVar("riding", default=None)
+"""What a job submitted from this context does at its end, with what it returns: the commit holds
+both or neither.  Where it is set, a write's job returns what the write does."""
+
+
 class Job(NamedTuple):
     work: Callable[[apsw.Connection], Any]
     future: asyncio.Future[Any]
     size_bytes: int
+    along: Along | None = None
 
 
 class Writer:
@@ -93,7 +101,7 @@ class Writer:
             is_too_much = size_bytes and self._queued_bytes + size_bytes > MAX_QUEUED_BYTES
             if len(self._queue) >= limit or (is_too_much and self._queue):
                 raise Overloaded("too many writes wait for the disk; come back in a second")
-            self._queue.append(Job(work, future, size_bytes))
+            self._queue.append(Job(work, future, size_bytes, riding.get()))
             self._queued_bytes += size_bytes
             self._changed.notify()
         try:
@@ -178,7 +186,10 @@ class Writer:
     def _answer(self, job: Job) -> Answer:
         """Run one job; errors that concern the whole transaction are raised."""
         try:
-            return Answer(job.future, value=job.work(self._connection))
+            value = job.work(self._connection)
+            if job.along is not None:
+                job.along(self._connection, value)
+            return Answer(job.future, value=value)
         except WHOLE_GROUP:
             raise
         except apsw.Error as error:

@@ -1,0 +1,58 @@
+"""The audit trail in memory."""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from postbell.ports import Place, Wanted
+from postbell.storage.memory.tables import Tables
+from postbell.trail import STAFF, TrailEntry
+
+T = TypeVar("T")
+
+
+class MemoryTrail:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def along(
+        self, write: Coroutine[Any, Any, T], entry_of: Callable[[T], TrailEntry | None]
+    ) -> T:
+        made = await write
+        entry = entry_of(made)
+        if entry is not None:
+            self._tables.last_entry += 1
+            self._tables.trail.append(replace(entry, id=self._tables.last_entry))
+        return made
+
+    async def entries(
+        self, wanted: Wanted, *, before: Place | None = None, limit: int = 100
+    ) -> list[TrailEntry]:
+        newest = sorted(self._tables.trail, key=lambda entry: (entry.at, entry.id), reverse=True)
+        earlier = (e for e in newest if before is None or (e.at, e.id) < before)
+        return list(islice((entry for entry in earlier if _fits(entry, wanted)), limit))
+
+    async def drop(self, before: datetime, limit: int) -> int:
+        old = sorted(e.at for e in self._tables.trail if e.at < before)[:limit]
+        gone = {e.id for e in self._tables.trail if old and e.at <= old[-1]}
+        self._tables.trail = [e for e in self._tables.trail if e.id not in gone]
+        return len(gone)
+
+
+def _fits(entry: TrailEntry, wanted: Wanted) -> bool:
+    kind, _, subject_id = wanted.subject.partition(":")
+    names = [entry.actor.kind.value]
+    if not (wanted.hides_staff and entry.actor.kind in STAFF):
+        names.append(entry.actor.name)
+    return (
+        wanted.account_id in (None, entry.account_id)
+        and (wanted.since is None or entry.at >= wanted.since)
+        and (wanted.until is None or entry.at < wanted.until)
+        and (not wanted.actor or wanted.actor in names)
+        and wanted.action in ("", entry.action)
+        and kind in ("", entry.subject.kind)
+        and subject_id in ("", entry.subject.id)
+    )
