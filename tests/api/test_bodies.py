@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from postbell.api.bodies import Bodies, Share
 from postbell.api.events import MAX_BODY_BYTES, MAX_VALUES
-from postbell.api.inflate import MAX_MEMBERS
+from postbell.api.inflate import MAX_MEMBERS, PIECE_BYTES, inflating
 from tests.api.service import Service, running
 from tests.api.test_events import JSON, PATH, event, post
 
@@ -75,7 +74,7 @@ async def test_a_decompression_bomb_is_refused(service: Service, encoding: str, 
     assert len(bomb) < 300_000
     assert response.status_code == 413
     assert "decompressed" in response.json()["detail"]
-    assert service.app._bodies.budget.held_bytes == 0
+    assert service.app._bodies.memory.held_bytes == 0
 
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd)])
@@ -122,18 +121,67 @@ async def test_a_full_budget_answers_503_before_memory_grows() -> None:
         assert response.status_code == 503
         assert response.json()["code"] == "overloaded"
         assert int(response.headers["retry-after"]) >= 1
-        assert service.app._bodies.budget.held_bytes == 0
+        assert service.app._bodies.memory.held_bytes == 0
 
 
-async def test_a_share_gives_back_what_it_took() -> None:
-    bodies = Bodies(max_held_bytes=10_000)
+async def test_a_compressed_body_counts_what_it_has_become() -> None:
+    async with running(app={"max_held_bytes": 16 << 20}) as service:
+        bomb = gzip.compress(b" " * (9 << 20))
 
-    with bodies.share() as share:
-        share.grow_to(9_000)
-        held: Share = share
-        assert bodies.budget.held_bytes == 9_000
+        response = await post(service, bomb, content_encoding="gzip")
 
-    assert (held.held_bytes, bodies.budget.held_bytes) == (0, 0)
+        assert len(bomb) < 16_000
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) >= 1
+        assert service.app._bodies.memory.held_bytes == 0
+
+
+async def test_a_zstd_window_counts() -> None:
+    async with running(app={"max_held_bytes": 32 << 20}) as service:
+        wide = zstandard.ZstdCompressor(
+            compression_params=zstandard.ZstdCompressionParameters(window_log=24)
+        ).compressobj()
+        packed = wide.compress(b"[]") + wide.flush()
+
+        response = await post(service, packed, content_encoding="zstd")
+
+        assert len(packed) < 100
+        assert response.status_code == 503
+
+
+@pytest.mark.parametrize(
+    "blocks", [[b"\x02\x00\x10\x41"] * 200_001, [b"\x00\x00\x00"] * 200_001], ids=["rle", "empty"]
+)
+async def test_a_zstd_body_of_very_many_blocks_is_refused(
+    service: Service, blocks: list[bytes]
+) -> None:
+    head = b"\x28\xb5\x2f\xfd\x00\x38"
+
+    response = await post(service, head + b"".join(blocks), content_encoding="zstd")
+
+    assert response.status_code == 400
+    assert "blocks" in response.json()["detail"]
+
+
+async def test_no_piece_of_a_zstd_body_is_larger_than_a_piece_may_be() -> None:
+    rle_blocks = b"".join([b"\x02\x00\x10\x41"] * 79 + [b"\x03\x00\x10\x41"])
+
+    pieces = list(inflating("zstd", b"\x28\xb5\x2f\xfd\x00\x38" + rle_blocks, 10 << 20).pieces)
+
+    assert b"".join(pieces) == b"A" * (80 << 17)
+    assert max(map(len, pieces)) <= PIECE_BYTES
+
+
+async def test_frames_that_only_skip_are_taken_beside_others(service: Service) -> None:
+    skipped = b"\x53\x2a\x4d\x18\x03\x00\x00\x00abc"
+
+    beside = await post(
+        service, skipped + zstd(json.dumps([event(1)]).encode()) + skipped, content_encoding="zstd"
+    )
+    alone = await post(service, skipped, content_encoding="zstd")
+
+    assert beside.json()["accepted"] == 1
+    assert alone.status_code == 400
 
 
 async def test_a_slow_body_times_out() -> None:

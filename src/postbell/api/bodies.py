@@ -1,87 +1,38 @@
 """Request bodies: read within limits of time, size and memory, decompressed, told apart by type.
 
-What all requests hold together is bounded by `Budget`: over it the answer is 503, before memory
-grows.
+What all requests hold together is bounded by `holding.Memory`: over it the answer is 503, before
+memory grows.  It is counted as bytes arrive and come out of a decompressor, never as announced.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from postbell.api.inflate import inflate
-from postbell.errors import BadInput, Overloaded, TooLarge
+from postbell.api.inflate import PIECE_BYTES, inflating
+from postbell.errors import BadInput, TooLarge
+from postbell.holding import Memory, Share
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-OVERHEAD_BYTES = 4096
 INLINE_BYTES = 1024
+SHARE = "postbell.share"
+"""The member of a scope that holds the request's share of memory."""
 
 
 class ClientGone(Exception):
     """The client closed the connection before its body was complete; nobody reads an answer."""
 
 
-class Budget:
-    """Bytes of request bodies in memory, over all requests of the process."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self.held_bytes = 0
-
-    def take(self, size_bytes: int) -> None:
-        """Reserve bytes; raise Overloaded where there is no room for them now."""
-        if self.held_bytes + size_bytes > self._max_bytes:
-            raise Overloaded(
-                f"requests hold {self.held_bytes} bytes, and {self._max_bytes} is the limit;"
-                " send this again",
-                retry_after_s=1,
-            )
-        self.held_bytes += size_bytes
-
-    def give_back(self, size_bytes: int) -> None:
-        """Return reserved bytes."""
-        self.held_bytes -= size_bytes
-
-
-class Share:
-    """What one request holds of the budget, as long as its `with` block runs."""
-
-    __slots__ = ("_budget", "held_bytes")
-
-    def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self.held_bytes = 0
-
-    def __enter__(self) -> "Share":
-        self.grow_to(OVERHEAD_BYTES)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.shrink_to(0)
-
-    def grow_to(self, size_bytes: int) -> None:
-        """Hold at least *size_bytes*; raise Overloaded where there is no room."""
-        if size_bytes > self.held_bytes:
-            self._budget.take(size_bytes - self.held_bytes)
-            self.held_bytes = size_bytes
-
-    def shrink_to(self, size_bytes: int) -> None:
-        """Hold no more than *size_bytes*."""
-        if size_bytes < self.held_bytes:
-            self._budget.give_back(self.held_bytes - size_bytes)
-            self.held_bytes = size_bytes
-
-
 class Bodies:
     """Reads bodies; *timeout_s* is for a whole body, *max_held_bytes* for all requests."""
 
     def __init__(self, *, max_held_bytes: int = 256 << 20, timeout_s: float = 30.0) -> None:
-        self.budget = Budget(max_held_bytes)
+        self.memory = Memory(max_held_bytes)
         self.timeout_s = timeout_s
 
-    def share(self) -> Share:
+    def share(self, *, peer: str = "", account_id: int | None = None) -> Share:
         """Account for one request's memory: enter the result for as long as it is held."""
-        return Share(self.budget)
+        return Share(self.memory, peer=peer, account_id=account_id)
 
     def timed(self, receive: Receive) -> Receive:
         """Return *receive* with a limit on the time until the body is complete."""
@@ -107,42 +58,76 @@ class Bodies:
 
         return receive_in_time
 
+    @staticmethod
+    def counted(receive: Receive, share: Share) -> Receive:
+        """Return *receive* with what arrives counted in *share*; it raises Overloaded."""
+
+        async def receive_counted() -> MutableMapping[str, Any]:
+            message = await receive()
+            chunk = message.get("body", b"")
+            if chunk:
+                share.add(len(chunk))
+            return message
+
+        return receive_counted
+
     async def read(
         self, receive: Receive, headers: "Headers", share: Share, max_bytes: int
     ) -> bytes:
-        """Return the body, decompressed; *receive* is `timed`.
+        """Return the body, decompressed; *receive* is `timed` and `counted` in *share*.
 
         Raises TooLarge over *max_bytes* (on the wire or decompressed), BadInput for an unknown
         or broken content encoding.
         """
-        if headers.length is not None:
-            if headers.length > max_bytes:
-                raise too_large(max_bytes)
-            share.grow_to(headers.length + OVERHEAD_BYTES)
-        chunks = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > max_bytes:
-                raise too_large(max_bytes)
-            share.grow_to(size + OVERHEAD_BYTES)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                break
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if headers.length is not None and headers.length > max_bytes:
+            raise too_large(max_bytes)
+        body = await _whole(receive, max_bytes)
         if headers.encoding in ("", "identity"):
             return body
-        share.grow_to(size + max_bytes + OVERHEAD_BYTES)
-        if size <= INLINE_BYTES:
-            body = inflate(headers.encoding, body, max_bytes)
+        return await _inflated(headers.encoding, body, share, max_bytes)
+
+
+async def _whole(receive: Receive, max_bytes: int) -> bytes:
+    """Return all that arrives; grown in place, because a list of very small chunks would cost
+    many times their bytes."""
+    body: bytes | bytearray = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        if len(body) + len(chunk) > max_bytes:
+            raise too_large(max_bytes)
+        if isinstance(body, bytearray):
+            body += chunk
         else:
-            body = await asyncio.to_thread(inflate, headers.encoding, body, max_bytes)
-        share.shrink_to(len(body) + OVERHEAD_BYTES)
-        return body
+            body = bytearray(body) + chunk if body else chunk
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def _inflated(encoding: str, body: bytes, share: Share, max_bytes: int) -> bytes:
+    """Decompress in a thread, but for the beginning of a small body; every piece is counted before
+    it is made."""
+    if len(body) <= INLINE_BYTES:
+        state_bytes, pieces = inflating(encoding, body, max_bytes)
+        is_inline = True
+    else:
+        state_bytes, pieces = await asyncio.to_thread(inflating, encoding, body, max_bytes)
+        is_inline = False
+    share.add(state_bytes)
+    made: list[bytes] = []
+    while True:
+        share.add(PIECE_BYTES)
+        piece = next(pieces, None) if is_inline else await asyncio.to_thread(next, pieces, None)
+        is_inline = False
+        if piece is None:
+            break
+        share.shrink_to(share.held_bytes - PIECE_BYTES + len(piece))
+        if piece:
+            made.append(piece)
+    share.shrink_to(share.held_bytes - PIECE_BYTES - state_bytes - len(body))
+    return made[0] if len(made) == 1 else b"".join(made)
 
 
 class Headers:

@@ -12,11 +12,12 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from postbell.api.bodies import OVERHEAD_BYTES, Bodies, ClientGone, Headers, Receive, Share
+from postbell.api.bodies import Bodies, ClientGone, Headers, Receive
 from postbell.api.once import REPLAYED, check_key
 from postbell.api.problems import problem
 from postbell.desk import Desk
 from postbell.errors import BadInput, PostbellError, TooLarge
+from postbell.holding import Share
 from postbell.pipeline.queueing import Repeated
 from postbell.records import Account, ApiUser
 from postbell.rights import Right
@@ -27,7 +28,7 @@ MAX_EVENTS = 10_000
 MAX_BODY_BYTES = 10 << 20
 MAX_VALUES = 1_000_000
 VALUE_BYTES = 64
-"""What one JSON value of a split array costs at most in memory."""
+"""What one value of a split array costs at most in memory; more than MAX_EVENTS do not last."""
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -92,10 +93,9 @@ class EventsEndpoint:
         media_type = headers.media_type(MEDIA_TYPES)
         atomic = _atomic(scope.get("query_string", b""))
         key = check_key(headers.idempotency_key) if headers.idempotency_key is not None else ""
-        with self._bodies.share() as share:
-            body = await self._bodies.read(
-                self._bodies.timed(receive), headers, share, MAX_BODY_BYTES
-            )
+        with self._bodies.share(account_id=caller.account.id) as share:
+            arriving = self._bodies.counted(self._bodies.timed(receive), share)
+            body = await self._bodies.read(arriving, headers, share, MAX_BODY_BYTES)
             raws = split(media_type, body, share)
             digest = _digest(caller.api_user.name, media_type, atomic, body) if key else b""
             return await self._ingest.submit(
@@ -114,7 +114,7 @@ def split(media_type: str, body: bytes, share: Share) -> Sequence[bytes | msgspe
         values = body.count(b",") + 1
         if values > MAX_VALUES:
             raise TooLarge(f"the body has over {MAX_VALUES} JSON values, which is the limit")
-        share.grow_to(len(body) + values * VALUE_BYTES + OVERHEAD_BYTES)
+        share.add(min(values, MAX_EVENTS) * VALUE_BYTES)
         raws = _array(body)
     if len(raws) > MAX_EVENTS:
         raise TooLarge(

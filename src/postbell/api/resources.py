@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from postbell.api.bodies import Bodies, ClientGone, Headers
+from postbell.api.bodies import SHARE, Bodies, ClientGone, Headers
 from postbell.api.once import Once, check_key
 from postbell.api.operations import DEFAULT_LIMIT, Handler, Operation, Param
 from postbell.api.problems import document, problem
@@ -81,10 +81,9 @@ class Call:
         """Return the body, read once, decompressed."""
         if self._body is None:
             headers = Headers(self.request.scope["headers"])
-            with self._bodies.share() as share:
-                self._body = await self._bodies.read(
-                    self.request.receive, headers, share, MAX_FORM_BYTES
-                )
+            self._body = await self._bodies.read(
+                self.request.receive, headers, self.request.scope[SHARE], MAX_FORM_BYTES
+            )
             if self._body:
                 headers.media_type(MEDIA_TYPES)
         return self._body

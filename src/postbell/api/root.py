@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from postbell.api import events, manual
-from postbell.api.bodies import Bodies
+from postbell.api.bodies import SHARE, Bodies
 from postbell.api.events import EventsEndpoint, Ingest
 from postbell.api.feed import Feed
 from postbell.api.health import Health
@@ -67,7 +67,8 @@ def build(
 
 
 class Root:
-    """Chooses between the hot path and the framework; limits the time of every body."""
+    """Chooses between the hot path and the framework; limits the time of every body, and counts
+    what it holds in memory until it is answered: a stranger's until the face names an account."""
 
     def __init__(self, hot: ASGIApp, framework: Starlette, bodies: Bodies, feed: Feed) -> None:
         self._hot = hot
@@ -85,7 +86,11 @@ class Root:
         elif scope["path"] == events.PATH and scope["method"] == "POST":
             await self._hot(scope, receive, send)
         else:
-            await self.framework(scope, self._bodies.timed(receive), send)
+            peer = scope.get("client") or ("",)
+            with self._bodies.share(peer=peer[0]) as share:
+                arriving = self._bodies.counted(self._bodies.timed(receive), share)
+                scope[SHARE] = share
+                await self.framework(scope, arriving, send)
 
 
 async def _refuse(lost_page: LostPage | None, request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from postbell.desk.auth import Authentication, Caller, Client
 from postbell.desk.pace import Allowance, Pace
 from postbell.directory import Directory
 from postbell.errors import Conflict, NotFound, ServiceError, Unauthorized
+from postbell.holding import claim
 from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
 from postbell.records import Account, LaneChange, Replay, Webhook
 from postbell.rights import Right
@@ -70,6 +71,7 @@ class Core:
         Overloaded where too many unknown keys wait for their check.
         """
         caller = await self._authentication.check(authorization)
+        claim(caller.account.id)
         tell(account=caller.account.name, api_user=caller.api_user.name)
         return caller
 

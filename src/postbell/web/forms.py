@@ -1,15 +1,13 @@
 """What a browser sends with a form: read within limits, asked by field name."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from postbell.errors import BadInput, Overloaded, TooLarge
+from postbell.errors import BadInput, TooLarge
 
 MAX_BYTES = 64 * 1024
 MAX_FIELDS = 500
-MAX_AT_ONCE = 256
 TYPE = "application/x-www-form-urlencoded"
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,48 +43,28 @@ class Form:
         }
 
 
-class Desks:
-    """Reads forms, so many at a time that memory stays flat."""
+async def read(receive: Receive, content_type: str) -> Form:
+    """Return the form of a request; what arrives is counted and limited in time by *receive*.
 
-    def __init__(self) -> None:
-        self._busy = 0
-
-    async def read(self, receive: Receive, content_type: str) -> Form:
-        """Return the form of a request.
-
-        Raises BadInput for another content type, TooLarge, and Overloaded where too many come
-        at once.
-        """
-        if content_type.partition(";")[0].strip().lower() != TYPE:
-            raise BadInput(f"a form of the type {TYPE} expected", status=415, reason="form_broken")
-        with self._place():
-            chunks: list[bytes] = []
-            size = 0
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise BadInput("the form was not complete", reason="form_broken")
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise TooLarge(
-                        f"the form has over {MAX_BYTES} bytes, which is the limit",
-                        reason="form_long",
-                        most=MAX_BYTES,
-                    )
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    return parse(b"".join(chunks))
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._busy >= MAX_AT_ONCE:
-            raise Overloaded("too many forms come at once; send it again", retry_after_s=1)
-        self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
+    Raises BadInput for another content type, TooLarge, and Overloaded where the sender's requests
+    hold too much at once.
+    """
+    if content_type.partition(";")[0].strip().lower() != TYPE:
+        raise BadInput(f"a form of the type {TYPE} expected", status=415, reason="form_broken")
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadInput("the form was not complete", reason="form_broken")
+        body += message.get("body", b"")
+        if len(body) > MAX_BYTES:
+            raise TooLarge(
+                f"the form has over {MAX_BYTES} bytes, which is the limit",
+                reason="form_long",
+                most=MAX_BYTES,
+            )
+        if not message.get("more_body", False):
+            return parse(bytes(body))
 
 
 def parse(body: bytes) -> Form:

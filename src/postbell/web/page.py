@@ -16,11 +16,12 @@ from starlette.types import Receive, Scope, Send
 from postbell.desk.acting import acts
 from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
 from postbell.errors import NotFound, PostbellError, ServiceError, UsageError
+from postbell.holding import claim
 from postbell.records import Account
 from postbell.signals import tell
 from postbell.web import cookies as jar
+from postbell.web import forms
 from postbell.web.cookies import Cookies
-from postbell.web.forms import Desks
 from postbell.web.problems import explain
 from postbell.web.site import Site
 from postbell.web.visit import Visit, with_query
@@ -61,7 +62,6 @@ class Page:
         self._handlers = handlers
         self._is_open = is_open
         self._operator = operator
-        self._desks = Desks()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -104,6 +104,7 @@ class Page:
                 account=await self._account(cookies, signed_in),
             )
             if visit.has_account:
+                claim(visit.account_id)
                 tell(account=visit.account.name)
             with acts(visit.actor):
                 response = await self._handle(visit, token or guest)
@@ -126,7 +127,7 @@ class Page:
             raise NotFound("no such page")
         if method == "POST":
             content_type = visit.request.headers.get("content-type", "")
-            visit.form = await self._desks.read(visit.request.receive, content_type)
+            visit.form = await forms.read(visit.request.receive, content_type)
             is_foreign = visit.request.headers.get("sec-fetch-site") == "cross-site"
             if is_foreign or not jar.is_form_token(visit.form.raw("csrf"), cookie):
                 return error_page(visit, _Stale("the form is too old, or came from another site"))

@@ -253,7 +253,7 @@ def _number(text: str | None, default: int, name: str, empty: int, illegal: int)
 
 async def _form(request: Request) -> dict[str, Any]:
     """Return the body, a JSON object whatever its content type says."""
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:

@@ -18,7 +18,7 @@ async def read(request: Request) -> dict[str, Any]:
 
     In a form `name[]` (and `name[0]`) is a list.  Raises BadInput for what is neither.
     """
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
@@ -26,8 +26,8 @@ async def read(request: Request) -> dict[str, Any]:
     if not body.strip():
         return {}
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:
-        return _form(body)
-    return _object(body)
+        return _form(bytes(body))
+    return _object(bytes(body))
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 
 from postbell.desk import Caller, Client, Desk
 from postbell.errors import StorageError, Unauthorized
+from postbell.holding import claim
 from postbell.rights import Right
 from postbell.sealing import Sealer
 from postbell.signals import tell
@@ -76,6 +77,7 @@ class Tokens:
             caller = self._match(claims)
         if caller is None:
             raise Unauthorized("the token's api user was revoked, or its key replaced")
+        claim(caller.account.id)
         tell(account=caller.account.name, api_user=caller.api_user.name)
         return caller
 
