@@ -228,9 +228,11 @@ async def _ingesting(
         region=settings.region,
         retention_days=settings.retention_days,
         sign_in=settings.sign_in,
+        hosts=settings.hosts,
         support=settings.support,
         send_mail=operation.send_mail,
         pictures=PICTURES,
+        unnamed_proxy=operation.unnamed.peer,
         live=parts.live,
     )
     sealer = sealing.load_or_create(settings.secret_key_path)
@@ -241,7 +243,13 @@ async def _ingesting(
         *operation.routes(),
     ]
     yield api.build(
-        desk, reports, ingest, parts.engine, dialect_routes=routes, lost_page=lost_page(site)
+        desk,
+        reports,
+        ingest,
+        parts.engine,
+        dialect_routes=routes,
+        lost_page=lost_page(site),
+        hosts=site.guarded_hosts,
     )
     task.cancel()
 

@@ -8,6 +8,7 @@
     │   ├── Stale           it is not what the caller last saw        412
     │   ├── Unauthorized    credentials are missing or wrong          401
     │   ├── Forbidden       the caller is known, but may not do this  403
+    │   ├── Misdirected     the name asked for is not this service's  421
     │   ├── TooLarge        over a limit that the message names       413
     │   └── TooMany         more requests than the account may make   429
     └── ServiceError        ours to mend                              5xx, exit 1
@@ -102,6 +103,13 @@ class Forbidden(UsageError):
 
     code = "forbidden"
     status = 403
+
+
+class Misdirected(UsageError):
+    """The request asks for a name that is not ours; only ours are answered here."""
+
+    code = "misdirected"
+    status = 421
 
 
 class TooLarge(UsageError):

@@ -21,7 +21,7 @@ from postbell.metrics.requests import PATH
 from postbell.notices import Notices, Recipients
 from postbell.notices.posting import SendMail
 from postbell.ports import Engine, Sender
-from postbell.proxying import Trusting
+from postbell.proxying import Trusting, Unnamed
 from postbell.reports import Reports
 from postbell.serving import address_of, bind, serving
 from postbell.setting_values import Address, read_address
@@ -42,21 +42,20 @@ class Operation(NamedTuple):
     send_mail: SendMail | None
     settings: Settings
     metrics_address: str
+    unnamed: Unnamed
 
     def routes(self) -> list[BaseRoute]:
         """Return `/metrics` for the main listener, unless it has one of its own."""
         if self.settings.metrics_listen:
             return []
-        return [Route(PATH, self.metrics.scrape(is_private=True))]
+        return [Route(PATH, self.metrics.scrape(self.settings.metrics_token))]
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """Return *app* traced, counted, and behind the proxies that are trusted."""
         if self.traces is not None:
             app = self.traces.around(app)
         app = self.metrics.requests.around(app)
-        if self.settings.trusted_proxies:
-            app = Trusting(app, self.settings.trusted_proxies)
-        return app
+        return Trusting(app, self.settings.trusted_proxies, self.unnamed)
 
     def sender(self, sender: Sender) -> Sender:
         """Return *sender* traced, where traces are made."""
@@ -122,7 +121,8 @@ async def operating(
                     silence_h=settings.silence_h,
                 )
                 tasks.append(group.create_task(notices.run(), name="notices"))
-            yield Operation(metrics, tracing(engine), send_mail, settings, metrics_address)
+            unnamed = Unnamed(clock)
+            yield Operation(metrics, tracing(engine), send_mail, settings, metrics_address, unnamed)
             for task in tasks:
                 task.cancel()
 

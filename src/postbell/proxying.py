@@ -2,7 +2,8 @@
 
 Only the headers of a peer in the trusted networks are read, RFC 7239's `Forwarded` or the
 `X-Forwarded-*` set; a request that has both, telling of different clients, keeps the peer's own
-address, since a proxy passes on the set that it does not write itself.
+address, since a proxy passes on the set that it does not write itself.  The host is never taken
+from them: it is what the request asks for, and a proxy passes on what a client claims of it.
 """
 
 import re
@@ -12,11 +13,16 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from postbell.networks import is_in
+from postbell.arriving import is_forwarded
+from postbell.clock import Clock
+from postbell.networks import is_in, network_of
 from postbell.setting_values import Networks
+from postbell.signals import log
 
 MAX_HOPS = 32
 SCHEMES = ("http", "https")
+TELL_EVERY_S = 3600.0
+RECENT_S = 86_400.0
 
 
 class _Told(NamedTuple):
@@ -24,19 +30,49 @@ class _Told(NamedTuple):
 
     client: str
     scheme: str
-    host: str
+
+
+class Unnamed:
+    """Remembers that requests were passed on by somebody who is not named as a proxy."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._peer = ""
+        self._seen_at_s = float("-inf")
+        self._told_at_s = float("-inf")
+        self._untold = 0
+
+    def note(self, peer: str) -> None:
+        """Count a request from *peer*; log the first one, and then how many there were, at most
+        once in TELL_EVERY_S."""
+        now_s = self._clock.monotonic_s()
+        self._peer, self._seen_at_s = network_of(peer), now_s
+        self._untold += 1
+        if now_s - self._told_at_s >= TELL_EVERY_S:
+            log("proxy_unnamed", peer=self._peer, requests=self._untold, setting="trusted_proxies")
+            self._told_at_s, self._untold = now_s, 0
+
+    def peer(self) -> str:
+        """Return who it was last, "" where nobody did so for RECENT_S."""
+        is_recent = self._clock.monotonic_s() - self._seen_at_s < RECENT_S
+        return self._peer if is_recent else ""
 
 
 class Trusting:
-    """An ASGI application that believes proxies in *networks*."""
+    """An ASGI application that believes proxies in *networks*, and tells *unnamed* of others."""
 
-    def __init__(self, app: ASGIApp, networks: Networks) -> None:
+    def __init__(self, app: ASGIApp, networks: Networks, unnamed: Unnamed) -> None:
         self._app = app
         self._networks = networks
+        self._unnamed = unnamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._trusts((scope.get("client") or ("",))[0]):
-            scope = self._corrected(scope)
+        if scope["type"] == "http" and is_forwarded(scope["headers"]):
+            peer = (scope.get("client") or ("",))[0]
+            if self._trusts(peer):
+                scope = self._corrected(scope)
+            else:
+                self._unnamed.note(peer)
         await self._app(scope, receive, send)
 
     def _corrected(self, scope: Scope) -> Scope:
@@ -53,9 +89,6 @@ class Trusting:
             changed["client"] = (told.client, 0)
         if told.scheme:
             changed["scheme"] = told.scheme
-        if told.host:
-            kept = [pair for pair in scope["headers"] if pair[0] != b"host"]
-            changed["headers"] = [(b"host", told.host.encode("latin-1")), *kept]
         return changed
 
     def _told(self, headers: Mapping[str, str]) -> _Told | None:
@@ -67,13 +100,11 @@ class Trusting:
 
     def _forwarded(self, text: str) -> _Told:
         """Read the hops of RFC 7239 from the nearest on; the first foreign one is the client."""
-        found = _Told("", "", "")
+        found = _Told("", "")
         for hop in reversed(list(_hops(text))[-MAX_HOPS:]):
             client = _address(hop.get("for", ""))
             scheme = hop.get("proto", "").lower()
-            found = _Told(
-                client, scheme if scheme in SCHEMES else found.scheme, hop.get("host", "")
-            )
+            found = _Told(client, scheme if scheme in SCHEMES else found.scheme)
             if not client or not self._trusts(client):
                 break
         return found
@@ -85,8 +116,7 @@ class Trusting:
             if not client or not self._trusts(client):
                 break
         scheme = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
-        host = headers.get("x-forwarded-host", "").rpartition(",")[2].strip()
-        return _Told(client, scheme if scheme in SCHEMES else "", host)
+        return _Told(client, scheme if scheme in SCHEMES else "")
 
     def _trusts(self, host: str) -> bool:
         return is_in(host, self._networks)
@@ -112,6 +142,6 @@ def _address(text: str) -> str:
         return ""
 
 
-_READ = (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+_READ = (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto")
 _ELEMENT = re.compile(r'(?:"[^"]*"|[^,"])+')
 _PAIR = re.compile(r'([A-Za-z]+)=(?:"([^"]*)"|([^\s;,"]+))')

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from postbell.signals import masked
+
 Networks = tuple[IPv4Network | IPv6Network, ...]
+Names = tuple[str, ...]
+MIN_TOKEN_CHARS = 16
 
 
 class Address(NamedTuple):
@@ -18,6 +22,14 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def shown(name: str, value: Any) -> Any:
+    """Return the value of a setting as an error may show it, without secrets."""
+    if name in SECRETS:
+        return "***"
+    has_secrets = name in WITH_SECRETS and isinstance(value, str) and "://" in value
+    return masked(value) if has_secrets else value
 
 
 def _text(value: Any) -> str:
@@ -58,6 +70,16 @@ def _networks(value: Any) -> Networks:
     return tuple(ip_network(name) for name in names)
 
 
+def _names(value: Any) -> Names:
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise TypeError("a list of host names expected")
+    for name in names:
+        if not _NAME.fullmatch(_text(name).encode("idna").decode()):
+            raise ValueError(f"a host name without scheme and port expected, not {name!r}")
+    return tuple(names)
+
+
 def read_address(value: Any) -> Address:
     """Return HOST:PORT read; raise ValueError that says what is expected."""
     host, colon, port = _text(value).rpartition(":")
@@ -95,6 +117,12 @@ def _check_listener(text: str) -> str:
     return ""
 
 
+def _check_token(token: str) -> str:
+    is_plain = token.isascii() and token.isprintable() and " " not in token
+    is_good = not token or (is_plain and len(token) >= MIN_TOKEN_CHARS)
+    return "" if is_good else f"{MIN_TOKEN_CHARS} ASCII characters or more, no spaces, expected"
+
+
 def _check_mail_server(url: str) -> str:
     try:
         parts = urlsplit(url)
@@ -114,7 +142,10 @@ def _check_email(address: str) -> str:
     )
 
 
+SECRETS = ("metrics_token", "api_key")
+WITH_SECRETS = ("smtp_url", "operator_webhook")
 _ODD = re.compile(r"[\s<>,;:\"()\\\x00-\x1f\x7f]")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 READERS: dict[Any, Callable[[Any], Any]] = {
     str: _text,
@@ -123,12 +154,14 @@ READERS: dict[Any, Callable[[Any], Any]] = {
     bool: _flag,
     Path: _path,
     Networks: _networks,
+    Names: _names,
     Address: read_address,
 }
 METAVARS: dict[Any, str] = {
     Path: "PATH",
     bool: "true | false",
     Networks: "NETWORKS",
+    Names: "NAMES",
     Address: "HOST:PORT",
     dict[str, dict[str, Any]]: "DIALECT=JSON",
 }
@@ -137,6 +170,7 @@ CHECKS: dict[str, Callable[[Any], str]] = {
     "public_url": _check_url,
     "operator_webhook": _check_url,
     "metrics_listen": _check_listener,
+    "metrics_token": _check_token,
     "smtp_url": _check_mail_server,
     "notice_from": _check_email,
     "operator_email": _check_email,

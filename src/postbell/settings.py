@@ -16,8 +16,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from postbell.errors import BadInput
-from postbell.setting_values import CHECKS, METAVARS, READERS, Address, Networks
-from postbell.signals import masked
+from postbell.setting_values import CHECKS, METAVARS, READERS, Address, Names, Networks, shown
 
 
 class Row(NamedTuple):
@@ -52,6 +51,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Address("127.0.0.1", 8025)
     )
     public_url: Annotated[str, Row("base URL under which customers reach this service")] = ""
+    hosts: Annotated[
+        Names,
+        Row(
+            "further names that requests may ask for; names of others are refused where this is"
+            " given, or sign_in is false"
+        ),
+    ] = ()
     region: Annotated[str, Row("name of this data centre")] = ""
     allow_networks: Annotated[
         Networks, Row("networks that webhooks may reach although they are inside", "storage")
@@ -112,6 +118,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     metrics_listen: Annotated[
         str, Row("address of a listener of its own for /metrics, as HOST:PORT")
+    ] = ""
+    metrics_token: Annotated[
+        str,
+        Row("token that /metrics is answered to on the main listener; to nobody without one"),
     ] = ""
     smtp_url: Annotated[
         str,
@@ -343,7 +353,7 @@ def _value(setting: Setting, value: Any, where: str) -> Any:
     try:
         converted = READERS[setting.type](value)
     except (TypeError, ValueError) as error:
-        reason = str(error) if setting.type in (Networks, Address) else ""
+        reason = str(error) if setting.type in (Networks, Names, Address) else ""
         raise _wrong(setting, value, where, reason) from None
     row = setting.row
     if row.choices and converted not in row.choices:
@@ -357,15 +367,9 @@ def _value(setting: Setting, value: Any, where: str) -> Any:
     return converted
 
 
-def _shown(setting: Setting, value: Any) -> Any:
-    """Return the value as an error may show it: a URL that holds secrets without them."""
-    has_secrets = setting.name in WITH_SECRETS and isinstance(value, str) and "://" in value
-    return masked(value) if has_secrets else value
-
-
 def _wrong(setting: Setting, value: Any, where: str, reason: str = "") -> BadInput:
     return BadInput(
-        f"{setting.name} is {_shown(setting, value)!r} (from {where});"
+        f"{setting.name} is {shown(setting.name, value)!r} (from {where});"
         f" {reason or setting.values + ' expected'}",
         member=setting.name,
     )
@@ -384,5 +388,4 @@ def _rows() -> tuple[Setting, ...]:
 
 SETTINGS = _rows()
 BY_NAME = {setting.name: setting for setting in SETTINGS}
-WITH_SECRETS = ("smtp_url", "operator_webhook")
 POLICY_PREFIX = "POSTBELL_POLICY_"

@@ -91,6 +91,13 @@ SIGNALS = (
         "others reach the listener, and neither TLS nor a trusted proxy protects keys on their way",
         ("address",),
     ),
+    Signal(
+        "proxy_unnamed",
+        "warning",
+        "requests bear the headers of a proxy that the setting does not name, so they count as"
+        " the peer's own and all its clients as one; told at most once an hour",
+        ("peer", "requests", "setting"),
+    ),
     Signal("certificate_read", "info", "the TLS certificate was read again", ("file",)),
     Signal(
         "certificate_failed",

@@ -57,3 +57,14 @@ async def test_the_engine_is_asked_at_most_once_a_second() -> None:
         assert cached[0] == 200
         assert fresh == (503, {"status": "unavailable", "reason": "the disk is full"})
         assert engine.asked == 2
+
+
+async def test_whose_request_a_proxy_passed_on_is_not_told_whether_it_is_ready() -> None:
+    async with running() as service:
+        ready = await service.call(
+            "GET", "/readyz", user=None, headers={"x-forwarded-for": "203.0.113.7"}
+        )
+        healthy = await service.call("GET", "/healthz", user=None, headers={"via": "1.1 proxy"})
+
+        assert ready.status_code == 404
+        assert healthy.status_code == 200

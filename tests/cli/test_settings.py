@@ -78,6 +78,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "notice_from": ("bell@example.com",) * 2,
         "operator_email": ("ops@example.com",) * 2,
         "trusted_proxies": ("10.0.0.0/8", (ip_network("10.0.0.0/8"),)),
+        "hosts": ("a.example, b.example", ("a.example", "b.example")),
+        "metrics_token": ("a-token-that-is-long",) * 2,
         "index": ("off", "off"),
         "log_level": ("debug", "debug"),
         "log_format": ("json", "json"),

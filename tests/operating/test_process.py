@@ -20,6 +20,7 @@ from tests.cli.running import LIMIT_S, Postbell, line_with
 from tests.operating.rig import OPERATOR, SENDER, Mailbox, smtp
 from tests.wire.certificates import Authority
 
+TOKEN = "a-token-that-nobody-guesses"
 READY = r"^postbell is ready: (\S+)$"
 
 
@@ -126,16 +127,85 @@ def test_keys_in_clear_are_warned_of(
     assert ("keys_in_clear" in events) == is_warned
 
 
-def test_metrics_are_for_this_machine_unless_they_have_a_listener(tmp_path: Path) -> None:
-    with Postbell(tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0").running("serve") as process:
+def test_metrics_are_for_those_who_bring_the_token(tmp_path: Path) -> None:
+    postbell = Postbell(
+        tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0", POSTBELL_METRICS_TOKEN=TOKEN
+    )
+    with postbell.running("serve") as process:
         url = line_with(process, READY) + "/metrics"
-        here, text = get(url)
-        through, _ = get(url, **{"x-forwarded-for": "203.0.113.7"})
-        under_a_name, _ = get(url, host="bell.example.com")
+        shown, text = get(url, authorization=f"Bearer {TOKEN}")
+        refused = [
+            get(url, **headers)[0]
+            for headers in (
+                {},
+                {"authorization": "Bearer another-token-of-16"},
+                {"authorization": TOKEN},
+                {"authorization": "Bearer "},
+                {"x-forwarded-for": "127.0.0.1"},
+            )
+        ]
         names = {family.name for family in text_string_to_metric_families(text.decode())}
 
-    assert (here, through, under_a_name) == (200, 403, 403)
+    assert shown == 200
+    assert refused == [401] * 5
     assert {"postbell_events_accepted", "postbell_webhooks", "process_open_fds"} <= names
+
+
+def test_without_a_token_metrics_are_for_nobody_on_the_main_listener(tmp_path: Path) -> None:
+    with Postbell(tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0").running("serve") as process:
+        url = line_with(process, READY) + "/metrics"
+        here, said = get(url)
+        empty, _ = get(url, authorization="Bearer ")
+
+    assert (here, empty) == (403, 403)
+    assert b"metrics_listen or metrics_token" in said
+
+
+def test_a_token_that_is_too_short_is_refused_and_not_shown(tmp_path: Path) -> None:
+    done = Postbell(tmp_path / "data", POSTBELL_METRICS_TOKEN="hunter2")("serve")
+
+    assert done.returncode == 2
+    assert "metrics_token" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_without_sign_in_no_face_answers_to_a_foreign_name(tmp_path: Path) -> None:
+    postbell = Postbell(
+        tmp_path / "data",
+        POSTBELL_LISTEN="127.0.0.1:0",
+        POSTBELL_SIGN_IN="false",
+        POSTBELL_PUBLIC_URL="https://bell.example.com",
+        POSTBELL_HOSTS="events.example.org",
+        POSTBELL_TRUSTED_PROXIES="127.0.0.0/8",
+    )
+    foreign = (
+        {"host": "evil.example"},
+        {"x-forwarded-for": "203.0.113.7", "x-forwarded-host": "evil.example"},
+        {"host": "evil.example", "x-forwarded-for": "1.2.3.4", "x-forwarded-host": "localhost"},
+        {"forwarded": "for=203.0.113.7;host=evil.example"},
+    )
+    with postbell.running("serve") as process:
+        url = line_with(process, READY)
+        paths = ("/", "/webhooks", "/api/v1/webhooks", "/v1/webhooks", "/v2/email-service/webhook")
+        statuses = {get(url + path, **headers)[0] for path in paths for headers in foreign}
+        names = ("bell.example.com", "events.example.org")
+        own = [get(url + "/operator", host=name)[0] for name in names]
+        local, _ = get(url + "/operator")
+
+    assert statuses == {421}
+    assert [*own, local] == [200, 200, 200]
+
+
+def test_a_proxy_that_no_setting_names_is_warned_of_once(tmp_path: Path) -> None:
+    with Postbell(tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0").running("serve") as process:
+        url = line_with(process, READY)
+        for _ in range(3):
+            get(url + "/healthz", **{"x-forwarded-for": "203.0.113.7"})
+        warned = [line for line in signals_of(process) if line["event"] == "proxy_unnamed"]
+
+    assert [(line["peer"], line["setting"]) for line in warned] == [
+        ("127.0.0.1", "trusted_proxies")
+    ]
 
 
 def test_a_worker_has_metrics_at_a_listener_of_its_own(tmp_path: Path) -> None:

@@ -293,7 +293,8 @@ async def test_a_link_never_has_the_host_that_a_request_claims() -> None:
 @pytest.mark.parametrize(
     ("base_url", "status"),
     [
-        ("http://evil.example", 404),
+        ("http://evil.example", 421),
+        ("http://127.0.0.1.evil.example", 421),
         ("http://postbell.example", 200),
         ("http://127.0.0.1:8025", 200),
         ("http://[::1]:8025", 200),
@@ -309,6 +310,34 @@ async def test_without_sign_in_a_foreign_name_leads_nowhere(base_url: str, statu
         await browser.get("/webhooks")
 
         assert browser.status == status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-forwarded-host": "evil.example"},
+        {"x-forwarded-host": "postbell.example, evil.example:80"},
+        {"forwarded": 'for=198.51.100.7;host="evil.example"'},
+    ],
+)
+async def test_without_sign_in_no_header_of_a_proxy_names_another_host(
+    headers: dict[str, str],
+) -> None:
+    async with open_house(sign_in=False, public_url="http://postbell.example") as house:
+        browser = house.browser()
+
+        text = await browser.get("/webhooks", headers=headers)
+
+        assert browser.status == 421
+        assert "public_url or hosts" in text
+
+
+async def test_the_operator_reads_of_a_proxy_that_is_not_named() -> None:
+    async with open_house(sign_in=False, unnamed_proxy=lambda: "10.0.0.7") as house:
+        text = await house.browser().get("/operator")
+
+        assert "10.0.0.7" in text
+        assert "trusted_proxies" in text
 
 
 async def test_without_mail_the_page_names_the_operators_command(house: House) -> None:

@@ -68,7 +68,7 @@ def routes() -> list[Served]:
     theirs = [
         *engagelab.routes(nothing, nothing),
         *sendpulse_api.routes(nothing, nothing, nothing),
-        Route(PATH, Scrape(nothing, is_private=True)),
+        Route(PATH, Scrape(nothing, token="")),
     ]
     app = api.build(nothing, nothing, nothing, nothing, dialect_routes=theirs)
     assert isinstance(app, Root)

@@ -23,7 +23,11 @@ MEANINGS = {
     (
         "GET",
         "/metrics",
-    ): "figures for Prometheus; for this machine only, unless `metrics_listen` gives"
-    " them a listener of their own",
-    ("GET", "/readyz"): "200 once ingest can commit, else 503; no credentials needed",
+    ): "figures for Prometheus, for those who bring `metrics_token`; `metrics_listen` gives"
+    " them a listener of their own instead",
+    (
+        "GET",
+        "/readyz",
+    ): "200 once ingest can commit, else 503; no credentials needed; 404 for"
+    " what a proxy passed on",
 }

@@ -1,14 +1,19 @@
-"""/healthz (the process answers) and /readyz (ingest can commit)."""
+"""/healthz (the process answers) and /readyz (ingest can commit).
+
+What a load balancer asks for itself is not for those whose requests it passes on.
+"""
 
 import asyncio
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from postbell.api.events import Ingest
+from postbell.arriving import is_forwarded
 from postbell.clock import Clock
 from postbell.errors import StorageError
 from postbell.ports import Engine
@@ -56,6 +61,8 @@ class Health:
         return _answer(200, {"status": "ok"})
 
     async def _readyz(self, request: Request) -> Response:
+        if is_forwarded(request.scope["headers"]):
+            raise HTTPException(404)
         trouble = await self.trouble()
         if trouble:
             return _answer(503, {"status": "unavailable", "reason": trouble})
@@ -67,7 +74,9 @@ def unready(reason: str) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         is_alive = scope["path"] == "/healthz"
-        body = {"status": "ok"} if is_alive else {"status": "unavailable", "reason": reason}
+        body = {"status": "ok"} if is_alive else {"status": "unavailable"}
+        if not is_alive and not is_forwarded(scope["headers"]):
+            body["reason"] = reason
         await _answer(200 if is_alive else 503, body)(scope, receive, send)
 
     return answer

@@ -5,7 +5,7 @@ browser asks; under /v1 the plain text that EngageLab documents, under /v2 and /
 envelope.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from starlette.applications import Starlette
@@ -24,12 +24,14 @@ from postbell.api.once import Once
 from postbell.api.problems import CONTENT_TYPE, document
 from postbell.api.resources import Face, routes
 from postbell.api.table import OPERATIONS
+from postbell.arriving import Hosts, misdirected
 from postbell.desk import Desk
 from postbell.ports import Engine
 from postbell.reports import Reports
 from postbell.signals import tell
 
 LostPage = Callable[[Request], Awaitable[Response]]
+NO_HEADERS: Mapping[str, str] = {}
 API_PATHS = ("/api/", "/v1/", "/v2/", "/oauth/")
 
 
@@ -41,14 +43,16 @@ def build(
     *,
     dialect_routes: Sequence[BaseRoute] = (),
     lost_page: LostPage | None = None,
+    hosts: Hosts | None = None,
     body_timeout_s: float = 30.0,
     max_held_bytes: int = 256 << 20,
 ) -> "Root":
     """Return the ASGI application.
 
     *dialect_routes* are the providers' management APIs; *lost_page* answers browsers under paths
-    that there are not.  A body must be complete after
-    *body_timeout_s*; bodies of all requests together hold at most *max_held_bytes*.
+    that there are not; *hosts*, where given, are the only names that are answered to.
+    A body must be complete after *body_timeout_s*; bodies of all requests together hold at most
+    *max_held_bytes*.
     """
     bodies = Bodies(max_held_bytes=max_held_bytes, timeout_s=body_timeout_s)
     feed = Feed(desk.engine, desk.dialects)
@@ -63,14 +67,24 @@ def build(
         exception_handlers={HTTPException: partial(_refuse, lost_page), Exception: _fail},
     )
     framework.router.redirect_slashes = False
-    return Root(EventsEndpoint(desk, ingest, bodies), framework, bodies, feed)
+    return Root(EventsEndpoint(desk, ingest, bodies), framework, bodies, feed, hosts, lost_page)
 
 
 class Root:
     """Chooses between the hot path and the framework; limits the time of every body, and counts
     what it holds in memory until it is answered: a stranger's until the face names an account."""
 
-    def __init__(self, hot: ASGIApp, framework: Starlette, bodies: Bodies, feed: Feed) -> None:
+    def __init__(
+        self,
+        hot: ASGIApp,
+        framework: Starlette,
+        bodies: Bodies,
+        feed: Feed,
+        hosts: Hosts | None,
+        lost_page: LostPage | None,
+    ) -> None:
+        self._hosts = hosts
+        self._lost_page = lost_page
         self._hot = hot
         self._feed = feed
         self.framework = framework
@@ -83,6 +97,9 @@ class Root:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.framework(scope, receive, send)
+        elif self._hosts is not None and (name := self._hosts.foreign(scope["headers"])):
+            response = await self._misdirect(name, Request(scope, receive))
+            await response(scope, receive, send)
         elif scope["path"] == events.PATH and scope["method"] == "POST":
             await self._hot(scope, receive, send)
         else:
@@ -91,6 +108,14 @@ class Root:
                 arriving = self._bodies.counted(self._bodies.timed(receive), share)
                 scope[SHARE] = share
                 await self.framework(scope, arriving, send)
+
+    async def _misdirect(self, name: str, request: Request) -> Response:
+        """Answer for a name that is not ours: a page where a browser asks for one."""
+        if self._lost_page is not None and _is_browser(request):
+            return await self._lost_page(request)  # every page checks the name first
+        error = misdirected(name)
+        tell(code=error.code)
+        return _say(request.url.path, error.status, error.code, error.message)
 
 
 async def _refuse(lost_page: LostPage | None, request: Request, error: Exception) -> Response:
@@ -104,14 +129,31 @@ async def _refuse(lost_page: LostPage | None, request: Request, error: Exception
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "refused")
     tell(code=code)
     path = request.url.path
+    if status == 404:
+        detail = {"/v1": "not found", "/v2": "Not found"}.get(_provider(path), "no such path")
+    else:
+        detail = str(error) if _provider(path) else f"this path does not take {request.method}"
+    return _say(path, status, code, detail, headers)
+
+
+def _provider(path: str) -> str:
+    """Return whose API a path belongs to: "/v1" is EngageLab's, "/v2" SendPulse's, "" ours."""
     if path == "/v1" or path.startswith("/v1/"):
-        return PlainTextResponse("not found" if status == 404 else str(error), status, headers)
-    if path.startswith(("/v2/", "/oauth/")):
-        message = "Not found" if status == 404 else str(error)
-        return JSONResponse({"message": message, "error_code": status}, status, headers)
-    detail = "no such path" if status == 404 else f"this path does not take {request.method}"
+        return "/v1"
+    return "/v2" if path.startswith(("/v2/", "/oauth/")) else ""
+
+
+def _say(
+    path: str, status: int, code: str, detail: str, headers: Mapping[str, str] = NO_HEADERS
+) -> Response:
+    """Return what is wrong in the form of the face that *path* belongs to."""
+    match _provider(path):
+        case "/v1":
+            return PlainTextResponse(detail, status, headers)
+        case "/v2":
+            return JSONResponse({"message": detail, "error_code": status}, status, headers)
     return Response(
-        document(status, code, detail), status, headers | {"content-type": CONTENT_TYPE}
+        document(status, code, detail), status, {**headers, "content-type": CONTENT_TYPE}
     )
 
 

@@ -79,13 +79,13 @@ class Metrics:
         """Count what is new of the log and the journal, now."""
         await self._following.read()
 
-    def scrape(self, *, is_private: bool) -> Scrape:
-        """Return the endpoint; *is_private* answers to this machine only."""
-        return Scrape(self.write, is_private=is_private)
+    def scrape(self, token: str | None) -> Scrape:
+        """Return the endpoint for those who bring *token*: nobody for "", everybody for None."""
+        return Scrape(self.write, token=token)
 
     def listener(self) -> Listener:
         """Return the application of a listener of its own."""
-        return Listener(self.scrape(is_private=False))
+        return Listener(self.scrape(None))
 
     async def write(self, accept: str) -> tuple[str, bytes]:
         """Return content type and text in the best form that *accept* names."""

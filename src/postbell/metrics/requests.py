@@ -1,12 +1,13 @@
 """Requests that come in: counted around the application, and who may read the metrics.
 
-On the main listener `/metrics` is for this machine only, since it names webhooks and api users;
-a listener of its own (`metrics_listen`) is for whoever reaches it.
+They name webhooks and api users.  On the main listener they are for those who know a token, since
+a proxy on this machine looks like this machine; a listener of its own (`metrics_listen`) is for
+whoever reaches it.
 """
 
+import hmac
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,7 +29,6 @@ FACES = {
 UNTOLD = ("health", "metrics", "static")
 """Asked for all the time, and of no interest to a reader of the log."""
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via")
 Write = Callable[[str], Awaitable[tuple[str, bytes]]]
 """Gives the content type and the text of a scrape, for the value of an Accept header."""
 
@@ -98,20 +98,27 @@ def pattern_of(scope: Scope) -> str:
 
 
 class Scrape:
-    """`/metrics` as an ASGI endpoint; *is_private* answers to this machine only."""
+    """`/metrics` as an ASGI endpoint; *token* is what a reader has to bring, "" for nobody may and
+    None for everybody may."""
 
-    def __init__(self, write: Write, *, is_private: bool) -> None:
+    def __init__(self, write: Write, *, token: str | None) -> None:
         self._write = write
-        self._is_private = is_private
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         if scope["method"] == "OPTIONS":
             await _answer(send, 204, "", b"", [(b"allow", b"GET, HEAD, OPTIONS")])
-        elif self._is_private and not _is_here(scope):
+        elif self._token == "":
+            await _answer(send, 403, "text/plain", b"set metrics_listen or metrics_token\n")
+        elif self._token is not None and not _brings(scope, self._token):
             await _answer(
-                send, 403, "text/plain", b"ask from this machine, or set metrics_listen\n"
+                send,
+                401,
+                "text/plain",
+                b"bring metrics_token as a bearer token\n",
+                [(b"www-authenticate", b'Bearer realm="postbell metrics"')],
             )
         elif scope["method"] not in ("GET", "HEAD"):
             await _answer(
@@ -136,25 +143,10 @@ class Listener:
         await self._scrape(scope, receive, send)
 
 
-def _is_here(scope: Scope) -> bool:
-    """Return whether the request comes from this machine, and not through a proxy on it: a proxy
-    adds headers of its own, or asks under another name."""
-    headers = dict(scope["headers"])
-    asked = headers.get(b"host", b"").decode("latin-1")
-    name = asked[1:].partition("]")[0] if asked.startswith("[") else asked.partition(":")[0]
-    peer = (scope.get("client") or ("",))[0]
-    return (
-        _is_loopback(peer)
-        and (name == "localhost" or _is_loopback(name))
-        and not any(each in headers for each in FORWARDED)
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _brings(scope: Scope, token: str) -> bool:
+    brought = [value for name, value in scope["headers"] if name == b"authorization"]
+    scheme, _, given = brought[0].partition(b" ") if len(brought) == 1 else (b"", b"", b"")
+    return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), token.encode())
 
 
 async def _answer(

@@ -3,16 +3,15 @@
 What every answer carries against tricks of other sites stands here, too.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from postbell.arriving import misdirected
 from postbell.desk.acting import acts
 from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
 from postbell.errors import NotFound, PostbellError, ServiceError, UsageError
@@ -136,21 +135,10 @@ class Page:
         return await handler(visit)
 
     def _check_host(self, request: Request) -> None:
-        """Raise NotFound where, without sign-in, a foreign name leads here.
-
-        A site of somebody else's whose name resolves to us (DNS rebinding) could read every page
-        through a visitor's browser; addresses, names without a dot and our own are fine.
-        """
-        if self._site.sign_in:
-            return
-        host = request.url.hostname or ""
-        own = urlsplit(self._site.public_url).hostname
-        if "." in host and not _ADDRESS.fullmatch(host) and host != own:
-            raise NotFound(
-                f"this service is not {host[:80]!r}; set public_url where it should be",
-                reason="foreign_host",
-                given=host[:80],
-            )
+        """Raise Misdirected where a foreign name leads here and only ours are answered to."""
+        hosts = self._site.guarded_hosts
+        if hosts is not None and (name := hosts.foreign(request.scope["headers"])):
+            raise misdirected(name)
 
     async def _account(self, cookies: Cookies, signed_in: SignedIn | None) -> Account | None:
         """Return the account to look at; without sign-in the chosen one, else the first."""
@@ -165,9 +153,6 @@ class Page:
         chosen = cookies.get(jar.ACCOUNT)
         wanted = int(chosen) if chosen.isascii() and chosen.isdigit() else 0
         return accounts.get(wanted) or (accounts[min(accounts)] if accounts else None)
-
-
-_ADDRESS = re.compile(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*")
 
 
 class _Stale(UsageError):

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from postbell.arriving import Hosts
 from postbell.desk import Desk
 from postbell.reports import Reports
 from postbell.reports.live import Live
@@ -22,9 +23,13 @@ class Site:
     """The pages of one installation.
 
     *public_url* is how customers reach it, "" to go by each request; *sign_in* False makes
-    everybody an operator (trusted networks only); *send_mail* is None without SMTP; *pictures*
+    everybody an operator (trusted networks only); *hosts* are further names that lead here: only
+    those, addresses and names without a dot are answered to where they are given or *sign_in* is
+    False; *send_mail* is None without SMTP; *pictures*
     draw parts of pages, by name: `webhook_picture` (a webhook's view), `webhook_sparks` (the
-    list's rows, returns markup by webhook id); *live* tells pages that stay open of news.
+    list's rows, returns markup by webhook id); *live* tells pages that stay open of news;
+    *unnamed_proxy* says who passed requests on lately without being named as a proxy, "" for
+    nobody.
     """
 
     desk: Desk
@@ -33,15 +38,21 @@ class Site:
     region: str = ""
     retention_days: float = 30.0
     sign_in: bool = True
+    hosts: tuple[str, ...] = ()
     support: str = ""
     send_mail: SendMail | None = None
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     live: Live | None = None
+    unnamed_proxy: Callable[[], str] = str
     pages: Pages = field(default_factory=Pages)
     throttle: Throttle = field(init=False)
+    guarded_hosts: Hosts | None = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "throttle", Throttle(self.desk.engine.tries, self.desk.clock))
+        is_guarded = bool(self.hosts) or not self.sign_in
+        guarded = Hosts(self.public_url, self.hosts) if is_guarded else None
+        object.__setattr__(self, "guarded_hosts", guarded)
 
     @property
     def can_mail_links(self) -> bool:
