@@ -229,6 +229,7 @@ async def _ingesting(
         retention_days=settings.retention_days,
         sign_in=settings.sign_in,
         hosts=settings.hosts,
+        second_factor=settings.second_factor,
         support=settings.support,
         send_mail=operation.send_mail,
         pictures=PICTURES,

@@ -5,6 +5,7 @@ Values only; nothing here decides anything.  Times are aware UTC, durations seco
 
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -366,7 +367,8 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A signed-in browser; *digest* is the hash of the token in its cookie.
 
-    *account_id* is the account it looks at: the owner's, or the one an operator chose.
+    *account_id* is the account it looks at: the owner's, or the one an operator chose.  *device*
+    is its browser and system; *place* is the network address that it was used from last.
     """
 
     digest: bytes
@@ -374,6 +376,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     account_id: int
     created_at: datetime
     seen_at: datetime
+    device: str = ""
+    place: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return what names it without opening it: a hash of the hash of its token."""
+        return sha256(b"session " + self.digest).hexdigest()[:16]
 
 
 class Reset(msgspec.Struct, frozen=True):

@@ -108,6 +108,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Row("whether pages ask who is there; false makes everybody who can reach them an operator"),
     ] = True
+    second_factor: Annotated[
+        str,
+        Row(
+            "who must sign in with a one-time code, too; optional lets each person choose",
+            choices=("optional", "operators", "required"),
+        ),
+    ] = "optional"
     tls_cert_file: Annotated[
         str, Row("file of the server's certificate and its chain (PEM); read again at SIGHUP")
     ] = ""

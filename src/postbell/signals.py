@@ -142,6 +142,13 @@ SIGNALS = (
         "retention dropped events that were still to be sent",
         ("webhook_id", "events"),
     ),
+    Signal(
+        "code_refused",
+        "warning",
+        "a one-time code was wrong or used after the right password: if it was not this person,"
+        " somebody knows the password",
+        ("owner_id",),
+    ),
     Signal("reset_mail_failed", "warning", "a link for a new password was not mailed", ("error",)),
     Signal("write_failed", "error", "a write failed and is tried again", ("error", "what")),
     Signal(

@@ -128,7 +128,12 @@ ACTIONS = (
     Action("owner.refused", "a wrong password for somebody who signs in; at most 5 an hour"),
     Action("owner.password_changed", "somebody has a new password; other sessions ended"),
     Action("owner.reset_asked", "a link for a new password was asked for"),
-    Action("session.ended", "somebody signed out"),
+    Action("owner.code_refused", "a wrong one-time code after a right password; at most 5 an hour"),
+    Action("session.ended", "somebody signed out, here or elsewhere"),
+    Action("second_factor.turned_on", "signing in takes a one-time code; other sessions ended"),
+    Action("second_factor.codes_renewed", "new recovery codes replaced the old ones"),
+    Action("second_factor.turned_off", "the password alone signs in again"),
+    Action("second_factor.removed", "somebody's second factor was removed; all sessions ended"),
     Action("index.cleared", "the search index is made anew"),
 )
 """Every action there is: what happened to a thing, `thing.what`."""

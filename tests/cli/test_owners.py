@@ -193,3 +193,30 @@ def test_a_password_file_needs_an_owner(postbell: Postbell) -> None:
 
     assert done.returncode == 2
     assert "--owner" in done.stderr
+
+
+def test_sessions_are_listed_and_ended(postbell: Postbell) -> None:
+    made = postbell.json("accounts", "create", "acme", "--owner", "ada@example.com")
+    for _ in range(2):
+        sign_in(postbell, "ada@example.com", made["password"])
+
+    listed = postbell.json("owners", "sessions", "ada@example.com")
+    ended = postbell.json("owners", "sign-out", "ada@example.com")
+    after = postbell("owners", "sessions", "ada@example.com")
+
+    assert len({each["id"] for each in listed}) == 2
+    assert set(listed[0]) == {"id", "device", "place", "seen_at", "created_at"}
+    assert ended == {"email": "ada@example.com", "ended": 2}
+    assert after.stdout == "no session of ada@example.com\n"
+
+
+def test_a_second_factor_that_is_not_there_cannot_be_reset(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme", "--owner", "ada@example.com")
+
+    done = postbell("owners", "reset-second-factor", "ada@example.com")
+    unknown = postbell("owners", "sessions", "nobody@example.com")
+
+    assert (done.returncode, unknown.returncode) == (2, 2)
+    assert "has no second factor" in done.stderr
+    assert "nobody signs in" in unknown.stderr
+    assert postbell.json("owners", "list")[0]["second_factor"] is False

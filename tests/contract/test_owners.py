@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.errors import Conflict, NotFound
+from postbell.ports import SESSIONS_KEPT
 from postbell.records import Owner, Reset, Session
 from tests.contract.making import Shop
 
@@ -242,14 +243,59 @@ async def test_a_session_is_found_touched_and_ended(shop: Shop) -> None:
     await owners.open_session(opened, expect="$argon2id$")
     later = shop.clock.now() + timedelta(hours=1)
 
-    await owners.touch_session(b"d1", later)
+    await owners.touch_session(b"d1", later, "192.0.2.7")
     touched = await owners.session(b"d1")
-    await owners.touch_session(b"unknown", later)
+    await owners.touch_session(b"unknown", later, "")
     await owners.end_sessions(digest=b"d1")
 
-    assert touched == replace(opened, seen_at=later)
+    assert touched == replace(opened, seen_at=later, place="192.0.2.7")
     assert await owners.session(b"d1") is None
     assert await owners.session(b"unknown") is None
+
+
+async def test_sessions_of_an_owner_are_listed_the_one_used_last_first(shop: Shop) -> None:
+    owners, ada = shop.engine.owners, await add(shop)
+    bob = await add(shop, "bob@example.com")
+    first = replace(session(shop, ada, b"a1"), device="Firefox, Linux", place="192.0.2.7")
+    await owners.open_session(first, expect="$argon2id$")
+    shop.clock.advance(60)
+    second = session(shop, ada, b"a2")
+    await owners.open_session(second, expect="$argon2id$")
+    await open_session(shop, bob, b"b1")
+
+    listed = await owners.sessions(ada.id)
+
+    assert listed == [second, first]
+    assert len({each.id for each in listed}) == 2
+    assert all(each.digest.hex() not in each.id for each in listed)
+
+
+async def test_ending_sessions_says_how_many_there_were(shop: Shop) -> None:
+    owners, ada = shop.engine.owners, await add(shop)
+    for digest in (b"a1", b"a2", b"a3"):
+        await open_session(shop, ada, digest)
+
+    one = await owners.end_sessions(digest=b"a1")
+    again = await owners.end_sessions(digest=b"a1")
+    others = await owners.end_sessions(owner_id=ada.id, keep=b"a3")
+    rest = await owners.end_sessions(owner_id=ada.id)
+
+    assert (one, again, others, rest) == (1, 0, 1, 1)
+
+
+async def test_of_very_many_sessions_those_used_last_are_kept(shop: Shop) -> None:
+    owners, ada = shop.engine.owners, await add(shop)
+    bob = await add(shop, "bob@example.com")
+    await open_session(shop, bob, b"bobs")
+    for number in range(SESSIONS_KEPT + 2):
+        shop.clock.advance(1)
+        await open_session(shop, ada, b"%d" % number)
+
+    listed = await owners.sessions(ada.id)
+
+    assert len(listed) == SESSIONS_KEPT
+    assert [await owners.session(digest) for digest in (b"0", b"1")] == [None, None]
+    assert await owners.session(b"bobs") is not None
 
 
 async def test_all_sessions_of_an_owner_end_but_one(shop: Shop) -> None:

@@ -20,7 +20,8 @@ from postbell.records import Owner
 from postbell.settings import Settings
 from postbell.web.throttle import unlock
 
-COLUMNS = ("id", "account", "email", "is_operator", "created_at")
+COLUMNS = ("id", "account", "email", "is_operator", "second_factor", "created_at")
+SESSION_COLUMNS = ("id", "device", "place", "seen_at", "created_at")
 
 password_option = click.option(
     "--password-file",
@@ -86,8 +87,9 @@ def list_command(settings: Settings, account: str | None, operators: bool, as_js
         chosen = await office.desk.find_account(account) if account else None
         names = {each.id: each.name for each in await office.engine.registry.accounts()}
         owners = await office.engine.owners.of(chosen.id if chosen else None)
+        with_factor = await office.engine.second_factors.in_force()
         return [
-            owner_view(owner, names[owner.account_id])
+            owner_view(owner, names[owner.account_id]) | {"second_factor": owner.id in with_factor}
             for owner in owners
             if owner.is_operator or not operators
         ]
@@ -112,6 +114,60 @@ def reset_password(
     password, shown = read_password(password_file)
     owner = at_desk(settings, lambda office: office.desk.reset_password(email, password))
     print_record({"email": owner.email} | shown, as_json=as_json)
+
+
+@command.command("sessions", cls=SettingsCommand)
+@click.argument("email")
+@json_option
+@with_settings("storage")
+def sessions(settings: Settings, email: str, as_json: bool) -> None:
+    """List the browsers that somebody is signed in with, the one used last first."""
+
+    async def read(office: Office) -> list[dict[str, Any]]:
+        owner = await office.desk.find_owner(email)
+        return [
+            {
+                "id": each.id,
+                "device": each.device,
+                "place": each.place,
+                "seen_at": each.seen_at,
+                "created_at": each.created_at,
+            }
+            for each in await office.desk.sessions_of(owner.id)
+        ]
+
+    print_records(
+        at_desk(settings, read), SESSION_COLUMNS, as_json=as_json, empty=f"no session of {email}"
+    )
+
+
+@command.command("sign-out", cls=SettingsCommand)
+@click.argument("email")
+@json_option
+@with_settings("storage")
+def sign_out(settings: Settings, email: str, as_json: bool) -> None:
+    """End every session of somebody; who has the password signs in again."""
+
+    async def work(office: Office) -> dict[str, Any]:
+        owner = await office.desk.find_owner(email)
+        return {"email": owner.email, "ended": await office.desk.sign_out_everywhere(owner)}
+
+    print_record(at_desk(settings, work), as_json=as_json)
+
+
+@command.command("reset-second-factor", cls=SettingsCommand)
+@click.argument("email")
+@json_option
+@with_settings("storage")
+def reset_second_factor(settings: Settings, email: str, as_json: bool) -> None:
+    """Remove somebody's second factor, for a phone that is lost, and end all of that person's
+    sessions.
+
+    The password alone signs in then, and sets up a new one where the setting second_factor
+    demands it: be sure who asks.
+    """
+    owner = at_desk(settings, lambda office: office.desk.reset_second_factor(email))
+    print_record({"email": owner.email, "second_factor": False}, as_json=as_json)
 
 
 @command.command("set-role", cls=SettingsCommand)

@@ -8,13 +8,14 @@ from postbell.desk.auth import Caller, Client
 from postbell.desk.cases import Cases
 from postbell.desk.core import Core
 from postbell.desk.lanes import Lanes
-from postbell.desk.owners import Owners
 from postbell.desk.people import People
 from postbell.desk.replays import Replays
+from postbell.desk.second_factor import SecondFactors
+from postbell.desk.sessions import Sessions
 from postbell.desk.webhooks import Webhooks
 
 
-class Desk(Owners, People, Webhooks, Lanes, Replays, Cases):
+class Desk(Sessions, SecondFactors, People, Webhooks, Lanes, Replays, Cases):
     """The desk of one installation; `Core` says what it is made of."""
 
 

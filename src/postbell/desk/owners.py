@@ -7,7 +7,7 @@ import contextlib
 import re
 import secrets
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from postbell.desk.acting import acting_as
 from postbell.desk.core import Core
 from postbell.desk.passwords import Passwords
 from postbell.errors import BadInput, NotFound, Overloaded, StorageError, Unauthorized
+from postbell.ports import HalfSignIn
 from postbell.records import Account, Owner, Reset, Session
 from postbell.trail import Change
 
@@ -23,6 +24,9 @@ IDLE_DAYS = 14
 ABSOLUTE_DAYS = 60
 RESET_HOURS = 2
 TOUCH_EVERY_S = 60.0
+HALF_S = 300.0
+"""How long a one-time code may take after the right password."""
+
 MAX_EMAIL_CHARS = 254
 MAX_OWNERS = 200
 MAX_REFUSALS = 5
@@ -35,6 +39,15 @@ class SignedIn(NamedTuple):
     owner: Owner
     account: Account
     session: Session
+
+
+class Begun(NamedTuple):
+    """What a right password brought: a session's token, or, where *is_half*, one that opens a
+    session together with a one-time code."""
+
+    token: str
+    owner: Owner
+    is_half: bool
 
 
 class Owners(Core):
@@ -70,8 +83,11 @@ class Owners(Core):
             raise NotFound(f"nobody signs in as {email[:80]!r}")
         return owner
 
-    async def sign_in(self, email: str, password: str, language: str = "") -> tuple[str, Owner]:
-        """Return a new session's token and its owner; raise Unauthorized where either is wrong.
+    async def sign_in(
+        self, email: str, password: str, language: str = "", *, device: str = "", place: str = ""
+    ) -> Begun:
+        """Open a session, or, for whoever has a second factor, begin a sign-in that a code
+        finishes; raise Unauthorized where address or password is wrong.
 
         *language* is what the browser speaks; it is remembered for mails.
         """
@@ -84,29 +100,34 @@ class Owners(Core):
         is_old = self.passwords.is_old(stored)
         rehashed = await self.passwords.hash(password) if is_old else ""
         now = self.clock.now()
-        token = secrets.token_urlsafe(32)
         await self.engine.owners.sweep(
             seen_before=now - timedelta(days=IDLE_DAYS),
             opened_before=now - timedelta(days=ABSOLUTE_DAYS),
             now=now,
         )
-        session = Session(
-            digest=digest(token),
-            owner_id=owner.id,
-            account_id=owner.account_id,
-            created_at=now,
-            seen_at=now,
-        )
-        opened = await self.trailed(
-            self.engine.owners.open_session(
-                session, expect=stored, rehashed=rehashed, seen_language=language
-            ),
-            _if_any(lambda made: noting.of_owner("owner.signed_in", made)),
-            actor=acting_as(owner),
-        )
-        if opened is None:
-            raise Unauthorized("the password was changed meanwhile; sign in with the new one")
-        return token, opened
+        token = secrets.token_urlsafe(32)
+        is_half = await self.engine.second_factors.is_in_force(owner.id)
+        if is_half:
+            ends_at = now + timedelta(seconds=HALF_S)
+            is_begun = await self.engine.second_factors.begin_sign_in(
+                HalfSignIn(digest(token), owner.id, rehashed or stored, ends_at),
+                expect=stored,
+                seen_language=language,
+                now=now,
+            )
+        else:
+            session = new_session(token, owner, now, device=device, place=place)
+            opened = await self.trailed(
+                self.engine.owners.open_session(
+                    session, expect=stored, rehashed=rehashed, seen_language=language
+                ),
+                _if_any(lambda made: noting.of_owner("owner.signed_in", made)),
+                actor=acting_as(owner),
+            )
+            owner, is_begun = opened or owner, opened is not None
+        if not is_begun:
+            raise Unauthorized("how this person signs in was changed meanwhile; sign in again")
+        return Begun(token, owner, is_half)
 
     async def _note_refusal(self, email: str, owner: Owner | None) -> None:
         """Keep a wrong password in the trail, a few an hour of each owner: the trail does not
@@ -120,8 +141,11 @@ class Owners(Core):
             lambda ends_at: change if ends_at is None else None,
         )
 
-    async def signed_in(self, token: str) -> SignedIn | None:
-        """Return who the token stands for; None for an unknown, idle or too old session."""
+    async def signed_in(self, token: str, place: str = "") -> SignedIn | None:
+        """Return who the token stands for; None for an unknown, idle or too old session.
+
+        Its use, from *place*, is noted every TOUCH_EVERY_S, and at once from another place.
+        """
         session = await self.engine.owners.session(digest(token)) if token else None
         if session is None:
             return None
@@ -138,9 +162,10 @@ class Owners(Core):
         if account is None:
             await self.directory.refresh()
             account = self.directory.accounts[owner.account_id]
-        if (now - session.seen_at).total_seconds() >= TOUCH_EVERY_S:
+        is_due = (now - session.seen_at).total_seconds() >= TOUCH_EVERY_S
+        if is_due or place != session.place:
             with contextlib.suppress(Overloaded, StorageError):  # a full disk; next time, then
-                await self.engine.owners.touch_session(session.digest, now)
+                await self.engine.owners.touch_session(session.digest, now, place)
         return SignedIn(owner, account, session)
 
     async def look_at(self, signed_in: SignedIn, account_id: int) -> None:
@@ -266,6 +291,19 @@ class Owners(Core):
             ),
             lambda made: noting.of_owner("owner.password_changed", made),
         )
+
+
+def new_session(token: str, owner: Owner, now: datetime, *, device: str, place: str) -> Session:
+    """Return a session of the owner that begins now."""
+    return Session(
+        digest=digest(token),
+        owner_id=owner.id,
+        account_id=owner.account_id,
+        created_at=now,
+        seen_at=now,
+        device=device,
+        place=place,
+    )
 
 
 def digest(token: str) -> bytes:

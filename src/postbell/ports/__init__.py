@@ -6,15 +6,32 @@ when it returns.
 """
 
 from postbell.logged import Logged
-from postbell.ports.customers import TRIES_KEPT, Answers, NewSecret, Owners, Registry, Tries
+from postbell.ports.customers import (
+    SESSIONS_KEPT,
+    TRIES_KEPT,
+    Answers,
+    NewSecret,
+    Owners,
+    Registry,
+    Tries,
+)
 from postbell.ports.dialect import Dialect, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Engine
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import Claim, Journal, JournalBlock, Ledger, Log
 from postbell.ports.search import Count, Index, Marks, Message, News, Postings, Visit
+from postbell.ports.second_factors import (
+    HALF_SIGN_INS_KEPT,
+    HalfSignIn,
+    Proof,
+    SecondFactor,
+    SecondFactors,
+)
 from postbell.ports.trail import Place, Trail, Wanted
 
 __all__ = [
+    "HALF_SIGN_INS_KEPT",
+    "SESSIONS_KEPT",
     "TRIES_KEPT",
     "Answers",
     "Bell",
@@ -22,6 +39,7 @@ __all__ = [
     "Count",
     "Dialect",
     "Engine",
+    "HalfSignIn",
     "Index",
     "Journal",
     "JournalBlock",
@@ -35,8 +53,11 @@ __all__ = [
     "Owners",
     "Place",
     "Postings",
+    "Proof",
     "Registry",
     "Request",
+    "SecondFactor",
+    "SecondFactors",
     "Sender",
     "Signing",
     "Stored",

@@ -162,7 +162,8 @@ class Owners(Protocol):
         self, session: Session, *, expect: str, rehashed: str = "", seen_language: str = ""
     ) -> Owner | None:
         """Open a session of the owner whose password's hash is *expect*, and return the owner;
-        None, and nothing written, where it is another one by now or the owner is gone.
+        None, and nothing written, where it is another one by now, the owner is gone, or has a
+        second factor in force.  Of an owner's sessions the SESSIONS_KEPT used last are kept.
 
         *rehashed* replaces that hash (the same password, more work), *seen_language* the one
         before; empty ones do not.
@@ -171,8 +172,12 @@ class Owners(Protocol):
 
     async def session(self, digest: bytes) -> Session | None: ...
 
-    async def touch_session(self, digest: bytes, seen_at: datetime) -> None:
-        """Note when the session was used; nothing for an unknown one."""
+    async def sessions(self, owner_id: int) -> list[Session]:
+        """Return the sessions of an owner, the one used last first."""
+        ...
+
+    async def touch_session(self, digest: bytes, seen_at: datetime, place: str) -> None:
+        """Note when the session was used, and from where; nothing for an unknown one."""
         ...
 
     async def look_at(self, digest: bytes, account_id: int) -> bool:
@@ -181,8 +186,9 @@ class Owners(Protocol):
 
     async def end_sessions(
         self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
-    ) -> None:
-        """End one session, or all of an owner but *keep*."""
+    ) -> int:
+        """End one session, or all of an owner but *keep*, and with them the owner's sign-ins half
+        way; return how many sessions there were."""
         ...
 
     async def add_reset(self, reset: Reset) -> None:
@@ -199,6 +205,10 @@ class Owners(Protocol):
     async def sweep(self, *, seen_before: datetime, opened_before: datetime, now: datetime) -> None:
         """Drop sessions not seen, or opened, since these times, and resets that expired."""
         ...
+
+
+SESSIONS_KEPT = 100
+"""Of one owner."""
 
 
 class Tries(Protocol):

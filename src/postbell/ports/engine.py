@@ -5,6 +5,7 @@ from typing import Protocol
 from postbell.ports.customers import Answers, Owners, Registry, Tries
 from postbell.ports.path import Journal, Ledger, Log
 from postbell.ports.search import Index
+from postbell.ports.second_factors import SecondFactors
 from postbell.ports.trail import Trail
 
 
@@ -21,6 +22,8 @@ class Engine(Protocol):
     def registry(self) -> Registry: ...
     @property
     def owners(self) -> Owners: ...
+    @property
+    def second_factors(self) -> SecondFactors: ...
     @property
     def tries(self) -> Tries: ...
     @property

@@ -14,6 +14,8 @@ from postbell.web import (
     login,
     operator,
     search,
+    second_factor,
+    sessions,
     static,
     timeline,
     webhook_keys,
@@ -33,6 +35,8 @@ PAGES = (
     live,
     api_settings,
     account,
+    sessions,
+    second_factor,
     operator,
 )
 

@@ -35,11 +35,15 @@ async def _back(visit: Visit) -> Response:
 
 
 async def _page(visit: Visit, status: int = 200, errors: Errors | None = None) -> Response:
+    desk, owner = visit.site.desk, visit.owner
     return visit.render(
         "account.html",
         status,
         errors=errors or {},
-        owners=await visit.site.desk.engine.owners.users(visit.account_id),
+        factor=await desk.second_factor(owner.id) if owner is not None else None,
+        sessions=len(await desk.sessions_of(owner.id)) if owner is not None else 0,
+        with_factor=await desk.engine.second_factors.in_force(visit.account_id),
+        owners=await desk.engine.owners.users(visit.account_id),
         languages=words.LANGUAGES,
         zones=zone_names(),
         min_chars=MIN_CHARS,

@@ -14,6 +14,9 @@ SESSION = "postbell_session"
 GUEST = "postbell_guest"
 DEVICE = "postbell_device"
 """Tells a browser that signed in before from strangers; it opens nothing."""
+HALF = "postbell_half"
+"""Of somebody whose password was right and whose one-time code is awaited."""
+
 ZONE = "postbell_zone"
 ACCOUNT = "postbell_account"
 MAX_COOKIE_CHARS = 128

@@ -33,14 +33,18 @@ async def _stream(visit: Visit) -> Response:
     except Overloaded as error:
         return Response(explain(visit.say, error), 503, {"retry-after": "60"})
     return StreamingResponse(
-        _lines(live, account_id), headers=HEADERS, media_type="text/event-stream"
+        _lines(visit, live, account_id), headers=HEADERS, media_type="text/event-stream"
     )
 
 
-async def _lines(live: Live, account_id: int) -> AsyncIterator[bytes]:
+async def _lines(visit: Visit, live: Live, account_id: int) -> AsyncIterator[bytes]:
+    """Give the stream's lines until its session ends."""
+    desk, signed_in = visit.site.desk, visit.signed_in
     try:
         yield b"retry: %d\n\n" % RETRY_MS
         async for notice in live.watch(account_id):
+            if signed_in is not None and not await desk.is_open(signed_in):
+                return
             if notice is None:
                 yield b": still here\n\n"
             else:

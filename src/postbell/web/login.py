@@ -1,13 +1,14 @@
-"""Signing in and out, and a new password by e-mail."""
+"""Signing in, in one step or two, and out; and a new password by e-mail."""
 
 from starlette.background import BackgroundTask
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from postbell.desk.acting import acts
-from postbell.desk.owners import RESET_HOURS
+from postbell.desk.owners import HALF_S, RESET_HOURS
 from postbell.desk.passwords import MIN_CHARS
 from postbell.errors import BadInput, PostbellError, Unauthorized
+from postbell.records import Owner
 from postbell.signals import log
 from postbell.web import cookies as jar
 from postbell.web import words
@@ -15,7 +16,11 @@ from postbell.web.page import SESSION_S, page
 from postbell.web.problems import explain
 from postbell.web.site import SendMail, Site
 from postbell.web.throttle import FAMILIAR_DAYS
-from postbell.web.visit import Visit, local_path
+from postbell.web.visit import Visit, local_path, with_query
+
+CODE_PATH = "/login/code"
+RECOVERY = "recovery"
+"""The value of `with` in the address of the page that takes recovery codes."""
 
 DEVICE_S = int(FAMILIAR_DAYS * 86_400)
 
@@ -24,6 +29,7 @@ def routes(site: Site) -> list[Route]:
     """Return the routes of signing in and out."""
     return [
         page(site, "/login", is_open=True, GET=_ask, POST=_sign_in),
+        page(site, CODE_PATH, is_open=True, GET=_ask_code, POST=_take_code),
         page(site, "/logout", is_open=True, POST=_sign_out),
         page(site, "/forgot", is_open=True, GET=_forgot, POST=_send_link),
         page(site, "/reset/{id}", is_open=True, GET=_choose, POST=_set_password),
@@ -46,16 +52,82 @@ async def _sign_in(visit: Visit) -> Response:
     throttle, device = visit.site.throttle, visit.cookies.get(jar.DEVICE)
     await throttle.admit("sign-in", visit.address, email, device)
     try:
-        token, owner = await visit.site.desk.sign_in(email, password, visit.say.language)
+        begun = await visit.site.desk.sign_in(
+            email, password, visit.say.language, device=visit.device, place=visit.place
+        )
     except Unauthorized:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.wrong"))
+    if begun.is_half:
+        response = RedirectResponse(_code_path(back), 303)
+        visit.cookies.put(response, jar.HALF, begun.token, max_age_s=int(HALF_S))
+        return response
+    return await _let_in(visit, begun.token, begun.owner, back)
+
+
+async def _let_in(visit: Visit, token: str, owner: Owner, back: str) -> Response:
+    throttle, device = visit.site.throttle, visit.cookies.get(jar.DEVICE)
     await throttle.forgive("sign-in", visit.address, owner.email, device)
     device = await throttle.welcome(visit.address, owner.email, device)
     response = RedirectResponse(back, 303)
     visit.cookies.put(response, jar.DEVICE, device, max_age_s=DEVICE_S)
     visit.cookies.put(response, jar.SESSION, token, max_age_s=SESSION_S)
     visit.cookies.drop(response, jar.GUEST)
+    visit.cookies.drop(response, jar.HALF)
     return response
+
+
+async def _ask_code(visit: Visit) -> Response:
+    owner = await visit.site.desk.half_signed_in(visit.cookies.get(jar.HALF))
+    back = local_path(visit.query("next", "/"))
+    if owner is None or not visit.site.sign_in:
+        return visit.redirect(with_query("/login", {"next": "" if back == "/" else back}))
+    return _code_page(visit, owner, back=back)
+
+
+async def _take_code(visit: Visit) -> Response:
+    """Finish what the right password began, with a one-time code or a recovery code."""
+    desk, token = visit.site.desk, visit.cookies.get(jar.HALF)
+    owner = await desk.half_signed_in(token)
+    back = local_path(visit.form.text("next", "/"))
+    if owner is None:
+        return _gone(visit, back)
+    await visit.site.throttle.admit("code", visit.address, owner.email)
+    try:
+        session, owner = await desk.finish_sign_in(
+            token, visit.form.text("code"), device=visit.device, place=visit.place
+        )
+    except BadInput as error:
+        return _code_page(visit, owner, 422, back=back, error=explain(visit.say, error))
+    except Unauthorized:
+        return _gone(visit, back)
+    await visit.site.throttle.forgive("code", visit.address, owner.email)
+    return await _let_in(visit, session, owner, back)
+
+
+def _gone(visit: Visit, back: str) -> Response:
+    response = _login_page(visit, 422, back=back, error=visit.say("wrong.half_gone"))
+    visit.cookies.drop(response, jar.HALF)
+    return response
+
+
+def _code_page(
+    visit: Visit, owner: Owner, status: int = 200, *, back: str, error: str = ""
+) -> Response:
+    is_recovery = visit.query("with") == RECOVERY
+    return visit.render(
+        "code.html",
+        status,
+        email=owner.email,
+        back=back,
+        error=error,
+        is_recovery=is_recovery,
+        action=_code_path("/", RECOVERY if is_recovery else ""),
+        other=_code_path(back, "" if is_recovery else RECOVERY),
+    )
+
+
+def _code_path(back: str, way: str = "") -> str:
+    return with_query(CODE_PATH, {"with": way, "next": "" if back == "/" else back})
 
 
 def _login_page(

@@ -49,18 +49,30 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
 }
 HSTS = "max-age=31536000"
+SET_UP_PATH = "/settings/account/second-factor"
 
 
 class Page:
-    """Serves one path; *handlers* are by method; *is_open* pages need nobody signed in."""
+    """Serves one path; *handlers* are by method.
+
+    *is_open* pages need nobody signed in; *leads_in* ones are what somebody who must set up a
+    second factor first may see, and nothing else is.
+    """
 
     def __init__(
-        self, site: Site, handlers: Mapping[str, Handler], *, is_open: bool, operator: bool
+        self,
+        site: Site,
+        handlers: Mapping[str, Handler],
+        *,
+        is_open: bool = False,
+        operator: bool = False,
+        leads_in: bool = False,
     ) -> None:
         self._site = site
         self._handlers = handlers
         self._is_open = is_open
         self._operator = operator
+        self._leads_in = leads_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -90,17 +102,21 @@ class Page:
         )
         try:
             self._check_host(request)
-            signed_in = await self._site.desk.signed_in(token) if self._site.sign_in else None
+            signed_in = (
+                await self._site.desk.signed_in(token, visit.place) if self._site.sign_in else None
+            )
             if signed_in is None and token:
                 fresh = "" if guest else jar.new_guest()
                 token = ""
+            must_set_up = await self._must_set_up(signed_in)
             visit = Visit(
                 self._site,
                 request,
                 cookies,
                 form_token=jar.form_token(token or guest or fresh),
                 signed_in=signed_in,
-                account=await self._account(cookies, signed_in),
+                account=None if must_set_up else await self._account(cookies, signed_in),
+                must_set_up=must_set_up,
             )
             if visit.has_account:
                 claim(visit.account_id)
@@ -122,6 +138,8 @@ class Page:
             query = visit.request.url.query
             back = visit.path + (f"?{query}" if query else "") if method == "GET" else ""
             return visit.redirect(with_query("/login", {"next": "" if back == "/" else back}))
+        if visit.must_set_up and not (self._leads_in or self._is_open):
+            return visit.redirect(SET_UP_PATH)
         if self._operator and not visit.is_operator:
             raise NotFound("no such page")
         if method == "POST":
@@ -133,6 +151,12 @@ class Page:
         if method == "GET" and visit.is_operator and visit.has_account and not self._operator:
             await visit.note_look()
         return await handler(visit)
+
+    async def _must_set_up(self, signed_in: SignedIn | None) -> bool:
+        """Return whether the visitor must have a second factor and has none."""
+        if signed_in is None or not self._site.demands_second_factor(signed_in.owner):
+            return False
+        return not await self._site.desk.has_second_factor(signed_in.owner.id)
 
     def _check_host(self, request: Request) -> None:
         """Raise Misdirected where a foreign name leads here and only ours are answered to."""
@@ -161,10 +185,17 @@ class _Stale(UsageError):
 
 
 def page(
-    site: Site, path: str, *, is_open: bool = False, operator: bool = False, **handlers: Handler
+    site: Site,
+    path: str,
+    *,
+    is_open: bool = False,
+    operator: bool = False,
+    leads_in: bool = False,
+    **handlers: Handler,
 ) -> Route:
     """Return the route of a page with a handler for each method (GET, POST)."""
-    return Route(path, Page(site, handlers, is_open=is_open, operator=operator))
+    served = Page(site, handlers, is_open=is_open, operator=operator, leads_in=leads_in)
+    return Route(path, served)
 
 
 def lost_page(site: Site) -> Callable[[Request], Awaitable[Response]]:
@@ -173,7 +204,7 @@ def lost_page(site: Site) -> Callable[[Request], Awaitable[Response]]:
     async def nothing(_visit: Visit) -> Response:
         raise NotFound("no such page")
 
-    return Page(site, {"GET": nothing}, is_open=True, operator=False).answer
+    return Page(site, {"GET": nothing}, is_open=True).answer
 
 
 def error_page(visit: Visit, error: PostbellError) -> Response:

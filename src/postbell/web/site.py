@@ -6,6 +6,7 @@ from typing import Any
 
 from postbell.arriving import Hosts
 from postbell.desk import Desk
+from postbell.records import Owner
 from postbell.reports import Reports
 from postbell.reports.live import Live
 from postbell.web.pages import Pages
@@ -23,13 +24,13 @@ class Site:
     """The pages of one installation.
 
     *public_url* is how customers reach it, "" to go by each request; *sign_in* False makes
-    everybody an operator (trusted networks only); *hosts* are further names that lead here: only
-    those, addresses and names without a dot are answered to where they are given or *sign_in* is
-    False; *send_mail* is None without SMTP; *pictures*
-    draw parts of pages, by name: `webhook_picture` (a webhook's view), `webhook_sparks` (the
-    list's rows, returns markup by webhook id); *live* tells pages that stay open of news;
-    *unnamed_proxy* says who passed requests on lately without being named as a proxy, "" for
-    nobody.
+    everybody an operator (trusted networks only); *second_factor* says who must have one:
+    "optional" nobody, "operators", or "required" everybody; *hosts* are further names that lead
+    here: only those, addresses and names without a dot are answered to where they are given or
+    *sign_in* is False; *send_mail* is None without SMTP; *pictures* draw parts of pages, by name:
+    `webhook_picture` (a webhook's view), `webhook_sparks` (the list's rows, returns markup by
+    webhook id); *live* tells pages that stay open of news; *unnamed_proxy* says who passed
+    requests on lately without being named as a proxy, "" for nobody.
     """
 
     desk: Desk
@@ -38,6 +39,7 @@ class Site:
     region: str = ""
     retention_days: float = 30.0
     sign_in: bool = True
+    second_factor: str = "optional"
     hosts: tuple[str, ...] = ()
     support: str = ""
     send_mail: SendMail | None = None
@@ -53,6 +55,12 @@ class Site:
         is_guarded = bool(self.hosts) or not self.sign_in
         guarded = Hosts(self.public_url, self.hosts) if is_guarded else None
         object.__setattr__(self, "guarded_hosts", guarded)
+
+    def demands_second_factor(self, owner: Owner) -> bool:
+        """Return whether this person may do nothing without a second factor."""
+        if self.second_factor == "operators":
+            return owner.is_operator
+        return self.second_factor == "required"
 
     @property
     def can_mail_links(self) -> bool:

@@ -38,6 +38,7 @@ RULES = {
     "reset": Rule(by_network=30, by_subject=10, by_pair=5),
     "reset-use": Rule(by_network=30, by_subject=10),
     "password": Rule(by_network=30, by_subject=10),
+    "code": Rule(by_network=30, by_subject=5),
     "test": Rule(by_network=30, by_subject=10),
 }
 

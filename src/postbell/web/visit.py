@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from postbell.desk.acting import acting_as
+from postbell.desk.devices import device_of, place_of
 from postbell.desk.owners import SignedIn
 from postbell.errors import NotFound, Overloaded, StorageError
 from postbell.records import Account, Owner
@@ -28,7 +29,8 @@ FOREIGN_ENDS = ("//", "/\\")
 class Visit:
     """A request with everything a page asks about it.
 
-    *account* is the one it looks at; None on pages that need nobody signed in.
+    *account* is the one it looks at; None on pages that need nobody signed in, and for who
+    must set up a second factor first (*must_set_up*).
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Visit:
         form_token: str,
         signed_in: SignedIn | None = None,
         account: Account | None = None,
+        must_set_up: bool = False,
     ) -> None:
         self.site = site
         self.request = request
@@ -47,6 +50,7 @@ class Visit:
         self.form_token = form_token
         self.signed_in = signed_in
         self._account = account
+        self.must_set_up = must_set_up
         self.form = Form(())
         owner = self.owner
         language = owner.language if owner is not None else ""
@@ -119,6 +123,16 @@ class Visit:
             await self.site.desk.note_look(self.account_id, session or self.address)
         except (StorageError, Overloaded) as error:
             log("write_failed", error=error.message, what="trail")
+
+    @property
+    def device(self) -> str:
+        """Return the browser and its system, in words of ours."""
+        return device_of(self.request.headers.get("user-agent", ""))
+
+    @property
+    def place(self) -> str:
+        """Return the client's address as a session shows it."""
+        return place_of(self.address)
 
     @property
     def id(self) -> int:

@@ -10,6 +10,7 @@ from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
 from postbell.storage.memory.log import MemoryLog
 from postbell.storage.memory.owners import MemoryOwners
 from postbell.storage.memory.registry import MemoryRegistry
+from postbell.storage.memory.second_factors import MemorySecondFactors
 from postbell.storage.memory.tables import Tables
 from postbell.storage.memory.trail import MemoryTrail
 from postbell.storage.memory.tries import MemoryTries
@@ -25,6 +26,7 @@ class MemoryEngine:
         self.journal = MemoryJournal(tables)
         self.registry = MemoryRegistry(tables)
         self.owners = MemoryOwners(tables)
+        self.second_factors = MemorySecondFactors(tables)
         self.index = MemoryIndex()
         self.answers = MemoryAnswers(tables)
         self.tries = MemoryTries(tables)

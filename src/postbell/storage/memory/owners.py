@@ -54,7 +54,7 @@ class MemoryOwners:
             return owner
         if owner.is_operator:
             self._check_not_last(owner)
-        self._end_sessions(owner_id=owner_id)
+        self._tables.end_sessions(owner_id)
         return self._put(replace(owner, is_operator=is_operator))
 
     async def set_password(
@@ -73,8 +73,9 @@ class MemoryOwners:
         if account_id is not None and not is_user:
             raise NotFound(f"no owner {owner_id}")
         self._check_not_last(owner)
-        self._end_sessions(owner_id=owner_id)
+        self._tables.end_sessions(owner_id)
         self._drop_resets(owner_id)
+        self._tables.factors.pop(owner_id, None)
         return self._tables.owners.pop(owner_id)
 
     async def find(self, *, owner_id: int = 0, email: str = "") -> Owner | None:
@@ -97,7 +98,10 @@ class MemoryOwners:
         owner = self._tables.owners.get(session.owner_id)
         if owner is None or owner.password_hash != expect:
             return None
-        self._tables.sessions[session.digest] = session
+        held = self._tables.factors.get(owner.id)
+        if held is not None and held.factor.since is not None:
+            return None
+        self._tables.open_session(session)
         return self._put(
             replace(
                 owner,
@@ -109,10 +113,14 @@ class MemoryOwners:
     async def session(self, digest: bytes) -> Session | None:
         return self._tables.sessions.get(digest)
 
-    async def touch_session(self, digest: bytes, seen_at: datetime) -> None:
+    async def sessions(self, owner_id: int) -> list[Session]:
+        own = (each for each in self._tables.sessions.values() if each.owner_id == owner_id)
+        return sorted(own, key=lambda each: each.seen_at, reverse=True)
+
+    async def touch_session(self, digest: bytes, seen_at: datetime, place: str) -> None:
         sessions = self._tables.sessions
         if digest in sessions:
-            sessions[digest] = replace(sessions[digest], seen_at=seen_at)
+            sessions[digest] = replace(sessions[digest], seen_at=seen_at, place=place)
 
     async def look_at(self, digest: bytes, account_id: int) -> bool:
         self._tables.check_warrant()
@@ -127,9 +135,10 @@ class MemoryOwners:
 
     async def end_sessions(
         self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
-    ) -> None:
+    ) -> int:
         self._tables.check_warrant()
-        self._end_sessions(digest=digest, owner_id=owner_id, keep=keep)
+        ended = self._tables.sessions.pop(digest, None) is not None
+        return int(ended) + (self._tables.end_sessions(owner_id, keep=keep) if owner_id else 0)
 
     async def add_reset(self, reset: Reset) -> None:
         if reset.owner_id in self._tables.owners:
@@ -164,7 +173,7 @@ class MemoryOwners:
         return owner
 
     def _renew(self, owner: Owner, password_hash: str, keep: bytes) -> Owner:
-        self._end_sessions(owner_id=owner.id, keep=keep)
+        self._tables.end_sessions(owner.id, keep=keep)
         self._drop_resets(owner.id)
         return self._put(replace(owner, password_hash=password_hash))
 
@@ -179,13 +188,6 @@ class MemoryOwners:
                 raise owning.last_user()
         elif sum(one.is_operator for one in self._tables.owners.values()) == 1:
             raise owning.last_operator()
-
-    def _end_sessions(self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b"") -> None:
-        self._tables.sessions = {
-            each.digest: each
-            for each in self._tables.sessions.values()
-            if each.digest == keep or (each.digest != digest and each.owner_id != owner_id)
-        }
 
     def _drop_resets(self, owner_id: int) -> None:
         resets = self._tables.resets.values()

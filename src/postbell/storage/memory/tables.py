@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from postbell.blocks import Block
 from postbell.clock import Clock
-from postbell.ports import JournalBlock
+from postbell.ports import SESSIONS_KEPT, HalfSignIn, JournalBlock, SecondFactor
 from postbell.records import (
     Account,
     ApiUser,
@@ -32,6 +32,15 @@ class Lease:
 
     owner: str = ""
     until: datetime = NEVER
+
+
+@dataclass(slots=True)
+class HeldFactor:
+    """A second factor, the password that its owner had at its beginning, its recovery codes."""
+
+    factor: SecondFactor
+    begun_with: str
+    recovery: set[bytes] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -69,6 +78,9 @@ class Tables:
     last_owner: int = 0
     sessions: dict[bytes, Session] = field(default_factory=dict)
     resets: dict[bytes, Reset] = field(default_factory=dict)
+    factors: dict[int, HeldFactor] = field(default_factory=dict)
+    last_factor: int = 0
+    half_sign_ins: dict[bytes, HalfSignIn] = field(default_factory=dict)
     tries: dict[bytes, tuple[int, datetime]] = field(default_factory=dict)
     familiar: dict[tuple[bytes, bytes], datetime] = field(default_factory=dict)
 
@@ -84,6 +96,29 @@ class Tables:
         for webhook_id in webhook_ids:
             self.touched[webhook_id] = self.version
         self.bell.ring()
+
+    def open_session(self, session: Session) -> None:
+        self.sessions[session.digest] = session
+        own = [each for each in self.sessions.values() if each.owner_id == session.owner_id]
+        own.sort(key=lambda each: each.seen_at, reverse=True)
+        for each in own[SESSIONS_KEPT:]:
+            del self.sessions[each.digest]
+
+    def end_sessions(self, owner_id: int, *, keep: bytes = b"") -> int:
+        """End an owner's sessions but *keep*, and sign-ins half way; return how many sessions."""
+        ended = [
+            each.digest
+            for each in self.sessions.values()
+            if each.owner_id == owner_id and each.digest != keep
+        ]
+        for digest in ended:
+            del self.sessions[digest]
+        self.drop_half_sign_ins(owner_id)
+        return len(ended)
+
+    def drop_half_sign_ins(self, owner_id: int) -> None:
+        half = self.half_sign_ins.values()
+        self.half_sign_ins = {each.digest: each for each in half if each.owner_id != owner_id}
 
     def check_warrant(self) -> None:
         """Raise Unauthorized where the warrant under which the caller writes has ended."""

@@ -22,6 +22,7 @@ from postbell.storage.sqlite.owners import SqliteOwners
 from postbell.storage.sqlite.readers import Readers
 from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.registry import SqliteRegistry
+from postbell.storage.sqlite.second_factors import SqliteSecondFactors
 from postbell.storage.sqlite.store import SQL, Store
 from postbell.storage.sqlite.threads import in_thread
 from postbell.storage.sqlite.trail import SqliteTrail
@@ -75,6 +76,7 @@ class SqliteEngine:
         self.journal = SqliteJournal(store)
         self.registry = SqliteRegistry(store)
         self.owners = SqliteOwners(store)
+        self.second_factors = SqliteSecondFactors(store)
         self.tries = SqliteTries(store)
         self.answers = SqliteAnswers(store)
         self.index = SqliteIndex(store)

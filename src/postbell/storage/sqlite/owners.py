@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from postbell.clock import from_us, to_us
 from postbell.errors import NotFound
+from postbell.ports import SESSIONS_KEPT
 from postbell.records import Owner, Reset, Session
 from postbell.storage import owning
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
+from postbell.storage.sqlite.store import FACTORS_SQL, REGISTRY_SQL, Store
 from postbell.storage.sqlite.store import OWNERS_SQL as SQL
-from postbell.storage.sqlite.store import REGISTRY_SQL, Store
 
 
 class SqliteOwners:
@@ -55,7 +56,7 @@ class SqliteOwners:
                 return owner
             if owner.is_operator:
                 _check_not_last(db, owner)
-            db.execute(SQL["end_sessions_of_owner"], (owner_id, b""))
+            end_sessions(db, owner_id)
             return _changed(db, "set_operator", owner_id, is_operator)
 
         return await self._store.write(work)
@@ -77,7 +78,7 @@ class SqliteOwners:
             if account_id is not None and not is_user:
                 raise NotFound(f"no owner {owner_id}")
             _check_not_last(db, owner)
-            db.execute(SQL["end_sessions_of_owner"], (owner_id, b""))
+            end_sessions(db, owner_id)
             db.execute(SQL["drop_resets_of_owner"], (owner_id,))
             db.execute(SQL["remove_owner"], (owner_id,))
             return owner
@@ -100,33 +101,31 @@ class SqliteOwners:
     async def open_session(
         self, session: Session, *, expect: str, rehashed: str = "", seen_language: str = ""
     ) -> Owner | None:
-        times = (to_us(session.created_at), to_us(session.seen_at))
         noted = (session.owner_id, expect, rehashed or expect, seen_language)
 
         def work(db: apsw.Connection) -> Owner | None:
+            if row(db, FACTORS_SQL["is_in_force"], session.owner_id) is not None:
+                return None
             found = row(db, SQL["note_sign_in"], *noted)
             if found is None:
                 return None
-            values = (session.digest, session.owner_id, session.account_id, *times)
-            db.execute(SQL["open_session"], values)
+            open_session(db, session)
             return _owner(found)
 
         return await self._store.write(work)
 
     async def session(self, digest: bytes) -> Session | None:
         found = await self._store.readers.run(lambda db: row(db, SQL["session"], digest))
-        if found is None:
-            return None
-        return Session(
-            digest=found[0],
-            owner_id=found[1],
-            account_id=found[2],
-            created_at=from_us(found[3]),
-            seen_at=from_us(found[4]),
-        )
+        return None if found is None else _session(found)
 
-    async def touch_session(self, digest: bytes, seen_at: datetime) -> None:
-        values = (digest, to_us(seen_at))
+    async def sessions(self, owner_id: int) -> list[Session]:
+        found = await self._store.readers.run(
+            lambda db: rows(db, SQL["sessions_of_owner"], owner_id)
+        )
+        return [_session(each) for each in found]
+
+    async def touch_session(self, digest: bytes, seen_at: datetime, place: str) -> None:
+        values = (digest, to_us(seen_at), place)
         await self._store.writer.run(lambda db: rows(db, SQL["touch_session"], *values))
 
     async def look_at(self, digest: bytes, account_id: int) -> bool:
@@ -137,12 +136,12 @@ class SqliteOwners:
 
     async def end_sessions(
         self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
-    ) -> None:
-        def work(db: apsw.Connection) -> None:
-            db.execute(SQL["end_session"], (digest,))
-            db.execute(SQL["end_sessions_of_owner"], (owner_id, keep))
+    ) -> int:
+        def work(db: apsw.Connection) -> int:
+            ended = rows(db, SQL["end_session"], digest)
+            return len(ended) + (end_sessions(db, owner_id, keep) if owner_id else 0)
 
-        await self._store.write(work)
+        return await self._store.write(work)
 
     async def add_reset(self, reset: Reset) -> None:
         values = (reset.owner_id, reset.digest, to_us(reset.expires_at))
@@ -169,6 +168,20 @@ class SqliteOwners:
         await self._store.writer.run(work)
 
 
+def open_session(db: apsw.Connection, session: Session) -> None:
+    """Open a session inside a transaction; too many others of its owner end."""
+    times = (to_us(session.created_at), to_us(session.seen_at))
+    values = (session.digest, session.owner_id, session.account_id, *times)
+    db.execute(SQL["open_session"], (*values, session.device, session.place))
+    db.execute(SQL["drop_many_sessions"], (session.owner_id, SESSIONS_KEPT))
+
+
+def end_sessions(db: apsw.Connection, owner_id: int, keep: bytes = b"") -> int:
+    """End an owner's sessions but *keep*, and sign-ins half way; return how many sessions."""
+    db.execute(FACTORS_SQL["drop_half_sign_ins"], (owner_id,))
+    return len(rows(db, SQL["end_sessions_of_owner"], owner_id, keep))
+
+
 def _known(db: apsw.Connection, owner_id: int) -> Owner:
     found = row(db, SQL["owner"], owner_id)
     if found is None:
@@ -185,7 +198,7 @@ def _changed(db: apsw.Connection, statement: str, owner_id: int, *values: Any) -
 
 
 def _renew(db: apsw.Connection, owner_id: int, password_hash: str, keep: bytes) -> Owner:
-    db.execute(SQL["end_sessions_of_owner"], (owner_id, keep))
+    end_sessions(db, owner_id, keep)
     db.execute(SQL["drop_resets_of_owner"], (owner_id,))
     return _changed(db, "set_password", owner_id, password_hash)
 
@@ -207,6 +220,18 @@ def _check_not_last(db: apsw.Connection, owner: Owner) -> None:
 def _preferences(owner: Owner) -> tuple[str, str, int, int, str]:
     flags = (int(owner.wants_notices), int(owner.is_operator))
     return owner.language, owner.time_zone, *flags, owner.seen_language
+
+
+def _session(found: Row) -> Session:
+    return Session(
+        digest=found[0],
+        owner_id=found[1],
+        account_id=found[2],
+        created_at=from_us(found[3]),
+        seen_at=from_us(found[4]),
+        device=found[5],
+        place=found[6],
+    )
 
 
 def _owner(found: Row) -> Owner:

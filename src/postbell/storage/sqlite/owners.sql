@@ -70,12 +70,18 @@ FROM owners WHERE ?1 IS NULL OR account_id = ?1 ORDER BY id;
 
 -- name: open_session
 -- The session is open.
-INSERT INTO sessions (digest, owner_id, account_id, created_at, seen_at)
-VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO sessions (digest, owner_id, account_id, created_at, seen_at, device, place)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
 
 -- name: session
 -- The session of this digest.
-SELECT digest, owner_id, account_id, created_at, seen_at FROM sessions WHERE digest = ?1;
+SELECT digest, owner_id, account_id, created_at, seen_at, device, place
+FROM sessions WHERE digest = ?1;
+
+-- name: sessions_of_owner
+-- The sessions of this owner, the one used last first.
+SELECT digest, owner_id, account_id, created_at, seen_at, device, place
+FROM sessions WHERE owner_id = ?1 ORDER BY seen_at DESC, digest;
 
 -- name: session_holds
 -- The session ?1, where its owner may act in account ?2, and is an operator if ?3 is 1.
@@ -83,8 +89,8 @@ SELECT owner_id FROM sessions JOIN owners ON owners.id = owner_id
 WHERE digest = ?1 AND (is_operator = 1 OR (owners.account_id = ?2 AND NOT ?3));
 
 -- name: touch_session
--- The session was seen at ?2.
-UPDATE sessions SET seen_at = ?2 WHERE digest = ?1;
+-- The session was seen at ?2, from ?3.
+UPDATE sessions SET seen_at = ?2, place = ?3 WHERE digest = ?1;
 
 -- name: look_at
 -- The session of an operator looks at account ?2, where there is one.
@@ -94,12 +100,18 @@ WHERE digest = ?1 AND EXISTS (SELECT 1 FROM accounts WHERE id = ?2)
 RETURNING digest;
 
 -- name: end_session
--- The session is over.
-DELETE FROM sessions WHERE digest = ?1;
+-- The session is over, and returned where there was one.
+DELETE FROM sessions WHERE digest = ?1 RETURNING digest;
 
 -- name: end_sessions_of_owner
--- The owner's sessions but ?2 are over.
-DELETE FROM sessions WHERE owner_id = ?1 AND digest <> ?2;
+-- The owner's sessions but ?2 are over, and returned.
+DELETE FROM sessions WHERE owner_id = ?1 AND digest <> ?2 RETURNING digest;
+
+-- name: drop_many_sessions
+-- Of this owner's sessions the ?2 that were used last are left.
+DELETE FROM sessions WHERE digest IN (
+    SELECT digest FROM sessions WHERE owner_id = ?1 ORDER BY seen_at DESC LIMIT -1 OFFSET ?2
+);
 
 -- name: add_reset
 -- The owner, where there still is one, has this reset and no other.

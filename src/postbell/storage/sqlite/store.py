@@ -19,6 +19,7 @@ T = TypeVar("T")
 SQL = load(__package__, "statements.sql")
 REGISTRY_SQL = load(__package__, "registry.sql")
 OWNERS_SQL = load(__package__, "owners.sql")
+FACTORS_SQL = load(__package__, "second_factors.sql")
 
 
 class Store(NamedTuple):
