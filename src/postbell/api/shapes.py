@@ -3,7 +3,7 @@
 Beside `schemas`; a list with a figure for each bucket has null where nothing is known.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -101,3 +101,40 @@ class WebhookStats(Buckets, kw_only=True):
     success_rate: Share
     latency_p50_ms: float | None
     latency_p95_ms: float | None
+
+
+class ActorView(Struct):
+    """Who acted, and from where; of the installation's own people only that it was one of them."""
+
+    kind: Literal["person", "operator", "key", "command", "guest", "system"]
+    name: Annotated[str, Meta(description="an e-mail address, or an api user's name")]
+    address: Annotated[str, Meta(description="the network address as the server saw it")]
+    face: Annotated[
+        str, Meta(description="`pages`, `native`, `engagelab`, `sendpulse`, `cli`; where it was")
+    ]
+
+
+class SubjectView(Struct):
+    """What was changed."""
+
+    kind: str
+    id: str
+    name: str
+
+
+class TrailEntryView(Struct):
+    """One change; `old` and `new` hold the members that differ, without secrets."""
+
+    id: Id
+    at: Moment
+    account: str | None
+    action: Annotated[str, Meta(description="`thing.what`, see the query parameter")]
+    actor: ActorView
+    subject: SubjectView
+    old: dict[str, Any]
+    new: dict[str, Any]
+
+
+class TrailPage(Struct):
+    entries: list[TrailEntryView]
+    next: Next

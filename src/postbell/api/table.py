@@ -1,6 +1,6 @@
 """Everything the native API does, in the order in which it is told."""
 
-from postbell.api import batches, catalogue, replays, searching, users, webhooks
+from postbell.api import batches, catalogue, replays, searching, trail, users, webhooks
 from postbell.api.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -9,5 +9,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *batches.OPERATIONS,
     *replays.OPERATIONS,
     *users.OPERATIONS,
+    *trail.OPERATIONS,
     *catalogue.OPERATIONS,
 )

@@ -31,6 +31,7 @@ COMMANDS = {
     "batches": Row("batches", "Batches: what is open, parked or done."),
     "replay": Row("replay", "Send old events again, as new batches."),
     "index": Row("index", "The index for search and figures: how far it is, make it anew."),
+    "trail": Row("trail", "Audit trail: who changed what."),
     "backup": Row("backup", "Copy the database while it is in use."),
     "app-key": Row(
         "accounts", "Show an account's APP KEY, which signs EngageLab deliveries.", "app_key"

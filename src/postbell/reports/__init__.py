@@ -23,6 +23,7 @@ from postbell.reports.search import Search
 from postbell.reports.singles import Singles, Where
 from postbell.reports.stats import Stats
 from postbell.reports.timeline import Timeline
+from postbell.reports.trail import Trail
 from postbell.reports.views import (
     account_view,
     api_user_view,
@@ -73,6 +74,7 @@ class Reports:
         self.timeline = Timeline(engine, dialects, self.search)
         self.outcomes = Outcomes(engine, clock)
         self.open = OpenBatches(engine)
+        self.trail = Trail(engine, directory)
         self.singles = Singles(engine, dialects)
         self.exchange = Exchange(engine, dialects, self.singles)
 

@@ -18,6 +18,7 @@ from postbell.web import (
     sessions,
     static,
     timeline,
+    trail,
     webhook_keys,
     webhooks,
 )
@@ -37,6 +38,7 @@ PAGES = (
     account,
     sessions,
     second_factor,
+    trail,
     operator,
 )
 

@@ -1,0 +1,81 @@
+"""The page of the audit trail: an account's own, and the installation's for operators."""
+
+from tests.web.visiting import ADA, OPAL, Browser, House
+
+PATH = "/settings/trail"
+
+
+async def test_the_newest_change_is_the_answer_and_opens_what_it_was_and_is(
+    house: House, ada: Browser
+) -> None:
+    webhook = await house.service.webhook()
+    await house.service.call("PATCH", f"/api/v1/webhooks/{webhook['id']}", json={"types": ["open"]})
+
+    text = await ada.get(PATH)
+
+    assert "The newest change, now: key of alice changed the webhook." in text
+    assert "https://hooks.example.com/***" in ada.page.text
+    assert '<th class="mono">types</th>' in text
+    assert ">open</td>" in text
+
+
+async def test_what_a_person_does_is_listed_by_e_mail_and_address(
+    house: House, ada: Browser
+) -> None:
+    await ada.get("/settings/account")
+    await ada.send("/settings/account", language="fr", time_zone="", wants_notices="on")
+    await ada.get("/settings/account")
+    await ada.send("/settings/account", language="en", time_zone="", wants_notices="on")
+
+    text = await ada.get(PATH + "?actor=" + ADA + "&action=owner.changed")
+
+    assert text.count('class="case"') == 2
+    assert f"{ADA} changed a user" in text
+    assert "<code>198.51.100.7</code>" in text
+
+
+async def test_an_operators_look_is_seen_by_the_account_without_a_name(
+    house: House, ada: Browser
+) -> None:
+    opal = await house.visitor(OPAL)
+    await opal.get("/operator")
+    await opal.send(f"/operator/look/{house.service.acme}")
+    await opal.get("/webhooks")
+
+    text = await ada.get(PATH + "?action=account.viewed")
+    seen = await opal.get(PATH + "?action=account.viewed")
+
+    assert text.count('class="case"') == 1
+    assert "operator looked into the account" in text
+    assert OPAL not in text
+    assert f"operator {OPAL}" in seen
+
+
+async def test_only_operators_see_the_installations(house: House, ada: Browser) -> None:
+    opal = await house.visitor(OPAL)
+
+    refused = await ada.get("/operator/trail")
+    text = await opal.get("/operator/trail")
+
+    assert ada.status == 404 and "There is no such page" in refused
+    assert "beta ·" in text and "acme ·" in text
+
+
+async def test_filters_stand_in_the_address_and_a_wrong_one_is_said(ada: Browser) -> None:
+    await ada.get(PATH + "?since=2026-11-20T10:00")
+    shared = ada.path
+    text = await ada.get(PATH + "?since=tomorrow")
+    nothing = await ada.get(PATH + "?subject=webhook:99")
+
+    assert shared == PATH + "?since=2026-11-20T10%3A00%3A00Z"
+    assert 'id="since-error"' in text
+    assert "Nothing that fits was changed." in nothing
+
+
+async def test_what_a_customer_writes_stays_text(house: House, ada: Browser) -> None:
+    await house.service.desk.create_api_user("acme", "<b>&'\"")
+
+    await ada.get(PATH)
+
+    assert "<b>&" not in ada.page.text
+    assert "&lt;b&gt;&amp;" in ada.page.text
