@@ -10,6 +10,7 @@ from postbell.dialects import DIALECTS
 from postbell.errors import PostbellError
 from postbell.events import EventType
 from postbell.records import ERRORS
+from postbell.trail import ACTIONS, ActorKind
 from postbell.web import words
 from tests.shape import source
 
@@ -54,6 +55,13 @@ def test_every_message_that_a_template_or_module_names_is_there() -> None:
 
     assert len(used) > 150
     assert used - words.of("en").messages.keys() == set()
+
+
+def test_every_action_and_actor_of_the_trail_has_its_words() -> None:
+    keys = {key for key in words.of("en").messages if key.startswith(("trail.did", "trail.kind"))}
+
+    actions = {f"trail.did.{action.name}" for action in ACTIONS}
+    assert keys == actions | {f"trail.kind.{kind}" for kind in ActorKind}
 
 
 def test_every_type_error_and_state_has_its_words() -> None:

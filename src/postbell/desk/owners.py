@@ -109,11 +109,16 @@ class Owners(Core):
         is_half = await self.engine.second_factors.is_in_force(owner.id)
         if is_half:
             ends_at = now + timedelta(seconds=HALF_S)
-            is_begun = await self.engine.second_factors.begin_sign_in(
-                HalfSignIn(digest(token), owner.id, rehashed or stored, ends_at),
-                expect=stored,
-                seen_language=language,
-                now=now,
+            change = noting.of_owner("owner.sign_in_begun", owner)
+            is_begun = await self.trailed(
+                self.engine.second_factors.begin_sign_in(
+                    HalfSignIn(digest(token), owner.id, rehashed or stored, ends_at),
+                    expect=stored,
+                    seen_language=language,
+                    now=now,
+                ),
+                lambda done: change if done else None,
+                actor=acting_as(owner),
             )
         else:
             session = new_session(token, owner, now, device=device, place=place)

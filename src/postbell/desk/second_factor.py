@@ -50,7 +50,8 @@ class SecondFactors(Owners):
             password_hash=owner.password_hash,
             now=self.clock.now(),
         )
-        begun = await self.trailed(write, lambda _: None)
+        change = noting.of_owner("second_factor.begun", owner)
+        begun = await self.trailed(write, lambda made: None if made is None else change)
         if begun is None:
             raise Conflict("a second factor is in force already", reason="second_factor_there")
         return begun

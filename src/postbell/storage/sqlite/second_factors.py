@@ -60,17 +60,16 @@ class SqliteSecondFactors:
     ) -> SecondFactor | None:
         sealed = self._store.sealer.seal(secret)
 
-        def work(db: apsw.Connection) -> int:
+        def work(db: apsw.Connection) -> SecondFactor | None:
             before = row(db, SQL["second_factor"], owner_id)
             is_in_force = before is not None and before[4] is not None
             if is_in_force or not _has_password(db, owner_id, password_hash):
-                return 0
+                return None
             db.execute(SQL["drop_factor"], (owner_id,))
             given: int = scalar(db, SQL["add_factor"], owner_id, sealed, password_hash, to_us(now))
-            return given
+            return SecondFactor(given, owner_id, secret, now)
 
-        factor_id = await self._store.write(work)
-        return SecondFactor(factor_id, owner_id, secret, now) if factor_id else None
+        return await self._store.write(work)
 
     async def put_in_force(
         self,
