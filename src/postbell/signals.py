@@ -2,7 +2,7 @@
 
 One line per event on stderr, text for people or JSON for machines; one wide line for each unit of
 work: a request, an attempt, a notice, a round of retention.  Never a secret, a signature, an
-address or a body; URLs are cut to scheme and host.
+address of e-mail or a body; URLs are cut to scheme and host.
 """
 
 import contextlib
@@ -83,6 +83,19 @@ SIGNALS = (
             "body_bytes",
             "replay_id",
         ),
+    ),
+    Signal(
+        "host_refused",
+        "info",
+        "a customer's host name leads to an address that webhooks may not reach; the customer is"
+        " told the kind, only this line the address",
+        ("host", "address", "kind"),
+    ),
+    Signal(
+        "host_unresolved",
+        "info",
+        "a customer's host name did not resolve; the customer is told that, only this line why",
+        ("host", "why"),
     ),
     Signal("http_trouble", "warning", "the HTTP server complains", ("message",)),
     Signal(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from postbell.errors import BadInput
+from postbell.signals import heard
 from postbell.wire.addresses import parse_networks
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
@@ -139,10 +140,36 @@ async def test_a_name_with_any_inside_address_is_refused(
 ) -> None:
     names.set("hooks.example", addresses)
 
-    with pytest.raises(BadInput, match=r"hooks\.example has the address") as raised:
+    logged: list[dict[str, object]] = []
+
+    with (
+        heard("host_refused", logged.append),
+        pytest.raises(BadInput, match="resolves to an address that is not allowed") as raised,
+    ):
         await guard(names).check("https://hooks.example/")
 
+    told = raised.value.message + repr(raised.value.values)
     assert raised.value.code == "url_inside"
+    assert not [address for address in addresses if address in told]
+    assert [line["address"] in addresses for line in logged] == [True]
+
+
+@pytest.mark.parametrize("addresses", [[], ["10.0.0.1"], ["169.254.169.254"], ["93.184.216.34"]])
+async def test_a_name_of_the_inside_is_refused_alike_whether_there_is_one_or_not(
+    names: Names, addresses: Sequence[str]
+) -> None:
+    if addresses:
+        names.set("db.internal", addresses)
+
+    with pytest.raises(BadInput) as raised:
+        await guard(names).check("https://db.internal/")
+
+    assert raised.value.reason == "url_inside_name"
+    assert raised.value.values == {"given": "db.internal"}
+    assert raised.value.message == (
+        "host db.internal is a name of the inside; use a host that is reachable from the internet,"
+        " or have the operator list its network in POSTBELL_ALLOW_NETWORKS"
+    )
 
 
 async def test_a_name_that_does_not_resolve_now_passes(names: Names) -> None:
@@ -216,7 +243,7 @@ async def test_a_bad_port_is_refused_although_the_network_is_allowed(names: Name
 async def test_the_systems_own_localhost_is_inside() -> None:
     resolver = Resolver()
 
-    with pytest.raises(BadInput, match="loopback"):
+    with pytest.raises(BadInput, match="localhost is a name of the inside"):
         await Guard((), resolver).check("http://localhost/")
 
     resolver.close()

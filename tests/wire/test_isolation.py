@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from postbell.signals import heard
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
 from postbell.wire.sender import CurlSender
@@ -27,7 +28,9 @@ async def test_a_name_that_turns_inside_after_the_check_is_refused(
 
     resolver.close()
     assert (outcome.status, outcome.error) == (None, "refused_address")
-    assert "127.0.0.1" in outcome.detail
+    assert outcome.detail == (
+        "host rebind.example resolves to an address that is not allowed (loopback)"
+    )
     assert receiver.connections == 0
 
 
@@ -62,8 +65,48 @@ async def test_the_address_really_connected_to_is_looked_at_again(
     await make_sender().send(post(receiver.url()))  # accepted after all that came before
 
     assert (outcome.status, outcome.error) == (None, "refused_address")
-    assert "127.0.0.1" in outcome.detail
+    assert ("127.0.0.1" in outcome.detail + outcome.peer) == (host == "127.0.0.1")
     assert receiver.connections == 1
+
+
+@pytest.mark.parametrize("host", ["named.example", "127.0.0.1"])
+async def test_an_allowed_inside_address_is_shown_only_to_who_wrote_it(
+    serve: Serve, names: Names, sender: CurlSender, host: str
+) -> None:
+    receiver = await serve(answering(OK))
+    names.set("named.example", ["127.0.0.1"])
+
+    outcome = await sender.send(post(receiver.url(host=host)))
+
+    assert outcome.status == 200
+    assert outcome.peer == ("" if host == "named.example" else f"127.0.0.1:{receiver.port}")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+        OSError("server 10.0.0.53 refused"),
+    ],
+)
+async def test_what_the_name_server_answered_is_in_the_log_and_nowhere_else(
+    answer: OSError,
+) -> None:
+    def ask(name: str) -> list[str]:
+        raise answer
+
+    resolver = Resolver(ask)
+    sender = CurlSender(Guard((), resolver))
+    logged: list[dict[str, object]] = []
+
+    with heard("host_unresolved", logged.append):
+        outcome = await sender.send(post("https://db.corp.example/"))
+
+    await sender.close()
+    resolver.close()
+    assert (outcome.error, outcome.detail) == ("dns", "host db.corp.example does not resolve")
+    assert logged == [{"host": "db.corp.example", "why": answer.strerror or str(answer)}]
 
 
 class ChangingGuard(Guard):

@@ -30,8 +30,8 @@ class End(NamedTuple):
 class Exchange:
     """An easy handle with what it received; used again and again, for one request at a time.
 
-    *refusal* names what forbids an address, empty for a good one.  *lacking* says what this
-    machine had too little of for a socket.
+    *refusal* names what forbids an address, empty for a good one; *refused* is the address that
+    it forbade, and why.  *lacking* says what this machine had too little of for a socket.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Exchange:
         self.body = b""
         self.body_size = 0
         self.is_body_cut = False
-        self.refused = ""
+        self.refused: tuple[str, str] | None = None
         self.lacking = ""
         self.tries = 0
         self.has_opened = False
@@ -118,10 +118,10 @@ class Exchange:
         return pycurl.PREREQFUNC_OK
 
     def _is_refused(self, ip: str) -> bool:
-        name = self._refusal(ip)
-        if name:
-            self.refused = f"address {ip} is inside ({name})"
-        return bool(name)
+        kind = self._refusal(ip)
+        if kind:
+            self.refused = ip, kind
+        return bool(kind)
 
 
 class _LentSocket(socket.socket):

@@ -2,25 +2,27 @@
 
 The registry asks `check` when a customer sets a URL; the sender asks `vet` before every request
 and `refusal` for the address that a socket is about to connect to.
+
+A customer is never told what a name server answered: ours may know names of the inside.  The log
+says it to the operator (`host_refused`, `host_unresolved`).
 """
 
 from functools import lru_cache
 from ipaddress import ip_address
 
 from postbell.errors import BadInput
+from postbell.signals import log
 from postbell.wire.addresses import Network, inside, is_allowed
 from postbell.wire.resolver import Resolver, Unresolved
 from postbell.wire.urls import Target, parse
 
 
 class Refused(Exception):
-    """The host must not be reached; *reason* names the host and the fact, *address* where its
-    name leads, "" where its own form says enough."""
+    """The host must not be reached; *reason* says so to the customer."""
 
-    def __init__(self, reason: str, address: str = "") -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.address = address
 
 
 class Guard:
@@ -43,25 +45,10 @@ class Guard:
         try:
             await self.vet(target)
         except Refused as refused:
-            raise BadInput(
-                f"{refused.reason}; use a host that is reachable from the internet, or have the "
-                "operator list its network in POSTBELL_ALLOW_NETWORKS",
-                member="url",
-                code="url_inside",
-                reason="url_inside_by_name" if refused.address else "url_inside",
-                given=target.host,
-                address=refused.address,
-            ) from None
-        except Unresolved as unresolved:
+            raise _refused_url(target, refused) from None
+        except Unresolved:
             if target.is_inside_name:
-                raise BadInput(
-                    f"host {target.host} is a name of the inside and does not resolve "
-                    f"({unresolved.reason}); use a public name",
-                    member="url",
-                    code="url_inside",
-                    reason="url_inside_name",
-                    given=target.host,
-                ) from None
+                raise _refused_url(target, _by_form(target)) from None
 
     async def vet(self, target: Target) -> tuple[str, ...]:
         """Return the addresses of the target's host, all of which may be reached.
@@ -72,23 +59,22 @@ class Guard:
         """
         if target.is_literal:
             return self.judge(target, (target.host,))
-        found = self._resolver.cached(target.host) or await self._resolver.resolve(target.host)
+        found = self._resolver.cached(target.host)
+        if not found:
+            try:
+                found = await self._resolver.resolve(target.host)
+            except Unresolved as unresolved:
+                log("host_unresolved", host=target.host, why=unresolved.reason)
+                raise
         return self.judge(target, found)
 
     def judge(self, target: Target, addresses: tuple[str, ...]) -> tuple[str, ...]:
         """Return *addresses* where the host may be reached through all of them, else raise
         Refused."""
         for address in addresses:
-            name = self.refusal(address)
-            if name:
-                subject = (
-                    f"host {target.host}"
-                    if target.is_literal
-                    else f"host {target.host} has the address {address}, which"
-                )
-                raise Refused(f"{subject} is inside ({name})", "" if target.is_literal else address)
-            if target.is_inside_name and not inside(address):
-                raise Refused(f"host {target.host} is a name of the inside")
+            kind = self.refusal(address)
+            if kind or (target.is_inside_name and not inside(address)):
+                raise refused_connection(target, address, kind)
         return addresses
 
     def refusal(self, address: str) -> str:
@@ -100,3 +86,34 @@ class Guard:
             return self._refusal(address)
         except ValueError:
             return "not an address"
+
+
+def refused_connection(target: Target, address: str, kind: str) -> Refused:
+    """Return why *target* may not be reached at *address*, and log where its name led.
+
+    The address is named only where the customer wrote it himself; a name of the inside is
+    refused in the same words whether there is such a name or not.
+    """
+    if target.is_literal:
+        return Refused(f"host {target.host} is inside ({kind})")
+    log("host_refused", host=target.host, address=address, kind=kind)
+    if target.is_inside_name:
+        return _by_form(target)
+    return Refused(f"host {target.host} resolves to an address that is not allowed ({kind})")
+
+
+def _by_form(target: Target) -> Refused:
+    return Refused(f"host {target.host} is a name of the inside")
+
+
+def _refused_url(target: Target, refused: Refused) -> BadInput:
+    return BadInput(
+        f"{refused.reason}; use a host that is reachable from the internet, or have the "
+        "operator list its network in POSTBELL_ALLOW_NETWORKS",
+        member="url",
+        code="url_inside",
+        reason="url_inside"
+        if target.is_literal
+        else ("url_inside_name" if target.is_inside_name else "url_inside_by_name"),
+        given=target.host,
+    )

@@ -14,9 +14,10 @@ from postbell.clock import Clock, SystemClock
 from postbell.errors import BadInput, ServiceError
 from postbell.ports import Request
 from postbell.records import Outcome
+from postbell.wire.addresses import inside
 from postbell.wire.answers import CURL_ERRORS, OTHER_CURL_ERROR, parse_head, retry_after_s
 from postbell.wire.curl import CurlLoop, End, Exchange
-from postbell.wire.guard import Guard, Refused
+from postbell.wire.guard import Guard, Refused, refused_connection
 from postbell.wire.headers import header_lines
 from postbell.wire.resolver import Unresolved
 from postbell.wire.slots import Busy, SlotLimits, Slots
@@ -108,7 +109,7 @@ class CurlSender:
         except Refused as refused:
             return Outcome(error="refused_address", detail=refused.reason)
         except Unresolved as unresolved:
-            return Outcome(error="dns", detail=f"{unresolved.name}: {unresolved.reason}")
+            return Outcome(error="dns", detail=f"host {unresolved.name} does not resolve")
         except Busy as busy:
             return Outcome(error="busy", detail=busy.reason)
         finally:
@@ -210,10 +211,12 @@ class CurlSender:
             passed_ms = resolved_ms + (spent_s + getinfo(phase)) * 1000
             phases.append(max(phases[-1], round(passed_ms, 3)))
         ip, port = getinfo(pycurl.PRIMARY_IP), getinfo(pycurl.PRIMARY_PORT)
+        is_secret = bool(ip) and not target.is_literal and bool(inside(ip))
         peer = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" if ip else ""
         error, detail = "", ""
         if end.code and not exchange.is_body_cut:
             error, detail = _error(request, target, exchange, end)
+            detail = detail.replace(ip, "its address") if is_secret else detail
         head = parse_head(exchange.head)
         if not error and not head.is_whole:  # libcurl takes a head that is cut for a whole one
             error, detail = "reset", "the connection was closed within the answer's head"
@@ -225,14 +228,14 @@ class CurlSender:
             phases_ms=tuple(phases),
             headers=head.headers,
             body=exchange.body,
-            peer=peer,
+            peer="" if is_secret else peer,
         )
 
 
 def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tuple[str, str]:
     """Return the word of `records.ERRORS` for a failed exchange, and what to tell a person."""
     if exchange.refused:
-        return "refused_address", f"host {target.host}: {exchange.refused}"
+        return "refused_address", refused_connection(target, *exchange.refused).reason
     if exchange.lacking:
         return "busy", f"no socket could be made: {exchange.lacking}; raise the system's limit"
     if exchange.is_head_cut:
