@@ -279,7 +279,7 @@ async def test_a_name_is_reached_by_its_second_address_where_the_first_is_dead(
 
     outcome = await sender.send(post(receiver.url(host="hooks.example")))
 
-    assert (200, 1) == (outcome.status, receiver.connections)
+    assert (outcome.status, receiver.connections) == (200, 1)
 
 
 async def test_ipv6_is_spoken(serve: Serve, sender: CurlSender) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from postbell.wire.guard import Guard
+from postbell.wire.resolver import Resolver
 from postbell.wire.sender import CurlSender
+from postbell.wire.urls import Target
 from tests.wire.certificates import Authority
-from tests.wire.conftest import MakeSender, Names, Serve, post
+from tests.wire.conftest import LOOPBACK, MakeSender, Names, Serve, post
 from tests.wire.receiver import OK, Line, Receiver, answering
 
 
@@ -56,6 +59,37 @@ async def test_a_certificate_for_another_name_is_refused(
     receiver = await serve(answering(OK), tls=authority.context("other.example"))
 
     await assert_refused(receiver, sender)
+
+
+class SecondLook(Guard):
+    """Lets sockets be made and refuses the connection on them, until it `is_open`."""
+
+    is_open = False
+    looks = 0
+
+    async def vet(self, target: Target) -> tuple[str, ...]:
+        return ("127.0.0.1",)
+
+    def refusal(self, address: str) -> str:
+        self.looks += 1
+        return "" if self.is_open or self.looks % 2 else "shut"
+
+
+async def test_connections_refused_before_their_request_stop_no_other(
+    serve: Serve, make_sender: MakeSender, authority: Authority
+) -> None:
+    receiver = await serve(answering(OK), tls=authority.context("hooks.example"))
+    guard = SecondLook(LOOPBACK, Resolver())
+    sender = make_sender(guard=guard, ca_file=str(authority.file))
+    request = post(receiver.url(host="hooks.example"))
+    async with asyncio.timeout(5):
+        refused = [await sender.send(request) for _ in range(3)]
+        guard.is_open = True
+
+        outcome = await sender.send(request)
+
+    assert [each.error for each in refused] == ["refused_address"] * 3
+    assert outcome.status == 200
 
 
 async def test_an_expired_certificate_is_refused(

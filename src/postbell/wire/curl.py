@@ -10,6 +10,7 @@ import errno
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import pycurl
@@ -182,17 +183,26 @@ class CurlLoop:
         self._ready.close()
 
     def _on_socket(self, what: int, fd: int, multi: object, data: object) -> None:
+        """Watch a socket as libcurl says.
+
+        A connection that we refuse before its request is closed unsaid, and the system forgets
+        its number; an error here would stop every exchange for ever.
+        """
         if what == pycurl.POLL_REMOVE:
             if fd in self._watched:
                 self._watched.remove(fd)
-                self._ready.unregister(fd)
+                with suppress(FileNotFoundError):
+                    self._ready.unregister(fd)
             return
         mask = _MASKS[what]
         if fd in self._watched:
-            self._ready.modify(fd, mask)
-        else:
-            self._watched.add(fd)
-            self._ready.register(fd, mask)
+            try:
+                self._ready.modify(fd, mask)
+                return
+            except FileNotFoundError:
+                pass
+        self._watched.add(fd)
+        self._ready.register(fd, mask)
 
     def _on_timer(self, wait_ms: int) -> None:
         if wait_ms == 0:
