@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tools.checks import architecture, commands, links, records, tracked
+from tools.checks import architecture, commands, floors, links, records, tracked
 
 
 @pytest.fixture
@@ -139,3 +139,46 @@ def lay_out(root: Path, *, parts: str, drawn: str) -> None:
     for name in ("wire", "storage"):
         (root / "src" / "postbell" / name).mkdir(parents=True)
         (root / "src" / "postbell" / name / "__init__.py").touch()
+
+
+def project_with(root: Path, wanted: str, *pins: str) -> None:
+    (root / "pyproject.toml").write_text(
+        f'[project]\ndependencies = ["{wanted}"]\n'
+        '[project.optional-dependencies]\nmore = ["extra>=3"]\n'
+    )
+    lines = [f"{pin} \\\n    --hash=sha256:00\n" for pin in ("extra==3", *pins)]
+    (root / "requirements-dev.lock").write_text("".join(lines))
+
+
+@pytest.mark.parametrize("wanted", ["web", "web>=1", "web>=1.9.9", "web>=2", "web<2"])
+def test_a_floor_other_than_the_locked_release_is_a_complaint(root: Path, wanted: str) -> None:
+    project_with(root, wanted, "web==1.10.0")
+
+    [complaint] = floors.loose(root)
+
+    assert complaint.startswith("pyproject.toml: web has the floor ")
+    assert complaint.endswith('the lock 1.10.0; write "web>=1.10.0"')
+
+
+@pytest.mark.parametrize("wanted", ["web>=1.10", "web>=1.10.0,<2", "web>=1.10 ; os_name != 'nt'"])
+def test_a_floor_at_the_locked_release_is_none(root: Path, wanted: str) -> None:
+    project_with(
+        root, wanted, "web==1.10.0 ; python_version < '3.12'", "web==1.11 ; python_version > '3.11'"
+    )
+
+    assert list(floors.loose(root)) == []
+
+
+def test_a_floor_of_an_extra_and_a_dependency_without_a_lock_are_complaints(root: Path) -> None:
+    project_with(root, "lost>=1", "extra==3.1")
+
+    assert list(floors.loose(root)) == [
+        "pyproject.toml: lost is not in requirements-dev.lock; run ./do lock"
+    ]
+
+    project_with(root, "lost>=1", "lost==1")
+    (root / "requirements-dev.lock").write_text("extra==3.1\nlost==1\n")
+
+    assert list(floors.loose(root)) == [
+        'pyproject.toml: extra has the floor 3, the lock 3.1; write "extra>=3.1"'
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tools import reference
-from tools.checks import architecture, commands, links, records, tracked
+from tools.checks import architecture, commands, floors, links, records, tracked
 
 Check = Callable[[Path], Iterator[str]]
 
@@ -23,6 +23,7 @@ CHECKS: Mapping[str, Check] = {
     "links": links.broken,
     "commands": commands.unknown,
     "decisions": records.unlisted,
+    "floors": floors.loose,
     "traces": tracked.traces,
     "length": tracked.too_long,
 }
