@@ -175,7 +175,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     *error* is empty when a response came, else one of `ERRORS`; *detail* says more to a person.
     *phases_ms*: time to name resolved, connected, TLS done, first byte, end; cumulative.
-    *body* is the first 4 KiB of the response.
+    *headers* are the first 4 KiB of the response's header lines, whole ones, *headers_cut* says
+    how many more there were; *body* is its first 4 KiB.
     """
 
     status: int | None = None
@@ -184,6 +185,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     phases_ms: tuple[float, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    headers_cut: int = 0
     body: bytes = b""
     peer: str = ""
 

@@ -55,6 +55,7 @@ async def put(house: House, name: str, *, webhook_id: int = 1, **members: Any) -
             status=503,
             phases_ms=(1.5, 3.0, 9.0, 40.0, 41.5),
             headers=(("retry-after", "30"),),
+            headers_cut=7,
             body=ANSWER,
             peer="203.0.113.9:443",
         ),
@@ -88,6 +89,7 @@ async def test_a_batch_shows_the_whole_exchange(shown: Browser) -> None:
     assert "webhook-id: bat_1" in text and "X-Token: it's hush" in text
     assert re.search(r"webhook-signature: v1,\S+", text)
     assert '"type": "click"' in text and "ada@example.net" in text
+    assert "header lines that were not kept: 7" in text
     assert "retry-after: 30" in text and ANSWER.decode() in text
     assert "203.0.113.9:443" in text and "31.0 ms" in text and "41.5 ms" in text
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postbell.wire.answers import MAX_RETRY_AFTER_S, parse_head, retry_after_s
+from postbell.wire.answers import MAX_RETRY_AFTER_S, kept_headers, parse_head, retry_after_s
 from tests.fakes import FakeClock
 
 
@@ -85,3 +85,11 @@ def test_any_lines_make_a_head(lines: list[bytes]) -> None:
     head = parse_head(lines)
 
     assert all(name == name.strip().lower() for name, _ in head.headers)
+
+
+def test_the_first_header_lines_are_kept_whole_up_to_four_kib() -> None:
+    headers = [(f"x-{number}", "v" * 994) for number in range(100)]
+
+    assert kept_headers(headers) == tuple(headers[:4])
+    assert kept_headers([("x", "v" * 5000), ("y", "")]) == ()
+    assert kept_headers(headers[:3]) == tuple(headers[:3])

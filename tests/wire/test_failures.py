@@ -162,7 +162,7 @@ async def test_a_head_of_nearly_64_kib_is_taken(serve: Serve, sender: CurlSender
 
     outcome = await sender.send(post(receiver.url()))
 
-    assert (outcome.status, len(outcome.headers)) == (204, 600)
+    assert (outcome.status, len(outcome.headers) + outcome.headers_cut) == (204, 600)
 
 
 async def test_an_early_413_with_a_close_is_seen(serve: Serve, sender: CurlSender) -> None:
@@ -294,3 +294,17 @@ async def test_a_name_that_resolves_to_nothing_reachable_is_connect(
     outcome = await sender.send(post(f"http://dead.example:{free_port()}/"))
 
     assert (outcome.status, outcome.error) == (None, "connect")
+
+
+async def test_of_a_long_head_little_is_kept_and_all_is_read(
+    serve: Serve, sender: CurlSender
+) -> None:
+    filler = b"".join(b"X-%d: %s\r\n" % (number, b"v" * 1000) for number in range(60))
+    answer = b"HTTP/1.1 503 Busy\r\n" + filler + b"Retry-After: 77\r\nContent-Length: 0\r\n\r\n"
+    receiver = await serve(answering(answer))
+
+    outcome = await sender.send(post(receiver.url()))
+
+    assert (outcome.status, outcome.retry_after_s) == (503, 77.0)
+    assert [name for name, _ in outcome.headers] == ["x-0", "x-1", "x-2", "x-3"]
+    assert outcome.headers_cut == 58

@@ -5,12 +5,13 @@ import asyncio
 import socket
 from pathlib import Path
 
+import pycurl
 import pytest
 
 from postbell.signals import heard
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
-from postbell.wire.sender import CurlSender
+from postbell.wire.sender import OPTIONS, CurlSender
 from postbell.wire.urls import Target
 from tests.wire.conftest import LOOPBACK, MakeSender, Names, Serve, post
 from tests.wire.receiver import OK, answering
@@ -116,6 +117,20 @@ class ChangingGuard(Guard):
 
     def refusal(self, address: str) -> str:
         return "shut" if self.is_shut else super().refusal(address)
+
+
+@pytest.mark.parametrize("scheme", ["file", "ftp", "gopher", "dict", "smtp", "telnet", "ws"])
+def test_libcurl_itself_speaks_nothing_but_http(scheme: str) -> None:
+    easy = pycurl.Curl()
+    for option, value in OPTIONS:
+        easy.setopt(option, value)
+    easy.setopt(pycurl.URL, f"{scheme}://127.0.0.1/etc/hostname")
+
+    with pytest.raises(pycurl.error) as raised:
+        easy.perform()
+
+    easy.close()
+    assert raised.value.args[0] == pycurl.E_UNSUPPORTED_PROTOCOL
 
 
 async def test_a_kept_connection_is_looked_at_too(serve: Serve, make_sender: MakeSender) -> None:

@@ -212,6 +212,7 @@ class AttemptView(Struct):
     retry_after_s: float | UnsetType | None = UNSET
     phases_ms: list[float] | UnsetType = UNSET
     response_headers: list[list[str]] | UnsetType = UNSET
+    response_headers_cut: int | UnsetType = UNSET
     response_body: str | UnsetType = UNSET
     peer: str | UnsetType = UNSET
 

@@ -112,6 +112,7 @@ def attempt_view(entry: Entry) -> dict[str, Any]:
             "retry_after_s": outcome.retry_after_s,
             "phases_ms": list(outcome.phases_ms),
             "response_headers": [list(pair) for pair in outcome.headers],
+            "response_headers_cut": outcome.headers_cut,
             "response_body": outcome.body.decode("utf-8", "replace"),
             "peer": outcome.peer,
         }

@@ -52,6 +52,7 @@ CURL_ERRORS = {
 """libcurl's error numbers (libcurl-errors, read November 2026) to the words of `records.ERRORS`."""
 
 OTHER_CURL_ERROR = "protocol"
+KEPT_HEAD_BYTES = 4 * 1024
 MAX_RETRY_AFTER_S = 366 * 86_400.0
 
 
@@ -86,6 +87,17 @@ def parse_head(lines: Sequence[bytes]) -> Head:
             if colon:
                 headers.append((name.strip().lower(), value.strip()))
     return Head(tuple(headers), is_whole)
+
+
+def kept_headers(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the first of *headers* that have at most KEPT_HEAD_BYTES together; each attempt
+    keeps what it returns."""
+    left = KEPT_HEAD_BYTES
+    for count, (name, value) in enumerate(headers):
+        left -= len(name) + len(value) + 4
+        if left < 0:
+            return tuple(headers[:count])
+    return tuple(headers)
 
 
 def retry_after_s(headers: Sequence[tuple[str, str]], clock: Clock) -> float | None:

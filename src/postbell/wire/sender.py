@@ -15,7 +15,13 @@ from postbell.errors import BadInput, ServiceError
 from postbell.ports import Request
 from postbell.records import Outcome
 from postbell.wire.addresses import inside
-from postbell.wire.answers import CURL_ERRORS, OTHER_CURL_ERROR, parse_head, retry_after_s
+from postbell.wire.answers import (
+    CURL_ERRORS,
+    OTHER_CURL_ERROR,
+    kept_headers,
+    parse_head,
+    retry_after_s,
+)
 from postbell.wire.curl import CurlLoop, End, Exchange
 from postbell.wire.guard import Guard, Refused, refused_connection
 from postbell.wire.headers import header_lines
@@ -181,7 +187,7 @@ class CurlSender:
     def _new_exchange(self) -> Exchange:
         exchange = Exchange(self._guard.refusal)
         setopt = exchange.easy.setopt
-        for option, value in _OPTIONS:
+        for option, value in OPTIONS:
             setopt(option, value)
         setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(self._connect_timeout_s * 1000)))
         setopt(pycurl.CAINFO, self._ca_file)
@@ -220,13 +226,15 @@ class CurlSender:
         head = parse_head(exchange.head)
         if not error and not head.is_whole:  # libcurl takes a head that is cut for a whole one
             error, detail = "reset", "the connection was closed within the answer's head"
+        kept = kept_headers(head.headers)
         return Outcome(
             status=None if error else int(getinfo(pycurl.RESPONSE_CODE)),
             error=error,
             detail=detail,
             retry_after_s=retry_after_s(head.headers, self._clock),
             phases_ms=tuple(phases),
-            headers=head.headers,
+            headers=kept,
+            headers_cut=len(head.headers) - len(kept),
             body=exchange.body,
             peer="" if is_secret else peer,
         )
@@ -272,7 +280,12 @@ _PHASES = (
     pycurl.TOTAL_TIME,
 )
 
-_OPTIONS: tuple[tuple[int, int | str], ...] = (
+_HTTP = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+"""pycurl has no CURLOPT_PROTOCOLS_STR; the option before it says the same in bits."""
+
+OPTIONS: tuple[tuple[int, int | str], ...] = (
+    (pycurl.PROTOCOLS, _HTTP),
+    (pycurl.REDIR_PROTOCOLS, _HTTP),
     (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
     (pycurl.PATH_AS_IS, 1),
     (pycurl.FOLLOWLOCATION, 0),
