@@ -127,6 +127,8 @@ ACTIONS = (
     Action("owner.signed_in", "somebody signed in"),
     Action("owner.sign_in_begun", "a right password; the one-time code is awaited"),
     Action("owner.refused", "a wrong password for somebody who signs in; at most 5 an hour"),
+    Action("owner.locked", "tries to sign in were refused, being too many; told once an hour"),
+    Action("lock.lifted", "tries that had locked somebody, or a network, out were forgotten"),
     Action("owner.password_changed", "somebody has a new password; other sessions ended"),
     Action("owner.reset_asked", "a link for a new password was asked for"),
     Action("owner.code_refused", "a wrong one-time code after a right password; at most 5 an hour"),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from postbell.blocks import START
 from postbell.errors import Conflict, NotFound
-from postbell.ports import NewSecret, Owners, Place, Registry, Wanted
+from postbell.ports import NewSecret, Owners, Place, Proof, Registry, SecondFactors, Wanted
 from postbell.records import (
     LaneChange,
     Owner,
@@ -21,7 +21,9 @@ from postbell.records import (
     Session,
 )
 from postbell.trail import Actor, ActorKind, Subject, TrailEntry
+from tests.contract import test_second_factors as factors
 from tests.contract.making import Shop, span
+from tests.contract.test_owners import add, open_session
 
 ADA = Actor(ActorKind.PERSON, 7, "ada@example.com", "192.0.2.7", "pages")
 KEY = Actor(ActorKind.KEY, 1, "acme-mail", "192.0.2.8", "native")
@@ -171,6 +173,54 @@ async def _finish_reset(shop: Shop) -> Any:
     return shop.engine.owners.finish_reset(b"r", password_hash="new", now=shop.clock.now())
 
 
+async def _begin_factor(shop: Shop) -> Any:
+    return factors.begin(shop, await add(shop))
+
+
+async def _put_in_force(shop: Shop) -> Any:
+    owner = await add(shop)
+    await open_session(shop, owner, factors.HERE)
+    factor = await factors.begin(shop, owner)
+    assert factor is not None
+    return factors.put_in_force(shop, factor)
+
+
+async def _replace_recovery(shop: Shop) -> Any:
+    _, factor = await factors.with_factor(shop)
+    return shop.engine.second_factors.replace_recovery(
+        Proof(factor.id, step=factors.STEP + 1), factors.CODES, password_hash=factors.PASSWORD
+    )
+
+
+async def _turn_off(shop: Shop) -> Any:
+    _, factor = await factors.with_factor(shop)
+    return shop.engine.second_factors.turn_off(
+        Proof(factor.id, step=factors.STEP + 1), password_hash=factors.PASSWORD
+    )
+
+
+async def _remove_factor(shop: Shop) -> Any:
+    owner, _ = await factors.with_factor(shop)
+    return shop.engine.second_factors.remove(owner.id)
+
+
+async def _begin_sign_in(shop: Shop) -> Any:
+    owner, _ = await factors.with_factor(shop)
+    return factors.half(shop, owner)
+
+
+async def _finish_sign_in(shop: Shop) -> Any:
+    owner, factor = await factors.with_factor(shop)
+    assert await factors.half(shop, owner)
+    return factors.finish(shop, owner, Proof(factor.id, step=factors.STEP + 1))
+
+
+async def _forget_tries(shop: Shop) -> Any:
+    for key in (b"a1", b"a2"):
+        await shop.engine.tries.count({key: 1}, now=shop.clock.now(), window=timedelta(1))
+    return shop.engine.tries.forget(b"a1", b"a2")
+
+
 async def _count_try(shop: Shop) -> Any:
     return shop.engine.tries.count({b"a": 1}, now=shop.clock.now(), window=timedelta(1))
 
@@ -217,24 +267,38 @@ WRITES: dict[str, Write] = {
     "owners.end_sessions": _end_sessions,
     "owners.add_reset": _add_reset,
     "owners.finish_reset": _finish_reset,
+    "second_factors.begin": _begin_factor,
+    "second_factors.put_in_force": _put_in_force,
+    "second_factors.replace_recovery": _replace_recovery,
+    "second_factors.turn_off": _turn_off,
+    "second_factors.remove": _remove_factor,
+    "second_factors.begin_sign_in": _begin_sign_in,
+    "second_factors.finish_sign_in": _finish_sign_in,
     "tries.count": _count_try,
+    "tries.forget": _forget_tries,
     "ledger.intervene": _intervene,
     "ledger.add_replay": _add_replay,
     "index.clear": _clear_index,
 }
+PORTS = {"registry": Registry, "owners": Owners, "second_factors": SecondFactors}
 NO_CHANGES = {
     "registry.version", "registry.accounts", "registry.api_users", "registry.webhook",
     "registry.webhooks", "registry.deleted_after", "registry.account_secrets",
     "owners.find", "owners.of", "owners.users", "owners.session", "owners.touch_session",
+    "owners.sessions",
     "owners.sweep",
+    "second_factors.of",
+    "second_factors.is_in_force",
+    "second_factors.in_force",
+    "second_factors.half_sign_in",
 }  # fmt: skip
 """What only reads, and what the service does by itself."""
 
 
-def test_every_write_of_registry_and_owners_is_tried_here() -> None:
+def test_every_write_of_what_customers_manage_is_tried_here() -> None:
     methods = {
         f"{port}.{name}"
-        for port, protocol in (("registry", Registry), ("owners", Owners))
+        for port, protocol in PORTS.items()
         for name in vars(protocol)
         if not name.startswith("_")
     }
@@ -253,6 +317,7 @@ async def test_an_entry_is_made_of_what_the_write_returns(shop: Shop, name: str)
     made = await shop.engine.trail.along(await WRITES[name](shop), tell)
 
     assert told == [made]
+    assert made is not False
     assert await noted(shop) == ["webhook.changed"]
 
 

@@ -30,6 +30,7 @@ LISTS = {
     "clear_messages": "index_messages",
     "messages": "json_each",
     "drop_old_tries": "tries",
+    "forget_tries": "tries",
 }
 """Statements that go through a table by key from a given place, or list a small one whole."""
 

@@ -3,6 +3,7 @@ a new account."""
 
 import secrets
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
 from postbell.clock import rfc3339
+from postbell.desk import noting
 from postbell.desk.owners import check_email
 from postbell.desk.passwords import check_password
 from postbell.errors import BadInput, Conflict
 from postbell.records import Owner
 from postbell.settings import Settings
+from postbell.trail import Change, Subject
 from postbell.web.throttle import unlock
 
 COLUMNS = ("id", "account", "email", "is_operator", "second_factor", "created_at")
@@ -215,14 +218,22 @@ def unlock_command(
         raise BadInput(f"{network[:80]!r} is not an IP address", member="network")
 
     async def work(office: Office) -> dict[str, Any]:
-        tries = office.engine.tries
+        tries, desk = office.engine.tries, office.desk
         if network is not None:
-            lifted = await unlock(tries, address=network)
-            return {"network": networks.network_of(network), "lifted": lifted}
-        owner = await office.desk.find_owner(email or "")
-        return {"email": owner.email, "lifted": await unlock(tries, email=owner.email)}
+            whole = networks.network_of(network)
+            change = Change("lock.lifted", None, Subject("network", whole))
+            lifted = await desk.trailed(unlock(tries, address=network), _if_any(change))
+            return {"network": whole, "lifted": lifted}
+        owner = await desk.find_owner(email or "")
+        change = noting.of_owner("lock.lifted", owner)
+        lifted = await desk.trailed(unlock(tries, email=owner.email), _if_any(change))
+        return {"email": owner.email, "lifted": lifted}
 
     print_record(at_desk(settings, work), as_json=as_json)
+
+
+def _if_any(change: Change) -> Callable[[int], Change | None]:
+    return lambda lifted: change if lifted else None
 
 
 def read_password(file: Path | None) -> tuple[str, dict[str, str]]:

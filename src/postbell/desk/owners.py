@@ -12,10 +12,11 @@ from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 
 from postbell.desk import noting
-from postbell.desk.acting import acting_as
+from postbell.desk.acting import acting, acting_as
 from postbell.desk.core import Core
 from postbell.desk.passwords import Passwords
 from postbell.errors import BadInput, NotFound, Overloaded, StorageError, Unauthorized
+from postbell.networks import network_of
 from postbell.ports import HalfSignIn
 from postbell.records import Account, Owner, Reset, Session
 from postbell.trail import Change
@@ -30,6 +31,7 @@ HALF_S = 300.0
 MAX_EMAIL_CHARS = 254
 MAX_OWNERS = 200
 MAX_REFUSALS = 5
+MAX_LOCKS_TOLD = 20
 BY_LINK = {"by": "a link that was mailed"}
 
 
@@ -143,6 +145,21 @@ class Owners(Core):
             self.engine.tries.count(
                 {of_address: MAX_REFUSALS}, now=self.clock.now(), window=timedelta(hours=1)
             ),
+            lambda ends_at: change if ends_at is None else None,
+        )
+
+    async def note_lock(self, email: str) -> None:
+        """Keep in the trail that tries to sign in as *email* are refused: once an hour, and only
+        so often from one network, whether or not somebody signs in so."""
+        address = email.strip().lower()[:MAX_EMAIL_CHARS]
+        owner = await self.engine.owners.find(email=address or "-")
+        change = noting.of_owner("owner.locked", owner) if owner is not None else None
+        limits = {
+            tried("locks told from", network_of(acting().address)): MAX_LOCKS_TOLD,
+            tried("lock", address): 1,
+        }
+        await self.trailed(
+            self.engine.tries.count(limits, now=self.clock.now(), window=timedelta(hours=1)),
             lambda ends_at: change if ends_at is None else None,
         )
 

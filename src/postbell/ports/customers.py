@@ -230,8 +230,8 @@ class Tries(Protocol):
         """Take so many tries off each key; one without any is forgotten."""
         ...
 
-    async def forget(self, part: bytes) -> int:
-        """Forget every key that begins or ends with *part*; return how many there were."""
+    async def forget(self, *parts: bytes) -> int:
+        """Forget every key that begins or ends with one of *parts*; return how many there were."""
         ...
 
     async def remember(

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from postbell.desk.acting import acts
 from postbell.desk.owners import HALF_S, RESET_HOURS
 from postbell.desk.passwords import MIN_CHARS
-from postbell.errors import BadInput, PostbellError, Unauthorized
+from postbell.errors import BadInput, PostbellError, TooMany, Unauthorized
 from postbell.records import Owner
 from postbell.signals import log
 from postbell.web import cookies as jar
@@ -50,7 +50,11 @@ async def _sign_in(visit: Visit) -> Response:
     if not email or not password:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.missing"))
     throttle, device = visit.site.throttle, visit.cookies.get(jar.DEVICE)
-    await throttle.admit("sign-in", visit.address, email, device)
+    try:
+        await throttle.admit("sign-in", visit.address, email, device)
+    except TooMany:
+        await visit.site.desk.note_lock(email)
+        raise
     try:
         begun = await visit.site.desk.sign_in(
             email, password, visit.say.language, device=visit.device, place=visit.place

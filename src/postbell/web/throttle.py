@@ -118,11 +118,8 @@ class Throttle:
 async def unlock(tries: Tries, *, email: str = "", address: str = "") -> int:
     """Lift what tries for *email*, or from the network of *address*, have locked; return how many
     counts there were."""
-    found = 0
-    for purpose in RULES:
-        keys = _Keys(purpose, address, email, "")
-        found += await tries.forget(keys.subject if email else keys.network)
-    return found
+    keys = [_Keys(purpose, address, email, "") for purpose in RULES]
+    return await tries.forget(*(each.subject if email else each.network for each in keys))
 
 
 class _Keys:

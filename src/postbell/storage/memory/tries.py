@@ -35,9 +35,9 @@ class MemoryTries:
             if count > number:
                 self._tables.tries[key] = (count - number, since)
 
-    async def forget(self, part: bytes) -> int:
+    async def forget(self, *parts: bytes) -> int:
         tries = self._tables.tries
-        found = [key for key in tries if key.startswith(part) or key.endswith(part)]
+        found = [key for key in tries if key.startswith(parts) or key.endswith(parts)]
         for key in found:
             del tries[key]
         return len(found)

@@ -66,9 +66,9 @@ class SqliteTries:
 
         await self._store.writer.run(work)
 
-    async def forget(self, part: bytes) -> int:
+    async def forget(self, *parts: bytes) -> int:
         def work(db: apsw.Connection) -> int:
-            return len(rows(db, SQL["forget_tries"], part))
+            return sum(len(rows(db, SQL["forget_tries"], part)) for part in parts)
 
         return await self._store.writer.run(work)
 
