@@ -67,6 +67,19 @@ async def test_an_idempotency_key_is_stored_with_its_blocks(shop: Shop) -> None:
     assert await shop.engine.log.find_key(shop.accounts[1].id, "k1") is None
 
 
+async def test_a_key_from_before_the_given_time_is_replaced(shop: Shop) -> None:
+    await shop.append(block(), keys=[shop.key()])
+    shop.clock.advance(100)
+    newer, log = shop.key(), shop.engine.log
+
+    await log.append([], [newer], head=1, now=newer.at, keys_since=newer.at)
+
+    assert await log.find_key(newer.account_id, "k1") == newer
+    with pytest.raises(HeadMoved):
+        await log.append([block()], [newer], head=1, now=newer.at, keys_since=newer.at)
+    assert await log.head() == 1
+
+
 async def test_a_key_that_exists_refuses_the_append_whole(shop: Shop) -> None:
     [header] = await shop.append(block(), keys=[shop.key()])
 

@@ -17,13 +17,12 @@ from postbell.directory import Directory
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
 from postbell.events import event_id_of
 from postbell.pipeline.packing import Packer
-from postbell.pipeline.queueing import Answer, Queue, Rejected, Repeated, Waiting
+from postbell.pipeline.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, Waiting
 from postbell.pipeline.seen import PART_IDS, Seen
 from postbell.ports import Engine
 from postbell.records import Account, ApiUser, IdempotencyKey
 from postbell.signals import log
 
-KEY_KEPT = timedelta(hours=72)
 APPEND_TRIES = 50
 IDS_PAGE = 2000
 PARSED_AT_ONCE = 500
@@ -211,7 +210,9 @@ class Ingest:
             if not blocks and not keys:
                 return
             try:
-                headers = await self._engine.log.append(blocks, keys, head=self._seen.head, now=now)
+                headers = await self._engine.log.append(
+                    blocks, keys, head=self._seen.head, now=now, keys_since=now - KEY_KEPT
+                )
             except HeadMoved:
                 if attempt == APPEND_TRIES - 1:
                     raise
@@ -238,8 +239,12 @@ class Ingest:
         return left
 
     async def _learn(self) -> None:
-        """Take in the ids of blocks that other processes appended."""
-        after = self._seen.head
+        """Take in the ids of blocks that other processes appended.
+
+        The head is read first: what is appended meanwhile is learnt now or next time, but never
+        passed over.
+        """
+        after, head = self._seen.head, await self._engine.log.head()
         blocks: list[IdBlock] = []
         while True:
             page = await self._engine.log.ids(after, IDS_PAGE)
@@ -249,10 +254,10 @@ class Ingest:
                 self._seen.learn(blocks)
                 blocks = []
                 await asyncio.sleep(0)
+            after = page[-1].block if page else after
             if is_last:
                 break
-            after = page[-1].block
-        self._seen.head = max(self._seen.head, await self._engine.log.head())
+        self._seen.head = max(after, head)
         self._seen.forget(self._clock.now())
 
     async def _blocks(self, group: list[Waiting]) -> list[NewBlock]:

@@ -16,6 +16,7 @@ from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.match import count_matching
 from postbell.pipeline.notice import Notices
+from postbell.pipeline.queueing import KEY_KEPT
 from postbell.pipeline.reading import PAGE, Reader
 from postbell.pipeline.settle import Settler
 from postbell.pipeline.singles import Singles
@@ -24,7 +25,6 @@ from postbell.ports import Engine
 from postbell.records import BatchState, Entry, EntryKind, Lane, LaneChange, OpenBatch
 from postbell.signals import log
 
-KEYS_KEPT = timedelta(hours=72)
 IDLE_BLOCKS = 100
 """An idle cursor is written down once it is so many blocks behind what was looked through."""
 AT_ONCE = 500
@@ -74,6 +74,7 @@ class Pruner:
         """End what was parked long enough, count what old blocks take with them, drop them."""
         async for each, batch in self._open(held):
             await self._end_parked(each, batch, now)
+        await self._engine.log.drop(0, now - KEY_KEPT)
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
         if oldest and oldest[0].id < before:
@@ -104,7 +105,7 @@ class Pruner:
         return before
 
     async def _drop(self, before: int, now: datetime) -> None:
-        blocks = await self._engine.log.drop(before, now - KEYS_KEPT)
+        blocks = await self._engine.log.drop(before, now - KEY_KEPT)
         journal = await self._engine.journal.drop(now - self._kept, below=before)
         log("blocks_dropped", blocks=blocks, journal=journal)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import msgspec
 
@@ -11,6 +12,8 @@ from postbell.records import Account
 
 GROUP_BYTES = 16 << 20
 GROUP_EVENTS = 20_000
+KEY_KEPT = timedelta(hours=72)
+"""So long the answer under an Idempotency-Key is kept."""
 ACCOUNT_SHARE = 4
 """One account may fill a quarter of the queue, so that a flood of its leaves room for others."""
 

@@ -25,11 +25,13 @@ class Log(Protocol):
         *,
         head: int,
         now: datetime,
+        keys_since: datetime | None = None,
     ) -> list[BlockHeader]:
         """Write *blocks* and *keys* in one commit and return the headers, in order.
 
         *head* is the newest block id that the caller has recognised duplicates against: if there
-        is a newer one (or one of the keys exists), nothing is written and HeadMoved is raised.
+        is a newer one, nothing is written and HeadMoved is raised; so it is where one of the keys
+        exists.  Those from before *keys_since*, where given, are replaced.
         `recorded_at` is *now*, but never before that of an earlier block.
         """
         ...

@@ -21,12 +21,14 @@ class MemoryLog:
         *,
         head: int,
         now: datetime,
+        keys_since: datetime | None = None,
     ) -> list[BlockHeader]:
         tables = self._tables
         if tables.head != head:
             raise HeadMoved(f"the log's head is block {tables.head}, not {head}; read on and retry")
         for key in keys:
-            if (key.account_id, key.key) in tables.keys:
+            kept = tables.keys.get((key.account_id, key.key))
+            if kept is not None and (keys_since is None or kept.at >= keys_since):
                 raise HeadMoved(f"the idempotency key {key.key!r} was stored meanwhile")
         recorded_at = max(now, tables.newest_at)
         headers = [self._add(block, recorded_at) for block in blocks]

@@ -29,10 +29,11 @@ class SqliteLog:
         *,
         head: int,
         now: datetime,
+        keys_since: datetime | None = None,
     ) -> list[BlockHeader]:
         size_bytes = sum(len(block.body) for block in blocks)
         headers = await self._store.writer.run(
-            lambda db: _append(db, blocks, keys, head, now), size_bytes=size_bytes
+            lambda db: _append(db, blocks, keys, head, now, keys_since), size_bytes=size_bytes
         )
         self._store.recent.keep(headers, blocks)
         self._store.bell.ring()
@@ -99,14 +100,16 @@ def _append(
     keys: Sequence[IdempotencyKey],
     head: int,
     now: datetime,
+    keys_since: datetime | None,
 ) -> list[BlockHeader]:
     newest, newest_at = rows(db, SQL["read_head"])[0]
     if newest != head:
         raise HeadMoved(f"the log's head is block {newest}, not {head}; read on and retry")
     for key in keys:
-        if row(db, SQL["find_key"], key.account_id, key.key):
+        values = (key.account_id, key.key, key.digest, key.answer, to_us(key.at))
+        db.execute(SQL["set_key"], (*values, to.us(keys_since)))
+        if not db.changes():
             raise HeadMoved(f"the idempotency key {key.key!r} was stored meanwhile")
-        db.execute(SQL["add_key"], (key.account_id, key.key, key.digest, key.answer, to_us(key.at)))
     at = max(to_us(now), newest_at)
     recorded_at = from_us(at)
     sequences: dict[int, int] = {}

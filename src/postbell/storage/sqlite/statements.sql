@@ -70,9 +70,12 @@ DELETE FROM blocks WHERE id IN (SELECT id FROM blocks WHERE id < ?1 ORDER BY id 
 -- What is kept under an Idempotency-Key.
 SELECT account_id, key, digest, answer, at FROM keys WHERE account_id = ?1 AND key = ?2;
 
--- name: add_key
--- The Idempotency-Key is taken.
-INSERT INTO keys (account_id, key, digest, answer, at) VALUES (?1, ?2, ?3, ?4, ?5);
+-- name: set_key
+-- The Idempotency-Key is taken; no row changes where it was since ?6.
+INSERT INTO keys (account_id, key, digest, answer, at) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (account_id, key) DO UPDATE SET
+    digest = excluded.digest, answer = excluded.answer, at = excluded.at
+WHERE at < ?6;
 
 -- name: drop_keys
 -- At most ?2 of the keys older than ?1 are gone.
