@@ -15,6 +15,7 @@
         ├── Overloaded      a queue is full; come back later          503, retryable
         └── StorageError    the engine cannot read or commit          503, retryable
             ├── HeadMoved   another process appended first            internal, retried by ingest
+            ├── IdTaken     a batch has the id of another one         a bug of ours, nothing written
             └── EngineStopped  a failed fsync: nothing commits until a restart
 
 A message names the thing, the fact and the way out, in English, for APIs, the command line and
@@ -160,6 +161,13 @@ class HeadMoved(StorageError):
     """Another process appended after the block that the caller knew as the newest."""
 
     code = "head_moved"
+
+
+class IdTaken(StorageError):
+    """A batch would take the place of another one with its id: a bug of ours, never a race."""
+
+    code = "id_taken"
+    retryable = False
 
 
 class EngineStopped(StorageError):

@@ -7,10 +7,14 @@ their `Part`s instead, whose bytes lie as they do in the log.
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import compress, repeat
+from struct import pack
 from typing import NamedTuple, overload
 
+import numpy as np
+from xxhash import xxh3_128
+
 from postbell.blocks import Block, apart
-from postbell.events import event_id_of
+from postbell.clock import to_us
 
 Logged = tuple[bytes, int, datetime]
 """One event: its canonical JSON (without the two members the log adds), its sequence number, when
@@ -103,8 +107,28 @@ def parts_of(events: Sequence[Logged]) -> Sequence[Part]:
     return [Part(raw, (len(raw),), (sequence,), at) for raw, sequence, at in events]
 
 
-def end_ids(events: Sequence[Logged]) -> tuple[str, str]:
-    """Return the ids of the first and of the last event; there are some."""
-    parts = parts_of(events)
-    first, last = parts[0], parts[-1]
-    return event_id_of(first.body), event_id_of(last.body[-last.sizes[-1] :])
+def digest_of(events: Sequence[Logged]) -> bytes:
+    """Return 16 bytes that change with everything that a body is rendered from.
+
+    That is each event's canonical JSON, its sequence number and when it was recorded.  The same
+    for the same events, whatever parts they lie in.  It guards against nobody who means harm.
+    """
+    whole = xxh3_128()
+    places = []
+    for number, part in enumerate(parts_of(events)):
+        if number:
+            whole.update(b",")
+        whole.update(part.body)
+        places.append(_numbers(part.sequences))
+        places.append(pack("<q", to_us(part.recorded_at)) * len(part.sizes))
+    whole.update(b"".join(places[::2]))
+    whole.update(b"".join(places[1::2]))
+    return whole.digest()
+
+
+def _numbers(sequences: Sequence[int]) -> bytes:
+    if len(sequences) == 1:
+        return pack("<q", sequences[0])
+    if isinstance(sequences, range):
+        return np.arange(sequences.start, sequences.stop, dtype="<i8").tobytes()
+    return np.array(sequences, dtype="<i8").tobytes()

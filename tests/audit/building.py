@@ -160,7 +160,9 @@ class Story:
         assert claim is not None
         older = min(claim.batches, key=lambda batch: batch.range)
         older = replace(older, body_hash=b"of another release", next_at=self.rig.clock.now())
-        change = LaneChange(webhook_id=FAILING, epoch=claim.lane.epoch, put=(older,))
+        change = LaneChange(
+            webhook_id=FAILING, epoch=claim.lane.epoch, put=(older,), drop=(older.id,)
+        )
         assert await ledger.intervene(change)
         await self.rig.turn()
 

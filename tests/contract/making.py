@@ -11,6 +11,7 @@ from postbell.records import (
     Entry,
     EntryKind,
     IdempotencyKey,
+    LaneChange,
     OpenBatch,
     Replay,
     ReplayFilter,
@@ -89,6 +90,10 @@ class Shop:
             "cut_at": self.clock.now(),
         }
         return OpenBatch(**(defaults | members))
+
+    async def put(self, webhook: Webhook, *batches: OpenBatch) -> None:
+        """Record open batches of a lane that was claimed once."""
+        await self.engine.ledger.record([LaneChange(webhook_id=webhook.id, epoch=1, put=batches)])
 
     def entry(self, webhook: Webhook, batch_id: str = "b1", **members: Any) -> Entry:
         defaults: dict[str, Any] = {

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import Position, Range
-from postbell.errors import NotFound
+from postbell.errors import IdTaken, NotFound
 from postbell.events import EventType
 from postbell.records import (
     BatchState,
@@ -45,6 +45,38 @@ async def test_a_lane_comes_back_as_it_was_recorded(shop: Shop) -> None:
     assert stale == []
     [claim] = await shop.engine.ledger.reload("w1", [webhook.id])
     assert claim.lane == lane
+
+
+async def test_a_batch_never_takes_the_place_of_another_one_with_its_id(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    first = shop.batch(webhook, "b1", range=span(1, 3), body_hash=b"one", attempts=3)
+    await shop.put(webhook, first)
+
+    for other in (
+        replace(first, range=span(3, 5)),
+        replace(first, body_hash=b"two"),
+        replace(first, revision=2),
+        replace(first, replay_id=7),
+    ):
+        with pytest.raises(IdTaken, match="b1"):
+            await shop.put(webhook, shop.batch(webhook, "b2", range=span(5, 6)), other)
+
+    [claim] = await shop.engine.ledger.reload("w1", [webhook.id])
+    assert claim.batches == [first]
+
+
+async def test_a_batch_goes_on_under_its_id(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    first = shop.batch(webhook, "b1", range=span(1, 3))
+    tried = replace(first, body_hash=b"one", attempts=1, last_status=503, count=first.count)
+
+    await shop.put(webhook, first)
+    await shop.put(webhook, tried)
+
+    [claim] = await shop.engine.ledger.reload("w1", [webhook.id])
+    assert claim.batches == [tried]
 
 
 async def test_a_claim_brings_all_open_and_parked_batches(shop: Shop) -> None:

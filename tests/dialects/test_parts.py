@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from postbell.blocks import Block, BlockHeader, build_block
 from postbell.dialects import DIALECTS
 from postbell.events import EventType
-from postbell.logged import Events, Logged, end_ids, part_of
+from postbell.logged import Events, Logged, digest_of, part_of
 from tests.strategies import NOW, stored
 
 KINDS = [EventType.DELIVERED, EventType.OPEN, EventType.CLICK, EventType.HARD_BOUNCE]
@@ -65,7 +65,7 @@ def test_events_made_of_parts_are_a_sequence_like_any_other(
 ) -> None:
     together, apart = drawn
 
-    assert end_ids(together) == end_ids(apart)
+    assert digest_of(together) == digest_of(apart)
     assert len(together) == len(apart)
     assert together[0] == apart[0]
     assert together[-1:] == apart[-1:]

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from postbell.clock import Clock
+from postbell.logged import digest_of
 from postbell.pipeline.cut import batch_id
 from tests.model.book import Arrived, Fact, Hook
 from tests.model.receivers import Post
@@ -112,11 +113,12 @@ class Arrivals:
 
     def _identify(self, hook: Hook, post: Post) -> Arrived | None:
         """Return the batch of which this can be the first sight."""
+        place = post.request.part
+        assert place is not None
+        digest = digest_of([self._facts[number].logged for number in post.numbers])
         for part in hook.parts:
             for replay in (None, *hook.replays):
-                first, last = (f"e{post.numbers[at]}" for at in (0, -1))
-                count = len(post.numbers)
-                made = batch_id(hook.id, part.number, first, last, count, replay)
+                made = batch_id(hook.id, part.number, place, digest, replay)
                 if made == post.batch_id:
                     return Arrived(made, part.number, replay, post.numbers, post.body)
         return None

@@ -14,6 +14,7 @@ from typing import Any
 from postbell.blocks import Position, Range
 from postbell.dialects import DIALECTS
 from postbell.events import EventType
+from postbell.logged import Logged
 from postbell.records import OpenBatch, Policy, WebhookState
 from tests.model.process import Process
 
@@ -28,6 +29,7 @@ class Fact:
     type: str
     position: Position
     recorded_at: datetime
+    logged: Logged
 
 
 @dataclass(frozen=True)

@@ -123,11 +123,14 @@ class Scene:
             answer = await self.house.submit(account, self.users[user], events)
             assert (answer.accepted, answer.duplicates) == (len(events), 0)
             number = first
-            for header in await self.house.engine.log.tail(head, 1000):
-                for offset in range(header.count):
+            log = self.house.engine.log
+            for block in await log.load([header.id for header in await log.tail(head, 1000)]):
+                header = block.header
+                for offset, raw in enumerate(block.events()):
                     position = Position(header.id, offset)
-                    kind = types[number - first]
-                    fact = Fact(number, account.id, user, kind, position, header.recorded_at)
+                    kind, at = types[number - first], header.recorded_at
+                    logged = (raw, header.first_sequence + offset, at)
+                    fact = Fact(number, account.id, user, kind, position, at, logged)
                     self.facts.append(fact)
                     number += 1
             assert len(self.facts) == first + len(events)

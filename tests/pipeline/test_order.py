@@ -149,12 +149,15 @@ async def test_batches_that_another_worker_left_unsent_go_before_those_that_come
         for first in range(0, 10, 2):
             await rig.send(event(first), event(first + 1))
         lane = (await engine.ledger.lane(webhook.id)).lane
+        ranges = [
+            Range(Position(n, 2) if n else Position(0, 0), Position(n + 1, 2)) for n in (0, 1)
+        ]
         cut = [
             OpenBatch(
-                id=batch_id(webhook.id, 1, f"e{2 * n}", f"e{2 * n + 1}", 2, None),
+                id=batch_id(webhook.id, 1, ranges[n], b"as cut"),
                 webhook_id=webhook.id,
                 revision=1,
-                range=Range(Position(n, 2) if n else Position(0, 0), Position(n + 1, 2)),
+                range=ranges[n],
                 count=2,
                 cut_at=clock.now(),
                 next_at=clock.now() + timedelta(seconds=(1 - n) * set_back_s),

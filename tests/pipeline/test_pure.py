@@ -98,9 +98,10 @@ def test_retry_after_shorter_than_the_wait_does_not_hurry():
 
 
 def test_a_batch_id_has_no_full_stop_and_depends_on_every_part():
-    parts = (1, 1, "a", "b", 2, None)
-    ids = {batch_id(*parts)}
-    for at, other in enumerate((2, 2, "x", "y", 3, 7)):
+    here, there = Range(Position(1, 0), Position(2, 5)), Range(Position(1, 0), Position(2, 6))
+    parts = (1, 1, here, b"events", None)
+    ids = {batch_id(*parts), batch_id(*parts, body_hash=b"another release")}
+    for at, other in enumerate((2, 2, there, b"others", 7)):
         ids.add(batch_id(*parts[:at], other, *parts[at + 1 :]))
 
     assert len(ids) == 7

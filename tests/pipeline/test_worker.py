@@ -449,7 +449,9 @@ async def test_a_batch_that_another_release_wrote_is_cut_anew_under_a_new_id():
         await rig.turn()
         claim = await rig.engine.ledger.lane(webhook.id)
         older = replace(claim.batches[0], body_hash=b"of another release")
-        change = LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=(older,))
+        change = LaneChange(
+            webhook_id=webhook.id, epoch=claim.lane.epoch, put=(older,), drop=(older.id,)
+        )
         assert await rig.engine.ledger.intervene(change)
 
         await rig.later(13)

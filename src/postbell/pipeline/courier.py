@@ -14,7 +14,7 @@ from xxhash import xxh3_128_digest
 
 from postbell.blocks import Range
 from postbell.clock import Clock
-from postbell.logged import Logged, end_ids
+from postbell.logged import Logged, digest_of
 from postbell.pipeline.held import Held
 from postbell.pipeline.judge import Judgement, after, in_outage, judge
 from postbell.pipeline.kept import Kept
@@ -47,14 +47,14 @@ BUSY_S = 0.5
 class Rendered(NamedTuple):
     """A body and what the id of its batch is made from; no body where every event is gone.
 
-    *digest* tells whether another release writes the same body, and no more: it guards nothing.
+    *digest* is that of the events; *body_hash* tells whether another release writes the same
+    body, and no more: it guards nothing.
     """
 
     body: bytes
     events: int
-    first_id: str
-    last_id: str
     digest: bytes
+    body_hash: bytes
 
 
 class Post(NamedTuple):
@@ -151,9 +151,9 @@ class Courier:
     def render(self, revision: Revision, events: Sequence[Logged]) -> Rendered:
         """Return the body of these events under a revision."""
         if not events:
-            return Rendered(b"", 0, "", "", b"")
+            return Rendered(b"", 0, b"", b"")
         body = self._dialects[revision.dialect].render(events, revision.options)
-        return Rendered(body, len(events), *end_ids(events), xxh3_128_digest(body))
+        return Rendered(body, len(events), digest_of(events), xxh3_128_digest(body))
 
     def overhead_bytes(self, revision: Revision) -> int:
         """Return how much longer than in the log an event of this revision can be."""

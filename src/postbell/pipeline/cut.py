@@ -154,21 +154,23 @@ _MANY = 32
 def batch_id(
     webhook_id: int,
     revision: int,
-    first_event_id: str,
-    last_event_id: str,
-    count: int,
-    replay_id: int | None,
-    digest: bytes = b"",
+    part: Range,
+    digest: bytes,
+    replay_id: int | None = None,
+    *,
+    body_hash: bytes = b"",
 ) -> str:
     """Return the id that every attempt of a batch carries.
 
-    *digest* is that of the body where the batch was cut anew because a new release renders it
-    differently, empty otherwise.
-    A pure function of what the batch holds, so that it never repeats with other content, not
-    even after a restored backup (promise 3).  No full stop in it (Standard Webhooks 1.0).
+    *part* is where its events lie, *digest* that of the events (`logged.digest_of`); *body_hash*
+    is the body's where the batch was cut anew because a new release renders it differently,
+    empty otherwise.
+    A pure function of all that decides the bytes, so that it never repeats with others: not
+    when event ids come again after they were forgotten, and not after a restored backup
+    (promise 3).  No full stop in it (Standard Webhooks 1.0).
     """
     fact: tuple[object, ...]
-    fact = (webhook_id, revision, first_event_id, last_event_id, count, replay_id)
-    if digest:
-        fact = (*fact, digest)
+    fact = (webhook_id, revision, part, digest, replay_id)
+    if body_hash:
+        fact = (*fact, body_hash)
     return "bat_" + blake2b(msgspec.json.encode(fact), digest_size=16).hexdigest()

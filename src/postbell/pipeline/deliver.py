@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.logged import end_ids
+from postbell.logged import digest_of
 from postbell.pipeline.ahead import Ahead
 from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_up
 from postbell.pipeline.cut import batch_id
@@ -119,7 +119,7 @@ class Batches:
             return
         if made.events < batch.count:
             await self._shorten(held, batch, await self._courier.found(held, batch))
-        elif batch.body_hash and made.digest != batch.body_hash:
+        elif batch.body_hash and made.body_hash != batch.body_hash:
             await self._replace(held, batch, (self._recut(batch, made),), EntryKind.RECUT)
         else:
             if held.opening == batch.id:
@@ -133,7 +133,7 @@ class Batches:
         Where a person split or skipped it meanwhile, its events are accounted for already: then
         the journal notes the attempt, and that is all.
         """
-        batch = msgspec.structs.replace(batch, body_hash=made.digest)
+        batch = msgspec.structs.replace(batch, body_hash=made.body_hash)
         held.out.add(batch.id)
         is_late = False
         try:
@@ -198,12 +198,12 @@ class Batches:
         edge = Position(found.place(0).block, 0) if found else batch.range.end
         rest: tuple[OpenBatch, ...] = ()
         if found:
-            first, last = end_ids(found.events)
+            kept, digest = Range(edge, batch.range.end), digest_of(found.events)
             rest = (
                 msgspec.structs.replace(
                     batch,
-                    id=batch_id(held.id, batch.revision, first, last, len(found), batch.replay_id),
-                    range=Range(edge, batch.range.end),
+                    id=batch_id(held.id, batch.revision, kept, digest, batch.replay_id),
+                    range=kept,
                     count=len(found),
                     next_at=self._courier.clock.now(),
                     body_hash=b"",
@@ -269,15 +269,14 @@ class Batches:
             id=batch_id(
                 batch.webhook_id,
                 batch.revision,
-                made.first_id,
-                made.last_id,
-                made.events,
-                batch.replay_id,
+                batch.range,
                 made.digest,
+                batch.replay_id,
+                body_hash=made.body_hash,
             ),
             attempts=0,
             next_at=self._courier.clock.now(),
-            body_hash=made.digest,
+            body_hash=made.body_hash,
         )
 
     def _new(self, held: Held, piece: Piece, made: Rendered) -> OpenBatch | None:
@@ -285,14 +284,14 @@ class Batches:
             return None
         now = self._courier.clock.now()
         return OpenBatch(
-            id=batch_id(held.id, piece.revision, made.first_id, made.last_id, made.events, None),
+            id=batch_id(held.id, piece.revision, piece.range, made.digest),
             webhook_id=held.id,
             revision=piece.revision,
             range=piece.range,
             count=made.events,
             cut_at=now,
             next_at=now,
-            body_hash=made.digest,
+            body_hash=made.body_hash,
         )
 
     def _cut_change(

@@ -11,7 +11,7 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.clock import Clock
-from postbell.logged import end_ids
+from postbell.logged import digest_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.match import count_matching
@@ -163,10 +163,9 @@ class Pruner:
         events = (await self._reader.events(held.webhook.account_id, part, selection)).events
         if not events:
             return None
-        first, last = end_ids(events)
         return msgspec.structs.replace(
             batch,
-            id=batch_id(held.id, batch.revision, first, last, len(events), None),
+            id=batch_id(held.id, batch.revision, part, digest_of(events)),
             range=part,
             count=len(events),
             body_hash=b"",

@@ -103,16 +103,14 @@ class Replays:
             return None
         now = self._courier.clock.now()
         return OpenBatch(
-            id=batch_id(
-                held.id, replay.revision, made.first_id, made.last_id, made.events, replay.id
-            ),
+            id=batch_id(held.id, replay.revision, part, made.digest, replay.id),
             webhook_id=held.id,
             revision=replay.revision,
             range=part,
             count=made.events,
             cut_at=now,
             next_at=now,
-            body_hash=made.digest,
+            body_hash=made.body_hash,
             replay_id=replay.id,
         )
 

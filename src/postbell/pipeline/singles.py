@@ -69,14 +69,15 @@ class Singles:
         revision, _ = held.revision(run.revision)
         try:
             made = self._courier.render(revision, run.event(number))
+            part = run.place_range(number)
             batch = OpenBatch(
-                id=batch_id(held.id, run.revision, made.first_id, made.last_id, 1, None),
+                id=batch_id(held.id, run.revision, part, made.digest),
                 webhook_id=held.id,
                 revision=run.revision,
-                range=run.place_range(number),
+                range=part,
                 count=1,
                 cut_at=run.cut_at,
-                body_hash=made.digest,
+                body_hash=made.body_hash,
             )
             post = Post(held, batch, revision, made.body, 1)
             outcome, now = await self._courier.send(post)

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.logged import Logged, end_ids
+from postbell.logged import Logged, digest_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.reading import Found
 from postbell.records import BatchState, OpenBatch
@@ -28,10 +28,9 @@ def halved(batch: OpenBatch, found: Found, now: datetime) -> tuple[OpenBatch, Op
 
 
 def _part(batch: OpenBatch, part: Range, events: list[Logged], now: datetime) -> OpenBatch:
-    first, last = end_ids(events)
     return msgspec.structs.replace(
         batch,
-        id=batch_id(batch.webhook_id, batch.revision, first, last, len(events), batch.replay_id),
+        id=batch_id(batch.webhook_id, batch.revision, part, digest_of(events), batch.replay_id),
         range=part,
         count=len(events),
         state=BatchState.WAITING,

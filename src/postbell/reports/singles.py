@@ -16,7 +16,7 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.clock import rfc3339
 from postbell.errors import NotFound
-from postbell.events import event_id_of
+from postbell.logged import digest_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, nothing
@@ -140,12 +140,12 @@ class Singles:
 def _within(found: Found, entry: Entry, wanted: str) -> Range | None:
     """Return where the event with this batch id lies, None where it is not among those."""
     gone = entry.count - len(found)
-    for number, (raw, _, _) in enumerate(found.events):
+    for number, event in enumerate(found.events):
         if entry.done is not None and has_bit(entry.done, number + gone):
-            event_id = event_id_of(raw)
-            if batch_id(entry.webhook_id, entry.revision, event_id, event_id, 1, None) == wanted:
-                block, offset = found.place(number)
-                return Range(Position(block, offset), Position(block, offset + 1))
+            block, offset = found.place(number)
+            part = Range(Position(block, offset), Position(block, offset + 1))
+            if batch_id(entry.webhook_id, entry.revision, part, digest_of((event,))) == wanted:
+                return part
     return None
 
 

@@ -10,6 +10,7 @@ from postbell.errors import NotFound
 from postbell.ports import Claim, JournalBlock
 from postbell.records import Entry, LaneChange, OpenBatch, Replay, ReplayState, WebhookState
 from postbell.storage.entries import entry_filter, reaches
+from postbell.storage.identity import id_taken, is_same_batch
 from postbell.storage.memory.tables import Lease, Tables
 
 
@@ -43,6 +44,7 @@ class MemoryLedger:
     async def record(self, changes: Sequence[LaneChange]) -> list[int]:
         stale = [change.webhook_id for change in changes if not self._is_current(change)]
         current = [change for change in changes if self._is_current(change)]
+        self._check_ids(current)
         for change in current:
             self._apply(change)
         self._write_down([entry for change in current for entry in change.entries])
@@ -52,6 +54,7 @@ class MemoryLedger:
         self._tables.check_warrant()
         if not self._is_current(change):
             return False
+        self._check_ids((change,))
         self._apply(change)
         self._write_down(change.entries)
         self._raise_epoch(change.webhook_id)
@@ -129,6 +132,16 @@ class MemoryLedger:
     def _raise_epoch(self, webhook_id: int) -> None:
         lane = self._tables.lanes[webhook_id]
         self._tables.lanes[webhook_id] = replace(lane, epoch=lane.epoch + 1)
+
+    def _check_ids(self, changes: Sequence[LaneChange]) -> None:
+        """Raise IdTaken where a batch would take the place of another one."""
+        dropped = {batch_id for change in changes for batch_id in change.drop}
+        for change in changes:
+            for batch in change.put:
+                stored = self._tables.batches.get(batch.id)
+                if stored is None or batch.id in dropped or is_same_batch(stored, batch):
+                    continue
+                raise id_taken(batch)
 
     def _apply(self, change: LaneChange) -> None:
         tables = self._tables

@@ -11,6 +11,7 @@ from postbell.clock import to_us
 from postbell.errors import NotFound
 from postbell.ports import Claim
 from postbell.records import Entry, LaneChange, OpenBatch, Replay
+from postbell.storage.identity import id_taken
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
 from postbell.storage.sqlite.journal import write_down
@@ -158,6 +159,8 @@ class SqliteLedger:
             db.execute(SQL["drop_batch"], (batch_id, webhook_id))
         for batch in change.put:
             db.execute(SQL["put_batch"], to.batch_values(batch, found[0]))
+            if not db.changes():
+                raise id_taken(batch)
         if change.replay is not None:
             stands = to.replay_values(change.replay)[2:]
             db.execute(SQL["set_replay"], (change.replay.id, webhook_id, *stands))

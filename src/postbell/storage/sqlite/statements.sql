@@ -143,9 +143,19 @@ INSERT INTO lanes (webhook_id, account_id, cursor_block, cursor_offset) VALUES (
 DELETE FROM lanes WHERE webhook_id = ?1;
 
 -- name: put_batch
--- The batch is open as given.
-INSERT OR REPLACE INTO batches VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20);
+-- The batch is open as given; no row changes where another batch has its id.
+INSERT INTO batches VALUES
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+ON CONFLICT (id) DO UPDATE SET
+    count = excluded.count, cut_at = excluded.cut_at, state = excluded.state,
+    attempts = excluded.attempts, next_at = excluded.next_at, last_status = excluded.last_status,
+    last_error = excluded.last_error, body_hash = excluded.body_hash, done = excluded.done,
+    parked_at = excluded.parked_at, parent = excluded.parent
+WHERE webhook_id = excluded.webhook_id AND revision = excluded.revision
+    AND start_block = excluded.start_block AND start_offset = excluded.start_offset
+    AND end_block = excluded.end_block AND end_offset = excluded.end_offset
+    AND replay_id IS excluded.replay_id
+    AND (body_hash = excluded.body_hash OR body_hash = x'' OR excluded.body_hash = x'');
 
 -- name: drop_batch
 -- The batch of this webhook is closed.
