@@ -27,7 +27,7 @@ from postbell.records import (
     Verdict,
 )
 
-SAVE_AFTER_S = 0.05
+SAVE_AFTER_S = 0.1
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
 Notice = Callable[[Held], None]

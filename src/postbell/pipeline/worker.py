@@ -258,9 +258,9 @@ class Worker:
                     await self._do(held, work)
                 finally:
                     held.give_back(work)
-                while held.starting:  # noqa: ASYNC110 - they took what comes first
-                    await asyncio.sleep(0)
-                work = self._take(held)
+                # a pump that has work but did not begin yet took what comes first, and lets the
+                # next one start itself: this one must not overtake it, and is needed no more
+                work = None if held.starting else self._take(held)
         finally:
             held.pumps -= 1
             self._notice(held)
