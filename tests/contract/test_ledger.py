@@ -305,6 +305,19 @@ async def test_replays_are_listed_newest_first_and_by_account(shop: Shop) -> Non
     assert await shop.engine.ledger.replays(2) == [made[1]]
 
 
+async def test_replays_are_found_one_by_one_and_paged_by_webhook(shop: Shop) -> None:
+    one, other = await shop.webhook(), await shop.webhook()
+    ledger = shop.engine.ledger
+    made = [await ledger.add_replay(shop.replay(webhook)) for webhook in (one, other, one, one)]
+
+    assert await ledger.replay(made[2].id) == made[2]
+    assert await ledger.replay(99) is None
+    assert await ledger.replays(webhook_id=one.id) == [made[3], made[2], made[0]]
+    assert await ledger.replays(1, 1, webhook_id=one.id, before=made[3].id) == [made[2]]
+    assert await ledger.replays(before=made[1].id) == [made[0]]
+    assert await ledger.replays(2, webhook_id=one.id) == []
+
+
 async def test_no_account_replays_into_the_webhook_of_another(shop: Shop) -> None:
     webhook = await shop.webhook()
 

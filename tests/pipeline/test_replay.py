@@ -128,6 +128,25 @@ async def test_only_the_named_ranges_are_replayed():
         assert [e["event_id"] for b in rig.bodies()[seen:] for e in b] == ["e0", "e2"]
 
 
+async def test_a_batch_of_a_replay_that_is_older_than_a_thousand_others_is_tried_again():
+    async with running() as rig:
+        webhook = await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [10]})
+        await rig.send(event(1))
+        await rig.turn()
+        rig.sender.answers[URL] = [Outcome(status=503)]
+        await replay(rig, webhook)
+        await rig.turn()
+        for _ in range(1001):
+            await replay(rig, webhook, Range(Position(9, 0), Position(9, 0)))
+        await rig.turn(2000)
+
+        await rig.later(13)
+
+        [current] = await rig.engine.registry.webhooks()
+        assert current.state_reason == ""
+        assert rig.ids()[1] == rig.ids()[2]
+
+
 async def test_a_parked_replay_batch_is_beside_the_accounts():
     async with running() as rig:
         webhook = await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": []})

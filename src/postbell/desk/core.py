@@ -23,7 +23,6 @@ from postbell.trail import Actor, Change, TrailEntry, entry_of
 T = TypeVar("T")
 
 MAX_TRIES = 20
-MAX_REPLAYS = 10_000
 
 Step = Callable[[Claim], Awaitable[LaneChange | None]]
 """Makes the next change of a lane from its present state, None for nothing to do."""
@@ -116,10 +115,10 @@ class Core:
 
     async def find_replay(self, account_id: int | None, replay_id: int) -> Replay:
         """Return a replay of the account (of any for None); raise NotFound."""
-        for replay in await self.engine.ledger.replays(account_id, MAX_REPLAYS):
-            if replay.id == replay_id:
-                return replay
-        raise NotFound(f"no replay {replay_id}")
+        replay = await self.engine.ledger.replay(replay_id) if 0 < replay_id < 1 << 63 else None
+        if replay is None or account_id not in (None, replay.account_id):
+            raise NotFound(f"no replay {replay_id}")
+        return replay
 
     async def trailed(
         self,

@@ -140,13 +140,10 @@ class Courier:
 
     async def replay(self, held: Held, replay_id: int) -> Replay:
         """Return a replay of the webhook, running or done."""
-        known = held.replays.get(replay_id)
-        if known is not None:
-            return known
-        for replay in await self._ledger.replays(held.webhook.account_id):
-            if replay.id == replay_id:
-                return replay
-        raise LookupError(f"webhook {held.id} has no replay {replay_id}")
+        known = held.replays.get(replay_id) or await self._ledger.replay(replay_id)
+        if known is None:
+            raise LookupError(f"webhook {held.id} has no replay {replay_id}")
+        return known
 
     def render(self, revision: Revision, events: Sequence[Logged]) -> Rendered:
         """Return the body of these events under a revision."""

@@ -144,8 +144,20 @@ class Ledger(Protocol):
         """Store a new replay (its id is given here), raise the target lane's epoch and ring."""
         ...
 
-    async def replays(self, account_id: int | None = None, limit: int = 1000) -> list[Replay]:
-        """Return replays, newest first."""
+    async def replay(self, replay_id: int) -> Replay | None:
+        """Return one replay, running or done."""
+        ...
+
+    async def replays(
+        self,
+        account_id: int | None = None,
+        limit: int = 1000,
+        *,
+        webhook_id: int | None = None,
+        before: int = 0,
+    ) -> list[Replay]:
+        """Return replays (of the account, into the webhook), newest first; with *before* those
+        with ids below it."""
         ...
 
 

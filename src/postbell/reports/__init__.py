@@ -39,7 +39,6 @@ from postbell.reports.views import (
 from postbell.signing import active_at
 
 MAX_COUNTED_BLOCKS = 4096
-MAX_REPLAYS = 10_000
 BEHIND_AFTER_S = 30.0
 """A webhook is behind once its oldest waiting event is older than its max wait and this."""
 
@@ -277,11 +276,9 @@ class Reports:
         limit: int = 100,
     ) -> Page:
         """Return replays, the newest first; *after* is the id of the last one seen."""
-        found = [
-            one
-            for one in await self._engine.ledger.replays(account_id, MAX_REPLAYS)
-            if webhook_id in (None, one.webhook_id) and (not after or one.id < after)
-        ]
+        found = await self._engine.ledger.replays(
+            account_id, limit + 1, webhook_id=webhook_id, before=after
+        )
         rows = [replay_view(one) for one in found[:limit]]
         return Page(rows, str(rows[-1]["id"]) if len(found) > limit else None)
 

@@ -141,8 +141,8 @@ class Exchange:
     async def _events(self, webhook: Webhook, revision: Revision, about: _About) -> Found:
         wanted = ReplayFilter()
         if about.replay_id is not None:
-            replays = await self._engine.ledger.replays(webhook.account_id, 10_000)
-            wanted = next((r.filter for r in replays if r.id == about.replay_id), wanted)
+            replay = await self._engine.ledger.replay(about.replay_id)
+            wanted = replay.filter if replay is not None else wanted
         selection = Selection.of(self._dialects[revision.dialect], revision)
         found = await Reader(self._engine.log).events(
             webhook.account_id, about.range, narrowed(selection, wanted)

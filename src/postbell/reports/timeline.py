@@ -15,7 +15,6 @@ from postbell.records import (
     Entry,
     EntryKind,
     OpenBatch,
-    Replay,
     Revision,
     Verdict,
     Webhook,
@@ -65,12 +64,11 @@ class Timeline:
 
     async def _with_deliveries(self, account_id: int, hits: list[Hit]) -> list[dict[str, Any]]:
         webhooks = (await self._engine.registry.webhooks(account_id))[:MAX_WEBHOOKS]
-        replays = {one.id: one for one in await self._engine.ledger.replays(account_id)}
         targets = []
         for webhook in webhooks:
             claim = await self._engine.ledger.lane(webhook.id)
             if claim is not None:
-                targets.append(_Target(self._engine, self._dialects, webhook, claim, replays))
+                targets.append(_Target(self._engine, self._dialects, webhook, claim))
         return [
             hit.view()
             | {"deliveries": [d for t in targets if (d := await t.delivery(hit)) is not None]}
@@ -94,13 +92,11 @@ class _Target:
         dialects: Mapping[str, Dialect],
         webhook: Webhook,
         claim: Claim,
-        replays: Mapping[int, Replay],
     ) -> None:
         self._engine = engine
         self._dialects = dialects
         self._webhook = webhook
         self._claim = claim
-        self._replays = replays
         self._selections: dict[int, Selection] = {}
 
     async def delivery(self, hit: Hit) -> dict[str, Any] | None:
@@ -166,7 +162,7 @@ class _Target:
         if entry.kind is EntryKind.TEST:
             return False
         if entry.replay_id is not None:
-            replay = self._replays.get(entry.replay_id)
+            replay = await self._engine.ledger.replay(entry.replay_id)
             types = replay.filter.types if replay is not None else None
             is_type = types is None or hit.view()["type"] in types
             if replay is None or not is_type or not fits(replay.filter, hit.raw):

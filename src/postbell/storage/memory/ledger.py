@@ -104,9 +104,25 @@ class MemoryLedger:
         tables.change(stored.webhook_id)
         return stored
 
-    async def replays(self, account_id: int | None = None, limit: int = 1000) -> list[Replay]:
-        newest = reversed(self._tables.replays.values())
-        return list(islice((r for r in newest if account_id in (None, r.account_id)), limit))
+    async def replay(self, replay_id: int) -> Replay | None:
+        return self._tables.replays.get(replay_id)
+
+    async def replays(
+        self,
+        account_id: int | None = None,
+        limit: int = 1000,
+        *,
+        webhook_id: int | None = None,
+        before: int = 0,
+    ) -> list[Replay]:
+        found = (
+            replay
+            for replay in reversed(self._tables.replays.values())
+            if account_id in (None, replay.account_id)
+            and webhook_id in (None, replay.webhook_id)
+            and (not before or replay.id < before)
+        )
+        return list(islice(found, limit))
 
     def _leases(self) -> list[tuple[int, Lease]]:
         return list(self._tables.leases.items())

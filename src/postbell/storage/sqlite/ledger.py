@@ -136,11 +136,27 @@ class SqliteLedger:
         self._store.registry_changed()
         return stored
 
-    async def replays(self, account_id: int | None = None, limit: int = 1000) -> list[Replay]:
-        name, owner = (
-            ("replays", ()) if account_id is None else ("replays_of_account", (account_id,))
-        )
-        found = await self._store.readers.run(lambda db: rows(db, SQL[name], limit, *owner))
+    async def replay(self, replay_id: int) -> Replay | None:
+        found = await self._store.readers.run(lambda db: row(db, SQL["replay"], replay_id))
+        return None if found is None else to.replay(found)
+
+    async def replays(
+        self,
+        account_id: int | None = None,
+        limit: int = 1000,
+        *,
+        webhook_id: int | None = None,
+        before: int = 0,
+    ) -> list[Replay]:
+        owner: tuple[int | None, ...]
+        if webhook_id is not None:
+            name, owner = "replays_of_webhook", (webhook_id, account_id)
+        elif account_id is not None:
+            name, owner = "replays_of_account", (account_id,)
+        else:
+            name, owner = "replays", ()
+        first = before or 1 << 62
+        found = await self._store.readers.run(lambda db: rows(db, SQL[name], limit, first, *owner))
         return [to.replay(found_row) for found_row in found]
 
     async def _write(self, statement: str, *values: object) -> None:

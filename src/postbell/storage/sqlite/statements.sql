@@ -206,17 +206,30 @@ UPDATE replays SET revision = ?3, created_at = ?4, rate_per_s = ?5, position_blo
     position_offset = ?7, state = ?8, events = ?9, filter = ?10, ranges = ?11
 WHERE id = ?1 AND webhook_id = ?2;
 
--- name: replays
--- Replays of the installation, the newest first.
+-- name: replay
+-- One replay.
 SELECT id, account_id, webhook_id, revision, created_at, rate_per_s, position_block,
     position_offset, state, events, filter, ranges
-FROM replays ORDER BY id DESC LIMIT ?1;
+FROM replays WHERE id = ?1;
+
+-- name: replays
+-- Replays of the installation before an id, the newest first.
+SELECT id, account_id, webhook_id, revision, created_at, rate_per_s, position_block,
+    position_offset, state, events, filter, ranges
+FROM replays WHERE id < ?2 ORDER BY id DESC LIMIT ?1;
 
 -- name: replays_of_account
--- Replays of an account, the newest first.
+-- Replays of an account before an id, the newest first.
 SELECT id, account_id, webhook_id, revision, created_at, rate_per_s, position_block,
     position_offset, state, events, filter, ranges
-FROM replays WHERE account_id = ?2 ORDER BY id DESC LIMIT ?1;
+FROM replays WHERE account_id = ?3 AND id < ?2 ORDER BY id DESC LIMIT ?1;
+
+-- name: replays_of_webhook
+-- Replays into a webhook (where ?4 is its account, or NULL) before an id, the newest first.
+SELECT id, account_id, webhook_id, revision, created_at, rate_per_s, position_block,
+    position_offset, state, events, filter, ranges
+FROM replays WHERE webhook_id = ?3 AND id < ?2 AND (?4 IS NULL OR account_id = ?4)
+ORDER BY id DESC LIMIT ?1;
 
 -- name: running_replays
 -- Replays into a webhook that are not finished, the oldest first.
