@@ -60,8 +60,8 @@ async def test_a_dripping_answer_ends_at_the_timeout(serve: Serve, sender: CurlS
 
     outcome = await sender.send(post(receiver.url(), timeout_s=0.3))
 
-    assert (outcome.status, outcome.error) == (None, "timeout")
-    assert "200" in outcome.detail
+    assert (outcome.status, outcome.error) == (200, "")
+    assert "damaged" in outcome.detail
     assert 290 <= outcome.phases_ms[4] < 1000
 
 
@@ -96,16 +96,12 @@ async def test_a_host_that_does_not_take_connections_is_connect_at_the_connect_t
     ("answer", "error"),
     [
         (b"", "reset"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "reset"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", "reset"),
         (b"HTTP/1.1 200 OK\r\nContent-Le", "reset"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "protocol"),
         (b"hello", "protocol"),
         (b"\x00\x01\x02\x03\x04\x05\x06\x07\r\n\r\n", "protocol"),
         (b"HTTP/9.9 200 OK\r\n\r\n", "protocol"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "reset"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "protocol"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n", "protocol"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n", "reset"),
         (b"HTTP/1.1 20 OK\r\n\r\n", "protocol"),
     ],
 )
@@ -123,17 +119,54 @@ async def test_a_cut_or_broken_answer_is_no_answer(
     assert (None, error) == (outcome.status, outcome.error)
 
 
-async def test_a_reset_in_the_middle_is_reset(serve: Serve, sender: CurlSender) -> None:
-    async def reset(receiver: Receiver, line: Line) -> None:
+LENGTH, CHUNKS = b"Content-Length: ", b"Transfer-Encoding: chunked"
+
+
+@pytest.mark.parametrize("ends", ["close", "reset", "stay"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        LENGTH + b"10\r\n\r\nhalf",
+        LENGTH + b"3\r\n\r\nok",
+        LENGTH + b"1\r\n" + LENGTH + b"2\r\n\r\nok",
+        LENGTH + b"-5\r\n\r\n",
+        LENGTH + b"two\r\n\r\n",
+        CHUNKS + b"\r\n\r\n5\r\nab",
+        CHUNKS + b"\r\n\r\n2\r\nok\r\n",
+        CHUNKS + b"\r\n\r\nzz\r\n",
+        CHUNKS + b"\r\n\r\n2\r\nokay\r\n0\r\n\r\n",
+        b"Content-Encoding: gzip\r\n" + LENGTH + b"9\r\n\r\nok",
+        b"X: 1\r\n\r\nok",
+    ],
+)
+@pytest.mark.parametrize("status", [200, 503])
+async def test_the_head_of_an_answer_decides_whatever_becomes_of_its_body(
+    serve: Serve, sender: CurlSender, status: int, rest: bytes, ends: str
+) -> None:
+    async def damage(receiver: Receiver, line: Line) -> None:
         await line.request()
-        await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-        line.reset()
+        await line.say(b"HTTP/1.1 %d Said\r\n%b" % (status, rest))
+        if ends == "reset":
+            line.reset()
+        elif ends == "stay":
+            await asyncio.Event().wait()
 
-    receiver = await serve(reset)
+    receiver = await serve(damage)
 
-    outcome = await sender.send(post(receiver.url()))
+    outcome = await sender.send(post(receiver.url(), timeout_s=0.3))
+    again = await sender.send(post(receiver.url(), timeout_s=0.3))
 
-    assert (outcome.status, outcome.error) == (None, "reset")
+    assert [(each.status, each.error) for each in (outcome, again)] == [(status, "")] * 2
+    assert receiver.connections == 2
+
+
+async def test_what_damaged_a_body_is_noted(serve: Serve, sender: CurlSender) -> None:
+    receiver = await serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"))
+
+    outcome = await sender.send(post(receiver.url(), timeout_s=0.3))
+
+    assert "damaged" in outcome.detail
+    assert outcome.body == b"half"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,10 @@ UPLOAD_BYTES = 64 << 10
 the buffer is made for it (up to libcurl's limit of 2 MiB): fewer wake-ups for large batches."""
 MAX_UPLOAD_BYTES = 2 << 20
 HEAD_ROOM_BYTES = 8 << 10
+FINAL = 200
+"""From this status on an answer is the last one to its request (RFC 9110 section 15.2)."""
+HEAD_REFUSED = 8
+"""CURLE_WEIRD_SERVER_REPLY: libcurl stops at a line of the head, such as a second length."""
 QUICK_MS = 1000
 """Who answers within this may have more requests out while connections are short."""
 
@@ -51,8 +55,9 @@ class CurlSender:
     most for one account.
 
     `timeout_s` counts from connecting to the last byte of the answer; looking the name up comes
-    before it and takes at most 2 s.  An answer whose body is over 64 KiB counts as complete with
-    the status that came, and its connection is closed instead of being kept.
+    before it and takes at most 2 s.  Once the answer's head is whole, its status is the outcome: where
+    the body is over 64 KiB, cut off, late or damaged, `detail` says so, and the connection is
+    closed instead of being kept.
 
     Idle connections are kept for two minutes, as many as half of the process's open files allow
     (4096 at most), and none is used for longer than 15 minutes.
@@ -219,16 +224,19 @@ class CurlSender:
         ip, port = getinfo(pycurl.PRIMARY_IP), getinfo(pycurl.PRIMARY_PORT)
         is_secret = bool(ip) and not target.is_literal and bool(inside(ip))
         peer = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" if ip else ""
+        head, status = parse_head(exchange.head), int(getinfo(pycurl.RESPONSE_CODE))
+        is_answered = status >= FINAL and (head.is_whole or end.code == HEAD_REFUSED)
         error, detail = "", ""
         if end.code and not exchange.is_body_cut:
             error, detail = _error(request, target, exchange, end)
+            if is_answered and not exchange.is_head_cut:
+                error, detail = "", f"the answer's body was damaged: {end.text}"
             detail = detail.replace(ip, "its address") if is_secret else detail
-        head = parse_head(exchange.head)
-        if not error and not head.is_whole:  # libcurl takes a head that is cut for a whole one
+        elif not is_answered:  # libcurl takes a head that is cut for a whole one
             error, detail = "reset", "the connection was closed within the answer's head"
         kept = kept_headers(head.headers)
         return Outcome(
-            status=None if error else int(getinfo(pycurl.RESPONSE_CODE)),
+            status=None if error else status,
             error=error,
             detail=detail,
             retry_after_s=retry_after_s(head.headers, self._clock),
