@@ -43,6 +43,7 @@ class Standing(NamedTuple):
     parked: int
     failures: int
     failing_since: str | None
+    last_success_at: str | None
     seen_at: datetime
 
 
@@ -163,6 +164,7 @@ class Standings:
             parked=view.get("parked", 0),
             failures=view.get("failures", 0),
             failing_since=view.get("failing_since"),
+            last_success_at=view.get("last_success_at"),
             seen_at=self._clock.now(),
         )
         self._keep(standing)

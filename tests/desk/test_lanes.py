@@ -63,7 +63,24 @@ async def test_resuming_ends_a_failing_webhooks_wait(service: Service) -> None:
 
     after = await service.reports.webhook(None, webhook.id)
     assert (before["health"], before["failures"]) == ("failing", 9)
-    assert (after["health"], after["failures"], after["hold_until"]) == ("up_to_date", 0, None)
+    assert (after["health"], after["failures"], after["hold_until"]) == ("failing", 9, None)
+    assert after["failing_since"] == before["failing_since"]
+
+
+async def test_resuming_a_paused_webhook_gives_it_a_fresh_start(service: Service) -> None:
+    webhook = await service.desk.create_webhook(service.acme, {"url": URL})
+    claim = await service.engine.ledger.lane(webhook.id)
+    assert claim is not None
+    failing = replace(claim.lane, failing_since=service.clock.now(), failures=9)
+    await service.engine.ledger.record(
+        [LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, lane=failing)]
+    )
+    await service.desk.pause(None, webhook.id)
+
+    await service.desk.resume(None, webhook.id)
+
+    after = await service.reports.webhook(None, webhook.id)
+    assert (after["health"], after["failures"]) == ("up_to_date", 0)
 
 
 class Busy:

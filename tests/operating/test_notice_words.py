@@ -120,7 +120,7 @@ async def test_who_changes_the_language_gets_the_next_mail_in_it(tmp_path: Path)
 
         await rig.service.engine.owners.prefer(owner.id, language="fr")
         rig.service.clock.advance(timedelta(seconds=10).total_seconds())
-        await rig.lane(failing_since=None, failures=0)
+        await rig.lane(failing_since=None, failures=0, last_success_at=rig.service.clock.now())
         await rig.tell(100)
 
         assert "accepte de nouveau" in rig.mailbox.texts(ADA)[1]

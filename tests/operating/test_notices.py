@@ -33,7 +33,7 @@ async def fail(rig: Watched, failures: int = 2) -> None:
 
 
 async def mend(rig: Watched) -> None:
-    await rig.lane(failing_since=None, failures=0)
+    await rig.lane(failing_since=None, failures=0, last_success_at=rig.service.clock.now())
 
 
 async def test_a_failing_webhook_is_told_to_the_operator_and_its_own_users(rig: Watched) -> None:
@@ -96,6 +96,21 @@ async def test_recovering_is_told_where_the_failure_was(rig: Watched) -> None:
     assert len(rig.mailbox.texts(ADA)) == 2
 
 
+async def test_trying_everything_now_recovers_nothing_by_itself(rig: Watched) -> None:
+    await fail(rig)
+    await rig.tell()
+    failing = await rig.service.reports.webhook(None, 1)
+    rig.service.clock.advance(600)
+
+    await rig.service.desk.resume(rig.service.acme, 1)
+    await rig.tell(100)
+
+    tried = await rig.service.reports.webhook(None, 1)
+    assert tried["failing_since"] == failing["failing_since"]
+    assert tried["failures"] == failing["failures"] == 2
+    assert len(rig.mailbox.texts(ADA)) == 1
+
+
 async def test_a_webhook_that_comes_and_goes_is_told_once_an_hour(rig: Watched) -> None:
     for _ in range(10):
         await fail(rig)
@@ -111,17 +126,21 @@ async def test_a_webhook_that_comes_and_goes_is_told_once_an_hour(rig: Watched) 
     assert len(rig.mailbox.texts(ADA)) == 3
 
 
-async def test_a_pause_is_told_with_its_reason_and_resuming_is_recovering(rig: Watched) -> None:
+async def test_a_pause_is_told_with_its_reason_and_what_is_taken_again_is_recovering(
+    rig: Watched,
+) -> None:
     await fail(rig)
     await rig.tell(100)
     await rig.lane(pause="the receiver answered 410")
     await rig.tell(100)
-    await mend(rig)
     await rig.service.desk.resume(rig.service.acme, 1)
+    await rig.tell(100)
+    after_resuming = len(rig.mailbox.texts(ADA))
+    await mend(rig)
     await rig.tell(100)
 
     texts = rig.mailbox.texts(ADA)
-    assert len(texts) == 3
+    assert (after_resuming, len(texts)) == (2, 3)
     assert "is paused" in texts[1]
     assert "410" in texts[1]
     assert "takes events again" in texts[2]

@@ -108,7 +108,7 @@ async def test_a_notice_has_the_members_of_its_kind_and_no_others(rig: Watched) 
         await rig.tell()
         await rig.lane(pause="gone")
         await rig.tell()
-        await rig.lane(failing_since=None, failures=0)
+        await rig.lane(failing_since=None, failures=0, last_success_at=rig.service.clock.now())
         await rig.service.desk.resume(rig.service.acme, 1)
         await rig.tell()
         with signals.heard("events_expiring", rig.notices._heard.append):

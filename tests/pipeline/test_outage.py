@@ -156,3 +156,27 @@ async def test_while_a_webhook_fails_what_is_new_waits_between_probes(rig: Rig):
 
     assert tried_at_once == 3
     assert [len(body) for body in rig.bodies(URL)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("dialect", ["engagelab", "native"])
+async def test_the_first_success_makes_single_events_due_at_once_oldest_first(
+    rig: Rig, dialect: str
+) -> None:
+    policy = {"max_events": 1, "max_wait_s": 0, "retry_waits_s": [7200, 7200], "concurrency": 4}
+    await rig.webhook(URL, dialect=dialect, policy={**policy, "success": [200]})
+    rig.sender.standing[URL] = DOWN
+    for number in range(6):
+        await rig.send(event(number))
+        await rest(rig, PROBE_S)
+    failed = len(rig.sender.got[URL])
+    rig.sender.standing[URL] = Outcome(status=200)
+
+    await rig.send(event(6))
+    await rest(rig, PROBE_S)
+    await rest(rig)
+
+    bodies = [request.body or b"" for request in rig.sender.got[URL][failed:]]
+    numbers = [next(n for n in range(7) if b"user%d@" % n in body) for body in bodies]
+    assert numbers[0] == 6
+    assert numbers[1:] == sorted(numbers[1:]) == list(range(6))
+    assert (await rig.audit()).problems == []

@@ -47,11 +47,13 @@ class Lanes(Core):
         *skip* leaves out all that waits, in batches and in the log: it is counted and journaled
         as skipped.  Replays of the webhook go on.
         *parked* opens parked batches again, with all their retries.  Resuming an active
-        webhook is allowed: it ends the waits of a failing one.
+        webhook only makes due what waits: since when it fails, and how often, stays, until it
+        takes something.
         """
         webhook = await self.find_webhook(account_id, webhook_id)
         now = self.clock.now()
         skipping = Skipping(self.engine, self.dialects, webhook, now)
+        is_paused = webhook.state is WebhookState.PAUSED
 
         async def step(claim: Claim) -> LaneChange:
             left = Skipped((), (), claim.lane.cursor)
@@ -60,8 +62,8 @@ class Lanes(Core):
             lane = msgspec.structs.replace(
                 claim.lane,
                 cursor=left.cursor,
-                failing_since=None,
-                failures=0,
+                failing_since=None if is_paused else claim.lane.failing_since,
+                failures=0 if is_paused else claim.lane.failures,
                 hold_until=None,
             )
             return LaneChange(

@@ -51,6 +51,11 @@ class Changes:
         """Return the condition that was told last."""
         return self._told.get(subject, Told(OK)).condition
 
+    def worse_at(self, subject: str) -> datetime | None:
+        """Return when something bad was told of it, which has not got better since."""
+        told = self._told.get(subject, Told(OK))
+        return None if told.condition == OK else told.worse_at
+
     def forget(self, now: datetime) -> None:
         """Drop what is well and was not bad in the last hour."""
         kept = {

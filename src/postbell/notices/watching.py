@@ -75,21 +75,31 @@ class Watching:
         return [self._notice("events_expiring", webhook.account_id, webhook.account, fields)]
 
     def _delivery(self, each: Standing, now: datetime) -> Iterable[Notice]:
+        subject = f"webhook {each.webhook_id} delivery"
         condition, kind = OK, "webhook_recovered"
         if each.state == PAUSED:
             condition, kind = PAUSED, "webhook_paused"
         elif each.failing_since is not None:
             condition, kind = FAILING, "webhook_failing"
             is_first = each.failures < MIN_FAILURES
-            if is_first and self._changes.last(f"webhook {each.webhook_id} delivery") == OK:
+            if is_first and self._changes.last(subject) == OK:
                 return
-        if self._changes.is_news(f"webhook {each.webhook_id} delivery", condition, now):
+        if condition == OK and not self._has_taken(each, subject):
+            return
+        if self._changes.is_news(subject, condition, now):
             fields = _about(each) | {
                 "since": each.failing_since,
                 "failures": each.failures,
                 "reason": each.reason or "customer",
             }
             yield self._notice(kind, each.account_id, each.account, fields)
+
+    def _has_taken(self, each: Standing, subject: str) -> bool:
+        """Say whether the webhook has taken something since it was told to be bad: resuming it
+        alone recovers nothing."""
+        worse_at = self._changes.worse_at(subject)
+        took = each.last_success_at
+        return worse_at is None or (took is not None and took >= rfc3339(worse_at))
 
     def _lag(self, each: Standing, now: datetime) -> Iterable[Notice]:
         subject = f"webhook {each.webhook_id} lag"

@@ -266,6 +266,15 @@ def entry_of(post: Post, outcome: Outcome, judgement: Judgement, now: datetime) 
     )
 
 
+def made_due(held: Held, now: datetime, but: str = "") -> tuple[OpenBatch, ...]:
+    """Return every waiting batch *but* one, due now: the outage is over."""
+    return tuple(
+        msgspec.structs.replace(batch, next_at=now)
+        for batch in held.open.values()
+        if batch.id != but and batch.id not in held.out and batch.next_at is not None
+    )
+
+
 def why(outcome: Outcome) -> str:
     """Return a failed outcome in a word: the status, or the error."""
     return outcome.error or str(outcome.status)

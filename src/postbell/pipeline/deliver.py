@@ -15,7 +15,7 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.logged import digest_of
 from postbell.pipeline.ahead import Ahead
-from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_up
+from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_up, made_due
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.intake import AHEAD_BLOCKS
@@ -154,7 +154,7 @@ class Batches:
                 nonlocal put
                 if batch.id not in held.open:
                     return _noted(lane, entry, judgement.pause)
-                others = _made_due(held, batch, now) if was_out and left is None else ()
+                others = made_due(held, now, batch.id) if was_out and left is None else ()
                 put = (*((left,) if left else ()), *others)
                 return LaneChange(
                     webhook_id=held.id,
@@ -332,13 +332,4 @@ def _noted(lane: Lane, attempt: Entry, pause: str) -> LaneChange:
     )
     return LaneChange(
         webhook_id=lane.webhook_id, epoch=lane.epoch, lane=lane, entries=(entry,), pause=pause
-    )
-
-
-def _made_due(held: Held, delivered: OpenBatch, now: datetime) -> tuple[OpenBatch, ...]:
-    """Return every other waiting batch, due now: the outage is over."""
-    return tuple(
-        msgspec.structs.replace(batch, next_at=now)
-        for batch in held.open.values()
-        if batch.id != delivered.id and batch.id not in held.out and batch.next_at is not None
     )

@@ -6,13 +6,15 @@ a few times a second; a crash in between sends the unsaved part again, with the 
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.pipeline.courier import Courier, Post, entry_of, follow_up
+from postbell.pipeline.courier import Courier, Post, entry_of, follow_up, made_due
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
+from postbell.pipeline.judge import in_outage
 from postbell.pipeline.run import Run, chained, count_bits
 from postbell.pipeline.settle import Settler
 from postbell.pipeline.work import Load, Single
@@ -84,10 +86,13 @@ class Singles:
         except BaseException:
             run.untake(number)
             raise
+        was_out = in_outage(held.lane)
         judgement = self._courier.judge(post, outcome, now)
         run.last_outcome = outcome
         if judgement.verdict is Verdict.DELIVERED:
             run.deliver(number)
+            if was_out:
+                await self._recover(held, now)
         else:
             left = follow_up(batch, outcome, judgement, now)
             run.leave(number, left, entry_of(post, outcome, judgement, now))
@@ -100,6 +105,22 @@ class Singles:
         elif not held.is_saving:
             held.is_saving = True
             self._spawn(self._save_later(held))
+
+    async def _recover(self, held: Held, now: datetime) -> None:
+        """Let everything that waits for its retry be due: the receiver takes events again."""
+        due: tuple[OpenBatch, ...] = ()
+
+        def build(lane: Lane) -> LaneChange | None:
+            nonlocal due
+            due = made_due(held, now)
+            change = LaneChange(webhook_id=held.id, epoch=lane.epoch, put=due)
+            return change if due else None
+
+        if await self._settler.write(held, build):
+            for batch in due:
+                if batch.id in held.open:
+                    held.push(batch)
+            self._notice(held)
 
     async def save(self, held: Held) -> None:
         """Make durable how far the lane's runs have come."""

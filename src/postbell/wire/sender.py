@@ -55,9 +55,9 @@ class CurlSender:
     most for one account.
 
     `timeout_s` counts from connecting to the last byte of the answer; looking the name up comes
-    before it and takes at most 2 s.  Once the answer's head is whole, its status is the outcome: where
-    the body is over 64 KiB, cut off, late or damaged, `detail` says so, and the connection is
-    closed instead of being kept.
+    before it and takes at most 2 s.  Once the answer's head is whole, its status is the outcome:
+    where the body is over 64 KiB, cut off, late or damaged, `detail` says so, and the connection
+    is closed instead of being kept.
 
     Idle connections are kept for two minutes, as many as half of the process's open files allow
     (4096 at most), and none is used for longer than 15 minutes.
