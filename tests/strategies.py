@@ -81,8 +81,15 @@ _BOUNCES = st.fixed_dictionaries(
         "rule_id": _WORDS,
     },
 )
+
+
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(_WORDS, inner, max_size=3)
+
+
 _METADATA = st.one_of(
     st.dictionaries(texts(max_size=12), _SCALARS, max_size=4),
+    st.dictionaries(_WORDS, st.recursive(_SCALARS, _nested, max_leaves=6), max_size=3),
     st.fixed_dictionaries({}, optional={"task_id": _SCALARS, "label_id": _SCALARS}),
 )
 

@@ -18,12 +18,8 @@ import msgspec
 from postbell.errors import BadInput
 from postbell.events import (
     MAX_EVENT_BYTES,
-    Client,
     Draft,
     EventType,
-    Link,
-    Message,
-    Smtp,
     folded,
     kind_code,
 )
@@ -42,35 +38,12 @@ class Accepted(NamedTuple):
     is_random: bool
 
 
-FACT_MEMBERS = (
-    "api_user",
-    "type",
-    "occurred_at",
-    "recipient",
-    "message.id",
-    "message.email_id",
-    "message.rfc_message_id",
-    "message.queue_id",
-    "smtp.code",
-    "smtp.enhanced",
-    "attempt.n",
-    "link.url",
-    "link.index",
-    "client.ip",
-    "client.ua",
-    "unsubscribe.method",
-)
-"""What makes two facts the same when no `event_id` is given."""
-
-
-class _Labelled(msgspec.Struct):
-    """As much of an event as it takes to name a bad member of `metadata`."""
-
-    metadata: dict[str, msgspec.Raw]
-
-
+MAX_NESTED = 16
+"""So many objects and lists may lie in each other in `metadata`: who reads an event back must not
+run out of stack."""
 _decode_draft = msgspec.json.Decoder(Draft).decode
 _encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Accepting:
@@ -135,12 +108,14 @@ class Accepting:
             _check_enhanced(draft.smtp.enhanced)
         event_id = draft.event_id
         is_random = event_id is None and draft.occurred_at is None
-        occurred_at = draft.occurred_at = occurred_at_of(draft.occurred_at, self._now)
+        draft.occurred_at = occurred_at_of(draft.occurred_at, self._now)
         draft.account = self._account
         draft.recorded_at = draft.sequence = None
+        if draft.metadata is not None:
+            _check_metadata(draft.metadata)
         if event_id is None:
-            made = "ev_" + secrets.token_urlsafe(15) if is_random else _fact_id(draft, occurred_at)
-            event_id = draft.event_id = made
+            event_id = "ev_" + secrets.token_urlsafe(15) if is_random else _fact_id(draft)
+            draft.event_id = event_id
         elif not 0 < len(event_id) <= MAX_ID_CHARS or event_id.encode().translate(None, _ID_CHARS):
             raise BadInput(
                 f"member 'event_id': 1 to {MAX_ID_CHARS} of A-Z a-z 0-9 . _ ~ - expected",
@@ -207,8 +182,6 @@ def _refusal(error: Exception, raw: bytes | msgspec.Raw) -> BadInput:
         )
     text, _, path = str(error).partition(" - at `$.")
     path = path.rstrip("`")
-    if path == "metadata[...]":
-        path = _nested_metadata(raw) or path
     if path == "type" and text.startswith("Invalid enum value"):
         known = ", ".join(kind for kind in EventType if kind is not EventType.UNKNOWN)
         return BadInput(
@@ -247,31 +220,34 @@ def _check_enhanced(code: str) -> None:
         )
 
 
-def _fact_id(draft: Draft, occurred_at: str) -> str:
-    message = draft.message or Message()
-    smtp = draft.smtp or Smtp()
-    link = draft.link or Link()
-    client = draft.client or Client()
-    fact = (
-        draft.api_user,
-        draft.type.value,
-        occurred_at,
-        folded(draft.recipient),
-        message.id,
-        message.email_id,
-        message.rfc_message_id,
-        message.queue_id,
-        smtp.code,
-        smtp.enhanced,
-        draft.attempt.n if draft.attempt else None,
-        link.url,
-        link.index,
-        client.ip,
-        client.ua,
-        draft.unsubscribe.method if draft.unsubscribe else None,
-    )
-    digest = blake2b(_encode(fact), digest_size=15).digest()
+def _fact_id(draft: Draft) -> str:
+    """Return the id of a fact: a hash of everything that was given, and of nothing else.
+
+    The case of the recipient's domain and the order of `metadata` make no other fact.
+    """
+    given, recipient = draft.recipient, folded(draft.recipient)
+    if recipient != given:
+        draft.recipient = recipient
+    encode = _encode_sorted if draft.metadata else _encode
+    fact = encode(draft)
+    draft.recipient = given
+    digest = blake2b(fact, digest_size=15).digest()
     return "ev_" + urlsafe_b64encode(digest).decode()
+
+
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    """Raise BadInput where too many values lie in each other."""
+    level: list[Any] = [value for value in metadata.values() if isinstance(value, dict | list)]
+    for _ in range(MAX_NESTED):
+        if not level:
+            return
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for some in inner for value in some if isinstance(value, dict | list)]
+    raise BadInput(
+        f"member 'metadata': over {MAX_NESTED} objects and lists lie in each other; flatten them",
+        member="metadata",
+        code="invalid",
+    )
 
 
 def _refuse_nul(canonical: bytes) -> None:
@@ -300,16 +276,6 @@ def _why(error: Exception, raw: bytes | msgspec.Raw) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"byte 0x{error.object[error.start]:02x} is not UTF-8"
     return "a string holds half a character, a lone surrogate" if _is_halved(raw) else str(error)
-
-
-def _nested_metadata(raw: bytes | msgspec.Raw) -> str:
-    """Return the path of the first value of `metadata` that is no scalar, empty for none."""
-    try:
-        metadata = msgspec.json.decode(raw, type=_Labelled).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    nested = (name for name, value in metadata.items() if bytes(value)[:1] in (b"{", b"["))
-    return next((f"metadata.{name[:60]}" for name in nested), "")
 
 
 def _is_halved(raw: bytes | msgspec.Raw) -> bool:

@@ -7,7 +7,7 @@ Structure and types: shared reference `taxonomy.md` sections 1 and 4.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -76,7 +76,6 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-Scalar = str | int | float | bool | None
 
 
 class Message(Part, kw_only=True, frozen=True, gc=False):
@@ -173,7 +172,7 @@ class Draft(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fie
     recipient: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_RECIPIENT_CHARS)]
     message: Message | None = None
     tags: list[str] | None = None
-    metadata: dict[str, Scalar] | None = None
+    metadata: dict[str, Any] | None = None
     smtp: Smtp | None = None
     attempt: Try | None = None
     bounce: Bounce | None = None
@@ -197,7 +196,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     recipient: str
     message: Message = Message()
     tags: list[str] = []
-    metadata: dict[str, Scalar] = {}
+    metadata: dict[str, Any] = {}
     smtp: Smtp = Smtp()
     attempt: Try = Try()
     bounce: Bounce = Bounce()

@@ -56,9 +56,50 @@ async def test_the_same_fact_without_an_id_is_stored_once():
         fact = {"type": "open", "recipient": "a@b.example", "occurred_at": 1755856802}
 
         await rig.send(fact)
-        answer = await rig.send(fact | {"tags": ["later"]})
+        answer = await rig.send(dict(reversed(fact.items())))
 
         assert (answer.accepted, answer.duplicates) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"message": {"id": "1", "esp_id": "2"}},
+        {"message": {"id": "1", "subject": "Another"}},
+        {"metadata": {"order": "2"}},
+        {"smtp": {"code": 250, "text": "2.0.0 Ok: queued as B"}},
+        {"smtp": {"code": 250, "mx": "mx2.example.net"}},
+        {"bounce": {"class": "full"}},
+        {"link": {"name": "footer"}},
+        {"tags": ["b"]},
+        {"client": {"geo": {"city": "Turin"}}},
+        {"source": {"node": "b"}},
+    ],
+)
+async def test_facts_that_differ_in_anything_given_are_two(other):
+    fact = {
+        "type": "delivered",
+        "recipient": "ada@example.net",
+        "occurred_at": 1755856802,
+        "message": {"id": "1"},
+        "metadata": {"order": "1"},
+        "smtp": {"code": 250},
+    }
+    async with running() as rig:
+        answer = await rig.send(fact, {**fact, **other}, fact)
+
+        assert (answer.accepted, answer.duplicates) == (2, 1)
+
+
+async def test_the_order_of_metadata_makes_no_other_fact():
+    fact = {"type": "open", "recipient": "ada@example.net", "occurred_at": 1755856802}
+    async with running() as rig:
+        answer = await rig.send(
+            {**fact, "metadata": {"a": {"x": 1, "y": [2]}, "b": 2}},
+            {**fact, "metadata": {"b": 2, "a": {"y": [2], "x": 1}}},
+        )
+
+        assert (answer.accepted, answer.duplicates) == (1, 1)
 
 
 async def test_the_case_of_a_recipients_domain_makes_no_other_fact():

@@ -33,12 +33,11 @@ def events() -> str:
         "## Members\n",
         _INTRODUCTION,
         markdown.table(
-            ("member", "type", "id", "meaning"),
+            ("member", "type", "meaning"),
             (
                 (
                     markdown.code(member.path),
                     member.kind + (", **required**" if member.is_required else ""),
-                    "yes" if member.path in accepting.FACT_MEMBERS else "",
                     MEANINGS[member.path],
                 )
                 for member in members()
@@ -75,7 +74,7 @@ def _kind(hint: Any) -> str:
     if get_origin(hint) is list:
         return f"list of {_kind(get_args(hint)[0])}s"
     if get_origin(hint) is dict:
-        return "object of strings, numbers, booleans and null"
+        return f"object of any JSON values, at most {accepting.MAX_NESTED} in each other"
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return "object"
     return _WORDS[hint]
@@ -104,10 +103,11 @@ _WORDS = {
 _INTRODUCTION = f"""Only `type` and `recipient` are required. Absent and null mean the same. An
 unknown member is refused by name, so is a wrong type; an event has at most
 {source.MAX_EVENT_BYTES:,} bytes. `POST /api/v1/events` takes events in this form, the native
-dialect sends them so. The column *id* marks what makes two facts the same.
+dialect sends them so.
 """
-_IDS = """Without `event_id`, the id is a hash of the members marked above, of the recipient without
-the case of its domain: the same fact posted twice has the same id and is recognised as a duplicate
+_IDS = """Without `event_id`, the id is a hash of everything that was given; the case of the
+recipient's domain and the order of `metadata` do not count: the same fact posted twice has the
+same id and is recognised as a duplicate
 (for 72 hours, or the newest 50 million ids). With neither `event_id` nor `occurred_at` the id is
 random, and nothing is deduplicated.
 """

@@ -14,7 +14,7 @@ from postbell.dialects import options as tables
 from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
 from postbell.dialects.replies import MAX_NUMBER, message_number, reply_of_class
-from postbell.events import TYPE_OF, EventType, Scalar
+from postbell.events import TYPE_OF, EventType
 from postbell.logged import Logged, parts_of
 from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
@@ -80,7 +80,7 @@ class _Event(msgspec.Struct, frozen=True):
     occurred_at: datetime
     recipient: str
     message: _Message = _Message()
-    metadata: dict[str, Scalar] = {}
+    metadata: dict[str, Any] = {}
     smtp: _Smtp = _Smtp()
     bounce: _Bounce = _Bounce()
     client: _Client = _Client()
@@ -165,7 +165,7 @@ def _task_id(event: _Event) -> int:
     return message_number(event.message.id or event.event_id) if number is None else number
 
 
-def _whole(value: Scalar) -> int | None:
+def _whole(value: Any) -> int | None:
     """Return a whole number from 1 on that JavaScript keeps exact, given as such or as digits."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
         value = int(value)

@@ -5,6 +5,7 @@ Fields, presence and texts: reference `engagelab.md` sections 10 and 11.
 
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -88,8 +89,8 @@ class _Event(_Read, frozen=True, gc=False):
 class _Labels(_Read, frozen=True, gc=False):
     """The members of `metadata` that EngageLab has fields of its own for."""
 
-    task_id: str | int | float | bool | None = None
-    label_id: str | int | float | bool | None = None
+    task_id: Any = None
+    label_id: Any = None
 
 
 class _Written(msgspec.Struct, frozen=True, gc=False):
