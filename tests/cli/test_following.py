@@ -1,6 +1,8 @@
 """`events send --follow`: through rotation, truncation, kills and partial lines."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -193,3 +195,77 @@ def test_ctrl_c_ends_it_quietly(postbell: Postbell, server: EventServer, log: Pa
         _, said = process.communicate(timeout=LIMIT_S)
 
     assert (process.returncode, said.strip()) == (130, "")
+
+
+def test_after_two_rotations_while_it_was_down_the_middle_file_is_sent_too(
+    postbell: Postbell, server: EventServer, log: Path
+) -> None:
+    append(log, 1)
+    with postbell.running(*follow(server, log)) as process:
+        assert server.numbers(1) == [1]
+        append(log, 2)
+        assert server.numbers(1) == [2]
+        process.terminate()
+        process.wait(LIMIT_S)
+    append(log, 3)
+    older, newer = (log.with_name(f"{log.name}.{number}") for number in (2, 1))
+    log.rename(older)
+    append(log, 4, 5)
+    os.utime(log, ns=(0, older.stat().st_mtime_ns + 1))
+    log.rename(newer)
+    append(log, 6)
+
+    with postbell.running(*follow(server, log)):
+        found: list[int] = []
+        while 6 not in found:
+            found += server.numbers(1)
+
+    assert [number for number in found if number > 2] == [3, 4, 5, 6]
+
+
+def test_a_file_that_was_truncated_and_grew_past_the_old_end_is_read_from_its_start(
+    postbell: Postbell, server: EventServer, log: Path
+) -> None:
+    append(log, 1, 2)
+    with postbell.running(*follow(server, log)) as process:
+        assert server.numbers(2) == [1, 2]
+        append(log, 3)
+        assert server.numbers(1) == [3]
+        process.terminate()
+        process.wait(LIMIT_S)
+    shutil.copy(log, log.with_name(log.name + ".1"))
+    log.write_text("")
+    append(log, *range(100, 140))
+
+    with postbell.running(*follow(server, log)):
+        found: list[int] = []
+        while 139 not in found:
+            found += server.numbers(1)
+
+    assert [number for number in found if number > 3] == list(range(100, 140))
+
+
+def test_what_is_gone_is_said_and_the_oldest_newer_file_comes_next(
+    postbell: Postbell, server: EventServer, log: Path
+) -> None:
+    append(log, 1)
+    with postbell.running(*follow(server, log)) as process:
+        assert server.numbers(1) == [1]
+        append(log, 2)
+        assert server.numbers(1) == [2]
+        process.terminate()
+        process.wait(LIMIT_S)
+    gone_ns = log.stat().st_mtime_ns
+    log.unlink()
+    middle = log.with_name(log.name + ".1")
+    append(middle, 4)
+    os.utime(middle, ns=(0, gone_ns + 1))
+    append(log, 5)
+
+    with postbell.running(*follow(server, log)) as process:
+        found = server.numbers(2)
+        process.terminate()
+        _, said = process.communicate(timeout=LIMIT_S)
+
+    assert found == [4, 5]
+    assert "was removed or emptied" in said

@@ -1,7 +1,9 @@
+import gzip
 import json
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from tests.cli.running import EventServer, Postbell
 from tests.wire.certificates import Authority
@@ -35,6 +37,40 @@ def test_an_array_an_object_and_lines_are_sent(
             "rejected": 0,
         }
         assert server.numbers(len(numbers)) == numbers
+
+
+@pytest.mark.parametrize("way", ["plain", "gzip", "zstd"])
+def test_a_byte_order_mark_and_compression_lose_nothing(
+    postbell: Postbell, tmp_path: Path, way: str
+) -> None:
+    text = b"\xef\xbb\xbf" + lines(range(3)).encode()
+    file = tmp_path / "events"
+    file.write_bytes({"plain": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}[way](text))
+    with EventServer() as server:
+        done = postbell("events", "send", str(file), *server.settings)
+
+        assert done.returncode == 0, done.stderr
+        assert server.numbers(3) == [0, 1, 2]
+
+
+def test_utf_16_is_named(postbell: Postbell, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text(lines(range(3)), encoding="utf-16")
+    with EventServer() as server:
+        done = postbell("events", "send", str(file), *server.settings)
+
+    assert done.returncode == 2
+    assert "is UTF-16; write it as UTF-8" in done.stderr
+
+
+def test_a_damaged_archive_is_named(postbell: Postbell, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl.gz"
+    file.write_bytes(gzip.compress(lines(range(3000)).encode())[:-20])
+    with EventServer() as server:
+        done = postbell("events", "send", str(file), *server.settings)
+
+    assert done.returncode == 2
+    assert "cannot be read on" in done.stderr
 
 
 def test_an_authority_of_ones_own_is_trusted_where_its_file_is_named(

@@ -11,15 +11,16 @@ import glob
 import os
 import re
 import secrets
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 
 from postbell.cli.client import Client
-from postbell.cli.lines import MAX_CHUNK_BYTES, MAX_EVENTS, Item
+from postbell.cli.lines import BOM, MAX_CHUNK_BYTES, MAX_EVENTS, Item
 from postbell.cli.send import Tally, send
 from postbell.errors import ServiceError, UsageError
 
@@ -33,7 +34,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     *head* is a hash of the file's first *head_bytes*, by which a file that was truncated and
     written anew is told apart; *sending* is the end of what is being sent under *key*, 0 for
-    nothing; *line* counts the lines before *offset*.
+    nothing; *line* counts the lines before *offset*; *modified_ns* is when the file was written
+    last, by which newer ones are known where it is gone.
     """
 
     inode: int = 0
@@ -43,6 +45,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     head_bytes: int = 0
     sending: int = 0
     key: str = ""
+    modified_ns: int = 0
 
 
 class Follower:
@@ -54,6 +57,7 @@ class Follower:
         self._client = client
         self.tally = Tally()
         self._at = _load(checkpoint)
+        self._done = 0
 
     def run(self) -> None:
         """Follow until interrupted; raise UsageError where another process follows already."""
@@ -68,23 +72,42 @@ class Follower:
         while (file := self._find()) is None:
             time.sleep(POLL_S)
         try:
-            kept = self._at if self._is_in(file) else Checkpoint()
+            is_same = not self._done and self._is_in(file)
+            kept = self._at if is_same else Checkpoint()
             self._at = msgspec.structs.replace(kept, inode=os.fstat(file).st_ino)
+            self._done = 0
             yield file
         finally:
             os.close(file)
 
     def _find(self) -> int | None:
-        """Open the file of this inode, else a rotated copy that begins like it, else the path."""
-        paths = [self._path, *_rotated(self._path)]
-        same = [path for path in paths if _inode(path) == self._at.inode]
-        for path in (*same, *paths[1:]):
+        """Open the file of this inode, else a copy that begins like it, else the next newer one."""
+        paths = [*reversed(_rotated(self._path)), self._path]
+        if self._done:
+            inodes = [_inode(path) for path in paths]
+            first = inodes.index(self._done) + 1 if self._done in inodes else 0
+            return _first(path for path in paths[first:] if first or self._is_newer(path))
+        if not self._at.head_bytes:
+            return _open(self._path)
+        for path in sorted(paths, key=lambda path: _inode(path) != self._at.inode):
             file = _open(path)
             if file is not None:
                 if self._is_in(file):
                     return file
                 os.close(file)
-        return _open(self._path)
+        file = _first(path for path in paths if self._is_newer(path))
+        if file is not None:
+            print(
+                f"the file that was sent up to line {self._at.line} was removed or emptied: lines"
+                " after that one, if there were any, are lost; going on with the next newer file",
+                file=sys.stderr,
+                flush=True,
+            )
+        return file
+
+    def _is_newer(self, path: Path) -> bool:
+        """Say whether *path* was written after what was sent last."""
+        return path == self._path or _modified_ns(path) > self._at.modified_ns
 
     def _is_in(self, file: int) -> bool:
         """Say whether *file* begins as the checkpoint's did and reaches as far.
@@ -100,13 +123,14 @@ class Follower:
 
     def _follow(self, file: int) -> None:
         """Send what comes, until the file was replaced or truncated and its end is reached."""
-        if self._at.sending:
-            self._send(file, self._at.sending)
+        if self._at.sending and not self._send(file, self._at.sending):
+            return
         quiet_polls = 0
         while True:
             end = self._chunk_end(file, is_last=False)
             if end:
-                self._send(file, end)
+                if not self._send(file, end):
+                    return
                 quiet_polls = 0
                 continue
             if self._at.offset and not self._is_in(file):
@@ -115,9 +139,9 @@ class Follower:
                 quiet_polls += 1
             if quiet_polls > QUIET_POLLS:
                 rest = self._chunk_end(file, is_last=True)
-                if rest:
-                    self._send(file, rest)
-                self._at = Checkpoint()
+                if rest and not self._send(file, rest):
+                    return
+                self._done = self._at.inode
                 return
             time.sleep(POLL_S)
 
@@ -143,9 +167,16 @@ class Follower:
                 return offset + end
         return offset + place + 1
 
-    def _send(self, file: int, end: int) -> None:
+    def _send(self, file: int, end: int) -> bool:
+        """Send what lies up to *end*; False, and nothing sent, where the file is another by now.
+
+        It is looked at after it was read: truncated and written anew it may be longer already
+        than what was sent of it before.
+        """
         at = self._at
         data = os.pread(file, end - at.offset, at.offset)
+        if len(data) < end - at.offset or (at.offset and not self._is_in(file)):
+            return False
         if not at.sending:
             self._save(
                 msgspec.structs.replace(
@@ -157,7 +188,7 @@ class Follower:
                     key="follow-" + secrets.token_urlsafe(18),
                 )
             )
-        lines = data.split(b"\n")
+        lines = data.removeprefix(b"" if at.offset else BOM).split(b"\n")
         chunk = [
             Item(f"line {number}", line.strip())
             for number, line in enumerate(lines, at.line + 1)
@@ -166,9 +197,15 @@ class Follower:
         send(self._client, chunk, self._at.key, self.tally)
         self._save(
             msgspec.structs.replace(
-                self._at, offset=end, line=at.line + data.count(b"\n"), sending=0, key=""
+                self._at,
+                offset=end,
+                line=at.line + data.count(b"\n"),
+                sending=0,
+                key="",
+                modified_ns=os.fstat(file).st_mtime_ns,
             )
         )
+        return True
 
     def _save(self, checkpoint: Checkpoint) -> None:
         """Make the checkpoint durable: a new file, synced, renamed over the old one."""
@@ -252,6 +289,11 @@ def _rotated(path: Path) -> list[Path]:
         if _ROTATION.fullmatch(sibling.name[len(path.name) :])
     ]
     return sorted(found, key=_modified_ns, reverse=True)
+
+
+def _first(paths: Iterable[Path]) -> int | None:
+    """Open the first of these files that is there."""
+    return next((file for file in map(_open, paths) if file is not None), None)
 
 
 def _open(path: Path) -> int | None:

@@ -1,15 +1,22 @@
 """Reading events for sending: a JSON array, one object, or a line each, in bounded chunks."""
 
+import gzip
+import io
 import itertools
+import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import msgspec
+import zstandard
 
 from postbell.errors import BadInput
 
 MAX_EVENTS = 1000
 MAX_CHUNK_BYTES = 4 << 20
+BOM = b"\xef\xbb\xbf"
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Item(NamedTuple):
@@ -20,7 +27,44 @@ class Item(NamedTuple):
 
 
 def items(stream: BinaryIO, name: str) -> Iterator[Item]:
-    """Give the events of *stream*; its first character says which of the three forms it has."""
+    """Give the events of *stream*; its first character says which of the three forms it has.
+
+    A gzip or zstd stream is decompressed, a byte order mark left out.  Raises BadInput for UTF-16
+    and for what is damaged.
+    """
+    try:
+        yield from _items(_plain(stream, name), name)
+    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+        raise BadInput(
+            f"{name} cannot be read on ({error}); the events before that place were sent"
+        ) from None
+
+
+def _plain(stream: BinaryIO, name: str) -> BinaryIO:
+    """Return what *stream* holds, decompressed and without a byte order mark."""
+    plain = _buffered(stream)
+    head = plain.peek(4)
+    if head.startswith(_GZIP):
+        plain = _buffered(gzip.GzipFile(fileobj=plain))
+    elif head.startswith(_ZSTD):
+        reader = zstandard.ZstdDecompressor().stream_reader(plain, read_across_frames=True)
+        plain = _buffered(reader)
+    head = plain.peek(4)
+    if head.startswith(_UTF_16):
+        raise BadInput(f"{name} is UTF-16; write it as UTF-8: iconv -f UTF-16 -t UTF-8 {name}")
+    if head.startswith(BOM):
+        plain.read(len(BOM))
+    return plain
+
+
+def _buffered(stream: object) -> io.BufferedReader:
+    """Return a stream that one can look ahead in."""
+    if isinstance(stream, io.BufferedReader):
+        return stream
+    return io.BufferedReader(cast(io.RawIOBase, stream))
+
+
+def _items(stream: BinaryIO, name: str) -> Iterator[Item]:
     number, line = _first_line(stream)
     first = line.strip()
     if first.startswith(b"["):
