@@ -7,15 +7,17 @@ address of e-mail or a body; URLs are cut to scheme and host.
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 from urllib.parse import urlsplit
 
 import msgspec
 
 from postbell.clock import rfc3339
+from postbell.printable import escaped, one_line
 
 
 class Signal(NamedTuple):
@@ -252,7 +254,9 @@ def configure(form: str = "auto", level: str = "info") -> None:
     stream = sys.stderr
     is_text = form == "text" or (form == "auto" and stream.isatty())
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False)
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), sort_keys=False, exception_formatter=_write_trace
+        )
         if is_text
         else structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     )
@@ -261,10 +265,11 @@ def configure(form: str = "auto", level: str = "info") -> None:
         processors=[
             _mask_urls,
             _plain_times,
+            *([_printable] if is_text else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
             *([] if is_text else [structlog.processors.format_exc_info]),
-            renderer,
+            *([renderer] if is_text else [renderer, _escape]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
@@ -284,7 +289,7 @@ def configure(form: str = "auto", level: str = "info") -> None:
             "level": signal.level,
             "timestamp": datetime.now(UTC),
         }
-        stream.write(_encode(line).decode() + "\n")
+        stream.write(escaped(_encode(line).decode()) + "\n")
         stream.flush()
 
     _write = write if is_text else write_json
@@ -322,6 +327,21 @@ def _mask_urls(_logger: Any, _method: str, fields: Any) -> Any:
         if (name == "url" or name.endswith("_url")) and isinstance(fields[name], str):
             fields[name] = masked(fields[name])
     return fields
+
+
+def _printable(_logger: Any, _method: str, fields: Any) -> Any:
+    return {
+        name: one_line(value) if isinstance(value, str) else value for name, value in fields.items()
+    }
+
+
+def _write_trace(out: TextIO, error: Any) -> None:
+    lines = "".join(traceback.format_exception(*error)).splitlines()
+    out.write("\n" + "\n".join(map(one_line, lines)))
+
+
+def _escape(_logger: Any, _method: str, line: Any) -> str:
+    return escaped(str(line))
 
 
 def _plain_times(_logger: Any, _method: str, fields: Any) -> Any:

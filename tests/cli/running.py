@@ -96,6 +96,7 @@ class EventServer:
     def __init__(self, statuses: Sequence[int] = (), *, tls: ssl.SSLContext | None = None) -> None:
         self.sent: queue.Queue[Sent] = queue.Queue()
         self.tried: list[str] = []
+        self.complaint = "no type"
         statuses = list(statuses)
         server = self
 
@@ -109,7 +110,8 @@ class EventServer:
                 events = json.loads(body)
                 if status == 202:
                     bad = [i for i, event in enumerate(events) if event.get("type") == "bad"]
-                    rejected = [{"index": i, "code": "invalid", "message": "no type"} for i in bad]
+                    why = {"code": "invalid", "message": server.complaint}
+                    rejected = [{"index": i, **why} for i in bad]
                     accepted = len(events) - len(bad)
                     answer = {"accepted": accepted, "duplicates": 0, "rejected": rejected}
                     server.sent.put(Sent(key, events))

@@ -68,6 +68,8 @@ def _click_sentence(error: "click.ClickException") -> str:
 
 
 def _tell(sentence: str, status: int) -> int:
+    from postbell.printable import one_line
+
     sys.stdout.flush()
-    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    print(f"error: {one_line(sentence)}", file=sys.stderr, flush=True)
     return status

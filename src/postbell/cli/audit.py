@@ -52,7 +52,7 @@ def _print(found: Audit) -> None:
     if found.rows:
         print_table([[text(getattr(r, c)) for c in columns] for r in found.rows], columns)
     for place, problem in enumerate(found.problems[:SHOWN]):
-        print("first:  " if place == 0 else "further:", problem, file=sys.stderr)
+        print("first:  " if place == 0 else "further:", text(problem), file=sys.stderr)
     if len(found.problems) > SHOWN:
         print(f"and {len(found.problems) - SHOWN} more; --json has them", file=sys.stderr)
     click.echo(

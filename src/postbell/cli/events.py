@@ -15,6 +15,7 @@ from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.send import Tally, send
 from postbell.cli.show import json_option, print_json
 from postbell.errors import BadInput
+from postbell.printable import one_line
 from postbell.settings import Settings
 
 
@@ -66,7 +67,7 @@ def send_command(
         settings.api_key,
         ca_file=settings.ca_file,
         give_up_s=None if follow else give_up_s,
-        notice=lambda sentence: print(sentence, file=sys.stderr, flush=True),
+        notice=lambda sentence: print(one_line(sentence), file=sys.stderr, flush=True),
     )
     with contextlib.closing(client):
         if follow:

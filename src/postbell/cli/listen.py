@@ -1,6 +1,7 @@
 """`postbell listen`: a receiver that shows, verifies, answers as told, and keeps every body."""
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import msgspec
 
 from postbell.cli import verify
 from postbell.cli.receiver import Delivery, Reply, receiving
-from postbell.cli.show import print_json, text
+from postbell.cli.show import print_json
 from postbell.clock import rfc3339
 from postbell.errors import ServiceError
+from postbell.printable import escaped, one_line
 from postbell.serving import bind
 from postbell.setting_values import Address
 
@@ -68,7 +70,7 @@ class Listener:
             "headers": delivery.headers,
             "body": delivery.body.decode("utf-8", "replace"),
         }
-        out.write(msgspec.json.encode(line) + b"\n")
+        out.write(escaped(msgspec.json.encode(line).decode()).encode() + b"\n")
         out.flush()
 
 
@@ -200,7 +202,7 @@ def _teller() -> Callable[[dict[str, Any], Delivery], None]:
     if not sys.stdout.isatty():
         return lambda record, _delivery: print(_line(record), flush=True)
     from rich.console import Console
-    from rich.json import JSON
+    from rich.highlighter import JSONHighlighter
     from rich.text import Text
 
     console = Console()
@@ -210,17 +212,19 @@ def _teller() -> Callable[[dict[str, Any], Delivery], None]:
         console.print(Text(_line(record), style=colour))
         shown = delivery.body[:_SHOWN_BYTES]
         try:
-            console.print(JSON(shown.decode()))
-        except ValueError:
-            console.print(Text(text(shown.decode("utf-8", "replace"))), soft_wrap=True)
+            whole = json.dumps(json.loads(shown), indent=2, ensure_ascii=False)
+        except (ValueError, RecursionError):
+            console.print(Text(one_line(shown.decode("utf-8", "replace"))), soft_wrap=True)
+        else:
+            console.print(JSONHighlighter()(Text(escaped(whole))), soft_wrap=True)
 
     return show
 
 
 def _line(record: dict[str, Any]) -> str:
-    attempt = f" attempt {text(record['attempt'])}" if record["attempt"] else ""
-    return (
-        f"{record['at']} {record['dialect']} {text(record['batch'])}{attempt}"
+    attempt = f" attempt {record['attempt']}" if record["attempt"] else ""
+    return one_line(
+        f"{record['at']} {record['dialect']} {record['batch']}{attempt}"
         f" {record['events']} events {record['bytes']} bytes, signature: {record['signature']},"
         f" answered {record['status']}"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from postbell.cli.client import Client
 from postbell.cli.lines import Item, is_json
-from postbell.cli.show import text
+from postbell.printable import one_line
 
 
 @dataclass(slots=True)
@@ -46,4 +46,4 @@ def send(client: Client, chunk: Sequence[Item], key: str, tally: Tally) -> None:
 
 
 def _reject(item: Item, code: str, message: str) -> None:
-    print(f"rejected {item.where}: {text(message)} ({code})", file=sys.stderr, flush=True)
+    print(one_line(f"rejected {item.where}: {message} ({code})"), file=sys.stderr, flush=True)

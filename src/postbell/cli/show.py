@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from postbell.printable import escaped, one_line
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -29,7 +31,7 @@ def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
         return
     width = max(map(len, record), default=0)
     for name, value in record.items():
-        click.echo(f"{name:<{width}}  {text(value)}".rstrip())
+        click.echo(f"{one_line(name):<{width}}  {text(value)}".rstrip())
 
 
 def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
@@ -49,10 +51,10 @@ def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print *value* as JSON on one line."""
+    """Print *value* as JSON on one line, in which nothing can steer a terminal."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.encode(_plain(value)).decode() + "\n")
+    sys.stdout.write(escaped(msgspec.json.encode(_plain(value)).decode()) + "\n")
     sys.stdout.flush()
 
 
@@ -68,9 +70,11 @@ def text(value: Any) -> str:
         between = "; " if any(isinstance(inner, dict) for inner in value) else ", "
         return between.join(map(_member, value))
     if isinstance(value, dict):
-        given = {name: text(inner) for name, inner in value.items() if inner is not None}
+        given = {
+            one_line(str(name)): text(inner) for name, inner in value.items() if inner is not None
+        }
         return ", ".join(f"{name}={inner}" for name, inner in given.items())
-    return "".join(c if c.isprintable() else "?" for c in str(value))
+    return one_line(str(value))
 
 
 def _member(value: Any) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from postbell.cli import verify
 from postbell.cli.receiver import Delivery, Reply
+from postbell.printable import one_line
 
 SHOWN = 12
 
@@ -52,7 +53,7 @@ class Board:
             dialect,
         )
         events = verify.event_count(delivery.body)
-        batch_id = verify.batch_id_of(delivery.headers)
+        batch_id = one_line(verify.batch_id_of(delivery.headers))
         if checked.is_good is False:
             self.say(f"refused {batch_id} {dialect}: {checked.reason}")
             return Reply(401)
@@ -105,6 +106,6 @@ class Board:
         table.add_column("EVENTS", justify="right")
         table.add_column("SIGNATURE", style="green")
         for row in self._latest:
-            table.add_row(*map(str, row))
+            table.add_row(*(Text(str(cell)) for cell in row))
         summary = Text(f"{self.sent:,} events accepted   {totals or 'waiting for batches'}")
         return Group(summary, Text(), table, Text("Ctrl-C ends it", style="dim"))

@@ -1,0 +1,286 @@
+"""No command lets text of customers or receivers steer the terminal it is printed on."""
+
+import asyncio
+import io
+import json
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postbell.blocks import Position, Range
+from postbell.cli import main
+from postbell.clock import SystemClock
+from postbell.opening import open_engine
+from postbell.printable import escaped, one_line
+from postbell.records import (
+    BatchState,
+    Entry,
+    EntryKind,
+    LaneChange,
+    OpenBatch,
+    Outcome,
+    Owner,
+    Verdict,
+    Webhook,
+)
+from postbell.settings import load
+from tests.cli.running import EventServer, Postbell
+from tests.cli.test_commands import commands
+from tests.cli.test_listen import post, url_of
+
+HOSTILE = "a\x1b[31m\x9b2J\x85\u202egpj.\u2066\u2069\u200e\u200f\u061c\x07\x7f\u2028\U000e0041\r\nb"
+STEERS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\U000e0041]"
+)
+PASSWORD = "correct horse battery"
+
+GROUPS = ("", "accounts", "owners", "api-users", "webhooks", "events", "batches", "index", "trail")
+ELSEWHERE = {"serve", "demo", "listen", "events send"}
+"""Commands that run on; what they print of others has tests of its own below."""
+
+CALLS: dict[str, tuple[str, ...]] = {
+    "accounts list": (),
+    "accounts create": (HOSTILE + "2",),
+    "accounts app-key": (HOSTILE,),
+    "app-key": (HOSTILE,),
+    "owners list": (),
+    "owners add": (HOSTILE, HOSTILE + "@acme.example", "--password-file", "-"),
+    "owners sessions": (HOSTILE,),
+    "owners sign-out": (HOSTILE,),
+    "owners unlock": (HOSTILE,),
+    "owners reset-second-factor": (HOSTILE,),
+    "owners set-role": (HOSTILE, "user"),
+    "owners reset-password": (HOSTILE, "--password-file", "-"),
+    "owners remove": (HOSTILE,),
+    "api-users list": (),
+    "api-users create": (HOSTILE, HOSTILE),
+    "api-users rotate": (HOSTILE,),
+    "webhooks list": (),
+    "webhooks show": ("1",),
+    "webhooks create": (HOSTILE, "http://127.0.0.1:9/" + HOSTILE),
+    "webhooks update": ("1", "--url", "http://" + HOSTILE),
+    "webhooks pause": ("1",),
+    "webhooks resume": ("1",),
+    "webhooks rotate": ("1",),
+    "webhooks test": ("1",),
+    "batches list": ("--all",),
+    "batches show": ("bat_1",),
+    "batches retry": (HOSTILE,),
+    "batches split": (HOSTILE,),
+    "replay": ("1", "--since", "2020-01-01T00:00:00Z", "--recipient", HOSTILE),
+    "trail list": (),
+    "audit": (),
+    "index status": (),
+    "index rebuild": (),
+    "migrate": (),
+    "backup": (f"/nonexistent/{HOSTILE}",),
+    "api-users revoke": (HOSTILE,),
+    "webhooks delete": ("1",),
+}
+
+TOLD = {
+    "accounts list", "owners list", "api-users list", "webhooks list", "webhooks show",
+    "batches show", "api-users revoke",
+}  # fmt: skip
+"""Commands whose JSON has a hostile value that must come out as it is stored."""
+
+
+def test_every_command_is_tried() -> None:
+    known = {" ".join(words) for words in commands()}
+
+    assert known == {*GROUPS, *ELSEWHERE, *CALLS}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder in which everything that a customer or a receiver says is hostile."""
+    monkeypatch.setenv("POSTBELL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("POSTBELL_ALLOW_NETWORKS", "127.0.0.0/8")
+    asyncio.run(fill(tmp_path))
+    return tmp_path
+
+
+async def fill(folder: Path) -> None:
+    now = datetime(2026, 11, 29, tzinfo=UTC)
+    environ = {"POSTBELL_DATA_DIR": str(folder)}
+    settings = load({}, environ, check_policy=lambda _dialect, members: dict(members)).settings
+    engine = await open_engine(settings, SystemClock(), worker=False)
+    registry = engine.registry
+    account = await registry.add_account(HOSTILE, now)
+    await registry.add_api_user(account.id, HOSTILE, "00", now)
+    await engine.owners.add(
+        Owner(id=0, account_id=account.id, email=HOSTILE, password_hash="", created_at=now)
+    )
+    webhook = await registry.add_webhook(
+        Webhook(
+            id=0,
+            account_id=account.id,
+            account=account.name,
+            url="http://127.0.0.1:9/" + HOSTILE,
+            api_user=HOSTILE,
+            types=None,
+            dialect="native",
+            options={},
+            policy={},
+            headers=(("X-Note", HOSTILE),),
+            state_reason=HOSTILE,
+            start=Position(0, -1),
+            created_at=now,
+            updated_at=now,
+        ),
+        [],
+    )
+    batch = OpenBatch(
+        id="bat_1",
+        webhook_id=webhook.id,
+        revision=1,
+        range=Range(Position(1, 0), Position(1, 3)),
+        count=3,
+        cut_at=now,
+        state=BatchState.PARKED,
+        attempts=1,
+        last_status=503,
+        last_error=HOSTILE,
+    )
+    entry = Entry(
+        kind=EntryKind.ATTEMPT,
+        at=now,
+        account_id=account.id,
+        webhook_id=webhook.id,
+        revision=1,
+        batch_id=batch.id,
+        range=batch.range,
+        count=3,
+        attempt=1,
+        verdict=Verdict.PARK,
+        outcome=Outcome(
+            status=503,
+            detail=HOSTILE,
+            headers=((HOSTILE, HOSTILE),),
+            body=HOSTILE.encode(),
+            peer=HOSTILE,
+        ),
+        note=HOSTILE,
+    )
+    claim = await engine.ledger.lane(webhook.id)
+    assert claim is not None
+    change = LaneChange(
+        webhook_id=webhook.id,
+        epoch=claim.lane.epoch,
+        lane=claim.lane,
+        put=(batch,),
+        entries=(entry,),
+    )
+    await engine.ledger.record([change])
+    await engine.close()
+
+
+@pytest.mark.parametrize("command", CALLS)
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_a_command_prints_steers_no_terminal(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    form: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PASSWORD.encode())))
+
+    status = main([*command.split(), *CALLS[command], *form])
+
+    said = capsys.readouterr()
+    assert STEERS.findall(said.out + said.err) == []
+    assert said.out + said.err
+    if command in TOLD:
+        assert status == 0, said.err
+        assert (HOSTILE in texts(json.loads(said.out))) if form else ("?" in said.out)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Give every text in a JSON value, names of members too."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_is_listened_to_steers_no_terminal(
+    postbell: Postbell, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    latin = "\x9b2J\x85"
+    out = tmp_path / "kept"
+    with postbell.running(
+        "listen", "--port", "0", "--count", "1", "--out", str(out), *form
+    ) as process:
+        if form:
+            assert process.stderr is not None
+            url = process.stderr.readline().split()[-1]
+        else:
+            url = url_of(process)
+        headers = {"webhook-id": latin, "postbell-attempt": latin, "webhook-signature": latin}
+
+        post(url + "/hook", json.dumps([HOSTILE], ensure_ascii=False).encode(), headers)
+
+        assert process.stdout is not None
+        said = process.stdout.read()
+    assert STEERS.findall(said + out.read_text()) == []
+    assert HOSTILE in json.loads(json.loads(out.read_text())["body"])
+    if form:
+        assert json.loads(said)["batch"] == latin
+
+
+def test_what_a_server_says_of_events_steers_no_terminal(postbell: Postbell) -> None:
+    with EventServer() as server:
+        server.complaint = HOSTILE
+
+        done = postbell("events", "send", "-", *server.settings, given='{"type": "bad"}')
+
+    assert "rejected line 1: a?[31m" in done.stderr
+    assert STEERS.findall(done.stdout + done.stderr) == []
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_log_steers_no_terminal(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    from postbell import signals
+
+    signals.configure(form)
+    try:
+        signals.log("http_trouble", message=HOSTILE)
+        try:
+            raise RuntimeError(HOSTILE)
+        except RuntimeError:
+            signals.log("failed", error=HOSTILE, exc_info=True)
+    finally:
+        signals.configure()
+
+    said = capsys.readouterr().err
+    assert STEERS.findall(said) == []
+    if form == "json":
+        assert json.loads(said.splitlines()[0])["message"] == HOSTILE
+
+
+@given(st.text())
+def test_escaped_json_has_the_same_value_and_nothing_that_is_not_shown(text: str) -> None:
+    try:
+        plain = msgspec.json.encode([text]).decode()
+    except UnicodeEncodeError:  # a surrogate alone: no JSON
+        return
+
+    shown = escaped(plain)
+
+    assert json.loads(shown) == [text]
+    assert shown.isprintable() and one_line(text).isprintable()
