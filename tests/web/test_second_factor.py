@@ -291,7 +291,9 @@ async def test_signing_out_everywhere_ends_what_is_half_way(house: House, ada: B
 async def test_a_recovery_code_signs_in_once_and_is_counted(house: House, ada: Browser) -> None:
     _, (code, *_) = await set_up(house, ada)
     first, second = await half_way(house), await half_way(house)
-    await first.get("/login/code?with=recovery")
+    link = re.search(r'href="([^"]+)">Use a recovery code', first.page.text)
+    assert link
+    await first.get(link[1])
     text = await first.send("/login/code?with=recovery", code=code.upper().replace("-", " "))
 
     again = await second.send("/login/code?with=recovery", code=code)
@@ -486,9 +488,12 @@ async def test_the_trail_tells_of_it_all_and_holds_no_code(house: House, ada: Br
     told = [(each.action, each.new) for each in reversed(found) if each.actor.face == "pages"]
     assert told == [
         ("owner.signed_in", {}),
+        ("second_factor.begun", {}),
         ("second_factor.turned_on", {}),
+        ("owner.sign_in_begun", {}),
         ("owner.code_refused", {}),
         ("owner.signed_in", {"by": "one-time code"}),
+        ("owner.sign_in_begun", {}),
         ("owner.signed_in", {"by": "recovery code"}),
         ("second_factor.codes_renewed", {}),
         ("session.ended", {"sessions": 2}),

@@ -144,6 +144,31 @@ class Album:
             self._take(context, base_url, paths, kind, width)
             context.close()
 
+    def show(self, page: Page, name: str) -> None:
+        """Take what *page* shows now, an answer to a form say, in every size and scheme."""
+        for kind, (width, height) in SIZES.items():
+            for scheme in ("light", "dark"):
+                page.set_viewport_size({"width": width, "height": height})
+                page.emulate_media(
+                    color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
+                )
+                self._look(page, f"{name}-{kind}-{scheme}", width)
+        page.set_viewport_size({"width": SIZES["desktop"][0], "height": SIZES["desktop"][1]})
+        page.emulate_media(color_scheme="null", reduced_motion="null")
+
+    def _look(self, page: Page, name: str, width: int) -> None:
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            self.problems.append(f"{name} is {wide} pixels wide")
+        page.screenshot(path=self.folder / f"{name}.png", full_page=True)
+        self._examine(page, name)
+
+    def _examine(self, page: Page, name: str) -> None:
+        for found in Axe().run(page).response["violations"]:
+            if found["impact"] in ("serious", "critical"):
+                where = found["nodes"][0]["html"][:120]
+                self.problems.append(f"{name}: {found['id']}: {where}")
+
     def _take(
         self, context: BrowserContext, base_url: str, paths: dict[str, str], kind: str, width: int
     ) -> None:
@@ -154,12 +179,8 @@ class Album:
             assert answer is not None
             self._measure(page, f"{name}-{kind}", width, len(answer.body()))
             page.screenshot(path=self.folder / f"{name}-{kind}.png", full_page=True)
-            if kind not in EXAMINED:
-                continue
-            for found in Axe().run(page).response["violations"]:
-                if found["impact"] in ("serious", "critical"):
-                    where = found["nodes"][0]["html"][:120]
-                    self.problems.append(f"{name}-{kind}: {found['id']}: {where}")
+            if kind in EXAMINED:
+                self._examine(page, f"{name}-{kind}")
 
     def _measure(self, page: Page, name: str, width: int, size_bytes: int) -> None:
         """Note a page that is wider than the screen, too long to load, or moves as it loads."""

@@ -1,5 +1,6 @@
 """The browsers that somebody is signed in with, and signing out of them from afar."""
 
+from msgspec.structs import replace
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -25,8 +26,13 @@ def routes(site: Site) -> list[Route]:
 
 async def _show(visit: Visit) -> Response:
     signed_in = _signed_in(visit)
-    sessions = await visit.site.desk.sessions_of(signed_in.owner.id)
-    return visit.render("sessions.html", sessions=sessions, own=signed_in.session.id)
+    own = replace(signed_in.session, seen_at=visit.format.now, place=visit.place)
+    others = [
+        each
+        for each in await visit.site.desk.sessions_of(signed_in.owner.id)
+        if each.digest != own.digest
+    ]
+    return visit.render("sessions.html", sessions=[own, *others], own=own.id)
 
 
 async def _back(visit: Visit) -> Response:
