@@ -23,6 +23,7 @@ from postbell.dialects.engagelab.routes import routes as engagelab_routes
 from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
 from postbell.errors import PostbellError, StorageError
+from postbell.listening import Door
 from postbell.metrics import PoolUse
 from postbell.opening import lacks_space, open_engine, open_sender
 from postbell.operating import Operation, operating, warn_of_clear_keys
@@ -82,7 +83,8 @@ async def serve(
             stack.callback(sock.close)
             warn_of_clear_keys(settings, address_of(sock))
         clock = SystemClock()
-        engine = await _opened(settings, clock, role, sock, tls, stop)
+        door = Door(settings, trusted=settings.trusted_proxies)
+        engine = await _opened(settings, clock, role, sock, door, tls, stop)
         if engine is None:
             return
         stack.push_async_callback(engine.close)
@@ -105,6 +107,7 @@ async def serve(
                             engine,
                             directory,
                             role=role,
+                            door=door if sock is not None else None,
                             pools=lambda: [PoolUse(*pool) for pool in sender.usage()],
                         )
                     )
@@ -118,6 +121,7 @@ async def serve(
                                 operation.around(app),
                                 sock,
                                 shutdown_s=settings.shutdown_s,
+                                door=door,
                                 certificate=tls,
                             )
                         )
@@ -152,6 +156,7 @@ async def _opened(
     clock: Clock,
     role: Role,
     sock: socket.socket | None,
+    door: Door,
     tls: Certificate | None,
     stop: asyncio.Event,
 ) -> Engine | None:
@@ -178,6 +183,7 @@ async def _opened(
                         unready(error.message),
                         sock.dup(),
                         shutdown_s=settings.shutdown_s,
+                        door=door,
                         certificate=tls,
                     )
                     await stack.enter_async_context(front)

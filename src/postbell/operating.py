@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from postbell.clock import Clock
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
+from postbell.listening import Door
 from postbell.mailing import Mailer
 from postbell.metrics import Metrics, Pools
 from postbell.metrics.requests import PATH
@@ -71,10 +72,12 @@ async def operating(
     *,
     role: str,
     pools: Pools,
+    door: Door | None = None,
 ) -> AsyncIterator[Operation]:
     """Measure and tell inside the block; notices are the worker's."""
     reports = Reports(engine, DIALECTS, directory, clock, installation_policies=settings.policy)
     standings = Standings(reports, directory, engine.log, clock)
+    doors = [] if door is None else [door]
     metrics = Metrics(
         engine,
         directory,
@@ -83,6 +86,7 @@ async def operating(
         role=role,
         region=settings.region,
         pools=pools,
+        doors=doors,
     )
     async with contextlib.AsyncExitStack() as stack:
         send_mail, metrics_address = None, ""
@@ -95,8 +99,9 @@ async def operating(
             where = read_address(settings.metrics_listen)
             sock = stack.enter_context(contextlib.closing(bind(where, "--metrics-listen")))
             metrics_address = str(address_of(sock))
+            doors.append(Door(settings, name="metrics"))
             await stack.enter_async_context(
-                serving(metrics.listener(), sock, shutdown_s=SHUTDOWN_S)
+                serving(metrics.listener(), sock, shutdown_s=SHUTDOWN_S, door=doors[-1])
             )
         async with asyncio.TaskGroup() as group:
             tasks = [

@@ -1,7 +1,10 @@
-"""HTTP coming in: a bound socket and a quiet uvicorn on it, started and ended by its owner."""
+"""HTTP coming in: a bound socket and a quiet uvicorn on it, started and ended by its owner.
+
+uvicorn accepts, and ends in order; each connection is `listening`'s."""
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import socket
@@ -9,18 +12,19 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from postbell.errors import ServiceError
+from postbell.limits import Limits
+from postbell.listening import Connection, Door, Served
 from postbell.setting_values import Address
 from postbell.signals import log
 from postbell.tls import Certificate
 
 BACKLOG = 4096
-MAX_CONNECTIONS = 10_000
-KEEP_ALIVE_S = 75
-MAX_HEAD_BYTES = 64 * 1024
-HEAD_TIMEOUT_S = 20.0
+UNSENT_BYTES = 128 << 10
+"""What the kernel takes of answers that their readers do not, of each connection; it would be
+megabytes."""
 
 
 def bind(address: Address, flag: str = "--listen") -> socket.socket:
@@ -33,6 +37,8 @@ def bind(address: Address, flag: str = "--listen") -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
             sock.bind(where)
         except OSError:
             sock.close()
@@ -54,42 +60,49 @@ def address_of(sock: socket.socket) -> Address:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: Any, sock: socket.socket, *, shutdown_s: float, certificate: Certificate | None = None
+    app: Any,
+    sock: socket.socket,
+    *,
+    shutdown_s: float,
+    door: Door | None = None,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[None]:
     """Serve the ASGI *app* on *sock* inside the block; the end of the block stops accepting,
-    waits up to *shutdown_s* for requests being answered, and closes the socket.  With a
-    *certificate* it speaks TLS.
+    waits up to *shutdown_s* for requests being answered, and closes the socket.  *door* limits
+    and counts; with a *certificate* it speaks TLS.
 
     Where the server itself ends early, the block is cancelled and ServiceError raised.
     """
-    config = uvicorn.Config(
-        app,
-        http=_Protocol,
-        ws="none",
-        loop="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=math.ceil(shutdown_s),
-    )
-    if certificate is not None:
-        config.load()
-        config.ssl = certificate.context
-    server = _Server(config)
-    _quieten()
+    door = door or Door(Limits())
     async with asyncio.TaskGroup() as group:
-        group.create_task(_run(server, sock), name="http")
+        served = Served(app, door, group, certificate.context if certificate else None)
+        config = uvicorn.Config(
+            app,
+            http=functools.partial(_connection, served),  # type: ignore[arg-type]  # makes one
+            ws="none",
+            loop="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=math.ceil(shutdown_s),
+        )
+        server = _Server(config)
+        _quieten()
+        watching = group.create_task(door.watch(), name="http-limits")
+        group.create_task(_run(server, sock, watching), name="http")
         await server.is_up.wait()
         try:
             yield
         finally:
             server.should_exit = True
+
+
+def _connection(served: Served, server_state: ServerState, **_uvicorns: Any) -> Connection:
+    """Make the protocol of a connection, as uvicorn asks for it."""
+    return Connection(served, server_state)
 
 
 class _Server(uvicorn.Server):
@@ -108,62 +121,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's, with limits on a request's head: its bytes and the time that it takes.
-
-    A connection that begins no request ends after HEAD_TIMEOUT_S, too.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._is_in_head = True
-        self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._refuse)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._is_in_head:
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse()
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._refuse)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._is_in_head = True
-        self._head_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        self._end_head()
-        super().on_headers_complete()
-
-    def _end_head(self) -> None:
-        self._is_in_head = False
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _refuse(self) -> None:
-        """Answer 400 to a head that is too long or too slow, and close."""
-        self._end_head()
-        if not self.transport.is_closing():
-            self.send_400_response("The head of the request is too long or too slow.")
-
-
-async def _run(server: uvicorn.Server, sock: socket.socket) -> None:
-    await server.serve(sockets=[sock])
-    if not server.should_exit:
-        raise ServiceError("the HTTP server ended by itself")
+async def _run(server: uvicorn.Server, sock: socket.socket, watching: "asyncio.Task[None]") -> None:
+    try:
+        await server.serve(sockets=[sock])
+        if not server.should_exit:
+            raise ServiceError("the HTTP server ended by itself")
+    finally:
+        watching.cancel()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()  # its time to finish is over
 
 
 class _ToSignals(logging.Handler):

@@ -9,6 +9,18 @@ from urllib.parse import unquote, urlsplit
 
 from postbell.signals import masked
 
+
+class Row(NamedTuple):
+    """What the type of a setting cannot say; *scope* names the commands that take its flag."""
+
+    help: str
+    scope: str = "service"
+    unit: str = ""
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+
+
 Networks = tuple[IPv4Network | IPv6Network, ...]
 Names = tuple[str, ...]
 MIN_TOKEN_CHARS = 16

@@ -16,22 +16,21 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from postbell.errors import BadInput
-from postbell.setting_values import CHECKS, METAVARS, READERS, Address, Names, Networks, shown
+from postbell.limits import Limits
+from postbell.setting_values import (
+    CHECKS,
+    METAVARS,
+    READERS,
+    Address,
+    Names,
+    Networks,
+    Row,
+    shown,
+)
 
 
-class Row(NamedTuple):
-    """What the type of a setting cannot say; *scope* names the commands that take its flag."""
-
-    help: str
-    scope: str = "service"
-    unit: str = ""
-    low: float = 0
-    high: float = 0
-    choices: tuple[str, ...] = ()
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings in force."""
+class Settings(Limits, frozen=True, kw_only=True):
+    """The settings in force; what limits the listener is in `limits`."""
 
     data_dir: Annotated[Path, Row("folder of the database and the secret key", "storage")] = Path(
         "postbell-data"
@@ -390,7 +389,7 @@ def _rows() -> tuple[Setting, ...]:
         kind, row = get_args(hints[field.name])
         default = field.default if field.default is not msgspec.NODEFAULT else {}
         rows.append(Setting(field.name, kind, default, row))
-    return tuple(rows)
+    return tuple(sorted(rows, key=lambda setting: setting.name in Limits.__struct_fields__))
 
 
 SETTINGS = _rows()

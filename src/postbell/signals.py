@@ -101,6 +101,12 @@ SIGNALS = (
     ),
     Signal("http_trouble", "warning", "the HTTP server complains", ("message",)),
     Signal(
+        "connections_limited",
+        "warning",
+        "clients reached limits of a listener; counts since the start, told every 10 s at most",
+        ("listener", "open", "refused", "ended"),
+    ),
+    Signal(
         "keys_in_clear",
         "warning",
         "others reach the listener, and neither TLS nor a trusted proxy protects keys on their way",

@@ -6,8 +6,8 @@ Counts of events and attempts follow the log and the journal, states of webhooks
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -19,7 +19,7 @@ from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.metrics.following import Following
 from postbell.metrics.requests import Listener, Requests, Scrape
-from postbell.metrics.shapes import Histogram, gauge
+from postbell.metrics.shapes import Counter, Histogram, gauge
 from postbell.ports import Engine
 from postbell.standings import Standing, Standings
 
@@ -42,6 +42,22 @@ class PoolUse(NamedTuple):
 Pools = Callable[[], Iterable[PoolUse]]
 
 
+class Door(Protocol):
+    """What is counted of a listener: its connections by state, and why some were refused or
+    ended."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def refused(self) -> Mapping[str, int]: ...
+
+    @property
+    def ended(self) -> Mapping[str, int]: ...
+
+    def states(self) -> Iterable[tuple[str, int]]: ...
+
+
 class Metrics:
     """Everything that is measured; `run` follows, `write` tells."""
 
@@ -55,11 +71,13 @@ class Metrics:
         role: str,
         region: str,
         pools: Pools,
+        doors: Sequence[Door] = (),
     ) -> None:
         self._following = Following(engine, directory, tells=role != "api")
         self._standings = standings
         self._clock = clock
         self._pools = pools
+        self._doors = doors
         self._about = {"version": __version__, "role": role, "region": region}
         self.requests = Requests()
         self._loop = Histogram(
@@ -105,6 +123,7 @@ class Metrics:
         yield following.delays.family()
         yield from self._webhooks()
         yield from self._connections()
+        yield from self._clients()
         yield self.requests.counted.family()
         yield self.requests.times.family()
         yield self._loop.family()
@@ -148,6 +167,20 @@ class Metrics:
             [((use.pool,), use.limit) for use in uses],
         )
 
+    def _clients(self) -> Iterator[Metric]:
+        yield gauge(
+            "postbell_http_connections",
+            "Connections of clients, by listener and state.",
+            ("listener", "state"),
+            [((door.name, state), count) for door in self._doors for state, count in door.states()],
+        )
+        for member, label, help_text in _OF_DOOR:
+            family = Counter(f"postbell_http_{member}", help_text, ("listener", label))
+            for door in self._doors:
+                for name, count in getattr(door, member).items():
+                    family.add((door.name, name), count)
+            yield family.family()
+
     async def _watch_loop(self) -> None:
         while True:
             due_s = time.monotonic() + LOOP_EVERY_S
@@ -172,6 +205,12 @@ _OF_WEBHOOK = (
     ("waiting", "postbell_webhook_waiting_events", "Events that wait for a webhook."),
     ("parked", "postbell_webhook_parked_events", "Events of a webhook that were given up on."),
     ("failures", "postbell_webhook_failures", "Failed attempts since a webhook's last success."),
+)
+
+
+_OF_DOOR = (
+    ("refused", "reason", "Connections and requests that were refused unheard, by reason."),
+    ("ended", "limit", "Connections ended by a limit, by the state or limit that ended them."),
 )
 
 

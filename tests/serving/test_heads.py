@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from postbell.cli.receiver import Delivery, Reply, receiving
-from postbell.serving import MAX_HEAD_BYTES, address_of, bind
+from postbell.limits import Limits
+from postbell.serving import address_of, bind
 from postbell.setting_values import Address
 
 
@@ -37,7 +38,7 @@ async def exchange(address: Address, *requests: bytes) -> bytes:
 
 def endless(begin: bytes) -> bytes:
     """Return *begin* of a head, made one byte longer than heads may be."""
-    return begin.ljust(MAX_HEAD_BYTES + 1, b"a")
+    return begin.ljust(Limits().http_head_bytes + 1, b"a")
 
 
 @pytest.mark.parametrize(
@@ -52,13 +53,13 @@ def endless(begin: bytes) -> bytes:
 async def test_a_head_without_end_is_refused(address: Address, head: bytes) -> None:
     answer = await exchange(address, head)
 
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"HTTP/1.1 431 ")
 
 
 async def test_a_head_that_follows_a_request_is_limited_too(address: Address) -> None:
     answer = await exchange(address, GET, endless(b"GET / HTTP/1.1\r\nx: "))
 
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"HTTP/1.1 431 ")
 
 
 async def test_a_long_body_is_not_taken_for_a_head(address: Address) -> None:

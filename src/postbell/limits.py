@@ -1,0 +1,123 @@
+"""What a peer may cost the HTTP listener: settings too, kept apart because they are one subject.
+
+Each state of a connection (`listening.states`) has a limit of time here, and one of bytes where
+the peer sends or holds any.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from postbell.setting_values import Row
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits in force; `Settings` has these members, too."""
+
+    http_connections: Annotated[
+        int,
+        Row(
+            "connections of clients in all; beyond, the longest idle one ends, or the newest is"
+            " refused",
+            unit="connections",
+            low=1,
+            high=60_000,
+        ),
+    ] = 10_000
+    http_connections_per_network: Annotated[
+        int,
+        Row(
+            "connections from one IPv4 address or one IPv6 /64; trusted proxies are not counted",
+            unit="connections",
+            low=1,
+            high=60_000,
+        ),
+    ] = 1_000
+    http_head_bytes: Annotated[
+        int,
+        Row("request line and headers of a request", unit="bytes", low=1024, high=65_536),
+    ] = 65_536
+    http_head_s: Annotated[
+        float,
+        Row(
+            "until the head of a request is whole, and from connecting to its first byte",
+            unit="seconds",
+            low=0.1,
+            high=3600,
+        ),
+    ] = 20.0
+    http_idle_s: Annotated[
+        float, Row("between two requests of a connection", unit="seconds", low=0.1, high=86_400)
+    ] = 75.0
+    http_body_bytes_s: Annotated[
+        int,
+        Row(
+            "least rate at which a body must come and an answer be taken",
+            unit="bytes a second",
+            low=1,
+            high=1_000_000_000,
+        ),
+    ] = 10_000
+    http_body_grace_s: Annotated[
+        float,
+        Row(
+            "for how long a body may stay behind its least rate",
+            unit="seconds",
+            low=0.1,
+            high=3600,
+        ),
+    ] = 10.0
+    http_framing_bytes: Annotated[
+        int,
+        Row(
+            "chunk extensions or trailers in a row, and whatever frames a chunked body beyond"
+            " twice its data; neither extensions nor trailers are used",
+            unit="bytes",
+            low=16,
+            high=65_536,
+        ),
+    ] = 8_192
+    http_write_s: Annotated[
+        float,
+        Row(
+            "for how long the taking of an answer may stay behind the least rate",
+            unit="seconds",
+            low=0.1,
+            high=3600,
+        ),
+    ] = 30.0
+    http_answer_s: Annotated[
+        float,
+        Row("until an answer begins or goes on", unit="seconds", low=0.1, high=86_400),
+    ] = 300.0
+    http_drain_s: Annotated[
+        float,
+        Row(
+            "for a client to read a last answer and to close, before we do",
+            unit="seconds",
+            low=0.1,
+            high=600,
+        ),
+    ] = 10.0
+    http_drain_bytes: Annotated[
+        int,
+        Row(
+            "what is still read, and thrown away, after a last answer",
+            unit="bytes",
+            low=0,
+            high=1_000_000_000,
+        ),
+    ] = 16 << 20
+    http_in_row: Annotated[
+        int,
+        Row(
+            "requests in a row that were sent before the answer to the one before; the last one's"
+            " answer ends the connection",
+            unit="requests",
+            low=1,
+            high=1_000_000,
+        ),
+    ] = 100
+    tls_handshake_s: Annotated[
+        float, Row("until TLS is agreed on", unit="seconds", low=0.1, high=600)
+    ] = 10.0

@@ -1,0 +1,11 @@
+"""HTTP/1.1 coming in, from accepted connections to an ASGI application.
+
+`states` says what a connection may be in and what ends each state, `framing` and `heads` take
+bytes apart (`zttp` parses), `connection` moves between the states, `exchange` is what the
+application sees of one request, `door` is what all connections of a listener share.
+"""
+
+from postbell.listening.connection import Connection, Served
+from postbell.listening.door import Door
+
+__all__ = ["Connection", "Door", "Served"]

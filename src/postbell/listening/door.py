@@ -1,0 +1,136 @@
+"""What all connections of one listener share: who may come in, who has to go, and the counts."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Protocol
+
+from postbell.limits import Limits
+from postbell.listening.states import RULES, State
+from postbell.networks import is_in, network_of
+from postbell.setting_values import Networks
+from postbell.signals import log
+
+LOOK_S = 0.5
+"""How often deadlines are looked at."""
+TELL_S = 10.0
+"""How often at most a line of the log tells of refusals and limits."""
+AT_ONCE = 100
+"""Connections ended in one turn of the loop."""
+LATE_S = 1.0
+READ_BYTES = 64 << 10
+HEAD_READ_BYTES = 16 << 10
+UNTOLD = frozenset({"idle", "fresh"})
+"""Ends that are the rule, and of no interest to a reader of the log."""
+
+
+class Guest(Protocol):
+    """A connection, as its door knows it."""
+
+    state: State
+    deadline_s: float
+
+    def expire(self) -> None:
+        """End it: its time is over."""
+
+    def make_room(self) -> None:
+        """End it, silent as it is, for a new one's sake."""
+
+
+class Door:
+    """Admits connections within *limits*; networks in *trusted* are not counted singly."""
+
+    def __init__(self, limits: Limits, *, trusted: Networks = (), name: str = "main") -> None:
+        self.name = name
+        self.limits = limits
+        self.seconds = {state: rule.limit_s(limits) for state, rule in RULES.items()}
+        self.inside: set[Guest] = set()
+        self.silent: dict[Guest, None] = {}
+        """The longest silent first."""
+        self.refused: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self._networks: Counter[str] = Counter()
+        self.date = _date()
+        self._told = 0
+        self._told_at_s = float("-inf")
+        self._is_trusted = lru_cache(maxsize=4096)(lambda host: is_in(host, trusted))
+        buffer = memoryview(bytearray(READ_BYTES))
+        self.body_view = buffer
+        self.head_view = buffer[:HEAD_READ_BYTES]
+
+    def admit(self, guest: Guest, host: str) -> str:
+        """Let *guest* in and return the network that it counts for ("" for none).
+
+        Raises LookupError, with the reason, where there is no place for it.
+        """
+        network = "" if self._is_trusted(host) else network_of(host)
+        if network and self._networks[network] >= self.limits.http_connections_per_network:
+            raise self._full("network")
+        if len(self.inside) >= self.limits.http_connections:
+            if not self.silent:
+                raise self._full("all")
+            self.ended["room"] += 1
+            next(iter(self.silent)).make_room()
+        if network:
+            self._networks[network] += 1
+        self.inside.add(guest)
+        return network
+
+    def leave(self, guest: Guest, network: str) -> None:
+        """Forget *guest*, which is gone or about to be."""
+        self.inside.discard(guest)
+        self.silent.pop(guest, None)
+        if network:
+            self._networks[network] -= 1
+            if not self._networks[network]:
+                del self._networks[network]
+
+    def states(self) -> Iterator[tuple[str, int]]:
+        """Yield how many connections are in each state."""
+        counts = Counter(guest.state for guest in self.inside)
+        yield from ((state.value, counts[state]) for state in State)
+
+    async def watch(self) -> None:
+        """End what is over its time, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + LOOK_S
+            await asyncio.sleep(LOOK_S)
+            late_s = loop.time() - due_s
+            if late_s > LATE_S:  # nobody was heard meanwhile: it is nobody's fault
+                for guest in self.inside:
+                    guest.deadline_s += late_s
+            self.date = _date()
+            await self._end_late(loop.time())
+            self._tell(loop.time())
+
+    async def _end_late(self, now_s: float) -> None:
+        late = [guest for guest in self.inside if guest.deadline_s <= now_s]
+        for number, guest in enumerate(late, 1):
+            if guest.deadline_s <= now_s and guest in self.inside:
+                guest.expire()
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _full(self, reason: str) -> LookupError:
+        self.refused[reason] += 1
+        return LookupError(reason)
+
+    def _tell(self, now_s: float) -> None:
+        ended = {name: count for name, count in self.ended.items() if name not in UNTOLD}
+        count = sum(ended.values()) + sum(self.refused.values())
+        if count > self._told and now_s - self._told_at_s >= TELL_S:
+            self._told, self._told_at_s = count, now_s
+            log(
+                "connections_limited",
+                listener=self.name,
+                open=len(self.inside),
+                refused=dict(self.refused),
+                ended=ended,
+            )
+
+
+def _date() -> bytes:
+    return formatdate(usegmt=True).encode()

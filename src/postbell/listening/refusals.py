@@ -1,0 +1,40 @@
+"""What is answered without the application: requests that cannot be taken."""
+
+import http
+
+import msgspec
+
+
+class Refusal(Exception):
+    """A request, or what stands in its place, is not taken; the connection ends after it."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+def bad(detail: str) -> Refusal:
+    """Return the refusal of a request that is not HTTP as it should be."""
+    return Refusal(400, "malformed_request", detail)
+
+
+def answer(refusal: Refusal, date: bytes, *, is_head: bool = False) -> bytes:
+    """Return the whole response, a problem document (RFC 9457)."""
+    status = http.HTTPStatus(refusal.status)
+    body = msgspec.json.encode(
+        {
+            "title": status.phrase,
+            "status": refusal.status,
+            "code": refusal.code,
+            "detail": refusal.detail,
+        }
+    )
+    more = b"retry-after: 1\r\n" if status == http.HTTPStatus.SERVICE_UNAVAILABLE else b""
+    head = (
+        b"HTTP/1.1 %d %s\r\ndate: %s\r\ncontent-type: application/problem+json\r\n"
+        b"content-length: %d\r\n%sconnection: close\r\n\r\n"
+        % (refusal.status, status.phrase.encode(), date, len(body), more)
+    )
+    return head if is_head else head + body
