@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from html import unescape
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -78,20 +79,32 @@ class Browser:
     def set_up(self) -> tuple["Codes", list[str]]:
         self.get(PATH)
         codes = Codes(secret_on(self.send(f"{PATH}/begin", present=PASSWORD)))
-        shown = self.send(f"{PATH}/confirm", code=codes.at(0))
+        shown = self.send(f"{PATH}/confirm", code=codes.fresh())
         assert self.page.status_code == 200, shown
         return codes, recovery_on(shown)
 
 
 class Codes:
-    """Codes of steps counted from the one when the secret was read; so none needs a wait."""
+    """An authenticator that never shows a code twice; two of them need no wait."""
 
     def __init__(self, secret: str) -> None:
         self._codes = pyotp.TOTP(secret)
-        self._first = int(time.time()) // 30
+        self._last = 0
 
-    def at(self, step: int) -> str:
-        return self._codes.generate_otp(self._first + step)
+    def fresh(self) -> str:
+        """Return the code of now, or of the next step where that of now was shown before."""
+        self._last = max(int(time.time()) // 30, self._last + 1)
+        return self.shown()
+
+    def shown(self, steps: int = 0) -> str:
+        """Return the code that was shown last, or of so many steps after it."""
+        return self._codes.generate_otp(self._last + steps)
+
+    def wrong(self, count: int) -> list[str]:
+        """Return six digits, so often, that are no code in these minutes."""
+        near = {self.shown(steps) for steps in range(-5, 20)}
+        guesses = (each for each in map("{:06}".format, range(1000)) if each not in near)
+        return list(islice(guesses, count))
 
 
 @contextmanager
@@ -130,7 +143,7 @@ def test_a_code_opens_one_session_however_many_send_it_at_once(service: Service,
             list(threads.map(lambda one: one.send("/login/code", code=code), pair))
         return sorted(one.page.status_code for one in pair)
 
-    by_code, by_recovery = of_two(codes.at(1)), of_two(recovery)
+    by_code, by_recovery = of_two(codes.fresh()), of_two(recovery)
 
     assert by_code == by_recovery == [200, 422]
 
@@ -141,10 +154,10 @@ def test_codes_that_were_used_or_are_older_open_nothing(service: Service, ada: s
     codes, _ = here.set_up()
     there.sign_in(ada)
 
-    of_setting_up = there.send("/login/code", code=codes.at(0))
-    older = there.send("/login/code", code=codes.at(-1))
+    of_setting_up = there.send("/login/code", code=codes.shown())
+    older = there.send("/login/code", code=codes.shown(-1))
     was_in = there.is_in
-    there.send("/login/code", code=codes.at(1))
+    there.send("/login/code", code=codes.fresh())
 
     assert "was used already" in of_setting_up
     assert "was used already" in older
@@ -155,17 +168,15 @@ def test_guessing_codes_ends_after_five_from_wherever(service: Service, ada: str
     here = service.browser()
     here.sign_in(ada)
     codes, _ = here.set_up()
-    near = {codes.at(step) for step in range(-3, 5)}
-    guesses = (each for each in map("{:06}".format, range(20)) if each not in near)
     statuses = []
-    for guess in [next(guesses) for _ in range(6)]:
+    for guess in codes.wrong(6):
         thief = service.browser()
         thief.sign_in(ada)
         thief.send("/login/code", code=guess)
         statuses.append(thief.page.status_code)
 
     thief.get("/login/code")
-    thief.send("/login/code", code=codes.at(1))
+    thief.send("/login/code", code=codes.fresh())
 
     assert statuses == [422] * 5 + [429]
     assert thief.page.status_code == 429
@@ -181,7 +192,7 @@ def test_a_new_password_ends_what_the_old_one_began(service: Service, ada: str) 
     here.get("/settings/account")
     here.send("/settings/account/password", present=PASSWORD, password=NEW)
 
-    by_code = thief.send("/login/code", code=codes.at(1))
+    by_code = thief.send("/login/code", code=codes.fresh())
     thief.sign_in(ada)
     again = thief.page.status_code
 
@@ -211,7 +222,7 @@ def test_who_must_have_one_reaches_no_other_page_and_no_stream(tmp_path: Path) -
         codes, _ = browser.set_up()
         other = service.browser()
         other.sign_in(OWNER)
-        other.send("/login/code", code=codes.at(1))
+        other.send("/login/code", code=codes.fresh())
 
         assert set(led.values()) == {PATH}
         assert users.url.path == PATH
