@@ -6,10 +6,12 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from postbell.api.once import Once
 from postbell.errors import StorageError
+from postbell.events import EventType
 from postbell.records import IdempotencyKey, LaneChange, Webhook
 from tests.api.service import URL, Service, basic, running
 
@@ -86,6 +88,69 @@ async def test_an_update_says_from_when_on_it_counts(service: Service) -> None:
 
     assert (at_once["revision"], at_once["effective_from"]) == (1, None)
     assert (later["revision"], later["effective_from"]) == (2, "2026-11-21T12:00:10.000000Z")
+
+
+class ChangedMeanwhile:
+    """A registry in which somebody else's change is stored just before ours, once."""
+
+    def __init__(self, service: Service, **members: object) -> None:
+        self._registry = service.engine.registry
+        self._members = members
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._registry, name)
+
+    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+        if self._members:
+            present = await self._registry.webhook(webhook.id)
+            assert present is not None
+            await self._registry.set_webhook(replace(present, **self._members))
+            self._members = {}
+        return await self._registry.set_webhook(webhook, expect=expect)
+
+
+MINE = {"types": ["open"], "policy": {"timeout_s": 3}}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "status"),
+    [
+        ({"url": URL + "/theirs"}, 200),
+        ({"policy": {"max_events": 7}}, 200),
+        ({"types": (EventType("open"),)}, 200),
+        ({"types": (EventType("click"),)}, 409),
+        ({"policy": {"timeout_s": 9.0}}, 409),
+        ({"dialect": "engagelab"}, 409),
+    ],
+)
+async def test_two_changes_at_once_are_both_kept_unless_they_are_of_one_member(
+    service: Service, theirs: dict[str, object], status: int
+) -> None:
+    made = await service.webhook()
+    path = f"{PATH}/{made['id']}"
+    service.engine.registry = ChangedMeanwhile(service, **theirs)  # type: ignore[assignment]
+
+    answer = await service.call("PATCH", path, json=MINE)
+
+    stored = await service.desk.find_webhook(None, int(made["id"]))
+    assert answer.status_code == status
+    for member, value in theirs.items():
+        kept = getattr(stored, member)
+        assert value.items() <= kept.items() if isinstance(value, dict) else value == kept
+    assert (stored.policy.get("timeout_s") == 3) == (status == 200)
+    if status == 409:
+        assert "changed by somebody else while this change was made" in answer.json()["detail"]
+
+
+async def test_the_last_whole_update_of_a_provider_wins(service: Service) -> None:
+    made = await service.webhook(dialect="engagelab")
+    meanwhile = ChangedMeanwhile(service, url=URL + "/theirs")
+    service.engine.registry = meanwhile  # type: ignore[assignment]
+
+    answer = await service.call("PUT", f"/v1/webhooks/{made['id']}", json={"url": URL + "/mine"})
+
+    stored = await service.desk.find_webhook(None, int(made["id"]))
+    assert (answer.status_code, stored.url) == (200, URL + "/mine")
 
 
 class PausedMeanwhile:

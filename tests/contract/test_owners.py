@@ -98,6 +98,18 @@ async def test_a_form_writes_its_own_columns(shop: Shop) -> None:
     assert await owners.prefer(owner.id, language="") == replace(stored, language="")
 
 
+async def test_a_preference_that_moved_is_not_written_over(shop: Shop) -> None:
+    owners, owner = shop.engine.owners, await add(shop, language="ru", time_zone="Asia/Tokyo")
+    moved = await owners.prefer(owner.id, language="fr")
+
+    with pytest.raises(Conflict, match="language was changed meanwhile"):
+        await owners.prefer(owner.id, language="en", time_zone="", expect=owner)
+    other = await owners.prefer(owner.id, time_zone="", expect=owner)
+    same = await owners.prefer(owner.id, language="fr", expect=owner)
+
+    assert other == replace(moved, time_zone="") == same
+
+
 async def test_a_password_is_replaced_only_where_it_is_the_expected_one(shop: Shop) -> None:
     owners, owner = shop.engine.owners, await add(shop)
     await owners.set_password(owner.id, expect="$argon2id$", password_hash="$argon2id$mine")

@@ -162,7 +162,9 @@ OPERATIONS = (
         about="RFC 7396: `null` resets a member; `options` and `policy` are merged. URL, headers,"
         " secrets and policy count at once, for what waits, too. Types, api user, dialect and"
         " options count for what is accepted from `effective_from` on; what was accepted before"
-        " is still sent as it was selected then.",
+        " is still sent as it was selected then. What others change meanwhile stays; where they"
+        " changed a member that is given, too, after this request came, nothing is changed: 409."
+        " If-Match asks for more: that nothing was changed since the tag was read.",
         body=asked.WebhookChange,
         body_types=("application/merge-patch+json", "application/json"),
         answer=schemas.RevisedWebhookView,

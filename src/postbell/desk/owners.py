@@ -277,11 +277,16 @@ class Owners(Core):
         time_zone: str | None = None,
         wants_notices: bool | None = None,
     ) -> Owner:
-        """Store which of language, time zone and wish for notices are given."""
+        """Store which of language, time zone and wish for notices are given; Conflict where one
+        of them was changed since *owner* was read."""
         was = noting.owner_members(owner)
         return await self.trailed(
             self.engine.owners.prefer(
-                owner.id, language=language, time_zone=time_zone, wants_notices=wants_notices
+                owner.id,
+                language=language,
+                time_zone=time_zone,
+                wants_notices=wants_notices,
+                expect=owner,
             ),
             lambda made: noting.of_owner("owner.changed", made, was, noting.owner_members(made)),
         )

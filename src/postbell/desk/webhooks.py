@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from postbell.blocks import START, Position
-from postbell.desk import forms, noting, secrets
+from postbell.desk import colliding, forms, noting, secrets
 from postbell.desk.keys import Keys
 from postbell.errors import BadInput, Conflict, Stale
 from postbell.ports import Dialect, NewSecret, Request
@@ -98,10 +98,13 @@ class Webhooks(Keys):
         changes: Mapping[str, Any],
         *,
         only_if: Collection[str] | None = None,
+        is_whole: bool = False,
     ) -> Revised:
         """Do as `update_webhook` and say from when on the change counts.
 
         *only_if* are tags (`tag_of`): where the webhook has none of them, Stale is raised.
+        Conflict is raised where somebody else changed a given member while this was at work,
+        unless *is_whole*: the caller's contract is that the last one wins.
         """
         forms.known_members(changes, forms.CHANGE_MEMBERS)
         webhook = await self.find_webhook(account_id, webhook_id)
@@ -115,6 +118,8 @@ class Webhooks(Keys):
 
         def change(fresh: Webhook) -> Webhook:
             _check_tag(fresh, only_if)
+            if not is_whole:
+                colliding.refuse(webhook, fresh, changed, changes)
             stored = self._changed(fresh, changes)
             if stored == fresh:
                 return fresh

@@ -124,8 +124,10 @@ class Owners(Protocol):
         language: str | None = None,
         time_zone: str | None = None,
         wants_notices: bool | None = None,
+        expect: Owner | None = None,
     ) -> Owner:
-        """Store the preferences that are given."""
+        """Store the preferences that are given; Conflict, and none is, where one of them is no
+        longer as in *expect*."""
         ...
 
     async def set_operator(self, owner_id: int, is_operator: bool) -> Owner:

@@ -1,6 +1,9 @@
 """What owners may not do to each other: the same words for every engine."""
 
+from typing import Any
+
 from postbell.errors import Conflict
+from postbell.records import Owner
 
 
 def taken(email: str) -> Conflict:
@@ -37,3 +40,16 @@ def password_moved() -> Conflict:
     return Conflict(
         "the password was changed meanwhile; nothing was written", reason="password_moved"
     )
+
+
+def check_unmoved(owner: Owner, expect: Owner | None, **given: Any) -> None:
+    """Raise Conflict where a preference that is *given* is no longer as in *expect*."""
+    for name, value in given.items():
+        if expect is not None and value is not None:
+            present = getattr(owner, name)
+            if present not in (getattr(expect, name), value):
+                raise Conflict(
+                    f"{name} was changed meanwhile; nothing was written",
+                    reason="changed_meanwhile",
+                    member=name,
+                )

@@ -116,7 +116,9 @@ class Webhooks:
         if form.get("url") is not None:
             members["url"] = form["url"]
             await self._check_unique(caller, form["url"], webhook.id)
-        revised = await self._desk.revise_webhook(caller.account.id, webhook.id, members)
+        revised = await self._desk.revise_webhook(
+            caller.account.id, webhook.id, members, is_whole=True
+        )
         if revised.effective_from is None:
             return {"count": 1}
         return Told({"count": 1}, {EFFECTIVE_FROM: rfc3339(revised.effective_from)})

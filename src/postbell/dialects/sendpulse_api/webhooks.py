@@ -60,7 +60,7 @@ class Webhooks:
         """Change the url; `actions` beside it is ignored (S8)."""
         webhook = await self._find(caller, request)
         url = _url(await bodies.read(request))
-        await self._desk.update_webhook(caller.account.id, webhook.id, {"url": url})
+        await self._desk.revise_webhook(caller.account.id, webhook.id, {"url": url}, is_whole=True)
         return [True]
 
     async def delete(self, caller: Caller, request: Request) -> list[bool]:

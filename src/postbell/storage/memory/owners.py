@@ -35,9 +35,13 @@ class MemoryOwners:
         language: str | None = None,
         time_zone: str | None = None,
         wants_notices: bool | None = None,
+        expect: Owner | None = None,
     ) -> Owner:
         self._tables.check_warrant()
         owner = self._known(owner_id)
+        owning.check_unmoved(
+            owner, expect, language=language, time_zone=time_zone, wants_notices=wants_notices
+        )
         return self._put(
             replace(
                 owner,

@@ -45,9 +45,15 @@ class SqliteOwners:
         language: str | None = None,
         time_zone: str | None = None,
         wants_notices: bool | None = None,
+        expect: Owner | None = None,
     ) -> Owner:
-        values = (owner_id, language, time_zone, wants_notices)
-        return await self._store.write(lambda db: _changed(db, "prefer", *values))
+        given = {"language": language, "time_zone": time_zone, "wants_notices": wants_notices}
+
+        def work(db: apsw.Connection) -> Owner:
+            owning.check_unmoved(_known(db, owner_id), expect, **given)
+            return _changed(db, "prefer", owner_id, *given.values())
+
+        return await self._store.write(work)
 
     async def set_operator(self, owner_id: int, is_operator: bool) -> Owner:
         def work(db: apsw.Connection) -> Owner:
