@@ -1,6 +1,5 @@
 """Request bodies of events: limits of size, memory and time, and compression."""
 
-import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -182,16 +181,3 @@ async def test_frames_that_only_skip_are_taken_beside_others(service: Service) -
 
     assert beside.json()["accepted"] == 1
     assert alone.status_code == 400
-
-
-async def test_a_slow_body_times_out() -> None:
-    async with running(app={"body_timeout_s": 0.02}) as service:
-
-        async def never() -> AsyncIterator[bytes]:
-            yield b"["
-            await asyncio.Event().wait()
-
-        response = await service.call("POST", PATH, content=never(), headers=JSON)
-
-        assert response.status_code == 408
-        assert response.json()["code"] == "body_timeout"

@@ -22,6 +22,7 @@ from tests.cli.running import COMMAND, LIMIT_S, Postbell, line_with
 from tests.wire.certificates import Authority
 
 EVENT = b'{"type": "delivered", "recipient": "ada@example.net"}'
+TOKEN = "a-token-of-the-tests"
 GET = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
 _NETWORKS = itertools.count(10)
 
@@ -67,8 +68,9 @@ class Served(NamedTuple):
     def metric(self, name: str) -> float:
         """Return the value of a line of /metrics; 0 where it is not there yet."""
         url = f"http://{self.host}:{self.port}/metrics"
+        request = urllib.request.Request(url, headers={"authorization": f"Bearer {TOKEN}"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=LIMIT_S) as answer:
+        with opener.open(request, timeout=LIMIT_S) as answer:
             text = answer.read().decode()
         found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
@@ -193,7 +195,7 @@ def served(folder: Path, *flags: str, tls: Authority | None = None) -> Iterator[
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(
-            [*COMMAND, "serve", *flags],
+            [*COMMAND, "serve", "--metrics-token", TOKEN, *flags],
             env=postbell.environ,
             stdout=subprocess.PIPE,
             stderr=log,

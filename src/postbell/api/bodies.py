@@ -1,4 +1,6 @@
-"""Request bodies: read within limits of time, size and memory, decompressed, told apart by type.
+"""Request bodies: read within limits of size and memory, decompressed, told apart by type.
+
+How fast a body has to come is the listener's (`listening.pace`).
 
 What all requests hold together is bounded by `holding.Memory`: over it the answer is 503, before
 memory grows.  It is counted as bytes arrive and come out of a decompressor, never as announced.
@@ -24,39 +26,14 @@ class ClientGone(Exception):
 
 
 class Bodies:
-    """Reads bodies; *timeout_s* is for a whole body, *max_held_bytes* for all requests."""
+    """Reads bodies; *max_held_bytes* is for all requests together."""
 
-    def __init__(self, *, max_held_bytes: int = 256 << 20, timeout_s: float = 30.0) -> None:
+    def __init__(self, *, max_held_bytes: int = 256 << 20) -> None:
         self.memory = Memory(max_held_bytes)
-        self.timeout_s = timeout_s
 
     def share(self, *, peer: str = "", account_id: int | None = None) -> Share:
         """Account for one request's memory: enter the result for as long as it is held."""
         return Share(self.memory, peer=peer, account_id=account_id)
-
-    def timed(self, receive: Receive) -> Receive:
-        """Return *receive* with a limit on the time until the body is complete."""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self.timeout_s
-        is_complete = False
-
-        async def receive_in_time() -> MutableMapping[str, Any]:
-            nonlocal is_complete
-            if is_complete:
-                return await receive()
-            try:
-                async with asyncio.timeout_at(ends_at):
-                    message = await receive()
-            except TimeoutError:
-                raise BadInput(
-                    f"the body was not complete within {self.timeout_s:g} s; send it faster",
-                    code="body_timeout",
-                    status=408,
-                ) from None
-            is_complete = not message.get("more_body", False)
-            return message
-
-        return receive_in_time
 
     @staticmethod
     def counted(receive: Receive, share: Share) -> Receive:
@@ -74,7 +51,7 @@ class Bodies:
     async def read(
         self, receive: Receive, headers: "Headers", share: Share, max_bytes: int
     ) -> bytes:
-        """Return the body, decompressed; *receive* is `timed` and `counted` in *share*.
+        """Return the body, decompressed; *receive* is `counted` in *share*.
 
         Raises TooLarge over *max_bytes* (on the wire or decompressed), BadInput for an unknown
         or broken content encoding.

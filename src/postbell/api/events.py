@@ -94,7 +94,7 @@ class EventsEndpoint:
         atomic = _atomic(scope.get("query_string", b""))
         key = check_key(headers.idempotency_key) if headers.idempotency_key is not None else ""
         with self._bodies.share(account_id=caller.account.id) as share:
-            arriving = self._bodies.counted(self._bodies.timed(receive), share)
+            arriving = self._bodies.counted(receive, share)
             body = await self._bodies.read(arriving, headers, share, MAX_BODY_BYTES)
             raws = split(media_type, body, share)
             digest = _digest(caller.api_user.name, media_type, atomic, body) if key else b""

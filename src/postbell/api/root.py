@@ -44,17 +44,15 @@ def build(
     dialect_routes: Sequence[BaseRoute] = (),
     lost_page: LostPage | None = None,
     hosts: Hosts | None = None,
-    body_timeout_s: float = 30.0,
     max_held_bytes: int = 256 << 20,
 ) -> "Root":
     """Return the ASGI application.
 
     *dialect_routes* are the providers' management APIs; *lost_page* answers browsers under paths
     that there are not; *hosts*, where given, are the only names that are answered to.
-    A body must be complete after *body_timeout_s*; bodies of all requests together hold at most
-    *max_held_bytes*.
+    Bodies of all requests together hold at most *max_held_bytes*.
     """
-    bodies = Bodies(max_held_bytes=max_held_bytes, timeout_s=body_timeout_s)
+    bodies = Bodies(max_held_bytes=max_held_bytes)
     feed = Feed(desk.engine, desk.dialects)
     face = Face(desk, reports, bodies, Once(desk.engine.answers, desk.clock), feed)
     framework = Starlette(
@@ -71,8 +69,8 @@ def build(
 
 
 class Root:
-    """Chooses between the hot path and the framework; limits the time of every body, and counts
-    what it holds in memory until it is answered: a stranger's until the face names an account."""
+    """Chooses between the hot path and the framework; counts what a body holds in memory until it
+    is answered: a stranger's until the face names an account."""
 
     def __init__(
         self,
@@ -105,7 +103,7 @@ class Root:
         else:
             peer = scope.get("client") or ("",)
             with self._bodies.share(peer=peer[0]) as share:
-                arriving = self._bodies.counted(self._bodies.timed(receive), share)
+                arriving = self._bodies.counted(receive, share)
                 scope[SHARE] = share
                 await self.framework(scope, arriving, send)
 

@@ -9,6 +9,8 @@ import http
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
+from starlette.requests import ClientDisconnect
+
 from postbell.listening.heads import Head, Headers
 from postbell.signals import log
 
@@ -86,6 +88,8 @@ class Exchange:
         """Let the application answer; whatever it does, the connection goes on or ends."""
         try:
             await app(self._scope, self.receive, self.send)
+        except ClientDisconnect:
+            await self._fail()
         except Exception as error:
             log("http_trouble", message="Exception in ASGI application", exc_info=error)
             await self._fail()
