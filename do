@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 venv=.venv
 # Programs that the tests call, with the Debian package that has each.
-test_programs=(node:nodejs npm:npm php:php-cli curl:curl chromium:chromium)
+test_programs=(node:nodejs npm:npm php:php-cli curl:curl chromium:chromium
+    caddy:caddy haproxy:haproxy nginx:nginx)
 
 main() {
     local command=${1:-help}
@@ -137,11 +138,20 @@ find_python() {
 
 programs() {
     local row missing=()
+    PATH=$PATH:/usr/sbin  # where Debian puts servers, and not everybody looks
     for row in "${test_programs[@]}"; do
         command -v "${row%%:*}" >/dev/null || missing+=("${row##*:}")
     done
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}" ||
         die "the tests need these Debian packages: ${missing[*]} (apt-get install ${missing[*]})"
+    local name
+    for name in "${missing[@]}"; do quieten "$name"; done
+}
+
+# Debian starts a server that it installs; the tests start their own, on ports of their own.
+quieten() {
+    [ -d /run/systemd/system ] && systemctl cat "$1.service" >/dev/null 2>&1 || return 0
+    systemctl disable --now --quiet "$1.service"
 }
 
 apt_install() {

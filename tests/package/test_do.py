@@ -38,7 +38,7 @@ class Project:
         stand_in = folder / "python"
         stand_in.write_text(PYTHON)
         stand_in.chmod(0o755)
-        for program in ("php", "curl", "node", "npm", "chromium"):
+        for program in ("php", "curl", "node", "npm", "chromium", "caddy", "haproxy", "nginx"):
             (folder / program).symlink_to("/bin/true")
 
     def test(self) -> subprocess.CompletedProcess[str]:
