@@ -86,6 +86,8 @@ def _goals(results: list[Result]) -> Table:
                 f"{goal.limit:g}",
                 "[green]✓ met[/]" if goal.is_met(row) else "[red]✗ missed[/]",
             )
+        for way, ratio in (row.ways or {}).items():
+            table.add_row(row.name, f"p99_ratio: {way}", f"{ratio:g}", "")
         for name in ("later_us", "start_s"):
             if getattr(row, name) is not None:
                 table.add_row(row.name, name, f"{getattr(row, name):g}", "")

@@ -143,6 +143,64 @@ class Broken(Child):
         return [url for url in self._urls.values() for _ in range(each)] + unknown
 
 
+class Waited(msgspec.Struct):
+    """Seconds until each answer of a steady client, and what was not 202 in time."""
+
+    took_s: list[float]
+    failed: dict[str, int]
+
+
+class Steady(Child):
+    """A client that posts *requests* events, *rate* a second; `go` waits for all answers."""
+
+    def __init__(self, url: str, requests: int, rate: float, run: str) -> None:
+        super().__init__(
+            "steady",
+            url,
+            f"--authorization={AUTHORIZATION}",
+            f"--requests={requests}",
+            f"--rate={rate}",
+            f"--run={run}",
+        )
+
+    def go(self) -> Waited:
+        return msgspec.json.decode(self.line(), type=Waited)
+
+
+class Did(msgspec.Struct):
+    """What became of connections that misbehave."""
+
+    opened: int
+    refused: int
+    closed: int
+    held: int
+    answered: int
+
+
+class Mob(Child):
+    """Clients that misbehave in one way; entering waits until all have connected."""
+
+    def __init__(
+        self, url: str, way: str, connections: int, networks: int, authorization: str
+    ) -> None:
+        super().__init__(
+            "hostile",
+            url,
+            way,
+            f"--connections={connections}",
+            f"--networks={networks}",
+            f"--authorization={authorization}",
+        )
+
+    def __enter__(self) -> Self:
+        self.line()
+        return self
+
+    def now(self) -> Did:
+        self.say("how is it")
+        return msgspec.json.decode(self.line(), type=Did)
+
+
 class Floor(Child):
     """A floor that serves ingest."""
 

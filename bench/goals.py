@@ -29,6 +29,8 @@ GOALS = (
     Goal("fanout-100", "write_bytes", NO_WRITE_BYTES),
     Goal("latency", "p99_ms", 25),
     Goal("neighbour", "p99_ratio", 1.5),
+    Goal("hostile", "p99_ratio", 3),
+    Goal("hostile", "failed", 0),
     Goal("backlog", "peak_mib", 300),
 )
 

@@ -18,8 +18,9 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One line of the report; *cpu_us* and *floor_us* are CPU time per event.
 
     *later_us* is CPU time per event that indexing took after it was accepted, *write_bytes* went
-    to the disk per event, *start_s* passed from the start of the process until it was ready; the
-    others are of `latency` and `neighbour`.
+    to the disk per event, *start_s* passed from the start of the process until it was ready;
+    *ways* are ratios of `hostile`, one for each way, and *failed* is how many requests were not
+    taken beside them; the others are of `latency`, `neighbour` and `hostile`.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     later_us: float | None = None
     write_bytes: float | None = None
     start_s: float | None = None
+    failed: int | None = None
+    ways: dict[str, float] | None = None
 
 
 class Measured(NamedTuple):
@@ -146,6 +149,11 @@ def measure_latency(target: Target, sink: Sink, scenario: Scenario, events: int)
     )
 
 
+def percentile(values: list[float], share: float) -> float:
+    """Return the value that this share of all is below."""
+    return sorted(values)[int(len(values) * share)]
+
+
 def result(scenario: Scenario, ours: Measured, least: Measured) -> Result:
     return Result(
         name=scenario.name,
@@ -154,5 +162,5 @@ def result(scenario: Scenario, ours: Measured, least: Measured) -> Result:
         peak_mib=round(ours.peak_mib, 1),
         floor_us=round(least.cpu_us, 3),
         ratio=round(ours.cpu_us / least.cpu_us, 2),
-        **ours.more,
+        **ours.more,  # type: ignore[arg-type]  # members that are numbers
     )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import floor, proc, samples
+from bench.besieged import hostile
 from bench.children import Broken, Floor, FloorDelivery, Sink
 from bench.measuring import (
     Measured,
@@ -90,6 +91,8 @@ SCENARIOS = (
     Scenario("fanout-100", "a full log for 100 webhooks together", fan_out, 100_000, webhooks=100),
     Scenario("latency", "accept to arrival at 500 events/s", latency, 3_000, rate=500),
     Scenario("neighbour", "a healthy webhook beside 80 broken ones", neighbour, 3_000, rate=200),
+    Scenario("hostile", "ingest beside 10,000 connections that misbehave, in each of 12 ways",
+             hostile, 1_500, rate=150, is_slow=True),
     Scenario("backlog", "a million events that wait for one webhook", deliver, 1_000_000),
 )  # fmt: skip
 

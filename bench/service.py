@@ -55,7 +55,16 @@ class Service:
         self._command("api-users", "create", "bench", API_USER, "--api-key", API_KEY)
         if self._known_ids:
             self._fill()
-        began = time.monotonic()
+        self._start()
+        return self
+
+    def restart(self) -> None:
+        """End the process as a supervisor would, and start it again on the same folder."""
+        self._end()
+        self._start()
+
+    def _start(self) -> None:
+        began, self.url = time.monotonic(), ""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*_POSTBELL, "serve"], env=self._environ, stdout=log, stderr=log
@@ -66,7 +75,6 @@ class Service:
                 raise SystemExit(f"postbell serve did not get ready:\n{self._tail()}")
             time.sleep(0.05)
         self.start_s = time.monotonic() - began
-        return self
 
     def __exit__(
         self,
@@ -74,19 +82,28 @@ class Service:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        status = self._end()
+        if status != 0 and error is None:
+            raise SystemExit(f"postbell serve ended with {status}:\n{self._tail()}")
+
+    def _end(self) -> int:
         assert self._process is not None
         self._process.terminate()
         try:
-            status = self._process.wait(45)
+            return self._process.wait(45)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            status = self._process.wait()
-        if status != 0 and error is None:
-            raise SystemExit(f"postbell serve ended with {status}:\n{self._tail()}")
+            return self._process.wait()
 
     def create_webhook(self, **members: Any) -> int:
         """Create a webhook through the native API and return its id."""
         return int(self._post("/api/v1/webhooks", {"api_user": "all", **members})["id"])
+
+    def add_customer(self, name: str) -> str:
+        """Create an account with an api user and return the value of its Authorization header."""
+        self._command("accounts", "create", name)
+        self._command("api-users", "create", name, name, "--api-key", API_KEY)
+        return "Basic " + base64.b64encode(f"{name}:{API_KEY}".encode()).decode()
 
     def pause(self, webhook: int) -> None:
         self._post(f"/api/v1/webhooks/{webhook}/pause", {})

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.besieged import ONE_NETWORK
 from bench.goals import NO_WRITE_BYTES
+from bench.hostile import NAMES
 
 ROOT = Path(__file__).parent.parent.parent
 MEMBERS = {"name", "cpu_us", "rate", "peak_mib", "floor_us", "ratio"}
@@ -58,6 +60,17 @@ def test_a_healthy_webhook_is_timed_alone_and_beside_broken_ones() -> None:
 
     assert MEMBERS | {"p50_ms", "p99_ms", "alone_p99_ms", "p99_ratio"} == set(row)
     assert round(row["p99_ms"] / row["alone_p99_ms"], 2) == row["p99_ratio"]
+
+
+def test_ingest_is_timed_beside_connections_that_misbehave_in_every_way() -> None:
+    (row,) = quick("hostile")
+
+    timed = {"p50_ms", "p99_ms", "alone_p99_ms", "p99_ratio"}
+    assert MEMBERS | timed | {"failed", "ways"} == set(row)
+    assert len(NAMES) == 12
+    assert set(row["ways"]) == {*NAMES, ONE_NETWORK}
+    assert max(row["ways"].values()) == row["p99_ratio"]
+    assert row["failed"] == 0
 
 
 def test_the_table_says_which_goals_are_met() -> None:

@@ -1,0 +1,84 @@
+"""The scenario `hostile`: a customer's ingest while thousands of connections misbehave."""
+
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from bench import proc
+from bench.children import Floor, Mob, Steady, Waited
+from bench.hostile import NAMES
+from bench.measuring import Measured, Result, Scenario, percentile, result
+from bench.service import Service
+
+CONNECTIONS = 10_000
+NETWORKS = 500
+ONE_NETWORK = "idle, one network"
+"""The first way again, from a single address."""
+
+
+def hostile(scenario: Scenario, events: int) -> Result:
+    """Time ingest alone, then beside each way; the ratios are those of the 99th percentiles.
+
+    The process is new for each way, and alone is measured before each; all of that counts
+    together, so that a machine that gets slower is not taken for a service that does.
+    """
+    share = events / scenario.events
+    connections = int(CONNECTIONS * share)
+    alone: list[float] = []
+    beside: dict[str, Waited] = {}
+    with tempfile.TemporaryDirectory(prefix="postbell-bench-") as folder:
+        with Service(Path(folder)) as service:
+            authorization = service.add_customer("hostile")
+            peak_mib = cpu = 0.0
+            for name in (*NAMES, ONE_NETWORK):
+                service.restart()
+                _ingest(service.url, scenario, scenario.warm_up, f"warm-{name}")
+                before = proc.cpu_us(service.pid)
+                alone += _ingest(service.url, scenario, events // 2, f"alone-{name}").took_s
+                cpu += proc.cpu_us(service.pid) - before
+                networks = 1 if name == ONE_NETWORK else max(1, int(NETWORKS * share))
+                way = NAMES[0] if name == ONE_NETWORK else name
+                with Mob(service.url, way, connections, networks, authorization) as mob:
+                    beside[name] = _ingest(service.url, scenario, events, name)
+                    _tell(name, beside[name], mob)
+                    peak_mib = max(peak_mib, proc.peak_mib(service.pid))
+        with Floor("ingest", Path(folder) / "blobs") as target:
+            before = proc.cpu_us(target.pid)
+            _ingest(target.url, scenario, events, "floor")
+            least = (proc.cpu_us(target.pid) - before) / events
+    alone_ms = percentile(alone, 0.99) * 1000
+    worst = max(beside.values(), key=lambda each: percentile(each.took_s, 0.99))
+    ratios = {
+        name: round(percentile(each.took_s, 0.99) * 1000 / alone_ms, 2)
+        for name, each in beside.items()
+    }
+    more = {
+        "p50_ms": round(median(worst.took_s) * 1000, 2),
+        "p99_ms": round(percentile(worst.took_s, 0.99) * 1000, 2),
+        "alone_p99_ms": round(alone_ms, 2),
+        "p99_ratio": max(ratios.values()),
+    }
+    ours = Measured(cpu / len(alone), scenario.rate, peak_mib, more)
+    whole = result(scenario, ours, Measured(least))
+    whole.ways = ratios
+    whole.failed = sum(sum(each.failed.values()) for each in beside.values())
+    return whole
+
+
+def _ingest(url: str, scenario: Scenario, events: int, run: str) -> Waited:
+    name = run.replace(", ", "-").replace(" ", "-")
+    with Steady(url, events, scenario.rate, name) as client:
+        return client.go()
+
+
+def _tell(name: str, steady: Waited, mob: Mob) -> None:
+    p99_ms = percentile(steady.took_s, 0.99) * 1000
+    did = mob.now()
+    print(
+        f"    {name}: p99 {p99_ms:.1f} ms, not taken {steady.failed or 0};"
+        f" they opened {did.opened:,}, {did.closed:,} were closed on them,"
+        f" {did.refused:,} refused",
+        file=sys.stderr,
+        flush=True,
+    )
