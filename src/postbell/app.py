@@ -22,7 +22,7 @@ from postbell.dialects import DIALECTS
 from postbell.dialects.engagelab.routes import routes as engagelab_routes
 from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
-from postbell.errors import PostbellError, StorageError
+from postbell.errors import Overloaded, PostbellError, StorageError
 from postbell.listening import Door
 from postbell.metrics import PoolUse
 from postbell.opening import lacks_space, open_engine, open_sender
@@ -44,6 +44,7 @@ from postbell.web.pictures import PICTURES
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[Role, ...] = ("api", "worker", "all")
 FOLLOW_S = 0.5
+USES_S = 60.0
 FULL_S = 1.0
 """A start that waits for space looks for it so often."""
 
@@ -217,6 +218,7 @@ async def _ingesting(
         parts.directory,
         installation_policies=settings.policy,
         max_webhooks_per_account=settings.max_webhooks_per_account,
+        max_api_users_per_account=settings.max_api_users_per_account,
         sender=parts.sender,
     )
     reports = Reports(
@@ -242,6 +244,7 @@ async def _ingesting(
         unnamed_proxy=operation.unnamed.peer,
         live=parts.live,
     )
+    noting = tasks.create_task(_noting_uses(desk), name="key-uses")
     sealer = sealing.load_or_create(settings.secret_key_path)
     routes = [
         *engagelab_routes(desk, reports, unique_urls=settings.unique_urls),
@@ -258,6 +261,8 @@ async def _ingesting(
         lost_page=lost_page(site),
         hosts=site.guarded_hosts,
     )
+    noting.cancel()
+    await _note_uses(desk)
     task.cancel()
 
 
@@ -286,6 +291,20 @@ async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Work
         index.cancel()
     worker.stop()
     await task
+
+
+async def _noting_uses(desk: Desk) -> None:
+    """Write down now and then which api keys were used: never a write for a request."""
+    while True:
+        await asyncio.sleep(USES_S)
+        await _note_uses(desk)
+
+
+async def _note_uses(desk: Desk) -> None:
+    try:
+        await desk.note_uses()
+    except (Overloaded, StorageError) as error:
+        log("key_uses_late", error=error.message)
 
 
 async def _follow(engine: Engine, directory: Directory) -> None:

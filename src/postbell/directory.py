@@ -4,9 +4,29 @@ Authentication, ingest and the worker ask here; `refresh` after a ring keeps it 
 """
 
 import asyncio
+from typing import NamedTuple
 
 from postbell.ports import Registry
 from postbell.records import Account, ApiUser, Webhook
+from postbell.rights import RIGHTS, ApiKey, Right
+from postbell.warrants import KeyWarrant
+
+
+class Caller(NamedTuple):
+    """Who sent a request, and by which key."""
+
+    account: Account
+    api_user: ApiUser
+    key: ApiKey
+
+    @property
+    def warrant(self) -> KeyWarrant:
+        """Return what the caller's writes stand on."""
+        return KeyWarrant(self.key.id)
+
+    def may(self, right: Right) -> bool:
+        """Return whether the key is good for *right*."""
+        return right in RIGHTS[self.key.scope]
 
 
 class Directory:
@@ -18,6 +38,7 @@ class Directory:
         self.accounts: dict[int, Account] = {}
         self.webhooks: dict[int, Webhook] = {}
         self._users: dict[str, ApiUser] = {}
+        self._callers: dict[int, Caller] = {}
         self._watches: list[set[int]] = []
         self._reading = asyncio.Lock()
 
@@ -45,6 +66,12 @@ class Directory:
         gone = await self._registry.deleted_after(max(known, 0))
         self.accounts = accounts
         self._users = users
+        self._callers = {
+            key.id: Caller(accounts[user.account_id], user, key)
+            for user in users.values()
+            if user.revoked_at is None and user.account_id in accounts
+            for key in user.keys
+        }
         for webhook in changed:
             self.webhooks[webhook.id] = webhook
         for webhook_id in gone:
@@ -54,6 +81,13 @@ class Directory:
         for watch in self._watches:
             watch |= touched
         return touched
+
+    def caller(self, key_id: int) -> Caller | None:
+        """Return who calls by this key; None for an unknown one and for a revoked api user's.
+
+        It may have ended: that is for who asks to see, at the time of asking.
+        """
+        return self._callers.get(key_id)
 
     def api_user(self, name: str) -> ApiUser | None:
         """Return the api user of this name, unless it is unknown or revoked."""

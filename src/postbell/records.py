@@ -12,6 +12,7 @@ import msgspec
 
 from postbell.blocks import START, Position, Range
 from postbell.events import EventType
+from postbell.rights import ApiKey
 
 ALL = "all"
 """The scope of a webhook that takes the events of every api user; reserved as a name."""
@@ -28,15 +29,15 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class ApiUser(msgspec.Struct, frozen=True):
-    """A sending identity; *key_hash* is what is left of its key (`sealing.hash_key`)."""
+    """A sending identity with its keys, by id; some that have ended are among them."""
 
     id: int
     account_id: int
     account: str
     name: str
-    key_hash: str
     created_at: datetime
     revoked_at: datetime | None = None
+    keys: tuple[ApiKey, ...] = ()
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

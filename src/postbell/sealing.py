@@ -9,14 +9,16 @@ import hmac
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from postbell.errors import StorageError
+from postbell.strength import is_weak
 
-STRONG_KEY_CHARS = 24
-STRONG_KEY_VARIETY = 8
+FAST = "sha256"
+SLOW = "scrypt"
 SCRYPT_N = 2**14
 SCRYPT_R = 8
 SCRYPT_P = 1
@@ -100,35 +102,58 @@ def sync_folder(folder: Path) -> None:
 
 def new_api_key() -> str:
     """Return a fresh api key of 256 random bits."""
-    return "pb_" + secrets.token_urlsafe(32)
+    while True:
+        key = "pb_" + secrets.token_urlsafe(32)
+        if not is_weak(key):
+            return key
 
 
-def is_weak(key: str) -> bool:
-    """Return whether *key* could be guessed from its hash: too short or of too few letters."""
-    return len(key) < STRONG_KEY_CHARS or len(set(key)) < STRONG_KEY_VARIETY
-
-
-def hash_key(key: str) -> str:
+def hash_key(key: str, beside: Iterable[str] = ()) -> str:
     """Return what is stored of an api key: `scheme$salt$digest`, both in hexadecimal.
 
     A strong key cannot be guessed, so one SHA-256 does; a weak one costs an attacker scrypt.
+    *beside* are hashes of the same api user's other keys: slow ones share a salt, so that one
+    scrypt answers for all of them.
     """
-    scheme = "scrypt" if is_weak(key) else "sha256"
+    scheme = SLOW if is_weak(key) else FAST
     salt = secrets.token_bytes(16)
+    for other in beside if scheme == SLOW else ():
+        if is_slow(other):
+            salt = bytes.fromhex(other.split("$")[1])
     return f"{scheme}${salt.hex()}${_SCHEMES[scheme](key, salt).hex()}"
 
 
 def verify_key(key: str, stored: str) -> bool:
     """Return whether *stored* is a hash of *key*, in constant time for each scheme."""
-    scheme, _, rest = stored.partition("$")
-    salt, _, digest = rest.partition("$")
-    derive = _SCHEMES.get(scheme)
-    if derive is None:
-        return False
-    try:
-        return hmac.compare_digest(derive(key, bytes.fromhex(salt)), bytes.fromhex(digest))
-    except ValueError:
-        return False
+    return find_key(key, (stored,)) is not None
+
+
+def find_key(key: str, hashes: Iterable[str]) -> str | None:
+    """Return which of *hashes* is one of *key*; a salt is worked through once."""
+    found = None
+    derived: dict[tuple[str, str], bytes] = {}
+    for stored in hashes:
+        scheme, _, rest = stored.partition("$")
+        salt, _, digest = rest.partition("$")
+        try:
+            known = derived.get((scheme, salt))
+            if known is None:
+                known = derived[scheme, salt] = _SCHEMES[scheme](key, bytes.fromhex(salt))
+            if hmac.compare_digest(known, bytes.fromhex(digest)):
+                found = stored
+        except (KeyError, ValueError):
+            continue
+    return found
+
+
+def is_slow(stored: str) -> bool:
+    """Return whether checking this hash takes its time (some 50 ms)."""
+    return stored.startswith(SLOW + "$")
+
+
+def fits(key: str, stored: str) -> bool:
+    """Return whether *key* is hashed as it would be today."""
+    return is_slow(stored) == is_weak(key)
 
 
 def _sha256(key: str, salt: bytes) -> bytes:
@@ -141,4 +166,4 @@ def _scrypt(key: str, salt: bytes) -> bytes:
     )
 
 
-_SCHEMES = {"sha256": _sha256, "scrypt": _scrypt}
+_SCHEMES = {FAST: _sha256, SLOW: _scrypt}

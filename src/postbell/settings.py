@@ -2,8 +2,7 @@
 
 From it come the command-line flag (`--retention-days`), the environment variable
 (`POSTBELL_RETENTION_DAYS`), the TOML key (`retention_days`) and the reference page.
-A flag wins over the environment, that over the file's profile, that over the file, that over
-the default.
+A flag wins over the environment, over the file's profile, over the file, over the default.
 """
 
 import json
@@ -98,6 +97,9 @@ class Settings(Limits, frozen=True, kw_only=True):
     ] = 128
     max_webhooks_per_account: Annotated[
         int, Row("webhooks that an account may have", "storage", "webhooks", 1, 1_000_000)
+    ] = 1000
+    max_api_users_per_account: Annotated[
+        int, Row("api users that an account may have", "storage", "api users", 1, 100_000)
     ] = 1000
     unique_urls: Annotated[
         bool,

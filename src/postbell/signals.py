@@ -131,6 +131,12 @@ SIGNALS = (
     Signal("setting_ignored", "warning", "a variable names no setting", ("message",)),
     Signal("directory_refreshed", "debug", "the registry changed", ("version", "webhooks")),
     Signal(
+        "key_uses_late",
+        "warning",
+        "when api keys were used last could not be written down; it is tried again",
+        ("error",),
+    ),
+    Signal(
         "directory_stale",
         "warning",
         "the registry could not be read; what is known stays in force",

@@ -15,10 +15,9 @@ from postbell.errors import Unauthorized
 
 
 class KeyWarrant(NamedTuple):
-    """An api user's key; it holds while *key_hash* is the user's and the user is not revoked."""
+    """An api user's key; it holds until the key ends, by whatever cause."""
 
-    api_user_id: int
-    key_hash: str
+    key_id: int
 
 
 class SessionWarrant(NamedTuple):

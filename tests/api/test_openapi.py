@@ -36,6 +36,7 @@ CHECKS = [
 KNOWN = {
     "webhooks": 1,
     "api-users": 2,
+    "api-keys": 4,
     "replays": 1,
     "batches": "bat_1",
     "events": "ev_1",
@@ -65,6 +66,7 @@ async def fill(service: Service) -> None:
     failed = Outcome(status=500, body=b"no", headers=(("a", "b"),), phases_ms=(1.0,))
     await put(service, 1, parked, entries=(entry(service, 1, "bat_1", outcome=failed),))
     await service.desk.create_replay(service.acme, 1, {})
+    await service.desk.add_api_key("anna")
     await service.index()
     service.app.stop()
 

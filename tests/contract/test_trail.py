@@ -10,7 +10,16 @@ from msgspec.structs import replace
 
 from postbell.blocks import START
 from postbell.errors import Conflict, NotFound
-from postbell.ports import NewSecret, Owners, Place, Proof, Registry, SecondFactors, Wanted
+from postbell.ports import (
+    ApiUsers,
+    NewSecret,
+    Owners,
+    Place,
+    Proof,
+    Registry,
+    SecondFactors,
+    Wanted,
+)
 from postbell.records import (
     LaneChange,
     Owner,
@@ -102,8 +111,17 @@ async def _add_api_user(shop: Shop) -> Any:
     )
 
 
-async def _set_api_user(shop: Shop) -> Any:
-    return shop.engine.registry.set_api_user(shop.users[0].id, revoked_at=shop.clock.now())
+async def _add_api_key(shop: Shop) -> Any:
+    return shop.engine.registry.add_api_key(shop.users[0].id, "sha256$0$0", shop.clock.now())
+
+
+async def _end_api_keys(shop: Shop) -> Any:
+    ends = {shop.users[0].keys[0].id: shop.clock.now()}
+    return shop.engine.registry.end_api_keys(shop.users[0].id, ends)
+
+
+async def _revoke_api_user(shop: Shop) -> Any:
+    return shop.engine.registry.revoke_api_user(shop.users[0].id, shop.clock.now())
 
 
 async def _add_webhook(shop: Shop) -> Any:
@@ -252,7 +270,9 @@ async def _clear_index(shop: Shop) -> Any:
 WRITES: dict[str, Write] = {
     "registry.add_account": _add_account,
     "registry.add_api_user": _add_api_user,
-    "registry.set_api_user": _set_api_user,
+    "registry.add_api_key": _add_api_key,
+    "registry.end_api_keys": _end_api_keys,
+    "registry.revoke_api_user": _revoke_api_user,
     "registry.add_webhook": _add_webhook,
     "registry.set_webhook": _set_webhook,
     "registry.delete_webhook": _delete_webhook,
@@ -282,6 +302,7 @@ WRITES: dict[str, Write] = {
 }
 PORTS = {"registry": Registry, "owners": Owners, "second_factors": SecondFactors}
 NO_CHANGES = {
+    "registry.rehash_api_key", "registry.note_api_keys_used",
     "registry.version", "registry.accounts", "registry.api_users", "registry.webhook",
     "registry.webhooks", "registry.deleted_after", "registry.account_secrets",
     "owners.find", "owners.of", "owners.users", "owners.session", "owners.touch_session",
@@ -298,7 +319,7 @@ NO_CHANGES = {
 def test_every_write_of_what_customers_manage_is_tried_here() -> None:
     methods = {
         f"{port}.{name}"
-        for port, protocol in PORTS.items()
+        for port, protocol in (*PORTS.items(), ("registry", ApiUsers))
         for name in vars(protocol)
         if not name.startswith("_")
     }

@@ -45,8 +45,17 @@ WRITES: dict[str, Write] = {
     "add_api_user": lambda s, w, o: s.engine.registry.add_api_user(
         w.account_id, "new", KEY_HASH, s.clock.now()
     ),
-    "set_api_user": lambda s, w, o: s.engine.registry.set_api_user(
-        s.users[1].id, revoked_at=s.clock.now()
+    "add_api_key": lambda s, w, o: s.engine.registry.add_api_key(
+        s.users[1].id, KEY_HASH, s.clock.now()
+    ),
+    "end_api_keys": lambda s, w, o: s.engine.registry.end_api_keys(
+        s.users[1].id, {s.users[1].keys[0].id: s.clock.now()}
+    ),
+    "revoke_api_user": lambda s, w, o: s.engine.registry.revoke_api_user(
+        s.users[1].id, s.clock.now()
+    ),
+    "rehash_api_key": lambda s, w, o: s.engine.registry.rehash_api_key(
+        s.users[1].keys[0].id, "scrypt$00$00", expect=KEY_HASH
     ),
     "add_webhook": lambda s, w, o: s.engine.registry.add_webhook(s.draft(), []),
     "set_webhook": lambda s, w, o: s.engine.registry.set_webhook(
@@ -109,16 +118,24 @@ async def _everything(shop: Shop, webhook: Webhook) -> list[object]:
 
 
 def _key(shop: Shop) -> KeyWarrant:
-    return KeyWarrant(shop.users[0].id, KEY_HASH)
+    return KeyWarrant(shop.users[0].keys[0].id)
 
 
 async def _rotated(shop: Shop, cast: Cast) -> Warrant:
-    await shop.engine.registry.set_api_user(shop.users[0].id, key_hash="sha256$11$11")
+    now, old = shop.clock.now(), shop.users[0].keys[0].id
+    await shop.engine.registry.add_api_key(shop.users[0].id, "sha256$11$11", now, ends={old: now})
+    return _key(shop)
+
+
+async def _over(shop: Shop, cast: Cast) -> Warrant:
+    ends = {shop.users[0].keys[0].id: shop.clock.now() + timedelta(hours=1)}
+    await shop.engine.registry.end_api_keys(shop.users[0].id, ends)
+    shop.clock.advance(3600)
     return _key(shop)
 
 
 async def _revoked(shop: Shop, cast: Cast) -> Warrant:
-    await shop.engine.registry.set_api_user(shop.users[0].id, revoked_at=shop.clock.now())
+    await shop.engine.registry.revoke_api_user(shop.users[0].id, shop.clock.now())
     return _key(shop)
 
 
@@ -147,6 +164,7 @@ async def _removed(shop: Shop, cast: Cast) -> Warrant:
 
 ENDED = {
     "rotated": _rotated,
+    "over": _over,
     "revoked": _revoked,
     "signed_out": _signed_out,
     "elsewhere": _elsewhere,
@@ -194,7 +212,7 @@ async def test_an_operators_session_writes_in_every_account(shop: Shop) -> None:
 
 
 async def test_behind_the_block_nobody_is_asked(shop: Shop) -> None:
-    with under(KeyWarrant(shop.users[0].id, "sha256$another")):
+    with under(KeyWarrant(99)):
         pass
 
     made = await shop.engine.registry.add_account("third", shop.clock.now())

@@ -17,6 +17,7 @@ from postbell.storage.sqlite.tries import SQL as TRIES_SQL
 LISTS = {
     "accounts": "accounts",
     "api_users": "api_users",
+    "api_keys": "api_users",
     "webhooks_of_account": "webhooks",
     "replays": "replays",
     "batches": "batches",

@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from postbell.events import EventType, Moment
+from postbell.rights import KeyScope
+
+GivenKey = Annotated[str, Meta(min_length=8, max_length=256, description="a key of yours")]
+KeyEnd = Annotated[Moment, Meta(description="when the key ends; null: when it is revoked")]
 
 
 class Form(Struct, forbid_unknown_fields=True):
@@ -91,17 +95,29 @@ class NewApiUser(Form):
     """An api user to make."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
-    key: Annotated[str, Meta(min_length=1, max_length=256, description="a key of yours")] | None = (
-        None
-    )
+    key: GivenKey | None = None
+    scope: KeyScope | None = None
+    expires_at: KeyEnd | None = None
 
 
 class NewKeyForm(Form):
-    """A new key for an api user."""
+    """A further key for an api user."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=256, description="a key of yours")] | None = (
-        None
-    )
+    key: GivenKey | None = None
+    scope: KeyScope | None = None
+    expires_at: KeyEnd | None = None
+
+
+class KeyRotation(Form):
+    """A new key in the place of one; what it is for and when it ends stay the same."""
+
+    key: GivenKey | None = None
+    overlap_s: (
+        Annotated[
+            float, Meta(ge=0, le=604_800, description="the old key works for so long; default 0")
+        ]
+        | None
+    ) = None
 
 
 class NewReplay(Form):

@@ -17,12 +17,13 @@ Refs = Mapping[Any, Any]
 """The schema of each struct, by reference."""
 
 JSON_TYPES = (JSON, "application/merge-patch+json")
-OFTEN = (400, 401, 429, 503)
+OFTEN = (400, 401, 403, 429, 503)
 """What every operation may answer beside what its row says."""
 WITH_BODY = (408, 413, 415, 422)
 REASONS = {
     400: "the query, a header or the body cannot be read",
     401: "credentials are missing or wrong",
+    403: "the key is not good for this",
     404: "there is no such thing in this account",
     408: "the body was not complete in time",
     409: "it exists already, or it is not in a state for this",
@@ -30,7 +31,8 @@ REASONS = {
     413: "the body is over its limit",
     415: "the content type or encoding is not taken",
     422: "a value is wrong; `member` says which",
-    429: "more requests than the account may make; come back after Retry-After",
+    429: "more requests than the account may make, or more wrong keys than a network; come back"
+    " after Retry-After",
     503: "not now; come back after Retry-After",
 }
 HEADERS = {

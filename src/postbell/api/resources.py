@@ -23,6 +23,7 @@ from postbell.desk.pace import BURST_S, Allowance
 from postbell.errors import BadInput, NotFound, PostbellError
 from postbell.reports import Reports
 from postbell.signals import tell
+from postbell.warrants import under
 
 FACE = "native"
 MAX_FORM_BYTES = 64 * 1024
@@ -138,7 +139,7 @@ class Resource:
         paced.append(desk.admit(caller))
         query = read_query(operation.query, request.query_params.multi_items())
         call = Call(self._face, caller, request, query)
-        with acts(by_key(caller, request.scope.get("client"), FACE)):
+        with under(caller.warrant), acts(by_key(caller, request.scope.get("client"), FACE)):
             return await self._handle(operation, operation.handler, call)
 
     async def _handle(self, operation: Operation, handler: Handler, call: Call) -> Response:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from postbell.events import Event, EventType, Moment
+from postbell.rights import KeyScope
 
 Id = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -136,6 +137,18 @@ class SecretList(Struct):
     secrets: list[SecretView]
 
 
+class ApiKeyView(Struct):
+    """A key of an api user; it works until `expires_at`."""
+
+    id: Id
+    scope: KeyScope
+    hint: Annotated[str, Meta(description="how the key ends, empty for one that was given")]
+    is_weak: Annotated[bool, Meta(description="it was given, and could be guessed")]
+    created_at: Moment
+    used_at: Annotated[Moment | None, Meta(description="late by up to a minute")]
+    expires_at: Annotated[Moment | None, Meta(description="null: until it is revoked")]
+
+
 class ApiUserView(Struct):
     """A sending identity."""
 
@@ -144,12 +157,14 @@ class ApiUserView(Struct):
     account: str
     created_at: Moment
     revoked_at: Moment | None
+    keys: Annotated[list[ApiKeyView], Meta(description="some that have ended, too")]
 
 
 class NewKeyView(ApiUserView, kw_only=True):
-    """An api user with its key, which is shown this once."""
+    """An api user with its new key, which is shown this once."""
 
     key: str
+    key_id: Id
     warning: Annotated[str, Meta(description="why the given key is weak, empty for a strong one")]
 
 

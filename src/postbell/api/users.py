@@ -9,15 +9,18 @@ from postbell.api.operations import AFTER_ID, LIMIT, PREFIX, Operation
 from postbell.api.replies import json_response
 from postbell.api.resources import Call
 from postbell.desk import forms
-from postbell.desk.people import NewKey
+from postbell.desk.people import MAX_OVERLAP_S, NewKey
 from postbell.errors import BadInput, NotFound
 from postbell.records import ApiUser
 from postbell.reports.views import api_user_view
-from postbell.rights import Right
+from postbell.rights import KeyScope, KeyTerms, Right
 
 PATH = PREFIX + "/api-users"
 ONE = PATH + "/{id}"
+KEY = PREFIX + "/api-keys/{id}"
 TAG = "api users"
+TERMS = ("key", "scope", "expires_at")
+ROTATION = ("key", "overlap_s")
 
 
 async def _list(call: Call) -> Response:
@@ -31,11 +34,11 @@ async def _list(call: Call) -> Response:
 
 async def _create(call: Call) -> Response:
     form = await call.form()
-    forms.known_members(form, ("name", "key"))
+    forms.known_members(form, ("name", *TERMS))
     name = form.get("name")
     if not isinstance(name, str):
         raise BadInput("name is missing, or no string; give 1 to 64 characters", member="name")
-    made = await call.desk.create_api_user(call.account.name, name, _key(form))
+    made = await call.desk.create_api_user(call.account.name, name, _key(form), terms=_terms(form))
     return _shown(made, 201, {"location": f"{PATH}/{made.api_user.id}"})
 
 
@@ -43,11 +46,26 @@ async def _show(call: Call) -> Response:
     return json_response(api_user_view(await _find(call)))
 
 
+async def _add_key(call: Call) -> Response:
+    form = await call.form()
+    forms.known_members(form, TERMS)
+    user = await _find(call)
+    made = await call.desk.add_api_key(
+        user.name, _key(form), terms=_terms(form), account_id=call.account_id
+    )
+    return _shown(made, 201, {})
+
+
 async def _rotate(call: Call) -> Response:
     form = await call.form()
-    forms.known_members(form, ("key",))
+    forms.known_members(form, ROTATION)
     user = await _find(call)
-    made = await call.desk.rotate_api_user(user.name, _key(form), account_id=call.account_id)
+    made = await call.desk.rotate_api_user(
+        user.name,
+        _key(form),
+        overlap_s=_overlap_s(form),
+        account_id=call.account_id,
+    )
     return _shown(made, 200, {})
 
 
@@ -56,6 +74,26 @@ async def _revoke(call: Call) -> Response:
     user = await _find(call)
     revoked = await call.desk.revoke_api_user(user.name, account_id=call.account_id)
     return json_response(api_user_view(revoked))
+
+
+async def _rotate_key(call: Call) -> Response:
+    form = await call.form()
+    forms.known_members(form, ROTATION)
+    user = await call.desk.find_key_owner(call.id, call.account_id)
+    made = await call.desk.rotate_api_user(
+        user.name,
+        _key(form),
+        key_id=call.id,
+        overlap_s=_overlap_s(form),
+        account_id=call.account_id,
+    )
+    return _shown(made, 200, {})
+
+
+async def _revoke_key(call: Call) -> Response:
+    forms.known_members(await call.form(), ())
+    user = await call.desk.revoke_api_key(call.id, account_id=call.account_id)
+    return json_response(api_user_view(user))
 
 
 async def _find(call: Call) -> ApiUser:
@@ -72,9 +110,21 @@ def _key(form: dict[str, Any]) -> str | None:
     raise BadInput("key is not a string; leave it out and a strong one is made", member="key")
 
 
+def _terms(form: dict[str, Any]) -> KeyTerms:
+    scope, ends = form.get("scope"), form.get("expires_at")
+    return KeyTerms(
+        KeyScope.EVERYTHING if scope is None else forms.check_scope(scope),
+        None if ends is None else forms.check_moment(ends, "expires_at"),
+    )
+
+
+def _overlap_s(form: dict[str, Any]) -> float:
+    return forms.check_number(form.get("overlap_s"), "overlap_s", 0, MAX_OVERLAP_S, 0.0)
+
+
 def _shown(made: NewKey, status: int, headers: dict[str, str]) -> Response:
-    view = api_user_view(made.api_user) | {"key": made.key, "warning": made.warning}
-    return json_response(view, status, headers)
+    new = {"key": made.key, "key_id": made.made.id, "warning": made.warning}
+    return json_response(api_user_view(made.api_user) | new, status, headers)
 
 
 OPERATIONS = (
@@ -95,7 +145,8 @@ OPERATIONS = (
         handler=_create,
         tag=TAG,
         summary="create an api user; its key is shown this once",
-        about="Names are unique in the installation.",
+        about="Names are unique in the installation. The key is for `everything` unless `scope`"
+        " says `ingest` or `read`. No key makes one that may more than itself, or for longer.",
         body=asked.NewApiUser,
         answer=schemas.NewKeyView,
         status=201,
@@ -113,12 +164,26 @@ OPERATIONS = (
     ),
     Operation(
         method="POST",
+        path=ONE + "/keys",
+        right=Right.MANAGE,
+        handler=_add_key,
+        tag=TAG,
+        summary="give an api user a further key, which is shown this once",
+        about="An api user has at most 8 keys that have not ended.",
+        body=asked.NewKeyForm,
+        answer=schemas.NewKeyView,
+        status=201,
+        refusals=(409,),
+    ),
+    Operation(
+        method="POST",
         path=ONE + "/rotate",
         right=Right.MANAGE,
         handler=_rotate,
         tag=TAG,
-        summary="give an api user a new key; the old one is refused from now on",
-        body=asked.NewKeyForm,
+        summary="replace an api user's key; the old one works for `overlap_s` more",
+        about="Of several keys, which one is to be said: rotate it by its own id.",
+        body=asked.KeyRotation,
         answer=schemas.NewKeyView,
         refusals=(409,),
     ),
@@ -129,6 +194,28 @@ OPERATIONS = (
         handler=_revoke,
         tag=TAG,
         summary="refuse an api user from now on; its events and webhooks stay",
+        body=asked.NoMembers,
+        answer=schemas.ApiUserView,
+    ),
+    Operation(
+        method="POST",
+        path=KEY + "/rotate",
+        right=Right.MANAGE,
+        handler=_rotate_key,
+        tag=TAG,
+        summary="replace one key; it works for `overlap_s` more",
+        about="What the new key is for, and when it ends, is as it was for the old one.",
+        body=asked.KeyRotation,
+        answer=schemas.NewKeyView,
+        refusals=(409,),
+    ),
+    Operation(
+        method="POST",
+        path=KEY + "/revoke",
+        right=Right.MANAGE,
+        handler=_revoke_key,
+        tag=TAG,
+        summary="refuse one key from now on; the others of its api user work on",
         body=asked.NoMembers,
         answer=schemas.ApiUserView,
     ),

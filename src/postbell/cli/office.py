@@ -83,6 +83,7 @@ async def opened(settings: Settings, *, may_create: bool = False) -> AsyncIterat
                 directory,
                 installation_policies=settings.policy,
                 max_webhooks_per_account=settings.max_webhooks_per_account,
+                max_api_users_per_account=settings.max_api_users_per_account,
                 sender=sender,
             ),
             Reports(engine, DIALECTS, directory, clock, installation_policies=settings.policy),

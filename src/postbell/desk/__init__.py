@@ -4,7 +4,7 @@ One object with one method for each thing that can be done, so that no two faces
 take `account_id` first; None is the operator, who reaches the webhooks of every account.
 """
 
-from postbell.desk.auth import Caller, Client
+from postbell.desk.auth import Client
 from postbell.desk.cases import Cases
 from postbell.desk.core import Core
 from postbell.desk.lanes import Lanes
@@ -13,6 +13,7 @@ from postbell.desk.replays import Replays
 from postbell.desk.second_factor import SecondFactors
 from postbell.desk.sessions import Sessions
 from postbell.desk.webhooks import Webhooks
+from postbell.directory import Caller
 
 
 class Desk(Sessions, SecondFactors, People, Webhooks, Lanes, Replays, Cases):

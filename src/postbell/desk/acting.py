@@ -6,7 +6,8 @@ from contextvars import ContextVar
 
 from msgspec.structs import replace
 
-from postbell.desk.auth import Caller, Client
+from postbell.desk.auth import Client
+from postbell.directory import Caller
 from postbell.records import Owner
 from postbell.trail import NOBODY, Actor, ActorKind
 

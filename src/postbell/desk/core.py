@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from postbell.clock import Clock
 from postbell.desk import noting
 from postbell.desk.acting import acting
-from postbell.desk.auth import Authentication, Caller, Client
+from postbell.desk.auth import Authentication, Client
 from postbell.desk.pace import Allowance, Pace
-from postbell.directory import Directory
-from postbell.errors import Conflict, NotFound, ServiceError, Unauthorized
+from postbell.directory import Caller, Directory
+from postbell.errors import Conflict, NotFound, Overloaded, ServiceError, StorageError
 from postbell.holding import claim
 from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
 from postbell.records import Account, LaneChange, Replay, Webhook
@@ -23,6 +23,7 @@ from postbell.trail import Actor, Change, TrailEntry, entry_of
 T = TypeVar("T")
 
 MAX_TRIES = 20
+INGEST_AGE_S = 0.05
 
 Step = Callable[[Claim], Awaitable[LaneChange | None]]
 """Makes the next change of a lane from its present state, None for nothing to do."""
@@ -46,6 +47,7 @@ class Core:
         *,
         installation_policies: Mapping[str, Mapping[str, Any]] | None = None,
         max_webhooks_per_account: int = 1000,
+        max_api_users_per_account: int = 1000,
         sender: Sender | None = None,
         calls_per_s: float = 100.0,
     ) -> None:
@@ -57,7 +59,8 @@ class Core:
         self.installation_policies = installation_policies or {}
         self.max_webhooks_per_account = max_webhooks_per_account
         self._sender = sender
-        self._authentication = Authentication(directory, clock)
+        self.max_api_users_per_account = max_api_users_per_account
+        self._authentication = Authentication(directory, clock, engine.registry)
         self.pace = Pace(calls_per_s, clock)
         self._writes = asyncio.Lock()
 
@@ -67,9 +70,17 @@ class Core:
         """Return who the value of an Authorization header names; raise Unauthorized otherwise.
 
         *client* is the ASGI scope's.  Raises Forbidden where the key is not good for *right*,
-        Overloaded where too many unknown keys wait for their check.
+        TooMany where the client's network sent too many wrong ones, Overloaded where too many
+        wait for their check.
         """
-        caller = await self._authentication.check(authorization)
+        caller = await self._authentication.check(authorization, client, right)
+        claim(caller.account.id)
+        tell(account=caller.account.name, api_user=caller.api_user.name)
+        return caller
+
+    async def caller(self, key_id: int, right: Right) -> Caller:
+        """Return who calls by a key that was checked before (a token says which), as above."""
+        caller = await self._authentication.caller(key_id, right)
         claim(caller.account.id)
         tell(account=caller.account.name, api_user=caller.api_user.name)
         return caller
@@ -77,15 +88,27 @@ class Core:
     async def confirm(self, caller: Caller, right: Right) -> Caller:
         """Return the caller as he is now, after something was waited for.
 
-        Raises Unauthorized where his key was revoked, replaced or ended meanwhile, Forbidden
-        where it is not good for *right*.
+        Raises Unauthorized where his key was revoked, replaced or has ended meanwhile, Forbidden
+        where it is not good for *right*.  Ingest may be late by INGEST_AGE_S, if another process
+        changed the key; anything else asks the registry.
         """
-        await self.directory.refresh()
-        user = self.directory.api_user(caller.api_user.name)
-        account = self.directory.accounts.get(caller.account.id)
-        if user is None or account is None or user.key_hash != caller.api_user.key_hash:
-            raise Unauthorized("the key was revoked or replaced while the request was on its way")
-        return Caller(account, user)
+        age_s = INGEST_AGE_S if right is Right.INGEST else 0.0
+        return await self._authentication.caller(caller.key.id, right, max_age_s=age_s)
+
+    def fail(self, client: Client) -> None:
+        """Count credentials that are wrong; raise TooMany where their network sent too many."""
+        self._authentication.fail(client)
+
+    async def note_uses(self) -> None:
+        """Write down which keys were used since the last time."""
+        used = self._authentication.take_used()
+        if not used:
+            return
+        try:
+            await self.engine.registry.note_api_keys_used(used, self.clock.now())
+        except (Overloaded, StorageError):
+            self._authentication.put_back_used(used)
+            raise
 
     def admit(self, caller: Caller) -> Allowance:
         """Count one management request of the caller's account; raise TooMany over its rate."""

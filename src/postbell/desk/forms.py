@@ -18,6 +18,7 @@ from postbell.errors import BadInput
 from postbell.events import TYPES, EventType, Moment
 from postbell.ports import Dialect, Signing
 from postbell.records import ALL
+from postbell.rights import KeyScope
 
 CREATE_MEMBERS = (
     "url", "api_user", "types", "dialect", "options", "policy", "headers", "start", "secret",
@@ -212,6 +213,20 @@ def check_moment(value: Any, member: str) -> datetime:
             member=member,
             reason="moment",
             given=_plain(value),
+        ) from None
+
+
+def check_scope(value: Any) -> KeyScope:
+    """Return what a key is for; `scope` says it."""
+    try:
+        return KeyScope(value)
+    except ValueError:
+        raise BadInput(
+            f"scope: {_short(value)} is none; known: {', '.join(KeyScope)}",
+            member="scope",
+            reason="choice",
+            given=_plain(value),
+            known=", ".join(KeyScope),
         ) from None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from postbell.clock import rfc3339
 from postbell.records import Account, ApiUser, OpenBatch, Owner, Replay, Secret, Webhook
+from postbell.rights import ApiKey
 from postbell.signals import masked
 from postbell.trail import Change, Subject, flat
 from postbell.trail import Secret as Hidden
@@ -102,6 +103,21 @@ def key_members(keys: Sequence[Secret], known: Iterable[Secret] = ()) -> dict[st
             members["active_at"] = rfc3339(one.active_at)
         elif one.expires_at is not None and one.expires_at != before[one.id]:
             members[f"key_{one.id}.expires_at"] = rfc3339(one.expires_at)
+    return members
+
+
+def api_key_members(keys: Sequence[ApiKey], known: Iterable[ApiKey] = ()) -> dict[str, Any]:
+    """Return of an api user's keys that were not *known* what they are for, and when known ones
+    end."""
+    before = {one.id: one.expires_at for one in known}
+    members: dict[str, Any] = {}
+    for one in keys:
+        ends = None if one.expires_at is None else rfc3339(one.expires_at)
+        if one.id not in before:
+            members |= {"key_id": one.id, "key": Hidden(one.key_hash)}
+            members |= {"scope": one.scope.value, "expires_at": ends}
+        elif one.expires_at != before[one.id]:
+            members[f"key_{one.id}.expires_at"] = ends
     return members
 
 

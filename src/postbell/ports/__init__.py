@@ -7,9 +7,12 @@ when it returns.
 
 from postbell.logged import Logged
 from postbell.ports.customers import (
+    ENDED_KEYS_KEPT,
+    REVOKED_TIMES,
     SESSIONS_KEPT,
     TRIES_KEPT,
     Answers,
+    ApiUsers,
     NewSecret,
     Owners,
     Registry,
@@ -30,10 +33,13 @@ from postbell.ports.second_factors import (
 from postbell.ports.trail import Place, Trail, Wanted
 
 __all__ = [
+    "ENDED_KEYS_KEPT",
     "HALF_SIGN_INS_KEPT",
+    "REVOKED_TIMES",
     "SESSIONS_KEPT",
     "TRIES_KEPT",
     "Answers",
+    "ApiUsers",
     "Bell",
     "Claim",
     "Count",

@@ -15,6 +15,7 @@ from postbell.records import (
     Session,
     Webhook,
 )
+from postbell.rights import UNLIMITED, KeyTerms
 
 
 class NewSecret(NamedTuple):
@@ -24,7 +25,75 @@ class NewSecret(NamedTuple):
     expires_at: datetime | None = None
 
 
-class Registry(Protocol):
+class ApiUsers(Protocol):
+    """Api users and their keys, a part of the registry.
+
+    The key under whose warrant a write is asked for must be good for managing, and cover what is
+    made, ended or revoked (`rights.covers`), at the commit; else Forbidden.
+    """
+
+    async def add_api_user(
+        self,
+        account_id: int,
+        name: str,
+        key_hash: str,
+        now: datetime,
+        *,
+        terms: KeyTerms = UNLIMITED,
+        hint: str = "",
+        most: int | None = None,
+    ) -> ApiUser:
+        """Store an api user with its first key.
+
+        With *most* an account has at most so many that are not revoked, and REVOKED_TIMES as
+        many that are; one more raises Conflict.
+        """
+        ...
+
+    async def add_api_key(
+        self,
+        api_user_id: int,
+        key_hash: str,
+        now: datetime,
+        *,
+        terms: KeyTerms = UNLIMITED,
+        hint: str = "",
+        ends: Mapping[int, datetime] = {},
+        most: int | None = None,
+    ) -> ApiUser:
+        """Store a further key and let others (by id) end, not later than they would anyway.
+
+        Raises Conflict where the api user is revoked, one of *ends* has ended, or more than
+        *most* keys had not ended then.  Of the ended ones only the newest ENDED_KEYS_KEPT stay.
+        """
+        ...
+
+    async def end_api_keys(self, api_user_id: int, ends: Mapping[int, datetime]) -> ApiUser:
+        """Let keys (by id) end, not later than they would anyway."""
+        ...
+
+    async def revoke_api_user(self, api_user_id: int, now: datetime) -> ApiUser:
+        """Revoke it, the first time counts, and end all of its keys."""
+        ...
+
+    async def rehash_api_key(self, key_id: int, key_hash: str, *, expect: str) -> bool:
+        """Store another hash of the same key if its hash is still *expect*; say whether."""
+        ...
+
+    async def note_api_keys_used(self, key_ids: Collection[int], now: datetime) -> None:
+        """Note when keys were used; the registry's version does not rise."""
+        ...
+
+    async def api_users(self, account_id: int | None = None) -> list[ApiUser]:
+        """Return api users, revoked ones too, by id."""
+        ...
+
+
+REVOKED_TIMES = 10
+ENDED_KEYS_KEPT = 10
+
+
+class Registry(ApiUsers, Protocol):
     """Accounts, api users, webhooks and their secrets.
 
     Every write raises the registry's version and rings; processes follow with `changes`.
@@ -36,18 +105,6 @@ class Registry(Protocol):
     async def add_account(self, name: str, now: datetime) -> Account: ...
 
     async def accounts(self) -> list[Account]: ...
-
-    async def add_api_user(
-        self, account_id: int, name: str, key_hash: str, now: datetime
-    ) -> ApiUser: ...
-
-    async def set_api_user(
-        self, api_user_id: int, *, key_hash: str | None = None, revoked_at: datetime | None = None
-    ) -> ApiUser: ...
-
-    async def api_users(self, account_id: int | None = None) -> list[ApiUser]:
-        """Return api users, revoked ones too, by id."""
-        ...
 
     async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
         """Store a new webhook: its id is given here; an empty `revisions` makes revision 1 from

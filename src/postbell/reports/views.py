@@ -16,6 +16,8 @@ from postbell.records import (
     SecretKind,
     Verdict,
 )
+from postbell.rights import ApiKey
+from postbell.sealing import is_slow
 from postbell.signing import public_key
 
 
@@ -25,13 +27,27 @@ def account_view(account: Account) -> dict[str, Any]:
 
 
 def api_user_view(user: ApiUser) -> dict[str, Any]:
-    """Return an api user without anything of its key."""
+    """Return an api user, and of its keys what tells them apart."""
     return {
         "id": user.id,
         "name": user.name,
         "account": user.account,
         "created_at": rfc3339(user.created_at),
         "revoked_at": time_text(user.revoked_at),
+        "keys": [api_key_view(key) for key in user.keys],
+    }
+
+
+def api_key_view(key: ApiKey) -> dict[str, Any]:
+    """Return a key without what it could be guessed from."""
+    return {
+        "id": key.id,
+        "scope": key.scope.value,
+        "hint": key.hint,
+        "is_weak": is_slow(key.key_hash),
+        "created_at": rfc3339(key.created_at),
+        "used_at": time_text(key.used_at),
+        "expires_at": time_text(key.expires_at),
     }
 
 

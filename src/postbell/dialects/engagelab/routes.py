@@ -22,6 +22,7 @@ from postbell.records import Webhook
 from postbell.reports import Reports
 from postbell.rights import Right
 from postbell.signals import tell
+from postbell.warrants import under
 
 PATH = "/v1/webhooks"
 DIALECT = "engagelab"
@@ -202,7 +203,7 @@ class Path:
             right=operation.right,
         )
         self._desk.admit(caller)
-        with acts(by_key(caller, request.scope.get("client"), DIALECT)):
+        with under(caller.warrant), acts(by_key(caller, request.scope.get("client"), DIALECT)):
             answer = await operation.handler(caller, request)
         told = answer if isinstance(answer, Told) else Told(answer, {})
         headers = {"content-type": CONTENT_TYPE, **told.headers}

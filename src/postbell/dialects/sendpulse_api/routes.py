@@ -19,7 +19,15 @@ from postbell.desk.acting import acts, by_key
 from postbell.dialects.sendpulse_api import bodies
 from postbell.dialects.sendpulse_api.tokens import LIFETIME_S, Tokens
 from postbell.dialects.sendpulse_api.webhooks import Webhooks
-from postbell.errors import BadInput, Conflict, NotFound, PostbellError, TooMany, Unauthorized
+from postbell.errors import (
+    BadInput,
+    Conflict,
+    Forbidden,
+    NotFound,
+    PostbellError,
+    TooMany,
+    Unauthorized,
+)
 from postbell.reports import Reports
 from postbell.rights import Right
 from postbell.sealing import Sealer
@@ -99,6 +107,8 @@ class _Granting:
                 "the api user (client_id) or its key (client_secret) is wrong",
                 401,
             ) from None
+        except Forbidden as error:
+            raise Refused("unauthorized_client", error.message, 403) from None
         return {"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME_S}
 
 

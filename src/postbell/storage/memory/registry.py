@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from postbell.errors import Conflict, NotFound
 from postbell.ports import NewSecret
-from postbell.records import ALL, Account, ApiUser, Lane, Secret, Webhook
-from postbell.storage.memory.tables import Lease, Tables
+from postbell.records import ALL, Account, Lane, Secret, Webhook
+from postbell.storage.memory.api_users import MemoryApiUsers
+from postbell.storage.memory.tables import Lease
 from postbell.storage.revising import (
     FROM_HEAD,
     after_head,
@@ -18,10 +19,7 @@ from postbell.storage.revising import (
 )
 
 
-class MemoryRegistry:
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-
+class MemoryRegistry(MemoryApiUsers):
     async def version(self) -> int:
         return self._tables.version
 
@@ -41,41 +39,6 @@ class MemoryRegistry:
 
     async def accounts(self) -> list[Account]:
         return list(self._tables.accounts.values())
-
-    async def add_api_user(
-        self, account_id: int, name: str, key_hash: str, now: datetime
-    ) -> ApiUser:
-        self._tables.check_warrant()
-        users = self._tables.api_users
-        account = self._account(account_id)
-        if any(user.name == name for user in users.values()):
-            raise Conflict(
-                f"the api user {name!r} exists already; choose another name",
-                reason="api_user_taken",
-                given=name,
-            )
-        user = ApiUser(len(users) + 1, account_id, account.name, name, key_hash, now)
-        users[user.id] = user
-        self._tables.change()
-        return user
-
-    async def set_api_user(
-        self, api_user_id: int, *, key_hash: str | None = None, revoked_at: datetime | None = None
-    ) -> ApiUser:
-        self._tables.check_warrant()
-        user = self._tables.api_users.get(api_user_id)
-        if user is None:
-            raise NotFound(f"no api user {api_user_id}")
-        user = replace(
-            user, key_hash=key_hash or user.key_hash, revoked_at=revoked_at or user.revoked_at
-        )
-        self._tables.api_users[api_user_id] = user
-        self._tables.change()
-        return user
-
-    async def api_users(self, account_id: int | None = None) -> list[ApiUser]:
-        users = self._tables.api_users.values()
-        return [user for user in users if account_id in (None, user.account_id)]
 
     async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
         self._tables.check_warrant()
@@ -174,12 +137,6 @@ class MemoryRegistry:
 
     async def account_secrets(self, account_id: int) -> list[Secret]:
         return list(self._live(self._tables.account_secrets.get(account_id, ())))
-
-    def _account(self, account_id: int) -> Account:
-        account = self._tables.accounts.get(account_id)
-        if account is None:
-            raise NotFound(f"no account {account_id}")
-        return account
 
     def _webhook(self, webhook_id: int) -> Webhook:
         webhook = self._tables.webhooks.get(webhook_id)

@@ -19,6 +19,7 @@ from postbell.records import (
     Session,
     Webhook,
 )
+from postbell.rights import ApiKey
 from postbell.storage.ringing import RingBell
 from postbell.trail import TrailEntry
 from postbell.warrants import KeyWarrant, SessionWarrant, ended, in_force
@@ -67,6 +68,7 @@ class Tables:
     account_secrets: dict[int, tuple[Secret, ...]] = field(default_factory=dict)
     last_webhook: int = 0
     last_secret: int = 0
+    last_key: int = 0
 
     lanes: dict[int, Lane] = field(default_factory=dict)
     leases: dict[int, Lease] = field(default_factory=dict)
@@ -123,10 +125,9 @@ class Tables:
     def check_warrant(self) -> None:
         """Raise Unauthorized where the warrant under which the caller writes has ended."""
         match in_force():
-            case KeyWarrant(api_user_id, key_hash):
-                user = self.api_users.get(api_user_id)
-                holds = user is not None and user.revoked_at is None
-                if user is None or not holds or user.key_hash != key_hash:
+            case KeyWarrant(key_id):
+                key = self.key(key_id)
+                if key is None or not key.is_live(self.clock.now()):
                     raise ended()
             case SessionWarrant(digest, account_id, needs_operator):
                 session = self.sessions.get(digest)
@@ -135,3 +136,8 @@ class Tables:
                     owner.is_operator or (owner.account_id == account_id and not needs_operator)
                 ):
                     raise ended()
+
+    def key(self, key_id: int) -> ApiKey | None:
+        """Return a key of any api user."""
+        keys = (key for user in self.api_users.values() for key in user.keys)
+        return next((key for key in keys if key.id == key_id), None)

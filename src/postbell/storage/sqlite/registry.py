@@ -1,8 +1,7 @@
 """Accounts, api users, webhooks and secrets in SQLite; what is secret is sealed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
 
 import apsw
 from msgspec.structs import replace
@@ -14,7 +13,6 @@ from postbell.ports import NewSecret
 from postbell.records import (
     ALL,
     Account,
-    ApiUser,
     Revision,
     Secret,
     SecretKind,
@@ -29,15 +27,14 @@ from postbell.storage.revising import (
     next_revision,
 )
 from postbell.storage.sqlite import rows as to
+from postbell.storage.sqlite.api_users import SqliteApiUsers, account_name
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_version
 
-T = TypeVar("T")
 
-
-class SqliteRegistry:
+class SqliteRegistry(SqliteApiUsers):
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._seal = store.sealer.seal
         self._unseal = store.sealer.unseal
 
@@ -71,50 +68,12 @@ class SqliteRegistry:
         found = await self._store.readers.run(lambda db: rows(db, REGISTRY_SQL["accounts"]))
         return [to.account(found_row) for found_row in found]
 
-    async def add_api_user(
-        self, account_id: int, name: str, key_hash: str, now: datetime
-    ) -> ApiUser:
-        def work(db: apsw.Connection) -> ApiUser:
-            account = _account_name(db, account_id)
-            values = (account_id, name, key_hash, to_us(now))
-            try:
-                user_id = scalar(db, REGISTRY_SQL["add_api_user"], *values)
-            except apsw.ConstraintError:
-                raise Conflict(
-                    f"the api user {name!r} exists already; choose another name",
-                    reason="api_user_taken",
-                    given=name,
-                ) from None
-            raise_version(db)
-            return ApiUser(user_id, account_id, account, name, key_hash, now)
-
-        return await self._change(work)
-
-    async def set_api_user(
-        self, api_user_id: int, *, key_hash: str | None = None, revoked_at: datetime | None = None
-    ) -> ApiUser:
-        def work(db: apsw.Connection) -> ApiUser:
-            db.execute(REGISTRY_SQL["set_api_user"], (api_user_id, key_hash, to.us(revoked_at)))
-            found = row(db, REGISTRY_SQL["api_user"], api_user_id)
-            if found is None:
-                raise NotFound(f"no api user {api_user_id}")
-            raise_version(db)
-            return to.api_user(found)
-
-        return await self._change(work)
-
-    async def api_users(self, account_id: int | None = None) -> list[ApiUser]:
-        found = await self._store.readers.run(
-            lambda db: rows(db, REGISTRY_SQL["api_users"], account_id)
-        )
-        return [to.api_user(found_row) for found_row in found]
-
     async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
         sealed = self._sealed(webhook)
         keys = self._sealed_secrets(secrets)
 
         def work(db: apsw.Connection) -> Webhook:
-            _account_name(db, webhook.account_id)
+            account_name(db, webhook.account_id)
             api_user_id = _api_user_id(db, webhook)
             start = webhook.start
             if start == FROM_HEAD:
@@ -228,7 +187,7 @@ class SqliteRegistry:
                 _known(db, webhook_id)
                 db.execute(REGISTRY_SQL["touch_webhook"], (webhook_id, version))
             else:
-                _account_name(db, owner_id)
+                account_name(db, owner_id)
                 db.execute(REGISTRY_SQL["touch_webhooks_of_account"], (owner_id, version))
             db.execute(REGISTRY_SQL[f"drop_secrets_of_{owner}"], (owner_id, now))
             for secret_id, ends_at in (expire or {}).items():
@@ -241,11 +200,6 @@ class SqliteRegistry:
 
     async def account_secrets(self, account_id: int) -> list[Secret]:
         return await self._store.readers.run(lambda db: self._secrets(db, "account", account_id))
-
-    async def _change(self, work: Callable[[apsw.Connection], T]) -> T:
-        result = await self._store.write(work)
-        self._store.registry_changed()
-        return result
 
     def _sealed(self, webhook: Webhook) -> tuple[bytes, bytes]:
         headers = self._seal(to.text(webhook.headers)) if webhook.headers else b""
@@ -321,14 +275,6 @@ def _known(db: apsw.Connection, webhook_id: int) -> Row:
     if found is None:
         raise NotFound(f"no webhook {webhook_id}")
     return found
-
-
-def _account_name(db: apsw.Connection, account_id: int) -> str:
-    found = row(db, REGISTRY_SQL["account_name"], account_id)
-    if found is None:
-        raise NotFound(f"no account {account_id}")
-    name: str = found[0]
-    return name
 
 
 def _api_user_id(db: apsw.Connection, webhook: Webhook) -> int | None:

@@ -11,30 +11,74 @@ SELECT id, name, created_at FROM accounts ORDER BY id;
 SELECT name FROM accounts WHERE id = ?1;
 
 -- name: add_api_user
--- The api user exists; its id is returned.
-INSERT INTO api_users (account_id, name, key_hash, created_at) VALUES (?1, ?2, ?3, ?4) RETURNING id;
+-- The api user exists; its id is returned. (The column key_hash is an older release's.)
+INSERT INTO api_users (account_id, name, key_hash, created_at) VALUES (?1, ?2, '', ?3)
+RETURNING id;
 
--- name: set_api_user
--- What is not NULL replaces the api user's key hash and time of revocation.
-UPDATE api_users SET key_hash = coalesce(?2, key_hash), revoked_at = coalesce(?3, revoked_at)
-WHERE id = ?1;
+-- name: count_api_users
+-- How many api users of the account are not revoked, and how many are.
+SELECT count(*) - count(revoked_at), count(revoked_at) FROM api_users WHERE account_id = ?1;
 
--- name: key_holds
--- The api user ?1, where ?2 is the hash of the key and the user is not revoked.
-SELECT id FROM api_users WHERE id = ?1 AND key_hash = ?2 AND revoked_at IS NULL;
+-- name: revoke_api_user
+-- The api user is revoked.
+UPDATE api_users SET key_hash = '', revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1;
 
 -- name: api_user
 -- One api user.
-SELECT api_users.id, account_id, accounts.name, api_users.name, key_hash, api_users.created_at,
-    revoked_at
+SELECT api_users.id, account_id, accounts.name, api_users.name, api_users.created_at, revoked_at
 FROM api_users JOIN accounts ON accounts.id = account_id WHERE api_users.id = ?1;
 
 -- name: api_users
 -- The api users of an account, or with NULL all.
-SELECT api_users.id, account_id, accounts.name, api_users.name, key_hash, api_users.created_at,
-    revoked_at
+SELECT api_users.id, account_id, accounts.name, api_users.name, api_users.created_at, revoked_at
 FROM api_users CROSS JOIN accounts ON accounts.id = account_id
 WHERE ?1 IS NULL OR account_id = ?1 ORDER BY api_users.id;
+
+-- name: add_api_key
+-- The api user has this key.
+INSERT INTO api_keys (api_user_id, key_hash, scope, created_at, expires_at, hint)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6);
+
+-- name: end_api_key
+-- The api user's key ?1 ends at ?2, or before.
+UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?2), ?2)
+WHERE id = ?1 AND api_user_id = ?3;
+
+-- name: rehash_api_key
+-- The key's hash is another one of the same key; its id is returned unless it was not ?3 any more.
+UPDATE api_keys SET key_hash = ?2 WHERE id = ?1 AND key_hash = ?3 RETURNING id;
+
+-- name: note_api_key_used
+-- The key was used at ?2.
+UPDATE api_keys SET used_at = ?2 WHERE id = ?1;
+
+-- name: drop_ended_api_keys
+-- Of the api user's keys that ended by ?2 the last ?3 are left.
+DELETE FROM api_keys WHERE id IN (
+    SELECT id FROM api_keys WHERE api_user_id = ?1 AND expires_at <= ?2
+    ORDER BY expires_at DESC, id DESC LIMIT -1 OFFSET ?3
+);
+
+-- name: api_key
+-- One key.
+SELECT api_user_id, id, key_hash, scope, created_at, expires_at, used_at, hint
+FROM api_keys WHERE id = ?1;
+
+-- name: key_holds
+-- The key, unless it has ended at ?2.
+SELECT id FROM api_keys WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?2);
+
+-- name: keys_of_api_user
+-- The api user's keys.
+SELECT api_user_id, id, key_hash, scope, created_at, expires_at, used_at, hint
+FROM api_keys WHERE api_user_id = ?1 ORDER BY id;
+
+-- name: api_keys
+-- The keys of an account's api users, or with NULL all, each api user's together.
+SELECT api_user_id, api_keys.id, api_keys.key_hash, scope, api_keys.created_at, expires_at,
+    used_at, hint
+FROM api_users CROSS JOIN api_keys ON api_user_id = api_users.id
+WHERE ?1 IS NULL OR account_id = ?1 ORDER BY api_users.id, api_keys.id;
 
 -- name: api_user_of_account
 -- The id of an account's api user by name.

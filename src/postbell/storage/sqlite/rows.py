@@ -1,5 +1,6 @@
 """Rows to records and back; times are microseconds, compound members JSON."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from postbell.records import (
     ReplayState,
     Revision,
 )
+from postbell.rights import ApiKey, KeyScope
 from postbell.storage.sqlite.connecting import Row
 
 json = msgspec.json.Encoder().encode
@@ -62,8 +64,22 @@ def account(row: Row) -> Account:
     return Account(row[0], row[1], from_us(row[2]))
 
 
-def api_user(row: Row) -> ApiUser:
-    return ApiUser(row[0], row[1], row[2], row[3], row[4], from_us(row[5]), moment(row[6]))
+def api_user(row: Row, keys: Iterable[Row]) -> ApiUser:
+    keys_of = tuple(map(api_key, keys))
+    return ApiUser(row[0], row[1], row[2], row[3], from_us(row[4]), moment(row[5]), keys_of)
+
+
+def api_key(row: Row) -> ApiKey:
+    """Return a key; the row begins with the id of its api user."""
+    return ApiKey(
+        id=row[1],
+        key_hash=row[2],
+        scope=KeyScope(row[3]),
+        created_at=from_us(row[4]),
+        expires_at=moment(row[5]),
+        used_at=moment(row[6]),
+        hint=row[7],
+    )
 
 
 def header(row: Row) -> BlockHeader:

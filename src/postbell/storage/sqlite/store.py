@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeVar, assert_never
 
 import apsw
 
-from postbell.clock import Clock
+from postbell.clock import Clock, to_us
 from postbell.sealing import Sealer
 from postbell.storage.ringing import RingBell
 from postbell.storage.sql.statements import load
@@ -38,7 +38,7 @@ class Store(NamedTuple):
             return await self.writer.run(work, is_reserved=is_reserved)
 
         def warranted(db: apsw.Connection) -> T:
-            if not _holds(db, warrant):
+            if not _holds(db, warrant, to_us(self.clock.now())):
                 raise ended()
             return work(db)
 
@@ -58,10 +58,10 @@ def raise_version(db: apsw.Connection, *webhook_ids: int) -> int:
     return version
 
 
-def _holds(db: apsw.Connection, warrant: Warrant) -> bool:
+def _holds(db: apsw.Connection, warrant: Warrant, now_us: int) -> bool:
     match warrant:
         case KeyWarrant():
-            return row(db, REGISTRY_SQL["key_holds"], *warrant) is not None
+            return row(db, REGISTRY_SQL["key_holds"], warrant.key_id, now_us) is not None
         case SessionWarrant():
             return row(db, OWNERS_SQL["session_holds"], *warrant) is not None
         case _:
