@@ -8,9 +8,13 @@ all earlier blocks of the account, and the first *offset* events of that block.
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from struct import pack
 from typing import NamedTuple
 
 import msgspec
+from xxhash import xxh3_128
+
+from postbell.clock import to_us
 
 MAX_EVENTS = 1000
 MAX_BYTES = 1 << 20
@@ -98,6 +102,20 @@ def apart(body: bytes, sizes: Iterable[int], begin: int = 0, without: int = 0) -
         found.append(body[begin : end - without])
         begin = end + 1
     return found
+
+
+def checksum_of(header: BlockHeader, hashes: bytes, body: bytes) -> bytes:
+    """Return the 16 bytes by which it is told that a block is as it was written.
+
+    They change with every bit of it: what a disk does to a block is found, not what somebody who
+    means harm does.
+    """
+    at = to_us(header.recorded_at)
+    owner = (header.id, header.account_id, header.api_user_id, header.first_sequence, at)
+    whole = xxh3_128(pack("<5q3I", *owner, header.count, len(header.sizes), len(hashes)))
+    for part in (header.codes, header.sizes, hashes, body):
+        whole.update(part)
+    return whole.digest()
 
 
 class IdBlock(NamedTuple):

@@ -15,6 +15,7 @@
         ├── Overloaded      a queue is full; come back later          503, retryable
         └── StorageError    the engine cannot read or commit          503, retryable
             ├── HeadMoved   another process appended first            internal, retried by ingest
+            ├── DamagedBlock  a block is not as it was written        pauses who waits for it
             ├── IdTaken     a batch has the id of another one         a bug of ours, nothing written
             └── EngineStopped  a failed fsync: nothing commits until a restart
 
@@ -168,6 +169,17 @@ class IdTaken(StorageError):
 
     code = "id_taken"
     retryable = False
+
+
+class DamagedBlock(StorageError):
+    """A block of the log is not as it was written: the disk has changed it.  It is never sent."""
+
+    code = "damaged_block"
+    retryable = False
+
+    def __init__(self, message: str, *, block: int = 0, reason: str = "", **values: Value) -> None:
+        super().__init__(message, reason=reason, block=block, **values)
+        self.block = block
 
 
 class EngineStopped(StorageError):

@@ -152,6 +152,13 @@ SIGNALS = (
         ("webhook_id", "error"),
     ),
     Signal(
+        "block_damaged",
+        "error",
+        "a block of the log is not as it was written; it is never sent, and a webhook that waits"
+        " for it is paused",
+        ("block", "webhook_id"),
+    ),
+    Signal(
         "batch_parked",
         "warning",
         "a batch was given up after its last attempt",

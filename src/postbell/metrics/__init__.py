@@ -21,6 +21,7 @@ from postbell.metrics.following import Following
 from postbell.metrics.requests import Listener, Requests, Scrape
 from postbell.metrics.shapes import Counter, Histogram, gauge
 from postbell.ports import Engine
+from postbell.signals import heard
 from postbell.standings import Standing, Standings
 
 MAX_WEBHOOKS = 100
@@ -80,6 +81,7 @@ class Metrics:
         self._doors = doors
         self._about = {"version": __version__, "role": role, "region": region}
         self.requests = Requests()
+        self._damaged: set[int] = set()
         self._loop = Histogram(
             "postbell_loop_delay_seconds",
             "How late the event loop wakes up.",
@@ -89,6 +91,10 @@ class Metrics:
 
     async def run(self) -> None:
         """Follow log, journal and loop until cancelled."""
+        with heard("block_damaged", lambda fields: self._damaged.add(fields["block"])):
+            await self._follow()
+
+    async def _follow(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._following.run(), name="metrics-following")
             tasks.create_task(self._watch_loop(), name="metrics-loop")
@@ -121,6 +127,12 @@ class Metrics:
         yield following.lost.family()
         yield following.answers.family()
         yield following.delays.family()
+        yield gauge(
+            "postbell_damaged_blocks",
+            "Blocks of the log found damaged since the start of the process.",
+            (),
+            [((), len(self._damaged))],
+        )
         yield from self._webhooks()
         yield from self._connections()
         yield from self._clients()

@@ -124,7 +124,7 @@ class Indexer:
         if not headers:
             return []
         engine_log = self._engine.log
-        blocks = await engine_log.load([header.id for header in headers])
+        blocks = await engine_log.load([header.id for header in headers], is_choosy=False)
         hashes = {
             each.block: each.hashes
             for each in await engine_log.ids(headers[0].id - 1, len(headers))

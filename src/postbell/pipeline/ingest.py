@@ -271,9 +271,10 @@ class Ingest:
         return packer.blocks()
 
     async def _read_ids(self, homes: set[int], ids_in: dict[int, frozenset[str]]) -> None:
-        """Look into the blocks: a hash alone would one day lose an event."""
+        """Look into the blocks: a hash alone would one day lose an event, and so might a block that
+        is damaged."""
         unread = sorted(homes - ids_in.keys())
-        for block in await self._engine.log.load(unread) if unread else ():
+        for block in await self._engine.log.load(unread, is_choosy=False) if unread else ():
             ids = frozenset(map(event_id_of, block.events()))
             ids_in[block.header.id] = ids
 

@@ -11,6 +11,7 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.clock import Clock
+from postbell.errors import DamagedBlock
 from postbell.logged import digest_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
@@ -78,7 +79,7 @@ class Pruner:
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
         if oldest and oldest[0].id < before:
-            await self._expire(held, Position(before, 0), now)
+            before = await self._expire(held, Position(before, 0), now)
             await self._drop(await self._needed_by_others(held, before), now)
         await self._drop_entries(now)
         await self._notices.tell(held, self._open(held), now)
@@ -128,14 +129,23 @@ class Pruner:
         if parked_at is not None and parked_at + kept <= now:
             await self._close(held, batch, batch.range, batch.count, None, now)
 
-    async def _expire(self, held: dict[int, Held], edge: Position, now: datetime) -> None:
-        """Count what the lanes lose when the blocks below *edge* go."""
+    async def _expire(self, held: dict[int, Held], edge: Position, now: datetime) -> int:
+        """Count what the lanes lose when the blocks below *edge* go; return up to which they may.
+
+        A batch that begins below it and goes on into a damaged block cannot be cut anew: what it
+        holds stays until all of it is too old.
+        """
+        before = edge.block
         for each in held.values():
             if each.runs:
                 await self._singles.save(each)
         async for each, batch in self._open(held):
             if batch.range.start < edge and batch.done is None:
-                await self._shorten(each, batch, edge, now)
+                try:
+                    await self._shorten(each, batch, edge, now)
+                except DamagedBlock as error:
+                    before = min(before, batch.range.start.block)
+                    log("block_damaged", block=error.block, webhook_id=each.id)
         for each in held.values():
             each.is_passed_over = True  # nothing is cut meanwhile, but what was begun before
             try:
@@ -143,6 +153,7 @@ class Pruner:
                     await self._pass_over(each, edge, now)
             finally:
                 each.is_passed_over = False
+        return before
 
     async def _shorten(self, held: Held, batch: OpenBatch, edge: Position, now: datetime) -> None:
         """Close a batch whose first events go; what is left of it is cut anew.

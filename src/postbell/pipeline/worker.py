@@ -15,7 +15,7 @@ from typing import Any
 
 from postbell.clock import Clock
 from postbell.directory import Directory
-from postbell.errors import EngineStopped, Overloaded, StorageError
+from postbell.errors import DamagedBlock, EngineStopped, Overloaded, StorageError
 from postbell.pipeline.ahead import Ahead
 from postbell.pipeline.courier import Courier
 from postbell.pipeline.deliver import Batches
@@ -23,6 +23,7 @@ from postbell.pipeline.held import Held
 from postbell.pipeline.prune import Pruner
 from postbell.pipeline.reading import PAGE, Reader
 from postbell.pipeline.replay import Replays
+from postbell.pipeline.scrub import Scrubber
 from postbell.pipeline.settle import AGAIN_S, Settler, may_fail
 from postbell.pipeline.singles import Singles
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
@@ -36,6 +37,8 @@ HOUSEKEEPING_S = 20.0
 SAVE_S = 5.0
 CLAIM_LIMIT = 1000
 READERS = 8
+BROKEN, DAMAGED = "internal_error", "damaged_block"
+"""Reasons for which a webhook is paused by us."""
 
 
 class Worker:
@@ -73,6 +76,7 @@ class Worker:
         self._pruner = Pruner(
             engine, self.reader, self._settler, self._singles, clock, retention_days, trail_days
         )
+        self._scrubber = Scrubber(engine.log, clock)
         self.lanes: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
         self._app_keys: dict[int, list[Secret]] = {}
@@ -281,6 +285,9 @@ class Worker:
                     await self._batches.again(held, work)
         except EngineStopped:
             raise
+        except DamagedBlock as error:
+            log("block_damaged", block=error.block, webhook_id=held.id)
+            await self._break(held, DAMAGED)
         except (StorageError, Overloaded) as error:
             log("read_failed", webhook_id=held.id, error=error.message)
             await asyncio.sleep(AGAIN_S)
@@ -289,13 +296,11 @@ class Worker:
             log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
             await self._break(held)
 
-    async def _break(self, held: Held) -> None:
-        """Pause a webhook for an error of our own (promise 9)."""
+    async def _break(self, held: Held, reason: str = BROKEN) -> None:
+        """Pause a webhook for an error of our own (promise 9), or a block that cannot be sent."""
         await self._settler.write(
             held,
-            lambda lane: LaneChange(
-                webhook_id=held.id, epoch=lane.epoch, lane=lane, pause="internal_error"
-            ),
+            lambda lane: LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=lane, pause=reason),
         )
         held.rewind()
 
@@ -342,7 +347,7 @@ class Worker:
             self._wake.set()
 
     async def _keep_house(self) -> None:
-        """Renew leases, move idle cursors, let retention drop what is old."""
+        """Renew leases, move idle cursors, let retention drop what is old, check blocks."""
         while True:
             wait_s = AGAIN_S
             with may_fail("housekeeping"):
@@ -350,6 +355,7 @@ class Worker:
                 await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
                 await self._claim()
                 await self._pruner.sweep(list(self.lanes.values()))
+                await self._scrubber.step()
                 wait_s = HOUSEKEEPING_S
             await asyncio.sleep(wait_s)
 

@@ -15,6 +15,17 @@ from postbell.records import (
 )
 
 
+class Checked(NamedTuple):
+    """Blocks up to *last* were read; *damaged* are the ids of those not as they were written.
+
+    *blocks* were read in all: none at the end of the log.
+    """
+
+    last: int
+    blocks: int
+    damaged: tuple[int, ...]
+
+
 class Log(Protocol):
     """The blocks, in one order for the whole installation; block ids rise, never repeat."""
 
@@ -52,8 +63,16 @@ class Log(Protocol):
         """
         ...
 
-    async def load(self, ids: Sequence[int]) -> list[Block]:
-        """Return these blocks with their bodies, ascending; dropped ones are missing."""
+    async def load(self, ids: Sequence[int], *, is_choosy: bool = True) -> list[Block]:
+        """Return these blocks with their bodies, ascending; dropped ones are missing.
+
+        Raises DamagedBlock for the first that is not as it was written; where the caller is not
+        choosy, those are missing, too.
+        """
+        ...
+
+    async def check(self, after: int, limit: int) -> Checked:
+        """Read up to *limit* blocks with ids above *after* whole, and say which are damaged."""
         ...
 
     async def ids(self, after: int, limit: int) -> list[IdBlock]:

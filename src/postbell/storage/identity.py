@@ -1,6 +1,6 @@
-"""A batch's id names one batch and one body, whatever is written; for every engine."""
+"""What is stored is what was written: one batch and one body an id, no changed block."""
 
-from postbell.errors import IdTaken
+from postbell.errors import DamagedBlock, IdTaken
 from postbell.records import OpenBatch
 
 
@@ -18,4 +18,14 @@ def id_taken(batch: OpenBatch) -> IdTaken:
     return IdTaken(
         f"batch {batch.id} of webhook {batch.webhook_id} would take the place of another one with"
         " its id; nothing was written"
+    )
+
+
+def damaged(block: int) -> DamagedBlock:
+    """Return the error for a block that the disk has changed."""
+    return DamagedBlock(
+        f"block {block} of the log is damaged: its checksum is another one; restore it from a"
+        " backup, or skip what waits",
+        reason="damaged_block",
+        block=block,
     )

@@ -17,6 +17,7 @@ from postbell.pipeline.reading import PAGE
 from postbell.ports import Dialect, Engine
 
 MAX_PROBLEMS = 100
+CHECKED_AT_ONCE = 64
 
 __all__ = ["PLACES", "Audit", "AuditRow", "Problem", "Progress", "audit"]
 
@@ -57,6 +58,7 @@ async def audit(
             report.problems += found.problems
         tell(1.0)
     report.problems += await _orphans(engine)
+    report.problems += await _damaged(engine, window)
     del report.problems[MAX_PROBLEMS:]
     return report
 
@@ -102,6 +104,23 @@ async def _headers(engine: Engine, window: Window) -> AsyncIterator[BlockHeader]
         if len(page) < PAGE:
             return
         after = page[-1].id
+
+
+async def _damaged(engine: Engine, window: Window) -> list[Problem]:
+    """Return the blocks that are not as they were written."""
+    found: list[Problem] = []
+    after = window.first - 1
+    while after < window.end - 1 and len(found) < MAX_PROBLEMS:
+        checked = await engine.log.check(max(after, 0), CHECKED_AT_ONCE)
+        found += [
+            Problem(what="the block is damaged: its checksum is another one", block=block)
+            for block in checked.damaged
+            if block < window.end
+        ]
+        if not checked.blocks:
+            break
+        after = checked.last
+    return found
 
 
 async def _orphans(engine: Engine) -> list[Problem]:

@@ -177,7 +177,7 @@ class Walk:
 
     async def _event_id(self, block: int | None, offset: int | None) -> str:
         """Return the id of the event, empty where its block cannot tell."""
-        for found in await self._engine.log.load([block or 0]):
+        for found in await self._engine.log.load([block or 0], is_choosy=False):
             try:
                 return event_id_of(found.events()[offset or 0])
             except (IndexError, ValueError):

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 
-from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of
 from postbell.errors import HeadMoved
+from postbell.ports import Checked
 from postbell.records import IdempotencyKey
+from postbell.storage.identity import damaged
 from postbell.storage.memory.tables import Tables
 
 
@@ -52,6 +54,7 @@ class MemoryLog:
             sizes=block.sizes,
         )
         tables.blocks[header.id] = Block(header, block.body)
+        tables.checksums[header.id] = checksum_of(header, block.hashes, block.body)
         tables.hashes[header.id] = block.hashes
         return header
 
@@ -65,9 +68,24 @@ class MemoryLog:
         ours = (h for h in self._headers() if h.account_id == account_id and h.id >= first)
         return list(islice(ours, limit))
 
-    async def load(self, ids: Sequence[int]) -> list[Block]:
+    async def load(self, ids: Sequence[int], *, is_choosy: bool = True) -> list[Block]:
         blocks = self._tables.blocks
-        return [blocks[block_id] for block_id in sorted(set(ids)) if block_id in blocks]
+        found = []
+        for block_id in sorted(set(ids) & blocks.keys()):
+            if self._is_sound(block_id):
+                found.append(blocks[block_id])
+            elif is_choosy:
+                raise damaged(block_id)
+        return found
+
+    async def check(self, after: int, limit: int) -> Checked:
+        ids = list(islice((each for each in self._tables.blocks if each > after), limit))
+        damaged = tuple(each for each in ids if not self._is_sound(each))
+        return Checked(ids[-1] if ids else after, len(ids), damaged)
+
+    def _is_sound(self, block_id: int) -> bool:
+        block, hashes = self._tables.blocks[block_id], self._tables.hashes[block_id]
+        return self._tables.checksums[block_id] == checksum_of(block.header, hashes, block.body)
 
     async def ids(self, after: int, limit: int) -> list[IdBlock]:
         return [
@@ -88,7 +106,7 @@ class MemoryLog:
         tables = self._tables
         gone = [block_id for block_id in tables.blocks if block_id < before]
         for block_id in gone:
-            del tables.blocks[block_id], tables.hashes[block_id]
+            del tables.blocks[block_id], tables.hashes[block_id], tables.checksums[block_id]
         tables.keys = {name: key for name, key in tables.keys.items() if key.at >= keys_before}
         return len(gone)
 

@@ -54,6 +54,7 @@ class Tables:
 
     blocks: dict[int, Block] = field(default_factory=dict)
     hashes: dict[int, bytes] = field(default_factory=dict)
+    checksums: dict[int, bytes] = field(default_factory=dict)
     keys: dict[tuple[int, str], IdempotencyKey] = field(default_factory=dict)
     answers: dict[tuple[int, str], IdempotencyKey] = field(default_factory=dict)
     head: int = 0

@@ -7,8 +7,10 @@ import apsw
 
 from postbell.errors import Conflict, StorageError
 from postbell.sealing import sync_folder
-from postbell.storage.sqlite.connecting import connect
+from postbell.storage.sqlite import rows as to
+from postbell.storage.sqlite.connecting import connect, row
 from postbell.storage.sqlite.faults import as_storage_error
+from postbell.storage.sqlite.store import SQL
 
 STEP_PAGES = 1024
 
@@ -25,7 +27,7 @@ def copy(source: Path, target: Path) -> None:
     try:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         _copy_pages(source, partial)
-        problems = integrity_problems(partial)
+        problems = integrity_problems(partial) or damaged_blocks(partial)
         if problems:
             raise StorageError(f"the backup of {source} is damaged: {problems[0]}; nothing kept")
         _sync(partial)
@@ -48,6 +50,23 @@ def integrity_problems(path: Path) -> list[str]:
     finally:
         connection.close()
     return [problem for problem in found if problem != "ok"]
+
+
+def damaged_blocks(path: Path) -> list[str]:
+    """Return a sentence for each block of the log that is not as it was written; blocks."""
+    connection = connect(path, readonly=True)
+    found = []
+    try:
+        after = 0
+        while (block := row(connection, SQL["next_block"], after)) is not None:
+            after = block[0]
+            if not to.is_sound(block, is_choosy=False):
+                found.append(f"block {after} of the log has another checksum")
+    except apsw.Error as error:
+        found.append(str(error))
+    finally:
+        connection.close()
+    return found
 
 
 def _copy_pages(source: Path, target: Path) -> None:

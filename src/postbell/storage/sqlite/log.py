@@ -5,9 +5,10 @@ from datetime import datetime
 
 import apsw
 
-from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of
 from postbell.clock import from_us, to_us
 from postbell.errors import HeadMoved
+from postbell.ports import Checked
 from postbell.records import IdempotencyKey
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import row, rows, scalar
@@ -55,7 +56,7 @@ class SqliteLog:
         )
         return [to.header(found_row) for found_row in found]
 
-    async def load(self, ids: Sequence[int]) -> list[Block]:
+    async def load(self, ids: Sequence[int], *, is_choosy: bool = True) -> list[Block]:
         wanted = sorted(set(ids))
         known = [self._store.recent.block(block_id) for block_id in wanted]
         if None not in known:
@@ -63,7 +64,14 @@ class SqliteLog:
         found = await self._store.readers.run(
             lambda db: [row(db, SQL["load_block"], block_id) for block_id in wanted]
         )
-        return [Block(to.header(found_row), found_row[7]) for found_row in found if found_row]
+        return [
+            Block(to.header(found_row), found_row[8])
+            for found_row in found
+            if found_row and to.is_sound(found_row, is_choosy=is_choosy)
+        ]
+
+    async def check(self, after: int, limit: int) -> Checked:
+        return await self._store.readers.run(lambda db: _check(db, after, limit))
 
     async def ids(self, after: int, limit: int) -> list[IdBlock]:
         found = await self._store.readers.run(lambda db: rows(db, SQL["block_ids"], after, limit))
@@ -142,6 +150,7 @@ def _append(
                 block.sizes,
                 block.hashes,
                 block.body,
+                checksum_of(header, block.hashes, block.body),
             ),
         )
         headers.append(header)
@@ -150,6 +159,18 @@ def _append(
     if headers:
         db.execute(SQL["set_head"], (headers[-1].id, at))
     return headers
+
+
+def _check(db: apsw.Connection, after: int, limit: int) -> Checked:
+    damaged: list[int] = []
+    for number in range(limit):
+        found = row(db, SQL["next_block"], after)
+        if found is None:
+            return Checked(after, number, tuple(damaged))
+        after = found[0]
+        if not to.is_sound(found, is_choosy=False):
+            damaged.append(after)
+    return Checked(after, limit, tuple(damaged))
 
 
 def _head(db: apsw.Connection) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from postbell.blocks import BlockHeader, Position, Range
+from postbell.blocks import BlockHeader, Position, Range, checksum_of
 from postbell.clock import from_us, to_us
 from postbell.events import EventType
 from postbell.records import (
@@ -23,6 +23,7 @@ from postbell.records import (
     Revision,
 )
 from postbell.rights import ApiKey, KeyScope
+from postbell.storage.identity import damaged
 from postbell.storage.sqlite.connecting import Row
 
 json = msgspec.json.Encoder().encode
@@ -84,6 +85,16 @@ def api_key(row: Row) -> ApiKey:
 
 def header(row: Row) -> BlockHeader:
     return BlockHeader(row[0], row[1], row[2], row[3], from_us(row[4]), row[5], row[6])
+
+
+def is_sound(row: Row, *, is_choosy: bool) -> bool:
+    """Say whether a row of `load_block` is as it was written; raise DamagedBlock where the caller
+    is choosy.  Nobody knows of one that was written before there were checksums."""
+    if row[9] is None or row[9] == checksum_of(header(row), row[7], row[8]):
+        return True
+    if is_choosy:
+        raise damaged(row[0])
+    return False
 
 
 def idempotency_key(row: Row) -> IdempotencyKey:

@@ -29,7 +29,9 @@ ON CONFLICT DO UPDATE SET next_sequence = ?2;
 
 -- name: add_block
 -- The block is in the log.
-INSERT INTO blocks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
+INSERT INTO blocks (id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes,
+    hashes, body, checksum)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
 -- name: tail
 -- Headers of all accounts after a block.
@@ -43,8 +45,15 @@ FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT ?3;
 
 -- name: load_block
 -- One block with its body.
-SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, body
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, hashes, body,
+    checksum
 FROM blocks WHERE id = ?1;
+
+-- name: next_block
+-- The first block after an id, with its body.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, hashes, body,
+    checksum
+FROM blocks WHERE id > ?1 ORDER BY id LIMIT 1;
 
 -- name: block_ids
 -- The id hashes after a block.
