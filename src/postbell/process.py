@@ -7,10 +7,20 @@ import resource
 import sys
 
 OPEN_FILES = 65_536
+KEPT_FILES = 2048
 KEEP_FREED_BYTES = 64 << 20
 NO_MMAP_BELOW_BYTES = 32 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of glibc's `mallopt` (malloc.h)."""
+
+
+def places(wanted: int) -> int:
+    """Return how many of *wanted* connections of clients the limit of open files has room for,
+    beside those to receivers, databases and whatever else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, max(soft - KEPT_FILES, soft // 2))
 
 
 def prepare() -> None:

@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from postbell.errors import ServiceError
 from postbell.limits import Limits
-from postbell.listening import Connection, Door, Served
+from postbell.listening import Connection, Door, Securing, Served
 from postbell.setting_values import Address
 from postbell.signals import log
 from postbell.tls import Certificate
@@ -100,9 +100,14 @@ async def serving(
             server.should_exit = True
 
 
-def _connection(served: Served, server_state: ServerState, **_uvicorns: Any) -> Connection:
+def _connection(
+    served: Served, server_state: ServerState, **_uvicorns: Any
+) -> asyncio.BaseProtocol:
     """Make the protocol of a connection, as uvicorn asks for it."""
-    return Connection(served, server_state)
+    connection = Connection(served, server_state)
+    if served.tls is None:
+        return connection
+    return Securing(connection, served.tls, served.door.limits, served.tasks)
 
 
 class _Server(uvicorn.Server):

@@ -53,15 +53,16 @@ class Served(NamedTuple):
             b"authorization: %b\r\n%b\r\n" % (path or b"/api/v1/events", self.authorization, more)
         )
 
-    def connect(self, network: str = "", *, buffer_bytes: int = 0) -> "Client":
-        """Connect from *network*, an address of loopback that nobody else uses by default."""
+    def connect(self, network: str = "", *, buffer_bytes: int = 0, plain: bool = False) -> "Client":
+        """Connect from *network*, an address of loopback that nobody else uses by default;
+        *plain* leaves the handshake to the caller."""
         sock = socket.socket()
         if buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
         sock.bind((network or a_network(), 0))
         sock.settimeout(LIMIT_S)
         sock.connect((self.host, self.port))
-        if self.tls is not None:
+        if self.tls is not None and not plain:
             return Client(self.tls.wrap_socket(sock, server_hostname="localhost"))
         return Client(sock)
 
@@ -93,6 +94,13 @@ class Client:
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
+
+    def certificate(self) -> object:
+        """Return the serial number of the server's."""
+        assert isinstance(self.sock, ssl.SSLSocket)
+        found = self.sock.getpeercert()
+        assert found is not None
+        return found["serialNumber"]
 
     def answer(self) -> Answer:
         """Read one whole answer."""

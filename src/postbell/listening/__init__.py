@@ -7,5 +7,6 @@ application sees of one request, `door` is what all connections of a listener sh
 
 from postbell.listening.connection import Connection, Served
 from postbell.listening.door import Door
+from postbell.listening.securing import Securing
 
-__all__ = ["Connection", "Door", "Served"]
+__all__ = ["Connection", "Door", "Securing", "Served"]

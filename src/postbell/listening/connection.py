@@ -37,6 +37,7 @@ class Connection(asyncio.BufferedProtocol):
         self._server = server
         self._loop = asyncio.get_running_loop()
         self.transport: Any = None
+        self._handshake: asyncio.Task[None] | None = None
         self._is_tls = False
         self._is_reading = True
         self._network = ""
@@ -58,7 +59,17 @@ class Connection(asyncio.BufferedProtocol):
     # ---- the transport tells ------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        """Ask the door; begin with the handshake or with HTTP."""
+        """Begin with HTTP: now, or since the handshake is done."""
+        if self.state is State.HANDSHAKE:
+            self.transport = transport
+            self._handshake = None
+            self._is_tls = True
+            self._enter(State.FRESH)
+        elif self.come_in(transport):
+            self._door.silent[self] = None
+
+    def come_in(self, transport: Any) -> bool:
+        """Ask the door, and return whether there is a place."""
         self.transport = transport
         self._client = (transport.get_extra_info("peername") or ("", 0))[:2]
         self._local = (transport.get_extra_info("sockname") or ("", 0))[:2]
@@ -66,14 +77,19 @@ class Connection(asyncio.BufferedProtocol):
             self._network = self._door.admit(self, self._client[0])
         except LookupError as reason:
             self._turn_away(str(reason))
-            return
+            return False
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own
         self._arm()
-        if self._served.tls is None:
-            self._door.silent[self] = None
-        else:
-            self._read(False)
-            self._served.tasks.create_task(self._shake_hands(self._served.tls))
+        return True
+
+    def shaking(self, handshake: "asyncio.Task[None]") -> None:
+        """Take the task that ends with the handshake."""
+        self._handshake = handshake
+
+    def failed(self) -> None:
+        """Forget it: the handshake came to nothing."""
+        self._handshake = None
+        self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.leave(self, self._network)
@@ -157,6 +173,8 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         if self.state is not State.CLOSING:
             self._enter(State.CLOSING)
+        if self._handshake is not None:
+            self._handshake.cancel()
         self.transport.abort()
         self._part()
 
@@ -348,27 +366,6 @@ class Connection(asyncio.BufferedProtocol):
             self._writable = None
 
     # ---- details ------------------------------------------------------------------------------
-
-    async def _shake_hands(self, context: ssl.SSLContext) -> None:
-        limit_s = self._door.limits.tls_handshake_s
-        try:
-            transport = await self._loop.start_tls(
-                self.transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=limit_s,
-                ssl_shutdown_timeout=self._door.limits.http_drain_s,
-            )
-        except (OSError, ssl.SSLError, TimeoutError):
-            transport = None
-        if transport is None or self.state is not State.HANDSHAKE:
-            self.transport.abort()
-            self.connection_lost(None)
-            return
-        self.transport = transport
-        self._is_tls = self._is_reading = True
-        self._enter(State.FRESH)
 
     def _read(self, is_wanted: bool) -> None:
         if is_wanted is not self._is_reading and not self.transport.is_closing():

@@ -7,6 +7,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Protocol
 
+from postbell import process
 from postbell.limits import Limits
 from postbell.listening.states import RULES, State
 from postbell.networks import is_in, network_of
@@ -45,6 +46,7 @@ class Door:
     def __init__(self, limits: Limits, *, trusted: Networks = (), name: str = "main") -> None:
         self.name = name
         self.limits = limits
+        self._places = process.places(limits.http_connections)
         self.seconds = {state: rule.limit_s(limits) for state, rule in RULES.items()}
         self.inside: set[Guest] = set()
         self.silent: dict[Guest, None] = {}
@@ -68,7 +70,7 @@ class Door:
         network = "" if self._is_trusted(host) else network_of(host)
         if network and self._networks[network] >= self.limits.http_connections_per_network:
             raise self._full("network")
-        if len(self.inside) >= self.limits.http_connections:
+        if len(self.inside) >= self._places:
             if not self.silent:
                 raise self._full("all")
             self.ended["room"] += 1

@@ -88,18 +88,16 @@ class Exchange:
         """Let the application answer; whatever it does, the connection goes on or ends."""
         try:
             await app(self._scope, self.receive, self.send)
+            if not self._ended and not self.is_gone:
+                raise RuntimeError("the application gave no whole answer")
         except ClientDisconnect:
-            await self._fail()
+            self._line.abort()
         except Exception as error:
             log("http_trouble", message="Exception in ASGI application", exc_info=error)
             await self._fail()
         except BaseException:
             self._line.abort()
             raise
-        else:
-            if not self._ended and not self.is_gone:
-                log("http_trouble", message="ASGI application returned without an answer")
-                await self._fail()
 
     def take(self, data: bytes, *, is_whole: bool) -> None:
         """Take more of the body."""
@@ -223,6 +221,7 @@ class Exchange:
             self._line.answered()
 
     async def _fail(self) -> None:
+        """Answer 500 where no answer began, else end."""
         if self.is_gone or self._ended:
             return
         if self.started:

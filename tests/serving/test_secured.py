@@ -1,0 +1,142 @@
+"""The same over TLS: the handshake is a state with limits like the others."""
+
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving.raw import EVENT, GET, Served, a_network, served
+from tests.wire.certificates import Authority
+
+OF_ONE = 4
+FLAGS = (
+    "--tls-handshake-s", "0.5",
+    "--http-head-s", "0.5",
+    "--http-drain-s", "0.5",
+    "--http-body-grace-s", "0.5",
+    "--http-connections-per-network", str(OF_ONE),
+)  # fmt: skip
+SOON_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("secured"))
+
+
+@pytest.fixture(scope="module")
+def service(authority: Authority) -> Iterator[Served]:
+    with served(authority.file.parent, *FLAGS, tls=authority) as found:
+        yield found
+
+
+@pytest.mark.parametrize("begin", [b"", b"\x16\x03\x01"], ids=["nothing", "three bytes"])
+def test_a_handshake_that_stops_ends(service: Served, begin: bytes) -> None:
+    with service.connect(plain=True) as client:
+        client.send(begin)
+
+        assert client.ended_within() < SOON_S
+
+
+def test_a_handshake_that_drips_ends(service: Served) -> None:
+    with service.connect(plain=True) as client:
+        hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
+
+        assert client.drip(hello, every_s=0.05) < SOON_S
+
+
+def test_clear_http_is_no_handshake(service: Served) -> None:
+    with service.connect(plain=True) as client:
+        client.send(GET)
+
+        assert b"HTTP/1.1" not in client.rest()
+
+
+def test_connections_without_a_handshake_count_for_their_network(service: Served) -> None:
+    network = a_network()
+    unshaken = [service.connect(network, plain=True) for _ in range(OF_ONE)]
+
+    with service.connect(network, plain=True) as one_more, service.connect() as other:
+        assert one_more.ended_within() < 0.4  # sooner than by the limit of time
+        other.send(GET)
+        assert other.answer().status == 200
+    for each in unshaken:
+        each.sock.close()
+
+
+def test_events_come_in_over_tls_and_a_connection_is_kept(service: Served) -> None:
+    with service.connect() as client:
+        for _ in range(3):
+            client.send(service.post())
+            assert client.answer().status == 202
+
+
+def test_a_silent_connection_over_tls_ends(service: Served) -> None:
+    with service.connect() as client:
+        assert client.ended_within() < SOON_S
+
+
+def test_a_body_over_tls_that_stops_is_answered_and_ends(service: Served) -> None:
+    with service.connect() as client:
+        client.send(service.head(b"content-length: 1000\r\n") + EVENT)
+
+        assert client.answer().status == 408
+        assert client.ended_within() < SOON_S
+
+
+def test_an_answer_before_the_end_of_the_body_can_be_read_over_tls(service: Served) -> None:
+    with service.connect() as client:
+        client.send(b"POST /api/v1/events HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n")
+        client.send(b"x" * 300_000)
+
+        assert client.answer().status == 401
+        assert client.ended_within() < SOON_S
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_1_2_and_1_3_are_spoken(
+    service: Served, authority: Authority, version: ssl.TLSVersion
+) -> None:
+    context = ssl.create_default_context(cafile=str(authority.file))
+    context.minimum_version = context.maximum_version = version
+    with (
+        socket.create_connection((service.host, service.port), 30) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as secured,
+    ):
+        secured.sendall(GET)
+        assert secured.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_new_certificate_is_for_new_connections_and_old_ones_go_on(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with served(tmp_path, tls=authority) as service, service.connect() as old:
+        before = old.certificate()
+        authority.context("localhost")
+        service.process.send_signal(signal.SIGHUP)
+        after = before
+        while after == before:
+            with service.connect() as new:
+                after = new.certificate()
+
+        old.send(GET)
+        assert old.answer().status == 200
+
+
+def test_it_ends_in_time_although_handshakes_and_requests_hang(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with (
+        served(tmp_path, "--shutdown-s", "1", tls=authority) as service,
+        service.connect(plain=True),
+        service.connect() as silent,
+        service.connect() as half,
+    ):
+        half.send(service.head(b"content-length: 1000\r\n"))
+        silent.send(GET)
+        silent.answer()
+
+        service.process.send_signal(signal.SIGTERM)
+
+        assert service.process.wait(20) == 0
