@@ -6,14 +6,16 @@ from starlette.routing import Route
 from postbell.desk.passwords import MIN_CHARS
 from postbell.errors import BadInput, Conflict, NotFound
 from postbell.records import Owner
-from postbell.web import words
+from postbell.web import merging, words
 from postbell.web.formats import zone, zone_names
+from postbell.web.merging import Fields, Merged
 from postbell.web.page import page
 from postbell.web.problems import Errors, beside, explain
 from postbell.web.site import Site
 from postbell.web.visit import Visit
 
 PATH = "/settings/account"
+PREFERENCES = ("language", "time_zone", "wants_notices")
 
 
 def routes(site: Site) -> list[Route]:
@@ -34,12 +36,24 @@ async def _back(visit: Visit) -> Response:
     return visit.redirect(PATH)
 
 
-async def _page(visit: Visit, status: int = 200, errors: Errors | None = None) -> Response:
+async def _page(
+    visit: Visit,
+    status: int = 200,
+    errors: Errors | None = None,
+    *,
+    chosen: tuple[Merged, Fields] | None = None,
+) -> Response:
+    """Return the page; *chosen* are preferences that were not stored, and what is."""
     desk, owner = visit.site.desk, visit.owner
+    stored = _preferences(owner) if owner is not None else {}
+    merged, stored = chosen or (merging.Merged(dict(stored), {}), stored)
     return visit.render(
         "account.html",
         status,
         errors=errors or {},
+        chosen=merged.fields,
+        base=merging.carried(stored),
+        collides=bool(merged.collisions),
         factor=await desk.second_factor(owner.id) if owner is not None else None,
         sessions=len(await desk.sessions_of(owner.id)) if owner is not None else 0,
         with_factor=await desk.engine.second_factors.in_force(visit.account_id),
@@ -51,22 +65,53 @@ async def _page(visit: Visit, status: int = 200, errors: Errors | None = None) -
 
 
 async def _prefer(visit: Visit) -> Response:
-    owner, form = _owner(visit), visit.form
-    language, zone_name = form.text("language"), form.text("time_zone")
+    """Store the preferences, merged with what another tab stored since the form was rendered."""
+    desk, form = visit.site.desk, visit.form
+    base = merging.base_of(form)
+    typed = {name: form.text(name) for name in PREFERENCES}
+    for _ in range(merging.MAX_TRIES):
+        owner = await desk.find_owner(_owner(visit).email)
+        now = _preferences(owner)
+        merged = merging.merge(base or now, now, typed)
+        if merged.collisions:
+            said = {name: _said(visit, name, text) for name, text in merged.collisions.items()}
+            errors = {name: visit.say("merge.stored", stored=text) for name, text in said.items()}
+            return await _page(visit, 409, errors, chosen=(merged, now))
+        errors = _wrong_preferences(visit, merged.fields)
+        if errors:
+            return await _page(visit, 422, errors, chosen=(merged, now))
+        try:
+            await desk.prefer(
+                owner,
+                language=merged.fields["language"],
+                time_zone=merged.fields["time_zone"],
+                wants_notices=bool(merged.fields["wants_notices"]),
+            )
+        except Conflict:
+            continue
+        return visit.redirect(PATH, "saved")
+    raise Conflict("the preferences kept changing while they were changed", reason="kept_moving")
+
+
+def _preferences(owner: Owner) -> Fields:
+    wants_notices = "on" if owner.wants_notices else ""
+    return dict(zip(PREFERENCES, (owner.language, owner.time_zone, wants_notices), strict=True))
+
+
+def _wrong_preferences(visit: Visit, chosen: Fields) -> dict[str, str]:
     errors = {}
-    if language and language not in words.LANGUAGES:
+    if chosen["language"] and chosen["language"] not in words.LANGUAGES:
         errors["language"] = visit.say("account.unknown_language")
-    if zone_name and zone(zone_name) is None:
+    if chosen["time_zone"] and zone(chosen["time_zone"]) is None:
         errors["time_zone"] = visit.say("account.unknown_zone")
-    if errors:
-        return await _page(visit, 422, errors)
-    await visit.site.desk.prefer(
-        owner,
-        language=language,
-        time_zone=zone_name,
-        wants_notices=form.has("wants_notices"),
-    )
-    return visit.redirect(PATH, "saved")
+    return errors
+
+
+def _said(visit: Visit, name: str, stored: str) -> str:
+    """Return a stored preference as the form says it."""
+    if name == "wants_notices":
+        return visit.say("act.yes" if stored else "act.no")
+    return words.LANGUAGES.get(stored, stored) or visit.say("account.as_browser")
 
 
 async def _change_password(visit: Visit) -> Response:

@@ -4,7 +4,7 @@ What was typed is kept as typed; `members` turns it into what the desk takes.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from postbell.events import EventType
 from postbell.ports import Dialect, Tick
 from postbell.records import ALL, Policy, Webhook
 from postbell.web.forms import Form
+from postbell.web.merging import BASE
 from postbell.web.words import Words
 
 BATCH_FIELDS = ("max_events", "max_wait_s")
@@ -27,7 +28,11 @@ UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @dataclass(slots=True)
 class Typed:
-    """The fields as they stand in the form; *words* are the ticked ones."""
+    """The fields as they stand in the form; *words* are the ticked ones.
+
+    *base* is what the form was rendered from (`merging`), *collides*: somebody else changed what
+    was changed here.
+    """
 
     url: str = ""
     api_user: str = ALL
@@ -39,6 +44,8 @@ class Typed:
     start: str = "now"
     secret: str = ""
     problems: dict[str, str] = field(default_factory=dict)
+    base: str = ""
+    collides: bool = False
 
 
 def blank(desk: Desk, dialect: str = DEFAULT_DIALECT) -> Typed:
@@ -73,7 +80,48 @@ def typed(form: Form) -> Typed:
         headers=form.raw("headers"),
         start=form.text("start", "now"),
         secret=form.text("secret"),
+        base=form.raw(BASE),
     )
+
+
+def fields_of(desk: Desk, values: Typed, users: Collection[str]) -> dict[str, str]:
+    """Return the form as its fields, each as a browser sends it where nobody touched it.
+
+    *users* are the api users that can be chosen.
+    """
+    dialect = desk.dialects.get(values.dialect)
+    rows = dialect.option_rows() if dialect is not None else ()
+    options = {name: values.options.get(name) or default for name, _, default, _ in rows}
+    return {
+        "url": values.url,
+        "api_user": values.api_user if values.api_user in users else ALL,
+        "dialect": values.dialect,
+        "types": " ".join(sorted(values.words)),
+        "headers": "\n".join(line.strip() for line in values.headers.splitlines() if line.strip()),
+        **{f"options.{name}": text for name, text in options.items()},
+        **{f"policy.{name}": text for name, text in values.policy.items()},
+    }
+
+
+def of_fields(fields: Mapping[str, str]) -> Typed:
+    """Return the form that has these fields."""
+    return Typed(
+        url=fields.get("url", ""),
+        api_user=fields.get("api_user", ALL),
+        dialect=fields.get("dialect", ""),
+        words=set(fields.get("types", "").split()),
+        headers=fields.get("headers", ""),
+        options=_under("options.", fields),
+        policy=_under("policy.", fields),
+    )
+
+
+def _under(prefix: str, fields: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(prefix): text
+        for name, text in fields.items()
+        if name.startswith(prefix) and text
+    }
 
 
 def words_of(ticks: Sequence[Tick], types: Sequence[EventType] | None) -> set[str]:

@@ -1,5 +1,6 @@
 """The keys that sign a webhook's deliveries, and the test button."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from starlette.routing import Route
 
 from postbell.errors import BadInput, Conflict
 from postbell.records import SecretKind
+from postbell.web import merging
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site
@@ -45,8 +47,14 @@ async def _secrets_page(visit: Visit, problem: str = "", status: int = 200) -> R
         kinds=dialect.secret_kinds,
         with_several=dialect.signs_with_several,
         overlaps=OVERLAPS_H,
+        base=merging.carried(_shown_keys(keys)),
         problem=problem,
     )
+
+
+def _shown_keys(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return which keys a page shows: a new one is made beside those, and no others."""
+    return {"keys": " ".join(str(key["id"]) for key in keys)}
 
 
 async def _rotate(visit: Visit) -> Response:
@@ -55,6 +63,8 @@ async def _rotate(visit: Visit) -> Response:
     overlap_s = float(hours) * 3600 if hours.isdecimal() else -1.0
     given = form.text("secret") or None
     webhook = await desk.find_webhook(visit.account_id, visit.id)
+    if merging.is_moved(form, _shown_keys(await visit.site.reports.secrets(webhook))):
+        return await _secrets_page(visit, visit.say("merge.moved"), 409)
     is_accounts = (
         desk.dialects[webhook.dialect].secret_kinds[:1] == (SecretKind.APP_KEY,)
         and not webhook.secrets

@@ -5,9 +5,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from postbell.errors import BadInput
-from postbell.records import Webhook
-from postbell.web import webhook_form
+from postbell.desk.webhooks import tag_of
+from postbell.errors import BadInput, Conflict, Stale
+from postbell.records import ALL, Webhook
+from postbell.web import merging, webhook_form
 from postbell.web.problems import explain
 from postbell.web.visit import Visit
 from postbell.web.webhook_form import Typed
@@ -50,17 +51,55 @@ async def create(visit: Visit) -> Webhook | Typed:
         return values
 
 
+def stored_form(visit: Visit, webhook: Webhook) -> Typed:
+    """Return the form of a webhook as it is stored, which says so itself."""
+    values = webhook_form.stored(visit.site.desk, webhook)
+    values.base = merging.carried(_fields(visit, values))
+    return values
+
+
 async def change(visit: Visit, webhook: Webhook) -> Webhook | Typed:
-    """Change a webhook as the visit's form says; return the form where something is wrong."""
-    values = webhook_form.typed(visit.form)
-    made = webhook_form.members(values, visit.site.desk, visit.say, webhook)
-    if values.problems:
-        return values
-    try:
-        return await visit.site.desk.update_webhook(visit.account_id, webhook.id, made)
-    except BadInput as error:
-        note(visit, values, error)
-        return values
+    """Change a webhook as the visit's form says, merged with what others changed since it was
+    rendered; return the form where something is wrong, or collides."""
+    desk, base = visit.site.desk, merging.base_of(visit.form)
+    typed = _fields(visit, webhook_form.typed(visit.form))
+    for _ in range(merging.MAX_TRIES):
+        now = _fields(visit, webhook_form.stored(desk, webhook))
+        merged = merging.merge(base or now, now, typed)
+        values = webhook_form.of_fields(merged.fields)
+        values.base = merging.carried(now)
+        values.collides = bool(merged.collisions)
+        for name, stored in merged.collisions.items():
+            values.problems[name] = visit.say("merge.stored", stored=_shown(visit, name, stored))
+        made = webhook_form.members(values, desk, visit.say, webhook)
+        if values.problems:
+            return values
+        try:
+            seen = {tag_of(webhook)}
+            return (
+                await desk.revise_webhook(visit.account_id, webhook.id, made, only_if=seen)
+            ).webhook
+        except BadInput as error:
+            note(visit, values, error)
+            return values
+        except Stale:
+            webhook = await desk.find_webhook(visit.account_id, webhook.id)
+    raise Conflict("the webhook kept changing while it was changed", reason="kept_moving")
+
+
+def _fields(visit: Visit, values: Typed) -> dict[str, str]:
+    desk = visit.site.desk
+    users = [user.name for user in desk.directory.api_users_of(visit.account_id)]
+    return webhook_form.fields_of(desk, values, users)
+
+
+def _shown(visit: Visit, name: str, stored: str) -> str:
+    """Return a stored value as the form says it."""
+    if name == "dialect" and stored in visit.site.desk.dialects:
+        return visit.site.desk.dialects[stored].title
+    if name == "api_user" and stored == ALL:
+        return visit.say("form.every_api_user")
+    return merging.cut(stored) or visit.say("form.as_default")
 
 
 def is_step(visit: Visit) -> bool:
@@ -78,6 +117,7 @@ def note(visit: Visit, values: Typed, error: BadInput) -> None:
 def form_page(
     visit: Visit, template: str, values: Typed, context: Mapping[str, Any], status: int = 0
 ) -> Response:
-    """Return a page with the form; its status is 422 where something is wrong."""
-    status = status or (422 if values.problems else 200)
+    """Return a page with the form; its status is 422 where something is wrong, 409 where
+    somebody else changed the same."""
+    status = status or (409 if values.collides else 422 if values.problems else 200)
     return visit.render(template, status, **form_context(visit, values), **context)

@@ -13,7 +13,7 @@ from postbell.web.site import Site
 from postbell.web.standing import STATES, state_of
 from postbell.web.visit import Visit, with_query
 from postbell.web.webhook_form import Typed
-from postbell.web.webhook_page import change, create, form_page, is_step
+from postbell.web.webhook_page import change, create, form_page, is_step, stored_form
 
 PATH = "/webhooks"
 ON_A_PAGE = 50
@@ -120,7 +120,7 @@ async def _webhook_page(
 
 async def _settings(visit: Visit) -> Response:
     webhook = await visit.site.desk.find_webhook(visit.account_id, visit.id)
-    values = webhook_form.stored(visit.site.desk, webhook)
+    values = stored_form(visit, webhook)
     return form_page(visit, "webhook_settings.html", values, await _settings_context(visit))
 
 
