@@ -66,6 +66,7 @@ class Front(NamedTuple):
     inside_port: int
     pid: int
     authority: Path
+    postbell: Postbell
 
     def client(self, address: str = "127.0.0.1") -> httpx.Client:
         """Return a client that comes from this address of loopback."""
@@ -129,7 +130,7 @@ def fronted(proxy: str, folder: Path, text: str = "", **settings: str) -> Iterat
         with _running(serve, out, postbell.environ) as service:
             _wait(lambda: _is_ready(inside_port), service, log)
             with _running(command, out, {**os.environ, "HOME": str(folder)}) as process:
-                front = Front(port, inside_port, service.pid, authority.file)
+                front = Front(port, inside_port, service.pid, authority.file, postbell)
                 _wait(lambda: _answers(front), process, log)
                 yield front
 

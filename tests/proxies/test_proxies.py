@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,35 @@ def test_no_header_and_no_trailer_makes_a_client_another_one(front: Front) -> No
     assert all(int(each.headers["retry-after"]) > 0 for each in refused)
     assert by_trailer == [429] * 3
     assert elsewhere.status_code == 422
+
+
+def test_the_audit_trail_names_the_client_not_the_proxy(front: Front) -> None:
+    with front.client("127.0.0.7") as client:
+        for number in range(10):
+            made = client.post(
+                "/api/v1/api-users", json={"name": f"u{number}"}, headers=forged(number), auth=AUTH
+            )
+            assert made.status_code == 201, made.text
+
+    told = front.postbell.json("trail", "list", "--action", "api_user.created", "--actor", "shop")
+    assert [each["actor"]["address"] for each in told] == ["127.0.0.7"] * 10
+
+
+def test_events_arrive_over_http_2(front: Front) -> None:
+    event = json.dumps([{"type": "delivered", "recipient": "ada@example.net"}])
+    versions = set()
+    for _ in range(3):
+        done = subprocess.run(
+            ["curl", "--silent", "--show-error", "--http2", "--cacert", front.authority,
+             "--connect-to", f"{HOST}:443:127.0.0.1:{front.port}", "--user", ":".join(AUTH),
+             "--header", "content-type: application/json", "--data", event,
+             "--write-out", " %{http_version} %{http_code}", f"https://{HOST}/api/v1/events"],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        versions.add(done.stdout.split()[-2])
+        assert done.stdout.endswith(" 202"), (done.stdout, done.stderr)
+
+    assert versions <= {"1.1", "2"}
 
 
 def test_no_header_makes_the_service_another_one(front: Front) -> None:
