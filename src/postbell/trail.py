@@ -41,8 +41,9 @@ STAFF = frozenset((ActorKind.OPERATOR, ActorKind.COMMAND))
 class Actor(msgspec.Struct, frozen=True):
     """Who makes a change and from where.
 
-    *name* is an e-mail address, an api user's name or the machine's user; *address* the network
-    address as the server knows it, for a command the host's name; *face* the one it came through.
+    *id* is an owner's, a key's or the machine's user's; *name* an e-mail address, an api user's
+    name or the machine's user's; *address* the network address as the server knows it, for a
+    command the host's name; *face* the one it came through.
     """
 
     kind: ActorKind

@@ -39,7 +39,7 @@ async def test_a_change_by_a_key_is_listed_with_its_name_address_and_values(
 
     assert newest["action"] == "webhook.changed"
     assert newest["actor"] == {
-        "kind": "key", "name": "alice", "address": "127.0.0.1", "face": "native",
+        "kind": "key", "id": 1, "name": "alice", "address": "127.0.0.1", "face": "native",
     }  # fmt: skip
     assert newest["subject"] == {
         "kind": "webhook", "id": str(webhook["id"]), "name": "https://hooks.example.com/***",
@@ -68,6 +68,7 @@ async def test_of_the_installations_people_an_account_learns_only_what_they_are(
 
     assert [entry["actor"]["kind"] for entry in entries] == ["command"] * 2 + ["operator"] * 2
     assert {entry["actor"]["name"] + entry["actor"]["address"] for entry in entries} == {""}
+    assert {entry["actor"]["id"] for entry in entries} == {None}
     assert await listed(service, actor="opal@ops.example") == []
     assert len(await listed(service, actor="operator")) == 2
 

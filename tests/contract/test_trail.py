@@ -320,7 +320,7 @@ def test_every_write_of_what_customers_manage_is_tried_here() -> None:
     methods = {
         f"{port}.{name}"
         for port, protocol in (*PORTS.items(), ("registry", ApiUsers))
-        for name in vars(protocol)
+        for name in dir(protocol)
         if not name.startswith("_")
     }
 

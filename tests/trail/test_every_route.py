@@ -212,6 +212,13 @@ DEEDS = {
     "POST /api/v1/api-users/{id}/rotate": native(
         "POST", "/api/v1/api-users/2/rotate", "key.rotated"
     ),
+    "POST /api/v1/api-users/{id}/keys": native(
+        "POST", "/api/v1/api-users/2/keys", "key.created", json={}
+    ),
+    "POST /api/v1/api-keys/{id}/rotate": native(
+        "POST", "/api/v1/api-keys/2/rotate", "key.rotated", json={"overlap_s": 60}
+    ),
+    "POST /api/v1/api-keys/{id}/revoke": native("POST", "/api/v1/api-keys/2/revoke", "key.revoked"),
     "POST /api/v1/api-users/{id}/revoke": native(
         "POST", "/api/v1/api-users/2/revoke", "api_user.revoked"
     ),

@@ -107,6 +107,7 @@ class ActorView(Struct):
     """Who acted, and from where; of the installation's own people only that it was one of them."""
 
     kind: Literal["person", "operator", "key", "command", "guest", "system"]
+    id: Annotated[int | None, Meta(description="a key's or a person's; null: not told")]
     name: Annotated[str, Meta(description="an e-mail address, or an api user's name")]
     address: Annotated[str, Meta(description="the network address as the server saw it")]
     face: Annotated[

@@ -37,5 +37,5 @@ def acting_as(owner: Owner) -> Actor:
 
 def by_key(caller: Caller, client: Client, face: str) -> Actor:
     """Return the actor of a request that came with an api user's key; *client* as in its scope."""
-    user = caller.api_user
-    return Actor(ActorKind.KEY, user.id, user.name, client[0] if client else "", face)
+    address = client[0] if client else ""
+    return Actor(ActorKind.KEY, caller.key.id, caller.api_user.name, address, face)

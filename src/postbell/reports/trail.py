@@ -46,6 +46,7 @@ class Trail:
             "action": entry.action,
             "actor": {
                 "kind": actor.kind.value,
+                "id": None if is_hidden else actor.id or None,
                 "name": "" if is_hidden else actor.name,
                 "address": "" if is_hidden else actor.address,
                 "face": actor.face,
