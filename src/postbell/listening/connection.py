@@ -254,7 +254,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange = Exchange(self, scope, head)
         exchange.take(data, is_whole=framing.is_whole)
         limits = self._door.limits
-        self.is_last = self.is_last or framing.closes or self._in_row >= limits.http_in_row
+        self.is_last |= framing.closes or head.is_old or self._in_row >= limits.http_in_row
         self._exchange = exchange
         self._pace.begin()
         self._go_on(exchange)

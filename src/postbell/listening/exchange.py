@@ -186,16 +186,13 @@ class Exchange:
         elif not self._has_no_body:
             self._chunked = not is_old
             self._until_close = is_old
-            closes = closes or is_old
             if self._chunked:
                 lines.append(b"transfer-encoding: chunked\r\n")
                 count += 1
         line = self._line
         line.is_last = line.is_last or closes or not self.is_whole
-        if line.is_last or is_old:
-            lines.append(
-                b"connection: close\r\n" if line.is_last else b"connection: keep-alive\r\n"
-            )
+        if line.is_last:
+            lines.append(b"connection: close\r\n")
             count += 1
         lines.append(b"\r\n")
         block = b"".join(lines)

@@ -29,6 +29,11 @@ class Head(NamedTuple):
     length: int | None
     expects_continue: bool
 
+    @property
+    def is_old(self) -> bool:
+        """Say whether neither chunks nor a further request are for this client."""
+        return self.http_version == "1.0"
+
     def scope(self, client: Place, server: Place, scheme: str) -> dict[str, Any]:
         """Return what an ASGI application is told of the request."""
         return {
@@ -53,9 +58,12 @@ def read(request: zttp.Request) -> Head:
     found = request.headers
     if isinstance(found, list):  # HTTP/2's form of them
         raise bad("HTTP/1.1 expected")
-    version = "1.0" if request.http_version == b"1.0" else "1.1"  # RFC 9110 section 2.5
-    host = found.get(b"host", b"")
-    if not _is_host(host):
+    version = request.http_version.decode("ascii")
+    if version not in ("1.0", "1.1"):
+        raise Refusal(505, "version_unknown", "HTTP/1.1 or HTTP/1.0 expected")
+    hosts = found.getall(b"host")
+    host = hosts[0] if hosts else b""
+    if len(hosts) > 1 or not _is_host(host):
         raise bad("the Host header names no host")
     target = request.target
     path = request.path
