@@ -37,7 +37,7 @@ from postbell.serving import address_of, bind, serving
 from postbell.settings import Settings
 from postbell.signals import log
 from postbell.tls import Certificate, certificate
-from postbell.web import Site, lost_page
+from postbell.web import Site, lost_page, refused_page
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
 
@@ -260,6 +260,8 @@ async def _ingesting(
         dialect_routes=routes,
         lost_page=lost_page(site),
         hosts=site.guarded_hosts,
+        refused_page=refused_page(site),
+        public_url=settings.public_url,
     )
     noting.cancel()
     await _note_uses(desk)

@@ -121,7 +121,9 @@ async def test_the_scheme_is_taken_in_any_case(service: Service) -> None:
     ],
 )
 async def test_a_body_that_is_no_json_object_is_30400(service: Service, body: bytes) -> None:
-    response = await service.call("POST", PATH, content=body)
+    response = await service.call(
+        "POST", PATH, content=body, headers={"content-type": "application/json"}
+    )
 
     assert (response.status_code, response.json()["code"]) == (400, 30400)
     assert await rows(service) == []
@@ -130,18 +132,33 @@ async def test_a_body_that_is_no_json_object_is_30400(service: Service, body: by
 async def test_a_body_over_64_kib_is_30413(service: Service) -> None:
     body = b'{"url":"http://example.com","x":"' + b"x" * 65_536 + b'"}'
 
-    response = await service.call("POST", PATH, content=body)
+    response = await service.call(
+        "POST", PATH, content=body, headers={"content-type": "application/json"}
+    )
 
     assert (response.status_code, response.json()["code"]) == (413, 30413)
     assert await rows(service) == []
 
 
-async def test_the_content_type_does_not_matter(service: Service) -> None:
+@pytest.mark.parametrize(
+    ("media", "status", "number"),
+    [
+        ("application/json", 200, None),
+        ("application/vnd.api+json; charset=UTF-8", 200, None),
+        ("text/plain", 415, 30415),
+        ("application/x-www-form-urlencoded", 415, 30415),
+        ("multipart/form-data; boundary=x", 415, 30415),
+        ("", 415, 30415),
+    ],
+)
+async def test_only_content_types_that_a_form_sends_matter(
+    service: Service, media: str, status: int, number: int | None
+) -> None:
     response = await service.call(
-        "POST", PATH, content=b'{"url":"http://qxxx.com"}', headers={"content-type": "text/plain"}
+        "POST", PATH, content=b'{"url":"http://qxxx.com"}', headers={"content-type": media}
     )
 
-    assert response.status_code == 200
+    assert (response.status_code, response.json().get("code")) == (status, number)
 
 
 async def test_too_many_requests_are_30429_with_retry_after() -> None:

@@ -97,6 +97,7 @@ class EventsEndpoint:
             arriving = self._bodies.counted(receive, share)
             body = await self._bodies.read(arriving, headers, share, MAX_BODY_BYTES)
             raws = split(media_type, body, share)
+            caller = await self._desk.confirm(caller, Right.INGEST)
             digest = _digest(caller.api_user.name, media_type, atomic, body) if key else b""
             return await self._ingest.submit(
                 caller.account, caller.api_user, raws, atomic=atomic, key=key, digest=digest

@@ -18,16 +18,15 @@ from postbell.api.operations import DEFAULT_LIMIT, Handler, Operation, Param
 from postbell.api.problems import document, problem
 from postbell.api.replies import compressed
 from postbell.desk import Caller, Desk
-from postbell.desk.acting import acts, by_key
 from postbell.desk.pace import BURST_S, Allowance
 from postbell.errors import BadInput, NotFound, PostbellError
 from postbell.reports import Reports
 from postbell.signals import tell
-from postbell.warrants import under
 
 FACE = "native"
 MAX_FORM_BYTES = 64 * 1024
 MEDIA_TYPES = frozenset(("application/json", "application/merge-patch+json"))
+SAFE_METHODS = ("GET", "HEAD")
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -42,9 +41,20 @@ class Face(NamedTuple):
 
 
 class Call:
-    """One authenticated request; *query* holds the parameters that were given, read."""
+    """One whole request of a caller whose right was confirmed after it was read.
 
-    def __init__(self, face: Face, caller: Caller, request: Request, query: dict[str, Any]) -> None:
+    *query* holds the parameters that were given, read; *body* is decompressed.
+    """
+
+    def __init__(
+        self,
+        face: Face,
+        caller: Caller,
+        operation: Operation,
+        request: Request,
+        query: dict[str, Any],
+        body: bytes,
+    ) -> None:
         self.desk = face.desk
         self.reports = face.reports
         self.feed = face.feed
@@ -53,8 +63,9 @@ class Call:
         self.account_id = caller.account.id
         self.query = query
         self.request = request
-        self._bodies = face.bodies
-        self._body: bytes | None = None
+        self.body = body
+        self.caller = caller
+        self.operation = operation
 
     @property
     def id(self) -> int:
@@ -78,21 +89,13 @@ class Call:
         tags = [tag.strip(" \t") for value in values for tag in value.split(",")]
         return [tag[1:-1] for tag in tags if len(tag) > 1 and tag[0] == tag[-1] == '"']
 
-    async def body(self) -> bytes:
-        """Return the body, read once, decompressed."""
-        if self._body is None:
-            headers = Headers(self.request.scope["headers"])
-            self._body = await self._bodies.read(
-                self.request.receive, headers, self.request.scope[SHARE], MAX_FORM_BYTES
-            )
-            if self._body:
-                headers.media_type(MEDIA_TYPES)
-        return self._body
-
     async def form(self) -> dict[str, Any]:
         """Return the body, a JSON object; no body at all is an empty one."""
-        body = await self.body()
-        return read_form(body) if body else {}
+        return read_form(self.body) if self.body else {}
+
+    async def confirm(self) -> None:
+        """Raise Unauthorized where the caller's right ended while something was waited for."""
+        await self.desk.confirm(self.caller, self.operation.right)
 
 
 class Resource:
@@ -138,17 +141,32 @@ class Resource:
         paced.append(desk.pace.look(caller.account.id))
         paced.append(desk.admit(caller))
         query = read_query(operation.query, request.query_params.multi_items())
-        call = Call(self._face, caller, request, query)
-        with under(caller.warrant), acts(by_key(caller, request.scope.get("client"), FACE)):
-            return await self._handle(operation, operation.handler, call)
+        body = await self._read(request)
+        client = request.scope.get("client")
+        async with desk.acting(caller, operation.right, client=client, face=FACE) as caller:
+            return await self._act(
+                operation.handler, Call(self._face, caller, operation, request, query, body)
+            )
 
-    async def _handle(self, operation: Operation, handler: Handler, call: Call) -> Response:
-        request = call.request
+    async def _read(self, request: Request) -> bytes:
+        """Return the body of a request that changes something."""
+        if request.method in SAFE_METHODS:
+            return b""
+        headers = Headers(request.scope["headers"])
+        body = await self._face.bodies.read(
+            request.receive, headers, request.scope[SHARE], MAX_FORM_BYTES
+        )
+        if body:
+            headers.media_type(MEDIA_TYPES)
+        return body
+
+    async def _act(self, handler: Handler, call: Call) -> Response:
+        request, caller = call.request, call.caller
         key = request.headers.get("idempotency-key")
-        if key is None or not operation.takes_key:
+        if key is None or not call.operation.takes_key:
             return await handler(call)
         check_key(key)
-        asked = (request.method, request.url.path, call.caller.api_user.name, await call.body())
+        asked = (request.method, request.url.path, caller.api_user.name, call.body)
         return await self._face.once.answer(
             call.account_id, key, msgspec.json.encode(asked), lambda: handler(call)
         )

@@ -19,6 +19,7 @@ from postbell.api import events, manual
 from postbell.api.bodies import SHARE, Bodies
 from postbell.api.events import EventsEndpoint, Ingest
 from postbell.api.feed import Feed
+from postbell.api.gate import Gate, RefusedPage
 from postbell.api.health import Health
 from postbell.api.once import Once
 from postbell.api.problems import CONTENT_TYPE, document
@@ -43,14 +44,18 @@ def build(
     *,
     dialect_routes: Sequence[BaseRoute] = (),
     lost_page: LostPage | None = None,
+    refused_page: RefusedPage | None = None,
     hosts: Hosts | None = None,
+    public_url: str = "",
     max_held_bytes: int = 256 << 20,
 ) -> "Root":
     """Return the ASGI application.
 
     *dialect_routes* are the providers' management APIs; *lost_page* answers browsers under paths
-    that there are not; *hosts*, where given, are the only names that are answered to.
-    Bodies of all requests together hold at most *max_held_bytes*.
+    that there are not, *refused_page* forms that a page of another site sent, *public_url* being
+    where pages of ours come from beside the host that was asked; *hosts*, where given, are the
+    only names that are answered to.  Bodies of all requests together hold at most
+    *max_held_bytes*.
     """
     bodies = Bodies(max_held_bytes=max_held_bytes)
     feed = Feed(desk.engine, desk.dialects)
@@ -65,7 +70,9 @@ def build(
         exception_handlers={HTTPException: partial(_refuse, lost_page), Exception: _fail},
     )
     framework.router.redirect_slashes = False
-    return Root(EventsEndpoint(desk, ingest, bodies), framework, bodies, feed, hosts, lost_page)
+    hot = EventsEndpoint(desk, ingest, bodies)
+    gate = Gate(refused_page, public_url)
+    return Root(hot, framework, bodies, feed, gate, hosts, lost_page)
 
 
 class Root:
@@ -78,12 +85,14 @@ class Root:
         framework: Starlette,
         bodies: Bodies,
         feed: Feed,
+        gate: Gate,
         hosts: Hosts | None,
         lost_page: LostPage | None,
     ) -> None:
         self._hosts = hosts
         self._lost_page = lost_page
         self._hot = hot
+        self._gate = gate
         self._feed = feed
         self.framework = framework
         self._bodies = bodies
@@ -98,6 +107,8 @@ class Root:
         elif self._hosts is not None and (name := self._hosts.foreign(scope["headers"])):
             response = await self._misdirect(name, Request(scope, receive))
             await response(scope, receive, send)
+        elif (refusal := await self._gate.refusal(scope)) is not None:
+            await refusal(scope, receive, send)
         elif scope["path"] == events.PATH and scope["method"] == "POST":
             await self._hot(scope, receive, send)
         else:

@@ -59,6 +59,8 @@ async def _feed(call: Call) -> Response:
     )
     wait_s = 0 if call.request.method == "HEAD" else query.get("wait", 0)
     found = await call.feed.read_or_wait(wanted, start, wait_s, call.request)
+    if wait_s:
+        await call.confirm()
     body = b'{"events":%s,"next":"%s","lost":%d}' % (
         call.feed.render(found.events),
         found.next.text().encode(),

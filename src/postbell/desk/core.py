@@ -1,14 +1,15 @@
 """What every part of the desk works with, and the few questions that all of them ask."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from postbell.clock import Clock
 from postbell.desk import noting
-from postbell.desk.acting import acting
+from postbell.desk.acting import acting, acts, by_key
 from postbell.desk.auth import Authentication, Client
 from postbell.desk.pace import Allowance, Pace
 from postbell.directory import Caller, Directory
@@ -19,6 +20,7 @@ from postbell.records import Account, LaneChange, Replay, Webhook
 from postbell.rights import Right
 from postbell.signals import tell
 from postbell.trail import Actor, Change, TrailEntry, entry_of
+from postbell.warrants import under
 
 T = TypeVar("T")
 
@@ -109,6 +111,19 @@ class Core:
         except (Overloaded, StorageError):
             self._authentication.put_back_used(used)
             raise
+
+    @asynccontextmanager
+    async def acting(
+        self, caller: Caller, right: Right, *, client: Client, face: str
+    ) -> AsyncIterator[Caller]:
+        """Give the caller as he is now, when everything that he sends was read; what is written
+        inside the block is his, and written while his key is good, or not at all.
+
+        *client* is the ASGI scope's, *face* where he came in.  Raises as `confirm` does.
+        """
+        fresh = await self.confirm(caller, right)
+        with under(fresh.warrant), acts(by_key(fresh, client, face)):
+            yield fresh
 
     def admit(self, caller: Caller) -> Allowance:
         """Count one management request of the caller's account; raise TooMany over its rate."""

@@ -22,7 +22,7 @@ from postbell.web import (
     webhook_keys,
     webhooks,
 )
-from postbell.web.page import lost_page
+from postbell.web.page import lost_page, refused_page
 from postbell.web.site import Site
 
 PAGES = (
@@ -48,4 +48,4 @@ def routes(site: Site) -> list[BaseRoute]:
     return [route for page in (static, *PAGES) for route in page.routes(site)]
 
 
-__all__ = ["Site", "lost_page", "routes"]
+__all__ = ["Site", "lost_page", "refused_page", "routes"]

@@ -18,9 +18,11 @@ from postbell.errors import NotFound, PostbellError, ServiceError, UsageError
 from postbell.holding import claim
 from postbell.records import Account
 from postbell.signals import tell
+from postbell.warrants import SessionWarrant, under
 from postbell.web import cookies as jar
 from postbell.web import forms
 from postbell.web.cookies import Cookies
+from postbell.web.forms import Form
 from postbell.web.problems import explain
 from postbell.web.site import Site
 from postbell.web.visit import Visit, with_query
@@ -83,56 +85,85 @@ class Page:
 
     async def answer(self, request: Request) -> Response:
         """Return the page, with what every answer carries."""
+        cookies = self._cookies(request)
+        return self._dressed(await self._answer(request, cookies), cookies)
+
+    async def refuse(self, request: Request, error: PostbellError) -> Response:
+        """Return the page that says what is wrong, without a look at who asks."""
+        cookies = self._cookies(request)
+        visit = Visit(self._site, request, cookies, secret=jar.new_guest())
+        return self._dressed(error_page(visit, error), cookies)
+
+    def _cookies(self, request: Request) -> Cookies:
         is_secure = request.url.scheme == "https" or self._site.public_url.startswith("https:")
-        cookies = Cookies(request, is_secure=is_secure)
-        response = await self._answer(request, cookies)
+        return Cookies(request, is_secure=is_secure)
+
+    def _dressed(self, response: Response, cookies: Cookies) -> Response:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("cache-control", "no-store")
-        if is_secure:
+        if cookies.is_secure:
             response.headers["strict-transport-security"] = HSTS
         return response
 
     async def _answer(self, request: Request, cookies: Cookies) -> Response:
-        token = cookies.get(jar.SESSION)
+        """Read everything that was sent, then find out who sent it, then act in one go.
+
+        Who is nobody is turned away before he can upload a form; that look counts for nothing
+        after it.
+        """
         guest = cookies.get(jar.GUEST)
-        fresh = "" if token or guest else jar.new_guest()
-        visit = Visit(
-            self._site, request, cookies, form_token=jar.form_token(token or guest or fresh)
-        )
+        fresh = "" if guest else jar.new_guest()
+        visit = Visit(self._site, request, cookies, secret=guest or fresh)
+        form = Form(())
         try:
             self._check_host(request)
-            signed_in = (
-                await self._site.desk.signed_in(token, visit.place) if self._site.sign_in else None
-            )
-            if signed_in is None and token:
-                fresh = "" if guest else jar.new_guest()
-                token = ""
-            must_set_up = await self._must_set_up(signed_in)
-            visit = Visit(
-                self._site,
-                request,
-                cookies,
-                form_token=jar.form_token(token or guest or fresh),
-                signed_in=signed_in,
-                account=None if must_set_up else await self._account(cookies, signed_in),
-                must_set_up=must_set_up,
-            )
-            if visit.has_account:
-                claim(visit.account_id)
-                tell(account=visit.account.name)
-            with acts(visit.actor):
-                response = await self._handle(visit, token or guest)
+            response = None
+            if request.method == "POST":
+                visit = await self._visit(request, cookies, guest or fresh, form)
+                response = self._turned_away(visit)
+                if response is None:
+                    sent_as = request.headers.get("content-type", "")
+                    form = await forms.read(request.receive, sent_as)
+            if response is None:
+                visit = await self._visit(request, cookies, guest or fresh, form)
+                response = self._turned_away(visit)
+                if response is None:
+                    with acts(visit.actor):
+                        response = await self._act(visit)
         except PostbellError as error:
             response = error_page(visit, error)
-        if fresh:
+        if visit.secret == fresh:
             cookies.put(response, jar.GUEST, fresh, max_age_s=None)
         return response
 
-    async def _handle(self, visit: Visit, cookie: str) -> Response:
+    async def _visit(self, request: Request, cookies: Cookies, guest: str, form: Form) -> Visit:
+        """Return the visit of whoever is signed in now."""
+        token = cookies.get(jar.SESSION)
+        signed_in = None
+        if self._site.sign_in:
+            place = Visit(self._site, request, cookies, secret=guest).place
+            signed_in = await self._site.desk.signed_in(token, place)
+        must_set_up = await self._must_set_up(signed_in)
+        visit = Visit(
+            self._site,
+            request,
+            cookies,
+            secret=guest if signed_in is None else token,
+            signed_in=signed_in,
+            account=None if must_set_up else await self._account(cookies, signed_in),
+            must_set_up=must_set_up,
+            form=form,
+        )
+        if visit.has_account:
+            claim(visit.account_id)
+            tell(account=visit.account.name)
+        return visit
+
+    def _turned_away(self, visit: Visit) -> Response | None:
+        """Return the answer to who may not come here, None for who may."""
         method = "GET" if visit.request.method == "HEAD" else visit.request.method
-        handler = self._handlers.get(method)
-        if handler is None:
+        if method not in self._handlers:
             return Response("", 405, {"allow": ", ".join(self._handlers)})
         if self._site.sign_in and visit.signed_in is None and not self._is_open:
             query = visit.request.url.query
@@ -142,15 +173,25 @@ class Page:
             return visit.redirect(SET_UP_PATH)
         if self._operator and not visit.is_operator:
             raise NotFound("no such page")
+        return None
+
+    async def _act(self, visit: Visit) -> Response:
+        """Do what the whole request asks for, under the right of who was signed in when all of
+        it had been read; what is written is written while it holds, or not at all."""
+        method = "GET" if visit.request.method == "HEAD" else visit.request.method
         if method == "POST":
-            content_type = visit.request.headers.get("content-type", "")
-            visit.form = await forms.read(visit.request.receive, content_type)
-            is_foreign = visit.request.headers.get("sec-fetch-site") == "cross-site"
-            if is_foreign or not jar.is_form_token(visit.form.raw("csrf"), cookie):
+            if not jar.is_form_token(visit.form.raw("csrf"), visit.secret):
                 return error_page(visit, _Stale("the form is too old, or came from another site"))
-        if method == "GET" and visit.is_operator and visit.has_account and not self._operator:
-            await visit.note_look()
-        return await handler(visit)
+            if not (self._is_open or self._operator) and visit.is_of_another_account:
+                return error_page(visit, _Stale("the form is of another account"))
+        warrant = None
+        if visit.signed_in is not None and not self._is_open:
+            session, account = visit.signed_in.session, visit.signed_in.account
+            warrant = SessionWarrant(session.digest, account.id, self._operator)
+        with under(warrant):
+            if method == "GET" and visit.is_operator and visit.has_account and not self._operator:
+                await visit.note_look()
+            return await self._handlers[method](visit)
 
     async def _must_set_up(self, signed_in: SignedIn | None) -> bool:
         """Return whether the visitor must have a second factor and has none."""
@@ -205,6 +246,11 @@ def lost_page(site: Site) -> Callable[[Request], Awaitable[Response]]:
         raise NotFound("no such page")
 
     return Page(site, {"GET": nothing}, is_open=True).answer
+
+
+def refused_page(site: Site) -> Callable[[Request, PostbellError], Awaitable[Response]]:
+    """Return what answers a form that is refused before any page sees it."""
+    return Page(site, {}, is_open=True).refuse
 
 
 def error_page(visit: Visit, error: PostbellError) -> Response:

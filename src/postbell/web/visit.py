@@ -15,6 +15,7 @@ from postbell.errors import NotFound, Overloaded, StorageError
 from postbell.records import Account, Owner
 from postbell.signals import log
 from postbell.trail import Actor, ActorKind
+from postbell.web import cookies as jar
 from postbell.web import words
 from postbell.web.cookies import Cookies
 from postbell.web.formats import Format
@@ -30,7 +31,8 @@ class Visit:
     """A request with everything a page asks about it.
 
     *account* is the one it looks at; None on pages that need nobody signed in, and for who
-    must set up a second factor first (*must_set_up*).
+    must set up a second factor first (*must_set_up*).  *secret* is the cookie that its forms are
+    bound to.  The form was read before it was asked who is signed in.
     """
 
     def __init__(
@@ -39,19 +41,20 @@ class Visit:
         request: Request,
         cookies: Cookies,
         *,
-        form_token: str,
+        secret: str,
         signed_in: SignedIn | None = None,
         account: Account | None = None,
         must_set_up: bool = False,
+        form: Form | None = None,
     ) -> None:
         self.site = site
         self.request = request
         self.cookies = cookies
-        self.form_token = form_token
+        self.secret = secret
         self.signed_in = signed_in
         self._account = account
         self.must_set_up = must_set_up
-        self.form = Form(())
+        self.form = Form(()) if form is None else form
         owner = self.owner
         language = owner.language if owner is not None else ""
         self.say = words.of(words.choose(language, request.headers.get("accept-language", "")))
@@ -69,6 +72,17 @@ class Visit:
         if not self.site.sign_in:
             return True
         return self.owner is not None and self.owner.is_operator
+
+    @property
+    def form_token(self) -> str:
+        """Return what every form of the visitor carries."""
+        return jar.form_token(self.secret)
+
+    @property
+    def is_of_another_account(self) -> bool:
+        """Return whether the form was made while this browser looked at another account."""
+        made_for = self.form.text("at")
+        return bool(made_for) and made_for != str(self._account.id if self._account else "")
 
     @property
     def has_account(self) -> bool:

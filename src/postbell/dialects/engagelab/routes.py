@@ -14,15 +14,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from postbell.clock import rfc3339
-from postbell.desk import Caller, Desk
-from postbell.desk.acting import acts, by_key
+from postbell.desk import Desk
 from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
 from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
 from postbell.records import Webhook
 from postbell.reports import Reports
 from postbell.rights import Right
 from postbell.signals import tell
-from postbell.warrants import under
 
 PATH = "/v1/webhooks"
 DIALECT = "engagelab"
@@ -77,75 +75,13 @@ def routes(desk: Desk, reports: Reports, *, unique_urls: bool = False) -> list[R
     ]
 
 
-class Webhooks:
-    """The four operations, each from a checked request to the documented body."""
+class Asked(NamedTuple):
+    """A whole request of a caller whose right was confirmed after it was read."""
 
-    def __init__(self, desk: Desk, reports: Reports, unique_urls: bool) -> None:
-        self._desk = desk
-        self._reports = reports
-        self._unique_urls = unique_urls
-
-    async def query(self, caller: Caller, request: Request) -> dict[str, Any]:
-        """List, the newest first; a limit over 100 counts as 100 (E6)."""
-        query = request.query_params
-        offset = _number(query.get("offset"), 0, "offset", OFFSET_EMPTY, OFFSET_ILLEGAL)
-        limit = _number(query.get("limit"), MAX_LIMIT, "limit", LIMIT_EMPTY, LIMIT_ILLEGAL)
-        found = await self._reports.matching_webhooks(
-            caller.account.id, dialect=DIALECT, api_user=query.get("api_user") or None
-        )
-        found.reverse()
-        rows = [_row(webhook) for webhook in found[offset : offset + min(limit, MAX_LIMIT)]]
-        return {"result": rows, "count": len(rows), "total": len(found)}
-
-    async def add(self, caller: Caller, request: Request) -> dict[str, Any]:
-        """Create a webhook that speaks this dialect; no api_user means all of them (E3)."""
-        form = await _form(request)
-        members = _members(form)
-        members["url"] = form.get("url")
-        await self._check_unique(caller, members["url"])
-        webhook = await self._desk.create_webhook(caller.account.id, members | {"dialect": DIALECT})
-        return {"result": [_row(webhook)]}
-
-    async def modify(self, caller: Caller, request: Request) -> "dict[str, Any] | Told":
-        """Change what is given; null is as good as absent (E8).  POST is taken for PUT (E1).
-
-        Where that selects other events, a header of our own says from when on.
-        """
-        webhook = await self._find(caller, request)
-        form = await _form(request)
-        members = _members(form)
-        if form.get("url") is not None:
-            members["url"] = form["url"]
-            await self._check_unique(caller, form["url"], webhook.id)
-        revised = await self._desk.revise_webhook(
-            caller.account.id, webhook.id, members, is_whole=True
-        )
-        if revised.effective_from is None:
-            return {"count": 1}
-        return Told({"count": 1}, {EFFECTIVE_FROM: rfc3339(revised.effective_from)})
-
-    async def delete(self, caller: Caller, request: Request) -> dict[str, Any]:
-        """Delete; a body is not looked at."""
-        webhook = await self._find(caller, request)
-        await self._desk.delete_webhook(caller.account.id, webhook.id)
-        return {"count": 1}
-
-    async def _find(self, caller: Caller, request: Request) -> Webhook:
-        """Return the webhook of the path; another account's or dialect's is not found."""
-        text = request.path_params["id"]
-        if not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise NotFound("not found")
-        webhook = await self._desk.find_webhook(caller.account.id, int(text))
-        if webhook.dialect != DIALECT:
-            raise NotFound("not found")
-        return webhook
-
-    async def _check_unique(self, caller: Caller, url: Any, own_id: int = 0) -> None:
-        if not self._unique_urls:
-            return
-        for webhook in await self._reports.matching_webhooks(caller.account.id, dialect=DIALECT):
-            if webhook.url == url and webhook.id != own_id:
-                raise Refused(URL_EXISTS, f"webhook {webhook.id} has this url already")
+    account_id: int
+    id: str
+    query: Mapping[str, str]
+    body: bytes
 
 
 class Told(NamedTuple):
@@ -159,7 +95,78 @@ class Operation(NamedTuple):
     """What serves a method, and what the caller's key must be good for."""
 
     right: Right
-    handler: Callable[[Caller, Request], Awaitable[dict[str, Any] | Told]]
+    handler: Callable[[Asked], Awaitable[dict[str, Any] | Told]]
+
+
+class Webhooks:
+    """The four operations, each from a checked request to the documented body."""
+
+    def __init__(self, desk: Desk, reports: Reports, unique_urls: bool) -> None:
+        self._desk = desk
+        self._reports = reports
+        self._unique_urls = unique_urls
+
+    async def query(self, asked: Asked) -> dict[str, Any]:
+        """List, the newest first; a limit over 100 counts as 100 (E6)."""
+        query = asked.query
+        offset = _number(query.get("offset"), 0, "offset", OFFSET_EMPTY, OFFSET_ILLEGAL)
+        limit = _number(query.get("limit"), MAX_LIMIT, "limit", LIMIT_EMPTY, LIMIT_ILLEGAL)
+        found = await self._reports.matching_webhooks(
+            asked.account_id, dialect=DIALECT, api_user=query.get("api_user") or None
+        )
+        found.reverse()
+        rows = [_row(webhook) for webhook in found[offset : offset + min(limit, MAX_LIMIT)]]
+        return {"result": rows, "count": len(rows), "total": len(found)}
+
+    async def add(self, asked: Asked) -> dict[str, Any]:
+        """Create a webhook that speaks this dialect; no api_user means all of them (E3)."""
+        form = _form(asked.body)
+        members = _members(form)
+        members["url"] = form.get("url")
+        await self._check_unique(asked.account_id, members["url"])
+        webhook = await self._desk.create_webhook(asked.account_id, members | {"dialect": DIALECT})
+        return {"result": [_row(webhook)]}
+
+    async def modify(self, asked: Asked) -> dict[str, Any] | Told:
+        """Change what is given; null is as good as absent (E8).  POST is taken for PUT (E1).
+
+        Where that selects other events, a header of our own says from when on.
+        """
+        webhook = await self._find(asked)
+        form = _form(asked.body)
+        members = _members(form)
+        if form.get("url") is not None:
+            members["url"] = form["url"]
+            await self._check_unique(asked.account_id, form["url"], webhook.id)
+        revised = await self._desk.revise_webhook(
+            asked.account_id, webhook.id, members, is_whole=True
+        )
+        if revised.effective_from is None:
+            return {"count": 1}
+        return Told({"count": 1}, {EFFECTIVE_FROM: rfc3339(revised.effective_from)})
+
+    async def delete(self, asked: Asked) -> dict[str, Any]:
+        """Delete; a body is not looked at."""
+        webhook = await self._find(asked)
+        await self._desk.delete_webhook(asked.account_id, webhook.id)
+        return {"count": 1}
+
+    async def _find(self, asked: Asked) -> Webhook:
+        """Return the webhook of the path; another account's or dialect's is not found."""
+        text = asked.id
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise NotFound("not found")
+        webhook = await self._desk.find_webhook(asked.account_id, int(text))
+        if webhook.dialect != DIALECT:
+            raise NotFound("not found")
+        return webhook
+
+    async def _check_unique(self, account_id: int, url: Any, own_id: int = 0) -> None:
+        if not self._unique_urls:
+            return
+        for webhook in await self._reports.matching_webhooks(account_id, dialect=DIALECT):
+            if webhook.url == url and webhook.id != own_id:
+                raise Refused(URL_EXISTS, f"webhook {webhook.id} has this url already")
 
 
 INTERNAL = {"POST": CREATE_FAILED, "PUT": MODIFY_FAILED, "DELETE": DELETE_FAILED}
@@ -203,8 +210,14 @@ class Path:
             right=operation.right,
         )
         self._desk.admit(caller)
-        with under(caller.warrant), acts(by_key(caller, request.scope.get("client"), DIALECT)):
-            answer = await operation.handler(caller, request)
+        body = b"" if request.method in ("GET", "HEAD") else await _read(request)
+        client = request.scope.get("client")
+        async with self._desk.acting(
+            caller, operation.right, client=client, face=DIALECT
+        ) as caller:
+            path_id = request.path_params.get("id", "")
+            asked = Asked(caller.account.id, path_id, request.query_params, body)
+            answer = await operation.handler(asked)
         told = answer if isinstance(answer, Told) else Told(answer, {})
         headers = {"content-type": CONTENT_TYPE, **told.headers}
         return Response(msgspec.json.encode(told.body), 200, headers)
@@ -254,13 +267,17 @@ def _number(text: str | None, default: int, name: str, empty: int, illegal: int)
     return int(text)
 
 
-async def _form(request: Request) -> dict[str, Any]:
-    """Return the body, a JSON object whatever its content type says."""
+async def _read(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise TooLarge(f"the body has over {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+def _form(body: bytes) -> dict[str, Any]:
+    """Return the body, a JSON object whatever its content type says."""
     try:
         form = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -13,21 +13,26 @@ MAX_FIELDS = 1000
 FORM = "application/x-www-form-urlencoded"
 
 
-async def read(request: Request) -> dict[str, Any]:
-    """Return the members of the body; an empty one, and PHP's empty array `[]`, have none.
-
-    In a form `name[]` (and `name[0]`) is a list.  Raises BadInput for what is neither.
-    """
+async def read(request: Request) -> bytes:
+    """Return the body; raise TooLarge."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise TooLarge(f"the body has over {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+def members(body: bytes, content_type: str) -> dict[str, Any]:
+    """Return the members of a body; an empty one, and PHP's empty array `[]`, have none.
+
+    In a form `name[]` (and `name[0]`) is a list.  Raises BadInput for what is neither.
+    """
     if not body.strip():
         return {}
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:
-        return _form(bytes(body))
-    return _object(bytes(body))
+    if content_type.partition(";")[0].strip().lower() == FORM:
+        return _form(body)
+    return _object(body)
 
 
 def _object(body: bytes) -> dict[str, Any]:

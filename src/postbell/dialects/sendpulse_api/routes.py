@@ -14,11 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from postbell.desk import Caller, Desk
-from postbell.desk.acting import acts, by_key
+from postbell.desk import Desk
 from postbell.dialects.sendpulse_api import bodies
 from postbell.dialects.sendpulse_api.tokens import LIFETIME_S, Tokens
-from postbell.dialects.sendpulse_api.webhooks import Webhooks
+from postbell.dialects.sendpulse_api.webhooks import Asked, Webhooks
 from postbell.errors import (
     BadInput,
     Conflict,
@@ -41,7 +40,7 @@ TOO_FAST = 2020202020
 """SendPulse's number for too many requests a second."""
 
 Operation = Callable[[Request], Awaitable[Any]]
-Authorized = Callable[[Caller, Request], Awaitable[Any]]
+Authorized = Callable[[Asked], Awaitable[Any]]
 
 
 def routes(desk: Desk, reports: Reports, sealer: Sealer) -> list[Route]:
@@ -57,8 +56,12 @@ def routes(desk: Desk, reports: Reports, sealer: Sealer) -> list[Route]:
                 right=right,
             )
             desk.admit(caller)
-            with acts(by_key(caller, request.scope.get("client"), FACE)):
-                return {"success": True, "data": await operation(caller, request)}
+            client = request.scope.get("client")
+            body = b"" if request.method in ("GET", "HEAD") else await bodies.read(request)
+            path_id, content_type = request.path_params.get("id", ""), _content_type(request)
+            async with desk.acting(caller, right, client=client, face=FACE) as caller:
+                asked = Asked(caller.account.id, path_id, body, content_type)
+                return {"success": True, "data": await operation(asked)}
 
         return call
 
@@ -93,7 +96,7 @@ class _Granting:
         self._tokens = tokens
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        form = await bodies.read(request)
+        form = bodies.members(await bodies.read(request), _content_type(request))
         if form.get("grant_type") != "client_credentials":
             raise Refused("unsupported_grant_type", "grant_type is not client_credentials", 400)
         name, key = form.get("client_id"), form.get("client_secret")
@@ -151,6 +154,10 @@ class Path:
         if operation is None:
             return _json(_error("Method not allowed", 405), 405, {"allow": self._allow})
         return _json(await operation(request), 200)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "")
 
 
 def _refusal(error: PostbellError) -> Response:

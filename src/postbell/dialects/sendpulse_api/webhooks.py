@@ -6,20 +6,32 @@ another face, shows as several rows with one id.
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from starlette.requests import Request
-
-from postbell.desk import Caller, Desk
+from postbell.desk import Desk
 from postbell.dialects.sendpulse_api import bodies
 from postbell.dialects.sendpulse_bulk import ACTION, UNTOLD, WORDS
 from postbell.errors import BadInput, NotFound, PostbellError
 from postbell.records import Webhook
 from postbell.reports import Reports
+from postbell.warrants import under
 
 DIALECT = "sendpulse-bulk"
 TYPE_OF_WORD = {word: kind for kind, word in WORDS.items()}
 ACTIONS = (*TYPE_OF_WORD, *UNTOLD)
+
+
+class Asked(NamedTuple):
+    """A whole request of a caller whose right was confirmed after it was read."""
+
+    account_id: int
+    id: str
+    body: bytes
+    content_type: str
+
+    def form(self) -> dict[str, Any]:
+        """Return the body's members."""
+        return bodies.members(self.body, self.content_type)
 
 
 class Webhooks:
@@ -29,20 +41,20 @@ class Webhooks:
         self._desk = desk
         self._reports = reports
 
-    async def query(self, caller: Caller, request: Request) -> list[dict[str, Any]]:
+    async def query(self, asked: Asked) -> list[dict[str, Any]]:
         """List the account's rows, the newest first; query and body are not looked at."""
-        found = await self._reports.matching_webhooks(caller.account.id, dialect=DIALECT)
+        found = await self._reports.matching_webhooks(asked.account_id, dialect=DIALECT)
         return [row for webhook in reversed(found) for row in _rows(webhook)]
 
-    async def get(self, caller: Caller, request: Request) -> dict[str, Any]:
+    async def get(self, asked: Asked) -> dict[str, Any]:
         """Return one row; of a webhook with several actions the first."""
-        return _rows(await self._find(caller, request))[0]
+        return _rows(await self._find(asked))[0]
 
-    async def create(self, caller: Caller, request: Request) -> list[dict[str, Any]]:
+    async def create(self, asked: Asked) -> list[dict[str, Any]]:
         """Create a webhook for each action, in the order of the request: all of them or none."""
-        form = await bodies.read(request)
+        form = asked.form()
         members = {"url": _url(form), "dialect": DIALECT}
-        account_id = caller.account.id
+        account_id = asked.account_id
         made: list[Webhook] = []
         try:
             for action in _actions(form):
@@ -51,30 +63,31 @@ class Webhooks:
                 )
         except PostbellError:
             for webhook in made:
-                with contextlib.suppress(NotFound):
+                # also where the caller's right just ended: then all the more
+                with contextlib.suppress(NotFound), under(None):
                     await self._desk.delete_webhook(account_id, webhook.id)
             raise
         return [row for webhook in made for row in _rows(webhook)]
 
-    async def update(self, caller: Caller, request: Request) -> list[bool]:
+    async def update(self, asked: Asked) -> list[bool]:
         """Change the url; `actions` beside it is ignored (S8)."""
-        webhook = await self._find(caller, request)
-        url = _url(await bodies.read(request))
-        await self._desk.revise_webhook(caller.account.id, webhook.id, {"url": url}, is_whole=True)
+        webhook = await self._find(asked)
+        url = _url(asked.form())
+        await self._desk.revise_webhook(asked.account_id, webhook.id, {"url": url}, is_whole=True)
         return [True]
 
-    async def delete(self, caller: Caller, request: Request) -> list[bool]:
+    async def delete(self, asked: Asked) -> list[bool]:
         """Delete; a body is not looked at."""
-        webhook = await self._find(caller, request)
-        await self._desk.delete_webhook(caller.account.id, webhook.id)
+        webhook = await self._find(asked)
+        await self._desk.delete_webhook(asked.account_id, webhook.id)
         return [True]
 
-    async def _find(self, caller: Caller, request: Request) -> Webhook:
+    async def _find(self, asked: Asked) -> Webhook:
         """Return the webhook of the path; another account's or dialect's is not found."""
-        text = request.path_params["id"]
+        text = asked.id
         if not (text.isascii() and text.isdigit() and len(text) < 20):
             raise NotFound("no such webhook")
-        webhook = await self._desk.find_webhook(caller.account.id, int(text))
+        webhook = await self._desk.find_webhook(asked.account_id, int(text))
         if webhook.dialect != DIALECT:
             raise NotFound("no such webhook")
         return webhook
