@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from postbell.desk.acting import acts
 from postbell.errors import Conflict, Unauthorized
 from postbell.ports import Wanted
+from postbell.records import LaneChange
 from postbell.trail import Actor, ActorKind, Change, Subject, TrailEntry, entry_of
 from tests.api.service import KEY, Service, running
 from tests.fakes import FakeClock
@@ -84,6 +86,38 @@ async def test_what_changes_nothing_is_not_in_the_trail(service: Service) -> Non
         await service.desk.prefer(owner, language=owner.language)
 
     assert await trail(service) == []
+
+
+async def test_a_resumption_says_what_it_does_with_what_waits(service: Service) -> None:
+    made = await service.desk.create_webhook(service.acme, {"url": URL})
+    await service.events("open", "click")
+
+    with acts(ADA):
+        await service.desk.pause(service.acme, made.id)
+        await service.desk.resume(service.acme, made.id, skip=True)
+
+    entries = await trail(service)
+    assert [(entry.action, entry.new) for entry in entries] == [
+        ("webhook.paused", {"state": "paused", "state_reason": "customer"}),
+        ("events.skipped", {"events": 2}),
+        ("webhook.resumed", {"state": "active", "state_reason": ""}),
+    ]
+
+
+async def test_ending_the_waits_of_a_failing_webhook_is_kept(service: Service) -> None:
+    made = await service.desk.create_webhook(service.acme, {"url": URL})
+    claim = await service.engine.ledger.lane(made.id)
+    assert claim is not None
+    later = service.clock.now() + timedelta(hours=1)
+    failing = msgspec.structs.replace(claim.lane, hold_until=later)
+    change = LaneChange(webhook_id=made.id, epoch=claim.lane.epoch, lane=failing)
+    await service.engine.ledger.record([change])
+
+    with acts(ADA):
+        await service.desk.resume(service.acme, made.id)
+        await service.desk.resume(service.acme, made.id)
+
+    assert [entry.action for entry in await trail(service)] == ["webhook.hurried"]
 
 
 async def test_what_is_refused_is_not_in_the_trail(service: Service) -> None:

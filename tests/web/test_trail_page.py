@@ -1,5 +1,6 @@
 """The page of the audit trail: an account's own, and the installation's for operators."""
 
+from postbell.ports import Wanted
 from tests.web.visiting import ADA, OPAL, Browser, House
 
 PATH = "/settings/trail"
@@ -79,3 +80,29 @@ async def test_what_a_customer_writes_stays_text(house: House, ada: Browser) -> 
 
     assert "<b>&" not in ada.page.text
     assert "&lt;b&gt;&amp;" in ada.page.text
+
+
+async def test_wrong_passwords_and_a_lock_are_kept_but_not_without_end(
+    house: House, ada: Browser
+) -> None:
+    stranger = house.browser(address="203.0.113.5")
+    for _ in range(14):
+        await stranger.sign_in(ADA, "wrong")
+
+    text = await ada.get(PATH + "?actor=guest")
+
+    assert stranger.status == 429
+    assert text.count('<span class="did">gave a wrong password') == 5
+    assert text.count('<span class="did">tried to sign in too often') == 1
+    assert "<code>203.0.113.5</code>" in text
+
+
+async def test_a_stranger_who_tries_many_addresses_writes_nothing(house: House) -> None:
+    stranger = house.browser(address="203.0.113.5")
+    before = await house.service.engine.trail.entries(Wanted())
+
+    for number in range(40):
+        await stranger.sign_in(f"nobody{number}@acme.example", "wrong")
+
+    assert stranger.status == 429
+    assert await house.service.engine.trail.entries(Wanted()) == before

@@ -250,8 +250,8 @@ def _resumption(webhook: Webhook, claim: Claim, change: LaneChange) -> Change | 
         told = {"events": skipped, "batches": opened}
         action = "events.skipped" if skipped else "batches.retried"
         return noting.of_webhook(action, webhook, None, {n: v for n, v in told.items() if v})
-    waits = claim.lane.failing_since is not None or claim.lane.hold_until is not None
-    if webhook.state is WebhookState.ACTIVE and (waits or change.put):
+    is_hurried = bool(change.put) or change.lane != claim.lane
+    if webhook.state is WebhookState.ACTIVE and is_hurried:
         return noting.of_webhook("webhook.hurried", webhook, None, {"batches": len(change.put)})
     return None
 
