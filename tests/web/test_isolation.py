@@ -1,13 +1,14 @@
 """No account reaches another's through a page: every route with a name in it is in this table."""
 
+from hashlib import sha256
 from typing import NamedTuple
 
 import pytest
 from starlette.routing import Route
 
-from postbell.records import OpenBatch
+from postbell.records import OpenBatch, Session
 from tests.web.test_batch_pages import put
-from tests.web.visiting import BOB, Browser, House
+from tests.web.visiting import ADA, BOB, Browser, House
 
 
 class Row(NamedTuple):
@@ -40,6 +41,7 @@ ROWS = (
     Row("POST", "/settings/api/users/{id}/rotate"),
     Row("POST", "/settings/api/users/{id}/revoke"),
     Row("POST", "/settings/account/users/{id}/remove"),
+    Row("POST", "/settings/account/sessions/{id}/end"),
     Row("POST", "/operator/look/{id}"),
     Row("GET", "/messages/{id:path}"),
     Row("GET", "/events/{id}"),
@@ -48,16 +50,17 @@ REDIRECTS_ONLY = {
     "/webhooks/{id}/pause", "/webhooks/{id}/resume", "/webhooks/{id}/replay",
     "/batches/{id}/retry", "/batches/{id}/split", "/batches/{id}/park",
     "/settings/api/users/{id}/rotate", "/settings/api/users/{id}/revoke",
-    "/settings/account/users/{id}/remove",
+    "/settings/account/users/{id}/remove", "/settings/account/sessions/{id}/end",
 }  # fmt: skip
 EVENT = "evt-of-acme"
+ADAS_SESSION = sha256(b"session adas").hexdigest()[:16]
 NAMES_A_TOKEN = {"/reset/{id}"}
 
 
 def named(path: str) -> str:
     """Return the path with the name of something of ada's."""
     names = {"batches": "bat_1", "messages": "m-1", "events": EVENT}
-    name = names.get(path.split("/")[1], "1")
+    name = ADAS_SESSION if "/sessions/" in path else names.get(path.split("/")[1], "1")
     return path.replace("{id}", name).replace("{id:path}", name)
 
 
@@ -72,6 +75,12 @@ async def bob(house: House) -> Browser:
     await service.call("POST", "/api/v1/events", json=body)
     await service.index()
     await put(house, "bat_1")
+    ada, now = await service.desk.find_owner(ADA), service.clock.now()
+    session = Session(
+        digest=b"adas", owner_id=ada.id, account_id=ada.account_id, created_at=now, seen_at=now
+    )
+    assert session.id == ADAS_SESSION
+    await service.engine.owners.open_session(session, expect=ada.password_hash)
     return await house.visitor(BOB)
 
 
@@ -128,4 +137,5 @@ async def _everything(house: House) -> tuple[object, ...]:
     batch: OpenBatch | None = await service.engine.ledger.batch("bat_1")
     users = await service.engine.registry.api_users()
     owners = await service.engine.owners.of()
-    return webhook, batch, users, owners, len(service.receivers.got)
+    session = await service.engine.owners.session(b"adas")
+    return webhook, batch, users, owners, session, len(service.receivers.got)
