@@ -1,6 +1,7 @@
 """A certificate authority of the test's own."""
 
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,18 +28,31 @@ class Authority:
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def context(
-        self, host: str, *, starts: timedelta = timedelta(0), ends: timedelta = timedelta(hours=1)
+        self,
+        host: str,
+        *,
+        starts: timedelta = timedelta(0),
+        ends: timedelta = timedelta(hours=1),
+        names: Sequence[x509.GeneralName] | None = None,
     ) -> ssl.SSLContext:
         """Return a server's context with a certificate for *host*, valid from *starts* to
-        *ends* counted from now."""
+        *ends* counted from now.
+
+        *names* are its subjectAltName instead of *host*; an empty one leaves the extension out.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        now = datetime.now(UTC)
-        certificate = (
-            _builder(name, self._name, key, now + starts, now + ends, self._key)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .sign(self._key, hashes.SHA256())
+        name = x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Bücher & Söhne"),
+                x509.NameAttribute(NameOID.COMMON_NAME, host),
+            ]
         )
+        now = datetime.now(UTC)
+        builder = _builder(name, self._name, key, now + starts, now + ends, self._key)
+        names = [x509.DNSName(host)] if names is None else names
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         file = self._folder / f"{host}.pem"
         file.write_bytes(
             key.private_bytes(

@@ -4,10 +4,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from postbell.wire.certificates import names_hosts
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
 from postbell.wire.sender import CurlSender
@@ -90,6 +93,93 @@ async def test_connections_refused_before_their_request_stop_no_other(
 
     assert [each.error for each in refused] == ["refused_address"] * 3
     assert outcome.status == 200
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        [x509.RFC822Name("postmaster@hooks.example")],
+        [x509.UniformResourceIdentifier("https://x/, DNS:hooks.example")],
+        [x509.UniformResourceIdentifier("DNS:hooks.example")],
+    ],
+)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_certificate_that_names_the_host_only_in_its_common_name_is_refused(
+    serve: Serve,
+    sender: CurlSender,
+    authority: Authority,
+    given: list[x509.GeneralName],
+    version: ssl.TLSVersion,
+) -> None:
+    context = authority.context("hooks.example", names=given)
+    context.minimum_version = context.maximum_version = version
+    receiver = await serve(answering(OK), tls=context)
+
+    for _ in range(3):  # neither the connection nor its session is used again
+        await assert_refused(receiver, sender)
+
+
+CLOSING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+async def test_every_new_connection_is_looked_at_before_its_request(
+    serve: Serve, sender: CurlSender, authority: Authority
+) -> None:
+    good = authority.context("hooks.example")
+    bad = authority.context("hooks.example", names=[])
+    shown = [good]
+
+    def choose(socket: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        socket.context = shown[0]
+
+    front = authority.context("hooks.example")
+    front.sni_callback = choose
+    receiver = await serve(answering(CLOSING), tls=front)
+    request = post(receiver.url(host="hooks.example"))
+    before = await sender.send(request)
+    shown[0] = bad
+
+    during = await sender.send(request)
+    shown[0] = good
+    after = await sender.send(request)
+
+    assert [each.status for each in (before, during, after)] == [200, None, 200]
+    assert during.error == "tls"
+    assert len(receiver.got) == 2
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        x509.RFC822Name("postmaster@hooks.example"),
+        x509.UniformResourceIdentifier("https://hooks.example/"),
+        x509.DNSName("other.example"),
+        x509.IPAddress(ip_address("192.0.2.1")),
+    ],
+)
+async def test_a_host_among_other_names_of_a_certificate_is_found(
+    serve: Serve, sender: CurlSender, authority: Authority, first: x509.GeneralName
+) -> None:
+    context = authority.context("other.example", names=[first, x509.DNSName("hooks.example")])
+    receiver = await serve(answering(OK), tls=context)
+
+    outcome = await sender.send(post(receiver.url(host="hooks.example")))
+
+    assert outcome.status == 200
+
+
+async def test_an_address_needs_a_certificate_that_names_it(
+    serve: Serve, make_sender: MakeSender, authority: Authority
+) -> None:
+    sender = make_sender(ca_file=str(authority.file))
+    named = authority.context("named", names=[x509.IPAddress(ip_address("127.0.0.1"))])
+    good = await serve(answering(OK), tls=named)
+    bad = await serve(answering(OK), tls=authority.context("127.0.0.1", names=[]))
+
+    outcomes = [await sender.send(post(receiver.url())) for receiver in (good, bad)]
+
+    assert [(each.status, each.error) for each in outcomes] == [(200, ""), (None, "tls")]
 
 
 async def test_an_expired_certificate_is_refused(
@@ -193,3 +283,24 @@ async def test_many_handshakes_at_once_succeed(
     outcomes = await asyncio.gather(*(sender.send(request) for _ in range(40)))
 
     assert {outcome.status for outcome in outcomes} == {200}
+
+
+SAN = "X509v3 Subject Alternative Name"
+
+
+@pytest.mark.parametrize(
+    ("chain", "is_named"),
+    [
+        ([], False),
+        ([()], False),
+        ([((SAN, "DNS:hooks.example"),)], True),
+        ([((SAN, "IP Address:192.0.2.1"),)], True),
+        ([((SAN, "DNS:a.example"), (SAN, "DNS:b.example"))], False),
+        ([((SAN, "URI:x, DNS:a.example"), ("Cert", "no certificate"))], False),
+        ([(("Subject", "CN = a.example"),), ((SAN, "DNS:a.example"),)], False),
+    ],
+)
+def test_only_the_receivers_own_certificate_counts(
+    chain: list[tuple[tuple[str, str], ...]], is_named: bool
+) -> None:
+    assert names_hosts(chain) is is_named

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pycurl
 
+from postbell.wire.certificates import names_hosts
+
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 64 * 1024
 KEPT_BODY_BYTES = 4 * 1024
@@ -33,6 +35,7 @@ class Exchange:
 
     *refusal* names what forbids an address, empty for a good one; *refused* is the address that
     it forbade, and why.  *lacking* says what this machine had too little of for a socket.
+    *is_tls* asks new connections for a certificate that names hosts; *is_nameless*: it did not.
     """
 
     __slots__ = (
@@ -46,6 +49,8 @@ class Exchange:
         "head_size",
         "is_body_cut",
         "is_head_cut",
+        "is_nameless",
+        "is_tls",
         "lacking",
         "needs_fresh",
         "refused",
@@ -59,6 +64,7 @@ class Exchange:
         self.easy.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._on_open)
         self.easy.setopt(pycurl.PREREQFUNCTION, self._on_connected)
+        self.is_tls = False
         self.clear()
 
     def clear(self) -> None:
@@ -71,6 +77,7 @@ class Exchange:
         self.is_body_cut = False
         self.refused: tuple[str, str] | None = None
         self.lacking = ""
+        self.is_nameless = False
         self.tries = 0
         self.has_opened = False
         self.needs_fresh = False
@@ -116,7 +123,17 @@ class Exchange:
         self.needs_fresh = self.tries > 1 and not self.has_opened
         if self.needs_fresh or self._is_refused(ip):
             return pycurl.PREREQFUNC_ABORT
-        return pycurl.PREREQFUNC_OK
+        if self.is_tls and self.has_opened:  # a kept one was looked at when it was new
+            self.is_nameless = not self._names_hosts()
+        return pycurl.PREREQFUNC_ABORT if self.is_nameless else pycurl.PREREQFUNC_OK
+
+    def _names_hosts(self) -> bool:
+        """Look at the certificate of the new connection; pycurl gives it as text, or not at all
+        where a part of it is none."""
+        try:
+            return names_hosts(self.easy.getinfo(pycurl.INFO_CERTINFO))
+        except UnicodeDecodeError:
+            return False
 
     def _is_refused(self, ip: str) -> bool:
         kind = self._refusal(ip)

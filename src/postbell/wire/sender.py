@@ -156,6 +156,7 @@ class CurlSender:
             self._curl = CurlLoop(self._max_open)
         exchange = self._idle.pop() if self._idle else self._new_exchange()
         easy = exchange.easy
+        exchange.is_tls = target.scheme == "https"
         easy.setopt(pycurl.URL, target.origin)
         easy.setopt(pycurl.REQUEST_TARGET, target.path)
         easy.setopt(pycurl.HTTPHEADER, lines)
@@ -252,6 +253,8 @@ def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tu
     """Return the word of `records.ERRORS` for a failed exchange, and what to tell a person."""
     if exchange.refused:
         return "refused_address", refused_connection(target, *exchange.refused).reason
+    if exchange.is_nameless:
+        return "tls", "the certificate names no host in its subjectAltName"
     if exchange.lacking:
         return "busy", f"no socket could be made: {exchange.lacking}; raise the system's limit"
     if exchange.is_head_cut:
@@ -304,6 +307,8 @@ OPTIONS: tuple[tuple[int, int | str], ...] = (
     (pycurl.SSL_VERIFYPEER, 1),
     (pycurl.SSL_VERIFYHOST, 2),
     (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+    (pycurl.OPT_CERTINFO, 1),
+    (pycurl.SSL_SESSIONID_CACHE, 0),  # a session taken up again shows no certificate to look at
     (pycurl.TCP_NODELAY, 1),
     (pycurl.TCP_KEEPALIVE, 1),
     (pycurl.TCP_KEEPIDLE, 60),
