@@ -1,5 +1,7 @@
 """The page of the audit trail: an account's own, and the installation's for operators."""
 
+import re
+
 from postbell.ports import Wanted
 from tests.web.visiting import ADA, OPAL, Browser, House
 
@@ -106,3 +108,24 @@ async def test_a_stranger_who_tries_many_addresses_writes_nothing(house: House) 
 
     assert stranger.status == 429
     assert await house.service.engine.trail.entries(Wanted()) == before
+
+
+async def test_a_full_page_is_small_and_leads_to_the_next(house: House, ada: Browser) -> None:
+    webhook = await house.service.webhook()
+    for number in range(1, 40):
+        policy = {"max_events": number, "max_wait_s": number, "timeout_s": number}
+        await house.service.call(
+            "PATCH", f"/api/v1/webhooks/{webhook['id']}", json={"policy": policy}
+        )
+
+    text = await ada.get(PATH)
+    size_bytes = len(ada.page.content)
+    following = re.findall(r'href="([^"]+)">Next page', text)
+    first = re.findall(r'id="e([0-9]+)"', text)
+    text = await ada.get(following[0])
+    second = re.findall(r'id="e([0-9]+)"', text)
+
+    assert len(first) == 30
+    assert 20_000 < size_bytes < 50_000
+    assert int(second[0]) == int(first[-1]) - 1
+    assert "First page" in text

@@ -111,13 +111,18 @@ def test_a_new_user_walks_through_the_pages(
             "message": "/messages/m-0",
             "settings-api": "/settings/api",
             "settings-account": "/settings/account",
+            "trail": "/settings/trail",
         },
         cookies_of(context.cookies()),
     )
     album.take(base_url, {"login": "/login", "forgot": "/forgot", "reset": "/reset/token"}, [])
     with_operator = browser.new_context(base_url=base_url)
     sign_in(with_operator.new_page(), base_url, OPERATOR)
-    album.take(base_url, {"operator": "/operator"}, cookies_of(with_operator.cookies()))
+    album.take(
+        base_url,
+        {"operator": "/operator", "operator-trail": "/operator/trail"},
+        cookies_of(with_operator.cookies()),
+    )
     with_operator.close()
 
     page.goto("/webhooks/1/delete")

@@ -189,7 +189,7 @@ class Page:
             session, account = visit.signed_in.session, visit.signed_in.account
             warrant = SessionWarrant(session.digest, account.id, self._operator)
         with under(warrant):
-            if method == "GET" and visit.is_operator and visit.has_account and not self._operator:
+            if method == "GET" and not self._is_open and not self._operator:
                 await visit.note_look()
             return await self._handlers[method](visit)
 

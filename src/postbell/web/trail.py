@@ -18,7 +18,7 @@ from postbell.web.visit import Visit, with_query
 
 PATH = "/settings/trail"
 WHOLE = "/operator/trail"
-ON_A_PAGE = 50
+ON_A_PAGE = 30
 FILTERS = ("actor", "action", "subject", "since", "until")
 PAGES = {"webhook": "/webhooks/", "batch": "/batches/"}
 

@@ -130,8 +130,10 @@ class Visit:
         return Actor(kind, address=self.address, face=FACE)
 
     async def note_look(self) -> None:
-        """Keep in the trail that an operator looks into the account; where that cannot be written
-        the page is shown all the same, and the next one tries again."""
+        """Keep in the trail where an operator looks into the account; where that cannot be
+        written the page is shown all the same, and the next one tries again."""
+        if not self.is_operator or not self.has_account:
+            return
         session = self.signed_in.session.digest.hex() if self.signed_in is not None else ""
         try:
             await self.site.desk.note_look(self.account_id, session or self.address)
