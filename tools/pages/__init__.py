@@ -9,6 +9,7 @@ from tools.pages.errors import errors
 from tools.pages.events import events
 from tools.pages.http import http
 from tools.pages.settings import settings
+from tools.pages.trail import trail
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli": cli,
@@ -18,5 +19,6 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "http": http,
     "settings": settings,
     "signals": signals.reference,
+    "trail": trail,
 }
 """File name in docs/reference without `.md`, and what writes it."""
