@@ -3,8 +3,12 @@
 import asyncio
 import io
 import json
+import os
+import pty
 import re
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,11 +36,11 @@ from postbell.records import (
     Webhook,
 )
 from postbell.settings import load
-from tests.cli.running import EventServer, Postbell
+from tests.cli.running import COMMAND, LIMIT_S, EventServer, Postbell
 from tests.cli.test_commands import commands
 from tests.cli.test_listen import post, url_of
 
-HOSTILE = "a\x1b[31m\x9b2J\x85\u202egpj.\u2066\u2069\u200e\u200f\u061c\x07\x7f\u2028\U000e0041\r\nb"
+HOSTILE = "a\x1b[2K\x9b2J\x85\u202egpj.\u2066\u2069\u200e\u200f\u061c\x07\x7f\u2028\U000e0041\r\nb"
 STEERS = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\U000e0041]"
 )
@@ -249,7 +253,7 @@ def test_what_a_server_says_of_events_steers_no_terminal(postbell: Postbell) -> 
 
         done = postbell("events", "send", "-", *server.settings, given='{"type": "bad"}')
 
-    assert "rejected line 1: a?[31m" in done.stderr
+    assert "rejected line 1: a?[2K" in done.stderr
     assert STEERS.findall(done.stdout + done.stderr) == []
 
 
@@ -284,3 +288,47 @@ def test_escaped_json_has_the_same_value_and_nothing_that_is_not_shown(text: str
 
     assert json.loads(shown) == [text]
     assert shown.isprintable() and one_line(text).isprintable()
+
+
+COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+
+@pytest.mark.parametrize(
+    "body", [json.dumps({HOSTILE: [HOSTILE]}, ensure_ascii=False), HOSTILE, '{"a": "' + HOSTILE]
+)
+def test_a_body_that_is_shown_on_a_terminal_does_not_steer_it(
+    postbell: Postbell, body: str
+) -> None:
+    ours, theirs = pty.openpty()
+    environ = postbell.environ | {"TERM": "xterm-256color", "COLUMNS": "200"}
+    command = [*COMMAND, "listen", "--port", "0", "--count", "1"]
+    with subprocess.Popen(command, env=environ, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        watchdog = threading.Timer(LIMIT_S, process.kill)
+        watchdog.start()
+        said = read_until(ours, b"listening on http")
+        url = re.search(r"http://[0-9.:]+", said.decode())
+        assert url is not None
+
+        post(url[0] + "/hook", body.encode(), {"webhook-id": "\x9b2J"})
+
+        said = read_until(ours, None)
+        watchdog.cancel()
+    os.close(ours)
+    shown = COLOURS.sub("", said.decode())
+    assert "gpj." in shown
+    assert set(STEERS.findall(shown)) <= {"\r"}  # the terminal's own line ends
+
+
+def read_until(descriptor: int, text: bytes | None) -> bytes:
+    """Return what is printed until a line with *text* is whole, or to the end."""
+    said = b""
+    while text is None or not (text in said and said.endswith(b"\n")):
+        try:
+            part = os.read(descriptor, 65_536)
+        except OSError:  # the other side is closed
+            break
+        if not part:
+            break
+        said += part
+    return said
