@@ -93,6 +93,21 @@ async def test_a_refusal_has_the_shape_of_its_api(
     assert (v2.status_code, v2.json()["error_code"]) == (403, 403)
 
 
+async def test_a_reading_key_sees_no_header_by_which_a_receiver_knows_us(
+    service: Service, keys: dict[KeyScope, str]
+) -> None:
+    made = await service.webhook(headers={"X-Token": "hush hush"})
+    reading = {"authorization": basic("alice", keys[KeyScope.READ])}
+
+    one = await service.call("GET", f"/api/v1/webhooks/{made['id']}", user=None, headers=reading)
+    many = await service.call("GET", "/api/v1/webhooks", user=None, headers=reading)
+    own = await service.call("GET", f"/api/v1/webhooks/{made['id']}")
+
+    assert one.json()["headers"] == {"X-Token": "***"}
+    assert "hush hush" not in many.text
+    assert own.json()["headers"] == {"X-Token": "hush hush"}
+
+
 async def flooded(service: Service, request: Any) -> list[Any]:
     """Make a wrong request often enough; return all answers."""
     return [await request(number) for number in range(int(BURST) + 5)]

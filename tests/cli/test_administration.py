@@ -62,6 +62,40 @@ def test_a_rotated_key_differs_and_a_revoked_user_shows_when(postbell: Postbell)
     assert revoked["revoked_at"] is not None
 
 
+def test_keys_are_added_rotated_with_an_overlap_and_revoked_one_by_one(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+    first = postbell.json("api-users", "create", "acme", "shop")
+
+    added = postbell.json(
+        "api-users", "add-key", "shop", "--scope", "ingest", "--expires-at", "2199-01-01T00:00:00Z"
+    )
+    several = postbell("api-users", "rotate", "shop")
+    rotated = postbell.json(
+        "api-users", "rotate", "shop", "--key-id", str(first["key_id"]), "--overlap", "3600"
+    )
+    revoked = postbell.json("api-users", "revoke-key", str(added["key_id"]))
+    shown = postbell("api-users", "keys", "shop")
+
+    assert (added["scope"], added["expires_at"]) == ("ingest", "2199-01-01T00:00:00.000000Z")
+    assert several.returncode == 2
+    assert "several keys" in several.stderr
+    assert [key["scope"] for key in rotated["keys"]] == ["everything", "ingest", "everything"]
+    assert [key["expires_at"] is None for key in revoked] == [False, False, True]
+    assert shown.stdout.count("\n") == 4
+    assert added["api_key"] not in shown.stdout
+    assert rotated["api_key"][-4:] in shown.stdout
+
+
+def test_an_account_over_its_api_users_is_told_the_setting(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+    postbell("api-users", "create", "acme", "shop")
+
+    done = postbell("api-users", "create", "acme", "more", "--max-api-users-per-account", "1")
+
+    assert done.returncode == 2
+    assert "max_api_users_per_account" in done.stderr
+
+
 def test_a_webhook_is_created_with_every_member(postbell: Postbell) -> None:
     postbell("accounts", "create", "acme")
     postbell("api-users", "create", "acme", "shop")

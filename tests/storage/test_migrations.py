@@ -6,8 +6,10 @@ import apsw
 import pytest
 
 from postbell.errors import StorageError
+from postbell.rights import KeyScope
 from postbell.sealing import Sealer
 from postbell.storage import sqlite
+from postbell.storage.sqlite import migrating
 from tests.fakes import FakeClock
 
 
@@ -76,3 +78,35 @@ async def test_another_programs_database_is_left_alone(
 
     with pytest.raises(StorageError, match="not Postbell's"):
         await sqlite.open(path, sealer, clock)
+
+
+def older(path: Path, number: int) -> apsw.Connection:
+    """Return a database of the release whose last migration has this number."""
+    connection = apsw.Connection(str(path))
+    connection.execute(migrating._META)
+    for migration in migrating.migrations():
+        if migration.number <= number:
+            connection.execute(migration.script)
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (number,))
+    return connection
+
+
+async def test_keys_of_the_release_before_are_carried_over(
+    path: Path, sealer: Sealer, clock: FakeClock
+) -> None:
+    connection = older(path, 7)
+    connection.execute("INSERT INTO accounts VALUES (1, 'acme', 1000000)")
+    connection.execute("INSERT INTO api_users VALUES (3, 1, 'shop', 'sha256$0$0', 2000000, NULL)")
+    connection.execute("INSERT INTO api_users VALUES (5, 1, 'old', 'scrypt$0$0', 2000000, 3000000)")
+    connection.close()
+
+    sqlite.migrate(path)
+    engine = await sqlite.open(path, sealer, clock)
+    shop, old = await engine.registry.api_users()
+    await engine.close()
+
+    assert [key.key_hash for key in shop.keys + old.keys] == ["sha256$0$0", "scrypt$0$0"]
+    assert {key.scope for key in shop.keys + old.keys} == {KeyScope.EVERYTHING}
+    assert shop.keys[0].is_live(clock.now())
+    assert not old.keys[0].is_live(clock.now())
+    assert shop.keys[0].created_at == shop.created_at

@@ -45,6 +45,9 @@ DEEDS = (
     deed("accounts app-key acme"),
     deed("api-users create acme alice", "api_user.created"),
     deed("api-users rotate alice", "key.rotated"),
+    deed("api-users add-key alice", "key.created"),
+    deed("api-users revoke-key 3", "key.revoked"),
+    deed("api-users revoke-key 3"),
     deed("webhooks create acme URL --dialect native", "webhook.created"),
     deed("webhooks update 1 --type open", "webhook.changed"),
     deed("webhooks update 1 --type open"),
@@ -73,7 +76,8 @@ BY_THE_SERVER = {"serve", "demo", "listen", "events send"}
 """They talk to a server or are one: what is changed comes in through its faces."""
 
 READ_ONLY = {
-    "audit", "accounts list", "owners list", "owners sessions", "api-users list", "webhooks list",
+    "audit", "accounts list", "owners list", "owners sessions", "api-users list", "api-users keys",
+    "webhooks list",
     "webhooks show", "batches list", "batches show", "index status", "trail list",
 }  # fmt: skip
 OF_THE_FILE = {"migrate", "backup"}

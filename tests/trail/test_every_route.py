@@ -142,8 +142,14 @@ DEEDS = {
     "POST /settings/api/users": page(
         "/settings/api", "/settings/api/users", "api_user.created", name="new"
     ),
-    "POST /settings/api/users/{id}/rotate": page(
-        "/settings/api", "/settings/api/users/2/rotate", "key.rotated"
+    "POST /settings/api/users/{id}/keys": page(
+        "/settings/api", "/settings/api/users/2/keys", "key.created", scope="read"
+    ),
+    "POST /settings/api/keys/{id}/rotate": page(
+        "/settings/api", "/settings/api/keys/2/rotate", "key.rotated", overlap_h="24"
+    ),
+    "POST /settings/api/keys/{id}/revoke": page(
+        "/settings/api", "/settings/api/keys/2/revoke", "key.revoked"
     ),
     "POST /settings/api/users/{id}/revoke": page(
         "/settings/api", "/settings/api/users/2/revoke", "api_user.revoked"

@@ -1,6 +1,7 @@
 """Account settings -> API: a URL, ticks, done on that very page; keys shown once."""
 
 import re
+from datetime import timedelta
 
 from tests.api.service import KEY, URL, basic
 from tests.web.visiting import Browser, House, open_house
@@ -55,22 +56,104 @@ async def test_a_key_is_shown_once_in_full_and_works(house: House, ada: Browser)
     assert key not in later
 
 
-async def test_keys_are_rotated_and_revoked(house: House, ada: Browser) -> None:
-    await ada.get("/settings/api")
-    text = await ada.send("/settings/api/users/1/rotate")
+async def status_with(house: House, key: str, path: str = "/api/v1/webhooks") -> int:
+    headers = {"authorization": basic("alice", key)}
+    return (await house.service.call("GET", path, headers=headers)).status_code
+
+
+def key_in(text: str) -> str:
+    """Return the key that a page shows."""
     (key,) = set(re.findall(r"\bpb_[\w-]{30,}", text))
-    old = await house.service.call("GET", "/api/v1/webhooks")
-    new = await house.service.call(
-        "GET", "/api/v1/webhooks", headers={"authorization": basic("alice", key)}
-    )
+    return str(key)
+
+
+async def test_a_key_is_replaced_at_once_and_revoked(house: House, ada: Browser) -> None:
+    await ada.get("/settings/api")
+    key = key_in(await ada.send("/settings/api/keys/1/rotate", overlap_h="0"))
+    old, new = await status_with(house, KEY), await status_with(house, key)
 
     revoked = await ada.send("/settings/api/users/1/revoke")
-    gone = await house.service.call(
-        "GET", "/api/v1/webhooks", headers={"authorization": basic("alice", key)}
-    )
 
-    assert (old.status_code, new.status_code, gone.status_code) == (401, 200, 401)
+    assert (old, new, await status_with(house, key)) == (401, 200, 401)
     assert "Revoked: alice" in " ".join(re.sub("<[^>]+>", " ", revoked).split())
+
+
+async def test_the_old_key_works_on_for_as_long_as_was_chosen(house: House, ada: Browser) -> None:
+    await ada.get("/settings/api")
+    text = await ada.send("/settings/api/keys/1/rotate", overlap_h="24")
+    both = [await status_with(house, KEY), await status_with(house, key_in(text))]
+
+    house.service.clock.advance(86_400)
+
+    assert both == [200, 200]
+    assert re.search(r"The one that it replaces ends <time [^>]+>in 1\s+d", text)
+    assert await status_with(house, KEY) == 401
+
+
+async def test_a_further_key_has_a_scope_and_an_end(house: House, ada: Browser) -> None:
+    await ada.get("/settings/api")
+    ends = house.service.clock.now() + timedelta(days=2)
+
+    text = await ada.send(
+        "/settings/api/users/1/keys", scope="read", expires_at=f"{ends:%Y-%m-%dT%H:%M}"
+    )
+    key = key_in(text)
+    reads, sends = (
+        await status_with(house, key),
+        (
+            await house.service.call(
+                "POST", "/api/v1/events", headers={"authorization": basic("alice", key)}, json=[]
+            )
+        ).status_code,
+    )
+    (user,) = [u for u in await house.service.reports.api_users() if u["name"] == "alice"]
+    listed = await ada.get("/settings/api")
+    await ada.send(f"/settings/api/keys/{user['keys'][1]['id']}/revoke")
+
+    assert (reads, sends) == (200, 403)
+    assert "It is for: reading only." in text
+    assert "…" + key[-4:] in listed
+    assert (await status_with(house, key), await status_with(house, KEY)) == (401, 200)
+
+
+async def test_a_wrong_end_stays_beside_its_field_with_what_was_typed(ada: Browser) -> None:
+    await ada.get("/settings/api")
+
+    text = await ada.send("/settings/api/users/1/keys", scope="ingest", expires_at="tomorrow")
+
+    assert ada.status == 422
+    assert 'value="tomorrow"' in text
+    assert 'id="ends-1-error"' in text
+    assert '<option value="ingest" selected>' in text
+
+
+async def test_an_account_with_many_api_users_has_them_on_several_pages(
+    house: House, ada: Browser
+) -> None:
+    for number in range(30):
+        await house.service.desk.create_api_user("acme", f"more{number:02}")
+
+    first = await ada.get("/settings/api")
+    (after,) = re.findall(r"\?users_after=(\d+)", first)
+    second = await ada.get(f"/settings/api?users_after={after}")
+
+    assert len(first.encode()) < 120_000
+    assert ">alice</h3>" in first and ">more29</h3>" not in first
+    assert ">more29</h3>" in second and ">alice</h3>" not in second
+
+
+async def test_no_page_reaches_the_keys_of_another_account(house: House, ada: Browser) -> None:
+    bob = await house.service.desk.find_api_user("bob")
+    await ada.get("/settings/api")
+    token = ada.token
+
+    for path in ("rotate", "revoke"):
+        answer = await ada.client.post(
+            f"/settings/api/keys/{bob.keys[0].id}/{path}", data={"csrf": token}
+        )
+        assert answer.status_code == 404
+
+    assert await house.service.desk.find_api_user("bob") == bob
 
 
 async def test_a_name_that_is_taken_or_wrong_is_explained_beside_the_field(ada: Browser) -> None:

@@ -38,7 +38,9 @@ ROWS = (
     Row("POST", "/batches/{id}/retry"),
     Row("POST", "/batches/{id}/split"),
     Row("POST", "/batches/{id}/park"),
-    Row("POST", "/settings/api/users/{id}/rotate"),
+    Row("POST", "/settings/api/users/{id}/keys"),
+    Row("POST", "/settings/api/keys/{id}/rotate"),
+    Row("POST", "/settings/api/keys/{id}/revoke"),
     Row("POST", "/settings/api/users/{id}/revoke"),
     Row("POST", "/settings/account/users/{id}/remove"),
     Row("POST", "/settings/account/sessions/{id}/end"),
@@ -49,7 +51,8 @@ ROWS = (
 REDIRECTS_ONLY = {
     "/webhooks/{id}/pause", "/webhooks/{id}/resume", "/webhooks/{id}/replay",
     "/batches/{id}/retry", "/batches/{id}/split", "/batches/{id}/park",
-    "/settings/api/users/{id}/rotate", "/settings/api/users/{id}/revoke",
+    "/settings/api/users/{id}/keys", "/settings/api/users/{id}/revoke",
+    "/settings/api/keys/{id}/rotate", "/settings/api/keys/{id}/revoke",
     "/settings/account/users/{id}/remove", "/settings/account/sessions/{id}/end",
 }  # fmt: skip
 EVENT = "evt-of-acme"

@@ -12,6 +12,7 @@ from postbell.api.operations import JSON, Operation
 from postbell.api.problems import CONTENT_TYPE
 from postbell.api.schemas import ProblemView
 from postbell.api.table import OPERATIONS
+from postbell.rights import Right
 
 Refs = Mapping[Any, Any]
 """The schema of each struct, by reference."""
@@ -20,6 +21,12 @@ JSON_TYPES = (JSON, "application/merge-patch+json")
 OFTEN = (400, 401, 403, 429, 503)
 """What every operation may answer beside what its row says."""
 WITH_BODY = (408, 413, 415, 422)
+NEEDS = {
+    Right.INGEST: "`ingest` or `everything`",
+    Right.READ: "`read` or `everything`",
+    Right.MANAGE: "`everything`",
+}
+"""The scopes of keys that a right is in."""
 REASONS = {
     400: "the query, a header or the body cannot be read",
     401: "credentials are missing or wrong",
@@ -96,8 +103,8 @@ def _operation(operation: Operation, refs: Refs) -> dict[str, Any]:
         "parameters": list(_parameters(operation)),
         "responses": _responses(operation, refs),
     }
-    if operation.about:
-        made["description"] = operation.about
+    needs = f"Takes a key for {NEEDS[operation.right]}."
+    made["description"] = f"{operation.about} {needs}".strip()
     if operation.body is not None:
         made["requestBody"] = {
             "required": _is_required(operation.body),

@@ -25,10 +25,12 @@ from postbell.rights import Right
 PATH = PREFIX + "/webhooks"
 ONE = PATH + "/{id}"
 TAG = "webhooks"
+HIDDEN = "***"
 
 
 async def _list(call: Call) -> Response:
-    return page_response("webhooks", await call.reports.webhooks(call.account_id, **call.query))
+    page = await call.reports.webhooks(call.account_id, **call.query)
+    return page_response("webhooks", page._replace(rows=[_seen(call, row) for row in page.rows]))
 
 
 async def _create(call: Call) -> Response:
@@ -102,8 +104,16 @@ async def _rotate(call: Call) -> Response:
 
 
 async def _shown(call: Call, webhook: Webhook, **more: Any) -> Response:
-    view = await call.reports.webhook_view(webhook)
+    view = _seen(call, await call.reports.webhook_view(webhook))
     return json_response(view | more, headers={"etag": _etag(webhook)})
+
+
+def _seen(call: Call, view: dict[str, Any]) -> dict[str, Any]:
+    """Return a webhook's view as the caller may see it: to a key for reading the values of headers,
+    by which receivers know us, are hidden."""
+    if call.caller.may(Right.MANAGE):
+        return view
+    return view | {"headers": dict.fromkeys(view["headers"], HIDDEN)}
 
 
 def _etag(webhook: Webhook) -> str:

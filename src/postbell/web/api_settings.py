@@ -3,11 +3,16 @@
 The page that SendPulse's document describes: give a URL, tick the events, done.
 """
 
+from datetime import datetime
+from typing import Any, NamedTuple
+
 from starlette.responses import Response
 from starlette.routing import Route
 
+from postbell.desk.forms import check_moment, check_scope
 from postbell.desk.people import NewKey
 from postbell.errors import BadInput, Conflict, NotFound
+from postbell.rights import KeyScope, KeyTerms
 from postbell.web import webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain
@@ -19,6 +24,19 @@ from postbell.web.webhook_page import create, form_context, is_step
 
 PATH = "/settings/api"
 WEBHOOKS_SHOWN = 50
+USERS_SHOWN = 25
+OVERLAPS_H = (0, 1, 24, 168)
+
+
+class KeyForm(NamedTuple):
+    """What was typed of a new key, of an api user that there is (0: of a new one), and what is
+    wrong with it."""
+
+    user_id: int = -1
+    name: str = ""
+    scope: str = KeyScope.EVERYTHING.value
+    expires_at: str = ""
+    problems: dict[str, str] = {}
 
 
 def routes(site: Site) -> list[Route]:
@@ -26,8 +44,10 @@ def routes(site: Site) -> list[Route]:
     return [
         page(site, PATH, GET=_show, POST=_create_webhook),
         page(site, PATH + "/users", GET=_back, POST=_create_user),
-        page(site, PATH + "/users/{id}/rotate", GET=_back, POST=_rotate_user),
+        page(site, PATH + "/users/{id}/keys", GET=_back, POST=_add_key),
         page(site, PATH + "/users/{id}/revoke", GET=_back, POST=_revoke_user),
+        page(site, PATH + "/keys/{id}/rotate", GET=_back, POST=_rotate_key),
+        page(site, PATH + "/keys/{id}/revoke", GET=_back, POST=_revoke_key),
     ]
 
 
@@ -44,13 +64,14 @@ async def _page(
     *,
     values: Typed | None = None,
     new_key: NewKey | None = None,
-    user_problem: str = "",
+    key_form: KeyForm | None = None,
     status: int = 200,
 ) -> Response:
     site = visit.site
     values = values or webhook_form.blank(site.desk, visit.query("dialect"))
     users = await site.reports.api_users(visit.account_id)
-    active = [user for user in users if not user["revoked_at"]]
+    active = [_with_live_keys(user, site.desk.clock.now()) for user in users if _is_active(user)]
+    shown, more = _part(visit, active, new_key, key_form)
     found = await site.reports.webhooks(visit.account_id, limit=WEBHOOKS_SHOWN)
     webhooks = [row | {"standing": state_of(row)} for row in found.rows]
     shown_user = new_key.api_user.name if new_key else active[0]["name"] if active else "API_USER"
@@ -58,15 +79,61 @@ async def _page(
         "api_settings.html",
         status,
         **form_context(visit, values),
-        api_users=active,
-        revoked=[user for user in users if user["revoked_at"]],
+        api_users=shown,
+        more_users=more,
+        count=len(active),
+        revoked=[user for user in users if not _is_active(user)][-USERS_SHOWN:],
         webhooks=webhooks,
         has_more=found.next is not None,
         new_key=new_key,
+        overlapping=_overlapping(new_key),
         shown_user=shown_user,
         shown_key=new_key.key if new_key else "API_KEY",
-        user_problem=user_problem,
+        key_form=key_form or KeyForm(),
+        new_user=key_form if key_form is not None and not key_form.user_id else KeyForm(),
+        blank_key=KeyForm(),
+        scopes=[scope.value for scope in KeyScope],
+        overlaps=OVERLAPS_H,
     )
+
+
+def _is_active(user: dict[str, Any]) -> bool:
+    return not user["revoked_at"]
+
+
+def _with_live_keys(user: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return an api user with those keys that have not ended, the newest first."""
+    keys = [key for key in reversed(user["keys"]) if _is_live(key, now)]
+    return user | {"keys": keys}
+
+
+def _is_live(key: dict[str, Any], now: datetime) -> bool:
+    return not key["expires_at"] or datetime.fromisoformat(key["expires_at"]) > now
+
+
+def _part(
+    visit: Visit,
+    users: list[dict[str, Any]],
+    new_key: NewKey | None,
+    key_form: KeyForm | None,
+) -> tuple[list[dict[str, Any]], int]:
+    """Return some api users, the one that was just worked on among them, and the id after which
+    more are listed (0: there are none)."""
+    after = int(visit.query("users_after")) if visit.query("users_after").isdecimal() else 0
+    worked_on = new_key.api_user.id if new_key else key_form.user_id if key_form else 0
+    begin = worked_on - 1 if worked_on > 0 else after
+    rest = [user for user in users if user["id"] > begin]
+    more = rest[USERS_SHOWN - 1]["id"] if len(rest) > USERS_SHOWN else 0
+    return rest[:USERS_SHOWN], more
+
+
+def _overlapping(new_key: NewKey | None) -> datetime | None:
+    """Return until when a key works on that the new one replaces."""
+    if new_key is None:
+        return None
+    now = new_key.made.created_at
+    ends = [key.expires_at for key in new_key.api_user.keys[:-1] if key.expires_at]
+    return max((end for end in ends if end > now), default=None)
 
 
 async def _create_webhook(visit: Visit) -> Response:
@@ -84,21 +151,67 @@ async def _create_webhook(visit: Visit) -> Response:
 
 
 async def _create_user(visit: Visit) -> Response:
+    desk, name = visit.site.desk, visit.form.text("name")
     try:
-        made = await visit.site.desk.create_api_user(visit.account.name, visit.form.text("name"))
+        made = await desk.create_api_user(visit.account.name, name, terms=_terms(visit))
     except (BadInput, Conflict) as error:
-        return await _page(visit, user_problem=explain(visit.say, error), status=error.status)
+        return await _wrong(visit, 0, error)
     return await _page(visit, new_key=made)
 
 
-async def _rotate_user(visit: Visit) -> Response:
-    made = await visit.site.desk.rotate_api_user(await _name(visit), account_id=visit.account_id)
+async def _add_key(visit: Visit) -> Response:
+    name = await _name(visit)
+    try:
+        made = await visit.site.desk.add_api_key(
+            name, terms=_terms(visit), account_id=visit.account_id
+        )
+    except (BadInput, Conflict) as error:
+        return await _wrong(visit, visit.id, error)
     return await _page(visit, new_key=made)
+
+
+async def _rotate_key(visit: Visit) -> Response:
+    hours = visit.form.text("overlap_h", "0")
+    overlap_s = float(hours) * 3600 if hours.isdecimal() else -1.0
+    user = await visit.site.desk.find_key_owner(visit.id, visit.account_id)
+    made = await visit.site.desk.rotate_api_user(
+        user.name, key_id=visit.id, overlap_s=overlap_s, account_id=visit.account_id
+    )
+    return await _page(visit, new_key=made)
+
+
+async def _revoke_key(visit: Visit) -> Response:
+    await visit.site.desk.revoke_api_key(visit.id, account_id=visit.account_id)
+    return visit.redirect(f"{PATH}#users-head", "key_revoked")
 
 
 async def _revoke_user(visit: Visit) -> Response:
     await visit.site.desk.revoke_api_user(await _name(visit), account_id=visit.account_id)
-    return visit.redirect(PATH, "user_revoked")
+    return visit.redirect(f"{PATH}#users-head", "user_revoked")
+
+
+def _terms(visit: Visit) -> KeyTerms:
+    """Return what the form says of a new key."""
+    scope = check_scope(visit.form.text("scope", KeyScope.EVERYTHING.value))
+    ends = visit.form.text("expires_at")
+    if not ends:
+        return KeyTerms(scope)
+    return KeyTerms(scope, check_moment(visit.format.read_moment(ends, "expires_at"), "expires_at"))
+
+
+async def _wrong(visit: Visit, user_id: int, error: BadInput | Conflict) -> Response:
+    """Return the page with what was typed, and what is wrong beside its field."""
+    member = error.member if isinstance(error, BadInput) else ""
+    place = member if member in ("scope", "expires_at") else "name"
+    form = visit.form
+    key_form = KeyForm(
+        user_id,
+        form.text("name"),
+        form.text("scope"),
+        form.text("expires_at"),
+        {place: explain(visit.say, error)},
+    )
+    return await _page(visit, key_form=key_form, status=error.status)
 
 
 async def _name(visit: Visit) -> str:
