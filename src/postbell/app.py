@@ -170,7 +170,7 @@ async def _opened(
     async with contextlib.AsyncExitStack() as stack:
         while not stop.is_set():
             try:
-                return await open_engine(settings, clock, worker=role != "api")
+                return await open_engine(settings, clock, worker=role != "api", serves=True)
             except StorageError as error:
                 is_full = await asyncio.to_thread(lacks_space, settings.data_dir)
                 if not is_full and has_space:

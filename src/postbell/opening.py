@@ -17,13 +17,15 @@ PROBE_BYTES = 64 << 10
 """Twice what SQLite needs to open a database."""
 
 
-async def open_engine(settings: Settings, clock: Clock, *, worker: bool) -> sqlite.SqliteEngine:
+async def open_engine(
+    settings: Settings, clock: Clock, *, worker: bool, serves: bool = False
+) -> sqlite.SqliteEngine:
     """Open the database, made on the first start with its folder and key; the caller closes it.
 
-    *worker* takes the lock of the one process that delivers.
+    *worker* takes the lock of the one process that delivers; one that *serves* acknowledges.
     """
     sealer = open_sealer(settings)
-    return await sqlite.open(settings.database_path, sealer, clock, worker=worker)
+    return await sqlite.open(settings.database_path, sealer, clock, worker=worker, serves=serves)
 
 
 def open_sealer(settings: Settings) -> sealing.Sealer:

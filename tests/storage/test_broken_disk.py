@@ -1,8 +1,13 @@
 """A disk that fails: nothing is acknowledged that is not durable."""
 
 import asyncio
+import contextlib
+import errno
+import os
 import resource
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -11,6 +16,7 @@ from postbell.errors import EngineStopped, StorageError
 from postbell.sealing import Sealer
 from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine, faults
+from postbell.storage.sqlite.hardening import PIECE_BYTES
 from tests.contract.making import block
 from tests.fakes import FakeClock
 from tests.storage.broken_disk import wal_becomes
@@ -84,6 +90,61 @@ async def test_a_failed_fsync_stops_the_engine_until_a_restart(
     assert await again.log.tail(0, 10) == [first]
     await again.ready()
     await again.close()
+
+
+@contextlib.contextmanager
+def calls_of(name: str) -> Iterator[list[tuple[str, int]]]:
+    """Note the file and the place of each call of an os function with a descriptor first."""
+    real, noted = getattr(os, name), []
+
+    def call(descriptor: int, *rest: Any) -> Any:
+        noted.append((os.readlink(f"/proc/self/fd/{descriptor}"), rest[1] if rest else 0))
+        return real(descriptor, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, name, call)
+        yield noted
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_what_the_wal_holds_is_written_again_and_synced_before_anything_else(
+    path: Path, sealer: Sealer, clock: FakeClock, is_alone: bool
+) -> None:
+    before = await sqlite.open(path, sealer, clock, worker=not is_alone)
+    headers = await before.log.append([block(1000), block(1000)], [], head=0, now=clock.now())
+    wal = path.with_name(path.name + "-wal")
+    content = wal.read_bytes()
+
+    with calls_of("pwrite") as written, calls_of("fsync") as synced:
+        serving = await sqlite.open(path, sealer, clock, serves=True)
+    with calls_of("pwrite") as by_command:
+        looking = await sqlite.open(path, sealer, clock)
+
+    pieces = range(0, len(content), PIECE_BYTES)
+    assert [place for place in written if place[0] == str(wal)] == [(str(wal), p) for p in pieces]
+    assert (str(wal), 0) in synced
+    assert wal.read_bytes() == content
+    assert bool([place for place in by_command if place[0] == str(wal)]) is is_alone
+    assert await serving.log.tail(0, 10) == headers
+    for engine in (before, serving, looking):
+        await engine.ready()
+        await engine.close()
+
+
+async def test_a_disk_that_does_not_take_the_wal_again_is_named(
+    path: Path, sealer: Sealer, clock: FakeClock
+) -> None:
+    before = await sqlite.open(path, sealer, clock)
+    await before.log.append([block()], [], head=0, now=clock.now())
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(StorageError, match=r"-wal durable: Input/output error"):
+            await sqlite.open(path, sealer, clock)
+    await before.close()
 
 
 async def test_a_file_that_is_no_database_is_refused(

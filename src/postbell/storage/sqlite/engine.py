@@ -12,6 +12,7 @@ from postbell.storage.sqlite.answers import SqliteAnswers
 from postbell.storage.sqlite.backup import copy
 from postbell.storage.sqlite.connecting import connect
 from postbell.storage.sqlite.faults import as_storage_error
+from postbell.storage.sqlite.hardening import harden, has_worker
 from postbell.storage.sqlite.index import SqliteIndex
 from postbell.storage.sqlite.journal import SqliteJournal
 from postbell.storage.sqlite.ledger import SqliteLedger
@@ -30,8 +31,13 @@ from postbell.storage.sqlite.tries import SqliteTries
 from postbell.storage.sqlite.writer import Writer
 
 
-async def open(path: Path, sealer: Sealer, clock: Clock, *, worker: bool = False) -> "SqliteEngine":
+async def open(
+    path: Path, sealer: Sealer, clock: Clock, *, worker: bool = False, serves: bool = False
+) -> "SqliteEngine":
     """Open the database at *path*, made where it is missing; its owner closes it.
+
+    What its WAL holds is durable then; of those that do not *serve* nobody sees to that while
+    a worker, which has, is there.
 
     With *worker* this process becomes the only worker of the database: leases that a killed one
     left behind end with its first claim, since the lock proves that it is gone.  Nothing is
@@ -41,7 +47,10 @@ async def open(path: Path, sealer: Sealer, clock: Clock, *, worker: bool = False
     """
     lock = WorkerLock(path) if worker else None
     try:
-        connection, readers = await in_thread(lambda: _connect(path), "postbell-sqlite-open")
+        is_hard = not (worker or serves) and has_worker(path)
+        connection, readers = await in_thread(
+            lambda: _connect(path, is_hard=is_hard), "postbell-sqlite-open"
+        )
     except BaseException:
         if lock is not None:
             lock.release()
@@ -134,10 +143,12 @@ class PolledBell(RingBell):
             self.writer.listen(-1)
 
 
-def _connect(path: Path) -> tuple[apsw.Connection, Readers]:
+def _connect(path: Path, *, is_hard: bool) -> tuple[apsw.Connection, Readers]:
     connection = connect(path)
     try:
         prepare(connection, path)
+        if not is_hard:
+            harden(connection, path)
         return connection, Readers(path)
     except apsw.Error as error:
         connection.close()

@@ -1,0 +1,60 @@
+"""At the opening: what the WAL holds is made durable before anything new is acknowledged.
+
+After an fsync that failed the kernel may hold pages for clean that never reached the disk (as the
+fsync(2) manual says since Linux 4.13): the next process reads them, commits behind them, is told
+that all is synced, and a loss of power takes the lot.  Written once more with the same bytes
+they are dirty again, and an fsync that succeeds means what it says.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+import apsw
+
+from postbell.errors import StorageError
+
+PIECE_BYTES = 1 << 20
+
+
+def harden(connection: apsw.Connection, database: Path) -> None:
+    """Write the WAL of *database* once more, in its place, and sync it; blocks.
+
+    Holds SQLite's lock of writers meanwhile, so that nobody appends to it or begins it anew.
+    Raises StorageError where the disk does not take it.
+    """
+    wal = database.with_name(database.name + "-wal")
+    if not wal.exists() or not wal.stat().st_size:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        descriptor = os.open(wal, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            at = 0
+            while piece := os.pread(descriptor, PIECE_BYTES, at):
+                os.pwrite(descriptor, piece, at)
+                at += len(piece)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make {wal} durable: {error.strerror}; see to the disk, then start again"
+        ) from error
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def has_worker(database: Path) -> bool:
+    """Say whether a process is the worker of *database* now: it has hardened the WAL."""
+    try:
+        descriptor = os.open(database.with_name(database.name + ".worker.lock"), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
