@@ -55,13 +55,70 @@ async def test_one_object_is_one_event(service: Service) -> None:
     assert response.json()["accepted"] == 1
 
 
-async def test_an_empty_array_is_nothing(service: Service) -> None:
+async def test_an_empty_array_is_nothing_taken(service: Service) -> None:
     response = await post(service, b"[]")
 
     assert (response.status_code, response.json()) == (
-        202,
+        422,
         {"accepted": 0, "duplicates": 0, "rejected": []},
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "nope", "recipient": "ada@example.net"},
+        {"events": [EVENT]},
+        [{"type": "open"}, {"recipient": "ada@example.net"}],
+    ],
+)
+async def test_where_every_event_is_refused_the_answer_is_422_with_the_list(
+    service: Service, body: Any
+) -> None:
+    response = await post(service, json.dumps(body).encode())
+
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/json"
+    told = response.json()
+    assert (told["accepted"], told["duplicates"]) == (0, 0)
+    assert len(told["rejected"]) == (len(body) if isinstance(body, list) else 1)
+
+
+async def test_one_good_event_or_a_duplicate_makes_it_202(service: Service) -> None:
+    bad = {"type": "nope", "recipient": "ada@example.net"}
+
+    first = await post(service, json.dumps([bad, event(1)]).encode())
+    again = await post(service, json.dumps([bad, event(1)]).encode())
+
+    assert [first.status_code, again.status_code] == [202, 202]
+
+
+async def test_what_was_refused_is_refused_again_under_its_key(service: Service) -> None:
+    body = b'{"type":"nope","recipient":"ada@example.net"}'
+
+    first = await post(service, body, idempotency_key="k")
+    again = await post(service, body, idempotency_key="k")
+
+    assert (first.status_code, again.status_code) == (422, 422)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-ndjson"])
+async def test_a_byte_order_mark_loses_no_event(service: Service, media_type: str) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(event(1)).encode()
+
+    response = await post(service, body, content_type=media_type)
+
+    assert response.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-ndjson"])
+async def test_utf_16_is_named(service: Service, media_type: str) -> None:
+    response = await post(service, json.dumps(event(1)).encode("utf-16"), content_type=media_type)
+
+    assert response.status_code == 400
+    assert "UTF-16; send it as UTF-8" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +256,6 @@ async def test_an_idempotency_key_must_be_visible_ascii(service: Service, key: s
         (b"hello", "byte 0"),
         (b'[{"type":"open"},]', "byte 17"),
         (b'[{"type":"open"}] x', "trailing"),
-        (b"\xef\xbb\xbf[]", "byte 0"),
         (b'{"type":"open"}{"type":"open"}', "trailing"),
         (b'["\\ud800"', "not valid JSON"),
         (b'["\\ud800" 1]', "not valid JSON"),

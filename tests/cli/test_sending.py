@@ -60,7 +60,7 @@ def test_utf_16_is_named(postbell: Postbell, tmp_path: Path) -> None:
         done = postbell("events", "send", str(file), *server.settings)
 
     assert done.returncode == 2
-    assert "is UTF-16; write it as UTF-8" in done.stderr
+    assert "is UTF-16; send it as UTF-8" in done.stderr
 
 
 def test_a_damaged_archive_is_named(postbell: Postbell, tmp_path: Path) -> None:

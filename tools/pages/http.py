@@ -138,7 +138,9 @@ zstd are taken. A request has at most {events.MAX_EVENTS:,} events and {events.M
 bytes after decompression.
 
 The answer is 202 with `{{"accepted", "duplicates", "rejected": [{{"index", "code", "message"}}]}}`:
-a wrong event does not lose the right ones. With `atomic=true` one wrong event refuses all (422).
+a wrong event does not lose the right ones. Where none was taken, because all were wrong or there
+are none, the status is 422 with the same members. A byte order mark is left out. With
+`atomic=true` one wrong event refuses all (422).
 `Idempotency-Key` (1 to 255 visible ASCII characters) is kept for 72 hours with the commit: the
 same request again gets the same answer (and `Idempotency-Replayed: true`), another body under it
 422. 503 says that nothing was

@@ -16,6 +16,7 @@ from postbell.api.bodies import Bodies, ClientGone, Headers, Receive
 from postbell.api.once import REPLAYED, check_key
 from postbell.api.problems import problem
 from postbell.desk import Desk
+from postbell.encodings import unmarked
 from postbell.errors import BadInput, PostbellError, TooLarge
 from postbell.holding import Share
 from postbell.pipeline.queueing import Repeated
@@ -83,7 +84,8 @@ class EventsEndpoint:
             return
         tell(accepted=answer.accepted, duplicates=answer.duplicates, rejected=len(answer.rejected))
         is_repeated = isinstance(answer, Repeated)
-        await respond(send, 202, _JSON_AGAIN if is_repeated else _JSON, _encode(answer))
+        status = 202 if answer.accepted or answer.duplicates else 422
+        await respond(send, status, _JSON_AGAIN if is_repeated else _JSON, _encode(answer))
 
     async def _take(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
         headers = Headers(scope["headers"])
@@ -95,7 +97,7 @@ class EventsEndpoint:
         key = check_key(headers.idempotency_key) if headers.idempotency_key is not None else ""
         with self._bodies.share(account_id=caller.account.id) as share:
             arriving = self._bodies.counted(receive, share)
-            body = await self._bodies.read(arriving, headers, share, MAX_BODY_BYTES)
+            body = unmarked(await self._bodies.read(arriving, headers, share, MAX_BODY_BYTES))
             raws = split(media_type, body, share)
             caller = await self._desk.confirm(caller, Right.INGEST)
             digest = _digest(caller.api_user.name, media_type, atomic, body) if key else b""

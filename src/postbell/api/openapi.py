@@ -182,6 +182,8 @@ def _responses(operation: Operation, refs: Refs) -> dict[str, Any]:
         }
         for status in sorted(statuses)
     }
+    if operation.poor_status:
+        refused[str(operation.poor_status)]["content"] |= good["content"]
     return {str(operation.status): good, **refused}
 
 

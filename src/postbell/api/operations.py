@@ -43,7 +43,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path.
 
     *right* is what the caller's key must be good for.  *handler* None is served elsewhere.
-    *answer* and *body* are structs that describe the JSON, *status* the good answer's;
+    *answer* and *body* are structs that describe the JSON, *status* the good answer's,
+    *poor_status* that of the same answer where it tells of nothing good, 0 for none;
     *refusals* are statuses beside those that every operation has.
     *is_safe* says that a POST changes nothing, *spans_slashes* that the id may hold slashes.
     """
@@ -57,6 +58,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""
     answer: Any = None
     status: int = 200
+    poor_status: int = 0
     query: Mapping[str, Param] = {}
     body: Any = None
     body_types: tuple[str, ...] = (JSON,)

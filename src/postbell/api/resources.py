@@ -19,6 +19,7 @@ from postbell.api.problems import document, problem
 from postbell.api.replies import compressed
 from postbell.desk import Caller, Desk
 from postbell.desk.pace import BURST_S, Allowance
+from postbell.encodings import unmarked
 from postbell.errors import BadInput, NotFound, PostbellError
 from postbell.reports import Reports
 from postbell.signals import tell
@@ -215,7 +216,7 @@ def read_query(known: Mapping[str, Param], given: Sequence[tuple[str, str]]) -> 
 def read_form(body: bytes) -> dict[str, Any]:
     """Return a JSON object; raise BadInput for anything else and for U+0000 in a text."""
     try:
-        form = msgspec.json.decode(body)
+        form = msgspec.json.decode(unmarked(body))
     except RecursionError:
         raise BadInput("the body is nested too deeply", code="malformed", status=400) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -114,7 +114,7 @@ OPERATIONS = (
         right=Right.INGEST,
         handler=None,
         tag=TAG,
-        summary="take in events; 202 once they are durable",
+        summary="take in events; 202 once they are durable, 422 where none was taken",
         about=f"An array of events, one event, or one event on a line, at most {MAX_EVENTS:,}"
         f" events and {MAX_BODY_BYTES:,} bytes; gzip and zstd are taken. A wrong event does not"
         " lose the right ones, unless `atomic` is true.",
@@ -123,6 +123,7 @@ OPERATIONS = (
         body_types=tuple(sorted(MEDIA_TYPES)),
         answer=schemas.AcceptedView,
         status=202,
+        poor_status=422,
     ),
     Operation(
         method="GET",

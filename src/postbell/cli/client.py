@@ -58,8 +58,11 @@ class Client:
         else:
             self._connection = http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
 
-    def call(self, method: str, path: str, value: Any = None, **headers: str) -> Any:
-        """Make a request and return the answer's JSON; raise what a 4xx or 5xx says.
+    def call(
+        self, method: str, path: str, value: Any = None, *, taking: int = 0, **headers: str
+    ) -> Any:
+        """Make a request and return the answer's JSON; raise what a 4xx or 5xx says, unless it is
+        the status *taking* with an answer in JSON that is no problem document.
 
         Network errors, 429, 502, 503 and 504 are tried again, Retry-After is kept to.
         """
@@ -73,7 +76,10 @@ class Client:
                 f"{self.url} refuses the credentials of api user {self._api_user!r};"
                 " check --api-user and --api-key"
             )
-        if response.status >= 400:
+        is_answer = response.status == taking and not response.headers.get(
+            "content-type", ""
+        ).startswith("application/problem")
+        if response.status >= 400 and not is_answer:
             kind = UsageError if response.status < 500 else ServiceError
             raise kind(f"{self.url} answered {response.status}: {_reason(response)}")
         try:

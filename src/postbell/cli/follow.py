@@ -20,8 +20,9 @@ from pathlib import Path
 import msgspec
 
 from postbell.cli.client import Client
-from postbell.cli.lines import BOM, MAX_CHUNK_BYTES, MAX_EVENTS, Item
+from postbell.cli.lines import MAX_CHUNK_BYTES, MAX_EVENTS, Item
 from postbell.cli.send import Tally, send
+from postbell.encodings import BOM
 from postbell.errors import ServiceError, UsageError
 
 POLL_S = 0.2

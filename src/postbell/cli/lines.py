@@ -10,13 +10,12 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 import zstandard
 
+from postbell.encodings import BOM, NAMED, UTF_16
 from postbell.errors import BadInput
 
 MAX_EVENTS = 1000
 MAX_CHUNK_BYTES = 4 << 20
-BOM = b"\xef\xbb\xbf"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Item(NamedTuple):
@@ -50,8 +49,8 @@ def _plain(stream: BinaryIO, name: str) -> BinaryIO:
         reader = zstandard.ZstdDecompressor().stream_reader(plain, read_across_frames=True)
         plain = _buffered(reader)
     head = plain.peek(4)
-    if head.startswith(_UTF_16):
-        raise BadInput(f"{name} is UTF-16; write it as UTF-8: iconv -f UTF-16 -t UTF-8 {name}")
+    if head.startswith(UTF_16):
+        raise BadInput(f"{name} {NAMED} {name}")
     if head.startswith(BOM):
         plain.read(len(BOM))
     return plain

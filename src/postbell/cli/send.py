@@ -8,6 +8,9 @@ from postbell.cli.client import Client
 from postbell.cli.lines import Item, is_json
 from postbell.printable import one_line
 
+NONE_TAKEN = 422
+"""The status of an answer whose events were all rejected."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -37,7 +40,7 @@ def send(client: Client, chunk: Sequence[Item], key: str, tally: Tally) -> None:
     if not good:
         return
     body = b"[" + b",".join(item.raw for item in good) + b"]"
-    answer = client.call("POST", "/api/v1/events", body, idempotency_key=key)
+    answer = client.call("POST", "/api/v1/events", body, taking=NONE_TAKEN, idempotency_key=key)
     tally.accepted += answer["accepted"]
     tally.duplicates += answer["duplicates"]
     for rejection in answer["rejected"]:

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from postbell.clock import rfc3339
 from postbell.desk import Desk
 from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
+from postbell.encodings import unmarked
 from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
 from postbell.records import Webhook
 from postbell.reports import Reports
@@ -279,7 +280,7 @@ async def _read(request: Request) -> bytes:
 def _form(body: bytes) -> dict[str, Any]:
     """Return the body, a JSON object whatever its content type says."""
     try:
-        form = msgspec.json.decode(body)
+        form = msgspec.json.decode(unmarked(bytes(body)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"the body is not valid JSON: {error}", status=400) from None
     if not isinstance(form, dict):

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
+from postbell.encodings import unmarked
 from postbell.errors import BadInput, TooLarge
 
 MAX_BODY_BYTES = 64 * 1024
@@ -37,7 +38,7 @@ def members(body: bytes, content_type: str) -> dict[str, Any]:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        members = msgspec.json.decode(body)
+        members = msgspec.json.decode(unmarked(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"the body is not valid JSON: {error}", status=400) from None
     if members == []:
