@@ -20,6 +20,7 @@ from postbell.events import (
     MAX_EVENT_BYTES,
     Draft,
     EventType,
+    Message,
     folded,
     kind_code,
 )
@@ -109,6 +110,10 @@ class Accepting:
         event_id = draft.event_id
         is_random = event_id is None and draft.occurred_at is None
         draft.occurred_at = occurred_at_of(draft.occurred_at, self._now)
+        if draft.recipient[0] in _AROUND or draft.recipient[-1] in _AROUND:
+            draft.recipient = _bare_recipient(draft.recipient)
+        if draft.message is not None:
+            draft.message = _tidied(draft.message)
         draft.account = self._account
         draft.recorded_at = draft.sequence = None
         if draft.metadata is not None:
@@ -220,6 +225,37 @@ def _check_enhanced(code: str) -> None:
         )
 
 
+def _tidied(message: Message) -> Message:
+    """Return what is said of a message with its Message-ID and its sender bare.
+
+    Both come as they stand in a mail's head: the one in angle brackets (RFC 5322 section 3.6.4),
+    the other perhaps with a name before it (section 3.4), which gets a member of its own.
+    """
+    changes: dict[str, str] = {}
+    own, sender = message.rfc_message_id, message.from_
+    if own and (own[0] in _AROUND or own[-1] in _AROUND):
+        changes["rfc_message_id"] = own.strip().removeprefix("<").removesuffix(">").strip()
+    if sender and (sender[0] in _AROUND or sender[-1] in _AROUND):
+        found = _MAILBOX.fullmatch(sender)
+        changes["from_"] = found[2] if found else sender.strip()
+        if found and found[1] and not message.from_name:
+            changes["from_name"] = found[1]
+    return msgspec.structs.replace(message, **changes) if changes else message
+
+
+def _bare_recipient(given: str) -> str:
+    """Return an address without the blanks, brackets and name around it."""
+    found = _MAILBOX.fullmatch(given)
+    address = found[2] if found else given.strip()
+    if not address:
+        raise BadInput(
+            "member 'recipient' is blank; an address is required",
+            member="recipient",
+            code="invalid",
+        )
+    return address
+
+
 def _fact_id(draft: Draft) -> str:
     """Return the id of a fact: a hash of everything that was given, and of nothing else.
 
@@ -293,6 +329,8 @@ def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+_AROUND = frozenset(" \t\r\n<>")
+_MAILBOX = re.compile(r'\s*"?([^"<>]{0,998}?)"?\s*<\s*([^<>\s]{1,998})\s*>\s*')
 _UNKNOWN_FIELD = re.compile(r"unknown field `(.*)`", re.DOTALL)
 _MISSING_FIELD = re.compile(r"missing required field `(.*)`")
 _ENHANCED = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch

@@ -78,13 +78,31 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Message(Part, kw_only=True, frozen=True, gc=False):
+class MessageIds(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, gc=False):
+    """The ids by which an event may say which message it is of, as whoever reads it takes them."""
+
     id: str | None = None
     email_id: str | None = None
     rfc_message_id: str | None = None
     esp_id: str | None = None
     queue_id: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Which message this is, the same for all its events that have the same ids; empty where
+        nothing says so.  What is of the whole message comes before what is of one recipient."""
+        return self.id or self.rfc_message_id or self.esp_id or self.queue_id or self.email_id or ""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every id that there is, each once, the key first: what the message is found by."""
+        ids = (self.key, self.id, self.rfc_message_id, self.esp_id, self.queue_id, self.email_id)
+        return tuple(dict.fromkeys(filter(None, ids)))
+
+
+class Message(MessageIds, Part, kw_only=True, frozen=True, gc=False):
     from_: str | None = msgspec.field(default=None, name="from")
+    from_name: str | None = None
     subject: str | None = None
 
 

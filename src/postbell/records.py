@@ -263,7 +263,7 @@ class ReplayFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Which events of its ranges a replay sends; empty members match everything.
 
     *recipient* compares whole addresses, the domain without regard to case; *message* compares
-    `message.id`, `message.email_id` and `message.rfc_message_id`.
+    any id of the message.
     """
 
     types: tuple[EventType, ...] | None = None

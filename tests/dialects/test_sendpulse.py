@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from postbell.dialects import find
-from postbell.dialects.replies import REPLIES, message_number
+from postbell.dialects.replies import message_number
 from postbell.events import NUMBER_OF, EventType
+from postbell.failures import BY_CLASS
 from postbell.ports import Signing
 from tests.strategies import stored
 
@@ -83,13 +84,13 @@ def test_the_reply_of_the_server_wins_over_the_class() -> None:
     assert written["smtp_server_response"] == "go away"
 
 
-@pytest.mark.parametrize("name", sorted(REPLIES))
+@pytest.mark.parametrize("name", sorted(BY_CLASS))
 def test_without_a_reply_the_class_says_code_and_subcode(name: str) -> None:
     (written,) = told({"type": "soft_bounce", "bounce": {"class": name}})
 
-    assert written["smtp_server_response_code"] == str(REPLIES[name].code)
-    assert written["smtp_server_response_subcode"] == REPLIES[name].subcode
-    assert written["smtp_server_response"] == REPLIES[name].text
+    assert written["smtp_server_response_code"] == str(BY_CLASS[name].code)
+    assert written["smtp_server_response_subcode"] == BY_CLASS[name].enhanced
+    assert written["smtp_server_response"] == BY_CLASS[name].text
 
 
 def test_a_class_is_recognised_in_any_spelling() -> None:

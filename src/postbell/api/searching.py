@@ -137,7 +137,7 @@ OPERATIONS = (
         answer=shapes.EventPage,
         query={
             "recipient": text("a whole address", 998),
-            "message": text("message.id, message.email_id or message.rfc_message_id", 998),
+            "message": text("any id of the message", 998),
             "types": types("only these types, with commas between"),
             "since": moment("accepted from this time on"),
             "until": moment("accepted before this time"),
@@ -162,7 +162,7 @@ OPERATIONS = (
         handler=_message,
         tag=TAG,
         summary="show a message's events in order, with what was delivered where and when",
-        about="The id is `message.id`, `message.email_id` or `message.rfc_message_id`.",
+        about="The id is any of those that `message` has.",
         answer=shapes.MessageView,
         id_schema=TEXT_ID,
         spans_slashes=True,

@@ -14,8 +14,9 @@ import msgspec
 from postbell.dialects import options as tables
 from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
-from postbell.dialects.replies import message_number, reply_of_class
-from postbell.events import TYPE_OF, EventType
+from postbell.dialects.replies import message_number
+from postbell.events import TYPE_OF, EventType, MessageIds
+from postbell.failures import Reply, failure_of, reply_of
 from postbell.logged import Logged, parts_of
 from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
@@ -64,8 +65,7 @@ _NUMBER_BITS = 0x3F
 _TO_THE_SECOND = len("2025-08-22T10:00:03")
 
 
-class _Message(msgspec.Struct, frozen=True, gc=False):
-    id: str | None = None
+class _Message(MessageIds, frozen=True, gc=False):
     from_: str | None = msgspec.field(default=None, name="from")
     subject: str | None = None
 
@@ -210,12 +210,12 @@ def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_Li
         if event.occurred_at[:_TO_THE_SECOND] != second:
             second = event.occurred_at[:_TO_THE_SECOND]
             timestamp = _timestamp(second)
-        number = message_number(message.id or event.event_id)
+        number = message_number(message.key or event.event_id)
         sender = message.from_ or ""
         subject = message.subject or ""
         recipient = event.recipient
         if kind in _REPLIED_TO:
-            code, subcode, text = _reply(event)
+            code, subcode, text = reply = _reply(event)
             bounce_word = None if bounces == "undelivered" else BOUNCE_WORDS.get(kind)
             if bounces != "bounces" or bounce_word is None:
                 yield _Replied(
@@ -230,7 +230,7 @@ def _written(read: list[_Event], is_literal: bool, bounces: str) -> Iterator[_Li
                     subject,
                 )
             if bounce_word is not None:
-                whole = " ".join(filter(None, (str(code), subcode, text)))
+                whole = reply.whole
                 yield _Bounced(bounce_word, timestamp, number, recipient, code, subcode, whole)
         elif is_literal and kind is EventType.UNSUBSCRIBE:
             yield _Unsubscribed(WORDS[kind], recipient, sender, subject)
@@ -244,16 +244,18 @@ def _timestamp(second: str) -> int:
     return int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp())
 
 
-def _reply(event: _Event) -> tuple[int, str, str]:
+def _reply(event: _Event) -> Reply:
     """Return code, subcode and text of the server's reply, or what says the same as the event."""
     smtp = event.smtp
-    if smtp.code:
-        return smtp.code, smtp.enhanced or "", smtp.text or ""
+    reply = reply_of(smtp.code, smtp.enhanced, smtp.text)
     if event.type is EventType.DELIVERED:
-        return 250, smtp.enhanced or "", smtp.text or ""
-    default = "suppressed" if event.type is EventType.DROPPED else ""
-    made = reply_of_class(event.bounce.class_ or default)
-    return made.code, smtp.enhanced or made.subcode, smtp.text or made.text
+        said = smtp.text or ""
+        # the documented batch says "2.0.0 OK" beside the subcode 2.0.0: only a code goes
+        text = reply.text if said[:3].isdigit() else said
+        return Reply(reply.code or 250, reply.enhanced, text)
+    if smtp.code:
+        return reply
+    return failure_of(event.type, reply, event.bounce.class_).reply
 
 
 dialect = SendPulse()

@@ -13,8 +13,9 @@ import msgspec
 from postbell.dialects import options as tables
 from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
-from postbell.dialects.replies import MAX_NUMBER, message_number, reply_of_class
-from postbell.events import TYPE_OF, EventType
+from postbell.dialects.replies import MAX_NUMBER, message_number
+from postbell.events import TYPE_OF, EventType, MessageIds
+from postbell.failures import failure_of, reply_of
 from postbell.logged import Logged, parts_of
 from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
@@ -46,10 +47,6 @@ _NUMBER_BITS = 0x3F
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Message(msgspec.Struct, frozen=True, gc=False):
-    id: str | None = None
-
-
 class _Smtp(msgspec.Struct, frozen=True, gc=False):
     code: int | None = None
     enhanced: str | None = None
@@ -79,7 +76,7 @@ class _Event(msgspec.Struct, frozen=True):
     type: EventType
     occurred_at: datetime
     recipient: str
-    message: _Message = _Message()
+    message: MessageIds = MessageIds()
     metadata: dict[str, Any] = {}
     smtp: _Smtp = _Smtp()
     bounce: _Bounce = _Bounce()
@@ -162,7 +159,7 @@ def _written(event: _Event) -> dict[str, Any]:
 def _task_id(event: _Event) -> int:
     """Return the campaign's number that the sender gave, else a number of the message."""
     number = _whole(event.metadata.get("task_id"))
-    return message_number(event.message.id or event.event_id) if number is None else number
+    return message_number(event.message.key or event.event_id) if number is None else number
 
 
 def _whole(value: Any) -> int | None:
@@ -229,14 +226,13 @@ def _reported(event: _Event) -> dict[str, Any]:
 
 def _bounced(event: _Event) -> dict[str, Any]:
     smtp = event.smtp
-    code, subcode, text = smtp.code, smtp.enhanced or "", smtp.text or ""
-    if not code:
-        made = reply_of_class(event.bounce.class_ or "")
-        code, subcode, text = made.code, subcode or made.subcode, text or made.text
+    reply = reply_of(smtp.code, smtp.enhanced, smtp.text)
+    if not smtp.code:
+        reply = failure_of(event.type, reply, event.bounce.class_).reply
     return {
-        "smtp_server_response_code": code,
-        "smtp_server_response_subcode": subcode,
-        "smtp_server_response": " ".join(filter(None, (str(code), subcode, text))),
+        "smtp_server_response_code": reply.code,
+        "smtp_server_response_subcode": reply.enhanced,
+        "smtp_server_response": reply.whole,
     }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from postbell.blocks import BlockHeader, Position, place_of
 from postbell.clock import Clock
+from postbell.events import MessageIds
 from postbell.pipeline import terms
 from postbell.pipeline.messages import KEY_SHIFT, Sampling, Sights
 from postbell.pipeline.terms import TERM_MASK, message_term, recipient_term
@@ -158,17 +159,11 @@ class Indexer:
             await asyncio.sleep(pause_s)
 
 
-class _Ids(msgspec.Struct, gc=False):
-    id: str | None = None
-    email_id: str | None = None
-    rfc_message_id: str | None = None
-
-
 class _Glance(msgspec.Struct, gc=False):
     """What of an event can be searched for."""
 
     recipient: str
-    message: _Ids | None = None
+    message: MessageIds | None = None
 
 
 _glance = msgspec.json.Decoder(_Glance).decode
@@ -208,13 +203,11 @@ def _add_words(
         message = each.message
         name = 0
         if message is not None:
-            texts = dict.fromkeys((message.id, message.email_id, message.rfc_message_id))
-            for text in texts:
-                if text:
-                    term = message_term(text)
-                    words(term)
-                    places(place)
-                    name = name or term
+            for text in message.all:
+                term = message_term(text)
+                words(term)
+                places(place)
+                name = name or term
         keys.append(name << KEY_SHIFT | recipient if name else 0)
 
 

@@ -178,9 +178,4 @@ def fits(wanted: ReplayFilter, raw: bytes) -> bool:
     event = decode(raw)
     if wanted.recipient and folded(event.recipient) != folded(wanted.recipient):
         return False
-    message = event.message
-    return not wanted.message or wanted.message in (
-        message.id,
-        message.email_id,
-        message.rfc_message_id,
-    )
+    return not wanted.message or wanted.message in event.message.all

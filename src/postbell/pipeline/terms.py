@@ -37,7 +37,7 @@ def recipient_term(address: str) -> int:
 
 
 def message_term(text: str) -> int:
-    """Return the term of `message.id`, `message.email_id` or `message.rfc_message_id`."""
+    """Return the term of any id of the message."""
     return crc32(text.encode(), _MESSAGE_SEED) & TERM_MASK
 
 

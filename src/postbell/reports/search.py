@@ -32,7 +32,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked for; empty members match everything.
 
     *recipient* is a whole address, its domain without regard to case; *message* is an event's
-    `message.id`, `message.email_id` or `message.rfc_message_id`; times are those of recording,
+    any id of the message; times are those of recording,
     *since* included, *until* not.
     """
 

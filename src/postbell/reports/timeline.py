@@ -38,7 +38,7 @@ class Timeline:
         self._search = search
 
     async def message(self, account_id: int, message: str) -> dict[str, Any]:
-        """Return a message by `message.id`, `email_id` or `rfc_message_id`: its recipients with
+        """Return a message by any id of the message: its recipients with
         their state, and its newest 200 events by time, each with its deliveries; raise NotFound.
         """
         hits = await self._search.of_message(account_id, message, MAX_EVENTS)

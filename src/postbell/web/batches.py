@@ -106,8 +106,8 @@ def _event_rows(logged: Sequence[Logged]) -> list[dict[str, Any]]:
                 "type": event.type.value,
                 "recipient": event.recipient,
                 "occurred_at": event.occurred_at,
-                "message": event.message.id or "",
-                "href": message_path(event.message.id, event.event_id),
+                "message": event.message.key,
+                "href": message_path(event.message.key, event.event_id),
                 "subject": event.message.subject or "",
                 "sequence": sequence,
             }

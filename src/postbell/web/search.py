@@ -3,11 +3,12 @@
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import BadInput, NotFound
-from postbell.events import EventType
+from postbell.events import EventType, MessageIds
 from postbell.reports.search import Found, Wanted
 from postbell.web.page import page
 from postbell.web.problems import explain
@@ -88,8 +89,7 @@ def _row(view: dict[str, Any]) -> dict[str, Any]:
 def href_of(view: dict[str, Any]) -> str:
     """Return the page that an event opens: its message's, where it belongs to one."""
     message = view.get("message", {})
-    word = message.get("id") or message.get("email_id") or message.get("rfc_message_id")
-    return message_path(word, view["event_id"])
+    return message_path(msgspec.convert(message, MessageIds).key, view["event_id"])
 
 
 def message_path(message: str | None, event_id: str) -> str:

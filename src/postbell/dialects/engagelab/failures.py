@@ -7,7 +7,6 @@ Reasons: reference `engagelab.md` section 10.2; by bounce class: `taxonomy.md` s
 from collections.abc import Mapping
 
 from postbell.dialects.engagelab.codes import SOFT_BOUNCE, Code
-from postbell.events import EventType
 
 BLACKLIST = 1
 UNSUBSCRIBED = 2
@@ -56,14 +55,12 @@ REASONS: Mapping[str, int] = {
     "suppressed": BLACKLIST,
     "unsubscribed": UNSUBSCRIBED,
 }
-"""By bounce class, spelled in small letters only ("relay denied" is `relaydenied`)."""
+"""By bounce class, as `postbell.failures` spells it."""
 
 
-def reason_of(bounce_class: str | None, kind: EventType) -> int:
-    """Return why an event of *kind* failed; a drop without a class was suppressed."""
-    if bounce_class:
-        return REASONS.get(_key(bounce_class), OTHER)
-    return BLACKLIST if kind is EventType.DROPPED else OTHER
+def reason_of(name: str) -> int:
+    """Return the reason of a bounce class."""
+    return REASONS.get(name, OTHER)
 
 
 def sub_stat(reason: int, code: Code) -> int:
@@ -71,7 +68,3 @@ def sub_stat(reason: int, code: Code) -> int:
     if code is not SOFT_BOUNCE:
         return 400 + reason
     return 500 + (OTHER if reason in NEVER_SOFT else reason)
-
-
-def _key(bounce_class: str) -> str:
-    return bounce_class.lower().replace(" ", "").replace("_", "").replace("-", "")

@@ -11,7 +11,8 @@ import msgspec
 
 from postbell.dialects.engagelab import codes
 from postbell.dialects.engagelab.failures import TEXTS, reason_of, sub_stat
-from postbell.events import EventType
+from postbell.events import EventType, MessageIds
+from postbell.failures import failure_of, reply_of
 
 STATUS_TEXTS = {
     EventType.REQUEST: "successfully request",
@@ -41,10 +42,7 @@ class _Read(msgspec.Struct, frozen=True, gc=False):
     """Base of what is read of a stored event."""
 
 
-class _Message(_Read, frozen=True, gc=False):
-    id: str | None = None
-    email_id: str | None = None
-    rfc_message_id: str | None = None
+class _Message(MessageIds, frozen=True, gc=False):
     from_: str | None = msgspec.field(default=None, name="from")
     subject: str | None = None
 
@@ -186,7 +184,7 @@ def write(raw: bytes, is_by_phase: bool) -> StatusEvent | ResponseEvent:
     kind = event.type
     code = codes.code_for(kind, event.bounce.origin == "oob", is_by_phase)
     message = event.message
-    message_id = message.id or message.rfc_message_id or event.event_id
+    message_id = message.key or event.event_id
     email_id = message.email_id or f"{_short(message_id)}0${_short(event.recipient)}"
     sender, subject = message.from_ or "", message.subject or ""
     task_id, label_id = _labels(event.metadata)
@@ -209,8 +207,10 @@ def write(raw: bytes, is_by_phase: bool) -> StatusEvent | ResponseEvent:
     else:
         text = STATUS_TEXTS.get(kind)
         if text is None:
-            reason = reason_of(event.bounce.class_, kind)
-            error = _Error(_reply(event.smtp) or TEXTS[reason], sub_stat(reason, code))
+            smtp = event.smtp
+            reply = reply_of(smtp.code, smtp.enhanced, smtp.text)
+            reason = reason_of(failure_of(kind, reply, event.bounce.class_).name)
+            error = _Error(reply.whole or TEXTS[reason], sub_stat(reason, code))
             text = error.message[:MAX_REPLY_CHARS]
         data = _Status(text, task_id, event.api_user, label_id, email_id)
         head = ("email", message_id, itime, sender, subject, event.recipient)
@@ -231,16 +231,6 @@ def _response_data(event: _Event, common: tuple[str, str, str, str, int]) -> _Re
     if event.type is EventType.CLICK:
         return _Clicked(*common, event.link.url or "", *who)
     return _Opened(*common, *who)
-
-
-def _reply(smtp: _Smtp) -> str:
-    """Return the reply as the server said it, codes first; empty where there was none."""
-    text = smtp.text or ""
-    if not smtp.code or text.startswith(str(smtp.code)):
-        return text
-    if smtp.enhanced and not text.startswith(smtp.enhanced):
-        text = f"{smtp.enhanced} {text}"
-    return f"{smtp.code} {text}".rstrip()
 
 
 def _labels(metadata: msgspec.Raw) -> tuple[str, int]:
