@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from postbell.errors import Misdirected
+from postbell.numerals import is_digits
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -60,7 +61,7 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     name, _, port = host.rpartition(":")
-    return name if name and port.isdigit() else host
+    return name if name and is_digits(port) else host
 
 
 def _plain(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from postbell.numerals import whole
 from postbell.signals import masked
 
 
@@ -95,11 +96,12 @@ def _names(value: Any) -> Names:
 def read_address(value: Any) -> Address:
     """Return HOST:PORT read; raise ValueError that says what is expected."""
     host, colon, port = _text(value).rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    number = whole(port)
+    if not colon or number is None or number > 65_535:
         raise ValueError("HOST:PORT with a port of 0 to 65535 expected")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise ValueError("an IPv6 address stands in brackets, as in [::1]:8025")
-    return Address(host.strip("[]") or "127.0.0.1", int(port))
+    return Address(host.strip("[]") or "127.0.0.1", number)
 
 
 def _check_database(url: str) -> str:

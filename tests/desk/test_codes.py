@@ -100,3 +100,7 @@ def test_the_address_for_an_authenticator_names_person_and_service() -> None:
     read = pyotp.parse_uri(address)
     assert (read.secret, read.name, read.issuer) == (SECRET, "ada+x@example.com", "Postbell eu")
     assert address.startswith("otpauth://totp/Postbell%20eu:ada%2Bx%40example.com?secret=")
+
+
+def test_a_code_in_digits_of_another_script_is_just_wrong() -> None:
+    assert codes.proof_of(factor(), "\u0661\u0662\u0663\u0664\u0665\u0666", NOW) is None

@@ -40,6 +40,7 @@ class Served(NamedTuple):
     port: int
     authorization: bytes
     process: "subprocess.Popen[str]"
+    log: Path
     tls: ssl.SSLContext | None = None
 
     def post(self, *, more: bytes = b"", body: bytes = EVENT, path: bytes = b"") -> bytes:
@@ -215,8 +216,7 @@ def served(folder: Path, *flags: str, tls: Authority | None = None) -> Iterator[
             host, _, port = url.rpartition("/")[2].rpartition(":")
             authorization = b"Basic " + base64.b64encode(f"shop:{key}".encode())
             context = tls and ssl.create_default_context(cafile=str(tls.file))
-            yield Served(
-                host.replace("[::]", "127.0.0.1"), int(port), authorization, process, context
-            )
+            host = host.replace("[::]", "127.0.0.1")
+            yield Served(host, int(port), authorization, process, folder / "log", context)
         finally:
             process.kill()

@@ -98,3 +98,15 @@ def looked_up() -> set[str]:
         for key in keys
         if isinstance(key, ast.JoinedStr)
     }
+
+
+def test_whole_numbers_are_read_in_one_place() -> None:
+    elsewhere = [
+        (path, call.lineno)
+        for path, tree in source.trees()
+        for name in ("isdigit", "isdecimal", "isnumeric")
+        for call in source.calls(tree, name)
+        if path != "numerals.py"
+    ]
+
+    assert elsewhere == []

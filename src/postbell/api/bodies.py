@@ -13,6 +13,7 @@ from typing import Any
 from postbell.api.inflate import PIECE_BYTES, inflating
 from postbell.errors import BadInput, TooLarge
 from postbell.holding import Memory, Share
+from postbell.numerals import whole
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -122,8 +123,8 @@ class Headers:
             field = _FIELDS.get(name)
             if field is not None:
                 setattr(self, field, value.decode("latin-1").strip(" \t"))
-            elif name == b"content-length" and value.isdigit():
-                self.length = int(value[:19])
+            elif name == b"content-length":
+                self.length = whole(value)
         self.encoding = self.encoding.lower()
 
     def media_type(self, known: frozenset[str]) -> str:

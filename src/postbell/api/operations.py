@@ -15,6 +15,7 @@ from starlette.responses import Response
 from postbell.desk import forms
 from postbell.errors import BadInput
 from postbell.events import EventType
+from postbell.numerals import whole
 from postbell.rights import Right
 
 PREFIX = "/api/v1"
@@ -90,15 +91,14 @@ def integer(low: int, high: int, meaning: str, default: int | None = None) -> Pa
     """Return a parameter that is a whole number."""
 
     def read(name: str, given: str) -> int:
-        if not (given.isascii() and given.isdigit() and len(given) < 20) or not (
-            low <= int(given) <= high
-        ):
+        number = whole(given)
+        if number is None or not low <= number <= high:
             raise BadInput(
                 f"query {name}={given[:40]!r}: a whole number of {low} to {high} expected",
                 member=name,
                 status=400,
             )
-        return int(given)
+        return number
 
     schema: dict[str, Any] = {"type": "integer", "minimum": low, "maximum": high}
     return Param(read, schema if default is None else schema | {"default": default}, meaning)

@@ -21,6 +21,7 @@ from postbell.desk import Caller, Desk
 from postbell.desk.pace import BURST_S, Allowance
 from postbell.encodings import unmarked
 from postbell.errors import BadInput, NotFound, PostbellError
+from postbell.numerals import whole
 from postbell.reports import Reports
 from postbell.signals import tell
 
@@ -72,9 +73,10 @@ class Call:
     def id(self) -> int:
         """Return the id in the path; raise NotFound for what cannot be one."""
         text = self.name
-        if not (text.isascii() and text.isdigit() and len(text) < 20):
+        number = whole(text)
+        if number is None:
             raise NotFound(f"nothing has the id {text[:40]!r}")
-        return int(text)
+        return number
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from postbell.numerals import is_digits
 from postbell.printable import escaped, one_line
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -39,7 +40,7 @@ def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     heads = [name.replace("_", " ").upper() for name in columns]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     is_number = [
-        all(cell.replace(".", "").replace("-", "").isdigit() or not cell for cell in column)
+        all(is_digits(cell.replace(".", "").replace("-", "")) or not cell for cell in column)
         for column in zip(*rows, strict=True)
     ]
     for row in (heads, *rows):

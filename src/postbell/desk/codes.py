@@ -12,6 +12,7 @@ from hashlib import sha256
 
 import pyotp
 
+from postbell.numerals import is_digits
 from postbell.ports import Proof, SecondFactor
 
 STEP_S = 30
@@ -61,7 +62,7 @@ def proof_of(factor: SecondFactor, typed: str, now: datetime) -> Proof | None:
     plain = _plain(typed)
     if len(plain) == RECOVERY_CHARS:
         return Proof(factor.id, recovery=recovery_digest(plain))
-    if len(plain) != DIGITS or not plain.isdigit():
+    if len(plain) != DIGITS or not is_digits(plain):
         return None
     codes = pyotp.TOTP(factor.secret, digits=DIGITS, interval=STEP_S)
     present = int(now.timestamp()) // STEP_S

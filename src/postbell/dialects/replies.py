@@ -2,6 +2,8 @@
 
 from xxhash import xxh3_64_intdigest
 
+from postbell.numerals import whole
+
 MAX_NUMBER = 2**53 - 1
 """The largest whole number that JavaScript keeps exact."""
 
@@ -11,8 +13,7 @@ def message_number(text: str) -> int:
 
     A decimal id in that range stands for itself, any other text is hashed.
     """
-    if text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= 16:
-        number = int(text)
-        if number <= MAX_NUMBER:
-            return number
+    number = whole(text)
+    if number is not None and number <= MAX_NUMBER and not text.startswith("0"):
+        return number
     return xxh3_64_intdigest(text.encode()) % MAX_NUMBER + 1

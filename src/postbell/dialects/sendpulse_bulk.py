@@ -17,6 +17,7 @@ from postbell.dialects.replies import MAX_NUMBER, message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import failure_of, reply_of
 from postbell.logged import Logged, parts_of
+from postbell.numerals import whole
 from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
 
@@ -164,8 +165,8 @@ def _task_id(event: _Event) -> int:
 
 def _whole(value: Any) -> int | None:
     """Return a whole number from 1 on that JavaScript keeps exact, given as such or as digits."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
-        value = int(value)
+    if isinstance(value, str):
+        value = whole(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_NUMBER:
         return value
     return None

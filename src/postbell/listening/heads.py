@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import zttp
 
 from postbell.listening.refusals import Refusal, bad
+from postbell.numerals import whole
 
 Headers = list[tuple[bytes, bytes]]
 Place = tuple[str, int]
@@ -96,9 +97,10 @@ def _length(found: zttp.HeaderBlock, version: str) -> int | None:
         return None
     if not lengths:
         return 0
-    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > MAX_LENGTH_DIGITS:
+    length = whole(lengths[0])
+    if len(lengths) > 1 or length is None:
         raise bad("one Content-Length of decimal digits expected")
-    return int(lengths[0])
+    return length
 
 
 def _expects(found: zttp.HeaderBlock, version: str) -> bool:
@@ -128,7 +130,6 @@ def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-MAX_LENGTH_DIGITS = 18
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)([^?]*)(?:\?.*)?")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")

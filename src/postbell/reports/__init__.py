@@ -12,6 +12,7 @@ from postbell.blocks import Position, Range
 from postbell.clock import Clock, rfc3339
 from postbell.directory import Directory
 from postbell.errors import BadInput, NotFound
+from postbell.numerals import whole
 from postbell.pipeline.match import Selection
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
@@ -320,8 +321,9 @@ def _mark(text: str) -> tuple[int, int]:
     block, _, index = text.partition(".")
     if not text:
         return 0, 0
-    if not (text.isascii() and block.isdigit() and index.isdigit() and len(text) < 20):
+    at, number = whole(block), whole(index)
+    if at is None or number is None:
         raise BadInput(
             "after is not a mark that a list returned as next", member="after", reason="mark"
         )
-    return int(block), int(index)
+    return at, number

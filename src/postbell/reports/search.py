@@ -14,6 +14,7 @@ from postbell.blocks import Block, BlockHeader, Position
 from postbell.clock import rfc3339
 from postbell.errors import BadInput, NotFound
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType, event_id_of
+from postbell.numerals import whole
 from postbell.pipeline.reading import fits
 from postbell.pipeline.terms import event_term, message_term, recipient_term
 from postbell.ports import Engine
@@ -132,11 +133,12 @@ class Search:
         if not after:
             return Position(end, 0)
         block, _, offset = after.partition(".")
-        if not (block.isdecimal() and offset.isdecimal() and len(after) < 40):
+        at, number = whole(block), whole(offset)
+        if at is None or number is None:
             raise BadInput(
                 "after is not a mark that a list returned as next", member="after", reason="mark"
             )
-        return min(Position(int(block), int(offset)), Position(end, 0))
+        return min(Position(at, number), Position(end, 0))
 
     async def _first(self, account_id: int, wanted: Wanted) -> int:
         if wanted.since is not None:

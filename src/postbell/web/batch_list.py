@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from postbell.errors import BadInput
+from postbell.numerals import whole
 from postbell.reports import Page
 from postbell.reports.opened import Opened, key_of
 from postbell.web.problems import explain
@@ -61,7 +62,7 @@ async def show(visit: Visit) -> Response:
     """Answer with the list."""
     webhook, state = visit.query("webhook"), visit.query("state")
     asked = Filters(
-        webhook if webhook.isdecimal() and len(webhook) < 19 else "",
+        webhook if whole(webhook) is not None else "",
         state if state in STATES else "",
         visit.query("status").strip()[:20],
         visit.query("since").strip()[:40],

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from postbell.desk.forms import check_moment
 from postbell.errors import Conflict, NotFound
 from postbell.events import decode
+from postbell.numerals import whole
 from postbell.ports import Logged
 from postbell.reports.exchange import Sent
 from postbell.reports.singles import Where
@@ -90,7 +91,7 @@ def _where(visit: Visit) -> Where:
     webhook = visit.query("webhook_id")
     since, until = (visit.query(name) for name in WINDOW)
     return Where(
-        int(webhook) if webhook.isdecimal() and len(webhook) < 19 else None,
+        whole(webhook),
         check_moment(since, "since") if since else None,
         check_moment(until, "until") if until else None,
     )

@@ -16,6 +16,7 @@ from postbell.desk.acting import acts
 from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
 from postbell.errors import NotFound, PostbellError, ServiceError, UsageError
 from postbell.holding import claim
+from postbell.numerals import whole
 from postbell.records import Account
 from postbell.signals import tell
 from postbell.warrants import SessionWarrant, under
@@ -216,8 +217,7 @@ class Page:
             await self._site.desk.directory.refresh()
             accounts = self._site.desk.directory.accounts
         chosen = cookies.get(jar.ACCOUNT)
-        wanted = int(chosen) if chosen.isascii() and chosen.isdigit() else 0
-        return accounts.get(wanted) or (accounts[min(accounts)] if accounts else None)
+        return accounts.get(whole(chosen) or 0) or (accounts[min(accounts)] if accounts else None)
 
 
 class _Stale(UsageError):

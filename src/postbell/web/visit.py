@@ -12,6 +12,7 @@ from postbell.desk.acting import acting_as
 from postbell.desk.devices import device_of, place_of
 from postbell.desk.owners import SignedIn
 from postbell.errors import NotFound, Overloaded, StorageError
+from postbell.numerals import whole
 from postbell.records import Account, Owner
 from postbell.signals import log
 from postbell.trail import Actor, ActorKind
@@ -154,9 +155,10 @@ class Visit:
     def id(self) -> int:
         """Return the number in the path; raise NotFound for what cannot be one."""
         text = self.name
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
+        number = whole(text)
+        if number is None:
             raise NotFound(f"no such page: {text[:40]!r}")
-        return int(text)
+        return number
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 What was typed is kept as typed; `members` turns it into what the desk takes.
 """
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -217,6 +218,8 @@ def _policy_value(name: str, text: str) -> Any:
     if name == "retry_waits_s":
         return [_seconds(part) for part in text.replace(",", " ").split()]
     number = float(text.replace(",", ".").replace("\u00a0", ""))
+    if not math.isfinite(number):
+        raise ValueError(text)
     return int(number) if name in WHOLE and number == int(number) else number
 
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import BadInput, Conflict
+from postbell.numerals import whole
 from postbell.records import SecretKind
 from postbell.web import merging
 from postbell.web.page import page
@@ -60,7 +61,8 @@ def _shown_keys(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 async def _rotate(visit: Visit) -> Response:
     form, desk = visit.form, visit.site.desk
     hours = form.text("overlap_h", "24")
-    overlap_s = float(hours) * 3600 if hours.isdecimal() else -1.0
+    number = whole(hours)
+    overlap_s = -1.0 if number is None else number * 3600.0
     given = form.text("secret") or None
     webhook = await desk.find_webhook(visit.account_id, visit.id)
     if merging.is_moved(form, _shown_keys(await visit.site.reports.secrets(webhook))):

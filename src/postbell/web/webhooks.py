@@ -6,6 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import BadInput, Conflict, PostbellError
+from postbell.numerals import whole
 from postbell.web import webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain
@@ -46,7 +47,7 @@ async def view_of(visit: Visit) -> dict[str, Any]:
 async def _list(visit: Visit) -> Response:
     after = visit.query("after")
     found = await visit.site.reports.webhooks(
-        visit.account_id, after=int(after) if after.isdigit() else 0, limit=ON_A_PAGE
+        visit.account_id, after=whole(after) or 0, limit=ON_A_PAGE
     )
     sums = await visit.site.reports.outcomes.recent(visit.account_id)
     rows = [row | {"standing": state_of(row), "sum": sums.get(row["id"])} for row in found.rows]
@@ -181,8 +182,7 @@ async def _replay(visit: Visit) -> Response:
     try:
         if form.has("cancel"):
             running = form.text("cancel")
-            replay_id = int(running) if running.isdecimal() and len(running) < 19 else 0
-            await desk.cancel_replay(visit.account_id, replay_id)
+            await desk.cancel_replay(visit.account_id, whole(running) or 0)
             return visit.redirect(f"{PATH}/{visit.id}", "replay_cancelled")
         made: dict[str, Any] = {"parked": True} if form.has("parked") else {}
         for name in ("since", "until"):

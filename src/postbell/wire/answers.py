@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from postbell.clock import Clock
+from postbell.numerals import is_digits
 
 CURL_ERRORS = {
     1: "protocol",  # not HTTP/1 at all
@@ -111,7 +112,7 @@ def retry_after_s(headers: Sequence[tuple[str, str]], clock: Clock) -> float | N
 
 
 def _seconds(value: str, clock: Clock) -> float | None:
-    if value.isascii() and value.isdigit():
+    if is_digits(value):
         return float(value[:12])
     try:
         moment = parsedate_to_datetime(value)

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 
 from postbell.errors import BadInput, Value
+from postbell.numerals import is_digits
 from postbell.wire.addresses import inside
 
 MAX_URL_BYTES = 2048
@@ -270,7 +271,7 @@ def _ipv4(host: str, labels: list[str]) -> IPv4Address:
     if any(head > 255 for head in heads) or last >= 256 ** (4 - len(heads)):
         raise wrong
     address = IPv4Address(sum(head << 8 * (3 - i) for i, head in enumerate(heads)) + last)
-    if len(labels) == 4 and all(label.isdigit() and int(label) < 256 for label in labels):
+    if len(labels) == 4 and all(is_digits(label) and int(label) < 256 for label in labels):
         decimal = IPv4Address(".".join(str(int(label)) for label in labels))
         if decimal != address:  # some programs read 0127 as 127: neither reading may be inside
             _refuse_inside(str(decimal))

@@ -13,6 +13,7 @@ from postbell.dialects.engagelab import codes
 from postbell.dialects.engagelab.failures import TEXTS, reason_of, sub_stat
 from postbell.events import EventType, MessageIds
 from postbell.failures import failure_of, reply_of
+from postbell.numerals import whole
 
 STATUS_TEXTS = {
     EventType.REQUEST: "successfully request",
@@ -243,8 +244,8 @@ def _labels(metadata: msgspec.Raw) -> tuple[str, int]:
     task_id = str(task) if isinstance(task, str | int) and not isinstance(task, bool) else ""
     if not 0 < len(task_id) <= MAX_TASK_ID_CHARS:
         task_id = NO_TASK
-    if isinstance(label, str) and label.isascii() and label.isdecimal() and len(label) <= 18:
-        label = int(label)
+    if isinstance(label, str):
+        label = whole(label)
     if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < 2**63:
         label = 0
     return task_id, label

@@ -18,6 +18,7 @@ from postbell.desk import Desk
 from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
 from postbell.encodings import unmarked
 from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
+from postbell.numerals import whole
 from postbell.records import Webhook
 from postbell.reports import Reports
 from postbell.rights import Right
@@ -155,9 +156,10 @@ class Webhooks:
     async def _find(self, asked: Asked) -> Webhook:
         """Return the webhook of the path; another account's or dialect's is not found."""
         text = asked.id
-        if not (text.isascii() and text.isdigit() and len(text) < 20):
+        number = whole(text)
+        if number is None:
             raise NotFound("not found")
-        webhook = await self._desk.find_webhook(asked.account_id, int(text))
+        webhook = await self._desk.find_webhook(asked.account_id, number)
         if webhook.dialect != DIALECT:
             raise NotFound("not found")
         return webhook
@@ -263,9 +265,10 @@ def _number(text: str | None, default: int, name: str, empty: int, illegal: int)
         return default
     if text == "":
         raise Refused(empty, f"{name} can not be empty")
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
+    number = whole(text)
+    if number is None:
         raise Refused(illegal, f"{name} is illegal; an integer from 0 on expected")
-    return int(text)
+    return number
 
 
 async def _read(request: Request) -> bytes:

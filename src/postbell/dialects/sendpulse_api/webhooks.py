@@ -12,6 +12,7 @@ from postbell.desk import Desk
 from postbell.dialects.sendpulse_api import bodies
 from postbell.dialects.sendpulse_bulk import ACTION, UNTOLD, WORDS
 from postbell.errors import BadInput, NotFound, PostbellError
+from postbell.numerals import whole
 from postbell.records import Webhook
 from postbell.reports import Reports
 from postbell.warrants import under
@@ -85,9 +86,10 @@ class Webhooks:
     async def _find(self, asked: Asked) -> Webhook:
         """Return the webhook of the path; another account's or dialect's is not found."""
         text = asked.id
-        if not (text.isascii() and text.isdigit() and len(text) < 20):
+        number = whole(text)
+        if number is None:
             raise NotFound("no such webhook")
-        webhook = await self._desk.find_webhook(asked.account_id, int(text))
+        webhook = await self._desk.find_webhook(asked.account_id, number)
         if webhook.dialect != DIALECT:
             raise NotFound("no such webhook")
         return webhook

@@ -5,6 +5,7 @@ cardinal rules; `other` where a form is absent).  English is the reference: test
 others to its keys and names.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -57,8 +58,8 @@ def choose(wanted: str, accept: str) -> str:
     ranked = []
     for at, part in enumerate(accept[:500].split(",")):
         tag, _, parameter = part.strip().partition(";")
-        weight = parameter.strip().removeprefix("q=")
-        quality = float(weight) if weight.replace(".", "", 1).isdigit() else 1.0
+        weight = _WEIGHT.fullmatch(parameter.strip())
+        quality = float(weight[1]) if weight is not None else 1.0
         ranked.append((-quality, at, tag.strip().lower().partition("-")[0]))
     return next(
         (tag for quality, _, tag in sorted(ranked) if quality and tag in LANGUAGES), DEFAULT
@@ -107,3 +108,6 @@ _PLURALS: Mapping[str, Callable[[float], str]] = {
     "ru": _russian,
     "fr": _french,
 }
+
+
+_WEIGHT = re.compile(r"q=([0-9]{1,3}(?:\.[0-9]{0,9})?)")
