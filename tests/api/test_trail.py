@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from postbell.desk.acting import acts
-from postbell.trail import Actor, ActorKind
+from postbell.ports import ENTRIES_SEEN
+from postbell.trail import Actor, ActorKind, Subject, TrailEntry
 from tests.api.service import URL, Service, running
 
 PATH = "/api/v1/trail"
@@ -113,3 +114,24 @@ async def test_a_repeated_request_with_an_idempotency_key_is_one_change(service:
         )
 
     assert len(await listed(service, action="webhook.created")) == 1
+
+
+async def test_a_search_for_what_is_rare_goes_on_after_an_empty_page(service: Service) -> None:
+    subject = Subject("webhook", "1")
+    entry = TrailEntry(
+        at=service.clock.now(),
+        account_id=service.acme,
+        actor=ROOT,
+        action="webhook.changed",
+        subject=subject,
+    )
+    for _ in range(ENTRIES_SEEN):
+        await service.engine.trail.along(service.engine.tries.give_back({}), lambda _: entry)
+
+    first = (await service.call("GET", PATH, params={"action": "account.created"})).json()
+    query = {"action": "account.created", "after": first["next"]}
+    second = (await service.call("GET", PATH, params=query)).json()
+
+    assert first["entries"] == []
+    assert [each["subject"]["name"] for each in second["entries"]] == ["acme"]
+    assert second["next"] is None

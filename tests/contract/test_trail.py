@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from postbell.blocks import START
 from postbell.errors import Conflict, NotFound
 from postbell.ports import (
+    ENTRIES_SEEN,
     ApiUsers,
     NewSecret,
     Owners,
@@ -447,3 +448,26 @@ async def test_old_entries_go_in_steps_the_oldest_first(shop: Shop) -> None:
 
     assert gone == [2, 2, 0]
     assert await noted(shop) == ["4"]
+
+
+async def test_a_search_looks_at_so_many_entries_and_says_where_it_stopped(shop: Shop) -> None:
+    first = entry(shop, "rare")
+    await note(shop, first)
+    rest = ENTRIES_SEEN + 5
+    for begin in range(0, rest, 1000):
+        count = min(1000, rest - begin)
+        await asyncio.gather(*(note(shop, entry(shop)) for _ in range(count)))
+    trail, wanted = shop.engine.trail, Wanted(shop.accounts[0].id, action="rare")
+
+    found = await trail.entries(wanted)
+    edge = await trail.edge(wanted)
+    later = await trail.entries(wanted, before=edge)
+    end = await trail.edge(wanted, before=edge)
+
+    assert found == []
+    assert edge is not None
+    assert [each.action for each in later] == ["rare"]
+    assert end is None
+    assert await trail.edge(Wanted(shop.accounts[1].id)) is None
+    assert await trail.edge(Wanted(since=first.at)) == edge
+    assert await trail.edge(Wanted(until=first.at)) is None

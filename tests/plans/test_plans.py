@@ -32,6 +32,8 @@ LISTS = {
     "messages": "json_each",
     "drop_old_tries": "tries",
     "forget_tries": "tries",
+    "entries": "subquery",
+    "entries_of_account": "subquery",
 }
 """Statements that go through a table by key from a given place, or list a small one whole."""
 
@@ -95,10 +97,10 @@ def test_headers_are_found_by_account_and_id(database: apsw.Connection) -> None:
 
 
 def test_entries_of_the_trail_are_found_by_account_and_time(database: apsw.Connection) -> None:
-    of_account = plan(database, TRAIL_SQL["entries_of_account"])
-    of_all = plan(database, TRAIL_SQL["entries"])
+    of_account = [plan(database, TRAIL_SQL[n]) for n in ("entries_of_account", "edge_of_account")]
+    of_all = [plan(database, TRAIL_SQL[name]) for name in ("entries", "edge")]
 
-    assert of_account == [
-        "SEARCH trail USING INDEX trail_of_account (account_id=? AND at>? AND at<?)"
-    ]
-    assert of_all == ["SEARCH trail USING INDEX trail_by_time (at>? AND at<?)"]
+    by_account = "INDEX trail_of_account (account_id=? AND at>? AND at<?)"
+    by_time = "INDEX trail_by_time (at>? AND at<?)"
+    assert all(any(step.endswith(by_account) for step in steps) for steps in of_account)
+    assert all(any(step.endswith(by_time) for step in steps) for steps in of_all)

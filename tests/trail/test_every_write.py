@@ -89,10 +89,8 @@ def test_each_face_says_in_one_place_who_acts() -> None:
     ]
 
     assert sorted(places) == [
-        "api/resources.py",
         "cli/office.py",
-        "dialects/engagelab/routes.py",
-        "dialects/sendpulse_api/routes.py",
+        "desk/core.py",
         "web/login.py",
         "web/page.py",
     ]

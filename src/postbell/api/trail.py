@@ -29,7 +29,8 @@ OPERATIONS = (
         summary="list who changed what, the newest first",
         about=(
             "Every change of the account through any face, with what it was and what it is, and"
-            " an operator's looks into it. Secrets are not in it; of URLs the host is."
+            " an operator's looks into it. Secrets are not in it; of URLs the host is. A search"
+            " looks at ten thousand entries at once: go on with `next`, also after an empty page."
         ),
         answer=shapes.TrailPage,
         query={

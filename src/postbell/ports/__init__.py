@@ -30,10 +30,11 @@ from postbell.ports.second_factors import (
     SecondFactor,
     SecondFactors,
 )
-from postbell.ports.trail import Place, Trail, Wanted
+from postbell.ports.trail import ENTRIES_SEEN, Place, Trail, Wanted
 
 __all__ = [
     "ENDED_KEYS_KEPT",
+    "ENTRIES_SEEN",
     "HALF_SIGN_INS_KEPT",
     "REVOKED_TIMES",
     "SESSIONS_KEPT",

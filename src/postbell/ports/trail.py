@@ -8,6 +8,9 @@ from postbell.trail import TrailEntry
 
 T = TypeVar("T")
 
+ENTRIES_SEEN = 10_000
+"""So many entries are looked at in one search, which takes some 20 ms: a trail may be long."""
+
 
 class Place(NamedTuple):
     """Where an entry stands: the newest are listed first."""
@@ -50,7 +53,16 @@ class Trail(Protocol):
     async def entries(
         self, wanted: Wanted, *, before: Place | None = None, limit: int = 100
     ) -> list[TrailEntry]:
-        """Return up to *limit* entries before that place, the newest first."""
+        """Return up to *limit* entries before that place, the newest first.
+
+        Of the account's (or the installation's) entries in that time the newest ENTRIES_SEEN are
+        looked at, whichever of them fit: see `edge`.
+        """
+        ...
+
+    async def edge(self, wanted: Wanted, *, before: Place | None = None) -> Place | None:
+        """Return the place of the last entry that `entries` looks at, None where there are fewer
+        than ENTRIES_SEEN."""
         ...
 
     async def drop(self, before: datetime, limit: int) -> int:

@@ -11,7 +11,11 @@ from postbell.trail import STAFF, TrailEntry
 
 
 class Entries(NamedTuple):
-    """A page of entries, the newest first, and where the next one begins, None after the last."""
+    """A page of entries, the newest first, and where the next one begins, None after the last.
+
+    It may have fewer rows than asked for, or none, and a next one: a search looks at
+    `ENTRIES_SEEN` entries at once.
+    """
 
     rows: list[dict[str, Any]]
     next: str | None
@@ -30,9 +34,14 @@ class Trail:
         With `wanted.hides_staff`, for who belongs to an account, it is said of the installation's
         own people only that it was one of them.
         """
-        found = await self._engine.trail.entries(wanted, before=_place(after), limit=limit + 1)
-        shown = found[:limit]
-        more = f"{to_us(shown[-1].at)}-{shown[-1].id}" if len(found) > limit else None
+        trail, place = self._engine.trail, _place(after)
+        found = await trail.entries(wanted, before=place, limit=limit + 1)
+        shown, edge = found[:limit], None
+        if len(found) > limit:
+            edge = Place(shown[-1].at, shown[-1].id)
+        elif wanted.actor or wanted.action or wanted.subject:
+            edge = await trail.edge(wanted, before=place)
+        more = None if edge is None else f"{to_us(edge.at)}-{edge.id}"
         return Entries([self._view(entry, wanted.hides_staff) for entry in shown], more)
 
     def _view(self, entry: TrailEntry, hides_staff: bool) -> dict[str, Any]:

@@ -82,7 +82,7 @@ async def _show(visit: Visit, path: str, account_id: int | None) -> Response:
         422 if problems else 200,
         path=path,
         is_whole=account_id is None,
-        sentence=_sentence(visit, rows, is_filtered),
+        sentence=_sentence(visit, rows, is_filtered, found.next is not None),
         rows=rows,
         filters=filters,
         local={name: visit.format.input_moment(exact[name]) for name in ("since", "until")},
@@ -95,7 +95,9 @@ async def _show(visit: Visit, path: str, account_id: int | None) -> Response:
     )
 
 
-def _sentence(visit: Visit, rows: list[dict[str, Any]], is_filtered: bool) -> str:
+def _sentence(visit: Visit, rows: list[dict[str, Any]], is_filtered: bool, has_more: bool) -> str:
+    if not rows and has_more:
+        return visit.say("trail.none_yet")
     if not rows:
         return visit.say("trail.none_fit" if is_filtered else "trail.none")
     newest = rows[0]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from postbell.ports import Place, Wanted
+from postbell.ports import ENTRIES_SEEN, Place, Wanted
 from postbell.storage.memory.tables import Tables
 from postbell.trail import STAFF, TrailEntry
 
@@ -31,15 +31,29 @@ class MemoryTrail:
     async def entries(
         self, wanted: Wanted, *, before: Place | None = None, limit: int = 100
     ) -> list[TrailEntry]:
-        newest = sorted(self._tables.trail, key=lambda entry: (entry.at, entry.id), reverse=True)
-        earlier = (e for e in newest if before is None or (e.at, e.id) < before)
-        return list(islice((entry for entry in earlier if _fits(entry, wanted)), limit))
+        seen = self._newest(wanted, before)[:ENTRIES_SEEN]
+        return list(islice((entry for entry in seen if _fits(entry, wanted)), limit))
+
+    async def edge(self, wanted: Wanted, *, before: Place | None = None) -> Place | None:
+        last = self._newest(wanted, before)[ENTRIES_SEEN - 1 : ENTRIES_SEEN]
+        return Place(last[0].at, last[0].id) if last else None
 
     async def drop(self, before: datetime, limit: int) -> int:
         old = sorted(e.at for e in self._tables.trail if e.at < before)[:limit]
         gone = {e.id for e in self._tables.trail if old and e.at <= old[-1]}
         self._tables.trail = [e for e in self._tables.trail if e.id not in gone]
         return len(gone)
+
+    def _newest(self, wanted: Wanted, before: Place | None) -> list[TrailEntry]:
+        found = [
+            entry
+            for entry in self._tables.trail
+            if wanted.account_id in (None, entry.account_id)
+            and (wanted.since is None or entry.at >= wanted.since)
+            and (wanted.until is None or entry.at < wanted.until)
+            and (before is None or (entry.at, entry.id) < before)
+        ]
+        return sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)
 
 
 def _fits(entry: TrailEntry, wanted: Wanted) -> bool:
@@ -48,10 +62,7 @@ def _fits(entry: TrailEntry, wanted: Wanted) -> bool:
     if not (wanted.hides_staff and entry.actor.kind in STAFF):
         names.append(entry.actor.name)
     return (
-        wanted.account_id in (None, entry.account_id)
-        and (wanted.since is None or entry.at >= wanted.since)
-        and (wanted.until is None or entry.at < wanted.until)
-        and (not wanted.actor or wanted.actor in names)
+        (not wanted.actor or wanted.actor in names)
         and wanted.action in ("", entry.action)
         and kind in ("", entry.subject.kind)
         and subject_id in ("", entry.subject.id)

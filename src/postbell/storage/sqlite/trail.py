@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import apsw
 
 from postbell.clock import from_us, to_us
-from postbell.ports import Place, Wanted
+from postbell.ports import ENTRIES_SEEN, Place, Wanted
 from postbell.storage.sql.statements import load
 from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import Row, rows
+from postbell.storage.sqlite.connecting import Row, row, rows
 from postbell.storage.sqlite.store import Store
 from postbell.storage.sqlite.writer import riding
 from postbell.trail import Actor, ActorKind, Subject, TrailEntry
@@ -42,11 +42,8 @@ class SqliteTrail:
         self, wanted: Wanted, *, before: Place | None = None, limit: int = 100
     ) -> list[TrailEntry]:
         kind, _, subject_id = wanted.subject.partition(":")
-        edges = [(to_us(wanted.until), 0)] if wanted.until is not None else []
-        edges += [(to_us(before.at), before.id)] if before is not None else []
         values: list[object] = [
-            0 if wanted.since is None else to_us(wanted.since),
-            *min(edges, default=(LAST, 0)),
+            *_stretch(wanted, before),
             wanted.actor,
             int(not wanted.hides_staff),
             wanted.action,
@@ -61,11 +58,26 @@ class SqliteTrail:
         found = await self._store.readers.run(lambda db: rows(db, SQL[name], *values))
         return [_entry(found_row) for found_row in found]
 
+    async def edge(self, wanted: Wanted, *, before: Place | None = None) -> Place | None:
+        name, values = "edge", _stretch(wanted, before)
+        if wanted.account_id is not None:
+            name, values = "edge_of_account", (*values, wanted.account_id)
+        found = await self._store.readers.run(lambda db: row(db, SQL[name], *values))
+        return None if found is None else Place(from_us(found[0]), found[1])
+
     async def drop(self, before: datetime, limit: int) -> int:
         gone = await self._store.writer.run(
             lambda db: rows(db, SQL["drop_entries"], to_us(before), limit)
         )
         return len(gone)
+
+
+def _stretch(wanted: Wanted, before: Place | None) -> tuple[int, ...]:
+    """Return since when and before which place to look, and at how many entries."""
+    edges = [(to_us(wanted.until), 0)] if wanted.until is not None else []
+    edges += [(to_us(before.at), before.id)] if before is not None else []
+    since = 0 if wanted.since is None else to_us(wanted.since)
+    return (since, *min(edges, default=(LAST, 0)), ENTRIES_SEEN)
 
 
 def _values(entry: TrailEntry) -> tuple[Any, ...]:
