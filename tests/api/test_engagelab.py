@@ -1,5 +1,6 @@
 """The EngageLab-compatible API, line by line of reference `engagelab.md` sections 2 to 5, 9, 12."""
 
+from asyncio import gather
 from collections.abc import AsyncIterator
 
 import pytest
@@ -328,6 +329,16 @@ async def test_a_second_webhook_for_a_url_is_30708_where_the_operator_says_so() 
         assert (added.status_code, added.json()["code"]) == (400, 30708)
         assert (moved.status_code, moved.json()["code"]) == (400, 30708)
         assert same.json() == {"count": 1}
+
+
+async def test_of_two_webhooks_for_a_url_that_come_at_once_one_is_30708() -> None:
+    async with running(face={"unique_urls": True}) as service:
+        adding = (service.call("POST", PATH, json={"url": URL}) for _ in range(4))
+
+        answers = [(one.status_code, one.json().get("code")) for one in await gather(*adding)]
+
+        assert sorted(answers, key=str) == [(200, None)] + [(400, 30708)] * 3
+        assert len(await rows(service)) == 1
 
 
 async def test_a_url_check_that_fails_is_30707(service: Service) -> None:

@@ -1,5 +1,6 @@
 """Signing keys: which one signs when, across rotations."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -192,3 +193,22 @@ async def test_of_two_app_keys_that_processes_made_at_once_the_shown_one_signs(
     shown = await service.desk.app_key(service.acme)
 
     assert shown.value == (await signers(service, webhook))[0]
+
+
+async def test_an_app_key_is_made_once_however_many_ask_at_once(service: Service) -> None:
+    asking = (service.desk.app_key(service.acme) for _ in range(5))
+
+    made = {key.value for key in await asyncio.gather(*asking)}
+
+    assert len(made) == 1
+    assert len(await service.engine.registry.account_secrets(service.acme)) == 1
+
+
+async def test_rotations_that_come_at_once_all_count(service: Service) -> None:
+    webhook = await service.webhook()
+    rotating = (service.desk.rotate_secret(service.acme, webhook["id"], HOUR) for _ in range(4))
+
+    await asyncio.gather(*rotating)
+
+    stored = await service.desk.find_webhook(None, webhook["id"])
+    assert [key.expires_at is None for key in stored.secrets] == [False] * 4 + [True]

@@ -1,6 +1,5 @@
 """What every part of the desk works with, and the few questions that all of them ask."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -64,7 +63,6 @@ class Core:
         self.max_api_users_per_account = max_api_users_per_account
         self._authentication = Authentication(directory, clock, engine.registry)
         self.pace = Pace(calls_per_s, clock)
-        self._writes = asyncio.Lock()
 
     async def authenticate(
         self, authorization: str | None, *, client: Client = None, right: Right
@@ -190,6 +188,8 @@ class Core:
         webhook_id: int,
         change: Callable[[Webhook], Webhook],
         action: str = "webhook.changed",
+        *,
+        is_url_unique: bool = False,
     ) -> tuple[Webhook, Webhook]:
         """Store what *change* makes of a webhook and return it as it was and as it is; made
         again where the worker or another process changed it meanwhile."""
@@ -200,21 +200,28 @@ class Core:
                 action, after, was, noting.webhook_members(after)
             )
 
-        async with self._writes:
-            for _ in range(MAX_TRIES):
-                before = await self.find_webhook(account_id, webhook_id)
-                after = change(before)
-                if after == before:
-                    return before, before
-                try:
-                    write = self.engine.registry.set_webhook(after, expect=before)
-                    return before, await self.trailed(write, note(before))
-                except Conflict:
-                    continue
-        raise Conflict(
-            f"webhook {webhook_id} kept changing while it was changed; try again",
-            reason="kept_moving",
-        )
+        async def write() -> tuple[Webhook, Webhook]:
+            before = await self.find_webhook(account_id, webhook_id)
+            after = change(before)
+            if after == before:
+                return before, before
+            stored = self.engine.registry.set_webhook(
+                after, expect=before, is_url_unique=is_url_unique
+            )
+            return before, await self.trailed(stored, note(before))
+
+        return await self._persist(write)
+
+    async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Return what *write* returns, which reads and then writes what it read if that is still
+        so: done again where somebody else was faster."""
+        for _ in range(MAX_TRIES):
+            try:
+                return await write()
+            except Conflict as error:
+                if error.reason != "kept_moving":
+                    raise
+        raise Conflict("this kept changing while it was changed; try again", reason="kept_moving")
 
     async def _intervene(self, webhook_id: int, change: Step, note: Note | None = None) -> None:
         """Apply what *change* makes of the lane; tried again where the worker moved it meanwhile.

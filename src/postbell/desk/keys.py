@@ -1,6 +1,6 @@
 """Signing keys: made, rotated with an overlap, and the APP KEY of an account."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from postbell.desk import noting, secrets
@@ -24,17 +24,23 @@ class Keys(Core):
 
         It signs for every EngageLab webhook of the account that has no key of its own.
         """
-        now = self.clock.now()
-        known = await self.engine.registry.account_secrets(account_id)
-        active = active_at(_app_keys(known), now)
-        if not active:
-            key = NewSecret(SecretKind.APP_KEY, new_secret(SecretKind.APP_KEY), now)
-            known = await self.trailed(
-                self.engine.registry.add_secrets([key], account_id=account_id),
-                lambda made: self._note_key("secret.created", account_id, made, ()),
-            )
+
+        async def write() -> Secret:
+            now = self.clock.now()
+            known = await self.engine.registry.account_secrets(account_id)
             active = active_at(_app_keys(known), now)
-        return active[0]
+            if not active:
+                key = NewSecret(SecretKind.APP_KEY, new_secret(SecretKind.APP_KEY), now)
+                known = await self.trailed(
+                    self.engine.registry.add_secrets(
+                        [key], account_id=account_id, expect=_ids(known)
+                    ),
+                    lambda made: self._note_key("secret.created", account_id, made, ()),
+                )
+                active = active_at(_app_keys(known), now)
+            return active[0]
+
+        return await self._persist(write)
 
     async def rotate_app_key(
         self, account_id: int, overlap_s: float = DEFAULT_OVERLAP_S, *, secret: str | None = None
@@ -47,14 +53,21 @@ class Keys(Core):
             check_secret(SecretKind.APP_KEY, secret)
         value = secret or new_secret(SecretKind.APP_KEY)
         new = NewSecret(SecretKind.APP_KEY, value, starts_at)
-        async with self._writes:
-            known = _app_keys(await self.engine.registry.account_secrets(account_id))
+
+        async def write() -> list[Secret]:
+            found = await self.engine.registry.account_secrets(account_id)
+            known = _app_keys(found)
             return await self.trailed(
                 self.engine.registry.add_secrets(
-                    [new], account_id=account_id, expire=_ends(known, starts_at, now)
+                    [new],
+                    account_id=account_id,
+                    expire=_ends(known, starts_at, now),
+                    expect=_ids(found),
                 ),
                 lambda made: self._note_key("secret.rotated", account_id, made, known),
             )
+
+        return await self._persist(write)
 
     def _note_key(
         self, action: str, account_id: int, keys: Sequence[Secret], known: Sequence[Secret]
@@ -85,12 +98,16 @@ class Keys(Core):
         new = secrets.choose(dialect, _kind(kind), secret, now)
         if not dialect.signs_with_several:
             new = new._replace(active_at=ends_at)
-        async with self._writes:
+
+        async def write() -> list[Secret]:
             webhook = await self.find_webhook(account_id, webhook_id)
             same = [one for one in webhook.secrets if one.kind is new.kind]
-            found = await self.trailed(
+            return await self.trailed(
                 self.engine.registry.add_secrets(
-                    [new], webhook_id=webhook_id, expire=_ends(same, ends_at, now)
+                    [new],
+                    webhook_id=webhook_id,
+                    expire=_ends(same, ends_at, now),
+                    expect=_ids(webhook.secrets),
                 ),
                 lambda made: noting.of_webhook(
                     "secret.rotated",
@@ -99,8 +116,14 @@ class Keys(Core):
                     noting.key_members(made, webhook.secrets),
                 ),
             )
+
+        found = await self._persist(write)
         await self.directory.refresh()
         return found
+
+
+def _ids(secrets: Iterable[Secret]) -> set[int]:
+    return {secret.id for secret in secrets}
 
 
 def _app_keys(known: list[Secret]) -> list[Secret]:

@@ -10,7 +10,7 @@ import msgspec
 from postbell.blocks import START, Position
 from postbell.desk import colliding, forms, noting, secrets
 from postbell.desk.keys import Keys
-from postbell.errors import BadInput, Conflict, Stale
+from postbell.errors import BadInput, Stale
 from postbell.ports import Dialect, NewSecret, Request
 from postbell.records import Account, SecretKind, Webhook
 
@@ -30,7 +30,9 @@ class Revised(NamedTuple):
 class Webhooks(Keys):
     """Registration: every member is checked before anything is written."""
 
-    async def create_webhook(self, account_id: int, form: Mapping[str, Any]) -> Webhook:
+    async def create_webhook(
+        self, account_id: int, form: Mapping[str, Any], *, is_url_unique: bool = False
+    ) -> Webhook:
         """Create a webhook from the members of design section 8, and `start` and `secret`.
 
         Its state is active.  A key is made where the dialect signs and none is given.
@@ -63,22 +65,14 @@ class Webhooks(Keys):
         keys = self._first_secrets(dialect, form.get("secret"))
         await self.guard.check(url)
         await self._check_answers(draft)
-        async with self._writes:
-            owned = await self.engine.registry.webhooks(account_id)
-            if len(owned) >= self.max_webhooks_per_account:
-                raise Conflict(
-                    f"the account has {len(owned)} webhooks, which is its limit; delete one first",
-                    reason="webhooks_many",
-                    most=len(owned),
-                )
-            if SecretKind.APP_KEY in dialect.secret_kinds and not keys:
-                await self.app_key(account_id)
-            webhook = await self.trailed(
-                self.engine.registry.add_webhook(draft, keys),
-                lambda made: noting.of_webhook(
-                    "webhook.created", made, None, noting.set_members(made)
-                ),
-            )
+        if SecretKind.APP_KEY in dialect.secret_kinds and not keys:
+            await self.app_key(account_id)
+        webhook = await self.trailed(
+            self.engine.registry.add_webhook(
+                draft, keys, most=self.max_webhooks_per_account, is_url_unique=is_url_unique
+            ),
+            lambda made: noting.of_webhook("webhook.created", made, None, noting.set_members(made)),
+        )
         await self.directory.refresh()
         return webhook
 
@@ -99,12 +93,14 @@ class Webhooks(Keys):
         *,
         only_if: Collection[str] | None = None,
         is_whole: bool = False,
+        is_url_unique: bool = False,
     ) -> Revised:
         """Do as `update_webhook` and say from when on the change counts.
 
         *only_if* are tags (`tag_of`): where the webhook has none of them, Stale is raised.
         Conflict is raised where somebody else changed a given member while this was at work,
-        unless *is_whole*: the caller's contract is that the last one wins.
+        unless *is_whole*: the caller's contract is that the last one wins.  With *is_url_unique*
+        it is raised where another webhook of account and dialect has the URL.
         """
         forms.known_members(changes, forms.CHANGE_MEMBERS)
         webhook = await self.find_webhook(account_id, webhook_id)
@@ -125,7 +121,9 @@ class Webhooks(Keys):
                 return fresh
             return msgspec.structs.replace(stored, updated_at=self.clock.now())
 
-        before, after = await self._rewrite(account_id, webhook_id, change)
+        before, after = await self._rewrite(
+            account_id, webhook_id, change, is_url_unique=is_url_unique
+        )
         await self.directory.refresh()
         is_new = after.revisions[-1].number > before.revisions[-1].number
         return Revised(after, after.updated_at if is_new else None)
@@ -141,15 +139,18 @@ class Webhooks(Keys):
 
         *only_if* as in `revise_webhook`.
         """
-        async with self._writes:
+
+        async def write() -> None:
             webhook = await self.find_webhook(account_id, webhook_id)
             _check_tag(webhook, only_if)
             await self.trailed(
-                self.engine.registry.delete_webhook(webhook_id, self.clock.now()),
+                self.engine.registry.delete_webhook(webhook_id, self.clock.now(), expect=webhook),
                 lambda _: noting.of_webhook(
                     "webhook.deleted", webhook, noting.set_members(webhook)
                 ),
             )
+
+        await self._persist(write)
         await self.directory.refresh()
 
     def _changed(self, webhook: Webhook, changes: Mapping[str, Any]) -> Webhook:
@@ -210,7 +211,8 @@ class Webhooks(Keys):
     async def _make_keys(self, before: Webhook, after: Webhook) -> None:
         """Give a webhook that changes its dialect the key that the new one signs with."""
         kinds = self.dialects[after.dialect].secret_kinds
-        async with self._writes:
+
+        async def write() -> None:
             fresh = await self.find_webhook(before.account_id, before.id)
             has_key = any(one.kind in kinds for one in fresh.secrets)
             if not kinds or has_key or after.dialect == before.dialect:
@@ -220,11 +222,15 @@ class Webhooks(Keys):
                 return
             key = secrets.choose(self.dialects[after.dialect], kinds[0], None, self.clock.now())
             await self.trailed(
-                self.engine.registry.add_secrets([key], webhook_id=before.id),
+                self.engine.registry.add_secrets(
+                    [key], webhook_id=before.id, expect={one.id for one in fresh.secrets}
+                ),
                 lambda made: noting.of_webhook(
                     "secret.created", fresh, None, noting.key_members(made, fresh.secrets)
                 ),
             )
+
+        await self._persist(write)
 
     async def _check_answers(self, webhook: Webhook) -> None:
         """Call the URL as the option `url_check` says; raise BadInput unless it answers 200."""

@@ -106,19 +106,31 @@ class Registry(ApiUsers, Protocol):
 
     async def accounts(self) -> list[Account]: ...
 
-    async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
+    async def add_webhook(
+        self,
+        webhook: Webhook,
+        secrets: Sequence[NewSecret],
+        *,
+        most: int | None = None,
+        is_url_unique: bool = False,
+    ) -> Webhook:
         """Store a new webhook: its id is given here; an empty `revisions` makes revision 1 from
         `webhook.start`; its lane's cursor begins at `webhook.start`.
 
-        A start of block 0 and offset -1 means the log's head at the commit.
+        A start of block 0 and offset -1 means the log's head at the commit.  Conflict where the
+        account has *most* webhooks already, and, with *is_url_unique*, where another webhook of
+        account and dialect has the URL.
         """
         ...
 
-    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+    async def set_webhook(
+        self, webhook: Webhook, *, expect: Webhook | None = None, is_url_unique: bool = False
+    ) -> Webhook:
         """Store all members of an existing webhook but secrets and revisions.
 
         With *expect* nothing is written and Conflict raised unless the stored `settings` are
-        still its own: somebody changed or paused it meanwhile.
+        still its own: somebody changed or paused it meanwhile.  *is_url_unique* as in
+        `add_webhook`.
 
         Where api_user, types, dialect or options differ from the newest revision, a further one
         begins at the log's head at the commit, and the lane's epoch rises: a cut that was made
@@ -126,8 +138,13 @@ class Registry(ApiUsers, Protocol):
         """
         ...
 
-    async def delete_webhook(self, webhook_id: int, now: datetime) -> None:
-        """Delete it: its lane is given out no more, its open batches and replays go."""
+    async def delete_webhook(
+        self, webhook_id: int, now: datetime, *, expect: Webhook | None = None
+    ) -> None:
+        """Delete it: its lane is given out no more, its open batches and replays go.
+
+        *expect* as in `set_webhook`.
+        """
         ...
 
     async def webhook(self, webhook_id: int) -> Webhook | None: ...
@@ -150,9 +167,14 @@ class Registry(ApiUsers, Protocol):
         webhook_id: int | None = None,
         account_id: int | None = None,
         expire: Mapping[int, datetime] | None = None,
+        expect: Collection[int] | None = None,
     ) -> list[Secret]:
         """Add keys of one webhook, or of an account (EngageLab's APP KEY), and set when older
-        ones (by id) end; return all of the owner's secrets that have not ended."""
+        ones (by id) end; return all of the owner's secrets that have not ended.
+
+        With *expect* nothing is written and Conflict raised unless these are the ids of those
+        that had not ended before: somebody else added one meanwhile.
+        """
         ...
 
     async def account_secrets(self, account_id: int) -> list[Secret]: ...

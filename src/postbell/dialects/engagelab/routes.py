@@ -126,7 +126,9 @@ class Webhooks:
         members = _members(form)
         members["url"] = form.get("url")
         await self._check_unique(asked.account_id, members["url"])
-        webhook = await self._desk.create_webhook(asked.account_id, members | {"dialect": DIALECT})
+        webhook = await self._desk.create_webhook(
+            asked.account_id, members | {"dialect": DIALECT}, is_url_unique=self._unique_urls
+        )
         return {"result": [_row(webhook)]}
 
     async def modify(self, asked: Asked) -> dict[str, Any] | Told:
@@ -140,8 +142,9 @@ class Webhooks:
         if form.get("url") is not None:
             members["url"] = form["url"]
             await self._check_unique(asked.account_id, form["url"], webhook.id)
+        is_url_unique = self._unique_urls and "url" in members
         revised = await self._desk.revise_webhook(
-            asked.account_id, webhook.id, members, is_whole=True
+            asked.account_id, webhook.id, members, is_whole=True, is_url_unique=is_url_unique
         )
         if revised.effective_from is None:
             return {"count": 1}
@@ -165,6 +168,7 @@ class Webhooks:
         return webhook
 
     async def _check_unique(self, account_id: int, url: Any, own_id: int = 0) -> None:
+        """Refuse a URL that is taken before it is called; the write looks again."""
         if not self._unique_urls:
             return
         for webhook in await self._reports.matching_webhooks(account_id, dialect=DIALECT):
@@ -302,6 +306,8 @@ def _refusal(error: PostbellError) -> Response:
         headers["www-authenticate"] = CHALLENGE
     elif isinstance(error, NotFound):
         number, message = NOT_FOUND, "not found"
+    elif error.reason == "url_exists":
+        status, number = 400, URL_EXISTS
     elif error.code in BY_DESK_CODE:
         status, number = 400, BY_DESK_CODE[error.code]
     elif status == 422:

@@ -1,6 +1,6 @@
 """Accounts, api users, webhooks and secrets in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -13,7 +13,10 @@ from postbell.storage.memory.tables import Lease
 from postbell.storage.revising import (
     FROM_HEAD,
     after_head,
+    check_room,
+    check_secrets,
     check_unchanged,
+    check_url_unique,
     first_revision,
     next_revision,
 )
@@ -40,10 +43,21 @@ class MemoryRegistry(MemoryApiUsers):
     async def accounts(self) -> list[Account]:
         return list(self._tables.accounts.values())
 
-    async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
+    async def add_webhook(
+        self,
+        webhook: Webhook,
+        secrets: Sequence[NewSecret],
+        *,
+        most: int | None = None,
+        is_url_unique: bool = False,
+    ) -> Webhook:
         self._tables.check_warrant()
         tables = self._tables
         account = self._account(webhook.account_id)
+        others = tables.webhooks.values()
+        check_room(sum(each.account_id == account.id for each in others), most)
+        if is_url_unique:
+            check_url_unique(webhook, others)
         api_user_id = self._api_user_id(webhook)
         start = after_head(tables.head) if webhook.start == FROM_HEAD else webhook.start
         tables.last_webhook += 1
@@ -61,10 +75,14 @@ class MemoryRegistry(MemoryApiUsers):
         tables.change(stored.id)
         return stored
 
-    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+    async def set_webhook(
+        self, webhook: Webhook, *, expect: Webhook | None = None, is_url_unique: bool = False
+    ) -> Webhook:
         self._tables.check_warrant()
         before = self._webhook(webhook.id)
         check_unchanged(before, expect)
+        if is_url_unique:
+            check_url_unique(webhook, self._tables.webhooks.values())
         stored = replace(
             webhook,
             account_id=before.account_id,
@@ -83,10 +101,12 @@ class MemoryRegistry(MemoryApiUsers):
         self._tables.change(stored.id)
         return self._seen(stored)
 
-    async def delete_webhook(self, webhook_id: int, now: datetime) -> None:
+    async def delete_webhook(
+        self, webhook_id: int, now: datetime, *, expect: Webhook | None = None
+    ) -> None:
         self._tables.check_warrant()
         tables = self._tables
-        self._webhook(webhook_id)
+        check_unchanged(self._webhook(webhook_id), expect)
         del tables.webhooks[webhook_id], tables.lanes[webhook_id], tables.leases[webhook_id]
         del tables.touched[webhook_id]
         tables.batches = {i: b for i, b in tables.batches.items() if b.webhook_id != webhook_id}
@@ -118,18 +138,21 @@ class MemoryRegistry(MemoryApiUsers):
         webhook_id: int | None = None,
         account_id: int | None = None,
         expire: Mapping[int, datetime] | None = None,
+        expect: Collection[int] | None = None,
     ) -> list[Secret]:
         self._tables.check_warrant()
         tables = self._tables
         ends = expire or {}
         if webhook_id is not None:
             webhook = self._webhook(webhook_id)
+            check_secrets(self._live(webhook.secrets), expect)
             kept = self._ended_at(self._live(webhook.secrets), ends) + self._new_secrets(secrets)
             tables.webhooks[webhook_id] = replace(webhook, secrets=kept)
             tables.change(webhook_id)
         else:
             owner = self._account(account_id or 0)
             old = tables.account_secrets.get(owner.id, ())
+            check_secrets(self._live(old), expect)
             kept = self._ended_at(self._live(old), ends) + self._new_secrets(secrets)
             tables.account_secrets[owner.id] = kept
             tables.change(*(w.id for w in tables.webhooks.values() if w.account_id == owner.id))

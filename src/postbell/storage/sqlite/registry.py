@@ -1,6 +1,6 @@
 """Accounts, api users, webhooks and secrets in SQLite; what is secret is sealed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import apsw
@@ -22,7 +22,10 @@ from postbell.records import (
 from postbell.storage.revising import (
     FROM_HEAD,
     after_head,
+    check_room,
+    check_secrets,
     check_unchanged,
+    check_url_unique,
     first_revision,
     next_revision,
 )
@@ -68,12 +71,22 @@ class SqliteRegistry(SqliteApiUsers):
         found = await self._store.readers.run(lambda db: rows(db, REGISTRY_SQL["accounts"]))
         return [to.account(found_row) for found_row in found]
 
-    async def add_webhook(self, webhook: Webhook, secrets: Sequence[NewSecret]) -> Webhook:
+    async def add_webhook(
+        self,
+        webhook: Webhook,
+        secrets: Sequence[NewSecret],
+        *,
+        most: int | None = None,
+        is_url_unique: bool = False,
+    ) -> Webhook:
         sealed = self._sealed(webhook)
         keys = self._sealed_secrets(secrets)
 
         def work(db: apsw.Connection) -> Webhook:
             account_name(db, webhook.account_id)
+            check_room(scalar(db, REGISTRY_SQL["count_webhooks"], webhook.account_id), most)
+            if is_url_unique:
+                check_url_unique(webhook, self._webhooks(db, webhook.account_id))
             api_user_id = _api_user_id(db, webhook)
             start = webhook.start
             if start == FROM_HEAD:
@@ -102,13 +115,17 @@ class SqliteRegistry(SqliteApiUsers):
 
         return await self._change(work)
 
-    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+    async def set_webhook(
+        self, webhook: Webhook, *, expect: Webhook | None = None, is_url_unique: bool = False
+    ) -> Webhook:
         sealed = self._sealed(webhook)
 
         def work(db: apsw.Connection) -> Webhook:
             known = _known(db, webhook.id)
             if expect is not None:
                 check_unchanged(self._webhook(db, known), expect)
+            if is_url_unique:
+                check_url_unique(webhook, self._webhooks(db, known[1]))
             stored = replace(webhook, account_id=known[1], revisions=_revisions(db, webhook.id))
             head = scalar(db, SQL["read_head"])
             further = next_revision(stored, _api_user_id(db, stored), head)
@@ -132,9 +149,13 @@ class SqliteRegistry(SqliteApiUsers):
 
         return await self._change(work)
 
-    async def delete_webhook(self, webhook_id: int, now: datetime) -> None:
+    async def delete_webhook(
+        self, webhook_id: int, now: datetime, *, expect: Webhook | None = None
+    ) -> None:
         def work(db: apsw.Connection) -> None:
-            _known(db, webhook_id)
+            known = _known(db, webhook_id)
+            if expect is not None:
+                check_unchanged(self._webhook(db, known), expect)
             for name in ("drop_batches", "drop_replays", "drop_lane"):
                 db.execute(SQL[name], (webhook_id,))
             db.execute(REGISTRY_SQL["drop_revisions"], (webhook_id,))
@@ -157,7 +178,7 @@ class SqliteRegistry(SqliteApiUsers):
             if account_id is None:
                 found = rows(db, REGISTRY_SQL["webhooks"], changed_after)
             else:
-                found = rows(db, REGISTRY_SQL["webhooks_of_account"], changed_after, account_id)
+                return self._webhooks(db, account_id, changed_after)
             return [self._webhook(db, found_row) for found_row in sorted(found, key=_id)]
 
         return await self._store.readers.run(work)
@@ -175,6 +196,7 @@ class SqliteRegistry(SqliteApiUsers):
         webhook_id: int | None = None,
         account_id: int | None = None,
         expire: Mapping[int, datetime] | None = None,
+        expect: Collection[int] | None = None,
     ) -> list[Secret]:
         keys = self._sealed_secrets(secrets)
         owner = "webhook" if webhook_id is not None else "account"
@@ -189,6 +211,7 @@ class SqliteRegistry(SqliteApiUsers):
             else:
                 account_name(db, owner_id)
                 db.execute(REGISTRY_SQL["touch_webhooks_of_account"], (owner_id, version))
+            check_secrets(self._secrets(db, owner, owner_id), expect)
             db.execute(REGISTRY_SQL[f"drop_secrets_of_{owner}"], (owner_id, now))
             for secret_id, ends_at in (expire or {}).items():
                 values = (secret_id, to_us(ends_at), owner_id)
@@ -200,6 +223,12 @@ class SqliteRegistry(SqliteApiUsers):
 
     async def account_secrets(self, account_id: int) -> list[Secret]:
         return await self._store.readers.run(lambda db: self._secrets(db, "account", account_id))
+
+    def _webhooks(
+        self, db: apsw.Connection, account_id: int, changed_after: int = 0
+    ) -> list[Webhook]:
+        found = rows(db, REGISTRY_SQL["webhooks_of_account"], changed_after, account_id)
+        return [self._webhook(db, found_row) for found_row in sorted(found, key=_id)]
 
     def _sealed(self, webhook: Webhook) -> tuple[bytes, bytes]:
         headers = self._seal(to.text(webhook.headers)) if webhook.headers else b""

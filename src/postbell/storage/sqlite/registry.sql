@@ -90,6 +90,10 @@ INSERT INTO webhooks (account_id, api_user, dialect, state, state_reason, start_
     start_offset, created_at, updated_at, version, types, options, policy, url, headers)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) RETURNING id;
 
+-- name: count_webhooks
+-- How many webhooks an account has.
+SELECT count(*) FROM webhooks WHERE account_id = ?1 AND deleted_at IS NULL;
+
 -- name: set_webhook
 -- The webhook stands as given.
 UPDATE webhooks SET api_user = ?2, dialect = ?3, state = ?4, state_reason = ?5, updated_at = ?6,
