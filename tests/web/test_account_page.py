@@ -1,8 +1,10 @@
 """A person's own settings: language, time zone, notices, password; and who else signs in."""
 
+import asyncio
+
 import pytest
 
-from tests.web.visiting import ADA, BOB, PASSWORD, Browser, House, open_house
+from tests.web.visiting import ADA, BOB, OPAL, PASSWORD, Browser, House, open_house
 
 NEW = "an entirely new one"
 
@@ -126,6 +128,52 @@ async def test_one_cannot_remove_oneself_or_somebody_of_another_account(
 
     assert (own.status_code, other.status_code) == (409, 404)
     assert await house.service.desk.find_owner(BOB) == bob
+
+
+async def test_an_operator_is_no_user_of_the_account(house: House) -> None:
+    bob = await house.visitor(BOB)
+    opal = await house.service.desk.find_owner(OPAL)
+
+    text = await bob.get("/settings/account")
+    await bob.send(f"/settings/account/users/{opal.id}/remove")
+
+    assert opal.account_id == house.service.accounts["beta"].id
+    assert OPAL not in text
+    assert bob.status == 404
+    assert await house.service.desk.find_owner(OPAL) == opal
+
+
+async def test_two_who_remove_each_other_at_once_do_not_leave_the_account_empty(
+    house: House, ada: Browser
+) -> None:
+    desk, acme = house.service.desk, house.service.acme
+    eve = await desk.create_owner(acme, "eve@acme.example", NEW)
+    me = await desk.find_owner(ADA)
+    other = house.browser()
+    await other.sign_in("eve@acme.example", NEW)
+    for browser in (ada, other):
+        await browser.get("/settings/account")
+
+    await asyncio.gather(
+        ada.send(f"/settings/account/users/{eve.id}/remove"),
+        other.send(f"/settings/account/users/{me.id}/remove"),
+    )
+
+    assert len(await house.service.engine.owners.users(acme)) == 1
+
+
+async def test_a_form_of_another_account_is_refused(house: House) -> None:
+    opal = await house.visitor(OPAL)
+    await opal.get("/settings/api")
+    of_beta = {"csrf": opal.token, "at": str(house.service.accounts["beta"].id), "name": "shop"}
+    await opal.get("/operator")
+    await opal.send(f"/operator/look/{house.service.acme}")
+
+    answer = await opal.client.post("/settings/api/users", data=of_beta)
+
+    users = await house.service.reports.api_users(house.service.acme)
+    assert answer.status_code == 403
+    assert "shop" not in {user["name"] for user in users}
 
 
 async def test_an_address_that_signs_in_elsewhere_is_refused(ada: Browser) -> None:
