@@ -42,6 +42,12 @@ def _is_second(text: str) -> bool:
 
 
 def _with_zone(value: str) -> datetime:
+    leap = _LEAP.fullmatch(value)
+    if leap is not None:
+        moment = _with_zone(f"{leap[1]}59.999999{leap[2]}")
+        if (moment.hour, moment.minute) == (23, 59):
+            return moment
+        raise _no_moment(value)
     try:
         return msgspec.convert(_FRACTION.sub(r"\1", value), Moment).astimezone(UTC)
     except (msgspec.ValidationError, OverflowError, ValueError):
@@ -74,6 +80,8 @@ def _no_moment(value: str) -> BadInput:
     )
 
 
+_LEAP = re.compile(r"(.{10}[Tt ][0-9]{2}:[0-9]{2}:)60(?:\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+"""A leap second (RFC 3339 section 5.7, at 23:59:60 UTC) counts as the end of the one before it."""
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TO_THE_SECOND = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}").fullmatch

@@ -162,6 +162,7 @@ def _decoded(prefix: str, value: str) -> bytes:
             return b64decode(value[len(prefix) :], validate=True)
     except ValueError:
         pass
+    _refuse_pasted(prefix, value)
     raise BadInput(
         f"this secret is not {prefix} followed by base64; leave it out to get a new one",
         member="secret",
@@ -170,4 +171,31 @@ def _decoded(prefix: str, value: str) -> bytes:
     )
 
 
+def _refuse_pasted(prefix: str, value: str) -> None:
+    """Raise BadInput where a key was pasted with something around it, or spelled otherwise."""
+    if value != value.strip() or "\n" in value:
+        raise BadInput(
+            "this secret has a blank or a line break in it or around it; take that off",
+            member="secret",
+            reason="secret_around",
+        )
+    if value.startswith(("v1,", "v1a,")):
+        raise BadInput(
+            f"v1, and v1a, are how signatures begin; give the secret alone, from {prefix} on",
+            member="secret",
+            reason="secret_version",
+            prefix=prefix,
+        )
+    rest = value.removeprefix(prefix)
+    if value.startswith(prefix) and _ANY_BASE64.match(rest):
+        raise BadInput(
+            f"what follows {prefix} is base64 without its padding or in the alphabet of URLs;"
+            " write + and / for - and _, and fill it up with = to a multiple of four",
+            member="secret",
+            reason="secret_base64",
+            prefix=prefix,
+        )
+
+
+_ANY_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}\Z")
 _APP_KEY = re.compile(r"[!-~]{8,128}\Z")

@@ -396,3 +396,22 @@ async def test_events_of_several_api_users_in_one_request_keep_their_order_and_o
             for raw in block.events()
         }
         assert found == {("second" if n % 2 else "main", f"e{n}") for n in range(6)}
+
+
+@pytest.mark.parametrize(
+    "leap", ["2016-12-31T23:59:60Z", "2016-12-31T23:59:60.5Z", "2016-12-31T18:59:60-05:00"]
+)
+async def test_a_leap_second_counts_as_the_end_of_the_second_before_it(leap):
+    async with running() as rig:
+        answer = await rig.send(event(0, occurred_at=leap), event(1, occurred_at=leap[:-1] + "x"))
+        (block,) = await rig.engine.log.load([1])
+
+        assert answer.accepted == 1
+        assert b'"occurred_at":"2016-12-31T23:59:59.999999Z"' in block.body
+
+
+async def test_a_sixtieth_second_at_any_other_time_is_refused():
+    async with running() as rig:
+        answer = await rig.send(event(0, occurred_at="2016-12-31T12:00:60Z"))
+
+        assert answer.accepted == 0

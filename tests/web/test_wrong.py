@@ -15,7 +15,7 @@ from postbell.web.problems import FAMILIES, explain
 from tests.shape import source
 
 FOR_MACHINES = (
-    "accepting.py", "api/", "cli/", "desk/auth.py", "dialects/engagelab/codes.py",
+    "accepting.py", "api/", "cli/", "encodings.py", "desk/auth.py", "dialects/engagelab/codes.py",
     "dialects/engagelab/routes.py", "dialects/sendpulse_api/", "mailing.py", "moments.py",
     "opening.py",
     "pipeline/", "sealing.py", "setting_values.py", "settings.py", "storage/memory/log.py",

@@ -137,6 +137,11 @@ def _check_characters(url: str) -> None:
             count=size,
             most=MAX_URL_BYTES,
         )
+    if url != url.strip(" \t\r\n"):
+        raise _malformed(
+            "the url has a space or a control character before or after it; take that off",
+            reason="url_around",
+        )
     for pattern, reason, what in _REFUSED:
         found = pattern.search(url)
         if found is not None:
