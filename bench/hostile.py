@@ -51,9 +51,9 @@ def ways(authorization: str = "") -> tuple[Way, ...]:
     chunked = _head("POST /login", form, "Transfer-Encoding: chunked")
     return (
         Way("idle"),
-        Way("slow-head", _head("POST /login", end=False) + b"X-Slow: ", then=b"a", per_s=5000),
+        Way("slow-head", _head("POST /login", end=False) + b"X-Slow: ", then=b"a", per_s=1000),
         Way("endless-head", _head("GET /", end=False), then=_LINE, per_s=2000),
-        Way("slow-body", _head("POST /login", form, _length(60_000)), then=b"a", per_s=5000),
+        Way("slow-body", _head("POST /login", form, _length(60_000)), then=b"a", per_s=1000),
         Way("announced-body", _head(_INGEST, *known, _length(10 << 20))),
         Way("chunk-extensions", chunked + b"1;", then=b"x" * 1000, per_s=2000),
         Way("endless-trailers", chunked + b"1\r\na\r\n0\r\n", then=_LINE, per_s=2000),

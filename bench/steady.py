@@ -51,18 +51,20 @@ class Steady:
             connection = await client.connect(self._host, self._port, self._answered)
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._answers[connection] = answer
+        is_kept = False
         try:
             connection.send(request)
             await asyncio.wait({answer, connection.lost}, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 raise ConnectionResetError
-            if not is_new:
-                self._kept.append(connection)
+            is_kept = not is_new
             return answer.result()
         finally:
             del self._answers[connection]
-            if is_new and connection.transport is not None:
-                connection.transport.close()
+            if is_kept:
+                self._kept.append(connection)
+            elif connection.transport is not None:
+                connection.transport.abort()  # an answer may still come, which nobody waits for
 
     def _answered(self, connection: client.Connection, status: int, body: bytes) -> None:
         self._answers[connection].set_result(status)

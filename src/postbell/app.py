@@ -26,7 +26,12 @@ from postbell.errors import Overloaded, PostbellError, StorageError
 from postbell.listening import Door
 from postbell.metrics import PoolUse
 from postbell.opening import lacks_space, open_engine, open_sender
-from postbell.operating import Operation, operating, warn_of_clear_keys
+from postbell.operating import (
+    Operation,
+    operating,
+    warn_of_clear_keys,
+    warn_of_unnamed_proxy,
+)
 from postbell.pipeline.index import Indexer
 from postbell.pipeline.ingest import Ingest
 from postbell.pipeline.worker import Worker
@@ -83,6 +88,7 @@ async def serve(
         if sock is not None:
             stack.callback(sock.close)
             warn_of_clear_keys(settings, address_of(sock))
+            warn_of_unnamed_proxy(settings)
         clock = SystemClock()
         door = Door(settings, trusted=settings.trusted_proxies)
         engine = await _opened(settings, clock, role, sock, door, tls, stop)

@@ -17,8 +17,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     http_connections: Annotated[
         int,
         Row(
-            "connections of clients in all; beyond, the longest idle one ends, or the newest is"
-            " refused",
+            "connections of clients in all; beyond, of the most crowded state the one that has"
+            " waited longest for its client ends, or the newest is refused where all are at work",
             unit="connections",
             low=1,
             high=60_000,

@@ -138,3 +138,10 @@ def warn_of_clear_keys(settings: Settings, address: Address) -> None:
         return
     if not ip_address(address.host.partition("%")[0]).is_loopback:
         log("keys_in_clear", address=str(address))
+
+
+def warn_of_unnamed_proxy(settings: Settings) -> None:
+    """Log where customers come through a proxy, by the public URL, and no setting names it."""
+    is_direct = settings.tls_cert_file or not settings.public_url.startswith("https:")
+    if not is_direct and not settings.trusted_proxies:
+        log("proxy_unnamed", peer="", requests=0, setting="trusted_proxies")

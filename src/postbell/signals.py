@@ -116,7 +116,8 @@ SIGNALS = (
         "proxy_unnamed",
         "warning",
         "requests bear the headers of a proxy that the setting does not name, so they count as"
-        " the peer's own and all its clients as one; told at most once an hour",
+        " the peer's own and all its clients as one; told at most once an hour, and at the start"
+        " where `public_url` is https, this process speaks no TLS and no proxy is named",
         ("peer", "requests", "setting"),
     ),
     Signal("certificate_read", "info", "the TLS certificate was read again", ("file",)),

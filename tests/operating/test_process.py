@@ -127,6 +127,31 @@ def test_keys_in_clear_are_warned_of(
     assert ("keys_in_clear" in events) == is_warned
 
 
+@pytest.mark.parametrize(
+    ("variables", "is_warned"),
+    [
+        ({"POSTBELL_PUBLIC_URL": "https://bell.example.com"}, True),
+        (
+            {
+                "POSTBELL_PUBLIC_URL": "https://bell.example.com",
+                "POSTBELL_TRUSTED_PROXIES": "127.0.0.1/32",
+            },
+            False,
+        ),
+        ({"POSTBELL_PUBLIC_URL": "http://bell.example.com"}, False),
+    ],
+)
+def test_a_start_behind_a_proxy_that_is_not_named_is_warned_of(
+    tmp_path: Path, variables: dict[str, str], is_warned: bool
+) -> None:
+    postbell = Postbell(tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0", **variables)
+    with postbell.running("serve") as process:
+        line_with(process, READY)
+        events = [line["event"] for line in signals_of(process)]
+
+    assert ("proxy_unnamed" in events) == is_warned
+
+
 def test_metrics_are_for_those_who_bring_the_token(tmp_path: Path) -> None:
     postbell = Postbell(
         tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0", POSTBELL_METRICS_TOKEN=TOKEN

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from postbell.limits import Limits
+from postbell.listening import Door
+from postbell.listening.states import State
 from tests.serving.raw import GET, Client, Served, a_network, served
 
 IN_ALL = 12
@@ -67,18 +70,50 @@ def test_the_longest_idle_connection_makes_room_for_a_new_one(service: Served) -
             assert is_served(idle[-1])
 
 
-def test_the_newest_is_refused_where_all_others_are_at_work(service: Served) -> None:
-    with connected(service, IN_ALL) as busy:
-        for each in busy:
-            each.send(b"GET /")
-        status = 200
-        for _ in range(1000):  # until all heads have begun
-            with service.connect() as newest:
-                status = newest.answer_to(GET).status
-            if status == 503:
+HALF = {
+    "head": b"POST /login HTTP/1.1\r\nHost: x\r\nX-Half: ",
+    "body": b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n\r\na",
+    "draining": b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\na",
+}
+
+
+@pytest.mark.parametrize("state", HALF)
+def test_those_that_come_no_further_make_room_before_those_that_do(
+    service: Served, state: str
+) -> None:
+    with connected(service, 2) as good, connected(service, IN_ALL - 2) as stuck:
+        assert all(is_served(each) for each in good)
+        for each in stuck:
+            each.send(HALF[state])
+        held = f'postbell_http_connections{{listener="main",state="{state}"}}'
+        for _ in range(1000):
+            if service.metric(held) >= IN_ALL - 4:  # the metrics' own connection took a place
                 break
 
-        assert status == 503
+        for _ in range(5):
+            with service.connect() as newest:
+                assert is_served(newest)
+        assert all(is_served(each) for each in good)
+
+
+def test_the_newest_is_refused_where_all_others_are_at_work() -> None:
+    class AtWork:
+        state = State.ANSWERING
+        deadline_s = 0.0
+
+        def expire(self) -> None:
+            raise AssertionError
+
+        def make_room(self) -> None:
+            raise AssertionError
+
+    door = Door(Limits(http_connections=2))
+    for number in range(2):
+        door.admit(AtWork(), f"198.51.100.{number}")
+
+    with pytest.raises(LookupError, match="all"):
+        door.admit(AtWork(), "198.51.100.7")
 
 
 def test_connections_of_a_trusted_proxy_are_limited_in_all_only(tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ class Connection(asyncio.BufferedProtocol):
             self._handshake = None
             self._is_tls = True
             self._enter(State.FRESH)
-        elif self.come_in(transport):
-            self._door.silent[self] = None
+        else:
+            self.come_in(transport)
 
     def come_in(self, transport: Any) -> bool:
         """Ask the door, and return whether there is a place."""
@@ -189,7 +189,10 @@ class Connection(asyncio.BufferedProtocol):
             self._close()
 
     def make_room(self) -> None:
-        self._close()
+        if self.state in SILENT:
+            self._close()
+        else:
+            self.abort()
 
     def expire(self) -> None:
         state = self.state
@@ -216,11 +219,8 @@ class Connection(asyncio.BufferedProtocol):
         before = self.state
         if state not in RULES[before].then:
             raise RuntimeError(f"a connection does not go from {before.value} to {state.value}")
-        if before in SILENT:
-            self._door.silent.pop(self, None)
         self.state = state
-        if state in SILENT:
-            self._door.silent[self] = None
+        self._door.moved(self, before)
         self._arm()
 
     def _arm(self) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from postbell import process
 from postbell.limits import Limits
-from postbell.listening.states import RULES, State
+from postbell.listening.states import RULES, WAITING, State
 from postbell.networks import is_in, network_of
 from postbell.setting_values import Networks
 from postbell.signals import log
@@ -37,7 +37,7 @@ class Guest(Protocol):
         """End it: its time is over."""
 
     def make_room(self) -> None:
-        """End it, silent as it is, for a new one's sake."""
+        """End it, since it only waits for its peer, for a new one's sake."""
 
 
 class Door:
@@ -49,8 +49,8 @@ class Door:
         self._places = process.places(limits.http_connections)
         self.seconds = {state: rule.limit_s(limits) for state, rule in RULES.items()}
         self.inside: set[Guest] = set()
-        self.silent: dict[Guest, None] = {}
-        """The longest silent first."""
+        self._by_state: dict[State, dict[Guest, None]] = {state: {} for state in State}
+        """Those inside; of each state the one that has been in it longest first."""
         self.refused: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self._networks: Counter[str] = Counter()
@@ -71,19 +71,23 @@ class Door:
         if network and self._networks[network] >= self.limits.http_connections_per_network:
             raise self._full("network")
         if len(self.inside) >= self._places:
-            if not self.silent:
-                raise self._full("all")
-            self.ended["room"] += 1
-            next(iter(self.silent)).make_room()
+            self._make_room()
         if network:
             self._networks[network] += 1
         self.inside.add(guest)
+        self._by_state[guest.state][guest] = None
         return network
+
+    def moved(self, guest: Guest, before: State) -> None:
+        """Take note that *guest* is in another state now."""
+        if guest in self.inside:
+            self._by_state[before].pop(guest, None)
+            self._by_state[guest.state][guest] = None
 
     def leave(self, guest: Guest, network: str) -> None:
         """Forget *guest*, which is gone or about to be."""
         self.inside.discard(guest)
-        self.silent.pop(guest, None)
+        self._by_state[guest.state].pop(guest, None)
         if network:
             self._networks[network] -= 1
             if not self._networks[network]:
@@ -91,8 +95,7 @@ class Door:
 
     def states(self) -> Iterator[tuple[str, int]]:
         """Yield how many connections are in each state."""
-        counts = Counter(guest.state for guest in self.inside)
-        yield from ((state.value, counts[state]) for state in State)
+        yield from ((state.value, len(guests)) for state, guests in self._by_state.items())
 
     async def watch(self) -> None:
         """End what is over its time, until cancelled."""
@@ -115,6 +118,18 @@ class Door:
                 guest.expire()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    def _make_room(self) -> None:
+        """End the connection that has been longest in the most crowded state: where thousands
+        do the same and come no further, one of them has to go, not one of those that do.
+
+        Raises LookupError where no connection waits for its peer.
+        """
+        crowd = max((self._by_state[state] for state in WAITING), key=len)
+        if not crowd:
+            raise self._full("all")
+        self.ended["room"] += 1
+        next(iter(crowd)).make_room()
 
     def _full(self, reason: str) -> LookupError:
         self.refused[reason] += 1

@@ -66,4 +66,6 @@ RULES: dict[State, Rule] = {
     State.CLOSING: Rule(lambda limits: limits.http_write_s, frozenset()),
 }
 SILENT = frozenset({State.FRESH, State.IDLE})
-"""Nothing is under way: such a connection may be ended for a new one's sake."""
+"""Nothing is under way."""
+WAITING = tuple(state for state in State if state is not State.ANSWERING)
+"""It is the peer's turn: such a connection may be ended for a new one's sake."""
