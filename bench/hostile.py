@@ -59,7 +59,7 @@ def ways(authorization: str = "") -> tuple[Way, ...]:
         Way("endless-trailers", chunked + b"1\r\na\r\n0\r\n", then=_LINE, per_s=2000),
         Way("stray-line", _head("GET /healthz"), reply=b"\r\n"),
         Way("early-answer", _head(_INGEST, _length(1000)) + b"[", reply=b"["),
-        Way("pipelined", then=_head("GET /healthz") * 1500, per_s=50),
+        Way("pipelined", then=_head("GET /healthz") * 1500, per_s=20),
         Way("deaf", _head("GET /api/v1/openapi.json"), is_deaf=True),
         Way("wrong-keys", _head(_INGEST, *wrong, _length(2)) + b"[]", per_s=200,
             then=_head(_INGEST, *wrong, _length(2)) + b"[]"),

@@ -18,8 +18,8 @@ LOOK_S = 0.5
 """How often deadlines are looked at."""
 TELL_S = 10.0
 """How often at most a line of the log tells of refusals and limits."""
-AT_ONCE = 100
-"""Connections ended in one turn of the loop."""
+AT_ONCE = 10
+"""Connections ended in one turn of the loop: what answers their requests has to end, too."""
 LATE_S = 1.0
 READ_BYTES = 64 << 10
 HEAD_READ_BYTES = 16 << 10

@@ -43,11 +43,15 @@ class Form:
         }
 
 
+class Gone(Exception):
+    """The browser left, or was sent away, before its form was whole: nobody waits for a page."""
+
+
 async def read(receive: Receive, content_type: str) -> Form:
     """Return the form of a request; what arrives is counted and limited in time by *receive*.
 
-    Raises BadInput for another content type, TooLarge, and Overloaded where the sender's requests
-    hold too much at once.
+    Raises BadInput for another content type, TooLarge, Gone, and Overloaded where the sender's
+    requests hold too much at once.
     """
     if content_type.partition(";")[0].strip().lower() != TYPE:
         raise BadInput(f"a form of the type {TYPE} expected", status=415, reason="form_broken")
@@ -55,7 +59,7 @@ async def read(receive: Receive, content_type: str) -> Form:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise BadInput("the form was not complete", reason="form_broken")
+            raise Gone
         body += message.get("body", b"")
         if len(body) > MAX_BYTES:
             raise TooLarge(

@@ -132,6 +132,8 @@ class Page:
                 if response is None:
                     with acts(visit.actor):
                         response = await self._act(visit)
+        except forms.Gone:
+            return Response(status_code=400)
         except PostbellError as error:
             response = error_page(visit, error)
         if visit.secret == fresh:
