@@ -171,6 +171,7 @@ async def test_no_value_anywhere_gives_a_500(service: Served, tmp_path: Path) ->
         ("GET", f"/webhooks?after={'9' * 400}", {}, {}),
         ("GET", f"/events?q=a%40b.example&after={'9' * 38}.1", {}, {}),
         ("GET", f"/batches?webhook={'9' * 19}", {}, {}),
+        ("GET", f"/settings/api?users_after={'9' * 400}", {}, {}),
         ("POST", "/webhooks/1/settings", {}, {"policy.max_wait_s": "1e999", "url": "http://x/"}),
         ("POST", "/webhooks/1/settings", {}, {"policy.max_events": "1e999", "url": "http://x/"}),
         ("POST", "/webhooks/1/settings", {}, {"policy.retry_waits_s": "9" * 400 + "d"}),

@@ -18,6 +18,7 @@ from postbell.dialects.replies import message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import Reply, failure_of, reply_of
 from postbell.logged import Logged, parts_of
+from postbell.numerals import is_digits
 from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
 
@@ -251,7 +252,7 @@ def _reply(event: _Event) -> Reply:
     if event.type is EventType.DELIVERED:
         said = smtp.text or ""
         # the documented batch says "2.0.0 OK" beside the subcode 2.0.0: only a code goes
-        text = reply.text if said[:3].isdigit() else said
+        text = reply.text if is_digits(said[:3]) else said
         return Reply(reply.code or 250, reply.enhanced, text)
     if smtp.code:
         return reply

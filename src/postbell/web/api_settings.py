@@ -12,6 +12,7 @@ from starlette.routing import Route
 from postbell.desk.forms import check_moment, check_scope
 from postbell.desk.people import NewKey
 from postbell.errors import BadInput, Conflict, NotFound
+from postbell.numerals import whole
 from postbell.rights import KeyScope, KeyTerms
 from postbell.web import webhook_form
 from postbell.web.page import page
@@ -119,7 +120,7 @@ def _part(
 ) -> tuple[list[dict[str, Any]], int]:
     """Return some api users, the one that was just worked on among them, and the id after which
     more are listed (0: there are none)."""
-    after = int(visit.query("users_after")) if visit.query("users_after").isdecimal() else 0
+    after = whole(visit.query("users_after")) or 0
     worked_on = new_key.api_user.id if new_key else key_form.user_id if key_form else 0
     begin = worked_on - 1 if worked_on > 0 else after
     rest = [user for user in users if user["id"] > begin]
@@ -172,7 +173,8 @@ async def _add_key(visit: Visit) -> Response:
 
 async def _rotate_key(visit: Visit) -> Response:
     hours = visit.form.text("overlap_h", "0")
-    overlap_s = float(hours) * 3600 if hours.isdecimal() else -1.0
+    number = whole(hours)
+    overlap_s = -1.0 if number is None else number * 3600.0
     user = await visit.site.desk.find_key_owner(visit.id, visit.account_id)
     made = await visit.site.desk.rotate_api_user(
         user.name, key_id=visit.id, overlap_s=overlap_s, account_id=visit.account_id
