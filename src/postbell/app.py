@@ -23,6 +23,7 @@ from postbell.dialects.engagelab.routes import routes as engagelab_routes
 from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
 from postbell.errors import Overloaded, PostbellError, StorageError
+from postbell.fences import fence
 from postbell.listening import Door
 from postbell.metrics import PoolUse
 from postbell.opening import lacks_space, open_engine, open_sender
@@ -319,11 +320,12 @@ async def _follow(engine: Engine, directory: Directory) -> None:
     """Keep the directory fresh: what another process changes is in force within FOLLOW_S."""
     while True:
         await engine.bell.wait(FOLLOW_S)
+        changed = None
         try:
-            changed = await directory.refresh()
+            with fence("directory"):
+                changed = await directory.refresh()
         except StorageError as error:
             log("directory_stale", error=error.message)
-            continue
         if changed is not None:
             log("directory_refreshed", version=directory.version, webhooks=len(changed))
 

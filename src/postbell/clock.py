@@ -34,8 +34,9 @@ def to_us(moment: datetime) -> int:
 
 
 def from_us(us: int) -> datetime:
-    """Return the aware UTC moment that is *us* microseconds after 1970."""
-    return _EPOCH + timedelta(microseconds=us)
+    """Return the aware UTC moment that is *us* microseconds after 1970; the nearest that there is
+    in the years 2 to 9998, so that a stored number can be anything."""
+    return _EPOCH + timedelta(microseconds=min(max(us, _FIRST_US), _LAST_US))
 
 
 def rfc3339(moment: datetime) -> str:
@@ -44,3 +45,5 @@ def rfc3339(moment: datetime) -> str:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_US = to_us(datetime(2, 1, 1, tzinfo=UTC))
+_LAST_US = to_us(datetime(9999, 1, 1, tzinfo=UTC)) - 1

@@ -2,18 +2,24 @@
 
 import asyncio
 import contextlib
+import re
 import smtplib
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, make_msgid
 from ipaddress import ip_address
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from postbell import mailboxes
 from postbell.clock import Clock
 from postbell.errors import BadInput, ServiceError
 
 TIMEOUT_S = 20.0
+MAX_SUBJECT_CHARS = 500
 PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -39,7 +45,7 @@ class Mailer:
         self._port = parts.port or PORTS[parts.scheme]
         self._user = unquote(parts.username or "")
         self._password = unquote(parts.password or "")
-        self._sender = sender
+        self._sender = mailboxes.read(sender, member="notice_from")
         self._clock = clock
         self._is_local = _is_loopback(self._host)
         self._ca_file = ca_file or None
@@ -48,12 +54,13 @@ class Mailer:
     async def send(self, to: str, subject: str, text: str) -> None:
         """Return once the server has taken the mail; raise MailFailed where it did not.
 
-        Raises BadInput for an address or a subject that no mail can have.
+        Raises BadInput for an address that no mail can have; odd characters of subject and text
+        are replaced.
         """
         mail = self._mail(to, subject, text)
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._thread, self._hand_over, mail, to)
+            await loop.run_in_executor(self._thread, self._hand_over, mail)
         except (OSError, smtplib.SMTPException, UnicodeError) as error:
             raise MailFailed(
                 f"the mail server {self._host}:{self._port} did not take a mail: {_reason(error)}"
@@ -63,21 +70,28 @@ class Mailer:
         """Take no more mails; one under way is finished."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _mail(self, to: str, subject: str, text: str) -> EmailMessage:
-        mail = EmailMessage()
+    def _mail(self, to: str, subject: str, text: str) -> "_Mail":
         try:
-            mail["From"] = self._sender
-            mail["To"] = to
-            mail["Subject"] = subject
-        except ValueError as error:
-            raise BadInput(f"no mail can be written: {error}") from None
-        mail["Date"] = format_datetime(self._clock.now())
-        mail["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2] or "localhost")
-        mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(text)
-        return mail
+            recipient = mailboxes.read(to)
+        except BadInput:
+            raise BadInput("the recipient's address is none; correct it") from None
+        sender = self._sender
+        needs_utf8 = recipient.needs_utf8 or sender.needs_utf8
+        mail = EmailMessage(policy=SMTPUTF8 if needs_utf8 else SMTP)
+        try:
+            mail["From"] = Address(username=sender.name, domain=sender.domain)
+            mail["To"] = Address(username=recipient.name, domain=recipient.domain)
+            mail["Subject"] = _one_line(subject)
+            mail["Date"] = format_datetime(self._clock.now())
+            mail["Message-ID"] = make_msgid(domain=sender.domain)
+            mail["Auto-Submitted"] = "auto-generated"
+            mail.set_content(_plain(text), cte="quoted-printable")
+            written = mail.as_bytes()
+        except Exception as error:  # the library raises whatever its parser stumbles over
+            raise BadInput(f"no mail can be written: {type(error).__name__}: {error}") from None
+        return _Mail(sender.on_wire, recipient.on_wire, written, needs_utf8)
 
-    def _hand_over(self, mail: EmailMessage, to: str) -> None:
+    def _hand_over(self, mail: "_Mail") -> None:
         with contextlib.ExitStack() as stack:
             if self._scheme == "smtps":
                 server: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -94,7 +108,10 @@ class Mailer:
                 raise smtplib.SMTPException("it offers no TLS, and the password would be readable")
             if self._user:
                 server.login(self._user, self._password)
-            server.send_message(mail, self._sender, [to])
+            if mail.needs_utf8 and not server.has_extn("smtputf8"):
+                raise smtplib.SMTPNotSupportedError("it takes no address beyond ASCII (SMTPUTF8)")
+            options = ["SMTPUTF8", "BODY=8BITMIME"] if mail.needs_utf8 else []
+            server.sendmail(mail.sender, [mail.recipient], mail.written, options)
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self._ca_file)
@@ -102,6 +119,28 @@ class Mailer:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+class _Mail(NamedTuple):
+    """A mail as it goes over the wire."""
+
+    sender: str
+    recipient: str
+    written: bytes
+    needs_utf8: bool
+
+
+def _plain(text: str) -> str:
+    """Return *text* without what no mail can carry: surrogates, and control characters but ends
+    of lines and tabs."""
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def _one_line(text: str) -> str:
+    return _plain(" ".join(text.split()))[:MAX_SUBJECT_CHARS]
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def _is_loopback(host: str) -> bool:

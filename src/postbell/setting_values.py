@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from postbell import mailboxes
+from postbell.errors import BadInput
 from postbell.numerals import whole
 from postbell.signals import masked
 
@@ -149,16 +151,14 @@ def _check_mail_server(url: str) -> str:
 
 
 def _check_email(address: str) -> str:
-    name, at, host = address.rpartition("@")
-    is_plain = address.isascii() and not _ODD.search(address)
-    return (
-        "" if not address or (name and at and host and is_plain) else "an e-mail address expected"
-    )
+    try:
+        return "" if not address or mailboxes.read(address) else "an e-mail address expected"
+    except BadInput:
+        return "an e-mail address expected"
 
 
 SECRETS = ("metrics_token", "api_key")
 WITH_SECRETS = ("smtp_url", "operator_webhook")
-_ODD = re.compile(r"[\s<>,;:\"()\\\x00-\x1f\x7f]")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 READERS: dict[Any, Callable[[Any], Any]] = {

@@ -194,6 +194,13 @@ SIGNALS = (
     ),
     Signal("lane_lost", "warning", "another worker took this webhook over", ("webhook_id",)),
     Signal("blocks_dropped", "info", "retention dropped old blocks", ("blocks", "journal")),
+    Signal(
+        "item_failed",
+        "error",
+        "an error of ours with one item of a background loop; it was skipped and the loop goes on."
+        " An item is logged once an hour, `unlogged` counts those that were not",
+        ("loop", "item", "account", "error", "unlogged"),
+    ),
     Signal("index_failed", "error", "the search index cannot go on; it is tried again", ("error",)),
     Signal("standings_stale", "warning", "webhooks could not be looked at", ("error",)),
     Signal("metrics_stale", "warning", "log or journal could not be read for metrics", ("error",)),

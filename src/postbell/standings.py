@@ -14,6 +14,7 @@ from typing import NamedTuple
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import NotFound, StorageError
+from postbell.fences import fence
 from postbell.pipeline.reading import PAGE
 from postbell.ports import Log
 from postbell.records import Webhook, WebhookState
@@ -81,7 +82,8 @@ class Standings:
         """Look at all webhooks, one after the other, again and again, until cancelled."""
         while True:
             try:
-                await self.look()
+                with fence("standings"):
+                    await self.look()
             except StorageError as error:
                 log("standings_stale", error=error.message)
             await asyncio.sleep(self._pause_s)
@@ -91,7 +93,10 @@ class Standings:
         await self._hear()
         for webhook_id in sorted(self._to_see):
             began_s = self._clock.monotonic_s()
-            await self._see(webhook_id)
+            webhook = self._directory.webhooks.get(webhook_id)
+            account_id = webhook.account_id if webhook is not None else 0
+            with fence("standings", item=f"webhook {webhook_id}", account=account_id):
+                await self._see(webhook_id)
             self._to_see.discard(webhook_id)
             await asyncio.sleep((self._clock.monotonic_s() - began_s) * (1 / SHARE - 1))
 

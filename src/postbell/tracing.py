@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postbell.blocks import Range
 from postbell.errors import StorageError
+from postbell.fences import fence
+from postbell.numerals import whole
 from postbell.ports import Engine, Request, Sender
 from postbell.records import Outcome
 from postbell.signals import log
@@ -138,7 +140,8 @@ class Tracing:
                         status = message["status"]
                         span.set_attribute("http.response.status_code", status)
                         if status == 202 and head is not None:
-                            await self._remember(head, span.get_span_context())
+                            with fence("traces"):
+                                await self._remember(head, span.get_span_context())
                     await send(message)
 
                 await app(scope, receive, sending)
@@ -166,7 +169,7 @@ class Tracing:
                 "http.request.method": "POST",
                 "postbell.batch.id": batch_id,
                 "postbell.webhook.id": request.webhook_id,
-                "postbell.attempt": int(headers.get(ATTEMPT_HEADER, "1")),
+                "postbell.attempt": whole(headers.get(ATTEMPT_HEADER, "1")) or 0,
             },
         ) as span:
             outcome = await sender.send(request)

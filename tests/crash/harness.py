@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-START_S = 20
+START_S = 60
 
 
 class Service:

@@ -88,12 +88,74 @@ async def test_a_password_that_smtp_cannot_carry_is_a_failure_and_not_the_end() 
     assert mailbox.taken == []
 
 
-@pytest.mark.parametrize("member", ["to", "subject"])
-async def test_a_line_break_smuggles_no_header_in(member: str) -> None:
+async def test_a_line_break_smuggles_no_header_in() -> None:
     mailbox = Mailbox()
-    parts = {"to": TO, "subject": "s"} | {member: "a@b.example\nBcc: eve@beta.example"}
+    smuggled = "a@b.example\r\nBcc: eve@beta.example"
     async with smtp(mailbox) as url, mailer(url) as sender:
         with pytest.raises(BadInput):
-            await sender.send(parts["to"], parts["subject"], "t")
+            await sender.send(smuggled, "s", "t")
+        await sender.send(TO, smuggled, "t")
+
+    ((to, mail),) = mailbox.taken
+    assert (to, mail["bcc"]) == (TO, None)
+    assert mail["subject"] == "a@b.example Bcc: eve@beta.example"
+
+
+async def test_odd_characters_of_a_text_do_not_keep_a_mail_from_going() -> None:
+    mailbox = Mailbox()
+    async with smtp(mailbox) as url, mailer(url) as sender:
+        await sender.send(
+            TO, "a\ud800\0b" + "x" * 10_000, "c\udfff\0\x85d\n.\n..\nFrom x\n" + "y" * 5000
+        )
+
+    ((_, mail),) = mailbox.taken
+    assert mail["subject"].startswith("a\ufffd\ufffdbx")
+    assert (
+        mail.get_content()
+        .replace("\r\n", "\n")
+        .startswith("c\ufffd\ufffd\ufffdd\n.\n..\nFrom x\ny")
+    )
+
+
+async def test_an_address_beyond_ascii_goes_where_the_server_takes_it() -> None:
+    mailbox = Mailbox()
+    async with smtp(mailbox, enable_SMTPUTF8=True) as url, mailer(url) as sender:
+        await sender.send("Jürgen@Exämple.de", "s", "t")
+
+    ((to, mail),) = mailbox.taken
+    assert to == "jürgen@xn--exmple-cua.de"
+    assert str(mail["to"]).encode("utf-8", "surrogateescape").decode() == to
+
+
+async def test_an_address_beyond_ascii_fails_where_the_server_takes_none() -> None:
+    mailbox = Mailbox()
+    async with smtp(mailbox, enable_SMTPUTF8=False) as url, mailer(url) as sender:
+        with pytest.raises(MailFailed, match="SMTPUTF8"):
+            await sender.send("jürgen@example.de", "s", "t")
+
+    assert mailbox.taken == []
+
+
+NO_ADDRESSES = (
+    ":;@b.example",
+    "a b@c.example",
+    "@",
+    "",
+    "a@",
+    "x" * 300,
+    "a\ud800@b.example",
+    "a@b@c",
+    "<a@b.example>",
+    "a@[127.0.0.1]",
+    f"a@{'b' * 64}.example",
+)
+
+
+@pytest.mark.parametrize("stored", NO_ADDRESSES, ids=range(len(NO_ADDRESSES)))
+async def test_a_stored_address_that_is_none_fails_and_raises_nothing_else(stored: str) -> None:
+    mailbox = Mailbox()
+    async with smtp(mailbox) as url, mailer(url) as sender:
+        with pytest.raises(BadInput):
+            await sender.send(stored, "s", "t")
 
     assert mailbox.taken == []

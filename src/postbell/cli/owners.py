@@ -9,13 +9,12 @@ from typing import Any
 
 import click
 
-from postbell import networks
+from postbell import mailboxes, networks
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
 from postbell.clock import rfc3339
 from postbell.desk import noting
-from postbell.desk.owners import check_email
 from postbell.desk.passwords import check_password
 from postbell.errors import BadInput, Conflict
 from postbell.records import Owner
@@ -252,7 +251,7 @@ def read_password(file: Path | None) -> tuple[str, dict[str, str]]:
 
 async def check_owner(office: Office, email: str) -> None:
     """Raise BadInput or Conflict unless somebody new may sign in as *email*."""
-    if await office.engine.owners.find(email=check_email(email)) is not None:
+    if await office.engine.owners.find(email=mailboxes.read(email).address) is not None:
         raise Conflict(f"{email} signs in already; choose another address")
 
 

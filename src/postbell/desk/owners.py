@@ -4,18 +4,19 @@ Tokens of sessions and resets have 256 random bits; only their hashes are stored
 """
 
 import contextlib
-import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 
+from postbell import mailboxes
 from postbell.desk import noting
 from postbell.desk.acting import acting, acting_as
 from postbell.desk.core import Core
 from postbell.desk.passwords import Passwords
 from postbell.errors import BadInput, NotFound, Overloaded, StorageError, Unauthorized
+from postbell.mailboxes import known_as
 from postbell.networks import network_of
 from postbell.ports import HalfSignIn
 from postbell.records import Account, Owner, Reset, Session
@@ -28,7 +29,7 @@ TOUCH_EVERY_S = 60.0
 HALF_S = 300.0
 """How long a one-time code may take after the right password."""
 
-MAX_EMAIL_CHARS = 254
+MAX_TYPED_CHARS = 1000
 MAX_OWNERS = 200
 MAX_REFUSALS = 5
 MAX_LOCKS_TOLD = 20
@@ -63,7 +64,7 @@ class Owners(Core):
         self, account_id: int, email: str, password: str | None, *, is_operator: bool = False
     ) -> Owner:
         """Let somebody sign in to the account; without *password* a reset is needed first."""
-        address = check_email(email)
+        address = mailboxes.read(email).address
         hashed = "" if password is None else await self.passwords.hash(password)
         owner = Owner(
             id=0,
@@ -80,10 +81,17 @@ class Owners(Core):
 
     async def find_owner(self, email: str) -> Owner:
         """Return the owner of this address; raise NotFound."""
-        owner = await self.engine.owners.find(email=email.strip().lower())
+        owner = await self._named(email)
         if owner is None:
             raise NotFound(f"nobody signs in as {email[:80]!r}")
         return owner
+
+    async def _named(self, email: str) -> Owner | None:
+        for address in known_as(email[:MAX_TYPED_CHARS]):
+            owner = await self.engine.owners.find(email=address)
+            if owner is not None:
+                return owner
+        return None
 
     async def sign_in(
         self, email: str, password: str, language: str = "", *, device: str = "", place: str = ""
@@ -93,7 +101,7 @@ class Owners(Core):
 
         *language* is what the browser speaks; it is remembered for mails.
         """
-        owner = await self.engine.owners.find(email=email.strip().lower()[:MAX_EMAIL_CHARS] or "-")
+        owner = await self._named(email)
         stored = owner.password_hash if owner is not None else ""
         is_right = await self.passwords.verify(password, stored)
         if owner is None or not is_right:
@@ -139,7 +147,7 @@ class Owners(Core):
     async def _note_refusal(self, email: str, owner: Owner | None) -> None:
         """Keep a wrong password in the trail, a few an hour of each owner: the trail does not
         grow by what strangers try.  What is nobody's address costs the same write."""
-        of_address = tried("refusal", email.strip().lower()[:MAX_EMAIL_CHARS])
+        of_address = tried("refusal", (*known_as(email[:MAX_TYPED_CHARS]), "")[0])
         change = noting.of_owner("owner.refused", owner) if owner is not None else None
         await self.trailed(
             self.engine.tries.count(
@@ -151,8 +159,8 @@ class Owners(Core):
     async def note_lock(self, email: str) -> None:
         """Keep in the trail that tries to sign in as *email* are refused: once an hour, and only
         so often from one network, whether or not somebody signs in so."""
-        address = email.strip().lower()[:MAX_EMAIL_CHARS]
-        owner = await self.engine.owners.find(email=address or "-")
+        address = (*known_as(email[:MAX_TYPED_CHARS]), "")[0]
+        owner = await self._named(email)
         change = noting.of_owner("owner.locked", owner) if owner is not None else None
         limits = {
             tried("locks told from", network_of(acting().address)): MAX_LOCKS_TOLD,
@@ -222,7 +230,7 @@ class Owners(Core):
     async def begin_reset(self, email: str) -> tuple[str, Owner] | None:
         """Return a token that sets a new password once, within RESET_HOURS, and whose; None for
         nobody."""
-        owner = await self.engine.owners.find(email=email.strip().lower() or "-")
+        owner = await self._named(email)
         if owner is None:
             return None
         token = secrets.token_urlsafe(32)
@@ -349,19 +357,3 @@ def _if_any(change_of: Callable[[Owner], Change]) -> Callable[[Owner | None], Ch
 
 def _removal(owner: Owner) -> Change:
     return noting.of_owner("owner.removed", owner, noting.owner_members(owner))
-
-
-def check_email(email: str) -> str:
-    """Return the address in lower case; raise BadInput for what is none."""
-    address = email.strip().lower()
-    if len(address) > MAX_EMAIL_CHARS or not _EMAIL.fullmatch(address):
-        raise BadInput(
-            f"{email[:80]!r} is not an e-mail address; write it as name@example.com",
-            member="email",
-            reason="email_malformed",
-            given=email[:80],
-        )
-    return address
-
-
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s.\x00-\x1f\x7f]+(\.[^@\s.\x00-\x1f\x7f]+)*")

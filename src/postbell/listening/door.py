@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from postbell import process
+from postbell.fences import fence
 from postbell.limits import Limits
 from postbell.listening.states import RULES, WAITING, State
 from postbell.networks import is_in, network_of
@@ -108,8 +109,9 @@ class Door:
                 for guest in self.inside:
                     guest.deadline_s += late_s
             self.date = _date()
-            await self._end_late(loop.time())
-            self._tell(loop.time())
+            with fence("door", item="looking around"):
+                await self._end_late(loop.time())
+                self._tell(loop.time())
 
     async def _end_late(self, now_s: float) -> None:
         late = [guest for guest in self.inside if guest.deadline_s <= now_s]

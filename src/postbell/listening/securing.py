@@ -10,6 +10,7 @@ import socket
 import ssl
 from typing import Any
 
+from postbell.fences import note
 from postbell.limits import Limits
 from postbell.listening.connection import Connection
 
@@ -50,3 +51,6 @@ class Securing(asyncio.Protocol):
         except asyncio.CancelledError:
             self._knocking.failed()
             raise
+        except Exception as error:
+            note("door", error, item="a TLS handshake")
+            self._knocking.failed()

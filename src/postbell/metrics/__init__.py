@@ -11,12 +11,13 @@ from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import InfoMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from postbell import __version__
 from postbell.clock import Clock
 from postbell.directory import Directory
+from postbell.fences import LOOPS, failed, fence
 from postbell.metrics.following import Following
 from postbell.metrics.requests import Listener, Requests, Scrape
 from postbell.metrics.shapes import Counter, Histogram, gauge
@@ -116,29 +117,38 @@ class Metrics:
         return await asyncio.to_thread(_encode, list(self.families()), accept)
 
     def families(self) -> Iterator[Metric]:
-        """Yield everything but what the libraries know of the process."""
+        """Yield everything but what the libraries know of the process; what cannot be told is left
+        out, and keeps nothing else away."""
         following = self._following
         about = InfoMetricFamily("postbell", "What runs here.")
         about.add_metric((), self._about)
         yield about
-        yield following.accepted.family()
-        yield following.attempts.family()
-        yield following.delivered.family()
-        yield following.lost.family()
-        yield following.answers.family()
-        yield following.delays.family()
+        kept = (
+            following.accepted,
+            following.attempts,
+            following.delivered,
+            following.lost,
+            following.answers,
+            following.delays,
+            self.requests.counted,
+            self.requests.times,
+            self._loop,
+        )
+        for each in kept:
+            with fence("metrics", item=each.name):
+                yield each.family()
+        for made in (self._webhooks, self._connections, self._clients):
+            found: list[Metric] = []
+            with fence("metrics", item=made.__name__):
+                found = list(made())
+            yield from found
         yield gauge(
             "postbell_damaged_blocks",
             "Blocks of the log found damaged since the start of the process.",
             (),
             [((), len(self._damaged))],
         )
-        yield from self._webhooks()
-        yield from self._connections()
-        yield from self._clients()
-        yield self.requests.counted.family()
-        yield self.requests.times.family()
-        yield self._loop.family()
+        yield _fenced()
 
     def _webhooks(self) -> Iterator[Metric]:
         seen = list(self._standings.seen.values())
@@ -224,6 +234,18 @@ _OF_DOOR = (
     ("refused", "reason", "Connections and requests that were refused unheard, by reason."),
     ("ended", "limit", "Connections ended by a limit, by the state or limit that ended them."),
 )
+
+
+def _fenced() -> Metric:
+    """Return how often items of each background loop failed, which says that something is wrong."""
+    family = CounterMetricFamily(
+        "postbell_fenced_errors",
+        "Errors of ours with one item of a background loop; the item was skipped.",
+        labels=("loop",),
+    )
+    for loop in LOOPS:
+        family.add_metric((loop,), failed[loop])
+    return family
 
 
 class _Given(Collector):

@@ -15,6 +15,7 @@ from postbell.blocks import BlockHeader
 from postbell.directory import Directory
 from postbell.errors import StorageError
 from postbell.events import TYPE_OF
+from postbell.fences import fence
 from postbell.metrics.shapes import OTHER, Counter, Histogram
 from postbell.ports import Engine
 from postbell.records import Entry, EntryKind, Outcome
@@ -78,7 +79,8 @@ class Following:
         await self._begin()
         while True:
             try:
-                await self.read()
+                with fence("metrics"):
+                    await self.read()
             except StorageError as error:
                 log("metrics_stale", error=error.message)
             await asyncio.sleep(FOLLOW_S)
@@ -87,12 +89,14 @@ class Following:
         """Count everything that is new."""
         while headers := await self._engine.log.tail(self._block, PAGE):
             for header in headers:
-                self._count_block(header)
+                with fence("metrics", item=f"block {header.id}", account=header.account_id):
+                    self._count_block(header)
             self._block = headers[-1].id
         while blocks := await self._engine.journal.scan(self._journal, PAGE):
             for block in blocks:
                 for entry in block.entries:
-                    self._count_entry(entry)
+                    with fence("metrics", item=f"journal {block.id}", account=entry.account_id):
+                        self._count_entry(entry)
             self._journal = blocks[-1].id
 
     async def _begin(self) -> None:

@@ -41,7 +41,7 @@ class Counter:
         """Return what a scrape gets."""
         family = CounterMetricFamily(self.name, self.help_text, labels=self.labels)
         for labels, count in self.counts.items():
-            family.add_metric(labels, count)
+            family.add_metric(_told(labels), count)
         return family
 
 
@@ -69,7 +69,7 @@ class Histogram:
         """Return what a scrape gets."""
         family = HistogramMetricFamily(self.name, self.help_text, labels=self.labels)
         for labels, (counts, (total_s,)) in self._series.items():
-            family.add_metric(labels, self._buckets(counts), total_s)
+            family.add_metric(_told(labels), self._buckets(counts), total_s)
         return family
 
     def _buckets(self, counts: Sequence[int]) -> list[tuple[str, float]]:
@@ -87,5 +87,10 @@ def gauge(
     """Return the family of values as they are now."""
     family = GaugeMetricFamily(name, help_text, labels=tuple(labels))
     for values, value in rows:
-        family.add_metric(values, value)
+        family.add_metric(_told(values), value)
     return family
+
+
+def _told(labels: Labels) -> Labels:
+    """Return labels that can be written, whatever names customers gave."""
+    return tuple(str(each).encode("utf-8", "replace").decode() for each in labels)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import StorageError
+from postbell.fences import fence
 from postbell.notices.changes import load
 from postbell.notices.kinds import Notice
 from postbell.notices.posting import (
@@ -87,7 +88,8 @@ class Notices:
 
     async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await step()
+            with fence("notices", item=step.__name__):
+                await step()
             await asyncio.sleep(self._look_s)
 
     async def look(self) -> None:
@@ -95,18 +97,22 @@ class Notices:
         found = list(self._watching.of_webhooks(self._standings.seen))
         while self._heard:
             fields = self._heard.pop(0)
-            found += self._watching.expiring(fields["webhook_id"], fields["events"], fields["at"])
+            with fence("notices", item=f"webhook {fields['webhook_id']}"):
+                found += self._watching.expiring(
+                    fields["webhook_id"], fields["events"], fields["at"]
+                )
         if self._clock.monotonic_s() >= self._accounts_at_s:
             self._accounts_at_s = self._clock.monotonic_s() + ACCOUNTS_EVERY_S
             found += await self._watching.of_accounts()
             self._changes.forget(self._clock.now())
         for notice in found:
             log("notice_made", kind=notice.kind, account=notice.account)
-            await self._address(notice)
+            with fence("notices", item=notice.kind, account=notice.account_id):
+                await self._address(notice)
         if self._changes.is_changed:
             try:
                 await asyncio.to_thread(self._changes.save, self._memory)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 log("notice_failed", to="the file", error=str(error), is_last=False)
 
     async def flush(self) -> None:

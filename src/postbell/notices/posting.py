@@ -16,6 +16,7 @@ import msgspec
 
 from postbell.clock import Clock, rfc3339
 from postbell.errors import BadInput, ServiceError
+from postbell.fences import fence, note
 from postbell.notices.kinds import Notice
 from postbell.notices.wording import Reader, Wording
 from postbell.signals import log, masked
@@ -62,6 +63,11 @@ class Outbox:
             await self.deliver(notices)
         except (ServiceError, BadInput) as error:
             self._fail(notices, error.message)
+        except Exception as error:  # a fence: whoever it is for gets the next ones
+            note(
+                "mail", error, item=f"{self.name} {notices[0].kind}", account=notices[0].account_id
+            )
+            self._fail(notices, type(error).__name__)
         else:
             self._failures = 0
             self._next_s = self._clock.monotonic_s() + self._between_s
@@ -92,7 +98,11 @@ def by_webhook(url: str, region: str) -> Deliver:
     """Return what posts notices to the operator's URL: JSON, no redirects, no proxy."""
 
     async def deliver(notices: list[Notice]) -> None:
-        body = msgspec.json.encode({"region": region, "notices": [_on_wire(n) for n in notices]})
+        told = []
+        for notice in notices:
+            with fence("notices", item=notice.kind, account=notice.account_id):
+                told.append(msgspec.Raw(msgspec.json.encode(_on_wire(notice))))
+        body = msgspec.json.encode({"region": region, "notices": told})
         await asyncio.to_thread(_post, url, body)
 
     return deliver

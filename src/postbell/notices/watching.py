@@ -7,6 +7,7 @@ from typing import Any
 from postbell.clock import Clock, rfc3339
 from postbell.directory import Directory
 from postbell.errors import StorageError
+from postbell.fences import fence
 from postbell.notices.changes import OK, Changes
 from postbell.notices.kinds import Notice
 from postbell.ports import Engine
@@ -45,19 +46,23 @@ class Watching:
         """Yield what is news of these webhooks."""
         now = self._clock.now()
         for each in list(seen.values()):
-            yield from self._delivery(each, now)
-            if self._lag_limit_s:
-                yield from self._lag(each, now)
+            found: list[Notice] = []
+            with fence("notices", item=f"webhook {each.webhook_id}", account=each.account_id):
+                found += self._delivery(each, now)
+                if self._lag_limit_s:
+                    found += self._lag(each, now)
+            yield from found
 
     async def of_accounts(self) -> list[Notice]:
         """Return what is news of the accounts: silent, or heard again."""
         found: list[Notice] = []
         if self._silence_h:
             for account in list(self._directory.accounts.values()):
-                try:
-                    found += await self._silence(account)
-                except StorageError as error:
-                    log("standings_stale", error=error.message)
+                with fence("notices", item=f"account {account.id}", account=account.id):
+                    try:
+                        found += await self._silence(account)
+                    except StorageError as error:
+                        log("standings_stale", error=error.message)
         return found
 
     def expiring(self, webhook_id: int, events: int, at: Any) -> list[Notice]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from postbell.fences import fence
 from postbell.notices.kinds import BY_NAME, Notice
 from postbell.web import words
 from postbell.web.formats import Format, written
@@ -36,7 +37,9 @@ class Wording:
 
     def subject(self, notices: Sequence[Notice]) -> str:
         """Return the subject of a mail with these notices."""
-        first = self._of(notices[0], "subject")
+        first = notices[0].kind
+        with fence("notices", item=notices[0].kind, account=notices[0].account_id):
+            first = self._of(notices[0], "subject")
         if len(notices) == 1:
             return f"Postbell: {first}"
         more = len(notices) - 1
@@ -52,6 +55,11 @@ class Wording:
         return "\n\n".join(parts) + "\n"
 
     def _part(self, notice: Notice) -> str:
+        with fence("notices", item=notice.kind, account=notice.account_id):
+            return self._written(notice)
+        return notice.kind
+
+    def _written(self, notice: Notice) -> str:
         at = self._format(notice).exact(notice.at)
         head = self._say("notice.head", at=at, account=notice.account)
         return "\n".join(filter(None, (head, self.text(notice), self.advice(notice))))

@@ -16,7 +16,9 @@ import numpy as np
 
 from postbell.blocks import BlockHeader, Position, place_of
 from postbell.clock import Clock
+from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.events import MessageIds
+from postbell.fences import fence, note
 from postbell.pipeline import terms
 from postbell.pipeline.messages import KEY_SHIFT, Sampling, Sights
 from postbell.pipeline.terms import TERM_MASK, message_term, recipient_term
@@ -36,7 +38,9 @@ SLICE = 200
 BUSY_S = 0.02
 IDLE_S = 1.0
 RETRY_S = 5.0
+TRIES = 3
 SWEEP_S = 300.0
+MAX_COUNT = 1 << 40
 MINUTES_KEPT = timedelta(hours=72)
 
 
@@ -48,42 +52,94 @@ class Indexer:
         self._clock = clock
         self._share = share
         self._swept_at = float("-inf")
+        self._failures = 0
         self._worked = 0
         self._busy_s = 0.0
         self._sampling = Sampling()
 
     async def run(self) -> None:
-        """Follow the log until cancelled; whatever goes wrong is logged and tried again."""
+        """Follow the log until cancelled; what storage cannot do is logged and tried again."""
         while True:
             try:
                 wait_s = BUSY_S if await self.step() else IDLE_S
                 if self._clock.monotonic_s() - self._swept_at >= SWEEP_S:
-                    await self.sweep()
-            except Exception as error:
-                log("index_failed", error=f"{type(error).__name__}: {error}")
+                    with fence("index", item="what retention dropped"):
+                        await self.sweep()
+                self._failures = 0
+            except (StorageError, Overloaded) as error:
+                log("index_failed", error=f"{type(error).__name__}: {error.message}")
+                self._failures += 1
                 wait_s = RETRY_S
             await asyncio.sleep(wait_s)
 
     async def step(self) -> bool:
-        """Take in the next part of log and journal; return whether there was any."""
-        index = self._engine.index
-        marks = await index.marks()
+        """Take in the next part of log and journal; return whether there was any.
+
+        Where that fails for another reason than storage, its blocks are taken in one by one, and
+        the one that cannot be is left out: it is tried never again.  So it is where storage has
+        failed TRIES times and can then write that the block was left out.
+        """
+        marks = await self._engine.index.marks()
         headers = _first_part(await self._engine.log.tail(marks.block, MAX_BLOCKS))
         journal = await self._engine.journal.scan(marks.journal, MAX_JOURNAL)
         if not headers and not journal:
             return False
-        after = Marks(
-            headers[-1].id if headers else marks.block,
-            journal[-1].id if journal else marks.journal,
-        )
+        try:
+            await self._take_in(marks, headers, journal)
+        except Exception as error:
+            self._check(error)
+            if len(headers) + len(journal) == 1:
+                await self._leave_out(marks, headers, journal, error)
+            else:
+                await self._one_by_one(headers, journal)
+        return True
+
+    async def _one_by_one(self, headers: list[BlockHeader], journal: list[JournalBlock]) -> None:
+        parts: list[tuple[list[BlockHeader], list[JournalBlock]]] = [
+            *(([header], []) for header in headers),
+            *(([], [block]) for block in journal),
+        ]
+        for part in parts:
+            marks = await self._engine.index.marks()
+            try:
+                await self._take_in(marks, *part)
+            except Exception as error:
+                self._check(error)
+                await self._leave_out(marks, *part, error)
+
+    def _check(self, error: Exception) -> None:
+        """Raise what may pass by itself."""
+        if isinstance(error, EngineStopped):
+            raise error
+        if isinstance(error, StorageError | Overloaded) and self._failures < TRIES:
+            raise error
+
+    async def _leave_out(
+        self,
+        marks: Marks,
+        headers: list[BlockHeader],
+        journal: list[JournalBlock],
+        error: Exception,
+    ) -> None:
+        """Go past one block that cannot be taken in."""
+        accounts = {header.account_id for header in headers}
+        accounts |= {entry.account_id for block in journal for entry in block.entries}
+        item = f"block {headers[0].id}" if headers else f"journal {journal[0].id}"
+        note("index", error, item=item, account=", ".join(map(str, sorted(accounts)[:10])))
+        await self._engine.index.add(marks, News(_after(marks, headers, journal), [], [], [], []))
+
+    async def _take_in(
+        self, marks: Marks, headers: list[BlockHeader], journal: list[JournalBlock]
+    ) -> None:
+        index = self._engine.index
+        after = _after(marks, headers, journal)
         counts = _count_events(headers)
         visits = _read_journal(journal, counts)
         sights: dict[int, Sights] = {}
         postings = await self._postings(headers, sights)
         messages = await self._messages(sights, counts)
-        added = [Count(*key, n) for key, n in counts.items() if n]
+        added = [Count(*key, min(max(n, -MAX_COUNT), MAX_COUNT)) for key, n in counts.items() if n]
         await index.add(marks, News(after, postings, added, visits, messages))
-        return True
 
     async def catch_up(self) -> None:
         """Take in everything that there is now."""
@@ -168,6 +224,13 @@ class _Glance(msgspec.Struct, gc=False):
 
 _glance = msgspec.json.Decoder(_Glance).decode
 _glances = msgspec.json.Decoder(list[_Glance]).decode
+
+
+def _after(marks: Marks, headers: list[BlockHeader], journal: list[JournalBlock]) -> Marks:
+    return Marks(
+        headers[-1].id if headers else marks.block,
+        journal[-1].id if journal else marks.journal,
+    )
 
 
 def _first_part(headers: list[BlockHeader]) -> list[BlockHeader]:

@@ -14,8 +14,9 @@ from postbell.accepting import Accepting, id_hashes
 from postbell.blocks import IdBlock, NewBlock
 from postbell.clock import Clock
 from postbell.directory import Directory
-from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
+from postbell.errors import BadInput, HeadMoved, Overloaded, ServiceError, StorageError
 from postbell.events import event_id_of
+from postbell.fences import note
 from postbell.pipeline.packing import Packer
 from postbell.pipeline.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, Waiting
 from postbell.pipeline.seen import PART_IDS, Seen
@@ -177,6 +178,14 @@ class Ingest:
         """Write a group and answer its requests; a failure is everybody's answer."""
         taken = list(group)
         try:
+            await self._commit_together(group)
+        finally:
+            self._queue.done(taken)
+
+    async def _commit_together(self, group: list[Waiting]) -> None:
+        """Write a group; where that fails for another reason than storage each request is written
+        alone, so that one fails and no other."""
+        try:
             await self._append(group)
         except (StorageError, Overloaded) as error:
             for request in group:
@@ -185,8 +194,15 @@ class Ingest:
             for request in group:
                 request.fail(Overloaded(STOPPING))
             raise
-        finally:
-            self._queue.done(taken)
+        except Exception as error:
+            left = [request for request in group if not request.done.done()]
+            if len(left) > 1:
+                for request in left:
+                    await self._commit_together([request])
+                return
+            for request in left:
+                note("ingest", error, item="a request", account=request.account.name)
+                request.fail(ServiceError("an internal error; it was logged"))
         for request in group:
             if not request.done.done():
                 request.done.set_result(request.answer)

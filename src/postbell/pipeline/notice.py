@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 
 from postbell.blocks import Position, Range
+from postbell.fences import fence
 from postbell.pipeline.held import Held
 from postbell.pipeline.run import count_bits
 from postbell.pipeline.tally import Count, Tally, segments
@@ -45,12 +46,14 @@ class Notices:
         found: dict[int, Count] = {}
         async for held, batch in batches:
             if batch.range.start < edge and batch.replay_id is None and held.id not in self._told:
-                _add(found, held, await self._of_batch(held, batch, edge))
+                with _fenced(held):
+                    _add(found, held, await self._of_batch(held, batch, edge))
         for held in lanes.values():
             is_behind = held.lane.cursor < edge and not held.is_drained
             if is_behind and held.id not in self._told:
-                for part in segments(held.webhook.revisions, Range(held.lane.cursor, edge)):
-                    _add(found, held, await self._count(held, *part))
+                with _fenced(held):
+                    for part in segments(held.webhook.revisions, Range(held.lane.cursor, edge)):
+                        _add(found, held, await self._count(held, *part))
         for webhook_id, (events, oldest_at, _) in found.items():
             if events and oldest_at is not None:
                 self._told[webhook_id] = now
@@ -67,6 +70,10 @@ class Notices:
     async def _count(self, held: Held, revision: Revision, part: Range) -> Count:
         _, selection = held.revision(revision.number)
         return await Tally(self._engine.log, held.webhook.account_id).count(selection, part)
+
+
+def _fenced(held: Held) -> fence:
+    return fence("retention", item=f"webhook {held.id}", account=held.webhook.account_id)
 
 
 def _add(sums: dict[int, Count], held: Held, more: Count) -> None:

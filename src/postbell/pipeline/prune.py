@@ -12,6 +12,7 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.clock import Clock
 from postbell.errors import DamagedBlock
+from postbell.fences import fence
 from postbell.logged import digest_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
@@ -59,6 +60,8 @@ class Pruner:
         self._trail_kept = timedelta(days=max(trail_days, retention_days))
         self._notices = Notices(engine, self._kept)
         self._looked_at: datetime | None = None
+        self.given_up: set[int] = set()
+        """Webhooks whose lanes this worker cannot hold: they keep no blocks."""
 
     async def sweep(self, lanes: list[Held]) -> None:
         """Write idle cursors down; every LOOK_EVERY let go of what is too old."""
@@ -66,7 +69,8 @@ class Pruner:
         held = {each.id: each for each in lanes if not each.is_gone}
         idle = [each for each in held.values() if each.idle_blocks >= IDLE_BLOCKS]
         for at in range(0, len(idle), AT_ONCE):
-            await self._settler.write_all(idle[at : at + AT_ONCE], _moved_on)
+            with fence("retention", item="idle lanes"):
+                await self._settler.write_all(idle[at : at + AT_ONCE], _moved_on)
         if self._looked_at is None or not self._looked_at <= now < self._looked_at + LOOK_EVERY:
             self._looked_at = now
             await self._let_go(held, now)
@@ -74,15 +78,18 @@ class Pruner:
     async def _let_go(self, held: dict[int, Held], now: datetime) -> None:
         """End what was parked long enough, count what old blocks take with them, drop them."""
         async for each, batch in self._open(held):
-            await self._end_parked(each, batch, now)
+            with _fenced(each, batch):
+                await self._end_parked(each, batch, now)
         await self._engine.log.drop(0, now - KEY_KEPT)
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
         if oldest and oldest[0].id < before:
             before = await self._expire(held, Position(before, 0), now)
             await self._drop(await self._needed_by_others(held, before), now)
-        await self._drop_entries(now)
-        await self._notices.tell(held, self._open(held), now)
+        with fence("retention", item="the trail"):
+            await self._drop_entries(now)
+        with fence("retention", item="notices"):
+            await self._notices.tell(held, self._open(held), now)
 
     async def _drop_entries(self, now: datetime) -> None:
         """Drop old entries of the audit trail, so many in one commit and in one look."""
@@ -98,7 +105,8 @@ class Pruner:
         """
         for webhook in await self._engine.registry.webhooks():
             claim = None
-            if webhook.id not in held or held[webhook.id].is_gone:
+            is_others = webhook.id not in held or held[webhook.id].is_gone
+            if is_others and webhook.id not in self.given_up:
                 claim = await self._engine.ledger.lane(webhook.id)
             if claim is not None:
                 waiting = [batch.range.start.block for batch in claim.batches]
@@ -133,24 +141,28 @@ class Pruner:
         """Count what the lanes lose when the blocks below *edge* go; return up to which they may.
 
         A batch that begins below it and goes on into a damaged block cannot be cut anew: what it
-        holds stays until all of it is too old.
+        holds stays until all of it is too old.  A lane of which that cannot be counted keeps
+        nothing: retention wins, and `audit` shows what it lost.
         """
         before = edge.block
         for each in held.values():
             if each.runs:
-                await self._singles.save(each)
+                with _fenced(each):
+                    await self._singles.save(each)
         async for each, batch in self._open(held):
             if batch.range.start < edge and batch.done is None:
                 try:
-                    await self._shorten(each, batch, edge, now)
+                    with _fenced(each, batch):
+                        await self._shorten(each, batch, edge, now)
                 except DamagedBlock as error:
                     before = min(before, batch.range.start.block)
                     log("block_damaged", block=error.block, webhook_id=each.id)
         for each in held.values():
             each.is_passed_over = True  # nothing is cut meanwhile, but what was begun before
             try:
-                while each.lane.cursor < edge and not each.is_drained and not each.is_gone:
-                    await self._pass_over(each, edge, now)
+                with _fenced(each):
+                    while each.lane.cursor < edge and not each.is_drained and not each.is_gone:
+                        await self._pass_over(each, edge, now)
             finally:
                 each.is_passed_over = False
         return before
@@ -280,6 +292,11 @@ class Pruner:
             count=count,
             replay_id=replay_id,
         )
+
+
+def _fenced(held: Held, batch: OpenBatch | None = None) -> fence:
+    item = f"webhook {held.id}" if batch is None else f"batch {batch.id}"
+    return fence("retention", item=item, account=held.webhook.account_id)
 
 
 def _moved_on(held: Held, lane: Lane) -> LaneChange | None:

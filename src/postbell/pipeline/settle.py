@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, contextmanager
 
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageError
+from postbell.fences import note
 from postbell.pipeline.held import Held
 from postbell.pipeline.late import Build, Late, together
 from postbell.ports import Ledger
@@ -75,6 +76,13 @@ class Settler:
                     return True
         return False
 
+    async def pause(self, held: Held, reason: str) -> None:
+        """Pause the lane's webhook."""
+        await self.write(
+            held,
+            lambda lane: LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=lane, pause=reason),
+        )
+
     def write_late(self, held: Held, late: Late) -> None:
         """Write down a delivery with the lane's next write, or in LATE_S where none comes."""
         if held.is_gone:
@@ -133,7 +141,17 @@ class Settler:
         written: set[Held] = set()
         has_failed = True
         with may_fail("lane"):
-            stale = await self._ledger.record([change for _, change, _ in changes])
+            try:
+                stale = await self._ledger.record([change for _, change, _ in changes])
+            except (StorageError, Overloaded):
+                raise
+            except Exception as error:
+                if len(changes) == 1:
+                    _give_up(changes[0][0], error)
+                    return written
+                for each in changes:
+                    written |= await self._record([each])
+                return written
             for held, change, late in changes:
                 if held.id not in stale:
                     held.moved_to(change)
@@ -175,13 +193,29 @@ class Settler:
             except (StorageError, Overloaded) as error:
                 log("write_failed", error=error.message, what="idle lanes")
                 return
+            except Exception:
+                if len(changes) == 1:
+                    raise
+                stale = await self._one_by_one(list(changes.values()))
             for held, change in changes.values():
-                if held.id not in stale:
+                if held.id not in stale and not held.is_gone:
                     held.moved_to(change)
             for held, _ in changes.values():
                 if held.id in stale:
                     await self._reload(held)
                     held.rewind()
+
+    async def _one_by_one(self, changes: Sequence[tuple[Held, LaneChange]]) -> list[int]:
+        """Write changes each alone, as one of them cannot be written; return the stale lanes."""
+        stale: list[int] = []
+        for held, change in changes:
+            try:
+                stale += await self._ledger.record([change])
+            except (StorageError, Overloaded):
+                raise
+            except Exception as error:
+                _give_up(held, error)
+        return stale
 
     async def reload(self, held: Held) -> None:
         """Take over what was changed from outside."""
@@ -199,6 +233,13 @@ class Settler:
             held.late.clear()
             return
         held.reload(claims[0], webhook)
+
+
+def _give_up(held: Held, error: Exception) -> None:
+    """Hold a lane no more whose row cannot be written, so that it keeps no other's from it."""
+    note("worker", error, item=f"webhook {held.id}", account=held.webhook.account_id)
+    held.is_gone = True
+    held.late.clear()
 
 
 def _by_id(held: Held) -> int:

@@ -8,7 +8,7 @@ work from its lane until there is none.
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import DamagedBlock, EngineStopped, Overloaded, StorageError
+from postbell.fences import failed, fence, note
+from postbell.pipeline.account_keys import AccountKeys
 from postbell.pipeline.ahead import Ahead
 from postbell.pipeline.courier import Courier
 from postbell.pipeline.deliver import Batches
@@ -27,16 +29,13 @@ from postbell.pipeline.scrub import Scrubber
 from postbell.pipeline.settle import AGAIN_S, Settler, may_fail
 from postbell.pipeline.singles import Singles
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
-from postbell.ports import Dialect, Engine, Sender
-from postbell.records import LaneChange, Secret, SecretKind
+from postbell.ports import Claim, Dialect, Engine, Sender
+from postbell.records import Webhook
 from postbell.signals import log
 
-LEASE_S = 60.0
-POLL_S = 1.0
-HOUSEKEEPING_S = 20.0
-SAVE_S = 5.0
-CLAIM_LIMIT = 1000
-READERS = 8
+LEASE_S, POLL_S = 60.0, 1.0
+HOUSEKEEPING_S, SAVE_S = 20.0, 5.0
+CLAIM_LIMIT, READERS = 1000, 8
 BROKEN, DAMAGED = "internal_error", "damaged_block"
 """Reasons for which a webhook is paused by us."""
 
@@ -68,7 +67,8 @@ class Worker:
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
         self._settler = Settler(engine.ledger, directory, owner, self._spawn, self._notice)
-        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._account_keys)
+        self._keys = AccountKeys(engine.registry, dialects, self._spawn, self._notice_account)
+        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._keys.of)
         self._ahead = Ahead()
         self._batches = Batches(courier, self._settler, self._notice, self._ahead)
         self._singles = Singles(courier, self._settler, self._spawn, self._notice)
@@ -79,10 +79,6 @@ class Worker:
         self._scrubber = Scrubber(engine.log, clock)
         self.lanes: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
-        self._app_keys: dict[int, list[Secret]] = {}
-        self._app_keys_version = -1
-        self._app_keys_read: set[int] = set()
-        self._app_keys_asked: set[int] = set()
         self._seen = 0
         self._ready: set[int] = set()
         self._due: list[tuple[datetime, int]] = []
@@ -90,6 +86,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._must_look = True
         self._is_stopping = False
+        self._broken: set[int] = set()
         self._reading = asyncio.Semaphore(READERS)
         self._tasks: asyncio.TaskGroup
         self._begun: set[asyncio.Task[None]] = set()
@@ -124,7 +121,7 @@ class Worker:
         self._wake.clear()
         if self._must_look:
             self._must_look = False
-            with may_fail("look", Overloaded):
+            with may_fail("look", Overloaded), fence("worker", item="look"):
                 await self._look()
         now = self._clock.now()
         while self._due and self._due[0][0] <= now:
@@ -135,7 +132,10 @@ class Worker:
         for webhook_id in ready:
             held = self.lanes.get(webhook_id)
             if held is not None:
-                self._move(held, now)
+                try:
+                    self._move(held, now)
+                except Exception as error:
+                    self._fail(held, error)
         if not self._due:
             return POLL_S
         return min(max((self._due[0][0] - self._clock.now()).total_seconds(), 0.0), POLL_S)
@@ -143,14 +143,12 @@ class Worker:
     @property
     def is_busy(self) -> bool:
         """Say whether something is on its way or still to be saved."""
-        return bool(self._app_keys_asked) or any(held.is_busy for held in self.lanes.values())
+        return self._keys.is_busy or any(held.is_busy for held in self.lanes.values())
 
     async def _look(self) -> None:
         """Take notice of what other tasks and processes committed."""
         await self._directory.refresh()
-        if self._app_keys_version != self._directory.version:
-            self._app_keys_version = self._directory.version
-            self._app_keys_read.clear()
+        self._keys.heard(self._directory.version)
         await self._reload_changed()
         await self._read_tail()
 
@@ -161,7 +159,13 @@ class Worker:
         try:
             for webhook_id in changed & self.lanes.keys():
                 held = self.lanes[webhook_id]
-                await self._settler.reload(held)
+                try:
+                    await self._settler.reload(held)
+                    if webhook_id in self._broken:
+                        self._broken.discard(webhook_id)
+                        held.rewind()
+                except Exception as error:
+                    self._fail(held, error)
                 changed.discard(webhook_id)
                 if held.is_gone:
                     self._drop(held)
@@ -186,12 +190,20 @@ class Worker:
                     webhook = self._directory.webhooks.get(claim.lane.webhook_id)
                 known = self.lanes.get(claim.lane.webhook_id)
                 if webhook is not None and (known is None or known.is_gone):
-                    held = Held(claim, webhook, self._dialects, self._installation, self._ahead)
-                    self.lanes[held.id] = held
-                    self._by_account[webhook.account_id].add(held.id)
-                    self._ready.add(held.id)
+                    self._hold(claim, webhook)
             if len(claims) < CLAIM_LIMIT:
                 return
+
+    def _hold(self, claim: Claim, webhook: Webhook) -> None:
+        """Take a lane in; one that cannot be (its dialect is not there) is not moved."""
+        self._pruner.given_up.add(webhook.id)
+        with fence("worker", item=f"webhook {webhook.id}", account=webhook.account_id):
+            held = Held(claim, webhook, self._dialects, self._installation, self._ahead)
+            self.lanes[held.id] = held
+            self._by_account[webhook.account_id].add(held.id)
+            self._broken.discard(held.id)
+            self._ready.add(held.id)
+            self._pruner.given_up.discard(held.id)
 
     async def _read_tail(self) -> None:
         """Feed new blocks to the lanes that match; nobody else is rung."""
@@ -201,32 +213,18 @@ class Worker:
             for header in page:
                 self._seen = header.id
                 for webhook_id in self._by_account.get(header.account_id, ()):
-                    if self.lanes[webhook_id].feed(header, now):
-                        self._ready.add(webhook_id)
+                    held = self.lanes[webhook_id]
+                    try:
+                        if held.feed(header, now):
+                            self._ready.add(webhook_id)
+                    except Exception as error:
+                        self._fail(held, error)
             if len(page) < PAGE:
                 return
 
-    def _has_keys(self, held: Held) -> bool:
-        """Say whether what signs for a lane is known; where not, it is read first.
-
-        Nothing is taken from a lane before: who waits for a key would be overtaken.
-        """
-        account_id = held.webhook.account_id
-        kinds = (self._dialects[one.dialect].secret_kinds for one in held.webhook.revisions)
-        if account_id in self._app_keys_read or not any(SecretKind.APP_KEY in k for k in kinds):
-            return True
-        if account_id not in self._app_keys_asked:
-            self._app_keys_asked.add(account_id)
-            self._spawn(self._read_app_key(account_id))
-        return False
-
-    def _account_keys(self, held: Held) -> Sequence[Secret]:
-        """Return the keys of the lane's account, as far as they were read."""
-        return self._app_keys.get(held.webhook.account_id, ())
-
     def _move(self, held: Held, now: datetime) -> None:
         """Start what the lane can have started now, and note when to look again."""
-        if self._is_stopping or held.is_gone:
+        if self._is_stopping or held.is_gone or held.id in self._broken:
             return
         self._start_pump(held)
         due = held.next_due(now)
@@ -236,7 +234,7 @@ class Worker:
 
     def _take(self, held: Held) -> Work | None:
         """Return what a lane is to do next, None for nothing now."""
-        if self._is_stopping or not self._has_keys(held):
+        if self._is_stopping or not self._keys.are_known(held.webhook):
             return None
         return held.take(self._clock.now())
 
@@ -264,7 +262,9 @@ class Worker:
                     held.give_back(work)
                 # a pump that has work but did not begin yet took what comes first, and lets the
                 # next one start itself: this one must not overtake it, and is needed no more
-                work = None if held.starting else self._take(held)
+                work = None if held.starting or held.id in self._broken else self._take(held)
+        except Exception as error:
+            self._fail(held, error)
         finally:
             held.pumps -= 1
             self._notice(held)
@@ -293,31 +293,26 @@ class Worker:
             await asyncio.sleep(AGAIN_S)
             held.put_back(work)
         except Exception as error:
+            failed["worker"] += 1
             log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
             await self._break(held)
 
     async def _break(self, held: Held, reason: str = BROKEN) -> None:
         """Pause a webhook for an error of our own (promise 9), or a block that cannot be sent."""
-        await self._settler.write(
-            held,
-            lambda lane: LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=lane, pause=reason),
-        )
-        held.rewind()
+        self._broken.add(held.id)
+        with fence("worker", item=f"webhook {held.id}", account=held.webhook.account_id):
+            await self._settler.pause(held, reason)
+            held.rewind()
+            self._broken.discard(held.id)
 
-    async def _read_app_key(self, account_id: int) -> None:
-        """Read an account's keys, once after each change of the registry that we heard of."""
-        version = self._app_keys_version
-        try:
-            with may_fail("keys"):
-                self._app_keys[account_id] = await self._engine.registry.account_secrets(account_id)
-                if version == self._app_keys_version:
-                    self._app_keys_read.add(account_id)
-                return
-            await asyncio.sleep(AGAIN_S)
-        finally:
-            self._app_keys_asked.discard(account_id)
-            for webhook_id in self._by_account.get(account_id, ()):
-                self._notice(self.lanes[webhook_id])
+    def _fail(self, held: Held, error: Exception) -> None:
+        """Pause a lane for an error of ours and move it no more; engine errors are raised."""
+        if isinstance(error, StorageError | Overloaded):
+            raise error
+        note("worker", error, item=f"webhook {held.id}", account=held.webhook.account_id)
+        if held.id not in self._broken:
+            self._broken.add(held.id)
+            self._spawn(self._break(held))
 
     async def _catch_up(self, held: Held) -> None:
         """Read what a lane that fell behind has missed, up to one full batch."""
@@ -326,6 +321,8 @@ class Worker:
                 await self._read_missed(held)
                 return
             await asyncio.sleep(AGAIN_S)
+        except Exception as error:
+            self._fail(held, error)
         finally:
             held.is_reading = False
             self._notice(held)
@@ -350,7 +347,7 @@ class Worker:
         """Renew leases, move idle cursors, let retention drop what is old, check blocks."""
         while True:
             wait_s = AGAIN_S
-            with may_fail("housekeeping"):
+            with may_fail("housekeeping"), fence("worker", item="housekeeping"):
                 now = self._clock.now()
                 await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
                 await self._claim()
@@ -372,15 +369,19 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(SAVE_S):
                 for held in self.lanes.values():
-                    await self._settler.flush(held)
-                    if held.runs:
-                        await self._singles.save(held)
+                    with fence("worker", item=f"webhook {held.id}"):
+                        await self._settler.flush(held)
+                        if held.runs:
+                            await self._singles.save(held)
         for task in list(self._begun):
             task.cancel()
 
     def _notice(self, held: Held) -> None:
-        """Look at the lane again in the next turn."""
         self._ready.add(held.id)
+        self._wake.set()
+
+    def _notice_account(self, account_id: int) -> None:
+        self._ready |= self._by_account.get(account_id, set())
         self._wake.set()
 
     def _drop(self, held: Held) -> None:
@@ -388,7 +389,12 @@ class Worker:
         self._by_account[held.webhook.account_id].discard(held.id)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = self._tasks.create_task(work)
+        async def fenced() -> None:
+            with fence("worker", item=getattr(work, "__name__", "")):
+                await work
+
+        task = self._tasks.create_task(fenced())
+        task.add_done_callback(lambda _: work.close())
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
         return task

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from postbell.clock import Clock
 from postbell.errors import TooMany
+from postbell.mailboxes import known_as
 from postbell.networks import network_of
 from postbell.ports import Tries
 
@@ -20,7 +21,7 @@ WINDOW_S = 900.0
 FAMILIAR_DAYS = 90.0
 MAX_FAMILIAR = 40
 """Browsers and networks that are remembered of one account."""
-MAX_EMAIL_CHARS = 254
+MAX_TYPED_CHARS = 1000
 
 
 class Rule(NamedTuple):
@@ -146,7 +147,8 @@ def _network(address: str) -> bytes:
 
 
 def _plain(subject: str) -> str:
-    return subject.strip().lower()[:MAX_EMAIL_CHARS]
+    """Return one spelling of an address, however it is typed: each would be another count."""
+    return next(iter(known_as(subject[:MAX_TYPED_CHARS])), "")
 
 
 def _digest(text: str) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 
 from postbell.blocks import BlockHeader
+from postbell.fences import fence
 from postbell.pipeline.audit.findings import PLACES, Audit, AuditRow, Problem, Progress
 from postbell.pipeline.audit.marks import FAR, Window
 from postbell.pipeline.audit.walk import Walk
@@ -51,7 +52,12 @@ async def audit(
             if progress is not None:
                 progress(Progress(done + part, len(webhooks)))
 
-        found = await Walk(engine, dialects, window, webhook_id, tell).run()
+        found = None
+        with fence("audit", item=f"webhook {webhook_id}") as walk:
+            found = await Walk(engine, dialects, window, webhook_id, tell).run()
+        if walk.has_failed:
+            report.webhooks += 1
+            report.problems.append(Problem(what="it cannot be recomputed", webhook_id=webhook_id))
         if found is not None:
             report.webhooks += 1
             report.rows += found.rows

@@ -130,10 +130,12 @@ class SqliteApiUsers:
         def work(db: apsw.Connection) -> list[ApiUser]:
             found = rows(db, REGISTRY_SQL["api_keys"], account_id)
             keys = {user_id: list(each) for user_id, each in groupby(found, key=_owner)}
-            return [
-                to.api_user(user, keys.get(user[0], ()))
-                for user in rows(db, REGISTRY_SQL["api_users"], account_id)
-            ]
+            return to.readable(
+                lambda user: to.api_user(user, keys.get(user[0], ())),
+                rows(db, REGISTRY_SQL["api_users"], account_id),
+                "api user",
+                account=1,
+            )
 
         return await self._store.readers.run(work)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from postbell.blocks import Range
 from postbell.clock import to_us
+from postbell.fences import fence
 from postbell.ports import JournalBlock
 from postbell.records import Entry
 from postbell.storage.entries import entry_filter, is_first_attempt, reaches
@@ -31,7 +32,7 @@ class SqliteJournal:
         found = await self._store.readers.run(
             lambda db: rows(db, SQL["scan_journal"], after, limit)
         )
-        return [JournalBlock(row_id, to.entries_of_body(body)) for row_id, body in found]
+        return [JournalBlock(row_id, _entries(row_id, body)) for row_id, body in found]
 
     async def recent(
         self,
@@ -56,7 +57,7 @@ class SqliteJournal:
         while count < limit and not is_over:
             page = await self._page(name, below, size, holds, owner)
             for row_id, body in page:
-                entries = list(filter(fits, to.entries_of_body(body))) if body else []
+                entries = list(filter(fits, _entries(row_id, body))) if body else []
                 if entries and count < limit:
                     found.append(JournalBlock(row_id, entries))
                     count += len(entries)
@@ -82,7 +83,7 @@ class SqliteJournal:
     async def _drop(self, page: list[Row], below: int | None) -> int:
         old = [
             each
-            for each in (_Old(row_id, _subjects(body)) for _, row_id, body in page)
+            for each in (_Old(row_id, _subjects_of(row_id, body)) for _, row_id, body in page)
             if not each.reaches(below)
         ]
         if old:
@@ -127,6 +128,19 @@ class _Old(NamedTuple):
 
 
 _subjects = msgspec.msgpack.Decoder(list[_Subject]).decode
+
+
+def _entries(row_id: int, body: bytes) -> list[Entry]:
+    """Return the entries of a row, none where they cannot be read."""
+    with fence("rows", item=f"journal {row_id}"):
+        return to.entries_of_body(body)
+    return []
+
+
+def _subjects_of(row_id: int, body: bytes) -> list[_Subject]:
+    with fence("rows", item=f"journal {row_id}"):
+        return _subjects(body)
+    return []
 
 
 def _drop(db: apsw.Connection, old: list[_Old]) -> None:

@@ -32,7 +32,7 @@ class SqliteLedger:
             if self._is_first:
                 db.execute(SQL["release_all_lanes"])
             lanes = rows(db, SQL["claim_lanes"], owner, until, at, limit)
-            return [_claim(db, lane) for lane in sorted(lanes)]
+            return to.readable(lambda lane: _claim(db, lane), sorted(lanes), "lane", account=1)
 
         async with self._claiming:
             claims = await self._store.writer.run(work, is_reserved=True)
@@ -49,7 +49,8 @@ class SqliteLedger:
     async def reload(self, owner: str, webhook_ids: Sequence[int]) -> list[Claim]:
         def work(db: apsw.Connection) -> list[Claim]:
             found = (row(db, SQL["read_held_lane"], i, owner) for i in webhook_ids)
-            return [_claim(db, lane) for lane in found if lane is not None]
+            lanes = [lane for lane in found if lane is not None]
+            return to.readable(lambda lane: _claim(db, lane), lanes, "lane", account=1)
 
         return await self._store.readers.run(work)
 
@@ -87,16 +88,15 @@ class SqliteLedger:
     async def lane(self, webhook_id: int) -> Claim | None:
         def work(db: apsw.Connection) -> Claim | None:
             lane = row(db, SQL["read_lane"], webhook_id)
-            return None if lane is None else _claim(db, lane)
+            return to.readable_one(lambda each: _claim(db, each), lane, "lane", account=1)
 
         return await self._store.readers.run(work)
 
     async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
         def work(db: apsw.Connection) -> tuple[Claim, int] | None:
             lane = row(db, SQL["read_lane"], webhook_id)
-            if lane is None:
-                return None
-            return _claim(db, lane), scalar(db, SQL["newest_journal"]) or 0
+            claim = to.readable_one(lambda each: _claim(db, each), lane, "lane", account=1)
+            return None if claim is None else (claim, scalar(db, SQL["newest_journal"]) or 0)
 
         return await self._store.readers.run(work)
 
@@ -115,12 +115,18 @@ class SqliteLedger:
             name, owner = "batches_of_account", (account_id,)
         else:
             name, owner = "batches", ()
-        found = await self._store.readers.run(lambda db: rows(db, SQL[name], after, limit, *owner))
-        return [to.batch(found_row) for found_row in found]
+
+        def work(db: apsw.Connection) -> list[OpenBatch]:
+            def page(last: Row | None, size: int) -> list[Row]:
+                return rows(db, SQL[name], last[0] if last else after, size, *owner)
+
+            return to.filled(page, to.batch, "batch", limit)
+
+        return await self._store.readers.run(work)
 
     async def batch(self, batch_id: str) -> OpenBatch | None:
         found = await self._store.readers.run(lambda db: row(db, SQL["batch"], batch_id))
-        return None if found is None else to.batch(found)
+        return to.readable_one(to.batch, found, "batch")
 
     async def add_replay(self, replay: Replay) -> Replay:
         def work(db: apsw.Connection) -> Replay:
@@ -138,7 +144,7 @@ class SqliteLedger:
 
     async def replay(self, replay_id: int) -> Replay | None:
         found = await self._store.readers.run(lambda db: row(db, SQL["replay"], replay_id))
-        return None if found is None else to.replay(found)
+        return to.readable_one(to.replay, found, "replay", account=1)
 
     async def replays(
         self,
@@ -157,7 +163,7 @@ class SqliteLedger:
             name, owner = "replays", ()
         first = before or 1 << 62
         found = await self._store.readers.run(lambda db: rows(db, SQL[name], limit, first, *owner))
-        return [to.replay(found_row) for found_row in found]
+        return to.readable(to.replay, found, "replay", account=1)
 
     async def _write(self, statement: str, *values: object) -> None:
         await self._store.writer.run(lambda db: rows(db, statement, *values), is_reserved=True)
@@ -191,7 +197,7 @@ def _claim(db: apsw.Connection, lane: Row) -> Claim:
     last = ""
     batches: list[OpenBatch] = []
     while page := rows(db, SQL["batches_of_webhook"], last, 1000, webhook_id, None):
-        batches.extend(to.batch(found) for found in page)
-        last = batches[-1].id
+        batches.extend(to.readable(to.batch, page, "batch"))
+        last = page[-1][0]
     replays = rows(db, SQL["running_replays"], webhook_id)
-    return Claim(to.lane(lane), batches, [to.replay(found) for found in replays])
+    return Claim(to.lane(lane), batches, to.readable(to.replay, replays, "replay", account=1))

@@ -11,7 +11,7 @@ from postbell.errors import HeadMoved
 from postbell.ports import Checked
 from postbell.records import IdempotencyKey
 from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import row, rows, scalar
+from postbell.storage.sqlite.connecting import Row, row, rows, scalar
 from postbell.storage.sqlite.store import SQL, Store
 
 DROP_BLOCKS = 32
@@ -47,14 +47,10 @@ class SqliteLog:
         known = self._store.recent.tail(after, limit)
         if known is not None:
             return known
-        found = await self._store.readers.run(lambda db: rows(db, SQL["tail"], after, limit))
-        return [to.header(found_row) for found_row in found]
+        return await self._store.readers.run(lambda db: _tail(db, after, limit))
 
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
-        found = await self._store.readers.run(
-            lambda db: rows(db, SQL["headers"], account_id, first, limit)
-        )
-        return [to.header(found_row) for found_row in found]
+        return await self._store.readers.run(lambda db: _headers(db, account_id, first, limit))
 
     async def load(self, ids: Sequence[int], *, is_choosy: bool = True) -> list[Block]:
         wanted = sorted(set(ids))
@@ -74,8 +70,7 @@ class SqliteLog:
         return await self._store.readers.run(lambda db: _check(db, after, limit))
 
     async def ids(self, after: int, limit: int) -> list[IdBlock]:
-        found = await self._store.readers.run(lambda db: rows(db, SQL["block_ids"], after, limit))
-        return [IdBlock(block_id, from_us(at), hashes) for block_id, at, hashes in found]
+        return await self._store.readers.run(lambda db: _ids(db, after, limit))
 
     async def first_since(self, moment: datetime, account_id: int | None = None) -> int:
         at = to_us(moment)
@@ -171,6 +166,27 @@ def _check(db: apsw.Connection, after: int, limit: int) -> Checked:
         if not to.is_sound(found, is_choosy=False):
             damaged.append(after)
     return Checked(after, limit, tuple(damaged))
+
+
+def _tail(db: apsw.Connection, after: int, limit: int) -> list[BlockHeader]:
+    def page(last: Row | None, size: int) -> list[Row]:
+        return rows(db, SQL["tail"], last[0] if last else after, size)
+
+    return to.filled(page, to.whole_header, "block", limit, account=1)
+
+
+def _ids(db: apsw.Connection, after: int, limit: int) -> list[IdBlock]:
+    def page(last: Row | None, size: int) -> list[Row]:
+        return rows(db, SQL["block_ids"], last[0] if last else after, size)
+
+    return to.filled(page, to.id_block, "block", limit)
+
+
+def _headers(db: apsw.Connection, account_id: int, first: int, limit: int) -> list[BlockHeader]:
+    def page(last: Row | None, size: int) -> list[Row]:
+        return rows(db, SQL["headers"], account_id, last[0] + 1 if last else first, size)
+
+    return to.filled(page, to.whole_header, "block", limit, account=1)
 
 
 def _head(db: apsw.Connection) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 import apsw
 from msgspec.structs import replace
@@ -69,7 +70,7 @@ class SqliteRegistry(SqliteApiUsers):
 
     async def accounts(self) -> list[Account]:
         found = await self._store.readers.run(lambda db: rows(db, REGISTRY_SQL["accounts"]))
-        return [to.account(found_row) for found_row in found]
+        return to.readable(to.account, found, "account", account=0)
 
     async def add_webhook(
         self,
@@ -167,7 +168,9 @@ class SqliteRegistry(SqliteApiUsers):
     async def webhook(self, webhook_id: int) -> Webhook | None:
         def work(db: apsw.Connection) -> Webhook | None:
             found = row(db, REGISTRY_SQL["webhook"], webhook_id)
-            return None if found is None else self._webhook(db, found)
+            return to.readable_one(
+                lambda each: self._webhook(db, each), found, "webhook", account=1
+            )
 
         return await self._store.readers.run(work)
 
@@ -179,7 +182,7 @@ class SqliteRegistry(SqliteApiUsers):
                 found = rows(db, REGISTRY_SQL["webhooks"], changed_after)
             else:
                 return self._webhooks(db, account_id, changed_after)
-            return [self._webhook(db, found_row) for found_row in sorted(found, key=_id)]
+            return self._read(db, found)
 
         return await self._store.readers.run(work)
 
@@ -228,7 +231,7 @@ class SqliteRegistry(SqliteApiUsers):
         self, db: apsw.Connection, account_id: int, changed_after: int = 0
     ) -> list[Webhook]:
         found = rows(db, REGISTRY_SQL["webhooks_of_account"], changed_after, account_id)
-        return [self._webhook(db, found_row) for found_row in sorted(found, key=_id)]
+        return self._read(db, found)
 
     def _sealed(self, webhook: Webhook) -> tuple[bytes, bytes]:
         headers = self._seal(to.text(webhook.headers)) if webhook.headers else b""
@@ -260,17 +263,21 @@ class SqliteRegistry(SqliteApiUsers):
 
     def _secrets(self, db: apsw.Connection, owner: str, owner_id: int) -> list[Secret]:
         now = to_us(self._store.clock.now())
-        return [
-            Secret(
-                found[0],
-                SecretKind(found[1]),
-                self._unseal(found[2]),
-                from_us(found[3]),
-                from_us(found[4]),
-                to.moment(found[5]),
-            )
-            for found in rows(db, REGISTRY_SQL[f"secrets_of_{owner}"], owner_id, now)
-        ]
+        found = rows(db, REGISTRY_SQL[f"secrets_of_{owner}"], owner_id, now)
+        return to.readable(self._secret, found, "secret")
+
+    def _secret(self, found: Row) -> Secret:
+        return Secret(
+            found[0],
+            SecretKind(found[1]),
+            self._unseal(found[2]),
+            from_us(found[3]),
+            from_us(found[4]),
+            to.moment(found[5]),
+        )
+
+    def _read(self, db: apsw.Connection, found: list[Row]) -> list[Webhook]:
+        return to.readable(partial(self._webhook, db), sorted(found, key=_id), "webhook", account=1)
 
     def _webhook(self, db: apsw.Connection, found: Row) -> Webhook:
         return Webhook(

@@ -1,14 +1,15 @@
 """Rows to records and back; times are microseconds, compound members JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from postbell.blocks import BlockHeader, Position, Range, checksum_of
+from postbell.blocks import BlockHeader, IdBlock, Position, Range, checksum_of
 from postbell.clock import from_us, to_us
 from postbell.events import EventType
+from postbell.fences import fence
 from postbell.records import (
     Account,
     ApiUser,
@@ -26,6 +27,7 @@ from postbell.rights import ApiKey, KeyScope
 from postbell.storage.identity import damaged
 from postbell.storage.sqlite.connecting import Row
 
+T = TypeVar("T")
 json = msgspec.json.Encoder().encode
 entries_to_body = msgspec.msgpack.Encoder().encode
 entries_of_body = msgspec.msgpack.Decoder(list[Entry]).decode
@@ -34,6 +36,52 @@ _members = msgspec.json.Decoder(dict[str, Any]).decode
 headers_of = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 _ranges = msgspec.json.Decoder(tuple[Range, ...]).decode
 _filter = msgspec.json.Decoder(ReplayFilter).decode
+
+
+def readable(
+    make: Callable[[Row], T], found: Iterable[Row], what: str, *, account: int | None = None
+) -> list[T]:
+    """Return what can be read of *found*, whose first column is an id and the column *account*
+    whose it is; what a row holds of one customer keeps no other's away.
+
+    What was sealed with another key is an engine error.
+    """
+    made: list[T] = []
+    for each in found:
+        whose = "" if account is None else each[account]
+        with fence("rows", item=f"{what} {each[0]}", account=whose):
+            made.append(make(each))
+    return made
+
+
+def readable_one(
+    make: Callable[[Row], T], found: Row | None, what: str, *, account: int | None = None
+) -> T | None:
+    """Return what `readable` makes of a row, None where there is none or it cannot be read."""
+    made = readable(make, () if found is None else (found,), what, account=account)
+    return made[0] if made else None
+
+
+def filled(
+    page: Callable[[Row | None, int], list[Row]],
+    make: Callable[[Row], T],
+    what: str,
+    limit: int,
+    *,
+    account: int | None = None,
+) -> list[T]:
+    """Return *limit* readable records, fewer only where there are no more; *page* gives so many
+    rows after the one that was read last."""
+    made: list[T] = []
+    last: Row | None = None
+    while len(made) < limit:
+        size = limit - len(made)
+        found = page(last, size)
+        made += readable(make, found, what, account=account)
+        if len(found) < size:
+            break
+        last = found[-1]
+    return made
 
 
 def us(moment: datetime | None) -> int | None:
@@ -66,7 +114,7 @@ def account(row: Row) -> Account:
 
 
 def api_user(row: Row, keys: Iterable[Row]) -> ApiUser:
-    keys_of = tuple(map(api_key, keys))
+    keys_of = tuple(readable(api_key, keys, "key of api user"))
     return ApiUser(row[0], row[1], row[2], row[3], from_us(row[4]), moment(row[5]), keys_of)
 
 
@@ -83,6 +131,12 @@ def api_key(row: Row) -> ApiKey:
     )
 
 
+def whole_header(row: Row) -> BlockHeader:
+    if len(row[6]) != 4 * len(row[5]):
+        raise ValueError("it has not as many sizes as codes")
+    return header(row)
+
+
 def header(row: Row) -> BlockHeader:
     return BlockHeader(row[0], row[1], row[2], row[3], from_us(row[4]), row[5], row[6])
 
@@ -95,6 +149,12 @@ def is_sound(row: Row, *, is_choosy: bool) -> bool:
     if is_choosy:
         raise damaged(row[0])
     return False
+
+
+def id_block(row: Row) -> IdBlock:
+    if len(row[2]) % 8:
+        raise ValueError("its hashes are not of 8 bytes each")
+    return IdBlock(row[0], from_us(row[1]), row[2])
 
 
 def idempotency_key(row: Row) -> IdempotencyKey:

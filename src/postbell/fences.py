@@ -1,0 +1,124 @@
+"""A fence around each step of a background loop that touches customers' data.
+
+What fails inside is logged with its account, counted in `/metrics`, and skipped; the loop goes on.
+Engine errors and cancellation pass: they say nothing about the item.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from types import TracebackType
+
+from postbell.errors import Overloaded, StorageError
+from postbell.signals import log
+
+LOOPS: Mapping[str, str] = {
+    "audit": "a webhook that is recomputed",
+    "directory": "what changed in the registry",
+    "door": "a connection",
+    "index": "a block of the log or the journal",
+    "ingest": "a request that is to be written",
+    "mail": "a mail",
+    "metrics": "a block, an entry of the journal, a webhook, a family of values",
+    "notices": "a webhook, an account, a notice, a recipient",
+    "retention": "an open batch, a webhook",
+    "rows": "a row of the database",
+    "standings": "a webhook",
+    "traces": "a request",
+    "worker": "a webhook's lane, a block of the log for a webhook",
+}
+"""Loops that are fenced, and what an item of each is."""
+
+SILENT_S = 3600.0
+"""An item that keeps failing is logged once in so long."""
+
+LINES_A_MINUTE = 60
+MAX_KNOWN = 10_000
+
+PASSING = (StorageError, Overloaded)
+
+
+class fence:
+    """Keep what fails inside from going further: `with fence("standings", item="webhook 7"):`.
+
+    *account* is a name or an id, 0 where it is nobody's; *has_failed* says afterwards whether
+    something did.
+    """
+
+    __slots__ = ("_account", "_item", "_loop", "has_failed")
+
+    def __init__(self, loop: str, *, item: object = "", account: object = "") -> None:
+        if loop not in LOOPS:
+            raise LookupError(f"no loop {loop!r}; add a row to LOOPS in postbell/fences.py")
+        self._loop = loop
+        self._item = item
+        self._account = account
+        self.has_failed = False
+
+    def __enter__(self) -> "fence":
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception) or _passes(error):
+            return False
+        self.has_failed = True
+        note(self._loop, error, item=self._item, account=self._account)
+        return True
+
+
+def note(loop: str, error: Exception, *, item: object = "", account: object = "") -> None:
+    """Count and log an error of one item, where a `with` block does not fit."""
+    failed[loop] += 1
+    _book.write(loop, error, str(item), account)
+
+
+def _passes(error: Exception) -> bool:
+    if isinstance(error, ExceptionGroup):
+        return error.subgroup(PASSING) is not None
+    return isinstance(error, PASSING)
+
+
+class _Book:
+    """What was logged lately: each item once in SILENT_S, and never a storm."""
+
+    def __init__(self) -> None:
+        self._logged_s: dict[tuple[str, str], float] = {}
+        self._minute = 0
+        self._lines = 0
+        self._unlogged = 0
+
+    def write(self, loop: str, error: Exception, item: str, account: object) -> None:
+        now_s = time.monotonic()
+        if int(now_s // 60) != self._minute:
+            self._minute, self._lines = int(now_s // 60), 0
+        last_s = self._logged_s.get((loop, item))
+        is_told = last_s is not None and now_s - last_s < SILENT_S
+        if is_told or self._lines >= LINES_A_MINUTE:
+            self._unlogged += 1
+            return
+        self._lines += 1
+        self._logged_s.pop((loop, item), None)
+        self._logged_s[loop, item] = now_s
+        if len(self._logged_s) > MAX_KNOWN:
+            del self._logged_s[next(iter(self._logged_s))]
+        unlogged, self._unlogged = self._unlogged, 0
+        log(
+            "item_failed",
+            loop=loop,
+            item=item,
+            account=account,
+            error=f"{type(error).__name__}: {error}"[:500],
+            unlogged=unlogged,
+            exc_info=error,
+        )
+
+
+failed: Counter[str] = Counter()
+"""How often something of each loop failed in this process."""
+
+_book = _Book()

@@ -1,0 +1,90 @@
+"""Every background loop is known here, with what keeps customers' data from ending it."""
+
+import ast
+from collections.abc import Iterator
+
+from postbell.fences import LOOPS
+from tests.shape import source
+
+OUTSIDE = ("cli/",)
+"""Commands end with an error of their own; nobody else's deliveries hang on them."""
+
+TASKS = {
+    "app.py": ("ingest", "worker", "directory", "index"),
+    "metrics/__init__.py": ("metrics",),
+    "notices/__init__.py": ("notices", "mail"),
+    "operating.py": ("standings", "metrics", "notices"),
+    "pipeline/worker.py": ("worker", "retention"),
+    "listening/connection.py": ("door",),
+    "listening/securing.py": ("door",),
+    "serving.py": ("door",),
+}
+"""Modules that start tasks, and the fences of those.  A request's own task ends with its
+connection, whatever is raised in it."""
+
+FOREVER = {
+    "app.py": "directory",
+    "listening/door.py": "door",
+    "metrics/__init__.py": "",
+    "metrics/following.py": "metrics",
+    "notices/__init__.py": "notices",
+    "pipeline/index.py": "index",
+    "pipeline/ingest.py": "ingest",
+    "pipeline/worker.py": "worker",
+    "standings.py": "standings",
+}
+"""Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a
+customer comes into it."""
+
+
+def _of_the_service() -> Iterator[tuple[str, ast.Module]]:
+    return ((path, tree) for path, tree in source.trees() if not path.startswith(OUTSIDE))
+
+
+def _is_endless(node: ast.AST) -> bool:
+    """Say whether *node* is `while True` that waits and never returns."""
+    if not (isinstance(node, ast.While) and isinstance(node.test, ast.Constant)):
+        return False
+    inside = list(ast.walk(node))
+    ends = any(isinstance(each, ast.Return | ast.Break) for each in inside)
+    return not ends and any(isinstance(each, ast.Await) for each in inside)
+
+
+def _starts_tasks(tree: ast.Module) -> bool:
+    return any(True for _ in source.calls(tree, "create_task"))
+
+
+def _fences(tree: ast.Module) -> set[str]:
+    """Return the names of the fences and notes in a module."""
+    return {
+        call.args[0].value
+        for name in ("fence", "note")
+        for call in source.calls(tree, name)
+        if call.args and isinstance(call.args[0], ast.Constant)
+    }
+
+
+def test_every_module_that_starts_tasks_is_known() -> None:
+    found = {path for path, tree in _of_the_service() if _starts_tasks(tree)}
+
+    assert found <= set(TASKS), "name its fences in TASKS"
+
+
+def test_every_endless_loop_is_known_and_fenced() -> None:
+    found = {
+        path: _fences(tree)
+        for path, tree in _of_the_service()
+        if any(map(_is_endless, ast.walk(tree)))
+    }
+
+    assert set(found) == set(FOREVER)
+    for path, loop in FOREVER.items():
+        assert not loop or loop in found[path], path
+
+
+def test_every_fence_is_used_and_every_used_one_is_known() -> None:
+    used = {name for _, tree in source.trees() for name in _fences(tree)}
+    named = {name for names in TASKS.values() for name in names} | {*FOREVER.values()} - {""}
+
+    assert used == set(LOOPS)
+    assert named <= set(LOOPS)
