@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from postbell.errors import BadInput
 
+MAX_NAME_BYTES = 64
+"""Octets of the part before the @ (RFC 5321, section 4.5.3.1.1); the library counts characters."""
+
 
 class Mailbox(NamedTuple):
     """*address* is what people see: lower case, NFC, its domain in Unicode; a mail server is told
@@ -36,6 +39,8 @@ def read(text: str, *, member: str = "email") -> Mailbox:
             globally_deliverable=False,
             strict=True,
         )
+        if len(found.local_part.encode()) > MAX_NAME_BYTES:
+            raise email_validator.EmailSyntaxError("the part before the @-sign is too long")
     except email_validator.EmailNotValidError as error:
         raise BadInput(
             f"{text[:80]!r} is not an e-mail address; write it as name@example.com ({error})",
