@@ -44,6 +44,10 @@ def test_connections_of_one_network_are_limited_and_others_are_served(service: S
             assert is_served(other)
         assert all(is_served(each) for each in mine)
     assert service.metric('postbell_http_refused_total{listener="main",reason="network"}') > 0
+    while "connections_limited" not in service.log.read_text():
+        with service.connect(network) as client:  # told at most every 10 s, of what is new
+            client.send(GET)
+            client.answer()
 
 
 def test_a_network_may_connect_again_when_its_connections_ended(service: Served) -> None:
