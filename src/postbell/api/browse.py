@@ -171,7 +171,7 @@ def _schema(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _curl(path: str, method: str, operation: Mapping[str, Any]) -> str:
-    words = ["curl", "-u", '"$API_USER:$API_KEY"']
+    words = ["curl", "-u", '"$POSTBELL_API_USER:$POSTBELL_API_KEY"']
     if method != "GET":
         words += ["-X", method]
     body = operation.get("requestBody", {"content": {}})["content"]
