@@ -7,6 +7,7 @@ what comes in with `verify_key`.
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from postbell.errors import StorageError
 from postbell.strength import is_weak
 
+_MADE = re.compile(r"pb_[A-Za-z0-9_-]{43}")
 FAST = "sha256"
 SLOW = "scrypt"
 SCRYPT_N = 2**14
@@ -152,8 +154,11 @@ def is_slow(stored: str) -> bool:
 
 
 def fits(key: str, stored: str) -> bool:
-    """Return whether *key* is hashed as it would be today."""
-    return is_slow(stored) == is_weak(key)
+    """Return whether *key* is hashed as it would be today.
+
+    One with the look of a key that was made here is well hashed either way.
+    """
+    return is_slow(stored) == is_weak(key) or _MADE.fullmatch(key) is not None
 
 
 def _sha256(key: str, salt: bytes) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from postbell.errors import StorageError
 from postbell.sealing import (
     find_key,
+    fits,
     hash_key,
     load_or_create,
     new_api_key,
@@ -126,3 +127,11 @@ def test_a_strong_key_never_takes_the_salt_of_another() -> None:
     first = hash_key(new_api_key())
 
     assert hash_key(new_api_key(), [first]).split("$")[1] != first.split("$")[1]
+
+
+def test_a_key_that_an_older_release_made_is_never_hashed_anew() -> None:
+    unlucky = "pb_" + "abcdefghij" * 4 + "abc"
+
+    assert fits(unlucky, f"sha256$00${'0' * 64}")
+    assert not fits("a weak key", f"sha256$00${'0' * 64}")
+    assert not fits("k7Q2_mX9pR4vT8zB1nW6c3", f"scrypt$00${'0' * 64}")

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 
+from postbell.rights import KeyScope, KeyTerms
 from tests.api.service import KEY, URL, basic
 from tests.web.visiting import Browser, House, open_house
 
@@ -79,6 +80,8 @@ async def test_a_key_is_replaced_at_once_and_revoked(house: House, ada: Browser)
 
 
 async def test_the_old_key_works_on_for_as_long_as_was_chosen(house: House, ada: Browser) -> None:
+    ends = house.service.clock.now() + timedelta(days=50)
+    await house.service.desk.add_api_key("alice", terms=KeyTerms(KeyScope.READ, ends))
     await ada.get("/settings/api")
     text = await ada.send("/settings/api/keys/1/rotate", overlap_h="24")
     both = [await status_with(house, KEY), await status_with(house, key_in(text))]

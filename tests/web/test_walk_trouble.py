@@ -233,9 +233,9 @@ def test_a_key_is_not_revoked_before_it_is_said_what_is_lost(
     page.get_by_label("New API user").fill("temporary")
     page.get_by_role("button", name="Create", exact=True).click()
     made = page.locator(".new-key code").inner_text()
-    row = page.locator("tr", has_text="temporary")
+    row = page.locator(".api-user", has_text="temporary")
 
-    row.get_by_text("Revoke", exact=True).press("Enter")
+    row.get_by_text("Revoke API user", exact=True).press("Enter")
     expect(row).to_contain_text("temporary is refused at once and for good")
     assert status(base_url, "temporary", made) == 200
     row.get_by_role("button", name="Revoke temporary").press("Enter")

@@ -23,11 +23,15 @@ HINT_CHARS = 4
 
 
 class NewKey(NamedTuple):
-    """An api user with a new key in clear, for the one time it is shown; *warning* may be empty."""
+    """An api user with a new key in clear, for the one time it is shown; *warning* may be empty.
+
+    *replaced* is the key in whose place it comes, with its end.
+    """
 
     api_user: ApiUser
     key: str
     warning: str
+    replaced: ApiKey | None = None
 
     @property
     def made(self) -> ApiKey:
@@ -219,7 +223,8 @@ class People(Core):
             ),
         )
         await self.directory.refresh()
-        return NewKey(user, chosen.key, chosen.warning)
+        replaced = next((one for one in user.keys if one.id in ends), None)
+        return NewKey(user, chosen.key, chosen.warning, replaced)
 
 
 def _check_name(name: str, member: str) -> None:

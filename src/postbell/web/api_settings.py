@@ -130,11 +130,8 @@ def _part(
 
 def _overlapping(new_key: NewKey | None) -> datetime | None:
     """Return until when a key works on that the new one replaces."""
-    if new_key is None:
-        return None
-    now = new_key.made.created_at
-    ends = [key.expires_at for key in new_key.api_user.keys[:-1] if key.expires_at]
-    return max((end for end in ends if end > now), default=None)
+    old = new_key.replaced if new_key is not None else None
+    return old.expires_at if new_key and old and old.is_live(new_key.made.created_at) else None
 
 
 async def _create_webhook(visit: Visit) -> Response:
