@@ -339,3 +339,24 @@ async def test_a_form_of_stored_values_says_what_it_was_rendered_from(
     await tab.get(path, headers={"accept-language": language})
 
     assert "base" in dict(fields(tab.page.text, path))
+
+
+async def test_a_replaced_key_is_not_replaced_again_by_a_tab_that_did_not_see_it(
+    house: House, ada: Browser
+) -> None:
+    async def keys() -> list[Any]:
+        users = await house.service.reports.api_users(house.service.acme)
+        return [user["keys"] for user in users]
+
+    tabs = [Tab(ada.client), Tab(ada.client)]
+    for tab in tabs:
+        text = await tab.get("/settings/api")
+        [tab.action, *_] = re.findall(r'action="(/settings/api/keys/\d+/rotate[^"]*)"', text)
+    await tabs[0].save({"overlap_h": "24"})
+    after_the_first = await keys()
+
+    text = await tabs[1].save({"overlap_h": "0"})
+
+    assert tabs[1].status == 409
+    assert "somebody changed this meanwhile" in text
+    assert await keys() == after_the_first

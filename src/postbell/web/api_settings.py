@@ -13,8 +13,9 @@ from postbell.desk.forms import check_moment, check_scope
 from postbell.desk.people import NewKey
 from postbell.errors import BadInput, Conflict, NotFound
 from postbell.numerals import whole
+from postbell.reports.views import time_text
 from postbell.rights import KeyScope, KeyTerms
-from postbell.web import webhook_form
+from postbell.web import merging, webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site
@@ -95,6 +96,7 @@ async def _page(
         blank_key=KeyForm(),
         scopes=[scope.value for scope in KeyScope],
         overlaps=OVERLAPS_H,
+        carried=merging.carried,
     )
 
 
@@ -173,6 +175,10 @@ async def _rotate_key(visit: Visit) -> Response:
     number = whole(hours)
     overlap_s = -1.0 if number is None else number * 3600.0
     user = await visit.site.desk.find_key_owner(visit.id, visit.account_id)
+    ends = next(key.expires_at for key in user.keys if key.id == visit.id)
+    if merging.is_moved(visit.form, {"ends": time_text(ends) or ""}):
+        typed = KeyForm(user_id=user.id, problems={"name": visit.say("merge.moved")})
+        return await _page(visit, key_form=typed, status=409)
     made = await visit.site.desk.rotate_api_user(
         user.name, key_id=visit.id, overlap_s=overlap_s, account_id=visit.account_id
     )
