@@ -1,21 +1,17 @@
-"""Browsers that leave before their form is whole."""
+"""Forms that never become whole, or are too much: what is done for nobody costs little."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from postbell.errors import Overloaded
 from tests.web.visiting import House
 
 
-async def test_no_page_is_made_for_a_form_that_never_becomes_whole(house: House) -> None:
+async def answered(
+    house: House, receive: Callable[[], Awaitable[dict[str, Any]]]
+) -> tuple[int, dict[bytes, bytes], bytes]:
+    """Return the answer to a form of a stranger that arrives as *receive* says."""
     sent: list[dict[str, Any]] = []
-    arriving = iter(
-        [
-            {"type": "http.request", "body": b"email=ada", "more_body": True},
-            {"type": "http.disconnect"},
-        ]
-    )
-
-    async def receive() -> dict[str, Any]:
-        return next(arriving)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -31,5 +27,32 @@ async def test_no_page_is_made_for_a_form_that_never_becomes_whole(house: House)
 
     await house.app(scope, receive, send)
 
-    assert [each["status"] for each in sent if "status" in each] == [400]
-    assert b"".join(each.get("body", b"") for each in sent) == b""
+    body = b"".join(each.get("body", b"") for each in sent)
+    return sent[0]["status"], dict(sent[0]["headers"]), body
+
+
+async def test_no_page_is_made_for_a_form_that_never_becomes_whole(house: House) -> None:
+    arriving = iter(
+        [
+            {"type": "http.request", "body": b"email=ada", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive() -> dict[str, Any]:
+        return next(arriving)
+
+    status, _, body = await answered(house, receive)
+
+    assert (status, body) == (400, b"")
+
+
+async def test_a_stranger_whose_form_is_too_much_now_gets_a_sentence(house: House) -> None:
+    async def receive() -> dict[str, Any]:
+        raise Overloaded("requests in flight hold as much memory as they may", retry_after_s=3)
+
+    status, headers, body = await answered(house, receive)
+
+    assert (status, headers[b"retry-after"]) == (503, b"3")
+    assert headers[b"content-type"].startswith(b"text/plain")
+    assert b"Too much comes at once" in body

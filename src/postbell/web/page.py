@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from postbell.arriving import misdirected
 from postbell.desk.acting import acts
 from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
-from postbell.errors import NotFound, PostbellError, ServiceError, UsageError
+from postbell.errors import NotFound, Overloaded, PostbellError, ServiceError, UsageError
 from postbell.holding import claim
 from postbell.numerals import whole
 from postbell.records import Account
@@ -51,6 +51,7 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+TEXT = "text/plain; charset=utf-8"
 HSTS = "max-age=31536000"
 SET_UP_PATH = "/settings/account/second-factor"
 
@@ -256,8 +257,15 @@ def refused_page(site: Site) -> Callable[[Request, PostbellError], Awaitable[Res
 
 
 def error_page(visit: Visit, error: PostbellError) -> Response:
-    """Return the page that says what went wrong and what to do."""
+    """Return the page that says what went wrong and what to do.
+
+    Where too much comes at once, strangers get its sentence only: a page costs as much as all the
+    rest of their request.
+    """
     tell(code=error.code)
+    if isinstance(error, Overloaded) and visit.signed_in is None:
+        wait = {"retry-after": str(error.retry_after_s)}
+        return Response(explain(visit.say, error), error.status, wait, media_type=TEXT)
     key = f"problem.{error.code}"
     title = visit.say(key) if visit.say.has(key) else visit.say("problem.other")
     response = visit.render(
