@@ -9,7 +9,7 @@ from postbell.trail import TrailEntry
 T = TypeVar("T")
 
 ENTRIES_SEEN = 10_000
-"""So many entries are looked at in one search, which takes some 20 ms: a trail may be long."""
+"""So many entries are looked at in one search, in some milliseconds: a trail may be long."""
 
 
 class Place(NamedTuple):
