@@ -185,6 +185,14 @@ class Client:
         self._here += data
 
 
+def a_strangers_head(size: int) -> bytes:
+    """Return the head of a request that is refused whatever its body, of *size* bytes, is."""
+    return (
+        b"POST /api/v1/events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\n\r\n" % size
+    )
+
+
 def a_network() -> str:
     """Return an address of loopback that was not used yet."""
     number = next(_NETWORKS)

@@ -1,6 +1,7 @@
 """How many connections there may be, in all and of one network, and who has to go."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,3 +139,22 @@ def test_an_ipv6_network_is_a_64(tmp_path: Path) -> None:
         assert refused.answer().status == 503  # IPv4 mapped into IPv6 is IPv4
         with service.connect("127.0.0.5") as other:
             assert is_served(other)
+
+
+def test_a_listener_for_metrics_is_limited_and_counted_by_itself(tmp_path: Path) -> None:
+    flags = ("--metrics-listen", "127.0.0.1:0", "--http-connections-per-network", "3")
+    with served(tmp_path, *flags) as service:
+        lines = service.log.read_text().splitlines()
+        started = next(line for line in lines if '"started"' in line)
+        host, _, port = json.loads(started)["metrics"].rpartition(":")
+        metrics = service._replace(host=host, port=int(port))
+        network = a_network()
+
+        with connected(service, 3, network), connected(metrics, 3, network) as mine:
+            with metrics.connect(network) as refused:
+                assert refused.answer().status == 503
+            text = mine[0].answer_to(GET.replace(b"/healthz", b"/metrics")).body
+
+    assert b'postbell_http_connections{listener="main",state="fresh"} 3.0' in text
+    assert b'postbell_http_connections{listener="metrics",state="fresh"} 2.0' in text
+    assert b'postbell_http_refused_total{listener="metrics",reason="network"} 1.0' in text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.raw import EVENT, GET, Served, a_network, served
+from tests.serving.raw import EVENT, GET, Served, a_network, a_strangers_head, served
 from tests.wire.certificates import Authority
 
 OF_ONE = 4
@@ -89,7 +89,7 @@ def test_a_body_over_tls_that_stops_is_answered_and_ends(service: Served) -> Non
 
 def test_an_answer_before_the_end_of_the_body_can_be_read_over_tls(service: Served) -> None:
     with service.connect() as client:
-        client.send(b"POST /api/v1/events HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n")
+        client.send(a_strangers_head(300_000))
         client.send(b"x" * 300_000)
 
         assert client.answer().status == 401

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.running import LIMIT_S
-from tests.serving.raw import EVENT, GET, Client, Served, served
+from tests.serving.raw import EVENT, GET, Client, Served, a_strangers_head, served
 
 LIMITS = {
     "--http-head-s": 0.5,
@@ -100,7 +100,7 @@ def test_empty_lines_that_drip_do_not_keep_a_connection(client: Client) -> None:
 def test_a_byte_after_an_answer_that_came_early_does_not_keep_a_connection(
     service: Served, client: Client
 ) -> None:
-    client.send(b"POST /api/v1/events HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n")
+    client.send(a_strangers_head(100))
     answer = client.answer()
 
     lasted_s = client.drip(b"x" * 1000, every_s=0.05)
@@ -220,7 +220,7 @@ def test_what_comes_after_a_last_answer_is_read_only_so_far(
 def test_a_client_that_sends_its_body_first_can_read_the_answer_to_its_head(
     client: Client,
 ) -> None:
-    client.send(b"POST /api/v1/events HTTP/1.1\r\nhost: a\r\ncontent-length: 1500000\r\n\r\n")
+    client.send(a_strangers_head(1_500_000))
     client.send(b"x" * 1_500_000)
 
     assert client.answer().status == 401

@@ -14,6 +14,9 @@ from postbell.fences import note
 from postbell.limits import Limits
 from postbell.listening.connection import Connection
 
+SPARE_S = 5.0
+"""The door ends a handshake first, and counts it."""
+
 
 class Securing(asyncio.Protocol):
     """The protocol of a connection until its socket goes to TLS."""
@@ -43,7 +46,7 @@ class Securing(asyncio.Protocol):
                 lambda: self._knocking,
                 sock,
                 ssl=self._context,
-                ssl_handshake_timeout=self._limits.tls_handshake_s,
+                ssl_handshake_timeout=self._limits.tls_handshake_s + SPARE_S,
                 ssl_shutdown_timeout=self._limits.http_drain_s,
             )
         except (OSError, TimeoutError):
