@@ -135,6 +135,7 @@ class World:
         self.known |= {f"of {user['name']}": user["id"] for user in users}
         self.known["user"] = self.known["of spare"]
         self.known["other_user"] = self.known["of other"]
+        self.known["user_key"] = next(u["keys"][0]["id"] for u in users if u["name"] == "spare")
         self.known["one_key"] = next(u["keys"][0]["id"] for u in users if u["name"] == "third")
         members = {
             "url": f"{self.known['dead']}/hook",

@@ -234,13 +234,15 @@ class Meanwhile:
     def __getattr__(self, name: str) -> object:
         return getattr(self._registry, name)
 
-    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+    async def set_webhook(
+        self, webhook: Webhook, *, expect: Webhook | None = None, is_url_unique: bool = False
+    ) -> Webhook:
         if not self._is_done:
             self._is_done = True
             present = await self._registry.webhook(webhook.id)
             assert present is not None
             await self._registry.set_webhook(replace(present, url=URL + "/theirs"))
-        return await self._registry.set_webhook(webhook, expect=expect)
+        return await self._registry.set_webhook(webhook, expect=expect, is_url_unique=is_url_unique)
 
 
 @pytest.mark.parametrize(
