@@ -49,14 +49,14 @@ class Directory:
         self._watches.append(changed)
         return changed
 
-    async def refresh(self) -> set[int] | None:
+    async def refresh(self, *, is_sure: bool = False) -> set[int] | None:
         """Read what changed; return the ids of webhooks that did (deleted ones too), None when
-        nothing at all changed."""
+        nothing at all changed.  *is_sure* as in `Registry.version`."""
         async with self._reading:
-            return await self._refresh()
+            return await self._refresh(is_sure)
 
-    async def _refresh(self) -> set[int] | None:
-        version = await self._registry.version()
+    async def _refresh(self, is_sure: bool) -> set[int] | None:
+        version = await self._registry.version(is_sure=is_sure)
         if version == self.version:
             return None
         known = self.version

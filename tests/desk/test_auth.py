@@ -485,7 +485,7 @@ async def test_a_key_is_remembered_once_however_its_header_is_written(door: Door
 
 async def test_a_registry_that_fails_lets_nobody_in_and_is_asked_again(clock: FakeClock) -> None:
     class Broken:
-        async def version(self) -> int:
+        async def version(self, **_: object) -> int:
             raise OSError("gone")
 
     registry = Broken()

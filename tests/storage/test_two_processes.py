@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from postbell.desk.auth import Authentication
+from postbell.directory import Directory
 from postbell.errors import HeadMoved
-from postbell.sealing import Sealer
+from postbell.rights import Right
+from postbell.sealing import Sealer, hash_key, new_api_key
 from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
+from tests.api.service import basic
 from tests.contract.making import block
 from tests.fakes import FakeClock
 
@@ -75,3 +79,20 @@ async def test_both_write_at_once_and_nothing_is_lost(
     found = await engine.registry.accounts()
     assert sorted(account.name for account in found) == sorted(names)
     assert await other.registry.version() == 60
+
+
+async def test_a_key_that_the_other_made_this_very_moment_is_right(
+    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+) -> None:
+    """While somebody listens for rings, a process takes the version it knows for true."""
+    account = await engine.registry.add_account("acme", clock.now())
+    key = new_api_key()
+    directory = Directory(engine.registry)
+    authentication = Authentication(directory, clock, engine.registry)
+    await engine.bell.wait(0.12)
+    await directory.refresh()
+
+    await other.registry.add_api_user(account.id, "new", hash_key(key), clock.now())
+    caller = await authentication.check(basic("new", key), ("127.0.0.1", 1), Right.READ)
+
+    assert caller.api_user.name == "new"

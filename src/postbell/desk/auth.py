@@ -169,21 +169,15 @@ class Authentication:
         Whether there is a slow check depends on what was sent alone.
         """
         digest = self._digest(f"{name}:{key}")
-        hashes = self._hashes(name)
-        ids = tuple(sorted(hash(one) for one in hashes))
-        is_repeated = self._wrong.get(digest) == ids
         pending = self._pending.get(digest)
-        if pending is None:
-            self._failures.take(network, is_repeated=is_repeated)
-            if is_repeated or not (is_weak(key) or was_weak(key)):
-                raise _wrong()
-            try:
-                found = await self._in_thread(digest, key, hashes, network)
-            except Overloaded:
-                self._failures.give_back(network)
-                raise
-        else:
+        if pending is not None:
             found = await asyncio.shield(pending)
+        else:
+            is_repeated = self._wrong.get(digest) == self._fingerprint(name)
+            self._failures.take(network, is_repeated=is_repeated)
+            if is_repeated:
+                raise _wrong()
+            found = await self._look_closely(digest, name, key, network)
         caller = self._caller_of(name, found)
         if caller is not None:
             if pending is None:
@@ -191,17 +185,37 @@ class Authentication:
             return caller
         if pending is not None:
             self._failures.take(network, is_repeated=True)
-        self._remember(self._wrong, digest, ids, MAX_WRONG)
+        self._remember(self._wrong, digest, self._fingerprint(name), MAX_WRONG)
         raise _wrong()
 
-    async def _in_thread(
-        self, digest: bytes, key: str, hashes: list[str], network: str
-    ) -> str | None:
-        """Run one check in a thread; equal ones that come meanwhile share its result."""
-        check = self._turns.run(network, partial(self._find_slow, key, hashes))
-        self._pending[digest] = check
-        check.add_done_callback(lambda _: self._pending.pop(digest, None))
-        return await asyncio.shield(check)
+    async def _look_closely(self, digest: bytes, name: str, key: str, network: str) -> str | None:
+        """Return which hash the key has, None for a wrong one; equal ones that come meanwhile share
+        the result.  The registry itself is asked: another process may have made the key just now.
+        """
+        result: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._pending[digest] = result
+        try:
+            await self._directory.refresh(is_sure=True)
+            caller = self._fast(name, key)
+            found = caller.key.key_hash if caller is not None else None
+            if found is None and (is_weak(key) or was_weak(key)):
+                work = partial(self._find_slow, key, self._hashes(name))
+                found = await self._turns.run(network, work)
+        except BaseException as error:
+            if isinstance(error, Overloaded):
+                self._failures.give_back(network)
+            result.set_exception(Overloaded("the key's check was broken off; try again"))
+            result.exception()
+            raise
+        else:
+            result.set_result(found)
+            return found
+        finally:
+            del self._pending[digest]
+
+    def _fingerprint(self, name: str) -> tuple[int, ...]:
+        """Return what stays the same while a wrong key of this name stays wrong."""
+        return tuple(sorted(hash(one) for one in self._hashes(name)))
 
     def _find_slow(self, key: str, hashes: list[str]) -> str | None:
         """Compare with slow hashes, with a decoy where there are none."""

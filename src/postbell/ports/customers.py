@@ -100,7 +100,10 @@ class Registry(ApiUsers, Protocol):
     Names are unique: a second one raises Conflict.  Unknown ids raise NotFound.
     """
 
-    async def version(self) -> int: ...
+    async def version(self, *, is_sure: bool = False) -> int:
+        """Return how often the registry changed; with *is_sure* a commit that another process
+        made this very moment counts, too, at the price of a look at the storage."""
+        ...
 
     async def add_account(self, name: str, now: datetime) -> Account: ...
 

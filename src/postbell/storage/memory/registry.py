@@ -23,7 +23,7 @@ from postbell.storage.revising import (
 
 
 class MemoryRegistry(MemoryApiUsers):
-    async def version(self) -> int:
+    async def version(self, *, is_sure: bool = False) -> int:
         return self._tables.version
 
     async def add_account(self, name: str, now: datetime) -> Account:

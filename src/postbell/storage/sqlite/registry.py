@@ -42,9 +42,9 @@ class SqliteRegistry(SqliteApiUsers):
         self._seal = store.sealer.seal
         self._unseal = store.sealer.unseal
 
-    async def version(self) -> int:
+    async def version(self, *, is_sure: bool = False) -> int:
         recent = self._store.recent
-        known = recent.version()
+        known = None if is_sure else recent.version()
         if known is not None:
             return known
         epoch = recent.epoch
