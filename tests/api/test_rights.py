@@ -18,6 +18,7 @@ TOKEN = "/oauth/access_token"
 READING_POSTS = ("/api/v1/replays/dry-run", "/api/v1/replays/dry-run/events")
 SECRETS = "/api/v1/webhooks/{id}/secrets"
 INGEST = ("POST", "/api/v1/events")
+EVENT = {"type": "open", "recipient": "ada@example.net"}
 
 
 def may(scope: KeyScope, row: Row) -> bool:
@@ -132,7 +133,7 @@ async def test_wrong_keys_of_a_network_end_in_429_with_retry_after(
         return await service.call(method, path, user=None, headers={"authorization": value})
 
     answers = await flooded(service, wrong)
-    right = await service.call(method, path, json=[])
+    right = await service.call(method, path, json=EVENT)
 
     assert [each.status_code for each in answers] == [401] * int(BURST) + [429] * 5
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 30
@@ -222,9 +223,9 @@ async def test_a_key_is_made_rotated_with_an_overlap_and_revoked(beta: Service) 
 
 
 async def ingest(service: Service, key: str) -> int:
-    """Return the status of an ingest of nothing."""
+    """Return the status of an ingest."""
     headers = {"authorization": basic("alice", key)}
-    answer = await service.call("POST", "/api/v1/events", user=None, headers=headers, json=[])
+    answer = await service.call("POST", "/api/v1/events", user=None, headers=headers, json=EVENT)
     return answer.status_code
 
 
