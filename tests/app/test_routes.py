@@ -29,6 +29,7 @@ LISTS_OF_ONES_OWN = {
     ("GET", "/events"),
     ("GET", "/settings/api"),
     ("GET", "/settings/account"),
+    ("GET", "/settings/trail"),
 }
 """Looked at by `tests/web/test_isolation.py`, in `test_lists_show_ones_own_only`."""
 OF_THE_ONE_WHO_ASKS = {
@@ -39,10 +40,20 @@ OF_THE_ONE_WHO_ASKS = {
     ("POST", "/settings/account"),
     ("GET", "/settings/account/password"), ("POST", "/settings/account/password"),
     ("GET", "/settings/account/users"), ("POST", "/settings/account/users"),
-    ("GET", "/live"),
+    ("GET", "/live"), ("GET", "/login/code"), ("POST", "/login/code"),
+    ("GET", "/settings/account/sessions"),
+    ("GET", "/settings/account/sessions/all/end"), ("POST", "/settings/account/sessions/all/end"),
+    ("GET", "/settings/account/sessions/others/end"),
+    ("POST", "/settings/account/sessions/others/end"),
+    ("GET", "/settings/account/second-factor"),
+    *(
+        (method, f"/settings/account/second-factor/{act}")
+        for act in ("begin", "confirm", "off", "recovery")
+        for method in ("GET", "POST")
+    ),
 }  # fmt: skip
 """They name nothing: what they show, make or change is of the visitor's own account."""
-OF_OPERATORS = {("GET", "/operator"), ("any method", "/metrics")}
+OF_OPERATORS = {("GET", "/operator"), ("GET", "/operator/trail"), ("any method", "/metrics")}
 FILES = {("GET", "/static/{hash}/{name}")}
 
 

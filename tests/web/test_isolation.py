@@ -104,7 +104,10 @@ async def test_what_is_anothers_does_not_exist(house: House, bob: Browser, row: 
 
 
 async def test_lists_show_ones_own_only(house: House, bob: Browser) -> None:
-    for path in ("/", "/webhooks", "/batches", "/events", "/settings/api", "/settings/account"):
+    for path in (
+        "/", "/webhooks", "/batches", "/events", "/settings/api", "/settings/account",
+        "/settings/trail",
+    ):  # fmt: skip
         text = await bob.get(path)
 
         assert bob.status == 200
