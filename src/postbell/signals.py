@@ -100,6 +100,7 @@ SIGNALS = (
         ("host", "why"),
     ),
     Signal("http_trouble", "warning", "the HTTP server complains", ("message",)),
+    Signal("request_broken", "error", "an error of ours while a request was answered", ("error",)),
     Signal(
         "connections_limited",
         "warning",

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,30 @@ def test_events_arrive_whole_with_their_headers(front: Front) -> None:
     assert (first.status_code, first.json()["accepted"]) == (202, 1)
     assert (again.status_code, again.json()["duplicates"]) == (202, 1)
     assert wrong.status_code == 401
+
+
+def test_one_address_cannot_take_every_place_of_the_only_proxy_with_places(
+    tmp_path_factory: Any,
+) -> None:
+    most = 500
+    with fronted("haproxy", tmp_path_factory.mktemp("crowded")) as front, ExitStack() as stack:
+        for _ in range(most + 20):
+            one = stack.enter_context(socket.socket())
+            one.bind(("127.3.50.1", 0))
+            one.connect(("127.0.0.1", front.port))
+        one.settimeout(10)
+        with front.client("127.3.50.2") as other:
+            answer = other.get("/healthz")
+
+        assert answer.status_code == 200
+        assert _is_refused(one)
+
+
+def _is_refused(line: socket.socket) -> bool:
+    try:
+        return line.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def test_a_request_to_try_once_is_answered_once(front: Front) -> None:

@@ -94,6 +94,16 @@ def test_no_write_is_done_for_a_page_of_another_site(world: World, ask: Asker, k
     assert world.everything() == before
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/logout", "/oauth/access_token", "/api/v1/events"])
+@pytest.mark.parametrize(
+    "origin", ["http://[", "http://[::1", "http://[x]", "http://]", "//[", "http://a:99999999", "x"]
+)
+def test_an_origin_that_is_none_is_a_foreign_one(world: World, origin: str, path: str) -> None:
+    answer = httpx.post(world.base_url + path, headers={"origin": origin})
+
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize("media", UNSAFE_TYPES)
 def test_no_api_takes_what_a_form_can_send(world: World, ask: Asker, media: str) -> None:
     before = world.everything()

@@ -7,9 +7,9 @@ browser says in `Sec-Fetch-Site`, an older one in `Origin`, where it comes from.
 that can change something passes here, before any face sees it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from postbell.errors import BadInput, Forbidden
 
@@ -80,8 +80,13 @@ def _is_foreign(given: Mapping[bytes, str], own_host: str) -> bool:
     """Look at what browsers say that do not know Sec-Fetch-Site."""
     origin = given.get(b"origin", "")
     own = {given.get(b"host", "").lower(), own_host.lower()} - {""}
-    return bool(origin) and urlsplit(origin).netloc.lower() not in own
+    if not origin:
+        return False
+    found = _ORIGIN.fullmatch(origin.lower())
+    return found is None or found[1] not in own
 
 
+_ORIGIN = re.compile(r"https?://([^\s/?#@\\]{1,300})")
+"""An origin with a host (RFC 6454 section 7); `null`, and whatever else there is, is foreign."""
 _PLAIN_TYPES = frozenset((b"application/json", b"application/x-ndjson", b"application/jsonl"))
 """What programs send as a rule: nothing more is looked at, for this is asked of every request."""

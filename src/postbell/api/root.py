@@ -141,7 +141,7 @@ async def _refuse(lost_page: LostPage | None, request: Request, error: Exception
     if status == 404:
         detail = {"/v1": "not found", "/v2": "Not found"}.get(_provider(path), "no such path")
     else:
-        detail = str(error) if _provider(path) else f"this path does not take {request.method}"
+        detail = str(error) if _provider(path) else f"this path does not take {request.method[:20]}"
     return _say(path, status, code, detail, headers)
 
 

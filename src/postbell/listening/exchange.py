@@ -93,7 +93,7 @@ class Exchange:
         except ClientDisconnect:
             self._line.abort()
         except Exception as error:
-            log("http_trouble", message="Exception in ASGI application", exc_info=error)
+            log("request_broken", error=repr(error), exc_info=error)
             await self._fail()
         except BaseException:
             self._line.abort()
