@@ -211,3 +211,23 @@ async def test_neither_addresses_nor_clients_are_written_down(
     assert b"198.51.100.7" not in written
     assert b"ada@acme" not in written
     assert device.encode() not in written
+
+
+async def test_only_who_signed_in_before_is_named_a_friend_and_each_browser_another_one(
+    throttle: Throttle,
+) -> None:
+    unknown = await throttle.admit("sign-in", HOME, ADA, "a made up browser")
+    laptop = await throttle.welcome(HOME, ADA)
+    phone = await throttle.welcome(HOME, ADA)
+
+    by_laptop = await throttle.admit("sign-in", AWAY, ADA, laptop)
+    by_phone = await throttle.admit("sign-in", AWAY, ADA, phone)
+    by_network = await throttle.admit("sign-in", HOME, ADA)
+    of_others = [
+        await throttle.admit("sign-in", AWAY, ADA),
+        await throttle.admit("sign-in", HOME, "nobody@acme.example", laptop),
+        await throttle.admit("code", HOME, ADA, laptop),
+    ]
+
+    assert len({by_laptop, by_phone, by_network, ""}) == 4
+    assert [unknown, *of_others] == [""] * 4

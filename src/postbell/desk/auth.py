@@ -34,6 +34,7 @@ MAX_KEYS = 8
 """How many keys of an api user are compared, and so how many it may have."""
 CHECKS_AT_ONCE = 2
 MAX_WAITING_CHECKS = 256
+MAX_WAITING_OF_NETWORK = 32
 MAX_AGE_S = 0.5
 MAX_MISS_AGE_S = 0.05
 
@@ -64,7 +65,9 @@ class Authentication:
         self._pending: dict[bytes, asyncio.Future[str | None]] = {}
         self._rehashing: set[int] = set()
         self._used: set[int] = set()
-        self._turns = Turns(CHECKS_AT_ONCE, MAX_WAITING_CHECKS, "postbell-key")
+        self._turns = Turns(
+            CHECKS_AT_ONCE, MAX_WAITING_CHECKS, MAX_WAITING_OF_NETWORK, "postbell-key"
+        )
         self._decoys = [sealing.hash_key(sealing.new_api_key()) for _ in range(MAX_KEYS)]
         self._slow_decoy = ""
         self._fresh_at = float("-inf")

@@ -1,24 +1,31 @@
 """Passwords by argon2 (RFC 9106, the library's defaults), hashed and checked in threads.
 
-One check takes 64 MiB and some 50 ms, so two run at once and only so many wait.
+One check takes 64 MiB and some 50 ms, so two run at once and only so many wait: networks take
+turns, and whoever is signed in, or known to be no stranger, goes before them.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from postbell.errors import BadInput, Overloaded
+from postbell.desk.acting import acting
+from postbell.desk.turns import Turns
+from postbell.errors import BadInput
+from postbell.networks import network_of
+from postbell.trail import ActorKind
 
 T = TypeVar("T")
 
 MIN_CHARS = 10
 MAX_CHARS = 256
 AT_ONCE = 2
-MAX_WAITING = 32
+MAX_WAITING = 256
+MAX_WAITING_OF_ONE = 4
+"""How many checks of one network, one known browser or one person wait."""
+PATIENCE_S = 30.0
+"""How long a stranger's waits."""
 
 
 class Passwords:
@@ -26,18 +33,22 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="postbell-password")
-        self._waiting = 0
+        self._turns = Turns(
+            AT_ONCE, MAX_WAITING, MAX_WAITING_OF_ONE, "postbell-password", patience_s=PATIENCE_S
+        )
         self._decoy = ""
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, friend: str = "") -> str:
         """Return what is stored of a password; raise BadInput for one that is too short."""
         check_password(password)
-        return await self._in_thread(lambda: self._hasher.hash(password))
+        return await self._in_turn(lambda: self._hasher.hash(password), friend)
 
-    async def verify(self, password: str, stored: str) -> bool:
-        """Return whether *stored* is a hash of *password*; an empty one takes as long."""
-        return await self._in_thread(lambda: self._verify(password, stored))
+    async def verify(self, password: str, stored: str, *, friend: str = "") -> bool:
+        """Return whether *stored* is a hash of *password*; an empty one takes as long.
+
+        *friend* names who is no stranger although nobody is signed in.
+        """
+        return await self._in_turn(lambda: self._verify(password, stored), friend)
 
     def is_old(self, stored: str) -> bool:
         """Return whether *stored* was made with other parameters than today's."""
@@ -51,14 +62,13 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        if self._waiting >= MAX_WAITING:
-            raise Overloaded("too many passwords wait to be checked; try again", retry_after_s=2)
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._waiting -= 1
+    async def _in_turn(self, work: Callable[[], T], friend: str) -> T:
+        """Do the work in the turn of who acts; raise Overloaded where no place is left for him."""
+        who = acting()
+        if not friend and who.kind is not ActorKind.GUEST:
+            friend = f"{who.kind.value} {who.id}"
+        asker = friend or network_of(who.address)
+        return cast(T, await self._turns.run(asker, work, is_friend=bool(friend)))
 
 
 def check_password(password: str) -> None:

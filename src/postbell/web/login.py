@@ -51,13 +51,18 @@ async def _sign_in(visit: Visit) -> Response:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.missing"))
     throttle, device = visit.site.throttle, visit.cookies.get(jar.DEVICE)
     try:
-        await throttle.admit("sign-in", visit.address, email, device)
+        friend = await throttle.admit("sign-in", visit.address, email, device)
     except TooMany:
         await visit.site.desk.note_lock(email)
         raise
     try:
         begun = await visit.site.desk.sign_in(
-            email, password, visit.say.language, device=visit.device, place=visit.place
+            email,
+            password,
+            visit.say.language,
+            device=visit.device,
+            place=visit.place,
+            friend=friend,
         )
     except Unauthorized:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.wrong"))

@@ -51,14 +51,16 @@ class Throttle:
         self._tries = tries
         self._clock = clock
 
-    async def admit(self, purpose: str, address: str, subject: str, device: str = "") -> None:
+    async def admit(self, purpose: str, address: str, subject: str, device: str = "") -> str:
         """Count a try from *address* for *subject*; raise TooMany over a limit.
 
-        *device* is what `welcome` gave this browser once, "" without.
+        *device* is what `welcome` gave this browser once, "" without.  Returns a name of who is
+        no stranger to the subject: of the known browser, else of the known network; else "".
         """
         now = self._clock.now()
+        limits = await self._limits(purpose, address, subject, device)
         ends_at = await self._tries.count(
-            await self._limits(purpose, address, subject, device),
+            limits,
             now=now,
             window=timedelta(seconds=WINDOW_S),
         )
@@ -71,6 +73,10 @@ class Throttle:
                 reason="too_many_tries",
                 count=minutes,
             )
+        keys = _Keys(purpose, address, subject, device)
+        if keys.subject in limits:
+            return ""
+        return (keys.by_device if keys.by_device in limits else keys.network).hex()
 
     async def forgive(self, purpose: str, address: str, subject: str, device: str = "") -> None:
         """Take back a try that succeeded, and forget those before it that nobody else made."""
