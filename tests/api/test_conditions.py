@@ -100,13 +100,15 @@ class ChangedMeanwhile:
     def __getattr__(self, name: str) -> object:
         return getattr(self._registry, name)
 
-    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+    async def set_webhook(
+        self, webhook: Webhook, *, expect: Webhook | None = None, **more: bool
+    ) -> Webhook:
         if self._members:
             present = await self._registry.webhook(webhook.id)
             assert present is not None
             await self._registry.set_webhook(replace(present, **self._members))
             self._members = {}
-        return await self._registry.set_webhook(webhook, expect=expect)
+        return await self._registry.set_webhook(webhook, expect=expect, **more)
 
 
 MINE = {"types": ["open"], "policy": {"timeout_s": 3}}
@@ -164,14 +166,16 @@ class PausedMeanwhile:
     def __getattr__(self, name: str) -> object:
         return getattr(self._registry, name)
 
-    async def set_webhook(self, webhook: Webhook, *, expect: Webhook | None = None) -> Webhook:
+    async def set_webhook(
+        self, webhook: Webhook, *, expect: Webhook | None = None, **more: bool
+    ) -> Webhook:
         if not self.is_done:
             self.is_done = True
             claim = await self._ledger.lane(webhook.id)
             assert claim is not None
             pause = LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, pause="gone")
             await self._ledger.record([pause])
-        return await self._registry.set_webhook(webhook, expect=expect)
+        return await self._registry.set_webhook(webhook, expect=expect, **more)
 
 
 async def test_a_pause_by_the_worker_is_not_overwritten_by_an_update(service: Service) -> None:

@@ -143,8 +143,12 @@ async def test_any_body_of_events_is_answered(body: bytes, media: str, encoding:
         headers={"content-type": media, "content-encoding": encoding},
     )
 
-    check("/api/v1/events", response)
-    if response.status_code != 202 or response.json()["accepted"] == 0:
+    is_list = response.status_code == 422 and "rejected" in response.json()
+    if is_list:
+        assert response.json()["accepted"] == response.json()["duplicates"] == 0
+    else:
+        check("/api/v1/events", response)
+    if response.status_code != 202:
         assert await service.engine.log.head() == 0
 
 

@@ -298,3 +298,12 @@ async def test_a_bug_of_ours_is_an_internal_problem(service: Service) -> None:
 
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     assert "NoneType" not in response.text
+
+
+async def test_an_empty_api_user_is_one_that_was_not_given(service: Service) -> None:
+    made = await service.call("POST", PATH, json={"url": URL, "api_user": ""})
+    path = f"{PATH}/{made.json()['id']}"
+    changed = await service.call("PATCH", path, json={"api_user": "", "types": ["open"]})
+
+    assert (made.status_code, made.json()["api_user"]) == (201, "all")
+    assert (changed.status_code, changed.json()["api_user"]) == (200, "all")

@@ -33,8 +33,16 @@ async def _list(call: Call) -> Response:
     return page_response("webhooks", page._replace(rows=[_seen(call, row) for row in page.rows]))
 
 
+async def _form(call: Call) -> dict[str, Any]:
+    """Return the body; an empty api_user is one that was not given."""
+    form = await call.form()
+    if form.get("api_user") == "":
+        del form["api_user"]
+    return form
+
+
 async def _create(call: Call) -> Response:
-    webhook = await call.desk.create_webhook(call.account_id, await call.form())
+    webhook = await call.desk.create_webhook(call.account_id, await _form(call))
     view = await call.reports.webhook_view(webhook)
     view["secrets"] = await call.reports.secrets(webhook)
     headers = {"location": f"{PATH}/{webhook.id}", "etag": _etag(webhook)}
@@ -47,7 +55,7 @@ async def _show(call: Call) -> Response:
 
 async def _change(call: Call) -> Response:
     revised = await call.desk.revise_webhook(
-        call.account_id, call.id, await call.form(), only_if=call.only_if
+        call.account_id, call.id, await _form(call), only_if=call.only_if
     )
     moment = time_text(revised.effective_from)
     return await _shown(call, revised.webhook, effective_from=moment)

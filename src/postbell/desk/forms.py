@@ -64,7 +64,7 @@ def check_url(value: Any) -> str:
 
 def check_api_user(value: Any, known: Iterable[str]) -> str:
     """Return the scope: "all" or one of the account's api users."""
-    if value in (None, "", ALL):
+    if value is None or value == ALL:
         return ALL
     if not isinstance(value, str) or value not in known:
         raise BadInput(
