@@ -33,6 +33,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             high=60_000,
         ),
     ] = 1_000
+    http_connects_per_network_s: Annotated[
+        int,
+        Row(
+            "new connections from one network, after as many at once as it may have and a second's"
+            " more; beyond, they are closed unheard; trusted proxies are not counted",
+            unit="connections a second",
+            low=1,
+            high=60_000,
+        ),
+    ] = 50
     http_head_bytes: Annotated[
         int,
         Row("request line and headers of a request", unit="bytes", low=1024, high=65_536),

@@ -24,6 +24,8 @@ from tests.wire.certificates import Authority
 EVENT = b'{"type": "delivered", "recipient": "ada@example.net"}'
 TOKEN = "a-token-of-the-tests"
 GET = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+OFTEN = ("--http-connects-per-network-s", "60000")
+"""For tests that connect again and again until something is seen."""
 _NETWORKS = itertools.count(10)
 
 

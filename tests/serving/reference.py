@@ -96,8 +96,8 @@ def _goes_on(connection: h11.Connection) -> bool:
 class Wire(asyncio.Transport):
     """A transport that keeps what is written, and delivers only while reading is on."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.1", 1), "sockname": ("192.0.2.2", 2)})
+    def __init__(self, host: str = "192.0.2.1") -> None:
+        super().__init__({"peername": (host, 1), "sockname": ("192.0.2.2", 2)})
         self.written = b""
         self.is_reading_on = True
         self.is_closed = False
@@ -190,8 +190,9 @@ async def _rest() -> None:
 
 
 def a_door() -> Door:
-    """Return a door with the limits of an installation where nothing is set."""
-    return Door(Limits())
+    """Return a door with the limits of an installation where nothing is set, but for how often
+    one network, which is all there is here, may connect."""
+    return Door(Limits(http_connects_per_network_s=60_000))
 
 
 _ABSOLUTE = re.compile(rb"^(?i:http)://[^/]*")

@@ -1,13 +1,18 @@
 """One connection's many requests, and what others notice of them."""
 
 import contextlib
+import socket
 import threading
 from pathlib import Path
 
 from postbell.listening.states import RULES, SILENT, State
-from tests.serving.raw import GET, Client, served
+from tests.cli.running import LIMIT_S
+from tests.serving.raw import GET, Client, a_network, served
 
 PIPELINED_BYTES = 5_000_000
+FLOOD, EACH = 200, 99
+KEPT = 2 * EACH
+"""Requests of another, one after another: more than each of the flood's connections has."""
 
 
 def count_answers(client: Client, counted: list[int]) -> None:
@@ -49,6 +54,37 @@ def test_others_have_their_turn_while_one_connection_sends_megabytes_of_requests
             thread.join()
 
     assert 0 < while_others_were_served < total
+
+
+def test_another_network_has_its_turn_while_one_pipelines_on_hundreds_of_connections(
+    tmp_path: Path,
+) -> None:
+    network = a_network()
+    with served(tmp_path) as service, contextlib.ExitStack() as stack:
+        kept = stack.enter_context(service.connect())
+        assert kept.answer_to(GET).status == 200
+        flood = [stack.enter_context(service.connect(network)) for _ in range(FLOOD)]
+        for each in flood:
+            each.send(GET * EACH)
+
+        for _ in range(KEPT):
+            assert kept.answer_to(GET).status == 200
+        answered = sum(answers_here(each) for each in flood)
+        for each in flood:
+            assert all(each.answer().status == 200 for _ in range(EACH))
+
+    assert answered < FLOOD * EACH
+
+
+def answers_here(client: Client) -> int:
+    """Count the answers that came so far, without taking them."""
+    client.sock.setblocking(False)
+    try:
+        return client.sock.recv(1 << 20, socket.MSG_PEEK).count(b"HTTP/1.1 200")
+    except BlockingIOError:
+        return 0
+    finally:
+        client.sock.settimeout(LIMIT_S)
 
 
 def test_every_state_has_a_limit_and_an_end() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from postbell.limits import Limits
 from postbell.listening import Door
+from postbell.listening.connects import Connects
 from postbell.listening.states import State
-from tests.serving.raw import GET, Client, Served, a_network, served
+from tests.serving.raw import GET, OFTEN, Client, Served, a_network, served
 
 IN_ALL = 12
 OF_ONE = 4
@@ -19,7 +20,7 @@ OF_ONE = 4
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     flags = ("--http-connections", str(IN_ALL), "--http-connections-per-network", str(OF_ONE))
-    with served(tmp_path_factory.mktemp("places"), *flags) as found:
+    with served(tmp_path_factory.mktemp("places"), *flags, *OFTEN) as found:
         yield found
 
 
@@ -139,6 +140,56 @@ def test_an_ipv6_network_is_a_64(tmp_path: Path) -> None:
         assert refused.answer().status == 503  # IPv4 mapped into IPv6 is IPv4
         with service.connect("127.0.0.5") as other:
             assert is_served(other)
+
+
+def is_heard(service: Served, network: str) -> bool:
+    """Connect, ask and end; return whether there was an answer."""
+    with service.connect(network) as client:
+        try:
+            client.send(GET)
+            return client.answer().status == 200
+        except (OSError, EOFError):
+            return False
+
+
+def test_a_network_that_connects_too_often_is_closed_unheard_and_others_are_served(
+    tmp_path: Path,
+) -> None:
+    network = a_network()
+    flags = ("--http-connections-per-network", "6", "--http-connects-per-network-s", "1")
+    with served(tmp_path, *flags) as service:
+        with service.connect(network) as kept:
+            heard = [is_heard(service, network) for _ in range(40)]
+
+            assert heard[:5] == [True] * 5
+            assert heard.count(False) > 20
+            assert is_served(kept)
+        with service.connect() as other:
+            assert is_served(other)
+        refused = 'postbell_http_refused_total{listener="main",reason="connects"}'
+        assert service.metric(refused) == heard.count(False)
+        while not is_heard(service, network):
+            """Until a second has filled the bucket by one."""
+
+
+def test_a_trusted_proxy_connects_as_often_as_it_likes(tmp_path: Path) -> None:
+    network = a_network()
+    flags = ("--http-connections-per-network", "2", "--http-connects-per-network-s", "1")
+    with served(tmp_path, *flags, "--trusted-proxies", network) as service:
+        assert all(is_heard(service, network) for _ in range(40))
+
+
+def test_a_bucket_of_connects_fills_again_at_its_rate_and_is_forgotten_when_full() -> None:
+    connects = Connects(rate_s=50, burst=3)
+
+    assert [connects.may("a", 100.0) for _ in range(5)] == [True] * 3 + [False] * 2
+    assert connects.may("b", 100.0)
+    assert [connects.may("a", 100.021) for _ in range(2)] == [True, False]
+    connects.forget(100.021)
+    assert len(connects) == 1
+    connects.forget(100.1)
+    assert len(connects) == 0
+    assert [connects.may("a", 1000.0) for _ in range(5)] == [True] * 3 + [False] * 2
 
 
 def test_a_listener_for_metrics_is_limited_and_counted_by_itself(tmp_path: Path) -> None:

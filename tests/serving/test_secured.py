@@ -1,14 +1,23 @@
 """The same over TLS: the handshake is a state with limits like the others."""
 
+import asyncio
+import contextlib
 import signal
 import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from uvicorn.server import ServerState
 
+from postbell.limits import Limits
+from postbell.listening import Connection, Door, Securing
+from postbell.listening import Served as Common
+from postbell.listening.turns import AT_ONCE
 from tests.serving.raw import EVENT, GET, Served, a_network, a_strangers_head, served
+from tests.serving.reference import Wire
 from tests.wire.certificates import Authority
 
 OF_ONE = 4
@@ -65,6 +74,74 @@ def test_connections_without_a_handshake_count_for_their_network(service: Served
         assert other.answer().status == 200
     for each in unshaken:
         each.sock.close()
+
+
+def test_a_network_that_connects_too_often_is_closed_before_tls(tmp_path: Path) -> None:
+    network = a_network()
+    flags = ("--http-connections-per-network", "40", "--http-connects-per-network-s", "1")
+    with served(tmp_path, *flags, tls=Authority(tmp_path)) as service:
+        for _ in range(60):
+            service.connect(network, plain=True).sock.close()
+
+        with service.connect(network, plain=True) as one_more, service.connect() as other:
+            assert one_more.ended_within() < SOON_S  # the limit of time is twice as long
+            assert other.answer_to(GET).status == 200
+
+
+def a_hello() -> bytes:
+    """Return what a client of TLS says first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    sent = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+class Arrived(Wire):
+    """A connection whose peer has said hello already; `peer` is its end."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.ours, self.peer = socket.socketpair()
+        self.peer.sendall(a_hello())
+        self.peer.setblocking(False)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.ours if name == "socket" else super().get_extra_info(name, default)
+
+    def is_answered(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return bool(self.peer.recv(1, socket.MSG_PEEK))
+        return False
+
+
+async def nobody(*_asgi: Any) -> None:
+    """The application of connections that ask for nothing."""
+
+
+async def test_handshakes_of_another_network_have_their_turn_among_hundreds(
+    authority: Authority,
+) -> None:
+    door = Door(Limits())
+    context = authority.context("localhost")
+    async with asyncio.TaskGroup() as tasks:
+        arrived = [Arrived("192.0.2.1") for _ in range(200)] + [Arrived("198.51.100.9")]
+        knocking = []
+        for each in arrived:
+            knocking.append(Connection(Common(nobody, door, tasks, context), ServerState()))
+            Securing(knocking[-1], context, door.limits, tasks).connection_made(each)
+        while not arrived[-1].is_answered():
+            await asyncio.sleep(0)
+        answered = sum(each.is_answered() for each in arrived)
+        for connection in knocking:
+            connection.abort()
+    for each in arrived:
+        each.peer.close()
+        each.ours.close()
+
+    assert answered <= 6 * AT_ONCE, "some turns' worth; a handshake takes a few turns of the loop"
+    assert not door.inside
 
 
 def test_events_come_in_over_tls_and_a_connection_is_kept(service: Served) -> None:

@@ -2,7 +2,8 @@
 
 `states` says what a connection may be in and what ends each state, `framing` and `heads` take
 bytes apart (`zttp` parses), `connection` moves between the states, `exchange` is what the
-application sees of one request, `door` is what all connections of a listener share.
+application sees of one request, `door` is what all connections of a listener share, `turns` and
+`connects` are how networks share what a listener can begin.
 """
 
 from postbell.listening.connection import Connection, Served

@@ -38,21 +38,18 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self.transport: Any = None
         self._handshake: asyncio.Task[None] | None = None
-        self._is_tls = False
-        self._is_reading = True
+        self._is_tls, self._is_reading = False, True
         self._network = ""
-        self._client: tuple[str, int] = ("", 0)
-        self._local: tuple[str, int] = ("", 0)
-        self._framing = Framing(self._door.limits)
+        self._client = self._local = ("", 0)
+        self._framing: Framing
+        self._pace: Pace
         self._exchange: Exchange | None = None
         self._writable: asyncio.Event | None = None
-        self._pace = Pace(self._door.limits)
         self._entered_s = 0.0
         self._drained_bytes = 0
         self._in_row = 0
         self._peer_ended = False
-        self._is_stopping = False
-        self.is_last = False
+        self._is_stopping = self.is_last = False
         self.state = State.FRESH if served.tls is None else State.HANDSHAKE
         self.deadline_s = float("inf")
 
@@ -72,15 +69,21 @@ class Connection(asyncio.BufferedProtocol):
         """Ask the door, and return whether there is a place."""
         self.transport = transport
         self._client = (transport.get_extra_info("peername") or ("", 0))[:2]
-        self._local = (transport.get_extra_info("sockname") or ("", 0))[:2]
         try:
             self._network = self._door.admit(self, self._client[0])
         except LookupError as reason:
             self._turn_away(str(reason))
             return False
+        self._local = (transport.get_extra_info("sockname") or ("", 0))[:2]
+        self._framing = Framing(self._door.limits)
+        self._pace = Pace(self._door.limits)
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own
         self._arm()
         return True
+
+    async def its_turn(self) -> None:
+        """Return when this one may shake hands."""
+        await self._door.turns.come(self._network or self, self)
 
     def shaking(self, handshake: "asyncio.Task[None]") -> None:
         """Take the task that ends with the handshake."""
@@ -92,11 +95,11 @@ class Connection(asyncio.BufferedProtocol):
         self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._part()
         self._door.leave(self, self._network)
         self._network = ""
         self._server.connections.discard(self)
         self.state = State.CLOSING
-        self._part()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         is_large = self.state is State.BODY or self.state is State.DRAINING
@@ -253,11 +256,15 @@ class Connection(asyncio.BufferedProtocol):
         scope = head.scope(self._client, self._local, "https" if self._is_tls else "http")
         exchange = Exchange(self, scope, head)
         exchange.take(data, is_whole=framing.is_whole)
-        limits = self._door.limits
-        self.is_last |= framing.closes or head.is_old or self._in_row >= limits.http_in_row
+        is_enough = self._in_row >= self._door.limits.http_in_row
+        self.is_last |= framing.closes or head.is_old or is_enough
         self._exchange = exchange
         self._pace.begin()
         self._go_on(exchange)
+        self._door.turns.take(self._network or self, self, lambda: self._begin(exchange))
+
+    def _begin(self, exchange: Exchange) -> None:
+        """Let the application answer: it is this connection's turn."""
         task = self._served.tasks.create_task(exchange.run(self._served.app))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
@@ -350,7 +357,7 @@ class Connection(asyncio.BufferedProtocol):
     def _turn_away(self, reason: str) -> None:
         """Refuse the connection itself: nothing is kept of it."""
         self.state = State.CLOSING
-        if self._served.tls is None:
+        if self._served.tls is None and reason in _FULL:
             self.transport.write(answer(_FULL[reason], self._door.date))
             self.transport.close()
         else:
@@ -361,6 +368,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.leave()
+            self._door.turns.leave(self._network or self, self)
         if self._writable is not None:
             self._writable.set()
             self._writable = None

@@ -11,7 +11,9 @@ from typing import Protocol
 from postbell import process
 from postbell.fences import fence
 from postbell.limits import Limits
+from postbell.listening.connects import Connects
 from postbell.listening.states import RULES, WAITING, State
+from postbell.listening.turns import Turns
 from postbell.networks import is_in, network_of
 from postbell.setting_values import Networks
 from postbell.signals import log
@@ -56,6 +58,9 @@ class Door:
         self.refused: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self._networks: Counter[str] = Counter()
+        rate_s = limits.http_connects_per_network_s
+        self._connects = Connects(rate_s, limits.http_connections_per_network + rate_s)
+        self.turns = Turns()
         self.date = _date()
         self._told = 0
         self._told_at_s = float("-inf")
@@ -70,6 +75,8 @@ class Door:
         Raises LookupError, with the reason, where there is no place for it.
         """
         network = "" if self._is_trusted(host) else network_of(host)
+        if network and not self._connects.may(network, time.monotonic()):
+            raise self._full("connects")
         if network and self._networks[network] >= self.limits.http_connections_per_network:
             raise self._full("network")
         if len(self.inside) >= self._places:
@@ -111,6 +118,7 @@ class Door:
                     guest.deadline_s += late_s
             self.date = _date()
             with fence("door", item="looking around"):
+                self._connects.forget(time.monotonic())
                 await self._end_late(loop.time())
                 self._tell(loop.time())
 

@@ -42,6 +42,11 @@ class Securing(asyncio.Protocol):
 
     async def _shake_hands(self, sock: socket.socket) -> None:
         try:
+            try:
+                await self._knocking.its_turn()
+            except asyncio.CancelledError:
+                sock.close()
+                raise
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: self._knocking,
                 sock,
