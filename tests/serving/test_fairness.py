@@ -13,6 +13,8 @@ PIPELINED_BYTES = 5_000_000
 FLOOD, EACH = 200, 99
 KEPT = 2 * EACH
 """Requests of another, one after another: more than each of the flood's connections has."""
+STORED = 80
+"""Events of another, one after another; each waits for a thread that writes it."""
 
 
 def count_answers(client: Client, counted: list[int]) -> None:
@@ -72,6 +74,22 @@ def test_another_network_has_its_turn_while_one_pipelines_on_hundreds_of_connect
         answered = sum(answers_here(each) for each in flood)
         for each in flood:
             assert all(each.answer().status == 200 for _ in range(EACH))
+
+    assert answered < FLOOD * EACH
+
+
+def test_what_threads_do_for_another_network_goes_on_while_one_pipelines(tmp_path: Path) -> None:
+    network = a_network()
+    with served(tmp_path) as service, contextlib.ExitStack() as stack:
+        kept = stack.enter_context(service.connect())
+        assert kept.answer_to(service.post()).status == 202
+        flood = [stack.enter_context(service.connect(network)) for _ in range(FLOOD)]
+        for each in flood:
+            each.send(GET * EACH)
+
+        for _ in range(STORED):
+            assert kept.answer_to(service.post()).status == 202
+        answered = sum(answers_here(each) for each in flood)
 
     assert answered < FLOOD * EACH
 

@@ -5,11 +5,16 @@ Only beginnings are shared out: how many requests run, and for how long, is not 
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 AT_ONCE = 16
 """Begun in one turn of the loop: about 2 ms of small requests."""
+
+STAND_EVERY_S = 0.001
+STAND_S = 20e-6
+"""What a thread needs to wake, as the kernel rounds it up; a twentieth of the loop's time."""
 
 
 class Turns:
@@ -22,6 +27,7 @@ class Turns:
         self._at_once = at_once
         self._left = at_once
         self._is_due = False
+        self._stood_at_s = 0.0
         self._waiting: OrderedDict[Hashable, OrderedDict[Hashable, Callable[[], object]]] = (
             OrderedDict()
         )
@@ -54,6 +60,15 @@ class Turns:
         if queue is not None and queue.pop(who, None) is not None and not queue:
             del self._waiting[network]
 
+    def _let_threads_run(self) -> None:
+        """Stand still for a moment, now and then: threads write what requests wait for, and a
+        loop that has work in every turn gives the interpreter away only to take it back before
+        a thread has woken, for as long as that lasts."""
+        now_s = time.monotonic()
+        if now_s - self._stood_at_s >= STAND_EVERY_S:
+            time.sleep(STAND_S)
+            self._stood_at_s = now_s
+
     def _turn(self) -> None:
         """Begin what this turn of the loop has room for, one of each network and again."""
         waiting = self._waiting
@@ -61,6 +76,7 @@ class Turns:
         self._is_due = bool(waiting)
         if self._is_due:
             asyncio.get_running_loop().call_soon(self._turn)
+            self._let_threads_run()
         while waiting and self._left > 0:
             self._left -= 1
             network = next(iter(waiting))
