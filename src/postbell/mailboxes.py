@@ -39,6 +39,9 @@ def read(text: str, *, member: str = "email") -> Mailbox:
             globally_deliverable=False,
             strict=True,
         )
+        if "=?" in found.local_part:
+            # writers of headers take it for an encoded word (RFC 2047), and decode line ends in it
+            raise email_validator.EmailSyntaxError("the part before the @-sign has =? in it")
         if len(found.local_part.encode()) > MAX_NAME_BYTES:
             raise email_validator.EmailSyntaxError("the part before the @-sign is too long")
     except email_validator.EmailNotValidError as error:

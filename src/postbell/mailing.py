@@ -6,6 +6,7 @@ import re
 import smtplib
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -20,6 +21,11 @@ from postbell.errors import BadInput, ServiceError
 
 TIMEOUT_S = 20.0
 MAX_SUBJECT_CHARS = 500
+HEADERS = (
+    "from", "to", "subject", "date", "message-id", "auto-submitted",
+    "content-type", "content-transfer-encoding", "mime-version",
+)  # fmt: skip
+"""What a mail of ours has, each once."""
 PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -57,7 +63,7 @@ class Mailer:
         Raises BadInput for an address that no mail can have; odd characters of subject and text
         are replaced.
         """
-        mail = self._mail(to, subject, text)
+        mail = self.compose(to, subject, text)
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._thread, self._hand_over, mail)
@@ -70,7 +76,7 @@ class Mailer:
         """Take no more mails; one under way is finished."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _mail(self, to: str, subject: str, text: str) -> "_Mail":
+    def compose(self, to: str, subject: str, text: str) -> "Mail":
         try:
             recipient = mailboxes.read(to)
         except BadInput:
@@ -87,11 +93,12 @@ class Mailer:
             mail["Auto-Submitted"] = "auto-generated"
             mail.set_content(_plain(text), cte="quoted-printable")
             written = mail.as_bytes()
+            _check(written, recipient.address)
         except Exception as error:  # the library raises whatever its parser stumbles over
             raise BadInput(f"no mail can be written: {type(error).__name__}: {error}") from None
-        return _Mail(sender.on_wire, recipient.on_wire, written, needs_utf8)
+        return Mail(sender.on_wire, recipient.on_wire, written, needs_utf8)
 
-    def _hand_over(self, mail: "_Mail") -> None:
+    def _hand_over(self, mail: "Mail") -> None:
         with contextlib.ExitStack() as stack:
             if self._scheme == "smtps":
                 server: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -121,7 +128,7 @@ class Mailer:
         return context
 
 
-class _Mail(NamedTuple):
+class Mail(NamedTuple):
     """A mail as it goes over the wire."""
 
     sender: str
@@ -136,8 +143,21 @@ def _plain(text: str) -> str:
     return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
+def _check(written: bytes, address: str) -> None:
+    """Raise ValueError for a mail that reads back otherwise than it was meant: its headers are
+    ours, and it is for one address."""
+    read = message_from_bytes(written, policy=SMTPUTF8)
+    names = [name.lower() for name, _ in read.items()]
+    if sorted(names) != sorted(HEADERS) or read.defects:
+        raise ValueError(f"its headers read back as {', '.join(names)[:200]}")
+    if len(read["to"].addresses) != 1:
+        raise ValueError(f"{address[:80]!r} reads back as another address")
+
+
 def _one_line(text: str) -> str:
-    return _plain(" ".join(text.split()))[:MAX_SUBJECT_CHARS]
+    """Return *text* as a subject: one line, and no encoded word (RFC 2047), which the library
+    would read and so write the line breaks in it."""
+    return _plain(" ".join(text.split())).replace("=?", "= ?")[:MAX_SUBJECT_CHARS]
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -155,6 +155,7 @@ async def test_each_request_and_each_attempt_is_one_wide_line_without_anything_p
     ("path", "params", "pattern"),
     [
         ("/messages/a/b@c", {"id": "a/b@c"}, "/messages/{id}"),
+        ("/messages/", {"id": ""}, "/messages/{id}"),
         ("/webhooks/7/pause", {"id": 7}, "/webhooks/{id}/pause"),
         ("/static/h/x.css", {"hash": "h", "name": "x.css"}, "/static/{hash}/{name}"),
         ("/reset/x", {"id": "y"}, ""),

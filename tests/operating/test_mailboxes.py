@@ -88,7 +88,7 @@ async def test_every_address_that_is_taken_can_be_mailed() -> None:
     async with smtp(mailbox, enable_SMTPUTF8=True) as url:
         mailer = Mailer(url, "postbell@example.com", SystemClock())
         for address in addresses:
-            made = mailer._mail(address, "s", "t")
+            made = mailer.compose(address, "s", "t")
             parsed = message_from_bytes(made.written, policy=default)
             told = str(parsed["to"]).encode("utf-8", "surrogateescape").decode()
             assert told.replace("\n", "") == read(address).on_wire, address

@@ -1,5 +1,6 @@
 """Native /api/v1/webhooks: everything a customer can set, and the verbs of a webhook."""
 
+import re
 from typing import Any
 
 from starlette.responses import Response
@@ -118,10 +119,15 @@ async def _shown(call: Call, webhook: Webhook, **more: Any) -> Response:
 
 def _seen(call: Call, view: dict[str, Any]) -> dict[str, Any]:
     """Return a webhook's view as the caller may see it: to a key for reading the values of headers,
-    by which receivers know us, are hidden."""
+    by which receivers know us, are hidden, and so are a password and a query in its URL."""
     if call.caller.may(Right.MANAGE):
         return view
-    return view | {"headers": dict.fromkeys(view["headers"], HIDDEN)}
+    url = _QUERY.sub(f"?{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", view["url"], count=1))
+    return view | {"headers": dict.fromkeys(view["headers"], HIDDEN), "url": url}
+
+
+_USER = re.compile(r"^([a-z]+://)[^/?@]*(?:@[^/?@]*)*@", re.IGNORECASE)
+_QUERY = re.compile(r"\?.+", re.DOTALL)
 
 
 def _etag(webhook: Webhook) -> str:

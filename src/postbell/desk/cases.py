@@ -53,6 +53,7 @@ class Cases(Trials):
         if only and only not in KINDS:
             raise NotFound(f"no kind of test {only[:40]!r}; known: {', '.join(KINDS)}")
         webhook = await self.find_webhook(account_id, webhook_id)
+        await self.begin_trial(webhook, only)
         ends_at_s = self.clock.monotonic_s() + PLAY_S
         played: list[Case] = []
         why = ""
@@ -66,9 +67,8 @@ class Cases(Trials):
                 why = "unreachable"
             elif self.clock.monotonic_s() > ends_at_s:
                 why = "too_slow"
-        posts = [(case.kind, posted) for case in played for posted in case.posted]
-        for number, (kind, posted) in enumerate(posts):
-            await self.note_trial(webhook, posted, note=kind, is_first=number == 0)
+        for kind, posted in [(case.kind, posted) for case in played for posted in case.posted]:
+            await self.note_trial(webhook, posted, note=kind)
         return played
 
     def _plan(self, webhook: Webhook, only: str) -> list[tuple[str, str, Play]]:

@@ -276,6 +276,7 @@ class Owners(Core):
         Raises Conflict where the password was changed elsewhere since *signed_in* was read.
         """
         if not await self.passwords.verify(present, signed_in.owner.password_hash):
+            await self._note_refusal(signed_in.owner.email, signed_in.owner)
             raise BadInput(
                 "this is not your present password",
                 member="present",

@@ -179,6 +179,7 @@ class SecondFactors(Owners):
 
     async def _check_password(self, owner: Owner, password: str) -> None:
         if not await self.passwords.verify(password, owner.password_hash):
+            await self._note_refusal(owner.email, owner)
             raise BadInput(
                 "this is not your present password",
                 member="present",

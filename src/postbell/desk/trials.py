@@ -55,8 +55,19 @@ class Trials(Core):
         policy = policies.of_webhook(webhook, self.dialects, self.installation_policies)
         samples = _samples(dialect, event_type)[: policy.max_events]
         stored = [self.sample_of(webhook, sample) for sample in samples]
+        await self.begin_trial(webhook)
         posted = await self.post_trial(webhook, stored)
         return await self.note_trial(webhook, posted)
+
+    async def begin_trial(self, webhook: Webhook, case: str = "") -> None:
+        """Write into the audit trail that a webhook is tested, before anything is sent: the right
+        to test may have ended once the receiver has answered."""
+        change = noting.of_webhook("webhook.tested", webhook, None, {"case": case})
+
+        async def step(claim: Claim) -> LaneChange:
+            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch)
+
+        await self._intervene(webhook.id, step, lambda *_: change)
 
     async def post_trial(
         self,
@@ -90,11 +101,8 @@ class Trials(Core):
         is_success = _is_success(outcome.status, policy)
         return Posted(batch_id, len(stored), headers, body, outcome, is_success)
 
-    async def note_trial(
-        self, webhook: Webhook, posted: Posted, note: str = "", *, is_first: bool = True
-    ) -> Entry:
-        """Write a test request to the journal, where no statistics count it; the first of
-        several is in the audit trail."""
+    async def note_trial(self, webhook: Webhook, posted: Posted, note: str = "") -> Entry:
+        """Write a test request to the journal, where no statistics count it."""
         entry = Entry(
             kind=EntryKind.TEST,
             at=self.clock.now(),
@@ -114,10 +122,7 @@ class Trials(Core):
         async def step(claim: Claim) -> LaneChange:
             return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, entries=(entry,))
 
-        change = noting.of_webhook(
-            "webhook.tested", webhook, None, {"case": note, "batch_id": posted.batch_id}
-        )
-        await self._intervene(webhook.id, step, lambda *_: change if is_first else None)
+        await self._intervene(webhook.id, step, lambda *_: None)
         return entry
 
     def sample_of(self, webhook: Webhook, sample: Mapping[str, Any]) -> Stored:

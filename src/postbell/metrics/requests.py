@@ -92,6 +92,9 @@ def pattern_of(scope: Scope) -> str:
         return ""
     path: str = scope["path"]
     for name, value in reversed(scope["path_params"].items()):
+        if value == "":  # a route that ends in a path takes nothing for one, too
+            path += f"{{{name}}}"
+            continue
         before, found, after = path.rpartition(str(value))
         path = f"{before}{{{name}}}{after}" if found else ""
     return path

@@ -13,6 +13,8 @@ from postbell.web import words
 GROUP: Mapping[str, str] = {"en": ",", "ru": "\u00a0", "fr": "\u202f"}
 POINT: Mapping[str, str] = {"en": ".", "ru": ",", "fr": ","}
 STEPS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+YEARS = range(1970, 3000)
+"""Of moments that are asked for, as on the API."""
 SIZES = ("B", "kB", "MB", "GB")
 
 
@@ -130,14 +132,17 @@ class Format:
         """Return RFC 3339 text for what an input of date and time holds, in the viewer's zone."""
         try:
             found = datetime.fromisoformat(text)
-        except ValueError:
+            found = found if found.tzinfo else found.replace(tzinfo=self.zone)
+            if found.astimezone(UTC).year not in YEARS:
+                raise ValueError("no year of ours")
+        except (ValueError, OverflowError):
             raise BadInput(
                 f"{member}: {text[:40]!r} is not a date and time; write 2026-11-21T14:00",
                 member=member,
                 reason="moment_here",
                 given=text[:40],
             ) from None
-        return (found if found.tzinfo else found.replace(tzinfo=self.zone)).isoformat()
+        return found.isoformat()
 
     def shared_moment(self, text: str, member: str) -> str:
         """Return a time as it stands in an address that others open, too: in UTC, "" for none."""
@@ -150,7 +155,7 @@ class Format:
         """Return a time as an input of date and time holds it, in the viewer's zone."""
         try:
             local = self.local(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return ""
         return f"{local:%Y-%m-%dT%H:%M}" if local is not None else ""
 

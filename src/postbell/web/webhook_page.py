@@ -62,7 +62,8 @@ async def change(visit: Visit, webhook: Webhook) -> Webhook | Typed:
     """Change a webhook as the visit's form says, merged with what others changed since it was
     rendered; return the form where something is wrong, or collides."""
     desk, base = visit.site.desk, merging.base_of(visit.form)
-    typed = _fields(visit, webhook_form.typed(visit.form))
+    given = webhook_form.typed(visit.form)
+    typed = _fields(visit, given) | {"api_user": given.api_user}
     for _ in range(merging.MAX_TRIES):
         now = _fields(visit, webhook_form.stored(desk, webhook))
         merged = merging.merge(base or now, now, typed)
