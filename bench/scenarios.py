@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import floor, proc, samples
+from bench import conditions, floor, proc, samples
 from bench.besieged import hostile
 from bench.children import Broken, Floor, FloorDelivery, Sink
 from bench.measuring import (
@@ -43,6 +43,18 @@ def ingest(scenario: Scenario, events: int) -> Result:
 def deliver(scenario: Scenario, events: int) -> Result:
     """Drain a full log to the sink; the floor renders each body, signs and posts it."""
     return _drain(scenario, events, rounds=FLOOR_ROUNDS)
+
+
+def deliver_pinned(scenario: Scenario, events: int) -> Result:
+    """Deliver on one processor, which the service shares with its load and its sink."""
+    with conditions.one_cpu():
+        return deliver(scenario, events)
+
+
+def deliver_busy(scenario: Scenario, events: int) -> Result:
+    """Deliver at a lower priority than a neighbour who wants every processor."""
+    with conditions.busy_neighbour():
+        return deliver(scenario, events)
 
 
 def fan_out(scenario: Scenario, events: int) -> Result:
@@ -85,6 +97,10 @@ SCENARIOS = (
     Scenario("deliver-sendpulse-1000", "batches of 1000, SendPulse", deliver, 400_000,
              dialect="sendpulse", marker=PULSE),
     Scenario("deliver-engagelab-1", "one event a POST, EngageLab", deliver, 20_000,
+             dialect="engagelab", marker=ENGAGE),
+    Scenario("deliver-engagelab-1-pinned", "the same on one processor", deliver_pinned, 20_000,
+             dialect="engagelab", marker=ENGAGE),
+    Scenario("deliver-engagelab-1-busy", "the same beside a busy neighbour", deliver_busy, 20_000,
              dialect="engagelab", marker=ENGAGE),
     Scenario("fanout-1", "a full log for one webhook", fan_out, 400_000),
     Scenario("fanout-10", "a full log for 10 webhooks together", fan_out, 200_000, webhooks=10),

@@ -5,7 +5,8 @@ to do, and its caller may learn of it long after, even while others are in the m
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from random import Random
 from typing import Any, NamedTuple
 
@@ -16,12 +17,16 @@ EARLY = 6
 """An answer that is there may be given in one of so many turns of the loop, whoever is at work."""
 
 
-class Call(NamedTuple):
-    """Work that somebody waits for; *is_lost* says that he is dead."""
+Work = Callable[[], Coroutine[Any, Any, Any]]
 
-    work: Callable[[], Awaitable[Any]]
+
+class Call(NamedTuple):
+    """Work that somebody waits for, in his context; *is_lost* says that he is dead."""
+
+    work: Work
     waiter: asyncio.Future[Any]
     is_lost: Callable[[], bool]
+    context: Context
 
 
 class Answer(NamedTuple):
@@ -49,10 +54,12 @@ class Turns:
         self._was_idle = False
         self._rounds = 0
 
-    async def make(self, work: Callable[[], Awaitable[Any]], is_lost: Callable[[], bool]) -> Any:
+    async def make(
+        self, work: Callable[[], Coroutine[Any, Any, Any]], is_lost: Callable[[], bool]
+    ) -> Any:
         """Return what *work* returns, done in turn; it may be done though its caller has gone."""
         waiter = asyncio.get_running_loop().create_future()
-        self._calls.append(Call(work, waiter, is_lost))
+        self._calls.append(Call(work, waiter, is_lost, copy_context()))
         self._watch()
         return await waiter
 
@@ -103,7 +110,12 @@ class Turns:
 
     async def _do(self, call: Call) -> None:
         try:
-            self._answers.append(Answer(call.waiter, await call.work()))
+            self._answers.append(
+                Answer(
+                    call.waiter,
+                    await asyncio.get_running_loop().create_task(call.work(), context=call.context),
+                )
+            )
         except Exception as error:
             self._answers.append(Answer(call.waiter, error=error))
         finally:

@@ -30,6 +30,9 @@ from postbell.records import (
 )
 
 SAVE_AFTER_S = 0.1
+SAVE_LOOKS, SAVE_EVENTS = 10, 300
+"""While events go out, a save waits for so many of them, or for so many looks: it costs the same
+for one event as for hundreds, and a slow machine has few in a tenth of a second."""
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
 Notice = Callable[[Held], None]
@@ -144,7 +147,11 @@ class Singles:
         self._notice(held)
 
     async def _save_later(self, held: Held) -> None:
-        await asyncio.sleep(SAVE_AFTER_S)
+        for _ in range(SAVE_LOOKS):
+            await asyncio.sleep(SAVE_AFTER_S)
+            fresh = sum(count_bits(run.fresh) for run in held.runs)
+            if not held.in_flight or fresh >= SAVE_EVENTS:
+                break
         held.is_saving = False
         await self.save(held)
 

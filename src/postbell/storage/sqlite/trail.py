@@ -12,7 +12,7 @@ from postbell.storage.sql.statements import load
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, row, rows
 from postbell.storage.sqlite.store import Store
-from postbell.storage.sqlite.writer import riding
+from postbell.storage.sqlite.writer import Ride, riding
 from postbell.trail import Actor, ActorKind, Subject, TrailEntry
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class SqliteTrail:
             if entry is not None:
                 db.execute(SQL["add_entry"], _values(entry))
 
-        token = riding.set(add)
+        token = riding.set(Ride(add))
         try:
             return await write
         finally:

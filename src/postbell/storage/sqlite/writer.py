@@ -44,9 +44,23 @@ saves no CPU and stalls commits for longer (decision 0002)."""
 
 
 Along = Callable[[apsw.Connection, Any], None]
-riding: ContextVar[Along | None] = ContextVar("riding", default=None)
-"""What a job submitted from this context does at its end, with what it returns: the commit holds
-both or neither.  Where it is set, a write's job returns what the write does."""
+
+
+class Ride:
+    """What the first job that is submitted from its context does at its end, with what it
+    returns: the commit holds both or neither.  A task that was begun there inherits the context,
+    so that only the first may take it."""
+
+    def __init__(self, along: Along) -> None:
+        self._along: Along | None = along
+
+    def take(self) -> Along | None:
+        """Return it, once."""
+        along, self._along = self._along, None
+        return along
+
+
+riding: ContextVar[Ride | None] = ContextVar("riding", default=None)
 
 
 class Job(NamedTuple):
@@ -101,7 +115,8 @@ class Writer:
             is_too_much = size_bytes and self._queued_bytes + size_bytes > MAX_QUEUED_BYTES
             if len(self._queue) >= limit or (is_too_much and self._queue):
                 raise Overloaded("too many writes wait for the disk; come back in a second")
-            self._queue.append(Job(work, future, size_bytes, riding.get()))
+            ride = riding.get()
+            self._queue.append(Job(work, future, size_bytes, ride.take() if ride else None))
             self._queued_bytes += size_bytes
             self._changed.notify()
         try:
