@@ -12,7 +12,7 @@ from typing import Any
 from postbell.ports import Engine
 from tests.model.turns import Turns
 
-PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index", "trail")
+PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index")
 
 
 class Process:
