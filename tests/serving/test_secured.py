@@ -144,6 +144,24 @@ async def test_handshakes_of_another_network_have_their_turn_among_hundreds(
     assert not door.inside
 
 
+async def test_a_connection_that_ends_before_its_handshake_began_keeps_no_place(
+    authority: Authority,
+) -> None:
+    door = Door(Limits())
+    context = authority.context("localhost")
+    arrived = Arrived("192.0.2.1")
+    async with asyncio.TaskGroup() as tasks:
+        knocking = Connection(Common(nobody, door, tasks, context), ServerState())
+        Securing(knocking, context, door.limits, tasks).connection_made(arrived)
+        knocking.abort()
+    arrived.ours.close()
+
+    assert not door.inside
+    with pytest.raises(ConnectionResetError):  # our end is closed, its copy too, the hello unread
+        arrived.peer.recv(1)
+    arrived.peer.close()
+
+
 def test_events_come_in_over_tls_and_a_connection_is_kept(service: Served) -> None:
     with service.connect() as client:
         for _ in range(3):

@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 import ssl
+from functools import partial
 from typing import Any
 
 from postbell.fences import note
@@ -32,21 +33,28 @@ class Securing(asyncio.Protocol):
         self._context = context
         self._limits = limits
         self._tasks = tasks
+        self._is_handed_over = False
 
     def connection_made(self, transport: Any) -> None:
         if self._knocking.come_in(transport):
             sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
             sock.setblocking(False)
             transport.abort()  # of this descriptor; nothing was read, and nothing is sent
-            self._knocking.shaking(self._tasks.create_task(self._shake_hands(sock)))
+            shaking = self._tasks.create_task(self._shake_hands(sock))
+            shaking.add_done_callback(partial(self._ended, sock))
+            self._knocking.shaking(shaking)
+
+    def _ended(self, sock: socket.socket, shaking: "asyncio.Task[None]") -> None:
+        """Free the place of a handshake that was cancelled, be it before its first step."""
+        if shaking.cancelled():
+            if not self._is_handed_over:
+                sock.close()
+            self._knocking.failed()
 
     async def _shake_hands(self, sock: socket.socket) -> None:
         try:
-            try:
-                await self._knocking.its_turn()
-            except asyncio.CancelledError:
-                sock.close()
-                raise
+            await self._knocking.its_turn()
+            self._is_handed_over = True
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: self._knocking,
                 sock,
@@ -56,9 +64,6 @@ class Securing(asyncio.Protocol):
             )
         except (OSError, TimeoutError):
             self._knocking.failed()
-        except asyncio.CancelledError:
-            self._knocking.failed()
-            raise
         except Exception as error:
             note("door", error, item="a TLS handshake")
             self._knocking.failed()
