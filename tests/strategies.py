@@ -99,7 +99,7 @@ def ingest_events(types: Collection[EventType] = SENDABLE) -> st.SearchStrategy[
     return st.fixed_dictionaries(
         {
             "type": st.sampled_from([kind.value for kind in types]),
-            "recipient": texts(min_size=1, max_size=60),
+            "recipient": texts(min_size=1, max_size=60).filter(str.strip),
         },
         optional={
             "event_id": st.from_regex(r"[A-Za-z0-9._~-]{1,100}", fullmatch=True),

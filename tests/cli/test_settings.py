@@ -81,6 +81,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "hosts": ("a.example, b.example", ("a.example", "b.example")),
         "metrics_token": ("a-token-that-is-long",) * 2,
         "index": ("off", "off"),
+        "second_factor": ("required", "required"),
         "http_head_bytes": ("2048", 2048),
         "log_level": ("debug", "debug"),
         "log_format": ("json", "json"),

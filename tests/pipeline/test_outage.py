@@ -178,5 +178,7 @@ async def test_the_first_success_makes_single_events_due_at_once_oldest_first(
     bodies = [request.body or b"" for request in rig.sender.got[URL][failed:]]
     numbers = [next(n for n in range(7) if b"user%d@" % n in body) for body in bodies]
     assert numbers[0] == 6
-    assert numbers[1:] == sorted(numbers[1:]) == list(range(6))
+    assert sorted(numbers[1:]) == list(range(6))
+    late = [abs(number - place) for place, number in enumerate(numbers[1:])]
+    assert max(late) < 4, "those under way together, as many as `concurrency`, may overtake"
     assert (await rig.audit()).problems == []

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import select
 import socket
 import ssl
-import threading
+import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple, Self
 
@@ -30,18 +31,27 @@ def raw(front: Front, sent: bytes, *, address: str = "127.0.0.1") -> bytes:
         ) as plain,
         front.context().wrap_socket(plain, server_hostname=HOST) as sock,
     ):
-
-        def read() -> None:
-            with contextlib.suppress(ssl.SSLError, OSError):
-                while part := sock.recv(65_536):
-                    came.append(part)
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        with contextlib.suppress(ssl.SSLError, OSError):  # answered before it was all sent
-            sock.sendall(sent)
-        reader.join(LIMIT_S)
-        assert not reader.is_alive(), b"".join(came)
+        sock.setblocking(False)  # one thread: a TLS object is not for two
+        end_s, rest = time.monotonic() + LIMIT_S, memoryview(sent)
+        while True:
+            assert time.monotonic() < end_s, b"".join(came)
+            select.select([sock], [sock] if rest else [], [], 0.1)
+            if rest:
+                try:
+                    rest = rest[sock.send(rest[:16_384]) :]
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    pass
+                except OSError:  # answered before it was all sent
+                    rest = rest[:0]
+            try:
+                part = sock.recv(65_536)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                continue
+            except OSError:
+                break
+            if not part:
+                break
+            came.append(part)
     return b"".join(came)
 
 

@@ -109,7 +109,10 @@ def rotate(
     overlap_s: float,
     as_json: bool,
 ) -> None:
-    """Replace a key of an API user; the old one is refused from now on, or after an overlap."""
+    """Replace a key of an API user.
+
+    The old one is refused from now on, or after an overlap.
+    """
     _tell(
         settings,
         lambda office: office.desk.rotate_api_user(
@@ -124,7 +127,7 @@ def rotate(
 @json_option
 @with_settings("storage")
 def keys(settings: Settings, api_user: str, as_json: bool) -> None:
-    """List the keys of an API user: what each is for, when it was used last, when it ends."""
+    """List the keys of an API user: scope, last use and end."""
     user = at_desk(settings, lambda office: office.desk.find_api_user(api_user))
     _print_keys(user, as_json)
 
@@ -144,7 +147,10 @@ def revoke_key(settings: Settings, key_id: int, as_json: bool) -> None:
 @json_option
 @with_settings("storage")
 def revoke(settings: Settings, api_user: str, as_json: bool) -> None:
-    """Refuse an API user with all its keys from now on; its events and webhooks stay."""
+    """Refuse an API user with all its keys from now on.
+
+    Its events and webhooks stay.
+    """
 
     user = at_desk(settings, lambda o: o.desk.revoke_api_user(api_user))
     print_record(_view(user, as_json), as_json=as_json)

@@ -162,11 +162,10 @@ def sign_out(settings: Settings, email: str, as_json: bool) -> None:
 @json_option
 @with_settings("storage")
 def reset_second_factor(settings: Settings, email: str, as_json: bool) -> None:
-    """Remove somebody's second factor, for a phone that is lost, and end all of that person's
-    sessions.
+    """Remove somebody's second factor, for a phone that is lost.
 
-    The password alone signs in then, and sets up a new one where the setting second_factor
-    demands it: be sure who asks.
+    All of that person's sessions end. The password alone signs in then, and sets up a new one where
+    the setting second_factor demands it: be sure who asks.
     """
     owner = at_desk(settings, lambda office: office.desk.reset_second_factor(email))
     print_record({"email": owner.email, "second_factor": False}, as_json=as_json)
@@ -178,9 +177,9 @@ def reset_second_factor(settings: Settings, email: str, as_json: bool) -> None:
 @json_option
 @with_settings("storage")
 def set_role(settings: Settings, email: str, role: str, as_json: bool) -> None:
-    """Make somebody an operator, or a user of the account again; all sessions of that person end.
+    """Make somebody an operator, or a user of an account.
 
-    The last operator of the installation stays one.
+    All of that person's sessions end. The last operator of the installation stays one.
     """
     owner = at_desk(settings, lambda o: o.desk.set_operator(email, role == "operator"))
     print_record({"email": owner.email, "is_operator": owner.is_operator}, as_json=as_json)
