@@ -119,11 +119,10 @@ class Endpoint:
         answer = f"HTTP/1.1 {reply.status} Word\r\n{length}{more}\r\n{'taken'[:size]}".encode()
         writer.write(answer[: reply.cut])
         await writer.drain()
-        if reply.cut is not None:
-            return False
-        if reply.status in (200, 204) and not reply.is_late:
+        has_head = b"\r\n\r\n" in answer[: reply.cut]  # which is what decides
+        if has_head and reply.status in (200, 204) and not reply.is_late:
             self.witness.took(delivery)
-        return True
+        return reply.cut is None
 
     def _decide(self, delivery: Delivery) -> Reply:
         status = self.witness.hook.poison_status
