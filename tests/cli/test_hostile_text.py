@@ -69,7 +69,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "api-users rotate": (HOSTILE,),
     "api-users keys": (HOSTILE,),
     "api-users add-key": (HOSTILE,),
-    "api-users revoke-key": (HOSTILE, "1"),
+    "api-users revoke-key": ("1",),
     "webhooks list": (),
     "webhooks show": ("1",),
     "webhooks create": (HOSTILE, "http://127.0.0.1:9/" + HOSTILE),

@@ -151,7 +151,6 @@ def revoke(settings: Settings, api_user: str, as_json: bool) -> None:
 
     Its events and webhooks stay.
     """
-
     user = at_desk(settings, lambda o: o.desk.revoke_api_user(api_user))
     print_record(_view(user, as_json), as_json=as_json)
 
