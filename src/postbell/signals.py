@@ -238,7 +238,7 @@ def log(name: str, **fields: Any) -> None:
     try:
         _write(signal, fields)  # type: ignore[misc]  # configured just now
         _lost = 0
-    except OSError:
+    except (OSError, ValueError):  # ValueError: stderr was closed
         _lost += 1
 
 
@@ -274,16 +274,28 @@ def tell(**fields: Any) -> None:
         told.update(fields)
 
 
+class _Stderr:
+    """What is stderr at each write: who put another in its place may close it again."""
+
+    @staticmethod
+    def write(text: str) -> None:
+        sys.stderr.write(text)
+
+    @staticmethod
+    def flush() -> None:
+        sys.stderr.flush()
+
+
 def configure(form: str = "auto", level: str = "info") -> None:
     """Say how the log looks from now on: *form* auto, text or json; the least *level*."""
     global _write, _threshold
     import structlog
 
-    stream = sys.stderr
-    is_text = form == "text" or (form == "auto" and stream.isatty())
+    stream: Any = _Stderr()
+    is_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), sort_keys=False, exception_formatter=_write_trace
+            colors=sys.stderr.isatty(), sort_keys=False, exception_formatter=_write_trace
         )
         if is_text
         else structlog.processors.JSONRenderer(default=str, ensure_ascii=False)

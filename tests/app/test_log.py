@@ -71,3 +71,19 @@ def test_a_line_that_cannot_be_written_stops_nothing_and_the_next_one_says_so(mo
     first, second = map(json.loads, good.getvalue().splitlines())
     assert first["lines_lost"] == 2
     assert "lines_lost" not in second
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_stderr_that_was_closed_stops_nothing_and_the_next_one_is_written_to(form, monkeypatch):
+    gone, good = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", gone)
+    signals.configure(form)
+    signals.log("stopping", role="all")
+    gone.close()
+    signals.log("stopping", role="all")
+
+    monkeypatch.setattr(sys, "stderr", good)
+    signals.log("stopping", role="api")
+
+    assert good.getvalue().count("stopping") == 1
+    assert "lines_lost" in good.getvalue()
