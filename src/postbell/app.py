@@ -246,6 +246,7 @@ async def _ingesting(
         hosts=settings.hosts,
         second_factor=settings.second_factor,
         support=settings.support,
+        default_dialect=settings.default_dialect,
         send_mail=operation.send_mail,
         pictures=PICTURES,
         unnamed_proxy=operation.unnamed.peer,

@@ -12,6 +12,8 @@ from postbell.errors import BadInput
 from postbell.numerals import whole
 from postbell.signals import masked
 
+PREFIX = "POSTBELL_"
+
 
 class Row(NamedTuple):
     """What the type of a setting cannot say; *scope* names the commands that take its flag."""
@@ -22,6 +24,37 @@ class Row(NamedTuple):
     low: float = 0
     high: float = 0
     choices: tuple[str, ...] = ()
+
+
+class Setting(NamedTuple):
+    """One setting with its spellings."""
+
+    name: str
+    type: Any
+    default: Any
+    row: Row
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+    @property
+    def metavar(self) -> str:
+        """Return the word that stands for a value in help texts."""
+        return METAVARS.get(self.type, self.row.unit.upper() or "TEXT")
+
+    @property
+    def values(self) -> str:
+        """Return the values that it takes, for people."""
+        if self.row.choices:
+            return " | ".join(self.row.choices)
+        if self.row.unit:
+            return f"{self.row.low:g} to {self.row.high:,.15g} {self.row.unit}"
+        return self.metavar
 
 
 Networks = tuple[IPv4Network | IPv6Network, ...]

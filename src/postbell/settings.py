@@ -18,12 +18,13 @@ from postbell.errors import BadInput
 from postbell.limits import Limits
 from postbell.setting_values import (
     CHECKS,
-    METAVARS,
+    PREFIX,
     READERS,
     Address,
     Names,
     Networks,
     Row,
+    Setting,
     shown,
 )
 
@@ -159,6 +160,9 @@ class Settings(Limits, frozen=True, kw_only=True):
         ),
     ] = 0.0
     support: Annotated[str, Row("address or URL of your support, shown below every page")] = ""
+    default_dialect: Annotated[
+        str, Row("format that the form of an account's first webhook begins with")
+    ] = "native"
     shutdown_s: Annotated[
         float, Row("wait for what is in flight when stopping", "service", "seconds", 0, 600)
     ] = 30.0
@@ -197,38 +201,6 @@ class Settings(Limits, frozen=True, kw_only=True):
         return (self.url or self.public_url or f"http://{self.listen}").rstrip("/")
 
 
-class Setting(NamedTuple):
-    """One setting with its spellings."""
-
-    name: str
-    type: Any
-    default: Any
-    row: Row
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return PREFIX + self.name.upper()
-
-    @property
-    def metavar(self) -> str:
-        """Return the word that stands for a value in help texts."""
-        return METAVARS.get(self.type, self.row.unit.upper() or "TEXT")
-
-    @property
-    def values(self) -> str:
-        """Return the values that it takes, for people."""
-        if self.row.choices:
-            return " | ".join(self.row.choices)
-        if self.row.unit:
-            return f"{self.row.low:g} to {self.row.high:,.15g} {self.row.unit}"
-        return self.metavar
-
-
-PREFIX = "POSTBELL_"
 OWN_VARIABLES = {"POSTBELL_CONFIG", "POSTBELL_PROFILE"}
 PolicyCheck = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 

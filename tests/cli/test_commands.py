@@ -76,6 +76,7 @@ def test_the_version_is_told(postbell: Postbell) -> None:
         (("serve", "--config", "none.toml"), 2, "error: cannot read none.toml: No such file"),
         (("serve", "--listen", "192.0.2.1:80"), 1, "error: cannot listen on 192.0.2.1:80: "),
         (("serve", "--policy", "acme={}"), 2, "error: policy.acme from --policy: no dialect"),
+        (("serve", "--default-dialect", "acme"), 2, "error: default_dialect: no dialect 'acme'; "),
         (("accounts", "list"), 2, "error: there is no database "),
         (("audit",), 2, "error: there is no database "),
         (("webhooks", "show", "one"), 2, "error: invalid value for 'WEBHOOK_ID'"),

@@ -213,7 +213,7 @@ async def test_choosing_another_payload_keeps_what_the_form_was_made_from(
     house: House, ada: Browser, webhook: Webhook
 ) -> None:
     first, second = await Tab.open(ada, SETTINGS), await Tab.open(ada, SETTINGS)
-    await second.save({"dialect": "sendpulse", "step": "dialect"})
+    await second.save({"format": "sendpulse"})
     await first.save({"url": URL + "/a", "policy.max_events": "300"})
 
     await second.save({})

@@ -72,7 +72,7 @@ async def test_choosing_a_payload_shows_its_words_and_keeps_the_url(ada: Browser
     await ada.get("/webhooks/new")
 
     text = await ada.send(
-        "/webhooks/new", url=URL, dialect="engagelab", types="delivered", step="dialect"
+        "/webhooks/new", url=URL, dialect="native", types="delivered", format="engagelab"
     )
 
     assert ada.status == 200

@@ -1,6 +1,7 @@
 """Settings: every row of `settings.py` with its spellings."""
 
-from postbell.settings import POLICY_PREFIX, SETTINGS, Setting
+from postbell.setting_values import Setting
+from postbell.settings import POLICY_PREFIX, SETTINGS
 
 
 def settings() -> str:

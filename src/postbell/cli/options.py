@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from postbell.errors import BadInput
-from postbell.settings import SETTINGS, Loaded, Setting, load
+from postbell.setting_values import Setting
+from postbell.settings import SETTINGS, Loaded, load
 
 
 class SettingsCommand(click.Command):
@@ -68,6 +69,8 @@ def _load(flags: Mapping[str, Any], config: Path | None, profile: str | None) ->
         profile=profile or above.get("profile") or "",
         check_policy=_check_policy,
     )
+    if "default_dialect" in loaded.given:
+        _check_dialect(loaded.settings.default_dialect)
     signals.configure(loaded.settings.log_format, loaded.settings.log_level)
     for warning in loaded.warnings:
         signals.log("setting_ignored", message=warning)
@@ -79,6 +82,15 @@ def given() -> frozenset[str]:
     """Return the names of the settings that somebody set, in the running command."""
     found: frozenset[str] = click.get_current_context().meta["postbell.given"]
     return found
+
+
+def _check_dialect(name: str) -> None:
+    from postbell import dialects
+
+    try:
+        dialects.find(name)
+    except BadInput as error:
+        raise BadInput(f"default_dialect: {error.message}", member="default_dialect") from None
 
 
 def _check_policy(dialect: str, members: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,10 +52,13 @@ WORDS: Mapping[EventType, str] = {
     EventType.FAILED: "undelivered",
     EventType.OPEN: "opened",
     EventType.CLICK: "clicked",
+    EventType.SPAM_REPORT: "spam_by_user",
     EventType.UNSUBSCRIBE: "unsubscribed",
     EventType.RESUBSCRIBE: "resubscribed",
-    EventType.SPAM_REPORT: "spam_by_user",
 }
+"""In the order in which SendPulse's page lists the events."""
+
+FURTHER = ("resubscribed",)
 BOUNCE_WORDS: Mapping[EventType, str] = {
     EventType.SOFT_BOUNCE: "soft_bounces",
     EventType.HARD_BOUNCE: "hard_bounces",
@@ -169,7 +172,7 @@ class SendPulse:
         return frozenset(WORDS)
 
     def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
-        return ticking.by_word(WORDS)
+        return ticking.by_word(WORDS, further=FURTHER)
 
     def weight(
         self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]

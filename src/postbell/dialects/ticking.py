@@ -6,12 +6,13 @@ from postbell.events import TYPES, EventType
 from postbell.ports import Tick
 
 
-def by_word(words: Mapping[EventType, str]) -> list[Tick]:
-    """Return the words in the order of the table, types that share one together."""
+def by_word(words: Mapping[EventType, str], *, further: Collection[str] = ()) -> list[Tick]:
+    """Return the words in the order of the table, types that share one together; *further* are
+    words that the provider's own form does not offer."""
     found: dict[str, tuple[EventType, ...]] = {}
     for kind, word in words.items():
         found[word] = (*found.get(word, ()), kind)
-    return [Tick(word, types) for word, types in found.items()]
+    return [Tick(word, types, word in further) for word, types in found.items()]
 
 
 def by_type(carried: Collection[EventType]) -> list[Tick]:

@@ -34,10 +34,15 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tick(NamedTuple):
-    """A word that a customer ticks, and the canonical types that it stands for."""
+    """A word that a customer ticks, and the canonical types that it stands for.
+
+    *is_further*: the provider's own form does not offer it; a new webhook's form has it folded
+    and unticked.
+    """
 
     word: str
     types: tuple[EventType, ...]
+    is_further: bool = False
 
 
 class Dialect(Protocol):

@@ -22,7 +22,7 @@ from postbell.web.site import Site
 from postbell.web.standing import state_of
 from postbell.web.visit import Visit
 from postbell.web.webhook_form import Typed
-from postbell.web.webhook_page import create, form_context, is_step
+from postbell.web.webhook_page import create, first_form, form_context, is_step
 
 PATH = "/settings/api"
 WEBHOOKS_SHOWN = 50
@@ -70,7 +70,7 @@ async def _page(
     status: int = 200,
 ) -> Response:
     site = visit.site
-    values = values or webhook_form.blank(site.desk, visit.query("dialect"))
+    values = values or first_form(visit)
     users = await site.reports.api_users(visit.account_id)
     active = [_with_live_keys(user, site.desk.clock.now()) for user in users if _is_active(user)]
     shown, more = _part(visit, active, new_key, key_form)

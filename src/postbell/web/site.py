@@ -6,6 +6,7 @@ from typing import Any
 
 from postbell.arriving import Hosts
 from postbell.desk import Desk
+from postbell.desk.forms import DEFAULT_DIALECT
 from postbell.records import Owner
 from postbell.reports import Reports
 from postbell.reports.live import Live
@@ -27,10 +28,11 @@ class Site:
     everybody an operator (trusted networks only); *second_factor* says who must have one:
     "optional" nobody, "operators", or "required" everybody; *hosts* are further names that lead
     here: only those, addresses and names without a dot are answered to where they are given or
-    *sign_in* is False; *send_mail* is None without SMTP; *pictures* draw parts of pages, by name:
-    `webhook_picture` (a webhook's view), `webhook_sparks` (the list's rows, returns markup by
-    webhook id); *live* tells pages that stay open of news; *unnamed_proxy* says who passed
-    requests on lately without being named as a proxy, "" for nobody.
+    *sign_in* is False; *default_dialect* is the format of an account's first form;
+    *send_mail* is None without SMTP; *pictures* draw parts of pages, by name: `webhook_picture`
+    (a webhook's view), `webhook_sparks` (the list's rows, returns markup by webhook id); *live*
+    tells pages that stay open of news; *unnamed_proxy* says who passed requests on lately without
+    being named as a proxy, "" for nobody.
     """
 
     desk: Desk
@@ -42,6 +44,7 @@ class Site:
     second_factor: str = "optional"
     hosts: tuple[str, ...] = ()
     support: str = ""
+    default_dialect: str = DEFAULT_DIALECT
     send_mail: SendMail | None = None
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     live: Live | None = None

@@ -20,6 +20,9 @@ from postbell.web.forms import Form
 from postbell.web.merging import BASE
 from postbell.web.words import Words
 
+FORMAT = "format"
+"""The name of the buttons that ask for the form in the words of another dialect."""
+
 BATCH_FIELDS = ("max_events", "max_wait_s")
 WHOLE = ("max_events", "max_bytes", "concurrency")
 MORE_FIELDS = ("max_bytes", "timeout_s", "concurrency", "rate_per_s", "keep_parked_days")
@@ -50,9 +53,10 @@ class Typed:
 
 
 def blank(desk: Desk, dialect: str = DEFAULT_DIALECT) -> Typed:
-    """Return the form of a new webhook: every event of the dialect is ticked."""
+    """Return the form of a new webhook: what the provider's own form offers is ticked."""
     name = dialect if dialect in desk.dialects else DEFAULT_DIALECT
-    return Typed(dialect=name, words={tick.word for tick in desk.dialects[name].ticks({})})
+    ticks = desk.dialects[name].ticks({})
+    return Typed(dialect=name, words={tick.word for tick in ticks if not tick.is_further})
 
 
 def stored(desk: Desk, webhook: Webhook) -> Typed:
@@ -74,7 +78,7 @@ def typed(form: Form) -> Typed:
     return Typed(
         url=form.text("url"),
         api_user=form.text("api_user", ALL) or ALL,
-        dialect=form.text("dialect", DEFAULT_DIALECT),
+        dialect=form.text(FORMAT) or form.text("dialect", DEFAULT_DIALECT),
         words=set(form.all("types")),
         options=form.starting("options."),
         policy={name: text for name, text in form.starting("policy.").items() if text},
@@ -164,7 +168,7 @@ def members(values: Typed, desk: Desk, say: Words, before: Webhook | None = None
         and words_of(dialect.ticks(before.options), before.types) == values.words
     )
     if not is_untouched:
-        made["types"] = _types(values, dialect, made["options"])
+        made["types"] = _types(values, dialect, made["options"], say)
     if before is None:
         made["start"] = values.start
         if values.secret:
@@ -172,8 +176,18 @@ def members(values: Typed, desk: Desk, say: Words, before: Webhook | None = None
     return made
 
 
-def _types(values: Typed, dialect: Dialect, options: Mapping[str, str]) -> list[str] | None:
-    """Return the types of the ticked words, None where all are ticked."""
+def _types(
+    values: Typed, dialect: Dialect, options: Mapping[str, str], say: Words
+) -> list[str] | None:
+    """Return the types of the ticked words, None where all are ticked.
+
+    A word that the dialect does not have is a problem: leaving it out would subscribe to less
+    than was ticked.
+    """
+    foreign = values.words - {tick.word for tick in dialect.ticks({})}
+    if foreign:
+        shown = ", ".join(sorted(foreign))[:200]
+        values.problems["types"] = say("form.foreign_words", words=shown, title=dialect.title)
     try:
         ticks = dialect.ticks(dialect.check_options(options))
     except BadInput:

@@ -103,9 +103,19 @@ def _shown(visit: Visit, name: str, stored: str) -> str:
     return merging.cut(stored) or visit.say("form.as_default")
 
 
+def first_form(visit: Visit) -> Typed:
+    """Return the form of a new webhook, in the format that the address names, else in that of
+    the account's newest webhook, else in the installation's."""
+    desk = visit.site.desk
+    own = (each for each in desk.directory.webhooks.values() if each.account_id == visit.account_id)
+    newest = max(own, key=lambda each: each.id, default=None)
+    usual = newest.dialect if newest is not None else visit.site.default_dialect
+    return webhook_form.blank(desk, visit.query("dialect") or usual)
+
+
 def is_step(visit: Visit) -> bool:
     """Return whether the form only asks for the words of another dialect."""
-    return visit.form.text("step") == "dialect"
+    return visit.form.has(webhook_form.FORMAT)
 
 
 def note(visit: Visit, values: Typed, error: BadInput) -> None:

@@ -14,7 +14,14 @@ from postbell.web.site import Site
 from postbell.web.standing import STATES, state_of
 from postbell.web.visit import Visit, with_query
 from postbell.web.webhook_form import Typed
-from postbell.web.webhook_page import change, create, form_page, is_step, stored_form
+from postbell.web.webhook_page import (
+    change,
+    create,
+    first_form,
+    form_page,
+    is_step,
+    stored_form,
+)
 
 PATH = "/webhooks"
 ON_A_PAGE = 50
@@ -63,7 +70,7 @@ async def _list(visit: Visit) -> Response:
 
 
 async def _new(visit: Visit) -> Response:
-    values = webhook_form.blank(visit.site.desk, visit.query("dialect") or "native")
+    values = first_form(visit)
     values.url = visit.query("url")
     return form_page(visit, "webhook_new.html", values, {})
 

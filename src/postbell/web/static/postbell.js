@@ -1,13 +1,6 @@
-// What a script makes better: copying, choosing, the browser's time zone. Pages work without it.
+// What a script makes better: copying, the browser's time zone. Pages work without it.
 "use strict";
 document.documentElement.classList.add("script");
-
-for (const choice of document.querySelectorAll("select[data-step]")) {
-  choice.addEventListener("change", () => {
-    const button = choice.parentElement.querySelector("button[name=step]");
-    choice.form.requestSubmit(button);
-  });
-}
 
 // Browsers keep the clipboard from pages without TLS; there the old way still works.
 async function copy(text) {
