@@ -5,6 +5,8 @@ bidirectional and invisible ones make a line read as something else.  Nothing of
 receivers is printed without one of these.
 """
 
+import sys
+
 
 def one_line(text: str) -> str:
     """Return *text* with a "?" for each character that is not simply shown, line breaks too."""
@@ -20,6 +22,18 @@ def escaped(json: str) -> str:
     if json.isprintable() or (json.isascii() and "\x7f" not in json):
         return json
     return "".join(c if c.isprintable() or c == "\n" else _units(c) for c in json)
+
+
+class Stderr:
+    """What is stderr at each write: who put another in its place may close it again."""
+
+    @staticmethod
+    def write(text: str) -> None:
+        sys.stderr.write(text)
+
+    @staticmethod
+    def flush() -> None:
+        sys.stderr.flush()
 
 
 def _units(character: str) -> str:

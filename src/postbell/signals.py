@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from postbell.clock import rfc3339
-from postbell.printable import escaped, one_line
+from postbell.printable import Stderr, escaped, one_line
 
 
 class Signal(NamedTuple):
@@ -274,24 +274,12 @@ def tell(**fields: Any) -> None:
         told.update(fields)
 
 
-class _Stderr:
-    """What is stderr at each write: who put another in its place may close it again."""
-
-    @staticmethod
-    def write(text: str) -> None:
-        sys.stderr.write(text)
-
-    @staticmethod
-    def flush() -> None:
-        sys.stderr.flush()
-
-
 def configure(form: str = "auto", level: str = "info") -> None:
     """Say how the log looks from now on: *form* auto, text or json; the least *level*."""
     global _write, _threshold
     import structlog
 
-    stream: Any = _Stderr()
+    stream: Any = Stderr()
     is_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer(
