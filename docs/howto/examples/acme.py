@@ -53,7 +53,6 @@ class Acme:
     name = "acme"
     title = "Acme Mail"
     content_type = "application/json"
-    overhead_bytes = 64
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.APP_KEY,)
     signs_with_several = False
 

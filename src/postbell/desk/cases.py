@@ -101,14 +101,14 @@ class Cases(Trials):
         limit = min(policy.max_events, MAX_FULL_EVENTS)
         if limit == 1:
             return Case(FULL, "", (), LEFT_OUT, "one_event")
-        overhead = self.dialects[webhook.dialect].overhead_bytes
+        dialect = self.dialects[webhook.dialect]
         stored: list[Stored] = []
         size_bytes = 0
         trial = new_trial_id()
         for number in range(limit):
             sample = samples[number % len(samples)] | {"event_id": f"{trial}-{number}"}
             event = self.sample_of(webhook, sample)
-            size_bytes += len(event.raw) + overhead
+            size_bytes += len(dialect.render([event], webhook.options))
             if stored and size_bytes > policy.max_bytes:
                 break
             stored.append(event)

@@ -26,7 +26,6 @@ class Native:
     name = "native"
     title = "Postbell (Standard Webhooks)"
     content_type = "application/json"
-    overhead_bytes = 80
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.SYMMETRIC, SecretKind.ED25519)
     signs_with_several = True
 

@@ -145,7 +145,6 @@ class SendPulse:
     name = "sendpulse"
     title = "SendPulse SMTP"
     content_type = "application/json"
-    overhead_bytes = 128
     secret_kinds: tuple[SecretKind, ...] = ()
     signs_with_several = False
 

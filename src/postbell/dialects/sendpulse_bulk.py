@@ -96,7 +96,6 @@ class SendPulseBulk:
     name = "sendpulse-bulk"
     title = "SendPulse bulk e-mail"
     content_type = "application/json"
-    overhead_bytes = 256
     secret_kinds: tuple[SecretKind, ...] = ()
     signs_with_several = False
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from xxhash import xxh3_128_digest
 
-from postbell.blocks import Range
+from postbell.blocks import Position, Range
 from postbell.clock import Clock
 from postbell.logged import Logged, digest_of
 from postbell.pipeline.held import Held
@@ -152,9 +152,18 @@ class Courier:
         body = self._dialects[revision.dialect].render(events, revision.options)
         return Rendered(body, len(events), digest_of(events), xxh3_128_digest(body))
 
-    def overhead_bytes(self, revision: Revision) -> int:
-        """Return how much longer than in the log an event of this revision can be."""
-        return self._dialects[revision.dialect].overhead_bytes
+    async def shortened(
+        self, revision: Revision, found: Found, most_bytes: int
+    ) -> tuple[Rendered, Position]:
+        """Return the body of the first half of these events, or of half of that and so on, that
+        is at most so long, and where the others begin; one event goes whatever its length."""
+        count = len(found)
+        while True:
+            await asyncio.sleep(0)  # a body takes long: others have their turn in between
+            count //= 2
+            made = self.render(revision, found.events[:count])
+            if len(made.body) <= most_bytes or count == 1:
+                return made, Position(*found.place(count))
 
     async def send(self, post: Post) -> tuple[Outcome, datetime]:
         """Sign and send one attempt; return what the receiver did, and when."""

@@ -18,7 +18,8 @@ RUN_EVENTS = 1024
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What ends a batch.  *events* counts events on the wire, *size_bytes* the body."""
+    """What ends a batch.  *events* counts events on the wire, *size_bytes* the body, in which each
+    is taken to be *overhead_bytes* longer than in the log (below 0: shorter)."""
 
     events: int
     size_bytes: int
@@ -68,6 +69,11 @@ class Gather:
     @property
     def range(self) -> Range:
         return Range(self.start, self.end)
+
+    @property
+    def logged_bytes(self) -> int:
+        """Return how long its events are in the log, each as often as it weighs."""
+        return self.size_bytes - 2 - self.weight * self.limits.overhead_bytes
 
     def add(self, header: BlockHeader, until: Position | None = None) -> None:
         """Take in what fits of a block at or after *end*; an event over the size goes alone.

@@ -65,22 +65,32 @@ class Batches:
         self._notice = notice
 
     async def cut(self, held: Held, work: Cut) -> None:
-        """Record the batches, then attempt the first; the others are taken in their turn."""
+        """Record the batches, then attempt the first; the others are taken in their turn.
+
+        Where a body turns out to be too long, what fits of it is the last one: what comes after
+        it is gathered again.
+        """
         try:
-            made = [await self._rendered(held, work.pieces, at) for at in range(len(work.pieces))]
+            pieces: list[Piece] = []
+            made: list[Rendered] = []
+            while len(pieces) < len(work.pieces) and pieces == work.pieces[: len(pieces)]:
+                piece, one = await self._fitting(held, work.pieces, len(pieces))
+                pieces.append(piece)
+                made.append(one)
             if work.after is not None:
                 await work.after
             cut = [
                 (piece, self._new(held, piece, one))
-                for piece, one in zip(work.pieces, made, strict=True)
+                for piece, one in zip(pieces, made, strict=True)
             ]
             is_ours = await self._settler.write(
                 held, lambda lane: self._cut_change(held, lane, cut)
             )
         finally:
             held.cut_ended(work)
-        if not is_ours:
+        if not is_ours or pieces != work.pieces:
             held.rewind()
+        if not is_ours:
             return
         first = None if held.has_unsent else cut[0][1]
         for _, batch in cut:
@@ -96,14 +106,35 @@ class Batches:
             made.clear()  # the others are kept within bounds, and not by this request, too
             await self.attempt(held, first, body)
 
+    async def _fitting(
+        self, held: Held, pieces: Sequence[Piece], at: int
+    ) -> tuple[Piece, Rendered]:
+        """Return the body of one of the pieces, and the piece; the beginning of it where all of
+        it makes too long a body."""
+        piece, made = pieces[at], await self._rendered(held, pieces, at)
+        if made.events and made.events == piece.events:
+            held.sizes.measured(piece.revision, piece, len(made.body))
+        revision, selection = held.revision(piece.revision)
+        most_bytes = held.limits(revision).size_bytes
+        if len(made.body) <= most_bytes or made.events < 2:
+            return piece, made
+        account_id = held.webhook.account_id
+        found = await self._courier.reader.events(account_id, piece.range, selection, piece.blocks)
+        if len(found) < made.events:  # retention took some meanwhile
+            return piece, made
+        shorter, end = await self._courier.shortened(revision, found, most_bytes)
+        events = piece.events - made.events + shorter.events
+        return piece._replace(range=Range(piece.range.start, end), events=events), shorter
+
     async def _rendered(self, held: Held, pieces: Sequence[Piece], at: int) -> Rendered:
         """Return the body of one of the pieces."""
         if at:
             await asyncio.sleep(0)  # a body takes long: others have their turn in between
-        part, blocks, _, revision = pieces[at]
+        piece = pieces[at]
         later = chain.from_iterable(piece.blocks for piece in pieces[at + 1 :])
         ahead = chain(islice(later, AHEAD_BLOCKS), held.intake.ahead())
-        return await self._courier.rendered(held, part, revision, blocks, ahead)
+        part, revision = piece.range, piece.revision
+        return await self._courier.rendered(held, part, revision, piece.blocks, ahead)
 
     async def again(self, held: Held, work: Again) -> None:
         """Attempt an open batch once more, with the same id and bytes.

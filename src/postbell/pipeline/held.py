@@ -23,6 +23,7 @@ from postbell.pipeline.late import Late
 from postbell.pipeline.match import Selection
 from postbell.pipeline.pace import Pace
 from postbell.pipeline.run import Run, chained, run_key, taken_over
+from postbell.pipeline.sizes import Sizes
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Claim, Dialect
 from postbell.records import (
@@ -83,6 +84,7 @@ class Held:
         self._stepping: set[int] = set()
         self._step_at: dict[int, datetime] = {}
         self._cutting = 0
+        self.sizes = Sizes()
         self._ahead = ahead or Ahead()
         self._dialects = dialects
         self._installation = installation
@@ -138,6 +140,10 @@ class Held:
             return self.policy
         most = self._dialects[revision.dialect].policy(revision.options).max_events
         return msgspec.structs.replace(self.policy, max_events=min(self.policy.max_events, most))
+
+    def limits(self, revision: Revision) -> Limits:
+        """Return what ends a batch of this revision."""
+        return self.sizes.limits(revision.number, self.policy_of(revision))
 
     def moved_to(self, change: LaneChange) -> None:
         """Take over what a written change did to the lane's place and to the webhook."""
@@ -374,7 +380,7 @@ class Held:
             Selection.of(self._dialects[revision.dialect], revision)
             for revision in self.webhook.revisions
         ]
-        self.intake = Intake(self.webhook.revisions, selections, self._limits, start)
+        self.intake = Intake(self.webhook.revisions, selections, self.limits, start)
 
     def _has_room(self) -> bool:
         if in_outage(self.lane) or self.policy.ordered:
@@ -392,9 +398,6 @@ class Held:
         is_time = self._step_at.get(replay.id, now) <= now
         is_free = replay.id not in self._stepping and len(self.open) < self._max_open()
         return is_time and is_free
-
-    def _limits(self, revision: Revision) -> Limits:
-        return Limits.of(self.policy_of(revision), self._dialects[revision.dialect].overhead_bytes)
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -136,7 +136,16 @@ class Intake:
         ):
             gather = self.cut()
             size_bytes += gather.size_bytes
-            pieces.append(Piece(gather.range, gather.blocks, gather.count, number))
+            pieces.append(
+                Piece(
+                    gather.range,
+                    gather.blocks,
+                    gather.count,
+                    number,
+                    gather.weight,
+                    gather.logged_bytes,
+                )
+            )
         return pieces
 
     def _add(self, header: BlockHeader) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.pipeline.courier import Courier, Rendered
-from postbell.pipeline.cut import Gather, Limits, batch_id
+from postbell.pipeline.cut import Gather, batch_id
 from postbell.pipeline.deliver import Batches
 from postbell.pipeline.held import Held
 from postbell.pipeline.match import Selection
@@ -42,10 +42,16 @@ class Replays:
             moved, batch, made = msgspec.structs.replace(replay, state=ReplayState.DONE), None, None
         else:
             found = await self._courier.replayed(held, replay, part.range, part.blocks)
-            made = self._courier.render(held.revision(replay.revision)[0], found.events)
-            batch = self._batch(held, replay, part.range, made)
+            revision, _ = held.revision(replay.revision)
+            made, end = self._courier.render(revision, found.events), part.end
+            if made.events == part.count:
+                held.sizes.measured(revision.number, part, len(made.body))
+            most_bytes = held.limits(revision).size_bytes
+            if len(made.body) > most_bytes and made.events > 1:
+                made, end = await self._courier.shortened(revision, found, most_bytes)
+            batch = self._batch(held, replay, Range(part.start, end), made)
             moved = msgspec.structs.replace(
-                replay, position=part.end, events=replay.events + made.events
+                replay, position=end, events=replay.events + made.events
             )
         is_written = await self._settler.write(
             held,
@@ -78,9 +84,9 @@ class Replays:
     async def _gather(self, held: Held, replay: Replay, selection: Selection) -> Gather | None:
         """Return the replay's next batch before filtering, None at its end."""
         revision, _ = held.revision(replay.revision)
-        overhead = self._courier.overhead_bytes(revision)
-        policy = held.policy_of(revision)
-        limits = Limits(policy.max_events, policy.max_bytes, overhead, 0)
+        limits = msgspec.structs.replace(
+            held.limits(revision), events=held.policy_of(revision).max_events
+        )
         for part in replay.ranges:
             if part.end <= replay.position:
                 continue

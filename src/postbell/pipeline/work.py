@@ -9,12 +9,18 @@ from postbell.records import OpenBatch, Replay
 
 
 class Piece(NamedTuple):
-    """A range that was gathered for one batch; its *events* lie in *blocks*."""
+    """A range that was gathered for one batch; its *events* lie in *blocks*.
+
+    On the wire they are *weight* events, in the log *logged_bytes* long, each as often as it
+    weighs.
+    """
 
     range: Range
     blocks: list[int]
     events: int
     revision: int
+    weight: int
+    logged_bytes: int
 
 
 class Cut(NamedTuple):

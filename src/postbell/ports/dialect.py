@@ -59,11 +59,6 @@ class Dialect(Protocol):
     @property
     def content_type(self) -> str: ...
     @property
-    def overhead_bytes(self) -> int:
-        """At most so much longer is an event of this dialect than in the log, comma included."""
-        ...
-
-    @property
     def secret_kinds(self) -> tuple[SecretKind, ...]:
         """Kinds of key that a new webhook gets; the first is made by default."""
         ...

@@ -66,7 +66,6 @@ class EngageLab:
     name = "engagelab"
     title = "EngageLab Email"
     content_type = "application/json; charset=utf-8"
-    overhead_bytes = 8192
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.APP_KEY,)
     signs_with_several = False
 
