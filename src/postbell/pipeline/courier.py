@@ -140,7 +140,7 @@ class Courier:
 
     async def replay(self, held: Held, replay_id: int) -> Replay:
         """Return a replay of the webhook, running or done."""
-        known = held.replays.get(replay_id) or await self._ledger.replay(replay_id)
+        known = held.passes.running.get(replay_id) or await self._ledger.replay(replay_id)
         if known is None:
             raise LookupError(f"webhook {held.id} has no replay {replay_id}")
         return known

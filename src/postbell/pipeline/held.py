@@ -22,6 +22,7 @@ from postbell.pipeline.judge import in_outage, merged
 from postbell.pipeline.late import Late
 from postbell.pipeline.match import Selection
 from postbell.pipeline.pace import Pace
+from postbell.pipeline.passes import Passes
 from postbell.pipeline.run import Run, chained, run_key, taken_over
 from postbell.pipeline.sizes import Sizes
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
@@ -32,8 +33,6 @@ from postbell.records import (
     LaneChange,
     OpenBatch,
     Policy,
-    Replay,
-    ReplayState,
     Revision,
     Webhook,
     WebhookState,
@@ -81,10 +80,9 @@ class Held:
         self.is_gone = False
         self.is_passed_over = False
         self._last_cut: asyncio.Future[None] | None = None
-        self._stepping: set[int] = set()
-        self._step_at: dict[int, datetime] = {}
         self._cutting = 0
         self.sizes = Sizes()
+        self.passes = Passes()
         self._ahead = ahead or Ahead()
         self._dialects = dialects
         self._installation = installation
@@ -111,7 +109,7 @@ class Held:
         self.open: dict[str, OpenBatch] = {b.id: b for b in (*left, *waiting) if b.done is None}
         recorded = [b for b in waiting if b.done is not None]
         self.runs = taken_over(self.runs, recorded, has_moved=has_moved)
-        self.replays = {r.id: r for r in claim.replays if r.state is ReplayState.RUNNING}
+        self.passes.reload(claim.replays)
         ahead = () if is_new else self.due.ahead & self.open.keys()
         self.due = Due(self.open, self.out, ahead)
         for batch in self.open.values():
@@ -227,7 +225,7 @@ class Held:
             self.out.add(work.batch.id)
             self.opening = "" if work.batch.attempts else work.batch.id
         elif isinstance(work, Step):
-            self._stepping.add(work.replay.id)
+            self.passes.begin(work.replay)
         return work
 
     def give_back(self, work: Work) -> None:
@@ -239,7 +237,7 @@ class Held:
                     self.out.discard(work.batch.id)
                 self.opening = "" if self.opening == work.batch.id else self.opening
             case Step():
-                self._stepping.discard(work.replay.id)
+                self.passes.stepped(work.replay)
             case Load():
                 work.run.is_loading = False
             case Cut() | Single():
@@ -286,15 +284,6 @@ class Held:
         has_more = bool(self.intake.gather.count or self.intake.is_behind)
         return has_more and not self.pace.is_down(now) and self._has_room()
 
-    def slow_down(self, replay: Replay, until: datetime) -> None:
-        """Let the replay's next batch wait."""
-        self._step_at[replay.id] = until
-
-    def end_replay(self, replay: Replay) -> None:
-        """Forget a replay that is done."""
-        self.replays.pop(replay.id, None)
-        self._step_at.pop(replay.id, None)
-
     def blocked_until(self, now: datetime) -> datetime | None:
         """Return until when nothing may be sent at all, None when something may."""
         if self.webhook.state is WebhookState.PAUSED or self.is_gone:
@@ -311,7 +300,7 @@ class Held:
         may_begin = not self.pace.is_down(now)
         due_at = self.due.next_at(is_ordered=self.policy.ordered, may_begin=may_begin)
         known = (self.pace.probe_at, due_at)
-        moments = [*self._step_at.values(), *filter(None, known)]
+        moments = [*self.passes.moments(), *filter(None, known)]
         cut_at = self.intake.gather.due_at(now)
         if cut_at is not None and self._may_cut():
             moments.append(cut_at)
@@ -333,9 +322,9 @@ class Held:
                 run.is_loading = True
                 return Load(run)
             is_first_known = is_first_known and not run.is_loading
-        for replay in self.replays.values():
-            if self._may_step(replay, now):
-                return Step(replay)
+        replay = self.passes.next(now)
+        if replay is not None and len(self.open) < self._max_open():
+            return Step(replay)
         cut_at = self.intake.gather.due_at(now)
         if cut_at is None or cut_at > now or not self._may_cut():
             return None
@@ -393,11 +382,6 @@ class Held:
     def _may_cut(self) -> bool:
         is_full = len(self.open) + self._cutting >= self._max_open()
         return not is_full and not self.is_passed_over and len(self.runs) < MAX_RUNS
-
-    def _may_step(self, replay: Replay, now: datetime) -> bool:
-        is_time = self._step_at.get(replay.id, now) <= now
-        is_free = replay.id not in self._stepping and len(self.open) < self._max_open()
-        return is_time and is_free
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -63,21 +63,21 @@ class Replays:
                     put=(batch,) if batch else (),
                     replay=moved,
                 )
-                if replay.id in held.replays
+                if replay.id in held.passes.running
                 else None
             ),
         )
         if not is_written:
             return
         if moved.state is ReplayState.DONE:
-            held.end_replay(moved)
+            held.passes.end(moved)
             return
-        held.replays[replay.id] = moved
+        held.passes.running[replay.id] = moved
         if batch is None or made is None:
             return
         if replay.rate_per_s > 0:
             pause = timedelta(seconds=batch.count / replay.rate_per_s)
-            held.slow_down(moved, self._courier.clock.now() + pause)
+            held.passes.slow_down(moved, self._courier.clock.now() + pause)
         held.open[batch.id] = batch
         await self._batches.attempt(held, batch, made)
 
