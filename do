@@ -97,15 +97,17 @@ is_installed() {
 
 install() {
     if is_installed "$1"; then return; fi
-    say "installing $1 into $venv"
+    say "installing $1 into $venv (once; a minute or more)"
     make_venv
     rm -f "$venv"/*.done
-    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$1"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off \
+        --require-hashes -r "$1" | progress Collecting "$(grep -c '^[^ #].*==' "$1")"
     fingerprint "$1" >"$venv/$1.done"
 }
 
 project() {
     if is_installed pyproject.toml; then return; fi
+    say "installing postbell itself into $venv"
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
         --no-deps --no-build-isolation --editable .
     fingerprint pyproject.toml >"$venv/pyproject.toml.done"
@@ -158,7 +160,22 @@ apt_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
     say "installing from Debian: $*"
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } >/dev/null
+    apt-get update -qq >/dev/null || return 1
+    apt-get install -y -q --no-install-recommends "$@" | progress 'Setting up' ''
+}
+
+# Say every few seconds how far an installer is: it prints a line that begins with $1 for each
+# package, of $2 in all where that is known.
+progress() {
+    local line count=0 next=$SECONDS
+    while IFS= read -r line; do
+        [[ $line != 'Installing collected packages'* ]] || say "  unpacking them"
+        [[ $line == "$1 "* ]] || continue
+        count=$((count + 1)) line=${line#"$1 "}
+        [ "$SECONDS" -ge "$next" ] || continue
+        say "  $count${2:+ of $2}: ${line%%[ (]*}"
+        next=$((SECONDS + 3))
+    done
 }
 
 say() { printf './do: %s\n' "$*" >&2; }
