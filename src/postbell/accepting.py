@@ -25,6 +25,7 @@ from postbell.events import (
     kind_code,
 )
 from postbell.moments import occurred_at_of
+from postbell.user_agents import described
 
 MAX_ID_CHARS = 100
 
@@ -127,6 +128,8 @@ class Accepting:
                 member="event_id",
                 code="invalid",
             )
+        if draft.client is not None:
+            draft.client = described(draft.client)
         canonical = _encode(draft)
         if b"\\" in canonical and b"\\u0000" in canonical:
             _refuse_nul(canonical)
