@@ -80,6 +80,7 @@ class Load(Child):
         connections: int = 8,
         rate: float = 0.0,
         run: str = "main",
+        first: int = 0,
     ) -> None:
         self._events = events // size * size
         super().__init__(
@@ -91,6 +92,7 @@ class Load(Child):
             f"--connections={connections}",
             f"--rate={rate}",
             f"--run={run}",
+            f"--first={first}",
             f"--limit={LIMIT_S}",
         )
 

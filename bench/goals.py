@@ -37,6 +37,7 @@ GOALS = (
     Goal("neighbour", "p99_ratio", 1.5),
     Goal("hostile", "p99_ratio", 3),
     Goal("hostile", "failed", 0),
+    Goal("growth", "page_ms", 60),
     Goal("backlog", "peak_mib", 300),
 )
 

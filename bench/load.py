@@ -57,7 +57,7 @@ async def run(given: argparse.Namespace) -> None:
     headers = {"authorization": given.authorization, "content-type": "application/json"}
     requests = [
         client.post("/api/v1/events", f"{host}:{port}", headers, b"[%b]" % block)
-        for block in samples.blocks(given.run, given.requests, given.size)
+        for block in samples.blocks(given.run, given.requests, given.size, given.first)
     ]
     tally = Tally(len(requests))
     drive = _open_loop if given.rate else _closed_loop
@@ -156,4 +156,5 @@ if __name__ == "__main__":
     arguments.add_argument("--rate", type=float, default=0.0)
     arguments.add_argument("--run", default="a")
     arguments.add_argument("--limit", type=float, default=60.0)
+    arguments.add_argument("--first", type=int, default=0)
     uvloop.run(run(arguments.parse_args()))

@@ -20,7 +20,8 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     *later_us* is CPU time per event that indexing took after it was accepted, *write_bytes* went
     to the disk per event, *start_s* passed from the start of the process until it was ready;
     *ways* are ratios of `hostile`, one for each way, and *failed* is how many requests were not
-    taken beside them; the others are of `latency`, `neighbour` and `hostile`.
+    taken beside them; *page_ms* is the slowest page of `growth`, *grown* each of its figures at a
+    tenth of the events and at all; the others are of `latency`, `neighbour` and `hostile`.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     start_s: float | None = None
     failed: int | None = None
     ways: dict[str, float] | None = None
+    page_ms: float | None = None
+    grown: dict[str, list[float]] | None = None
 
 
 class Measured(NamedTuple):

@@ -48,9 +48,18 @@ def write_bytes(pid: int) -> int:
 
 def peak_mib(pid: int) -> float:
     """Return the sum of the tree's peak resident sizes."""
+    return _status_kib(pid, "VmHWM:") / 1024
+
+
+def rest_mib(pid: int) -> float:
+    """Return the sum of the tree's resident sizes now."""
+    return _status_kib(pid, "VmRSS:") / 1024
+
+
+def _status_kib(pid: int, member: str) -> int:
     total = 0
     for each in tree(pid):
         for line in Path(f"/proc/{each}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(member):
                 total += int(line.split()[1])
-    return total / 1024
+    return total

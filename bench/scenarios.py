@@ -8,6 +8,7 @@ from pathlib import Path
 from bench import conditions, floor, proc, samples
 from bench.besieged import hostile
 from bench.children import Broken, Floor, FloorDelivery, Sink
+from bench.growth import growth
 from bench.measuring import (
     Measured,
     Result,
@@ -109,6 +110,8 @@ SCENARIOS = (
     Scenario("neighbour", "a healthy webhook beside 80 broken ones", neighbour, 3_000, rate=200),
     Scenario("hostile", "ingest beside 10,000 connections that misbehave, in each of 12 ways",
              hostile, 1_500, rate=150, is_slow=True),
+    Scenario("growth", "pages and commands at a million events and at ten million", growth,
+             10_000_000, is_slow=True),
     Scenario("backlog", "a million events that wait for one webhook", deliver, 1_000_000),
 )  # fmt: skip
 

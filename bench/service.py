@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +29,9 @@ class Service:
     It starts with *known_ids* events in its log; *start_s* is how long it took to get ready.
     """
 
-    def __init__(self, folder: Path, *, known_ids: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, known_ids: int = 0, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.url = ""
         self.start_s = 0.0
         self._folder = folder / "data"
@@ -41,6 +44,7 @@ class Service:
             "POSTBELL_LOG_FORMAT": "json",
             "POSTBELL_ALLOW_NETWORKS": "127.0.0.0/8",
             "PYTHONPATH": str(NAMES),
+            **{f"POSTBELL_{name}": value for name, value in (settings or {}).items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -51,8 +55,8 @@ class Service:
 
     def __enter__(self) -> Self:
         self._folder.parent.mkdir(exist_ok=True)
-        self._command("accounts", "create", "bench")
-        self._command("api-users", "create", "bench", API_USER, "--api-key", API_KEY)
+        self.command("accounts", "create", "bench")
+        self.command("api-users", "create", "bench", API_USER, "--api-key", API_KEY)
         if self._known_ids:
             self._fill()
         self._start()
@@ -101,8 +105,8 @@ class Service:
 
     def add_customer(self, name: str) -> str:
         """Create an account with an api user and return the value of its Authorization header."""
-        self._command("accounts", "create", name)
-        self._command("api-users", "create", name, name, "--api-key", API_KEY)
+        self.command("accounts", "create", name)
+        self.command("api-users", "create", name, name, "--api-key", API_KEY)
         return "Basic " + base64.b64encode(f"{name}:{API_KEY}".encode()).decode()
 
     def pause(self, webhook: int) -> None:
@@ -111,12 +115,12 @@ class Service:
     def resume(self, webhook: int) -> None:
         self._post(f"/api/v1/webhooks/{webhook}/resume", {})
 
-    def wait_indexed(self) -> None:
+    def wait_indexed(self, limit_s: float = INDEX_LIMIT_S) -> None:
         """Wait until the index has read all events: it does so at its leisure."""
-        deadline = time.monotonic() + INDEX_LIMIT_S
-        while json.loads(self._command("index", "status", "--json"))["behind"]:
+        deadline = time.monotonic() + limit_s
+        while json.loads(self.command("index", "status", "--json"))["behind"]:
             if time.monotonic() > deadline:
-                raise SystemExit(f"the index is behind after {INDEX_LIMIT_S:g} s:\n{self._tail()}")
+                raise SystemExit(f"the index is behind after {limit_s:g} s:\n{self._tail()}")
             time.sleep(0.5)
 
     def _post(self, path: str, members: dict[str, Any]) -> dict[str, Any]:
@@ -137,9 +141,14 @@ class Service:
         arguments = ("-m", "bench.known", str(self._folder), API_USER, str(self._known_ids))
         subprocess.run([sys.executable, *arguments], check=True, timeout=FILL_LIMIT_S)
 
-    def _command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, timeout: float = 30.0) -> str:
+        """Run a command of postbell on the folder and return what it prints."""
         done = subprocess.run(
-            [*_POSTBELL, *arguments], env=self._environ, capture_output=True, text=True, timeout=30
+            [*_POSTBELL, *arguments],
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
         if done.returncode != 0:
             raise SystemExit(f"postbell {' '.join(arguments)}: {done.stderr.strip()}")
