@@ -2,15 +2,15 @@
 
 A real service and real sockets, all webhooks in one account.  With engagelab the eighty may have
 32 requests out each, five times as many as an account may have in all, and none of them has
-failed three times when the healthy one's first event comes.  Exact figures belong to
-`./do bench`; here whoever waits for a request that hangs (3 s, native 15 s) or for a name that
-hangs (2 s) is found.
+failed three times when the healthy one's first event comes.  How long an event takes belongs to
+`./do bench`; here no request that hangs has ended when the healthy one has everything, so whoever
+waits for one is found.
 """
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +24,35 @@ BAD_EACH = 20
 POSTS = 120
 EVENTS_A_POST = 3
 PAUSE_S = 0.05
-P99_S = 1.0
-LATE_S = 1.5
+HANG_S = 120
+"""A request may hang so long, the most that can be set: longer than all else here takes."""
 
 
-@contextlib.asynccontextmanager
-async def hanging() -> AsyncIterator[int]:
-    """Accept on 127.0.1.1 and those after it and never answer; give the port."""
+@dataclass
+class Hanging:
+    """A server on 127.0.1.1 and those after it that never answers; it counts its clients."""
 
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    port: int
+    came: int = 0
+    gone: int = 0
+
+    async def hang(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.came += 1
         try:
             with contextlib.suppress(ConnectionError):
                 while await reader.read(65536):
                     pass
         finally:
+            self.gone += 1
             writer.close()
 
-    port = free_port()
+
+@contextlib.asynccontextmanager
+async def hanging() -> AsyncIterator[Hanging]:
+    server = Hanging(free_port())
     hosts = [f"127.0.1.{n}" for n in range(1, BAD_EACH + 1)]
-    async with await asyncio.start_server(hang, hosts, port):
-        yield port
+    async with await asyncio.start_server(server.hang, hosts, server.port):
+        yield server
 
 
 @pytest.fixture
@@ -57,7 +66,8 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 async def register(service: Service, urls: list[str], dialect: str) -> None:
     """Register many webhooks at once, all for the same events."""
-    path, policy = service.url + "/api/v1/webhooks", {"max_wait_s": 0}
+    path = service.url + "/api/v1/webhooks"
+    policy = {"max_wait_s": 0, "timeout_s": HANG_S}
     async with httpx.AsyncClient(timeout=30, headers=AUTH) as client:
         bodies = [{"url": url, "dialect": dialect, "policy": policy} for url in urls]
         answers = await asyncio.gather(*(client.post(path, json=body) for body in bodies))
@@ -65,14 +75,13 @@ async def register(service: Service, urls: list[str], dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["native", "engagelab"])
-async def test_a_healthy_webhook_beside_eighty_bad_ones_gets_everything_in_time(
+async def test_a_healthy_webhook_beside_eighty_bad_ones_waits_for_none(
     service: Service, dialect: str
 ) -> None:
-    arrived: dict[str, float] = {}
+    arrived: set[str] = set()
 
     async def take(arrival: Arrival) -> int:
-        for event in arrival.events:
-            arrived.setdefault(recipient_of(event), time.monotonic())
+        arrived.update(recipient_of(event) for event in arrival.events)
         return 200
 
     async def fail(_: Arrival) -> int:
@@ -80,7 +89,7 @@ async def test_a_healthy_webhook_beside_eighty_bad_ones_gets_everything_in_time(
 
     async with receiving(take) as healthy, receiving(fail) as failing, hanging() as hung:
         closed = free_port()
-        bad = [f"http://127.0.1.{n}:{hung}/hang" for n in range(1, BAD_EACH + 1)]
+        bad = [f"http://127.0.1.{n}:{hung.port}/hang" for n in range(1, BAD_EACH + 1)]
         bad += [f"http://127.0.2.{n}:{closed}/refuse" for n in range(1, BAD_EACH + 1)]
         bad += [f"{failing.url}/{n}" for n in range(BAD_EACH)]
         bad += [f"http://nobody{n}.invalid/hook" for n in range(BAD_EACH // 2)]
@@ -88,18 +97,16 @@ async def test_a_healthy_webhook_beside_eighty_bad_ones_gets_everything_in_time(
         good = f"http://healthy.invalid:{healthy.port}/hook"
         await register(service, [*bad, good], dialect)
 
-        accepted: dict[str, float] = {}
+        accepted: set[str] = set()
         for post in range(POSTS):
             sent = events(post * EVENTS_A_POST, EVENTS_A_POST)
             answer = await service.send(sent)
             assert answer["accepted"] == EVENTS_A_POST
-            accepted |= dict.fromkeys((e["recipient"] for e in sent), time.monotonic())
+            accepted.update(event["recipient"] for event in sent)
             await asyncio.sleep(PAUSE_S)
-        await until(lambda: arrived.keys() == accepted.keys(), seconds=30)
+        await until(lambda: arrived == accepted, seconds=HANG_S / 2)
 
-        lags = sorted(arrived[who] - accepted[who] for who in accepted)
-        assert lags[len(lags) * 99 // 100] < P99_S, lags[-20:]
-        assert lags[-1] < LATE_S, lags[-20:]
+        assert hung.came > 0 and hung.gone == 0
         assert failing.arrivals, "the bad ones were not even tried"
         assert await states(service) == {"active"}
 
