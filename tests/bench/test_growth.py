@@ -1,8 +1,9 @@
 """The scenario `growth`, with few events."""
 
 import pytest
-from bench import growth
 from bench.scenarios import SCENARIOS
+
+from bench import growth
 
 
 def test_each_figure_is_taken_at_a_tenth_of_the_events_and_at_all(

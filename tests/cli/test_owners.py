@@ -7,10 +7,10 @@ import pytest
 
 from postbell.cli.office import opened
 from postbell.clock import SystemClock
+from postbell.desk.throttle import Throttle
 from postbell.errors import TooMany, Unauthorized
 from postbell.setting_values import Address
 from postbell.settings import Settings
-from postbell.web.throttle import Throttle
 from tests.cli.running import Postbell
 
 PASSWORD = "correct horse battery"

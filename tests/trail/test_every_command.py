@@ -14,11 +14,11 @@ import click
 from postbell.blocks import Position, Range
 from postbell.cli.root import root
 from postbell.clock import SystemClock
+from postbell.desk.throttle import Throttle
 from postbell.ports import Proof
 from postbell.records import LaneChange, OpenBatch, Owner, Session
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
-from postbell.web.throttle import Throttle
 from tests.cli.running import Postbell
 from tests.contract.making import block
 

@@ -14,8 +14,8 @@ BESIDE = {
     ("desk/core.py", "ledger.intervene"): "raises an epoch: the change itself comes with it",
     ("desk/owners.py", "owners.end_sessions"): "a session that ended by itself, by its age",
     ("desk/owners.py", "owners.look_at"): "every page that is looked at keeps the look, see there",
-    ("web/throttle.py", "tries.count"): "what is counted to refuse too many tries",
-    ("web/throttle.py", "tries.forget"): "taken along by the command that lifts a lock",
+    ("desk/throttle.py", "tries.count"): "what is counted to refuse too many tries",
+    ("desk/throttle.py", "tries.forget"): "taken along by the command that lifts a lock",
 }
 """Writes that leave no entry, each with its reason."""
 

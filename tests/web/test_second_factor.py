@@ -6,8 +6,8 @@ import pytest
 
 from postbell.desk.owners import HALF_S
 from postbell.desk.second_factor import SETUP_MINUTES
+from postbell.desk.throttle import RULES, WINDOW_S
 from postbell.ports import Wanted
-from postbell.web.throttle import RULES, WINDOW_S
 from tests.web.proving import PATH, half_way, recovery_on, secret_on, set_up
 from tests.web.visiting import ADA, BOB, OPAL, PASSWORD, Browser, House, open_house
 

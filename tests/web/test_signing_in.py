@@ -3,8 +3,8 @@
 import pytest
 
 from postbell.desk.owners import ABSOLUTE_DAYS, IDLE_DAYS
+from postbell.desk.throttle import RULES, WINDOW_S
 from postbell.errors import ServiceError
-from postbell.web.throttle import RULES, WINDOW_S
 from tests.web.visiting import ADA, BOB, OPAL, PASSWORD, Browser, House, open_house
 
 DAY_S = 86_400

@@ -16,11 +16,11 @@ from postbell.cli.show import json_option, print_record, print_records
 from postbell.clock import rfc3339
 from postbell.desk import noting
 from postbell.desk.passwords import check_password
+from postbell.desk.throttle import unlock
 from postbell.errors import BadInput, Conflict
 from postbell.records import Owner
 from postbell.settings import Settings
 from postbell.trail import Change, Subject
-from postbell.web.throttle import unlock
 
 COLUMNS = ("id", "account", "email", "is_operator", "second_factor", "created_at")
 SESSION_COLUMNS = ("id", "device", "place", "seen_at", "created_at")

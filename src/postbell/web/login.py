@@ -7,6 +7,7 @@ from starlette.routing import Route
 from postbell.desk.acting import acts
 from postbell.desk.owners import HALF_S, RESET_HOURS
 from postbell.desk.passwords import MIN_CHARS
+from postbell.desk.throttle import FAMILIAR_DAYS
 from postbell.errors import BadInput, PostbellError, TooMany, Unauthorized
 from postbell.records import Owner
 from postbell.signals import log
@@ -15,7 +16,6 @@ from postbell.web import words
 from postbell.web.page import SESSION_S, page
 from postbell.web.problems import explain
 from postbell.web.site import SendMail, Site
-from postbell.web.throttle import FAMILIAR_DAYS
 from postbell.web.visit import Visit, local_path, with_query
 
 CODE_PATH = "/login/code"

@@ -7,11 +7,11 @@ from typing import Any
 from postbell.arriving import Hosts
 from postbell.desk import Desk
 from postbell.desk.forms import DEFAULT_DIALECT
+from postbell.desk.throttle import Throttle
 from postbell.records import Owner
 from postbell.reports import Reports
 from postbell.reports.live import Live
 from postbell.web.pages import Pages
-from postbell.web.throttle import Throttle
 
 Picture = Callable[..., Awaitable[Any]]
 """Draws a part of a page: gets the visit and what the page shows; returns markup."""

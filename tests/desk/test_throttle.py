@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from postbell.desk.throttle import FAMILIAR_DAYS, RULES, WINDOW_S, Throttle, unlock
 from postbell.errors import TooMany
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from postbell.storage.memory import MemoryEngine
-from postbell.web.throttle import FAMILIAR_DAYS, RULES, WINDOW_S, Throttle, unlock
 from tests.fakes import FakeClock
 
 ADA = "ada@acme.example"
