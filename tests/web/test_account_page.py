@@ -77,7 +77,7 @@ async def test_a_changed_password_ends_other_sessions_and_keeps_this_one(
     await other.get("/webhooks")
     fresh = house.browser()
     await fresh.sign_in(ADA, NEW)
-    assert ada.path == "/settings/account?done=password_changed"
+    assert ada.path == "/settings/account"
     assert other.path.startswith("/login")
     assert fresh.path == "/"
 

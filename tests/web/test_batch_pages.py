@@ -117,7 +117,7 @@ async def test_a_batch_is_tried_now(house: House, shown: Browser) -> None:
     text = await shown.send("/batches/bat_1/retry")
 
     batch = await house.service.engine.ledger.batch("bat_1")
-    assert "It goes out now." in text
+    assert "It is due now." in text
     assert batch is not None and batch.next_at == house.service.clock.now()
 
 

@@ -458,7 +458,7 @@ async def test_who_is_led_to_it_can_sign_out() -> None:
         await browser.send("/logout")
 
         assert 'action="/logout"' in text
-        assert browser.path == "/login?done=signed_out"
+        assert browser.path == "/login"
 
 
 async def test_the_list_of_users_says_who_has_one(house: House, ada: Browser) -> None:

@@ -89,7 +89,7 @@ async def test_signing_out_everywhere_ends_this_one_too(house: House) -> None:
 
     await here.send(f"{PATH}/all/end")
 
-    assert here.path == "/login?done=signed_out"
+    assert here.path == "/login"
     assert "postbell_session" not in here.client.cookies
     assert [await signed_in(each) for each in (other, here)] == [False, False]
 

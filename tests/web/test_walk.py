@@ -80,7 +80,7 @@ def test_a_new_user_walks_through_the_pages(
     page.get_by_role("button", name="Count them").click()
     expect(page.locator("#replay")).to_contain_text("5 events would be sent again.")
     page.get_by_role("button", name="Send again").click()
-    expect(page.get_by_role("status")).to_contain_text("are being sent again")
+    expect(page.get_by_role("status")).to_contain_text("they go out as new batches")
     wait_for(page, lambda: len(receiver.events) == 5)
 
     page.get_by_role("link", name="Secrets").click()

@@ -200,7 +200,7 @@ def test_a_range_of_time_is_sent_again(
     page.get_by_role("button", name="Count them").click()
     page.get_by_role("button", name="Send again").click()
 
-    expect(page.get_by_role("status")).to_contain_text("are being sent again")
+    expect(page.get_by_role("status")).to_contain_text("they go out as new batches")
     wait_for(page, lambda: bool(receiver.events))
     assert receiver.events[-1]["type"] == "delivered"
 

@@ -22,7 +22,7 @@ from postbell.web.site import Site
 from postbell.web.standing import state_of
 from postbell.web.visit import Visit
 from postbell.web.webhook_form import Typed
-from postbell.web.webhook_page import create, first_form, form_context, is_step
+from postbell.web.webhook_page import create, created, first_form, form_context, is_step
 
 PATH = "/settings/api"
 WEBHOOKS_SHOWN = 50
@@ -147,7 +147,7 @@ async def _create_webhook(visit: Visit) -> Response:
         made.problems["url"] = explain(visit.say, error)
     if isinstance(made, Typed):
         return await _page(visit, values=made, status=422)
-    return visit.redirect(f"{PATH}#webhook-{made.id}", "webhook_created")
+    return visit.redirect(f"{PATH}#webhook-{made.id}", created(visit))
 
 
 async def _create_user(visit: Visit) -> Response:

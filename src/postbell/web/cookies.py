@@ -17,6 +17,10 @@ DEVICE = "postbell_device"
 HALF = "postbell_half"
 """Of somebody whose password was right and whose one-time code is awaited."""
 
+DONE = "postbell_done"
+"""Names what was just done, for the page that is sent for next; it says so, once."""
+DONE_S = 60
+
 ZONE = "postbell_zone"
 ACCOUNT = "postbell_account"
 MAX_COOKIE_CHARS = 128
@@ -70,6 +74,19 @@ def new_guest() -> str:
 def form_token(cookie: str) -> str:
     """Return the token that forms of the owner of *cookie* carry; nobody else can make it."""
     return hmac.new(cookie.encode(), b"postbell form", sha256).hexdigest()[:40]
+
+
+def done_value(key: str, path: str, secret: str) -> str:
+    """Return the value of DONE: what was done, told at *path* to who has the cookie *secret*."""
+    made = hmac.new(secret.encode(), f"postbell done {key} {path}".encode(), sha256)
+    return f"{key}.{made.hexdigest()[:40]}"
+
+
+def done_key(value: str, path: str, secret: str) -> str:
+    """Return what was done, "" where it is not to be told at this path, or nobody did it here."""
+    key = value.partition(".")[0]
+    is_ours = hmac.compare_digest(value.encode(), done_value(key, path, secret).encode())
+    return key if is_ours and secret else ""
 
 
 def is_form_token(sent: str, cookie: str) -> bool:

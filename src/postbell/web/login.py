@@ -149,10 +149,7 @@ async def _sign_out(visit: Visit) -> Response:
     token = visit.cookies.get(jar.SESSION)
     if token:
         await visit.site.desk.sign_out(token)
-    response = visit.redirect("/login", "signed_out")
-    visit.cookies.drop(response, jar.SESSION)
-    response.headers["clear-site-data"] = '"cache"'
-    return response
+    return visit.sign_out()
 
 
 async def _forgot(visit: Visit) -> Response:

@@ -6,7 +6,6 @@ from starlette.routing import Route
 
 from postbell.desk.owners import SignedIn
 from postbell.errors import NotFound
-from postbell.web import cookies as jar
 from postbell.web.page import page
 from postbell.web.site import Site
 from postbell.web.visit import Visit
@@ -42,7 +41,7 @@ async def _back(visit: Visit) -> Response:
 async def _end(visit: Visit) -> Response:
     signed_in = _signed_in(visit)
     ended = await visit.site.desk.end_session(signed_in, visit.name)
-    return _signed_out(visit) if ended.id == signed_in.session.id else _done(visit, "session_ended")
+    return visit.sign_out() if ended.id == signed_in.session.id else _done(visit, "session_ended")
 
 
 async def _end_others(visit: Visit) -> Response:
@@ -52,18 +51,11 @@ async def _end_others(visit: Visit) -> Response:
 
 async def _end_all(visit: Visit) -> Response:
     await visit.site.desk.sign_out_everywhere(_signed_in(visit).owner)
-    return _signed_out(visit)
+    return visit.sign_out()
 
 
 def _done(visit: Visit, key: str) -> Response:
     return visit.redirect(PATH, key)
-
-
-def _signed_out(visit: Visit) -> Response:
-    response = visit.redirect("/login", "signed_out")
-    visit.cookies.drop(response, jar.SESSION)
-    response.headers["clear-site-data"] = '"cache"'
-    return response
 
 
 def _signed_in(visit: Visit) -> SignedIn:

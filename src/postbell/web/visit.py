@@ -25,6 +25,9 @@ from postbell.web.site import Site
 
 FACE = "pages"
 HTML = "text/html; charset=utf-8"
+PART_HEADER = "x-postbell-part"
+"""Comes with what a page that stays open fetches for its parts."""
+
 FOREIGN_ENDS = ("//", "/\\")
 
 
@@ -171,7 +174,10 @@ class Visit:
 
     def render(self, template: str, status: int = 200, **context: Any) -> Response:
         """Return a page; templates get `t`, `f`, `visit`, `site` and *context*."""
-        return Response(self.text(template, **context), status, media_type=HTML)
+        response = Response(self.text(template, **context), status, media_type=HTML)
+        if self._done_message():
+            self.cookies.drop(response, jar.DONE)
+        return response
 
     def text(self, template: str, **context: Any) -> str:
         """Return a page's text, or a part of one for live updates."""
@@ -180,22 +186,37 @@ class Visit:
             "f": self.format,
             "visit": self,
             "site": self.site,
-            "done": self._done(),
+            "done": self._done_message(),
         }
         return self.site.pages.render(template, common | context)
 
-    def redirect(self, path: str, done: str = "", **query: Any) -> Response:
-        """Send the browser on after a form; *done* names the message that the page then shows."""
-        pairs = {"done": done, **query} if done else query
-        where, mark, place = path.partition("#")
-        joined = "&" if "?" in where else "?"
-        where = f"{where}{joined}{urlencode(pairs)}" if pairs else where
-        return RedirectResponse(f"{where}{mark}{place}", 303)
+    def redirect(self, path: str, done: str = "", *, secret: str = "") -> Response:
+        """Send the browser on after a form; *done* names what happened, which the page at *path*
+        says once, and no address can make it say.  *secret* is the cookie of who then comes,
+        where that is not the present one."""
+        response = RedirectResponse(path, 303)
+        if done:
+            told_at = path.partition("#")[0].partition("?")[0]
+            value = jar.done_value(done, told_at, secret or self.secret)
+            self.cookies.put(response, jar.DONE, value, max_age_s=jar.DONE_S)
+        return response
 
-    def _done(self) -> str:
-        """Return the message of what was just done, named in the address."""
-        key = f"done.{self.query('done')}"
-        return self.say(key) if self.say.has(key) else ""
+    def sign_out(self) -> Response:
+        """Send the browser to where one signs in, as a guest who has just signed out."""
+        guest = jar.new_guest()
+        response = self.redirect("/login", "signed_out", secret=guest)
+        self.cookies.put(response, jar.GUEST, guest, max_age_s=None)
+        self.cookies.drop(response, jar.SESSION)
+        response.headers["clear-site-data"] = '"cache"'
+        return response
+
+    def _done_message(self) -> str:
+        """Return the message of what was just done; what a script fetches for a page that
+        is open leaves it for the page that was sent for."""
+        if self.request.method != "GET" or PART_HEADER in self.request.headers:
+            return ""
+        key = jar.done_key(self.cookies.get(jar.DONE), self.path, self.secret)
+        return self.say(f"done.{key}") if key else ""
 
 
 def local_path(path: str) -> str:

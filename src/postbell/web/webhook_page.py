@@ -51,6 +51,12 @@ async def create(visit: Visit) -> Webhook | Typed:
         return values
 
 
+def created(visit: Visit) -> str:
+    """Return the name of the message about the webhook that the visit's form made."""
+    start = webhook_form.typed(visit.form).start
+    return "webhook_created_oldest" if start == "oldest" else "webhook_created"
+
+
 def stored_form(visit: Visit, webhook: Webhook) -> Typed:
     """Return the form of a webhook as it is stored, which says so itself."""
     values = webhook_form.stored(visit.site.desk, webhook)

@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from postbell.errors import BadInput, Conflict, PostbellError
 from postbell.numerals import whole
+from postbell.records import ReplayState
 from postbell.web import webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain
@@ -17,6 +18,7 @@ from postbell.web.webhook_form import Typed
 from postbell.web.webhook_page import (
     change,
     create,
+    created,
     first_form,
     form_page,
     is_step,
@@ -83,7 +85,7 @@ async def _create(visit: Visit) -> Response:
     made = await create(visit)
     if isinstance(made, Typed):
         return form_page(visit, "webhook_new.html", made, {})
-    return visit.redirect(f"{PATH}/{made.id}", "webhook_created")
+    return visit.redirect(f"{PATH}/{made.id}", created(visit))
 
 
 async def _show(visit: Visit) -> Response:
@@ -189,8 +191,10 @@ async def _replay(visit: Visit) -> Response:
     try:
         if form.has("cancel"):
             running = form.text("cancel")
-            await desk.cancel_replay(visit.account_id, whole(running) or 0)
-            return visit.redirect(f"{PATH}/{visit.id}", "replay_cancelled")
+            ended = await desk.cancel_replay(visit.account_id, whole(running) or 0)
+            is_cancelled = ended.state is ReplayState.CANCELLED
+            done = "replay_cancelled" if is_cancelled else "replay_over"
+            return visit.redirect(f"{PATH}/{visit.id}", done)
         made: dict[str, Any] = {"parked": True} if form.has("parked") else {}
         for name in ("since", "until"):
             if not made.get("parked") and form.text(name):
@@ -200,7 +204,7 @@ async def _replay(visit: Visit) -> Response:
         await desk.create_replay(visit.account_id, visit.id, made)
     except (BadInput, Conflict) as error:
         return await _refused(visit, error)
-    return visit.redirect(f"{PATH}/{visit.id}", "replay_begun")
+    return visit.redirect(f"{PATH}/{visit.id}#replay", "replay_begun")
 
 
 async def _count(visit: Visit, form: dict[str, Any]) -> int:
