@@ -102,7 +102,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A callback URL with everything its customer set.
 
     *policy* holds only the members that were set on this webhook; `dialects.policy_of` fills in
-    the rest.  *revisions* are in ascending order, the last one is current.
+    the rest.  *revisions* are in ascending order, the last one is current.  *active_since* is
+    when it was last resumed, None where it never was.
     """
 
     id: int
@@ -122,6 +123,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[Secret, ...] = ()
     created_at: datetime
     updated_at: datetime
+    active_since: datetime | None = None
 
     @property
     def settings(self) -> tuple[object, ...]:
@@ -150,7 +152,8 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     *id* is what receivers see (`pipeline.cut.batch_id`).  *count* is events, *done* a bitmap of
     the events of a run (single-event batches) that are finished, None for a batch.
     *next_at* None means parked or not before somebody says so.  *parent* is the id of the batch
-    that this one is a half of, empty where it was not split.
+    that this one is a half of, empty where it was not split.  *opened_at* is since when it could
+    be sent where that is later than its events came in: of a replay, or parked until then.
     """
 
     id: str
@@ -169,6 +172,7 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     replay_id: int | None = None
     parked_at: datetime | None = None
     parent: str = ""
+    opened_at: datetime | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -142,7 +142,7 @@ class Settings(Limits, frozen=True, kw_only=True):
     lag_limit_s: Annotated[
         float,
         Row(
-            "age of a webhook's oldest waiting event that makes a notice; 0 for none",
+            "longest wait of an event since it could be sent that makes no notice; 0 for none",
             "service",
             "seconds",
             0,

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from postbell.blocks import Position, Range
 from postbell.errors import IdTaken, NotFound
 from postbell.events import EventType
+from postbell.ports import Queue
 from postbell.records import (
     BatchState,
     Lane,
@@ -109,6 +110,45 @@ async def test_a_claim_brings_all_open_and_parked_batches(shop: Shop) -> None:
     assert claim.batches == [parked, waiting]
     assert await shop.engine.ledger.batch("b2") == waiting
     assert await shop.engine.ledger.batch("b9") is None
+
+
+async def test_a_queue_says_what_stands_on_a_lane(shop: Shop) -> None:
+    webhook, idle = await shop.webhook(), await shop.webhook()
+    await shop.webhook(account_id=2, account="bolt")
+    await shop.claim()
+    now = shop.clock.now()
+    lane = Lane(
+        webhook_id=webhook.id,
+        account_id=1,
+        cursor=Position(9, 1),
+        failing_since=now,
+        last_success_at=now - timedelta(days=1),
+    )
+    old, opened = range_of(3), {"opened_at": now - timedelta(hours=1)}
+    batches = (
+        shop.batch(webhook, "b1", range=range_of(5)),
+        shop.batch(webhook, "b2", range=range_of(7)),
+        shop.batch(webhook, "b3", range=old, **opened),
+        shop.batch(webhook, "b4", range=range_of(4), opened_at=now),
+        shop.batch(webhook, "b5", range=range_of(1), count=7, state=BatchState.PARKED),
+        shop.batch(webhook, "b6", range=range_of(2), count=4, state=BatchState.PARKED),
+    )
+
+    await shop.engine.ledger.record(
+        [LaneChange(webhook_id=webhook.id, epoch=1, lane=lane, put=batches)]
+    )
+
+    first, second = await shop.engine.ledger.queues(1)
+    assert first == Queue(
+        webhook.id, Position(9, 1), now, 5, opened["opened_at"], 11, now - timedelta(days=1)
+    )
+    assert (second.webhook_id, second.first_block, second.opened_at) == (idle.id, None, None)
+    assert len(await shop.engine.ledger.queues(2)) == 1
+    assert await shop.engine.ledger.batch("b3") == batches[2]
+
+
+def range_of(block: int) -> Range:
+    return span(block, block + 1)
 
 
 async def test_a_batch_is_replaced_and_dropped(shop: Shop) -> None:

@@ -297,3 +297,14 @@ async def test_a_further_revision_fences_off_who_holds_the_lane(shop: Shop) -> N
     stale = await ledger.record([LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch)])
 
     assert (same, stale) == ([], [webhook.id])
+
+
+async def test_since_when_a_webhook_is_active_is_kept(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    resumed = replace(webhook, active_since=shop.clock.now())
+
+    await shop.engine.registry.set_webhook(resumed)
+
+    stored = await shop.engine.registry.webhook(webhook.id)
+    assert webhook.active_since is None
+    assert stored is not None and stored.active_since == shop.clock.now()

@@ -16,7 +16,7 @@ from postbell.clock import SystemClock
 from postbell.mailing import Mailer
 from postbell.metrics import Metrics, PoolUse
 from postbell.notices import Notices, Recipients
-from postbell.records import LaneChange
+from postbell.records import LaneChange, OpenBatch
 from postbell.standings import Standings
 from tests.api.service import Service, running
 
@@ -109,7 +109,14 @@ class Watched:
         self.service.clock.advance(seconds)
         await self.notices.flush()
 
-    async def lane(self, webhook_id: int = 1, pause: str = "", **members: Any) -> None:
+    async def lane(
+        self,
+        webhook_id: int = 1,
+        pause: str = "",
+        put: tuple[OpenBatch, ...] = (),
+        drop: tuple[str, ...] = (),
+        **members: Any,
+    ) -> None:
         """Change the lane of a webhook as the worker would."""
         from msgspec.structs import replace
 
@@ -120,6 +127,8 @@ class Watched:
             epoch=claim.lane.epoch,
             lane=replace(claim.lane, **members),
             pause=pause,
+            put=put,
+            drop=drop,
         )
         assert await self.service.engine.ledger.intervene(change)
 

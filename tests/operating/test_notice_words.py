@@ -22,6 +22,7 @@ FIELDS: dict[str, Any] = {
     "failures": 2,
     "reason": "gone",
     "waiting": 1204,
+    "parked": 3,
     "lag_s": 901,
     "events": 21,
     "at": "2026-11-24T12:00:00Z",

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from postbell import signals
+from postbell.blocks import Position, Range
 from postbell.notices.changes import OK, Changes, load
+from postbell.records import BatchState, OpenBatch
 from postbell.signals import log
 from tests.fakes import FakeClock
 from tests.operating.rig import OPERATOR, SENDER, Watched, watched
@@ -199,6 +201,79 @@ async def test_lag_over_the_limit_and_its_end_are_told(rig: Watched) -> None:
     texts = "".join(rig.mailbox.texts(ADA))
     assert "is behind: 1 event has waited for 15\u00a0m 1\u00a0s." in texts
     assert "has caught up" in texts
+
+
+async def test_a_webhook_that_was_paused_is_behind_from_its_resumption_on(rig: Watched) -> None:
+    await rig.service.events("open")
+    await rig.service.desk.pause(rig.service.acme, 1)
+    rig.service.clock.advance(3 * 86_400)
+    await rig.tell(100)
+    while_paused = await rig.service.reports.webhook(None, 1)
+    await rig.service.desk.resume(rig.service.acme, 1)
+    await rig.tell(100)
+    await rig.tell(100)
+
+    resumed = await rig.service.reports.webhook(None, 1)
+    texts = "".join(rig.mailbox.texts(ADA))
+    assert (while_paused["lag_s"], while_paused["waiting"]) == (0, 1)
+    assert (resumed["lag_s"], resumed["health"]) == (200, "behind")
+    assert "is behind" not in texts and "caught up" not in texts
+
+
+async def test_who_is_paused_while_behind_has_not_caught_up(rig: Watched) -> None:
+    await rig.service.events("open")
+    rig.service.clock.advance(901)
+    await rig.tell(100)
+    await rig.service.desk.pause(rig.service.acme, 1)
+    await rig.tell(100)
+    await rig.service.desk.resume(rig.service.acme, 1)
+    await rig.tell(100)
+
+    texts = "".join(rig.mailbox.texts(ADA))
+    assert "is behind" in texts and "is paused" in texts
+    assert "caught up" not in texts
+
+
+async def park(rig: Watched, count: int) -> None:
+    """Give batches up, until so many events are parked."""
+    now = rig.service.clock.now()
+    parked = OpenBatch(
+        id=f"bat_{count}",
+        webhook_id=1,
+        revision=1,
+        range=Range(Position(count, 0), Position(count, 1)),
+        count=1,
+        cut_at=now,
+        state=BatchState.PARKED,
+        parked_at=now,
+    )
+    await rig.lane(1, put=(parked,))
+
+
+async def test_parked_events_are_told_at_once_and_then_once_an_hour(rig: Watched) -> None:
+    for count in (1, 2, 3):
+        await park(rig, count)
+        await rig.tell(100)
+    within_the_hour = list(rig.mailbox.texts(ADA))
+    await rig.tell(3600)
+    await rig.tell(100)
+    await rig.tell(100)
+
+    first, second = rig.mailbox.texts(ADA)
+    assert within_the_hour == [first]
+    assert "1 event for webhook 1" in first and "3 events for webhook 1" in second
+    assert "https://bell.example.com/webhooks/1" in first.splitlines()
+
+
+async def test_what_is_sent_again_and_parked_again_later_is_told_again(rig: Watched) -> None:
+    await park(rig, 1)
+    await rig.tell(100)
+    await rig.lane(1, drop=("bat_1",))
+    await rig.tell(3600)
+    await park(rig, 2)
+    await rig.tell(100)
+
+    assert len(rig.mailbox.texts(ADA)) == 2
 
 
 async def test_silence_is_told_and_being_heard_again(rig: Watched) -> None:

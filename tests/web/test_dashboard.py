@@ -66,7 +66,7 @@ async def test_a_webhook_paused_by_the_operator_says_so_in_words() -> None:
 
         text = words(await house.page("/"))
 
-    assert "app.example.com is paused (by the operator); 1 event waits." in text
+    assert "#1 app.example.com/hooks is paused (by the operator); 1 event waits." in text
 
 
 async def test_it_says_what_fails_and_since_when() -> None:
@@ -79,8 +79,8 @@ async def test_it_says_what_fails_and_since_when() -> None:
 
         text = words(await house.page("/"))
 
-    assert "1 of 2 webhooks are up to date." in text
-    assert "app.example.com is failing: 503 since 12:00." in text
+    assert "Up to date: 1 of 2 webhooks." in text
+    assert "#1 app.example.com/hooks is failing: 503 since 12:00." in text
 
 
 async def test_a_failure_without_an_answer_is_said_in_words() -> None:
@@ -92,7 +92,7 @@ async def test_a_failure_without_an_answer_is_said_in_words() -> None:
 
         text = words(await house.page("/"))
 
-    assert "app.example.com is failing: no answer in time since 12:00." in text
+    assert "#1 app.example.com/hooks is failing: no answer in time since 12:00." in text
 
 
 async def test_a_paused_webhook_is_named_with_what_waits() -> None:
@@ -103,7 +103,7 @@ async def test_a_paused_webhook_is_named_with_what_waits() -> None:
 
         text = words(await house.page("/"))
 
-    assert "app.example.com is paused (by a person); 1 event waits." in text
+    assert "#1 app.example.com/hooks is paused (by a person); 1 event waits." in text
 
 
 async def test_the_worst_comes_first() -> None:
@@ -215,5 +215,5 @@ async def test_a_webhook_has_its_charts_and_the_list_its_sparks() -> None:
         many = await house.page("/webhooks")
 
     assert one.count('<svg class="chart"') == 2
-    assert "1 events delivered; 0 in attempts that failed." in one
+    assert "Events delivered: 1; in attempts that failed: 0." in one
     assert many.count('<svg class="spark"') == 1

@@ -336,7 +336,7 @@ async def test_the_list_puts_first_what_needs_attention(house: House, ada: Brows
 
     text = await ada.get("/webhooks")
 
-    assert "1 of 2 webhooks are up to date." in text
+    assert "Up to date: 1 of 2 webhooks." in text
     assert text.index("paused.example.com") < text.index("hooks.example.com")
 
 

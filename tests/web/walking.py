@@ -57,6 +57,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.status = 200
+        self.said = "maintenance"
         self.events: list[dict[str, Any]] = []
         receiver = self
 
@@ -65,7 +66,8 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if receiver.status == 200:
                     receiver.events += json.loads(body)
-                answer = b'{"error": "maintenance"}' if receiver.status != 200 else b"{}"
+                error = json.dumps({"error": receiver.said}).encode()
+                answer = error if receiver.status != 200 else b"{}"
                 self.send_response(receiver.status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(answer)))

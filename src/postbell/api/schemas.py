@@ -102,7 +102,16 @@ class WebhookView(Struct):
         | UnsetType
     ) = UNSET
     parked: Annotated[int, Meta(ge=0, description="events given up on")] | UnsetType = UNSET
-    lag_s: Annotated[float, Meta(ge=0, description="age of the oldest")] | UnsetType = UNSET
+    lag_s: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                description="how long the oldest has waited since it could be sent; 0 while paused",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     delivered: Count | UnsetType = UNSET
     failures: Count | UnsetType = UNSET
     failing_since: Moment | UnsetType | None = UNSET

@@ -230,8 +230,13 @@ class Lanes(Core):
         def change(webhook: Webhook) -> Webhook:
             if webhook.state is state:
                 return webhook
+            now = self.clock.now()
             return msgspec.structs.replace(
-                webhook, state=state, state_reason=reason, updated_at=self.clock.now()
+                webhook,
+                state=state,
+                state_reason=reason,
+                updated_at=now,
+                active_since=now if state is WebhookState.ACTIVE else webhook.active_since,
             )
 
         action = "webhook.paused" if state is WebhookState.PAUSED else "webhook.resumed"
@@ -258,9 +263,10 @@ def _resumption(webhook: Webhook, claim: Claim, change: LaneChange) -> Change | 
 
 def _due(batch: OpenBatch, now: datetime) -> OpenBatch:
     """Return the batch due at *now*; a parked one begins its retries anew."""
-    attempts = 0 if batch.state is BatchState.PARKED else batch.attempts
+    if batch.state is BatchState.WAITING:
+        return msgspec.structs.replace(batch, next_at=now)
     return msgspec.structs.replace(
-        batch, state=BatchState.WAITING, attempts=attempts, next_at=now, parked_at=None
+        batch, state=BatchState.WAITING, attempts=0, next_at=now, parked_at=None, opened_at=now
     )
 
 

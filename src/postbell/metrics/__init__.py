@@ -165,7 +165,12 @@ class Metrics:
             total = sum(getattr(each, name) for each in seen)
             yield gauge(f"postbell_{name}_events", help_text, (), [((), total)])
         worst_s = max((each.lag_s for each in seen), default=0.0)
-        yield gauge("postbell_lag_seconds", "Age of the oldest waiting event.", (), [((), worst_s)])
+        yield gauge(
+            "postbell_lag_seconds",
+            "Longest wait of an event since it could be sent.",
+            (),
+            [((), worst_s)],
+        )
         shown = sorted(seen, key=_badness, reverse=True)[:MAX_WEBHOOKS]
         for member, name, help_text in _OF_WEBHOOK:
             rows = [
@@ -223,7 +228,11 @@ _SUMS = (
     ("parked", "Events that were given up on, over all webhooks."),
 )
 _OF_WEBHOOK = (
-    ("lag_s", "postbell_webhook_lag_seconds", "Age of a webhook's oldest waiting event."),
+    (
+        "lag_s",
+        "postbell_webhook_lag_seconds",
+        "Longest wait of an event for a webhook, since it could be sent.",
+    ),
     ("waiting", "postbell_webhook_waiting_events", "Events that wait for a webhook."),
     ("parked", "postbell_webhook_parked_events", "Events of a webhook that were given up on."),
     ("failures", "postbell_webhook_failures", "Failed attempts since a webhook's last success."),

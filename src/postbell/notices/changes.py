@@ -47,6 +47,11 @@ class Changes:
         self.is_changed = True
         return True
 
+    def is_quiet(self, subject: str, now: datetime) -> bool:
+        """Return whether something bad was told of it within the last hour."""
+        worse_at = self._told.get(subject, Told(OK)).worse_at
+        return worse_at is not None and now < worse_at + QUIET
+
     def last(self, subject: str) -> str:
         """Return the condition that was told last."""
         return self._told.get(subject, Told(OK)).condition

@@ -19,6 +19,7 @@ KINDS = (
     Kind("webhook_recovered"),
     Kind("webhook_behind", "waiting"),
     Kind("webhook_caught_up"),
+    Kind("webhook_parked", "parked"),
     Kind("events_expiring", "events"),
     Kind("account_silent", "hours"),
     Kind("account_heard"),

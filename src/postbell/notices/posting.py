@@ -84,12 +84,12 @@ class Outbox:
         self._next_s = self._clock.monotonic_s() + AGAIN_S[self._failures - 1]
 
 
-def by_mail(send_mail: SendMail, reader: Reader, footer: str) -> Deliver:
-    """Return what mails notices to one person."""
+def by_mail(send_mail: SendMail, reader: Reader, public_url: str) -> Deliver:
+    """Return what mails notices to one person, with links to pages under *public_url*."""
 
     async def deliver(notices: list[Notice]) -> None:
         wording = Wording(reader)
-        await send_mail(reader.address, wording.subject(notices), wording.mail(notices, footer))
+        await send_mail(reader.address, wording.subject(notices), wording.mail(notices, public_url))
 
     return deliver
 
@@ -122,6 +122,7 @@ MEMBERS = {
     "webhook_recovered": _WEBHOOK,
     "webhook_behind": (*_WEBHOOK, "waiting", "lag_s"),
     "webhook_caught_up": _WEBHOOK,
+    "webhook_parked": (*_WEBHOOK, "parked"),
     "events_expiring": (*_WEBHOOK, "events", "expires_at"),
     "account_silent": ("hours",),
     "account_heard": ("hours",),

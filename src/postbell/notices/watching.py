@@ -49,7 +49,8 @@ class Watching:
             found: list[Notice] = []
             with fence("notices", item=f"webhook {each.webhook_id}", account=each.account_id):
                 found += self._delivery(each, now)
-                if self._lag_limit_s:
+                found += self._parked(each, now)
+                if self._lag_limit_s and each.state != PAUSED:
                     found += self._lag(each, now)
             yield from found
 
@@ -106,11 +107,25 @@ class Watching:
         took = each.last_success_at
         return worse_at is None or (took is not None and took >= rfc3339(worse_at))
 
+    def _parked(self, each: Standing, now: datetime) -> Iterable[Notice]:
+        """Tell of events that were given up, once an hour where there are more and more."""
+        subject = f"webhook {each.webhook_id} parked"
+        told = self._changes.last(subject)
+        known = 0 if told == OK else int(told)
+        if each.parked > known:
+            if self._changes.is_quiet(subject, now):
+                return
+            fields = _about(each) | {"parked": each.parked}
+            yield self._notice("webhook_parked", each.account_id, each.account, fields)
+        self._changes.is_news(subject, str(each.parked) if each.parked else OK, now)
+
     def _lag(self, each: Standing, now: datetime) -> Iterable[Notice]:
         subject = f"webhook {each.webhook_id} lag"
         was = self._changes.last(subject)
         limit_s = self._lag_limit_s * (CAUGHT_UP if was == BEHIND else 1)
         condition = BEHIND if each.lag_s > limit_s else OK
+        if condition == OK and each.waiting and not self._has_taken(each, subject):
+            return
         if self._changes.is_news(subject, condition, now):
             kind = "webhook_behind" if condition == BEHIND else "webhook_caught_up"
             fields = _about(each) | {"waiting": each.waiting, "lag_s": round(each.lag_s)}

@@ -45,24 +45,27 @@ class Wording:
         more = len(notices) - 1
         return "Postbell: " + self._say("notice.and_more", n=more, first=first)
 
-    def mail(self, notices: Sequence[Notice], footer: str) -> str:
-        """Return the text of a mail."""
-        parts = [self._part(notice) for notice in notices[:MAX_WRITTEN]]
+    def mail(self, notices: Sequence[Notice], public_url: str) -> str:
+        """Return the text of a mail; *public_url* is where pages are, "" for no links."""
+        base = public_url.rstrip("/")
+        parts = [self._part(notice, base) for notice in notices[:MAX_WRITTEN]]
         if len(notices) > MAX_WRITTEN:
             parts.append(self._say("notice.rest", n=len(notices) - MAX_WRITTEN))
-        if footer:
-            parts.append(footer)
+        if base:
+            parts.append(base)
         return "\n\n".join(parts) + "\n"
 
-    def _part(self, notice: Notice) -> str:
+    def _part(self, notice: Notice, base: str) -> str:
         with fence("notices", item=notice.kind, account=notice.account_id):
-            return self._written(notice)
+            return self._written(notice, base)
         return notice.kind
 
-    def _written(self, notice: Notice) -> str:
+    def _written(self, notice: Notice, base: str) -> str:
         at = self._format(notice).exact(notice.at)
         head = self._say("notice.head", at=at, account=notice.account)
-        return "\n".join(filter(None, (head, self.text(notice), self.advice(notice))))
+        webhook_id = notice.fields.get("webhook_id")
+        link = f"{base}/webhooks/{webhook_id}" if base and webhook_id else ""
+        return "\n".join(filter(None, (head, self.text(notice), self.advice(notice), link)))
 
     def _of(self, notice: Notice, part: str) -> str:
         key = f"notice.{notice.kind}.{part}"
@@ -111,6 +114,7 @@ _WRITERS: Mapping[str, Writer] = {
     "at": _moment,
     "failures": _number,
     "waiting": _number,
+    "parked": _number,
     "events": _number,
     "hours": _number,
     "lag_s": _duration,

@@ -118,6 +118,7 @@ class Replays:
             next_at=now,
             body_hash=made.body_hash,
             replay_id=replay.id,
+            opened_at=now,
         )
 
 

@@ -21,7 +21,7 @@ from postbell.ports.customers import (
 from postbell.ports.dialect import Dialect, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Engine
 from postbell.ports.outgoing import Request, Sender, UrlGuard
-from postbell.ports.path import Checked, Claim, Journal, JournalBlock, Ledger, Log
+from postbell.ports.path import Checked, Claim, Journal, JournalBlock, Ledger, Log, Queue
 from postbell.ports.search import Count, Index, Marks, Message, News, Postings, Visit
 from postbell.ports.second_factors import (
     HALF_SIGN_INS_KEPT,
@@ -62,6 +62,7 @@ __all__ = [
     "Place",
     "Postings",
     "Proof",
+    "Queue",
     "Registry",
     "Request",
     "SecondFactor",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, Position
 from postbell.records import (
     Entry,
     IdempotencyKey,
@@ -102,6 +102,23 @@ class Claim(NamedTuple):
     replays: list[Replay]
 
 
+class Queue(NamedTuple):
+    """What stands on a lane, without its batches.
+
+    *first_block* is the oldest block of its waiting batches, those apart that could be sent only
+    later than their events came in: the oldest of these could since *opened_at*.  *parked* counts
+    events.
+    """
+
+    webhook_id: int
+    cursor: Position
+    failing_since: datetime | None = None
+    first_block: int | None = None
+    opened_at: datetime | None = None
+    parked: int = 0
+    last_success_at: datetime | None = None
+
+
 class Ledger(Protocol):
     """Where each webhook stands: lanes, open batches, replays; and who moves them."""
 
@@ -142,6 +159,10 @@ class Ledger(Protocol):
     async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
         """Read a lane and the newest journal block's id (0 for none) as of one moment, so that
         both together account for every event."""
+        ...
+
+    async def queues(self, account_id: int) -> list[Queue]:
+        """Return what stands on every lane of the account, by webhook id."""
         ...
 
     async def open_batches(

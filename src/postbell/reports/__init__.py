@@ -8,13 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from postbell import policies
-from postbell.blocks import Position, Range
 from postbell.clock import Clock, rfc3339
 from postbell.directory import Directory
 from postbell.errors import BadInput, NotFound
 from postbell.numerals import whole
-from postbell.pipeline.match import Selection
-from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
 from postbell.records import BatchState, Entry, EntryKind, Webhook
 from postbell.reports.exchange import Exchange
@@ -32,16 +29,12 @@ from postbell.reports.views import (
     batch_view,
     ending_of,
     finished_view,
-    left_in,
     replay_view,
     secret_view,
     time_text,
 )
+from postbell.reports.waiting import BEHIND, FAILING, UP_TO_DATE, State, Waits
 from postbell.signing import active_at
-
-MAX_COUNTED_BLOCKS = 4096
-BEHIND_AFTER_S = 30.0
-"""A webhook is behind once its oldest waiting event is older than its max wait and this."""
 
 Wanted = Callable[[Entry], bool]
 
@@ -77,6 +70,7 @@ class Reports:
         self.trail = Trail(engine, directory)
         self.singles = Singles(engine, dialects)
         self.exchange = Exchange(engine, dialects, self.singles)
+        self.waits = Waits(engine, dialects, clock, self._installation_policies)
 
     async def accounts(self) -> list[dict[str, Any]]:
         """Return every account, by id."""
@@ -141,47 +135,31 @@ class Reports:
         }
         claim = await self._engine.ledger.lane(webhook.id)
         if claim is not None:
-            view |= await self._standing(webhook, claim, policy.max_wait_s)
+            view |= await self._standing(webhook, claim)
         return view
 
-    async def _standing(self, webhook: Webhook, claim: Claim, max_wait_s: float) -> dict[str, Any]:
-        """Return health, counts of waiting and parked events, and the age of the oldest."""
-        now = self._clock.now()
+    async def _standing(self, webhook: Webhook, claim: Claim) -> dict[str, Any]:
+        """Return health, counts of waiting and parked events, and how long the oldest waits."""
         lane = claim.lane
-        log = self._engine.log
-        end = Position(await log.head() + 1, 0)
-        tally = Tally(log, webhook.account_id, MAX_COUNTED_BLOCKS)
-        waiting = [batch for batch in claim.batches if batch.state is BatchState.WAITING]
-        events = sum(left_in(batch) for batch in waiting)
-        oldest = [batch.cut_at for batch in waiting]
-        if waiting:
-            first = min(batch.range.start.block for batch in waiting)
-            oldest += [
-                header.recorded_at for header in await log.headers(lane.account_id, first, 1)
-            ]
-        is_partial = False
-        for revision, part in segments(webhook.revisions, Range(lane.cursor, end)):
-            selection = Selection.of(self._dialects[revision.dialect], revision)
-            count = await tally.count(selection, part)
-            events += count.events
-            oldest += [count.oldest_at] if count.oldest_at else []
-            is_partial |= count.is_partial
-        lag_s = max((now - min(oldest)).total_seconds(), 0.0) if oldest else 0.0
-        is_behind = lag_s > max_wait_s + BEHIND_AFTER_S
-        health = "failing" if lane.failing_since else "behind" if is_behind else "up_to_date"
-        parked = sum(b.count for b in claim.batches if b.state is BatchState.PARKED)
+        waiting = await self.waits.of(webhook, claim)
+        is_behind = self.waits.is_behind(webhook, waiting.lag_s)
         return {
-            "health": health,
-            "waiting": events,
-            "waiting_is_partial": is_partial,
-            "parked": parked,
-            "lag_s": round(lag_s, 3),
+            "health": FAILING if lane.failing_since else BEHIND if is_behind else UP_TO_DATE,
+            "waiting": waiting.events,
+            "waiting_is_partial": waiting.is_partial,
+            "parked": sum(b.count for b in claim.batches if b.state is BatchState.PARKED),
+            "lag_s": round(waiting.lag_s, 3),
             "delivered": lane.delivered,
             "failures": lane.failures,
             "failing_since": time_text(lane.failing_since),
             "hold_until": time_text(lane.hold_until),
             "last_success_at": time_text(lane.last_success_at),
         }
+
+    async def states(self, account_id: int) -> list[State]:
+        """Return how each webhook of the account stands, by id: what counts are made of."""
+        webhooks = await self.matching_webhooks(account_id)
+        return await self.waits.states(account_id, webhooks)
 
     async def batches(
         self,

@@ -86,6 +86,7 @@ async def _page(
         count=len(active),
         revoked=[user for user in users if not _is_active(user)][-USERS_SHOWN:],
         webhooks=webhooks,
+        webhook_count=len(await site.reports.matching_webhooks(visit.account_id)),
         has_more=found.next is not None,
         new_key=new_key,
         overlapping=_overlapping(new_key),

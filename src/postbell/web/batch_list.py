@@ -60,38 +60,51 @@ class Finished(NamedTuple):
 
 async def show(visit: Visit) -> Response:
     """Answer with the list."""
-    webhook, state = visit.query("webhook"), visit.query("state")
     asked = Filters(
-        webhook if whole(webhook) is not None else "",
-        state if state in STATES else "",
+        visit.query("webhook").strip()[:20],
+        visit.query("state").strip()[:20],
         visit.query("status").strip()[:20],
         visit.query("since").strip()[:40],
     )
-    problem = ""
+    problems, since = _problems(visit, asked), ""
     try:
         since = visit.format.shared_moment(asked.since, "since")
     except BadInput as error:
-        problem, since = explain(visit.say, error), ""
-    if not problem and since != asked.since:
+        problems["since"] = explain(visit.say, error)
+    if not problems and since != asked.since:
         return visit.redirect(with_query(PATH, asked._replace(since=since)._asdict()))
-    opened = await visit.site.reports.open.newest(visit.account_id, asked.webhook_id)
-    rows, mark = await _merge(visit, asked._replace(since=since), opened)
+    sound = asked._replace(webhook="") if "webhook" in problems else asked
+    opened = await visit.site.reports.open.newest(visit.account_id, sound.webhook_id)
+    rows, mark = ([], "") if problems else await _merge(visit, asked, opened)
     webhooks = await visit.site.reports.matching_webhooks(visit.account_id)
     return visit.render(
         "batches.html",
-        422 if problem else 200,
+        422 if problems else 200,
         sentence=_sentence(visit, opened),
         rows=rows,
         urls={webhook.id: webhook.url for webhook in webhooks},
         wanted=asked._asdict(),
-        since=visit.format.input_moment(since) if not problem else asked.since,
-        problem=problem,
+        since=asked.since if "since" in problems else visit.format.input_moment(since),
+        problems=problems,
         states=STATES,
         webhooks=webhooks,
         next_page=with_query(PATH, asked._asdict() | {"after": mark}) if mark else "",
         first_page=with_query(PATH, asked._asdict()) if visit.query("after") else "",
         is_filtered=any(asked),
     )
+
+
+def _problems(visit: Visit, asked: Filters) -> dict[str, str]:
+    """Return what is wrong with the choices: a filter that is not understood shows nothing."""
+    choices = {
+        "webhook": not asked.webhook or whole(asked.webhook) is not None,
+        "state": not asked.state or asked.state in STATES,
+    }
+    return {
+        name: visit.say("form.no_such_choice", given=getattr(asked, name))
+        for name, is_known in choices.items()
+        if not is_known
+    }
 
 
 def _sentence(visit: Visit, opened: Opened) -> str:

@@ -99,13 +99,14 @@ def _where(visit: Visit) -> Where:
 
 def _event_rows(logged: Sequence[Logged]) -> list[dict[str, Any]]:
     rows = []
-    for raw, sequence, _ in logged[:EVENTS_SHOWN]:
+    for raw, sequence, recorded_at in logged[:EVENTS_SHOWN]:
         event = decode(raw)
         rows.append(
             {
                 "id": event.event_id,
                 "type": event.type.value,
                 "recipient": event.recipient,
+                "recorded_at": recorded_at,
                 "occurred_at": event.occurred_at,
                 "message": event.message.key,
                 "href": message_path(event.message.key, event.event_id),

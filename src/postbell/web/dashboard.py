@@ -8,14 +8,15 @@ from starlette.routing import Route
 
 from postbell.records import EntryKind
 from postbell.reports.search import Wanted
+from postbell.web import standing
+from postbell.web.formats import middle
 from postbell.web.page import page
 from postbell.web.pictures import SPANS, events_picture, grid_of, span_of, webhook_sparks
 from postbell.web.site import Site
-from postbell.web.standing import STATES, state_of
 from postbell.web.visit import Visit
 
-MAX_WEBHOOKS = 200
 SHOWN = 12
+MAX_PLACE_CHARS = 56
 SEEN_ENTRIES = 200
 """How far back the newest failure is looked for; one press of the test button leaves twenty."""
 TROUBLES = ("failing", "behind", "paused")
@@ -47,19 +48,27 @@ async def _show(visit: Visit) -> Response:
     if not visit.has_account:
         return visit.render("dashboard_empty.html")
     reports = visit.site.reports
-    rows = await _webhooks(visit)
+    states = standing.ranked(await reports.states(visit.account_id))
+    troubled = [each for each in states if each.word in TROUBLES]
+    rows = [
+        await reports.webhook_view(each.webhook) | {"standing": each.word}
+        for each in states[:SHOWN]
+    ]
     troubles = [await _trouble(visit, row) for row in rows if row["standing"] in TROUBLES]
     name = span_of(visit, visit.account.created_at)
     grid = await grid_of(visit, SPANS[name], visit.account.created_at)
     found = await reports.stats.events(visit.account_id, grid)
     return visit.render(
         "dashboard.html",
-        sentence=_sentence(visit, rows, troubles),
-        last_success_at=max((row.get("last_success_at") or "" for row in rows), default=""),
+        sentence=standing.sentence(visit.say, visit.format.number, [each.word for each in states]),
+        last_success_at=max(
+            (each.last_success_at for each in states if each.last_success_at), default=None
+        ),
         troubles=troubles,
-        rows=rows[:SHOWN],
-        more=max(len(rows) - SHOWN, 0),
-        sparks=await webhook_sparks(visit, rows[:SHOWN]),
+        more_troubles=len(troubled) - len(troubles),
+        rows=rows,
+        more=max(len(states) - SHOWN, 0),
+        sparks=await webhook_sparks(visit, rows),
         picture=events_picture(visit, grid, SPANS[name], found),
         total=sum(found["totals"].values()),
         rates=[
@@ -74,25 +83,9 @@ async def _show(visit: Visit) -> Response:
     )
 
 
-async def _webhooks(visit: Visit) -> list[dict[str, Any]]:
-    """Return the account's webhooks, those that need attention first."""
-    found = await visit.site.reports.webhooks(visit.account_id, limit=MAX_WEBHOOKS)
-    rows = [row | {"standing": state_of(row)} for row in found.rows]
-    return sorted(rows, key=lambda row: (-STATES.index(row["standing"]), row["id"]))
-
-
 async def _any_event(visit: Visit) -> list[dict[str, Any]]:
     found = await visit.site.reports.search.events(visit.account_id, Wanted(), limit=1)
     return found.rows
-
-
-def _sentence(visit: Visit, rows: list[dict[str, Any]], troubles: list[Trouble]) -> str:
-    say, number = visit.say, visit.format.number
-    if not rows:
-        return say("dash.no_webhooks")
-    good = sum(row["standing"] == "up_to_date" for row in rows)
-    key = "dash.all_good" if good == len(rows) else "dash.some_good"
-    return say(key, n=len(rows), count=number(len(rows)), good=number(good))
 
 
 async def _trouble(visit: Visit, row: dict[str, Any]) -> Trouble:
@@ -100,7 +93,7 @@ async def _trouble(visit: Visit, row: dict[str, Any]) -> Trouble:
     say, write = visit.say, visit.format
     state = row["standing"]
     names = {
-        "host": _host(row["url"]),
+        "webhook": f"#{row['id']} {_place(row['url'])}",
         "n": row.get("waiting", 0),
         "count": write.number(row.get("waiting", 0)),
         "lag": write.duration(row.get("lag_s", 0)),
@@ -110,7 +103,11 @@ async def _trouble(visit: Visit, row: dict[str, Any]) -> Trouble:
     if state == "paused":
         key = f"dash.reason.{row['state_reason']}"
         names["why"] = say(key) if say.has(key) else row["state_reason"]
-    return Trouble(row, state, say(f"dash.{state}", **names))
+    parked = row.get("parked", 0)
+    said = [say(f"dash.{state}", **names)]
+    if parked:
+        said.append(say("webhook.are_parked", n=parked, count=write.number(parked)))
+    return Trouble(row, state, " ".join(said))
 
 
 async def _why(visit: Visit, webhook_id: int) -> str:
@@ -134,5 +131,7 @@ def _since(visit: Visit, value: str | None) -> str:
     return f"{local:%H:%M}" if is_today else f"{local:%Y-%m-%d %H:%M}"
 
 
-def _host(url: str) -> str:
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[2] or url
+def _place(url: str) -> str:
+    """Return host and path: what tells webhooks of one host apart, without what may be secret."""
+    host, slash, path = url.partition("://")[2].partition("/")
+    return middle(host.rpartition("@")[2] + slash + path.partition("?")[0], MAX_PLACE_CHARS)

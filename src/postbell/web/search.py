@@ -35,6 +35,8 @@ async def _search(visit: Visit) -> Response:
         except BadInput as error:
             problems[name] = explain(visit.say, error)
     kinds = [kind for kind in EventType if kind.value == filters["type"]]
+    if filters["type"] and not kinds:
+        problems["type"] = visit.say("form.no_such_choice", given=filters["type"][:40])
     if not problems and exact != filters:
         return visit.redirect(with_query(PATH, exact))
     found = Found([], None)

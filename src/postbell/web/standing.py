@@ -1,7 +1,10 @@
 """How a webhook stands, in the four states that every page shows, worst last."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from postbell.reports.waiting import State
+from postbell.web.words import Words
 
 STATES = ("up_to_date", "paused", "behind", "failing")
 
@@ -15,6 +18,25 @@ class Standing(NamedTuple):
     parked: int
     lag_s: float
     webhook_id: int
+
+
+def sentence(say: Words, number: Callable[[int], str], words: Sequence[str]) -> str:
+    """Return how many of an account's webhooks are up to date; *words* are the states of all."""
+    if not words:
+        return say("dash.no_webhooks")
+    good = words.count("up_to_date")
+    key = "dash.all_good" if good == len(words) else "dash.some_good"
+    return say(key, n=len(words), count=number(len(words)), good=number(good))
+
+
+def ranked(states: Sequence[State]) -> list[State]:
+    """Return an account's webhooks, those that need attention first, else by id."""
+    return sorted(states, key=key_of)
+
+
+def key_of(state: State) -> tuple[int, int]:
+    """Return by what webhooks are listed."""
+    return len(STATES) - STATES.index(state.word), state.webhook.id
 
 
 def state_of(webhook: Mapping[str, Any]) -> str:

@@ -8,11 +8,11 @@ from starlette.routing import Route
 from postbell.errors import BadInput, Conflict, PostbellError
 from postbell.numerals import whole
 from postbell.records import ReplayState
-from postbell.web import webhook_form
+from postbell.web import standing, webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site
-from postbell.web.standing import STATES, state_of
+from postbell.web.standing import state_of
 from postbell.web.visit import Visit, with_query
 from postbell.web.webhook_form import Typed
 from postbell.web.webhook_page import (
@@ -54,21 +54,39 @@ async def view_of(visit: Visit) -> dict[str, Any]:
 
 
 async def _list(visit: Visit) -> Response:
-    after = visit.query("after")
-    found = await visit.site.reports.webhooks(
-        visit.account_id, after=whole(after) or 0, limit=ON_A_PAGE
-    )
-    sums = await visit.site.reports.outcomes.recent(visit.account_id)
-    rows = [row | {"standing": state_of(row), "sum": sums.get(row["id"])} for row in found.rows]
-    rows.sort(key=lambda row: (-STATES.index(row["standing"]), row["id"]))
+    reports, after = visit.site.reports, _mark(visit.query("after"))
+    states = standing.ranked(await reports.states(visit.account_id))
+    later = [each for each in states if standing.key_of(each) > after]
+    sums = await reports.outcomes.recent(visit.account_id)
+    rows = [
+        await reports.webhook_view(each.webhook)
+        | {"standing": each.word, "sum": sums.get(each.webhook.id)}
+        for each in later[:ON_A_PAGE]
+    ]
+    mark = ".".join(map(str, standing.key_of(later[ON_A_PAGE - 1]))) if later[ON_A_PAGE:] else ""
+    words = [each.word for each in states]
     return visit.render(
         "webhooks.html",
         rows=rows,
-        good=sum(row["standing"] == "up_to_date" for row in rows),
-        troubled=[row for row in rows if row["standing"] in ("failing", "paused", "behind")],
-        next_page=with_query(PATH, {"after": found.next}) if found.next else "",
+        sentence=standing.sentence(visit.say, visit.format.number, words),
+        has_any=bool(states),
+        next_page=with_query(PATH, {"after": mark}) if mark else "",
+        first_page=PATH if visit.query("after") else "",
         pictures=await visit.site.picture("webhook_sparks", visit, rows),
     )
+
+
+def _mark(text: str) -> tuple[int, int]:
+    """Return the key of the last webhook on the page before; raise BadInput for no mark."""
+    rank, _, webhook_id = text.partition(".")
+    found = whole(rank), whole(webhook_id)
+    if not text:
+        return (0, 0)
+    if found[0] is None or found[1] is None:
+        raise BadInput(
+            "after is not a mark that a list returned as next", member="after", reason="mark"
+        )
+    return found[0], found[1]
 
 
 async def _new(visit: Visit) -> Response:

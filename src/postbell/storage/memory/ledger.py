@@ -7,8 +7,17 @@ from itertools import islice
 from msgspec.structs import replace
 
 from postbell.errors import NotFound
-from postbell.ports import Claim, JournalBlock
-from postbell.records import Entry, LaneChange, OpenBatch, Replay, ReplayState, WebhookState
+from postbell.ports import Claim, JournalBlock, Queue
+from postbell.records import (
+    BatchState,
+    Entry,
+    Lane,
+    LaneChange,
+    OpenBatch,
+    Replay,
+    ReplayState,
+    WebhookState,
+)
 from postbell.storage.entries import entry_filter, reaches
 from postbell.storage.identity import id_taken, is_same_batch
 from postbell.storage.memory.tables import Lease, Tables
@@ -69,6 +78,29 @@ class MemoryLedger:
             return None
         journal = self._tables.journal
         return self._read(webhook_id), journal[-1].id if journal else 0
+
+    async def queues(self, account_id: int) -> list[Queue]:
+        return [
+            self._queue(lane)
+            for _, lane in sorted(self._tables.lanes.items())
+            if account_id == lane.account_id
+        ]
+
+    def _queue(self, lane: Lane) -> Queue:
+        batches = [b for b in self._tables.batches.values() if b.webhook_id == lane.webhook_id]
+        waiting = [batch for batch in batches if batch.state is BatchState.WAITING]
+        parked = [batch.count for batch in batches if batch.state is BatchState.PARKED]
+        blocks = [batch.range.start.block for batch in waiting if batch.opened_at is None]
+        opened = [batch.opened_at for batch in waiting if batch.opened_at is not None]
+        return Queue(
+            lane.webhook_id,
+            lane.cursor,
+            lane.failing_since,
+            min(blocks, default=None),
+            min(opened, default=None),
+            sum(parked),
+            lane.last_success_at,
+        )
 
     async def open_batches(
         self,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from postbell.clock import to_us
 from postbell.errors import NotFound
-from postbell.ports import Claim
+from postbell.ports import Claim, Queue
 from postbell.records import Entry, LaneChange, OpenBatch, Replay
 from postbell.storage.identity import id_taken
 from postbell.storage.sqlite import rows as to
@@ -99,6 +99,10 @@ class SqliteLedger:
             return None if claim is None else (claim, scalar(db, SQL["newest_journal"]) or 0)
 
         return await self._store.readers.run(work)
+
+    async def queues(self, account_id: int) -> list[Queue]:
+        found = await self._store.readers.run(lambda db: rows(db, SQL["queues"], account_id))
+        return to.readable(to.queue, found, "lane", account=1)
 
     async def open_batches(
         self,

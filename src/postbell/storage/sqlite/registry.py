@@ -142,6 +142,7 @@ class SqliteRegistry(SqliteApiUsers):
                 webhook.state.value,
                 webhook.state_reason,
                 to_us(webhook.updated_at),
+                to.us(webhook.active_since),
                 raise_version(db),
                 *_selection(webhook),
                 *sealed,
@@ -298,6 +299,7 @@ class SqliteRegistry(SqliteApiUsers):
             secrets=tuple(self._secrets(db, "webhook", found[0])),
             created_at=from_us(found[14]),
             updated_at=from_us(found[15]),
+            active_since=to.moment(found[16]),
         )
 
 

@@ -97,7 +97,8 @@ SELECT count(*) FROM webhooks WHERE account_id = ?1 AND deleted_at IS NULL;
 -- name: set_webhook
 -- The webhook stands as given.
 UPDATE webhooks SET api_user = ?2, dialect = ?3, state = ?4, state_reason = ?5, updated_at = ?6,
-    version = ?7, types = ?8, options = ?9, policy = ?10, url = ?11, headers = ?12
+    active_since = ?7, version = ?8, types = ?9, options = ?10, policy = ?11, url = ?12,
+    headers = ?13
 WHERE id = ?1;
 
 -- name: touch_webhook
@@ -122,21 +123,24 @@ WHERE id = ?1;
 -- name: webhook
 -- One webhook that is not deleted.
 SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
-    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at
+    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at,
+    active_since
 FROM webhooks JOIN accounts ON accounts.id = account_id
 WHERE webhooks.id = ?1 AND deleted_at IS NULL;
 
 -- name: webhooks
 -- Webhooks that are not deleted and that a version after ?1 changed, in any order.
 SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
-    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at
+    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at,
+    active_since
 FROM webhooks JOIN accounts ON accounts.id = account_id
 WHERE version > ?1 AND deleted_at IS NULL;
 
 -- name: webhooks_of_account
 -- Webhooks of account ?2 that are not deleted and that a version after ?1 changed.
 SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
-    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at
+    state, state_reason, start_block, start_offset, webhooks.created_at, updated_at,
+    active_since
 FROM webhooks JOIN accounts ON accounts.id = account_id
 WHERE account_id = ?2 AND version > ?1 AND deleted_at IS NULL ORDER BY webhooks.id;
 

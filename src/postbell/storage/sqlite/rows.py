@@ -10,6 +10,7 @@ from postbell.blocks import BlockHeader, IdBlock, Position, Range, checksum_of
 from postbell.clock import from_us, to_us
 from postbell.events import EventType
 from postbell.fences import fence
+from postbell.ports import Queue
 from postbell.records import (
     Account,
     ApiUser,
@@ -207,6 +208,7 @@ def batch(row: Row) -> OpenBatch:
         replay_id=row[16],
         parked_at=moment(row[17]),
         parent=row[18],
+        opened_at=moment(row[19]),
     )
 
 
@@ -231,6 +233,19 @@ def batch_values(batch: OpenBatch, account_id: int) -> tuple[Any, ...]:
         batch.replay_id,
         us(batch.parked_at),
         batch.parent,
+        us(batch.opened_at),
+    )
+
+
+def queue(row: Row) -> Queue:
+    return Queue(
+        webhook_id=row[0],
+        cursor=Position(row[2], row[3]),
+        failing_since=moment(row[4]),
+        first_block=row[5],
+        opened_at=moment(row[6]),
+        parked=int(row[7]),
+        last_success_at=moment(row[8]),
     )
 
 

@@ -154,12 +154,13 @@ DELETE FROM lanes WHERE webhook_id = ?1;
 -- name: put_batch
 -- The batch is open as given; no row changes where another batch has its id.
 INSERT INTO batches VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+    ?21)
 ON CONFLICT (id) DO UPDATE SET
     count = excluded.count, cut_at = excluded.cut_at, state = excluded.state,
     attempts = excluded.attempts, next_at = excluded.next_at, last_status = excluded.last_status,
     last_error = excluded.last_error, body_hash = excluded.body_hash, done = excluded.done,
-    parked_at = excluded.parked_at, parent = excluded.parent
+    parked_at = excluded.parked_at, parent = excluded.parent, opened_at = excluded.opened_at
 WHERE webhook_id = excluded.webhook_id AND revision = excluded.revision
     AND start_block = excluded.start_block AND start_offset = excluded.start_offset
     AND end_block = excluded.end_block AND end_offset = excluded.end_offset
@@ -178,30 +179,40 @@ DELETE FROM batches WHERE webhook_id = ?1;
 -- One open or parked batch.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent
+    parked_at, parent, opened_at
 FROM batches WHERE id = ?1;
 
 -- name: batches
 -- Open and parked batches of the installation after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent
+    parked_at, parent, opened_at
 FROM batches WHERE id > ?1 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_account
 -- Open and parked batches of an account after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent
+    parked_at, parent, opened_at
 FROM batches WHERE account_id = ?3 AND id > ?1 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_webhook
 -- Open and parked batches of a webhook (where ?4 is its account, or NULL) after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent
+    parked_at, parent, opened_at
 FROM batches WHERE webhook_id = ?3 AND id > ?1 AND (?4 IS NULL OR account_id = ?4)
 ORDER BY id LIMIT ?2;
+
+-- name: queues
+-- What stands on each lane of an account.
+SELECT lanes.webhook_id, lanes.account_id, cursor_block, cursor_offset, failing_since,
+    min(CASE WHEN batches.state = 'waiting' AND batches.opened_at IS NULL THEN batches.start_block END),
+    min(CASE WHEN batches.state = 'waiting' THEN batches.opened_at END),
+    total(CASE WHEN batches.state = 'parked' THEN batches.count END), last_success_at
+FROM webhooks CROSS JOIN lanes ON lanes.webhook_id = webhooks.id
+LEFT JOIN batches ON batches.webhook_id = lanes.webhook_id
+WHERE webhooks.account_id = ?1 GROUP BY webhooks.id ORDER BY webhooks.id;
 
 -- name: add_replay
 -- The replay runs; its id is returned.
