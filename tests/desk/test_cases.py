@@ -31,8 +31,8 @@ async def test_every_word_of_the_dialect_is_sent_alone(service: Service) -> None
     sent = [json.loads(request.body or b"") for request in service.receivers.got]
     words = [event["event"] for (event,) in sent]
     assert words == [
-        "delivered", "undelivered", "undelivered", "opened", "clicked", "unsubscribed",
-        "resubscribed", "spam_by_user",
+        "delivered", "undelivered", "undelivered", "opened", "clicked", "spam_by_user",
+        "unsubscribed", "resubscribed",
     ]  # fmt: skip
     assert played == [("type", "good", "")] * 8
 
