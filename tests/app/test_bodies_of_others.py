@@ -13,7 +13,7 @@ import httpx
 import pytest
 import zstandard
 
-from tests.crash.harness import AUTH, KEY, Service
+from tests.crash.harness import AUTH, KEY, KEY_OPTION, Service
 
 MIB = 1 << 20
 LIMIT_S = 60
@@ -25,11 +25,11 @@ WRONG = {"Authorization": "Basic " + base64.b64encode(b"main:wrong").decode()}
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     service = Service(tmp_path, POSTBELL_HTTP_CONNECTIONS_PER_NETWORK="1000")
+    await service.set_up(
+        ("accounts", "create", "beta"), ("api-users", "create", "beta", "other", *KEY_OPTION)
+    )
     await service.start()
     try:
-        await service.set_up()
-        await service.cli("accounts", "create", "beta")
-        await service.cli("api-users", "create", "beta", "other", "--api-key", KEY)
         for each in (AUTH, OTHER, WRONG):  # what is loaded when it is first needed
             await pass_through(service, each, 3)
         yield service

@@ -26,9 +26,9 @@ class Answer(NamedTuple):
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     service = Service(tmp_path)
+    await service.set_up()
     await service.start()
     try:
-        await service.set_up()
         yield service
     finally:
         await service.kill()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.prepared import prepare
 from tests.cli.running import Postbell
 
 WEBHOOK_MEMBERS = {
@@ -15,9 +16,9 @@ WEBHOOK_MEMBERS = {
 
 @pytest.fixture
 def webhook_id(postbell: Postbell) -> int:
-    postbell.json("accounts", "create", "acme")
-    made = postbell.json("webhooks", "create", "acme", "http://127.0.0.1:9999/hook?token=x")
-    return int(made["id"])
+    create = ("webhooks", "create", "acme", "http://127.0.0.1:9999/hook?token=x", "--json")
+    _, made = prepare(postbell.folder, ("accounts", "create", "acme"), create)
+    return int(json.loads(made)["id"])
 
 
 def test_accounts_are_created_and_listed(postbell: Postbell) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from tests.cli.prepared import prepare
+
 START_S = 60
 
 
@@ -48,11 +50,18 @@ class Service:
         log.close()
 
     async def start(self, role: str = "all") -> None:
-        """Start a process and wait until ingest can commit."""
+        """Start a process and wait until ingest can commit; one that never can is ended."""
         await self.launch(role)
-        assert self.process is not None
         if role == "worker":
             return
+        try:
+            await self._until_ready()
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def _until_ready(self) -> None:
+        assert self.process is not None
         async with asyncio.timeout(START_S), httpx.AsyncClient() as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
@@ -91,9 +100,10 @@ class Service:
         assert process.returncode == expect, (words, process.returncode, out, err)
         return json.loads(out) if "--json" in words else out.decode()
 
-    async def set_up(self) -> None:
-        await self.cli("accounts", "create", "acme")
-        await self.cli("api-users", "create", "acme", "main", "--api-key", KEY)
+    async def set_up(self, *further: tuple[str, ...]) -> None:
+        """Make the data folder with an account and an api user, and run *further* commands."""
+        own = (("accounts", "create", "acme"), ("api-users", "create", "acme", "main", *KEY_OPTION))
+        await asyncio.to_thread(prepare, self.folder / "data", *own, *further)
 
     async def webhook(self, url: str, dialect: str = "native", **policy: Any) -> int:
         """Register a webhook over the native API; return its id."""
@@ -114,6 +124,7 @@ class Service:
 
 
 KEY = "a-long-and-varied-key-for-Tests-0123456789"
+KEY_OPTION = ("--api-key", KEY)
 AUTH = {"Authorization": "Basic " + base64.b64encode(f"main:{KEY}".encode()).decode()}
 
 

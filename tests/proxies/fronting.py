@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from tests.cli.prepared import prepare
 from tests.cli.running import Postbell
 from tests.wire.certificates import Authority
 
@@ -118,10 +119,14 @@ def fronted(proxy: str, folder: Path, text: str = "", **settings: str) -> Iterat
         POSTBELL_LISTEN=f"127.0.0.1:{inside_port}",
         **printed_settings() | settings,
     )
+    commands: list[tuple[str, ...]] = []
     for account, user in (("acme", "shop"), ("beta", "bank")):
-        _done(postbell("accounts", "create", account, "--owner", f"{user}@example.com",
-                       "--password-file", "-", given=PASSWORD))  # fmt: skip
-        _done(postbell("api-users", "create", account, user, "--api-key", KEY))
+        owner = ("--owner", f"{user}@example.com", "--password-file", "-")
+        commands += [
+            ("accounts", "create", account, *owner),
+            ("api-users", "create", account, user, "--api-key", KEY),
+        ]
+    prepare(postbell.folder, *commands, given=PASSWORD)
     configured = _with_places(text or printed(proxy), folder, port, inside_port)
     command = _COMMANDS[proxy](folder, configured)
     log = folder / "log"
@@ -218,7 +223,3 @@ def _answers(front: Front) -> bool:
             return client.get("/healthz").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _done(done: "subprocess.CompletedProcess[str]") -> None:
-    assert done.returncode == 0, done.stderr

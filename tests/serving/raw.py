@@ -7,6 +7,7 @@ its own too.
 import base64
 import contextlib
 import itertools
+import json
 import re
 import socket
 import ssl
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from tests.cli.prepared import prepare
 from tests.cli.running import COMMAND, LIMIT_S, Postbell, line_with
 from tests.wire.certificates import Authority
 
@@ -205,8 +207,12 @@ def a_network() -> str:
 def served(folder: Path, *flags: str, tls: Authority | None = None) -> Iterator[Served]:
     """Run the service with one account and one api user; its log is in `folder/log`."""
     postbell = Postbell(folder / "data", POSTBELL_LISTEN="127.0.0.1:0")
-    assert postbell("accounts", "create", "acme").returncode == 0
-    key = postbell.json("api-users", "create", "acme", "shop")["api_key"]
+    _, printed = prepare(
+        postbell.folder,
+        ("accounts", "create", "acme"),
+        ("api-users", "create", "acme", "shop", "--json"),
+    )
+    key = json.loads(printed)["api_key"]
     if tls is not None:
         tls.context("localhost")
         file = str(folder / "localhost.pem")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.sync_api import Browser as Chromium
 
+from tests.cli.prepared import prepare
 from tests.cli.running import Postbell
 from tests.web.visiting import Browser, House, open_house
 from tests.web.walking import EMAIL, OPERATOR, PASSWORD, Receiver, chromium, serving
@@ -32,9 +33,9 @@ def browser() -> Iterator[Chromium]:
 def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The real service on a free port, with one account and its owner, and an operator."""
     postbell = Postbell(tmp_path_factory.mktemp("walk") / "data")
-    for name, *more in (("acme", EMAIL), ("ops", OPERATOR, "--operator")):
-        words = ("accounts", "create", name, "--password-file", "-", "--owner", *more)
-        assert postbell(*words, given=PASSWORD).returncode == 0
+    create = ("accounts", "create", "--password-file", "-", "--owner")
+    commands = ((*create, EMAIL, "acme"), (*create, OPERATOR, "--operator", "ops"))
+    prepare(postbell.folder, *commands, given=PASSWORD)
     with serving(postbell) as base_url:
         yield base_url
 

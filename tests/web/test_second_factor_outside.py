@@ -14,6 +14,7 @@ import httpx
 import pyotp
 import pytest
 
+from tests.cli.prepared import prepare
 from tests.cli.running import LIMIT_S, Postbell
 from tests.web.proving import PATH, recovery_on, secret_on
 from tests.web.walking import serving
@@ -111,7 +112,7 @@ class Codes:
 def started(folder: Path, **settings: str) -> Iterator[Service]:
     postbell = Postbell(folder, **settings)
     words = ("accounts", "create", "acme", "--owner", OWNER, "--password-file", "-")
-    assert postbell(*words, given=PASSWORD).returncode == 0
+    prepare(postbell.folder, words, given=PASSWORD)
     with ExitStack() as stack:
         yield Service(postbell, stack.enter_context(serving(postbell)), stack)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.cli.prepared import prepare
 from tests.cli.running import Postbell
 from tests.web.walking import serving
 
@@ -76,7 +77,7 @@ class Flood:
 async def base_url(tmp_path: Path) -> AsyncIterator[str]:
     postbell = Postbell(tmp_path / "data")
     words = ("accounts", "create", "acme", "--owner", OWNER, "--password-file", "-")
-    assert postbell(*words, given=PASSWORD).returncode == 0
+    prepare(postbell.folder, words, given=PASSWORD)
     with serving(postbell) as base_url:
         yield base_url
 
