@@ -69,6 +69,26 @@ async def test_a_notice_comes_three_days_before_waiting_events_are_dropped(told:
         assert notice["at"] == begun + timedelta(days=30)
 
 
+async def test_a_batch_that_loses_no_event_keeps_its_id() -> None:
+    async with running(retention_days=30) as rig:
+        await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [604_800] * 9})
+        await rig.send(event(0))
+        await rig.turn()
+        await rig.later(DAY_S)
+        rig.sender.answers[URL] = [DOWN]
+        await rig.send(event(1))
+        await rig.turn()
+        (before,) = await rig.engine.ledger.open_batches()
+
+        rig.clock.advance(29 * DAY_S + 60)
+        await sweep(rig)
+        await rig.turn()
+
+        assert len(await rig.engine.log.tail(0, 9)) == 1
+        assert rig.ids()[1:] == [before.id, before.id]
+        assert (await expiries(rig), (await rig.audit()).problems) == ([], [])
+
+
 async def test_a_notice_counts_what_is_parked_and_what_is_not_cut_yet(told: Told) -> None:
     async with running(retention_days=30) as rig:
         policy = {"max_wait_s": 0, "retry_waits_s": [], "keep_parked_days": 40}

@@ -177,6 +177,8 @@ class Pruner:
             if batch.replay_id is not None:
                 return
             rest = await self._recut(held, batch, Range(edge, batch.range.end))
+            if rest is not None and rest.count == batch.count:
+                return  # it begins where nothing of it lies: it keeps its id
         gone = batch.count - (rest.count if rest else 0)
         part = Range(batch.range.start, min(edge, batch.range.end))
         await self._close(held, batch, part, gone, rest, now)
