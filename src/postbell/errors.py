@@ -187,3 +187,17 @@ class EngineStopped(StorageError):
 
     code = "engine_stopped"
     retryable = False
+
+
+UNANSWERED = {
+    "dns": "the host name does not resolve",
+    "refused_address": "the host's address is inside (private, loopback, special)",
+    "connect": "the connection was refused or could not be made",
+    "tls": "the TLS handshake or the certificate failed",
+    "timeout": "no complete answer within the policy's timeout",
+    "reset": "the connection broke before the answer was complete",
+    "protocol": "the answer was not HTTP",
+    "too_large": "the answer's head was over the limit",
+    "busy": "no connection of ours was free in time; the request was not made",
+}
+"""How an attempt can end without an answer: words of `records.Outcome.error`."""

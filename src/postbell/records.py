@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from postbell.blocks import START, Position, Range
+from postbell.body_limits import BodyLimit
 from postbell.events import EventType
 from postbell.rights import ApiKey
 
@@ -178,7 +179,8 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What the receiver did with one POST.
 
-    *error* is empty when a response came, else one of `ERRORS`; *detail* says more to a person.
+    *error* is empty when a response came, else one of `errors.UNANSWERED`; *detail* says more to
+    a person.
     *phases_ms*: time to name resolved, connected, TLS done, first byte, end; cumulative.
     *headers* are the first 4 KiB of the response's header lines, whole ones, *headers_cut* says
     how many more there were; *body* is its first 4 KiB.
@@ -193,19 +195,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     headers_cut: int = 0
     body: bytes = b""
     peer: str = ""
-
-
-ERRORS = {
-    "dns": "the host name does not resolve",
-    "refused_address": "the host's address is inside (private, loopback, special)",
-    "connect": "the connection was refused or could not be made",
-    "tls": "the TLS handshake or the certificate failed",
-    "timeout": "no complete answer within the policy's timeout",
-    "reset": "the connection broke before the answer was complete",
-    "protocol": "the answer was not HTTP",
-    "too_large": "the answer's head was over the limit",
-    "busy": "no connection of ours was free in time; the request was not made",
-}
 
 
 class Verdict(StrEnum):
@@ -313,6 +302,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     last_success_at: datetime | None = None
     hold_until: datetime | None = None
     delivered: int = 0
+    body_limit: BodyLimit | None = None
 
 
 class LaneChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,7 @@ async def test_a_webhook_is_made_with_defaults_and_its_key_is_shown(service: Ser
         "failing_since": None,
         "hold_until": None,
         "last_success_at": None,
+        "body_limit": None,
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import Position, Range
+from postbell.body_limits import BodyLimit
 from postbell.errors import IdTaken, NotFound
 from postbell.events import EventType
 from postbell.ports import Queue
@@ -37,6 +38,7 @@ async def test_a_lane_comes_back_as_it_was_recorded(shop: Shop) -> None:
         last_success_at=now - timedelta(hours=1),
         hold_until=now + timedelta(microseconds=1),
         delivered=12,
+        body_limit=BodyLimit(now - timedelta(hours=2), 305_000, 76_250),
     )
 
     stale = await shop.engine.ledger.record(

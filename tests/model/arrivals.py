@@ -93,6 +93,8 @@ class Arrivals:
             if batch.replay is None:
                 hook.taken.update(batch.numbers)
         batch.was_refused |= status in REFUSALS
+        if status == 413:
+            hook.too_long_bytes = min(hook.too_long_bytes, len(post.body))
         batch.times_gone += status == 410
         if post.process.is_stale:
             return
@@ -162,14 +164,19 @@ def _content(hook: Hook, batch: Arrived, post: Post, facts: Sequence[Fact]) -> I
 
 
 def _descent(hook: Hook, batch: Arrived) -> Iterator[str]:
-    """A new id for an event that came before: only a half of what was refused, or what retention
-    left.  All other first attempts follow the order of acceptance."""
+    """A new id for an event that came before: only a half of what was refused, or is too long for
+    a receiver that refused shorter ones, or what retention left.  All other first attempts follow
+    the order of acceptance."""
     key = batch.replay
     parents = {each.id: each for n in batch.numbers for each in hook.holders[key, n]}
     for parent in parents.values():
         if not set(batch.numbers) < set(parent.numbers):
             yield f"some of its events came in batch {parent.id} {parent.numbers[:9]} before"
-        elif not parent.was_refused and parent.id not in hook.split_by_hand:
+        elif (
+            not parent.was_refused
+            and parent.id not in hook.split_by_hand
+            and len(parent.body) <= hook.too_long_bytes // 2
+        ):
             hook.cut_anew.append((parent, batch))
     if parents or batch.id in hook.split_by_hand:
         return

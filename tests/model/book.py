@@ -99,6 +99,7 @@ class Hook:
     in_flight: Counter[Process] = field(default_factory=Counter)
     last_start_s: dict[Process, float] = field(default_factory=dict)
     failures_in_row: int = 0
+    too_long_bytes: int = 1 << 62
     hold_until: datetime | None = None
     held_at_s: float = 0.0
     under_way: int = 0

@@ -1,7 +1,7 @@
 """Who plays: the webhooks that there are from the start, and what may be changed of them.
 
-Together they have a small batch and a large one, a rate, an order, single events, short waits and
-waits of days, few retries and many.
+Together they have small batches and large ones, a rate, an order, single events, short waits and
+waits of days, few retries and many; the last one's receiver may have a limit of its own.
 """
 
 from typing import Any
@@ -20,6 +20,7 @@ CAST: tuple[dict[str, Any], ...] = (
     {"dialect": "engagelab", "policy": {"retry_waits_s": [3, 10], "concurrency": 3}},
     {"api_user": "main", "types": ["open", "hard_bounce"], "policy": {"max_bytes": 1024,
      "max_wait_s": 1, "retry_waits_s": [20_000, 40_000] * 8, "keep_parked_days": 0.5}},
+    {"policy": {"max_events": 400, "max_wait_s": 3, "retry_waits_s": [5, 60], "concurrency": 3}},
 )  # fmt: skip
 REVISIONS: tuple[dict[str, Any], ...] = (
     {"types": None},

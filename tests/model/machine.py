@@ -60,12 +60,13 @@ class Deliveries(RuleBasedStateMachine):
             raise
 
     @initialize(
-        names=st.lists(NAMES, min_size=1 + len(CAST), max_size=1 + len(CAST)),
+        names=st.lists(NAMES, min_size=len(CAST), max_size=len(CAST)),
+        most=st.sampled_from(["takes", "takes 9 kB", "takes 9 kB", "takes 20 kB"]),
         order=st.integers(0, 2**32),
     )
-    def open(self, names: list[str], order: int) -> None:
+    def open(self, names: list[str], most: str, order: int) -> None:
         self.run(self.scene.open(order))
-        self.scene.receivers.standing.update(zip(self.scene.hooks, names, strict=True))
+        self.scene.receivers.standing.update(zip(self.scene.hooks, [*names, most], strict=True))
 
     @rule(
         types=SENT_TYPES,

@@ -53,6 +53,10 @@ def refusing(status: int) -> Behaviour:
     return lambda post, poison: OK if poison.isdisjoint(post.numbers) else refusal
 
 
+def taking_bodies_to(size_bytes: int) -> Behaviour:
+    return lambda post, poison: OK if len(post.body) <= size_bytes else Outcome(status=413)
+
+
 def taking_at_most(events: int) -> Behaviour:
     return lambda post, poison: OK if len(post.numbers) <= events else Outcome(status=413)
 
@@ -72,6 +76,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "refuses poison (413)": refusing(413),
     "takes one": taking_at_most(1),
     "takes two": taking_at_most(2),
+    "takes 9 kB": taking_bodies_to(9_000),
+    "takes 20 kB": taking_bodies_to(20_000),
     "gone": always(Outcome(status=410)),
     "hangs": lambda post, poison: None,
 }

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import Position, Range
+from postbell.body_limits import BodyLimit
 from postbell.records import BatchState, LaneChange, OpenBatch
 from tests.api.service import URL, Service
 from tests.web.visiting import Browser, House
@@ -29,6 +30,15 @@ async def park(service: Service, webhook_id: int, count: int = 2) -> None:
     )
     lane = replace(claim.lane, cursor=Position(1, count))
     change = LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch, lane=lane, put=(parked,))
+    await service.engine.ledger.record([change])
+
+
+async def teach(service: Service, webhook_id: int, limit: BodyLimit) -> None:
+    """Leave what a receiver's 413 has taught behind, as the worker would."""
+    claim = await service.engine.ledger.lane(webhook_id)
+    assert claim is not None
+    lane = replace(claim.lane, body_limit=limit)
+    change = LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch, lane=lane)
     await service.engine.ledger.record([change])
 
 
@@ -384,3 +394,17 @@ async def test_a_webhook_whose_first_events_are_under_way_does_not_say_that_noth
 
     assert "Up to date so far: 2 events on the way." in text
     assert "nothing was sent yet" not in text
+
+
+async def test_the_page_says_how_long_a_body_its_receiver_takes(house: House, ada: Browser) -> None:
+    webhook = await house.service.webhook()
+    now = house.service.clock.now()
+    await teach(house.service, webhook["id"], BodyLimit(now, 152_000, 76_400))
+
+    told = await ada.get(f"/webhooks/{webhook['id']}")
+    house.service.clock.advance(86_400)
+    later = await ada.get(f"/webhooks/{webhook['id']}")
+
+    assert "answered 413 to 152\xa0kB" in told
+    assert "at most 76.4\xa0kB long until" in told
+    assert "413" not in later

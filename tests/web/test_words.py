@@ -7,9 +7,8 @@ from importlib.resources import files
 import pytest
 
 from postbell.dialects import DIALECTS
-from postbell.errors import PostbellError
+from postbell.errors import UNANSWERED, PostbellError
 from postbell.events import EventType
-from postbell.records import ERRORS
 from postbell.trail import ACTIONS, ActorKind
 from postbell.web import words
 from tests.shape import source
@@ -68,7 +67,7 @@ def test_every_type_error_and_state_has_its_words() -> None:
     say = words.of("en")
 
     assert [kind for kind in EventType if not say.has(f"type.{kind}")] == []
-    assert [error for error in ERRORS if not say.has(f"error.{error}")] == []
+    assert [error for error in UNANSWERED if not say.has(f"error.{error}")] == []
     assert issubclass(PostbellError, Exception)
 
 

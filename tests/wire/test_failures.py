@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from postbell.records import ERRORS
+from postbell.errors import UNANSWERED
 from postbell.wire.answers import CURL_ERRORS
 from postbell.wire.sender import CurlSender
 from tests.wire.conftest import MakeSender, Names, Serve, post
@@ -316,7 +316,7 @@ async def test_all_kept_connections_dying_cost_one_attempt_each(
 def test_every_word_of_the_table_is_documented() -> None:
     words = set(CURL_ERRORS.values())
 
-    assert words <= set(ERRORS)
+    assert words <= set(UNANSWERED)
 
 
 async def test_a_name_that_resolves_to_nothing_reachable_is_connect(

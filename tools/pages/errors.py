@@ -9,7 +9,7 @@ from typing import NamedTuple
 import postbell
 from postbell import errors as tree
 from postbell.dialects.engagelab import routes as engagelab
-from postbell.records import ERRORS as OUTCOMES
+from postbell.errors import UNANSWERED
 from tools.pages import markdown
 
 SOURCE = Path(postbell.__file__).parent
@@ -64,7 +64,7 @@ def errors() -> str:
         "## Outcomes of an attempt without an answer\n",
         "They are no errors of the service: batches and attempts show them as `last_error`.\n",
         markdown.table(
-            ("outcome", "meaning"), ((markdown.code(k), v) for k, v in OUTCOMES.items())
+            ("outcome", "meaning"), ((markdown.code(k), v) for k, v in UNANSWERED.items())
         ),
     )
 

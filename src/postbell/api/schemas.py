@@ -78,6 +78,17 @@ class SecretView(Struct):
     expires_at: Moment | None
 
 
+class BodyLimitView(Struct):
+    """How long bodies are at most, since the receiver answered 413 to longer ones."""
+
+    max_bytes: Annotated[int, Meta(ge=1, description="no body of several events is longer")]
+    refused_bytes: Annotated[int, Meta(ge=1, description="the shortest body that was refused")]
+    since: Moment
+    until: Annotated[
+        Moment, Meta(description="then, or once the webhook is changed, it is forgotten")
+    ]
+
+
 class WebhookView(Struct):
     """A webhook and how its delivery stands."""
 
@@ -117,6 +128,7 @@ class WebhookView(Struct):
     failing_since: Moment | UnsetType | None = UNSET
     hold_until: Moment | UnsetType | None = UNSET
     last_success_at: Moment | UnsetType | None = UNSET
+    body_limit: BodyLimitView | UnsetType | None = UNSET
 
 
 class NewWebhookView(WebhookView, kw_only=True):

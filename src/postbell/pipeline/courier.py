@@ -13,10 +13,11 @@ import msgspec
 from xxhash import xxh3_128_digest
 
 from postbell.blocks import Position, Range
+from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
 from postbell.logged import Logged, digest_of
 from postbell.pipeline.held import Held
-from postbell.pipeline.judge import Judgement, after, in_outage, judge
+from postbell.pipeline.judge import TOO_LARGE, Judgement, after, in_outage, judge
 from postbell.pipeline.kept import Kept
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, narrowed, passing
@@ -215,7 +216,14 @@ class Courier:
         lane = held.lane
         chance = self._chance()
         judgement = judge(outcome, post.batch, held.policy, lane, now, chance)
-        held.judged(after(lane, outcome, judgement, post.batch.count, now), now, chance)
+        noted = after(lane, outcome, judgement, post.batch.count, now)
+        limit = in_force(lane.body_limit, held.webhook.updated_at, now)
+        if judgement.verdict is Verdict.DELIVERED:
+            limit = taken(limit, len(post.body))
+        elif outcome.status == TOO_LARGE:
+            begins = post.batch.count > 1 and not post.batch.parent
+            limit = refused(limit, len(post.body), now, begins=begins)
+        held.judged(msgspec.structs.replace(noted, body_limit=limit), now, chance)
         if held.lane.failures == 1:
             log("webhook_failing", webhook_id=held.id, why=why(outcome))
         elif lane.failures and judgement.verdict is Verdict.DELIVERED:

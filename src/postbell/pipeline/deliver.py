@@ -140,7 +140,8 @@ class Batches:
         """Attempt an open batch once more, with the same id and bytes.
 
         Where they would not be the same any more, because another release wrote it, the batch
-        is closed and cut anew; so is what is left of it where retention took events.
+        is closed and cut anew; so is what is left of it where retention took events.  One that
+        the receiver would refuse, as longer ones than it has taken, is split without being sent.
         """
         batch = work.batch
         if held.due.was_ahead(batch.id):
@@ -152,6 +153,8 @@ class Batches:
             await self._shorten(held, batch, await self._courier.found(held, batch))
         elif batch.body_hash and made.body_hash != batch.body_hash:
             await self._replace(held, batch, (self._recut(batch, made),), EntryKind.RECUT)
+        elif made.events > 1 and held.sizes.is_too_long(len(made.body)):
+            await self._split(held, batch, None, self._courier.clock.now())
         else:
             if held.opening == batch.id:
                 held.opening = ""
@@ -212,7 +215,7 @@ class Batches:
                 held.out.discard(batch.id)
         self._exchange(held, batch, put)
 
-    async def _split(self, held: Held, batch: OpenBatch, told: Told, now: datetime) -> None:
+    async def _split(self, held: Held, batch: OpenBatch, told: Told | None, now: datetime) -> None:
         """Open halves in the batch's place."""
         found = await self._courier.found(held, batch)
         if len(found) < batch.count:

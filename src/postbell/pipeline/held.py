@@ -14,6 +14,7 @@ import msgspec
 
 from postbell import policies
 from postbell.blocks import BlockHeader, Position
+from postbell.body_limits import in_force
 from postbell.pipeline.ahead import Ahead
 from postbell.pipeline.cut import Limits
 from postbell.pipeline.due import Due
@@ -215,6 +216,7 @@ class Held:
         """
         if self.blocked_until(now) is not None or self.opening or not self._has_room():
             return None
+        self._learn(now)
         work = self._choose(now)
         if work is None:
             return None
@@ -271,6 +273,7 @@ class Held:
         """Take over what an outcome made of the lane."""
         self.lane = lane
         self.pace.judged(lane, now, chance)
+        self._learn(now)
 
     def feed(self, header: BlockHeader, now: datetime) -> bool:
         """Take notice of a new block; say whether something can be done of it now.
@@ -306,6 +309,12 @@ class Held:
             moments.append(cut_at)
         later = [moment for moment in moments if moment > now]
         return min(later) if later else None
+
+    def _learn(self, now: datetime) -> None:
+        before = self.sizes.most_bytes
+        self.sizes.learn(in_force(self.lane.body_limit, self.webhook.updated_at, now))
+        if self.sizes.most_bytes != before and not self.intake.gather.count:
+            self.intake.gather.limits = self.limits(self.intake.revision)
 
     def _choose(self, now: datetime) -> Work | None:
         may_begin = not self.pace.is_down(now)

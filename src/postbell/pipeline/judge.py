@@ -21,8 +21,8 @@ LONGEST_PROBE = PROBE_EVERY * 1.2
 """So long after a failure something new is tried while a webhook is failing, or up to a fifth
 later, so that those that fail together part."""
 
-NOTED = ("failing_since", "failures", "last_success_at", "hold_until", "delivered")
-"""Members of a lane that `after` sets."""
+NOTED = ("failing_since", "failures", "last_success_at", "hold_until", "delivered", "body_limit")
+"""Members of a lane that an outcome changes."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ def after(lane: Lane, outcome: Outcome, judgement: Judgement, events: int, now: 
 
 
 def merged(before: Lane, ours: Lane, theirs: Lane) -> Lane:
-    """Return their lane with what `after` noted in ours since *before*; their own changes win."""
+    """Return their lane with what was noted in ours since *before*; their own changes win."""
     noted = {
         name: getattr(ours, name)
         for name in NOTED

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from postbell import policies
+from postbell.body_limits import in_force
 from postbell.clock import Clock, rfc3339
 from postbell.directory import Directory
 from postbell.errors import BadInput, NotFound
@@ -27,6 +28,7 @@ from postbell.reports.views import (
     api_user_view,
     attempt_view,
     batch_view,
+    body_limit_view,
     ending_of,
     finished_view,
     replay_view,
@@ -141,6 +143,7 @@ class Reports:
     async def _standing(self, webhook: Webhook, claim: Claim) -> dict[str, Any]:
         """Return health, counts of waiting and parked events, and how long the oldest waits."""
         lane = claim.lane
+        limit = in_force(lane.body_limit, webhook.updated_at, self._clock.now())
         waiting = await self.waits.of(webhook, claim)
         is_behind = self.waits.is_behind(webhook, waiting.lag_s)
         return {
@@ -154,6 +157,7 @@ class Reports:
             "failing_since": time_text(lane.failing_since),
             "hold_until": time_text(lane.hold_until),
             "last_success_at": time_text(lane.last_success_at),
+            "body_limit": body_limit_view(limit),
         }
 
     async def states(self, account_id: int) -> list[State]:

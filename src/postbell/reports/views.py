@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from postbell.body_limits import KEPT_FOR, BodyLimit, most_bytes
 from postbell.clock import rfc3339
 from postbell.pipeline.run import count_bits
 from postbell.records import (
@@ -62,6 +63,18 @@ def secret_view(secret: Secret) -> dict[str, Any]:
         "created_at": rfc3339(secret.created_at),
         "active_at": rfc3339(secret.active_at),
         "expires_at": time_text(secret.expires_at),
+    }
+
+
+def body_limit_view(limit: BodyLimit | None) -> dict[str, Any] | None:
+    """Return how long bodies are at most because of the receiver's answers 413, and until when."""
+    if limit is None:
+        return None
+    return {
+        "max_bytes": most_bytes(limit),
+        "refused_bytes": limit.refused_bytes,
+        "since": rfc3339(limit.at),
+        "until": rfc3339(limit.at + KEPT_FOR),
     }
 
 

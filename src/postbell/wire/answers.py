@@ -50,7 +50,7 @@ CURL_ERRORS = {
     100: "too_large",
     101: "tls",
 }
-"""libcurl's error numbers (libcurl-errors, read November 2026) to the words of `records.ERRORS`."""
+"""libcurl's error numbers (libcurl-errors, November 2026) to words of `errors.UNANSWERED`."""
 
 OTHER_CURL_ERROR = "protocol"
 KEPT_HEAD_BYTES = 4 * 1024

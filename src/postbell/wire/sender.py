@@ -250,7 +250,7 @@ class CurlSender:
 
 
 def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tuple[str, str]:
-    """Return the word of `records.ERRORS` for a failed exchange, and what to tell a person."""
+    """Return the word of `errors.UNANSWERED` for a failed exchange, and what to tell a person."""
     if exchange.refused:
         return "refused_address", refused_connection(target, *exchange.refused).reason
     if exchange.is_nameless:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from postbell.blocks import BlockHeader, IdBlock, Position, Range, checksum_of
+from postbell.body_limits import BodyLimit
 from postbell.clock import from_us, to_us
 from postbell.events import EventType
 from postbell.fences import fence
@@ -174,11 +175,13 @@ def lane(row: Row) -> Lane:
         last_success_at=moment(row[8]),
         hold_until=moment(row[9]),
         delivered=row[10],
+        body_limit=None if row[11] is None else BodyLimit(from_us(row[11]), row[12], row[13]),
     )
 
 
 def lane_values(lane: Lane) -> tuple[Any, ...]:
     """Return what `set_lane` takes of a lane, after what is checked."""
+    limit = lane.body_limit
     return (
         lane.cursor.block,
         lane.cursor.offset,
@@ -187,6 +190,7 @@ def lane_values(lane: Lane) -> tuple[Any, ...]:
         us(lane.last_success_at),
         us(lane.hold_until),
         lane.delivered,
+        *((us(limit.at), limit.refused_bytes, limit.taken_bytes) if limit else (None, 0, 0)),
     )
 
 

@@ -99,7 +99,7 @@ WHERE webhook_id IN (
     SELECT webhook_id FROM lanes WHERE lease_until <= ?3 ORDER BY lease_until, webhook_id LIMIT ?4
 )
 RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
-    failures, last_success_at, hold_until, delivered;
+    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes;
 
 -- name: renew_lanes
 -- All lanes of the owner are held until ?2.
@@ -116,13 +116,13 @@ UPDATE lanes SET owner = '', lease_until = 0 WHERE owner > '';
 -- name: read_lane
 -- One lane, whoever holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
-    failures, last_success_at, hold_until, delivered
+    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes
 FROM lanes WHERE webhook_id = ?1;
 
 -- name: read_held_lane
 -- One lane, if ?2 holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
-    failures, last_success_at, hold_until, delivered
+    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes
 FROM lanes WHERE webhook_id = ?1 AND owner = ?2;
 
 -- name: begin_change
@@ -139,7 +139,8 @@ UPDATE lanes SET epoch = epoch + 1 WHERE webhook_id = ?1;
 -- The lane, if it has this epoch (and ?3 writes, where not NULL), stands as given; its epoch and
 -- its holder are as before.
 UPDATE lanes SET writes = writes + 1, cursor_block = ?4, cursor_offset = ?5, failing_since = ?6,
-    failures = ?7, last_success_at = ?8, hold_until = ?9, delivered = ?10
+    failures = ?7, last_success_at = ?8, hold_until = ?9, delivered = ?10,
+    refused_at = ?11, refused_bytes = ?12, taken_bytes = ?13
 WHERE webhook_id = ?1 AND epoch = ?2 AND (?3 IS NULL OR writes = ?3)
 RETURNING account_id;
 
