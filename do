@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 venv=.venv
 # Programs that the tests call, with the Debian package that has each.
-test_programs=(node:nodejs npm:npm php:php-cli curl:curl chromium:chromium
+chaos_programs=(cc:gcc gencat:libc6-dev)
+test_programs=("${chaos_programs[@]}" node:nodejs npm:npm php:php-cli curl:curl chromium:chromium
     caddy:caddy haproxy:haproxy nginx:nginx)
 
 main() {
@@ -14,11 +15,11 @@ main() {
     [ $# -eq 0 ] || shift
     case $command in
         run) runtime; exec "$venv/bin/postbell" demo "$@" ;;
-        test) dev; programs; tests "$@" ;;
+        test) dev; programs "${test_programs[@]}"; tests "$@" ;;
         check) dev; check ;;
         fix) dev; fix ;;
         bench) dev; exec "$venv/bin/python" -m bench "$@" ;;
-        chaos) dev; exec "$venv/bin/python" -m tests.chaos "$@" ;;
+        chaos) dev; programs "${chaos_programs[@]}"; exec "$venv/bin/python" -m tests.chaos "$@" ;;
         docs) dev; exec "$venv/bin/python" -m tools.reference ;;
         lock) dev; lock "$@" ;;
         help | -h | --help) usage ;;
@@ -33,7 +34,8 @@ usage() {
 ./do check          lint, format, types, import contracts, docs
 ./do fix            format, and mend what the linter can mend
 ./do bench [ARGS]   measure (--json, --quick, names of scenarios)
-./do chaos [ARGS]   kill, freeze and fill the real service (--seed N, --minutes M)
+./do chaos [ARGS]   kill, freeze and fill the real service (--seed N, --minutes M), or with
+                    --power-loss look at thousands of disks after a loss of power
 ./do docs           write the generated reference pages
 ./do lock           pin the dependencies anew
 EOF
@@ -141,7 +143,7 @@ find_python() {
 programs() {
     local row missing=()
     PATH=$PATH:/usr/sbin  # where Debian puts servers, and not everybody looks
-    for row in "${test_programs[@]}"; do
+    for row in "$@"; do
         command -v "${row%%:*}" >/dev/null || missing+=("${row##*:}")
     done
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}" ||

@@ -80,9 +80,12 @@ def require_database(settings: Settings) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make *folder*, for its owner only, unless it exists."""
+    """Make *folder*, for its owner only, and those above it, unless they exist; durably."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (*reversed(folder.parents), folder):
+            if not each.is_dir():
+                each.mkdir(mode=0o700 if each == folder else 0o777, exist_ok=True)
+                sealing.sync_folder(each.parent)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ServiceError(

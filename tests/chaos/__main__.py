@@ -1,4 +1,5 @@
-"""`./do chaos [--seed N] [--minutes M]`: disturb the real service until the time is over."""
+"""`./do chaos [--seed N] [--minutes M] [--power-loss]`: disturb the real service until the time is
+over, or record it and look at what a loss of power leaves of it."""
 
 import argparse
 import asyncio
@@ -10,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.run import Run
+from tests.powerloss import rounds
 
 
 def main() -> int:
@@ -17,13 +19,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./do chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--power-loss", action="store_true")
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    way = _lose_power if options.power_loss else _disturb
+    return way(options.seed, options.minutes)
+
+
+def _disturb(seed: int, minutes: float) -> int:
     folder = Path(tempfile.mkdtemp(prefix="postbell-chaos-"))
-    run = Run(options.seed, options.minutes, folder, lambda line: print(line, flush=True))
+    run = Run(seed, minutes, folder, _say)
     try:
-        print(f"seed {options.seed}, {options.minutes:g} minutes, disk: {run.disk.title}")
+        _say(f"seed {seed}, {minutes:g} minutes, disk: {run.disk.title}")
         report = asyncio.run(run.go())
         print(report)
         for problem in report.problems:
@@ -31,12 +39,30 @@ def main() -> int:
         if report.problems:
             kept = folder.with_name(folder.name + "-kept")
             shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("filler"))
-            print(f"again: ./do chaos --seed {options.seed} --minutes {options.minutes:g}")
+            print(f"again: ./do chaos --seed {seed} --minutes {minutes:g}")
             print(f"kept: {kept}")
     finally:
         run.disk.close()
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if report.problems else 0
+
+
+def _lose_power(seed: int, minutes: float) -> int:
+    folder = Path(tempfile.mkdtemp(prefix="postbell-power-loss-"))
+    _say(f"seed {seed}, {minutes:g} minutes")
+    problems = rounds.go(seed, minutes, folder, _say)
+    for problem in problems:
+        print(f"problem: {problem}")
+    if problems:
+        print(f"again: ./do chaos --power-loss --seed {seed} --minutes {minutes:g}")
+        print(f"kept: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _stop(number: int, frame: object) -> None:

@@ -38,7 +38,18 @@ class Project:
         stand_in = folder / "python"
         stand_in.write_text(PYTHON)
         stand_in.chmod(0o755)
-        for program in ("php", "curl", "node", "npm", "chromium", "caddy", "haproxy", "nginx"):
+        for program in (
+            "cc",
+            "gencat",
+            "php",
+            "curl",
+            "node",
+            "npm",
+            "chromium",
+            "caddy",
+            "haproxy",
+            "nginx",
+        ):
             (folder / program).symlink_to("/bin/true")
 
     def test(self) -> subprocess.CompletedProcess[str]:
