@@ -2,7 +2,6 @@
 
 import re
 import time
-from pathlib import Path
 
 import pyotp
 from playwright.sync_api import Browser, Page, expect
@@ -24,10 +23,10 @@ def secret_on(page: Page) -> str:
 
 
 def test_a_second_factor_is_set_up_and_asked_for_with_the_keyboard_alone(
-    browser: Browser, base_url: str, tmp_path: Path
+    browser: Browser, base_url: str
 ) -> None:
     problems: list[str] = []
-    album = Album(browser, tmp_path / "pictures")
+    album = Album(browser)
     context = browser.new_context(base_url=base_url)
     page = context.new_page()
     watch(page, problems)

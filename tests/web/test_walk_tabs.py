@@ -1,15 +1,11 @@
 """Two tabs of a real Chromium on one form: what collides is said, and nothing typed is lost."""
 
-from pathlib import Path
-
 from playwright.sync_api import Browser, Page, expect
 
 from tests.web.walking import Album, Receiver, create_webhook, sign_in, watch
 
 
-def test_two_tabs_save_one_webhook(
-    browser: Browser, base_url: str, receiver: Receiver, tmp_path: Path
-) -> None:
+def test_two_tabs_save_one_webhook(browser: Browser, base_url: str, receiver: Receiver) -> None:
     problems: list[str] = []
     context = browser.new_context(base_url=base_url, viewport={"width": 1280, "height": 800})
     mine, theirs = context.new_page(), context.new_page()
@@ -33,7 +29,7 @@ def test_two_tabs_save_one_webhook(
     expect(mine.locator("#url-error")).to_contain_text(f"{receiver.url}/theirs. Save all the same")
     expect(mine.get_by_label("URL", exact=True)).to_have_value(receiver.url + "/mine")
     expect(mine.get_by_label("Answer within (s)")).to_have_value("7")
-    album = Album(browser, tmp_path / "pictures")
+    album = Album(browser)
     album.show(mine, "two-tabs-webhook")
 
     mine.get_by_role("button", name="Save all the same").click()

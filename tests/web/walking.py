@@ -46,6 +46,8 @@ SHIFT = """() => new Promise((done) => {
     }).observe({ type: "layout-shift", buffered: true });
     setTimeout(() => done(sum), 50);
 })"""
+FOLDER = os.environ.get("POSTBELL_PICTURES", "")
+"""Where pictures go; the browser makes the folder.  Without one none are taken."""
 LIMIT_MS = 15_000
 LIMIT_S = 480
 
@@ -124,13 +126,13 @@ def serving(postbell: Postbell) -> Iterator[str]:
 
 
 class Album:
-    """Pictures of pages at every size and in both colour schemes, and what axe says of them."""
+    """Looks at pages at every size and in both colour schemes, with what axe says of them, and
+    pictures where FOLDER names a place."""
 
-    def __init__(self, browser: Browser, folder: Path) -> None:
+    def __init__(self, browser: Browser) -> None:
         self._browser = browser
-        self.folder = Path(os.environ.get("POSTBELL_PICTURES") or folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.problems: list[str] = []
+        self.looks = 0
 
     def take(self, base_url: str, paths: dict[str, str], cookies: list[Any]) -> None:
         """Open each path by name in every variant, as who has *cookies*; note what is wrong."""
@@ -162,7 +164,7 @@ class Album:
         wide = page.evaluate("document.documentElement.scrollWidth")
         if wide > width:
             self.problems.append(f"{name} is {wide} pixels wide")
-        page.screenshot(path=self.folder / f"{name}.png", full_page=True)
+        self._picture(page, name)
         self._examine(page, name)
 
     def _examine(self, page: Page, name: str) -> None:
@@ -180,9 +182,15 @@ class Album:
             answer = page.goto(base_url + path)
             assert answer is not None
             self._measure(page, f"{name}-{kind}", width, len(answer.body()))
-            page.screenshot(path=self.folder / f"{name}-{kind}.png", full_page=True)
+            self._picture(page, f"{name}-{kind}")
             if kind in EXAMINED:
                 self._examine(page, f"{name}-{kind}")
+
+    def _picture(self, page: Page, name: str) -> None:
+        """Count a look; keep its picture where somebody will see it."""
+        self.looks += 1
+        if FOLDER:
+            page.screenshot(path=Path(FOLDER, f"{name}.png"), full_page=True)
 
     def _measure(self, page: Page, name: str, width: int, size_bytes: int) -> None:
         """Note a page that is wider than the screen, too long to load, or moves as it loads."""
