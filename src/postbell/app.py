@@ -53,6 +53,11 @@ FOLLOW_S = 0.5
 USES_S = 60.0
 FULL_S = 1.0
 """A start that waits for space looks for it so often."""
+SLOW_S = 3.0
+LOOKING = (
+    "the database is still being opened; after an unclean end it is looked at, for 30 s at most"
+)
+"""What is answered when that takes longer than SLOW_S."""
 
 
 class Parts(NamedTuple):
@@ -170,36 +175,62 @@ async def _opened(
 ) -> Engine | None:
     """Open the storage.
 
-    Where the disk is too full for that, *sock* answers 503 (and /healthz 200) until there is
-    space; None where *stop* was set before.
+    Where the disk is too full for that, and while the database is looked at after an unclean end,
+    *sock* answers 503 (and /healthz 200); None where *stop* was set before.
     """
-    has_space = False
-    async with contextlib.AsyncExitStack() as stack:
+    has_space, failure = False, None
+    async with asyncio.TaskGroup() as tasks, contextlib.AsyncExitStack() as stack:
+        stopping = tasks.create_task(stop.wait(), name="stopping")
+        stack.callback(stopping.cancel)
+
+        async def answer_meanwhile(reason: str) -> None:
+            nonlocal sock
+            log("start_waits", role=role, error=reason)
+            if sock is not None:
+                front = serving(
+                    unready(reason),
+                    sock.dup(),
+                    shutdown_s=settings.shutdown_s,
+                    door=door,
+                    certificate=tls,
+                )
+                await stack.enter_async_context(front)
+                sock = None
+
         while not stop.is_set():
-            try:
-                return await open_engine(settings, clock, worker=role != "api", serves=True)
-            except StorageError as error:
-                is_full = await asyncio.to_thread(lacks_space, settings.data_dir)
-                if not is_full and has_space:
-                    raise
-                has_space = not is_full  # it may have come just now: try once more
-                if not is_full:
-                    continue
-                log("start_waits", role=role, error=error.message)
-                if sock is not None:
-                    front = serving(
-                        unready(error.message),
-                        sock.dup(),
-                        shutdown_s=settings.shutdown_s,
-                        door=door,
-                        certificate=tls,
-                    )
-                    await stack.enter_async_context(front)
-                    sock = None
+            opening = tasks.create_task(_tried(settings, clock, role), name="opening")
+            stack.callback(opening.cancel)
+            await asyncio.wait((opening,), timeout=SLOW_S)
+            if not opening.done():
+                await answer_meanwhile(LOOKING)
+            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                break
+            found = opening.result()
+            if not isinstance(found, StorageError):
+                return found
+            is_full = await asyncio.to_thread(lacks_space, settings.data_dir)
+            if not found.retryable or (not is_full and has_space):
+                failure = found
+                break
+            has_space = not is_full  # it may have come just now: try once more
+            if not is_full:
+                continue
+            await answer_meanwhile(found.message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FULL_S):
                     await stop.wait()
+    if failure is not None:
+        raise failure
     return None
+
+
+async def _tried(settings: Settings, clock: Clock, role: Role) -> Engine | StorageError:
+    """Return the opened storage, or why it cannot be opened."""
+    try:
+        return await open_engine(settings, clock, worker=role != "api", serves=True)
+    except StorageError as error:
+        return error
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@
         ├── Overloaded      a queue is full; come back later          503, retryable
         └── StorageError    the engine cannot read or commit          503, retryable
             ├── HeadMoved   another process appended first            internal, retried by ingest
+            ├── DamagedDatabase  the file is not one whole database   refused at the start
             ├── DamagedBlock  a block is not as it was written        pauses who waits for it
             ├── IdTaken     a batch has the id of another one         a bug of ours, nothing written
             └── EngineStopped  a failed fsync: nothing commits until a restart
@@ -168,6 +169,13 @@ class IdTaken(StorageError):
     """A batch would take the place of another one with its id: a bug of ours, never a race."""
 
     code = "id_taken"
+    retryable = False
+
+
+class DamagedDatabase(StorageError):
+    """The database file, or what lies beside it, is not one whole database; it is not opened."""
+
+    code = "damaged_database"
     retryable = False
 
 

@@ -54,6 +54,14 @@ class Sealer:
                 " was sealed with as a further line"
             ) from None
 
+    def opens(self, sealed: bytes) -> bool:
+        """Say whether one of the keys fits."""
+        try:
+            self._fernet.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
+
 
 def load_or_create(path: Path) -> Sealer:
     """Return the sealer of the key file at *path*, which is made on the first start.

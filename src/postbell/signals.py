@@ -37,8 +37,15 @@ SIGNALS = (
     Signal(
         "start_waits",
         "error",
-        "the database cannot be opened because the disk is full; it is tried again every second",
+        "the database cannot be opened yet: its disk is full, or it is being looked at",
         ("role", "error"),
+    ),
+    Signal(
+        "database_checked",
+        "warning",
+        "the database was not as a process leaves it at its end, and nothing is wrong in it; where"
+        " `is_all` is false, its log and journal are too large to look at whole",
+        ("file", "seconds", "is_all"),
     ),
     Signal("stopping", "info", "a signal or the caller asked the process to end", ("role",)),
     Signal("stopped", "info", "everything in flight was settled", ("seconds",)),
@@ -133,16 +140,10 @@ SIGNALS = (
     Signal("setting_ignored", "warning", "a variable names no setting", ("message",)),
     Signal("directory_refreshed", "debug", "the registry changed", ("version", "webhooks")),
     Signal(
-        "key_uses_late",
-        "warning",
-        "when api keys were used last could not be written down; it is tried again",
-        ("error",),
+        "key_uses_late", "warning", "last uses of keys were not written; tried again", ("error",)
     ),
     Signal(
-        "directory_stale",
-        "warning",
-        "the registry could not be read; what is known stays in force",
-        ("error",),
+        "directory_stale", "warning", "the registry could not be read; the known holds", ("error",)
     ),
     Signal("webhook_paused", "warning", "a webhook was paused", ("webhook_id", "reason")),
     Signal("webhook_failing", "warning", "a webhook's first failure", ("webhook_id", "why")),

@@ -306,6 +306,40 @@ def test_a_backup_is_a_database_that_opens(postbell: Postbell, tmp_path: Path) -
     copy.close()
 
 
+def test_a_restore_says_what_is_in_place_and_what_was_kept(
+    postbell: Postbell, tmp_path: Path
+) -> None:
+    backup = tmp_path / "copy.db"
+    postbell("accounts", "create", "acme")
+    postbell("backup", str(backup))
+    postbell("accounts", "create", "late")
+
+    done = postbell("restore", str(backup))
+
+    assert done.returncode == 0, done.stderr
+    [kept] = postbell.folder.glob("postbell.db.before-*")
+    assert f"what was there before is kept as {kept}" in done.stdout
+    assert "newest event: none; what was accepted after the backup is not in it" in done.stdout
+    assert done.stdout.endswith("next: postbell audit\n")
+    assert [each["name"] for each in postbell.json("accounts", "list")] == ["acme"]
+    postbell.environ["POSTBELL_DATABASE_URL"] = f"sqlite:///{kept}"
+    assert [each["name"] for each in postbell.json("accounts", "list")] == ["acme", "late"]
+
+
+def test_a_restore_makes_no_key_file(postbell: Postbell, tmp_path: Path) -> None:
+    backup = tmp_path / "copy.db"
+    postbell("accounts", "create", "acme")
+    postbell("backup", str(backup))
+    key = postbell.folder / "secret.key"
+    key.unlink()
+
+    refused = postbell("restore", str(backup))
+
+    assert refused.returncode == 2
+    assert f"there is no secret key file {key}; put the one" in refused.stderr
+    assert not key.exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [("serve", "--listen", "127.0.0.1:0"), ("migrate",), ("webhooks", "list"), ("audit",)],

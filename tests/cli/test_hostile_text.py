@@ -89,6 +89,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "index rebuild": (),
     "migrate": (),
     "backup": (f"/nonexistent/{HOSTILE}",),
+    "restore": (f"/nonexistent/{HOSTILE}",),
     "api-users revoke": (HOSTILE,),
     "webhooks delete": ("1",),
 }

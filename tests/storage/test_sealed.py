@@ -44,7 +44,9 @@ async def test_the_file_is_for_its_owner_only(engine: SqliteEngine, path: Path) 
 
     modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.glob("postbell.db*")}
 
-    assert modes == dict.fromkeys(("postbell.db", "postbell.db-wal", "postbell.db-shm"), 0o600)
+    assert modes == dict.fromkeys(
+        (f"postbell.db{end}" for end in ("", "-wal", "-shm", ".lock")), 0o600
+    )
 
 
 async def test_another_key_opens_nothing_and_says_so(

@@ -80,8 +80,8 @@ READ_ONLY = {
     "webhooks list",
     "webhooks show", "batches list", "batches show", "index status", "trail list",
 }  # fmt: skip
-OF_THE_FILE = {"migrate", "backup"}
-"""They make or copy the file that the trail is in, and touch nobody's things."""
+OF_THE_FILE = {"migrate", "backup", "restore"}
+"""They make, copy or exchange the file that the trail is in, and touch nobody's things."""
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:

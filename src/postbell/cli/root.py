@@ -33,6 +33,7 @@ COMMANDS = {
     "index": Row("index", "The index for search and figures: how far it is, make it anew."),
     "trail": Row("trail", "Audit trail: who changed what."),
     "backup": Row("backup", "Copy the database while it is in use."),
+    "restore": Row("restore", "Put a backup in the place of the database."),
     "app-key": Row(
         "accounts", "Show an account's APP KEY, which signs EngageLab deliveries.", "app_key"
     ),

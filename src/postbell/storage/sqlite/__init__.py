@@ -3,5 +3,14 @@
 from postbell.storage.sqlite.backup import integrity_problems
 from postbell.storage.sqlite.engine import SqliteEngine, open
 from postbell.storage.sqlite.migrating import migrate, pending
+from postbell.storage.sqlite.restoring import Restored, restore
 
-__all__ = ["SqliteEngine", "integrity_problems", "migrate", "open", "pending"]
+__all__ = [
+    "Restored",
+    "SqliteEngine",
+    "integrity_problems",
+    "migrate",
+    "open",
+    "pending",
+    "restore",
+]

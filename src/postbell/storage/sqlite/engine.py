@@ -1,7 +1,9 @@
 """The SQLite engine: the ports over one file, opened and closed together."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 
@@ -11,12 +13,13 @@ from postbell.storage.ringing import RingBell
 from postbell.storage.sqlite.answers import SqliteAnswers
 from postbell.storage.sqlite.backup import copy
 from postbell.storage.sqlite.connecting import connect
+from postbell.storage.sqlite.entering import entered
 from postbell.storage.sqlite.faults import as_storage_error
 from postbell.storage.sqlite.hardening import harden, has_worker
 from postbell.storage.sqlite.index import SqliteIndex
 from postbell.storage.sqlite.journal import SqliteJournal
 from postbell.storage.sqlite.ledger import SqliteLedger
-from postbell.storage.sqlite.locking import WorkerLock
+from postbell.storage.sqlite.locking import FilesLock, WorkerLock
 from postbell.storage.sqlite.log import SqliteLog
 from postbell.storage.sqlite.migrating import prepare
 from postbell.storage.sqlite.owners import SqliteOwners
@@ -36,8 +39,9 @@ async def open(
 ) -> "SqliteEngine":
     """Open the database at *path*, made where it is missing; its owner closes it.
 
-    What its WAL holds is durable then; of those that do not *serve* nobody sees to that while
-    a worker, which has, is there.
+    The first to open it sees whether it is whole, unless the last one left it closed, and finishes
+    a restore.  What its WAL holds is durable then; of those that do not *serve* nobody sees to
+    that while a worker, which has, is there.
 
     With *worker* this process becomes the only worker of the database: leases that a killed one
     left behind end with its first claim, since the lock proves that it is gone.  Nothing is
@@ -48,14 +52,12 @@ async def open(
     lock = WorkerLock(path) if worker else None
     try:
         is_hard = not (worker or serves) and has_worker(path)
-        connection, readers = await in_thread(
-            lambda: _connect(path, is_hard=is_hard), "postbell-sqlite-open"
-        )
+        opened = await in_thread(lambda: _connect(path, is_hard=is_hard), "postbell-sqlite-open")
     except BaseException:
         if lock is not None:
             lock.release()
         raise
-    return SqliteEngine(path, sealer, clock, connection, readers, lock)
+    return SqliteEngine(path, sealer, clock, opened, lock)
 
 
 class SqliteEngine:
@@ -66,13 +68,13 @@ class SqliteEngine:
         path: Path,
         sealer: Sealer,
         clock: Clock,
-        connection: apsw.Connection,
-        readers: Readers,
+        opened: "Opened",
         lock: WorkerLock | None,
     ) -> None:
         self._path = path
         self._clock = clock
         self._lock = lock
+        connection, readers, self._files = opened
         self._readers = readers
         self._bell = PolledBell()
         recent = Recent()
@@ -117,6 +119,7 @@ class SqliteEngine:
     def _shut(self) -> None:
         self._readers.close()
         self._writer.close()
+        self._files.leave(is_sound=self._writer.is_sound)
         if self._lock is not None:
             self._lock.release()
 
@@ -143,16 +146,26 @@ class PolledBell(RingBell):
             self.writer.listen(-1)
 
 
-def _connect(path: Path, *, is_hard: bool) -> tuple[apsw.Connection, Readers]:
-    connection = connect(path)
-    try:
-        prepare(connection, path)
-        if not is_hard:
-            harden(connection, path)
-        return connection, Readers(path)
-    except apsw.Error as error:
-        connection.close()
-        raise as_storage_error(error, f"cannot write the database {path}") from error
-    except BaseException:
-        connection.close()
-        raise
+class Opened(NamedTuple):
+    """The database's files, opened: for the writer, for the readers, and the share in them."""
+
+    connection: apsw.Connection
+    readers: Readers
+    files: FilesLock
+
+
+def _connect(path: Path, *, is_hard: bool) -> Opened:
+    with contextlib.ExitStack() as stack:
+        files = entered(path)
+        stack.callback(files.leave)
+        connection = connect(path)
+        stack.callback(connection.close)
+        try:
+            prepare(connection, path)
+            if not is_hard:
+                harden(connection, path)
+        except apsw.Error as error:
+            raise as_storage_error(error, f"cannot write the database {path}") from error
+        opened = Opened(connection, Readers(path), files)
+        stack.pop_all()
+    return opened

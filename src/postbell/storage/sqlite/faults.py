@@ -2,7 +2,7 @@
 
 import apsw
 
-from postbell.errors import EngineStopped, StorageError
+from postbell.errors import DamagedDatabase, EngineStopped, StorageError
 
 WHOLE_GROUP = (
     apsw.FullError,
@@ -20,7 +20,7 @@ WHOLE_GROUP = (
 _WAY_OUT = {
     apsw.FullError: "the disk is full: free some space, nothing was written",
     apsw.BusyError: "another process held the write lock too long: try again",
-    apsw.CorruptError: "the file is damaged: restore a backup",
+    apsw.CorruptError: "the file is damaged: restore a backup with 'postbell restore'",
     apsw.NotADBError: "the file is no SQLite database: check the path",
     apsw.ReadOnlyError: "the file cannot be written: check its owner and mode",
     apsw.CantOpenError: "the file cannot be opened: check the folder, its owner and mode",
@@ -48,8 +48,14 @@ def as_storage_error(error: apsw.Error, what: str = "the database cannot commit"
     """Return *error* in our words: what failed, why, and the way out."""
     for kind, way_out in _WAY_OUT.items():
         if isinstance(error, kind):
-            return StorageError(f"{what}: {way_out} ({named(error)})")
+            made = DamagedDatabase if is_damage(error) else StorageError
+            return made(f"{what}: {way_out} ({named(error)})")
     return StorageError(f"{what}: {error}")
+
+
+def is_damage(error: apsw.Error) -> bool:
+    """Say whether SQLite found the file damaged."""
+    return isinstance(error, apsw.CorruptError)
 
 
 def named(error: apsw.Error) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import apsw
 
 from postbell.errors import StorageError
+from postbell.storage.sqlite.locking import beside, has_content
 
 PIECE_BYTES = 1 << 20
 
@@ -23,8 +24,8 @@ def harden(connection: apsw.Connection, database: Path) -> None:
     Holds SQLite's lock of writers meanwhile, so that nobody appends to it or begins it anew.
     Raises StorageError where the disk does not take it.
     """
-    wal = database.with_name(database.name + "-wal")
-    if not wal.exists() or not wal.stat().st_size:
+    wal = beside(database, "-wal")
+    if not has_content(wal):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -48,7 +49,7 @@ def harden(connection: apsw.Connection, database: Path) -> None:
 def has_worker(database: Path) -> bool:
     """Say whether a process is the worker of *database* now: it has hardened the WAL."""
     try:
-        descriptor = os.open(database.with_name(database.name + ".worker.lock"), os.O_RDONLY)
+        descriptor = os.open(beside(database, ".worker.lock"), os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -1,11 +1,32 @@
-"""One worker a database: a lock on a file beside it, freed by the kernel when the process ends."""
+"""Locks on files beside a database, freed by the kernel when the process ends.
+
+One worker a database; and who has its files open at all, so that the first of them, alone, sees
+whether they are as the last one left them.
+"""
 
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from postbell.errors import StorageError
+
+SHARE_LIMIT_S = 60.0
+_SHARE_STEP_S = 0.05
+
+
+def beside(database: Path, ending: str) -> Path:
+    """Return the path of *database* with *ending* after its name."""
+    return database.with_name(database.name + ending)
+
+
+def has_content(path: Path) -> bool:
+    """Say whether there is a file with anything in it."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 class WorkerLock:
@@ -13,11 +34,8 @@ class WorkerLock:
 
     def __init__(self, database: Path) -> None:
         """Take the lock; raise StorageError naming the process that has it."""
-        self._path = database.with_name(database.name + ".worker.lock")
-        try:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(f"cannot open the lock {self._path}: {error.strerror}") from error
+        self._path = beside(database, ".worker.lock")
+        self._descriptor = _opened(self._path, database)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -34,3 +52,86 @@ class WorkerLock:
     def release(self) -> None:
         """Let another process be the worker."""
         os.close(self._descriptor)
+
+
+class FilesLock:
+    """Shared by all who have the database's files open; held alone by who looks whether they are
+    whole, or puts others in their place.
+
+    It remembers how the last one left the database file: its size and time of change.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._descriptor = _opened(beside(database, ".lock"), database)
+
+    def is_alone(self) -> bool:
+        """Take the lock where nobody has a share; say whether it was taken."""
+        return self._took(fcntl.LOCK_EX)
+
+    def share(self) -> None:
+        """Take a share, or leave only that of a lock that was held alone.
+
+        Waits up to 60 s for one that holds it alone; raises StorageError then.
+        """
+        until = time.monotonic() + SHARE_LIMIT_S
+        while not self._took(fcntl.LOCK_SH):
+            if time.monotonic() > until:
+                raise StorageError(
+                    f"another process looks at {self._database} or restores it; try again when it"
+                    " is done"
+                )
+            time.sleep(_SHARE_STEP_S)
+
+    def is_as_left(self) -> bool:
+        """Say whether the last one closed the database, and nothing has changed its files since."""
+        found = os.pread(self._descriptor, 100, 0)
+        return bool(found) and found == self._state() and not self._has_leftovers()
+
+    def note(self) -> None:
+        """Remember that the database is whole as it stands; for who is alone."""
+        os.ftruncate(self._descriptor, 0)
+        if not self._has_leftovers():
+            with contextlib.suppress(OSError):  # a full disk: the next start looks at everything
+                os.pwrite(self._descriptor, self._state(), 0)
+
+    def leave(self, *, is_sound: bool = True) -> None:
+        """Give the share back, after the files were closed; the last one notes how they are, unless
+        not all is *sound* that was written."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        if is_sound and self.is_alone():
+            self.note()
+        os.close(self._descriptor)
+
+    def release(self) -> None:
+        """Give back whatever is held, and note nothing."""
+        os.close(self._descriptor)
+
+    def _took(self, kind: int) -> bool:
+        try:
+            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _state(self) -> bytes:
+        try:
+            found = self._database.stat()
+        except FileNotFoundError:
+            return b""
+        return f"{found.st_size} bytes, changed at {found.st_mtime_ns} ns\n".encode()
+
+    def _has_leftovers(self) -> bool:
+        return any(has_content(beside(self._database, each)) for each in ("-wal", "-journal"))
+
+
+def _opened(path: Path, database: Path) -> int:
+    """Open a lock's file, made where it is missing for the owner of *database*."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0 and database.exists():  # a command of root's keeps no service out
+            owner = database.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        raise StorageError(f"cannot open the lock {path}: {error.strerror}") from error
+    return descriptor

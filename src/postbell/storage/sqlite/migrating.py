@@ -8,6 +8,7 @@ import apsw
 
 from postbell.errors import StorageError
 from postbell.storage.sqlite.connecting import connect, row, scalar
+from postbell.storage.sqlite.entering import entered
 from postbell.storage.sqlite.faults import as_storage_error
 
 _VERSION = "SELECT value FROM meta WHERE name = 'schema_version'"
@@ -40,7 +41,7 @@ def pending(path: Path) -> list[str]:
         return [migration.name for migration in migrations()]
     connection = connect(path, readonly=True)
     try:
-        return [migration.name for migration in _missing(connection, path)]
+        return [migration.name for migration in missing(connection, path)]
     finally:
         connection.close()
 
@@ -48,11 +49,15 @@ def pending(path: Path) -> list[str]:
 def migrate(path: Path) -> list[str]:
     """Bring the database at *path* (made where missing) to this release's schema, in one commit;
     return the names of what was done; blocks."""
-    connection = connect(path)
+    lock = entered(path)
     try:
-        return migrate_connection(connection, path)
+        connection = connect(path)
+        try:
+            return migrate_connection(connection, path)
+        finally:
+            connection.close()
     finally:
-        connection.close()
+        lock.leave()
 
 
 def migrate_connection(connection: apsw.Connection, path: Path) -> list[str]:
@@ -60,7 +65,7 @@ def migrate_connection(connection: apsw.Connection, path: Path) -> list[str]:
     try:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            todo = _missing(connection, path)
+            todo = missing(connection, path)
             if _version(connection, path) is None:
                 connection.execute(_META)
             for migration in todo:
@@ -79,17 +84,19 @@ def migrate_connection(connection: apsw.Connection, path: Path) -> list[str]:
 
 def prepare(connection: apsw.Connection, path: Path) -> None:
     """Give an empty database its tables; refuse one that this release cannot work on."""
-    missing = _missing(connection, path)
-    if not missing:
+    lacking = missing(connection, path)
+    if not lacking:
         return
     if _version(connection, path) is None:
         migrate_connection(connection, path)
-    elif any("_pre_" in migration.name for migration in missing):
-        names = ", ".join(migration.name for migration in missing)
+    elif any("_pre_" in migration.name for migration in lacking):
+        names = ", ".join(migration.name for migration in lacking)
         raise StorageError(f"the database {path} lacks {names}; run: postbell migrate")
 
 
-def _missing(connection: apsw.Connection, path: Path) -> list[Migration]:
+def missing(connection: apsw.Connection, path: Path) -> list[Migration]:
+    """Return the migrations that an open database lacks; raise StorageError for a newer schema, and
+    for a database that is not Postbell's."""
     version = _version(connection, path) or 0
     known = migrations()
     if version > known[-1].number:

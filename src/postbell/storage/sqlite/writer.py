@@ -131,6 +131,11 @@ class Writer:
             if self._listeners == 1 and change > 0:
                 self._changed.notify()
 
+    @property
+    def is_sound(self) -> bool:
+        """Say whether everything that was asked for could be made durable."""
+        return not self._stop_cause
+
     def close(self) -> None:
         """Run what waits, close the connection and end the thread; blocks."""
         with self._changed:

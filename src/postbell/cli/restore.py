@@ -1,0 +1,70 @@
+"""`postbell restore`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from postbell.cli.options import SettingsCommand, with_settings
+from postbell.cli.show import json_option, print_record, text
+from postbell.errors import UsageError
+from postbell.settings import Settings
+
+if TYPE_CHECKING:
+    from postbell.storage.sqlite import Restored
+
+
+@click.command("restore", cls=SettingsCommand)
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@with_settings("storage")
+def command(settings: Settings, file: Path, as_json: bool) -> None:
+    """Put a backup in the place of the database.
+
+    FILE is what 'postbell backup' wrote. Stop the service first. The copy is checked whole before
+    anything is changed; the database that is there now is kept beside it. Needs the secret key
+    file that belongs to the backup, in its place, and room for both databases.
+    """
+    from postbell.opening import make_folder
+    from postbell.sealing import load_or_create
+    from postbell.storage import sqlite
+
+    database, key = settings.database_path, settings.secret_key_path
+    if not key.exists():
+        raise UsageError(
+            f"there is no secret key file {key}; put the one that belongs to the backup there"
+            " first, or name it with --secret-key-file"
+        )
+    make_folder(database.parent)
+    done = sqlite.restore(file, database, load_or_create(key))
+    if as_json:
+        members = {
+            "database": str(database),
+            "file": str(file),
+            "kept": None if done.kept is None else str(done.kept),
+            "block": done.block,
+            "recorded_at": done.recorded_at,
+            "pending": done.pending,
+            "unopened": done.sealed - done.opened,
+        }
+        print_record(members, as_json=True)
+    else:
+        _print(done, database, file)
+
+
+def _print(done: "Restored", database: Path, file: Path) -> None:
+    click.echo(f"restored {database} from {file}")
+    if done.kept is not None:
+        click.echo(f"what was there before is kept as {done.kept}")
+    newest = "none" if done.recorded_at is None else f"of {text(done.recorded_at)}"
+    click.echo(f"newest event: {newest}; what was accepted after the backup is not in it")
+    click.echo(
+        "what was delivered after the backup is delivered again: events have the same ids, and no"
+        " batch id comes again with other content"
+    )
+    if done.opened < done.sealed:
+        click.echo(
+            f"{done.sealed - done.opened} of {done.sealed} secrets do not open with this key file:"
+            " add the key that they were sealed with as a further line"
+        )
+    click.echo(f"next: {'postbell migrate, then ' if done.pending else ''}postbell audit")
