@@ -16,7 +16,7 @@ from postbell.dialects.engagelab.routes import routes
 from postbell.directory import Directory
 from postbell.pipeline.index import Indexer
 from postbell.pipeline.ingest import Ingest
-from postbell.ports import Request
+from postbell.ports import Engine, Request
 from postbell.records import Account, Outcome
 from postbell.reports import Reports
 from postbell.sealing import Sealer
@@ -59,7 +59,7 @@ class ScriptedReceivers:
 class Service:
     """Two accounts, `acme` with the api users alice and anna, `beta` with bob."""
 
-    def __init__(self, clock: FakeClock, engine: MemoryEngine) -> None:
+    def __init__(self, clock: FakeClock, engine: Any) -> None:
         self.clock = clock
         self.engine = engine
         self.directory = Directory(engine.registry)
@@ -150,13 +150,17 @@ class Service:
 async def running(
     clock: FakeClock | None = None,
     *,
+    engine: Engine | None = None,
     desk: dict[str, Any] | None = None,
     app: dict[str, Any] | None = None,
     face: dict[str, Any] | None = None,
 ) -> AsyncIterator[Service]:
-    """Give a service whose ingest runs; requests reach the application without a socket."""
+    """Give a service whose ingest runs; requests reach the application without a socket.
+
+    Its storage is in memory where no *engine* is given.
+    """
     clock = clock or FakeClock()
-    service = Service(clock, MemoryEngine(clock))
+    service = Service(clock, engine or MemoryEngine(clock))
     await service.open(desk or {}, app or {}, face or {})
     async with asyncio.TaskGroup() as tasks:
         committing = tasks.create_task(service.ingest.run())

@@ -9,7 +9,7 @@ from postbell.blocks import Position, Range
 from postbell.body_limits import BodyLimit
 from postbell.errors import IdTaken, NotFound
 from postbell.events import EventType
-from postbell.ports import Queue
+from postbell.ports import Parked, Queue
 from postbell.records import (
     BatchState,
     Lane,
@@ -82,7 +82,7 @@ async def test_a_batch_goes_on_under_its_id(shop: Shop) -> None:
     assert claim.batches == [tried]
 
 
-async def test_a_claim_brings_all_open_and_parked_batches(shop: Shop) -> None:
+async def test_a_claim_brings_what_waits_and_a_count_of_what_is_parked(shop: Shop) -> None:
     webhook, other = await shop.webhook(), await shop.webhook()
     now = shop.clock.now()
     waiting = shop.batch(
@@ -109,7 +109,8 @@ async def test_a_claim_brings_all_open_and_parked_batches(shop: Shop) -> None:
 
     claim = await shop.engine.ledger.lane(webhook.id)
     assert claim is not None
-    assert claim.batches == [parked, waiting]
+    assert claim.batches == [waiting]
+    assert claim.parked == Parked(1, parked.count)
     assert await shop.engine.ledger.batch("b2") == waiting
     assert await shop.engine.ledger.batch("b9") is None
 

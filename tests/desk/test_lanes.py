@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from postbell.blocks import BlockHeader, Position
+from postbell.blocks import BlockHeader, Position, Range
 from postbell.desk.core import MAX_TRIES
+from postbell.desk.lanes import OPENED_AT_ONCE
 from postbell.errors import BadInput, Conflict
 from postbell.pipeline.tally import AT_ONCE
-from postbell.ports import Claim
-from postbell.records import EntryKind, LaneChange, Outcome
+from postbell.ports import Claim, Wanted
+from postbell.records import BatchState, EntryKind, LaneChange, OpenBatch, Outcome
 from tests.api.service import URL, Service, running
 
 
@@ -135,8 +136,8 @@ class Moving:
     def __getattr__(self, name: str) -> object:
         return getattr(self._ledger, name)
 
-    async def lane(self, webhook_id: int) -> Claim | None:
-        claim = await self._ledger.lane(webhook_id)
+    async def lane(self, webhook_id: int, *, most: int) -> Claim | None:
+        claim = await self._ledger.lane(webhook_id, most=most)
         if self.times and claim is not None:
             self.times -= 1
             cursor = Position(claim.lane.cursor.block + self._each, 0)
@@ -293,3 +294,31 @@ async def test_the_installations_policy_is_in_force_where_the_webhook_says_nothi
 
         assert (view["policy"]["max_events"], view["policy"]["timeout_s"]) == (50, 2.0)
         assert webhook.policy == {"timeout_s": 2.0}
+
+
+async def test_many_parked_batches_are_opened_in_several_writes(service: Service) -> None:
+    webhook = await service.desk.create_webhook(service.acme, {"url": URL})
+    put = tuple(
+        OpenBatch(
+            id=f"bat_{number:05}",
+            webhook_id=webhook.id,
+            revision=1,
+            range=Range(Position(1, 0), Position(1, 1)),
+            count=1,
+            cut_at=service.clock.now(),
+            state=BatchState.PARKED,
+            attempts=12,
+        )
+        for number in range(2 * OPENED_AT_ONCE + 1)
+    )
+    await service.engine.ledger.record([LaneChange(webhook_id=webhook.id, epoch=0, put=put)])
+
+    await service.desk.resume(None, webhook.id, parked=True)
+
+    claim = await service.engine.ledger.lane(webhook.id)
+    entries = await service.engine.trail.entries(Wanted(), limit=10)
+    retried = [e.new["batches"] for e in entries if e.action == "batches.retried"]
+    assert claim is not None
+    assert (claim.parked.batches, len(claim.batches)) == (0, len(put))
+    assert {batch.attempts for batch in claim.batches} == {0}
+    assert sorted(retried) == [1, OPENED_AT_ONCE, OPENED_AT_ONCE]

@@ -252,7 +252,7 @@ async def resume(rig: Rig, webhook_id: int) -> None:
     assert claim is not None
     put = tuple(
         replace(batch, state=BatchState.WAITING, attempts=0, next_at=rig.clock.now())
-        for batch in claim.batches
+        for batch in await rig.engine.ledger.open_batches(webhook_id=webhook_id)
     )
     change = LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch, lane=claim.lane, put=put)
     assert await rig.engine.ledger.intervene(change)

@@ -114,7 +114,7 @@ async def test_a_parked_batch_that_is_opened_again_waits_since_then(rig: Rig) ->
     rig.clock.advance(86_400)
     claim = await rig.engine.ledger.lane(webhook.id)
     assert claim is not None
-    (parked,) = claim.batches
+    (parked,) = await rig.engine.ledger.parked(webhook_id=webhook.id)
     lane = replace(claim.lane, failing_since=None, failures=0)
     opened = replace(parked, state=BatchState.WAITING, parked_at=None, opened_at=rig.clock.now())
     change = LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, lane=lane, put=(opened,))

@@ -331,6 +331,8 @@ async def test_pages_of_batches_follow_each_other_from_open_to_finished(
     await service.events("open", "click", "delivered")
     for number in range(60):
         await put(house, f"bat_{number:02}")
+        await put(house, f"parkedbat_{number:02}", state=BatchState.PARKED)
+        service.clock.advance(number % 3)
     for number in range(60):
         await finish(house, f"donebat_{number:02}")
 
@@ -342,7 +344,7 @@ async def test_pages_of_batches_follow_each_other_from_open_to_finished(
         following = re.search(r'href="(/batches\?[^"]*after=[^"]+)"', text)
         path = following[1] if following else ""
 
-    assert len(seen) == len(set(seen)) == 120
+    assert len(seen) == len(set(seen)) == 180
 
 
 async def test_a_batch_of_which_nothing_is_left_still_shows_its_attempts(

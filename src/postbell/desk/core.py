@@ -14,8 +14,8 @@ from postbell.desk.pace import Allowance, Pace
 from postbell.directory import Caller, Directory
 from postbell.errors import Conflict, NotFound, Overloaded, ServiceError, StorageError
 from postbell.holding import claim
-from postbell.ports import Claim, Dialect, Engine, Sender, UrlGuard
-from postbell.records import Account, LaneChange, Replay, Webhook
+from postbell.ports import MOST_CLAIMED, Claim, Dialect, Engine, Sender, UrlGuard
+from postbell.records import Account, BatchState, LaneChange, OpenBatch, Replay, Webhook
 from postbell.rights import Right
 from postbell.signals import tell
 from postbell.trail import Actor, Change, TrailEntry, entry_of
@@ -176,11 +176,24 @@ class Core:
 
         return await self.engine.trail.along(write, entry)
 
-    async def _claim(self, webhook_id: int) -> Claim:
-        claim = await self.engine.ledger.lane(webhook_id)
+    async def _claim(self, webhook_id: int, most: int) -> Claim:
+        claim = await self.engine.ledger.lane(webhook_id, most=most)
         if claim is None:
             raise NotFound(f"no webhook {webhook_id}")
         return claim
+
+    async def _waiting(self, claim: Claim) -> list[OpenBatch]:
+        """Return all batches of a lane that wait, those, too, that did not come with it."""
+        if not claim.has_more:
+            return claim.batches
+        waiting: list[OpenBatch] = []
+        after = ""
+        while page := await self.engine.ledger.open_batches(
+            webhook_id=claim.lane.webhook_id, state=BatchState.WAITING, after=after
+        ):
+            waiting += page
+            after = page[-1].id
+        return waiting
 
     async def _rewrite(
         self,
@@ -223,16 +236,19 @@ class Core:
                     raise
         raise Conflict("this kept changing while it was changed; try again", reason="kept_moving")
 
-    async def _intervene(self, webhook_id: int, change: Step, note: Note | None = None) -> None:
+    async def _intervene(
+        self, webhook_id: int, change: Step, note: Note | None = None, *, most: int = MOST_CLAIMED
+    ) -> None:
         """Apply what *change* makes of the lane; tried again where the worker moved it meanwhile.
 
-        The trail keeps what *note* says of the change that was applied.
+        The trail keeps what *note* says of the change that was applied.  The claim has *most* of
+        the batches that wait.
 
         After that its epoch is raised first: the worker then reads the lane and the registry
         again before it can write, or it would always be the faster one.
         """
         for _ in range(MAX_TRIES):
-            claim = await self._claim(webhook_id)
+            claim = await self._claim(webhook_id, most)
             step = await change(claim)
             if step is None:
                 return

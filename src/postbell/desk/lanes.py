@@ -24,6 +24,8 @@ from postbell.records import (
 )
 from postbell.trail import Change
 
+OPENED_AT_ONCE = 1000
+
 
 class Lanes(Core):
     """Changes of lanes go through `Ledger.intervene`, so that the worker notices them."""
@@ -48,17 +50,21 @@ class Lanes(Core):
         as skipped.  Replays of the webhook go on.
         *parked* opens parked batches again, with all their retries.  Resuming an active
         webhook only makes due what waits: since when it fails, and how often, stays, until it
-        takes something.
+        takes something.  More parked ones than OPENED_AT_ONCE are opened in several writes.
         """
         webhook = await self.find_webhook(account_id, webhook_id)
         now = self.clock.now()
         skipping = Skipping(self.engine, self.dialects, webhook, now)
         is_paused = webhook.state is WebhookState.PAUSED
+        opened: list[OpenBatch] = []
 
         async def step(claim: Claim) -> LaneChange:
             left = Skipped((), (), claim.lane.cursor)
+            waiting = await self._waiting(claim)
             if skip:
-                left = await skipping.all_waiting(claim)
+                left = await skipping.all_waiting(claim._replace(batches=waiting))
+            opened[:] = await self._parked_batches(webhook_id, "") if parked else ()
+            gone = set(left.drop)
             lane = msgspec.structs.replace(
                 claim.lane,
                 cursor=left.cursor,
@@ -72,19 +78,21 @@ class Lanes(Core):
                 lane=lane,
                 put=tuple(
                     _due(batch, now)
-                    for batch in claim.batches
+                    for batch in (*waiting, *opened)
                     if batch.done is None
-                    and batch.id not in left.drop
-                    and (parked or batch.state is not BatchState.PARKED)
+                    and batch.id not in gone
+                    and not (claim.has_more and _is_due(batch, now))
                 ),
                 drop=left.drop,
                 entries=left.entries,
             )
 
         def note(claim: Claim, change: LaneChange) -> Change | None:
-            return _resumption(webhook, claim, change)
+            return _resumption(webhook, claim, change, len(opened))
 
         await self._intervene(webhook_id, step, note)
+        while opened:
+            await self._open_next(webhook, opened, now)
         return await self._set_state(account_id, webhook_id, WebhookState.ACTIVE, "")
 
     async def retry_batch(self, batch_id: str, account_id: int | None = None) -> OpenBatch:
@@ -99,16 +107,13 @@ class Lanes(Core):
         retried = []
 
         async def step(claim: Claim) -> LaneChange:
-            for batch in claim.batches:
-                if batch.id == batch_id:
-                    retried.append(_due(batch, now))
-                    return LaneChange(
-                        webhook_id=webhook.id,
-                        epoch=claim.lane.epoch,
-                        lane=msgspec.structs.replace(claim.lane, hold_until=None),
-                        put=(retried[-1],),
-                    )
-            raise _no_batch(batch_id)
+            retried.append(_due(await self._still_open(batch_id), now))
+            return LaneChange(
+                webhook_id=webhook.id,
+                epoch=claim.lane.epoch,
+                lane=msgspec.structs.replace(claim.lane, hold_until=None),
+                put=(retried[-1],),
+            )
 
         await self._intervene(
             webhook.id,
@@ -116,6 +121,7 @@ class Lanes(Core):
             lambda *_: noting.of_batch(
                 "batch.retried", webhook, retried[-1], {"events": retried[-1].count}
             ),
+            most=0,
         )
         return retried[-1]
 
@@ -128,17 +134,11 @@ class Lanes(Core):
         parked = []
 
         async def step(claim: Claim) -> LaneChange:
-            for batch in claim.batches:
-                if batch.id == batch_id:
-                    parked.append(
-                        msgspec.structs.replace(
-                            batch, state=BatchState.PARKED, parked_at=now, next_at=None
-                        )
-                    )
-                    return LaneChange(
-                        webhook_id=webhook.id, epoch=claim.lane.epoch, put=(parked[-1],)
-                    )
-            raise _no_batch(batch_id)
+            batch = await self._still_open(batch_id)
+            parked.append(
+                msgspec.structs.replace(batch, state=BatchState.PARKED, parked_at=now, next_at=None)
+            )
+            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=(parked[-1],))
 
         await self._intervene(
             webhook.id,
@@ -146,6 +146,7 @@ class Lanes(Core):
             lambda *_: noting.of_batch(
                 "batch.parked", webhook, parked[-1], {"events": parked[-1].count}
             ),
+            most=0,
         )
         return parked[-1]
 
@@ -181,8 +182,7 @@ class Lanes(Core):
         )
 
         async def step(claim: Claim) -> LaneChange:
-            if not any(batch.id == batch_id for batch in claim.batches):
-                raise _no_batch(batch_id)
+            await self._still_open(batch_id)
             return LaneChange(
                 webhook_id=webhook.id,
                 epoch=claim.lane.epoch,
@@ -197,18 +197,50 @@ class Lanes(Core):
             lambda *_: noting.of_batch(
                 "batch.split", webhook, found, {"halves": closed.note, "events": found.count}
             ),
+            most=0,
         )
         return halves
 
     async def _open_batch(self, batch_id: str, account_id: int | None) -> tuple[Webhook, OpenBatch]:
         """Return an open or parked batch of the account with its webhook; raise NotFound."""
-        found = await self.engine.ledger.batch(batch_id)
-        if found is None or found.done is not None:
-            raise _no_batch(batch_id)
+        found = await self._still_open(batch_id)
         try:
             return await self.find_webhook(account_id, found.webhook_id), found
         except NotFound:
             raise _no_batch(batch_id) from None
+
+    async def _still_open(self, batch_id: str) -> OpenBatch:
+        """Return an open or parked batch; raise NotFound.  Read after a lane it is as new as that:
+        a change that is made of both is refused where either was changed meanwhile."""
+        found = await self.engine.ledger.batch(batch_id)
+        if found is None or found.done is not None:
+            raise _no_batch(batch_id)
+        return found
+
+    async def _parked_batches(self, webhook_id: int, after: str) -> list[OpenBatch]:
+        return await self.engine.ledger.open_batches(
+            webhook_id=webhook_id, state=BatchState.PARKED, after=after, limit=OPENED_AT_ONCE
+        )
+
+    async def _open_next(self, webhook: Webhook, opened: list[OpenBatch], now: datetime) -> None:
+        """Open the parked batches after those last *opened*, which become these."""
+        after = opened[-1].id
+
+        async def step(claim: Claim) -> LaneChange | None:
+            opened[:] = await self._parked_batches(webhook.id, after)
+            put = tuple(_due(batch, now) for batch in opened)
+            if not put:
+                return None
+            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=put)
+
+        await self._intervene(
+            webhook.id,
+            step,
+            lambda _, change: noting.of_webhook(
+                "batches.retried", webhook, None, {"batches": len(change.put)}
+            ),
+            most=0,
+        )
 
     async def _events_of(self, webhook: Webhook, batch: OpenBatch) -> Found:
         """Return the events of an open batch, those that its replay's filter passes."""
@@ -245,12 +277,10 @@ class Lanes(Core):
         return webhook
 
 
-def _resumption(webhook: Webhook, claim: Claim, change: LaneChange) -> Change | None:
+def _resumption(webhook: Webhook, claim: Claim, change: LaneChange, opened: int) -> Change | None:
     """Say what a resumption does to what waits; that the webhook was resumed is said with its
     state."""
     skipped = sum(entry.count for entry in change.entries)
-    parked = {batch.id for batch in claim.batches if batch.state is BatchState.PARKED}
-    opened = sum(batch.id in parked for batch in change.put)
     if skipped or opened:
         told = {"events": skipped, "batches": opened}
         action = "events.skipped" if skipped else "batches.retried"
@@ -259,6 +289,10 @@ def _resumption(webhook: Webhook, claim: Claim, change: LaneChange) -> Change | 
     if webhook.state is WebhookState.ACTIVE and is_hurried:
         return noting.of_webhook("webhook.hurried", webhook, None, {"batches": len(change.put)})
     return None
+
+
+def _is_due(batch: OpenBatch, now: datetime) -> bool:
+    return batch.next_at is not None and batch.next_at <= now
 
 
 def _due(batch: OpenBatch, now: datetime) -> OpenBatch:

@@ -46,11 +46,7 @@ class Replays(Core):
 
         async def step(claim: Claim) -> LaneChange | None:
             running = [one for one in claim.replays if one.id == replay_id]
-            gone = [
-                batch
-                for batch in claim.batches
-                if batch.replay_id == replay_id and batch.state is BatchState.WAITING
-            ]
+            gone = [b for b in await self._waiting(claim) if b.replay_id == replay_id]
             if not running and not gone:
                 return None
             ended = running[0] if running else await self.find_replay(account_id, replay_id)
@@ -161,8 +157,10 @@ class Replays(Core):
             await self.find_webhook(webhook.account_id, source)
         parked = []
         after = ""
-        while page := await self.engine.ledger.open_batches(webhook_id=source, after=after):
-            parked += [batch.range for batch in page if batch.state is BatchState.PARKED]
+        while page := await self.engine.ledger.open_batches(
+            webhook_id=source, state=BatchState.PARKED, after=after
+        ):
+            parked += [batch.range for batch in page]
             after = page[-1].id
         if not parked:
             raise Conflict(f"webhook {source} has no parked batches", reason="none_parked")

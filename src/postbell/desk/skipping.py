@@ -14,7 +14,7 @@ from postbell.pipeline.reading import Reader
 from postbell.pipeline.run import has_bit
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine
-from postbell.records import BatchState, Entry, EntryKind, OpenBatch, Webhook
+from postbell.records import Entry, EntryKind, OpenBatch, Webhook
 
 
 class Skipped(NamedTuple):
@@ -46,14 +46,12 @@ class Skipping:
         self._counted = Range(Position(0, 0), Position(0, 0))
 
     async def all_waiting(self, claim: Claim) -> Skipped:
-        """Skip what waits in batches, in runs and in the log; what is parked or belongs to a
-        replay stays."""
+        """Skip what waits in batches, in runs and in the log; what belongs to a replay stays.
+
+        *claim* is to hold every batch that waits.
+        """
         entries: list[Entry] = []
-        gone = [
-            batch
-            for batch in claim.batches
-            if batch.state is BatchState.WAITING and batch.replay_id is None
-        ]
+        gone = [batch for batch in claim.batches if batch.replay_id is None]
         for batch in gone:
             entries += [self.batch(batch)] if batch.done is None else await self._run(batch)
         in_log = await self._in_log(claim.lane.cursor)

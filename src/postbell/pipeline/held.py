@@ -29,7 +29,6 @@ from postbell.pipeline.sizes import Sizes
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Claim, Dialect
 from postbell.records import (
-    BatchState,
     Lane,
     LaneChange,
     OpenBatch,
@@ -103,8 +102,9 @@ class Held:
         self._recorded = claim.lane
         self.webhook = webhook
         self.pace.probe_at = None
+        self.has_more = claim.has_more
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
-        waiting = [b for b in claim.batches if b.state is BatchState.WAITING]
+        waiting = claim.batches
         is_kept = not is_new and not has_moved
         left = [b for b in self.open.values() if b.next_at is None] if is_kept else []
         self.open: dict[str, OpenBatch] = {b.id: b for b in (*left, *waiting) if b.done is None}
@@ -321,7 +321,7 @@ class Held:
         due = self.due.pop(now, is_ordered=self.policy.ordered, may_begin=may_begin)
         if due is not None:
             return Again(due)
-        if not may_begin or (self.policy.ordered and self.open):
+        if not may_begin or (self.policy.ordered and (self.open or self.has_more)):
             return None
         is_first_known = True
         for run in self.runs:
@@ -389,7 +389,7 @@ class Held:
         return MAX_OPEN_SINGLE if self.is_single else MAX_OPEN
 
     def _may_cut(self) -> bool:
-        is_full = len(self.open) + self._cutting >= self._max_open()
+        is_full = self.has_more or len(self.open) + self._cutting >= self._max_open()
         return not is_full and not self.is_passed_over and len(self.runs) < MAX_RUNS
 
 

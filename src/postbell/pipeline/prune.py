@@ -109,8 +109,13 @@ class Pruner:
             if is_others and webhook.id not in self.given_up:
                 claim = await self._engine.ledger.lane(webhook.id)
             if claim is not None:
-                waiting = [batch.range.start.block for batch in claim.batches]
-                before = min(before, claim.lane.cursor.block, *waiting)
+                before = min(before, claim.lane.cursor.block)
+                after = ""
+                while page := await self._engine.ledger.open_batches(
+                    webhook_id=webhook.id, after=after, limit=PAGE
+                ):
+                    before = min(before, *(batch.range.start.block for batch in page))
+                    after = page[-1].id
         return before
 
     async def _drop(self, before: int, now: datetime) -> None:

@@ -14,7 +14,7 @@ from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageErro
 from postbell.fences import note
 from postbell.pipeline.held import Held
 from postbell.pipeline.late import Build, Late, together
-from postbell.ports import Ledger
+from postbell.ports import MOST_CLAIMED, Ledger
 from postbell.records import Lane, LaneChange
 from postbell.signals import log
 
@@ -58,6 +58,7 @@ class Settler:
         self._spawn = spawn
         self._notice = notice
         self._late: dict[Held, None] = {}
+        self._rereading: set[Held] = set()
 
     async def write(self, held: Held, build: Build) -> bool:
         """Make durable what *build* makes of the lane as it then stands, after what is late.
@@ -221,6 +222,24 @@ class Settler:
         """Take over what was changed from outside."""
         async with held.turn:
             await self._reload(held)
+
+    def read_more(self, held: Held) -> None:
+        """Begin to read what did not come with the claim, once most that did is over."""
+        is_time = held.has_more and len(held.open) <= MOST_CLAIMED // 2
+        if is_time and held not in self._rereading:
+            self._rereading.add(held)
+            self._spawn(self._read_more(held))
+
+    async def _read_more(self, held: Held) -> None:
+        """Read the lane, and not again before AGAIN_S: rows that cannot be read stay there."""
+        try:
+            with may_fail("reading on"):
+                await self.reload(held)
+            self._notice(held)
+            await asyncio.sleep(AGAIN_S)
+        finally:
+            self._rereading.discard(held)
+            self._notice(held)
 
     async def _reload(self, held: Held) -> None:
         claims = await self._ledger.reload(self._owner, [held.id])

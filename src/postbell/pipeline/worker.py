@@ -84,8 +84,7 @@ class Worker:
         self._due: list[tuple[datetime, int]] = []
         self._noted: set[tuple[datetime, int]] = set()
         self._wake = asyncio.Event()
-        self._must_look = True
-        self._is_stopping = False
+        self._must_look, self._is_stopping = True, False
         self._broken: set[int] = set()
         self._reading = asyncio.Semaphore(READERS)
         self._tasks: asyncio.TaskGroup
@@ -244,6 +243,7 @@ class Worker:
             held.pumps += 1
             held.starting += 1
             self._spawn(self._pump(held, work))
+        self._settler.read_more(held)
         is_wanted = held.intake.is_behind and not held.pace.is_down(self._clock.now())
         if is_wanted and not held.is_reading and not held.catch_up():
             held.is_reading = True

@@ -21,7 +21,17 @@ from postbell.ports.customers import (
 from postbell.ports.dialect import Dialect, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Engine
 from postbell.ports.outgoing import Request, Sender, UrlGuard
-from postbell.ports.path import Checked, Claim, Journal, JournalBlock, Ledger, Log, Queue
+from postbell.ports.path import (
+    MOST_CLAIMED,
+    Checked,
+    Claim,
+    Journal,
+    JournalBlock,
+    Ledger,
+    Log,
+    Parked,
+    Queue,
+)
 from postbell.ports.search import Count, Index, Marks, Message, News, Postings, Visit
 from postbell.ports.second_factors import (
     HALF_SIGN_INS_KEPT,
@@ -36,6 +46,7 @@ __all__ = [
     "ENDED_KEYS_KEPT",
     "ENTRIES_SEEN",
     "HALF_SIGN_INS_KEPT",
+    "MOST_CLAIMED",
     "REVOKED_TIMES",
     "SESSIONS_KEPT",
     "TRIES_KEPT",
@@ -59,6 +70,7 @@ __all__ = [
     "NewSecret",
     "News",
     "Owners",
+    "Parked",
     "Place",
     "Postings",
     "Proof",

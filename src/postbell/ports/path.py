@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, Position
 from postbell.records import (
+    BatchState,
     Entry,
     IdempotencyKey,
     Lane,
@@ -94,12 +95,29 @@ class Log(Protocol):
         ...
 
 
+class Parked(NamedTuple):
+    """How much was given up on and is kept: batches, and the events in them."""
+
+    batches: int = 0
+    events: int = 0
+
+
+MOST_CLAIMED = 8192
+"""So many batches of a lane come with a claim: more than its worker opens by itself."""
+
+
 class Claim(NamedTuple):
-    """A lane that is ours to move, with everything open on it."""
+    """A lane that is ours to move, with what waits on it: runs, then batches as in the log.
+
+    *has_more* where more than MOST_CLAIMED wait: the rest is read once these are settled.  What is
+    *parked*, which may be any number, is only counted.
+    """
 
     lane: Lane
     batches: list[OpenBatch]
     replays: list[Replay]
+    parked: Parked = Parked()
+    has_more: bool = False
 
 
 class Queue(NamedTuple):
@@ -152,13 +170,13 @@ class Ledger(Protocol):
         and rings.  False when *change.epoch* was stale: read again and retry."""
         ...
 
-    async def lane(self, webhook_id: int) -> Claim | None:
-        """Read a lane without claiming it."""
+    async def lane(self, webhook_id: int, *, most: int = MOST_CLAIMED) -> Claim | None:
+        """Read a lane without claiming it, with *most* of what waits on it."""
         ...
 
     async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
-        """Read a lane and the newest journal block's id (0 for none) as of one moment, so that
-        both together account for every event."""
+        """Read a lane, all its waiting and parked batches with it, and the newest journal block's
+        id (0 for none) as of one moment, so that they account together for every event."""
         ...
 
     async def queues(self, account_id: int) -> list[Queue]:
@@ -170,10 +188,33 @@ class Ledger(Protocol):
         *,
         webhook_id: int | None = None,
         account_id: int | None = None,
+        state: BatchState | None = None,
         after: str = "",
         limit: int = 1000,
     ) -> list[OpenBatch]:
-        """Return open and parked batches, by id ascending, from the id after *after* on."""
+        """Return open and parked batches (those in *state*), by id ascending, from the id after
+        *after* on."""
+        ...
+
+    async def parked(
+        self,
+        account_id: int | None = None,
+        *,
+        webhook_id: int | None = None,
+        before: tuple[datetime, str] | None = None,
+        limit: int = 100,
+    ) -> list[OpenBatch]:
+        """Return parked batches of an account or a webhook, by the time of their cut and by id,
+        the newest first; with *before* those below that pair."""
+        ...
+
+    async def count_parked(self, account_id: int) -> Parked:
+        """Return how much of an account is parked."""
+        ...
+
+    async def parked_at(self, webhook_id: int, position: Position) -> OpenBatch | None:
+        """Return the parked batch of the webhook's own that holds this position of the log; a
+        replay's is none."""
         ...
 
     async def batch(self, batch_id: str) -> OpenBatch | None:

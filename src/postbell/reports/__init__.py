@@ -150,7 +150,7 @@ class Reports:
             "health": FAILING if lane.failing_since else BEHIND if is_behind else UP_TO_DATE,
             "waiting": waiting.events,
             "waiting_is_partial": waiting.is_partial,
-            "parked": sum(b.count for b in claim.batches if b.state is BatchState.PARKED),
+            "parked": claim.parked.events,
             "lag_s": round(waiting.lag_s, 3),
             "delivered": lane.delivered,
             "failures": lane.failures,
@@ -178,10 +178,14 @@ class Reports:
         rows: list[dict[str, Any]] = []
         while True:
             found = await self._engine.ledger.open_batches(
-                webhook_id=webhook_id, account_id=account_id, after=after, limit=limit
+                webhook_id=webhook_id,
+                account_id=account_id,
+                state=BatchState(state) if state else None,
+                after=after,
+                limit=limit,
             )
             for batch in found:
-                if batch.done is None and state in (None, batch.state.value):
+                if batch.done is None:
                     if len(rows) == limit:
                         return Page(rows, rows[-1]["id"])
                     rows.append(batch_view(batch))

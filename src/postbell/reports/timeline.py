@@ -105,7 +105,7 @@ class _Target:
         revision = self._revision_at(position)
         is_wanted = revision is not None and self._weight(revision, hit) > 0
         told = [one.entry for one in await self._told(hit, position)]
-        open_batch = self._open_batch(position)
+        open_batch = await self._open_batch(position)
         if not is_wanted and not told:
             return None
         state, at = _standing(told, open_batch, is_cut=position < self._claim.lane.cursor)
@@ -120,14 +120,18 @@ class _Target:
             "attempts": [_attempt(entry) for entry in reversed(told) if entry.outcome],
         }
 
-    def _open_batch(self, position: Position) -> OpenBatch | None:
+    async def _open_batch(self, position: Position) -> OpenBatch | None:
         """Return the open batch with the event; one of its own before the run that it left."""
         held = [
             batch
             for batch in self._claim.batches
             if _holds(batch.range, position) and batch.replay_id is None
         ]
-        return min(held, key=lambda batch: batch.done is not None, default=None)
+        first = min(held, key=lambda batch: batch.done is not None, default=None)
+        is_alone = first is not None and first.done is None
+        if is_alone or not self._claim.parked.batches:
+            return first
+        return await self._engine.ledger.parked_at(self._webhook.id, position) or first
 
     def _revision_at(self, position: Position) -> Revision | None:
         held = [each for each in self._webhook.revisions if each.start <= position]

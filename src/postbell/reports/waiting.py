@@ -15,7 +15,7 @@ from postbell.clock import Clock
 from postbell.pipeline.match import Selection, count_matching
 from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine, Queue
-from postbell.records import BatchState, OpenBatch, Webhook, WebhookState
+from postbell.records import OpenBatch, Webhook, WebhookState
 from postbell.reports.views import left_in
 
 MAX_COUNTED_BLOCKS = 4096
@@ -66,11 +66,11 @@ class Waits:
         log, lane = self._engine.log, claim.lane
         end = Position(await log.head() + 1, 0)
         tally = Tally(log, webhook.account_id, MAX_COUNTED_BLOCKS)
-        waiting = [batch for batch in claim.batches if batch.state is BatchState.WAITING]
+        waiting = claim.batches
         events = sum(left_in(batch) for batch in waiting)
         since = [batch.opened_at or batch.cut_at for batch in waiting]
         since += await self._recorded_at(webhook.account_id, _first_block(waiting))
-        is_partial = False
+        is_partial = claim.has_more
         for revision, part in segments(webhook.revisions, Range(lane.cursor, end)):
             selection = Selection.of(self._dialects[revision.dialect], revision)
             count = await tally.count(selection, part)

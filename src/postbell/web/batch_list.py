@@ -74,7 +74,14 @@ async def show(visit: Visit) -> Response:
     if not problems and since != asked.since:
         return visit.redirect(with_query(PATH, asked._replace(since=since)._asdict()))
     sound = asked._replace(webhook="") if "webhook" in problems else asked
-    opened = await visit.site.reports.open.newest(visit.account_id, sound.webhook_id)
+    local = visit.format.local(since) if not problems else None
+    opened = await visit.site.reports.open.newest(
+        visit.account_id,
+        sound.webhook_id,
+        before=visit.query("after").partition("~")[0],
+        fits=lambda row: asked.fit(row, local),
+        enough=ON_A_PAGE if "parked" in _states(asked) else 0,
+    )
     rows, mark = ([], "") if problems else await _merge(visit, asked, opened)
     webhooks = await visit.site.reports.matching_webhooks(visit.account_id)
     return visit.render(
@@ -120,11 +127,10 @@ async def _merge(visit: Visit, asked: Filters, opened: Opened) -> tuple[list[Row
     """Return a page of rows, and the mark of the next one, "" after the last."""
     open_mark, _, over_mark = visit.query("after").partition("~")
     since = visit.format.local(asked.since)
-    states = OPEN_STATES.get(asked.state, (asked.state,))
     waiting = [
         row
         for row in opened.rows
-        if row["state"] in states and asked.fit(row, since) and _is_after(row, open_mark)
+        if row["state"] in _states(asked) and asked.fit(row, since) and _is_after(row, open_mark)
     ]
     over = Finished([], "")
     if asked.state in ("", "done") and over_mark != OVER:
@@ -140,10 +146,15 @@ async def _merge(visit: Visit, asked: Filters, opened: Opened) -> tuple[list[Row
     elif read:
         page = await _page(visit, asked, over_mark, read)
         over_mark = page.next or OVER
-    if len(opens) == len(waiting) and over_mark == OVER:
+    if len(opens) == len(waiting) and not opened.has_more and over_mark == OVER:
         return [row for _, row in shown], ""
     open_mark = ".".join(key_of(opens[-1])) if opens else open_mark
     return [row for _, row in shown], f"{open_mark}~{over_mark}"
+
+
+def _states(asked: Filters) -> tuple[str, ...]:
+    """Return which open batches are asked for."""
+    return OPEN_STATES.get(asked.state, (asked.state,))
 
 
 async def _finished(visit: Visit, asked: Filters, since: datetime | None, mark: str) -> Finished:

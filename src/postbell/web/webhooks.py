@@ -116,7 +116,7 @@ async def _webhook_page(
     reports = visit.site.reports
     view = await view_of(visit)
     sums = await reports.outcomes.recent(visit.account_id, visit.id)
-    opened = await reports.open.newest(visit.account_id, visit.id)
+    opened = await reports.open.newest(visit.account_id, visit.id, enough=BATCHES_SHOWN)
     waiting = [row for row in opened.rows if row["state"] == "waiting"]
     parked = [row for row in opened.rows if row["state"] == "parked"]
     waiting.sort(key=lambda row: row["next_at"] or "")
@@ -134,7 +134,7 @@ async def _webhook_page(
         waiting=waiting[:BATCHES_SHOWN],
         waiting_count=len(waiting),
         parked=parked[:BATCHES_SHOWN],
-        parked_count=len(parked),
+        parked_count=opened.parked,
         finished=finished.rows,
         next_at=min(next_at, default=None),
         last=recent.errors[0] if recent is not None and recent.errors else None,

@@ -6,8 +6,9 @@ from itertools import islice
 
 from msgspec.structs import replace
 
+from postbell.blocks import Position
 from postbell.errors import NotFound
-from postbell.ports import Claim, JournalBlock, Queue
+from postbell.ports import MOST_CLAIMED, Claim, JournalBlock, Parked, Queue
 from postbell.records import (
     BatchState,
     Entry,
@@ -70,14 +71,15 @@ class MemoryLedger:
         self._tables.change(change.webhook_id)
         return True
 
-    async def lane(self, webhook_id: int) -> Claim | None:
-        return self._read(webhook_id) if webhook_id in self._tables.lanes else None
+    async def lane(self, webhook_id: int, *, most: int = MOST_CLAIMED) -> Claim | None:
+        return self._read(webhook_id, most) if webhook_id in self._tables.lanes else None
 
     async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
         if webhook_id not in self._tables.lanes:
             return None
         journal = self._tables.journal
-        return self._read(webhook_id), journal[-1].id if journal else 0
+        claim = self._read(webhook_id)._replace(batches=self._of(webhook_id), has_more=False)
+        return claim, journal[-1].id if journal else 0
 
     async def queues(self, account_id: int) -> list[Queue]:
         return [
@@ -107,6 +109,7 @@ class MemoryLedger:
         *,
         webhook_id: int | None = None,
         account_id: int | None = None,
+        state: BatchState | None = None,
         after: str = "",
         limit: int = 1000,
     ) -> list[OpenBatch]:
@@ -117,8 +120,43 @@ class MemoryLedger:
             if batch_id > after
             and webhook_id in (None, batch.webhook_id)
             and account_id in (None, lanes[batch.webhook_id].account_id)
+            and state in (None, batch.state)
         ]
         return found[:limit]
+
+    async def parked(
+        self,
+        account_id: int | None = None,
+        *,
+        webhook_id: int | None = None,
+        before: tuple[datetime, str] | None = None,
+        limit: int = 100,
+    ) -> list[OpenBatch]:
+        lanes = self._tables.lanes
+        found = [
+            batch
+            for batch in self._tables.batches.values()
+            if batch.state is BatchState.PARKED
+            and webhook_id in (None, batch.webhook_id)
+            and account_id in (None, lanes[batch.webhook_id].account_id)
+            and (before is None or (batch.cut_at, batch.id) < before)
+        ]
+        return sorted(found, key=lambda batch: (batch.cut_at, batch.id), reverse=True)[:limit]
+
+    async def count_parked(self, account_id: int) -> Parked:
+        lanes = self._tables.lanes.values()
+        own = [
+            self._read(each.webhook_id).parked for each in lanes if each.account_id == account_id
+        ]
+        return Parked(sum(each.batches for each in own), sum(each.events for each in own))
+
+    async def parked_at(self, webhook_id: int, position: Position) -> OpenBatch | None:
+        held = (
+            batch
+            for batch in self._of(webhook_id, BatchState.PARKED)
+            if batch.range.start <= position < batch.range.end and batch.replay_id is None
+        )
+        return next(held, None)
 
     async def batch(self, batch_id: str) -> OpenBatch | None:
         return self._tables.batches.get(batch_id)
@@ -159,17 +197,26 @@ class MemoryLedger:
     def _leases(self) -> list[tuple[int, Lease]]:
         return list(self._tables.leases.items())
 
-    def _read(self, webhook_id: int) -> Claim:
+    def _read(self, webhook_id: int, most: int = MOST_CLAIMED) -> Claim:
         tables = self._tables
+        waiting = sorted(self._of(webhook_id, BatchState.WAITING), key=_in_order)
+        parked = self._of(webhook_id, BatchState.PARKED)
         return Claim(
             tables.lanes[webhook_id],
-            [b for _, b in sorted(tables.batches.items()) if b.webhook_id == webhook_id],
+            waiting[:most],
             [
                 r
                 for r in tables.replays.values()
                 if r.webhook_id == webhook_id and r.state is ReplayState.RUNNING
             ],
+            Parked(len(parked), sum(batch.count for batch in parked)),
+            len(waiting) > most,
         )
+
+    def _of(self, webhook_id: int, state: BatchState | None = None) -> list[OpenBatch]:
+        """Return the batches of a webhook by id."""
+        batches = sorted(self._tables.batches.items())
+        return [b for _, b in batches if b.webhook_id == webhook_id and state in (None, b.state)]
 
     def _is_current(self, change: LaneChange) -> bool:
         lane = self._tables.lanes.get(change.webhook_id)
@@ -221,6 +268,11 @@ class MemoryLedger:
         if entries:
             self._tables.last_journal += 1
             self._tables.journal.append(JournalBlock(self._tables.last_journal, list(entries)))
+
+
+def _in_order(batch: OpenBatch) -> tuple[bool, Position]:
+    """Runs, then batches in the order of the log."""
+    return batch.done is None, batch.range.start
 
 
 class MemoryJournal:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 import apsw
 from msgspec.structs import replace
 
+from postbell.blocks import Position
 from postbell.clock import to_us
 from postbell.errors import NotFound
-from postbell.ports import Claim, Queue
-from postbell.records import Entry, LaneChange, OpenBatch, Replay
+from postbell.ports import MOST_CLAIMED, Claim, Parked, Queue
+from postbell.records import BatchState, Entry, LaneChange, OpenBatch, Replay
 from postbell.storage.identity import id_taken
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
@@ -85,10 +86,10 @@ class SqliteLedger:
             self._store.registry_changed()
         return is_done
 
-    async def lane(self, webhook_id: int) -> Claim | None:
+    async def lane(self, webhook_id: int, *, most: int = MOST_CLAIMED) -> Claim | None:
         def work(db: apsw.Connection) -> Claim | None:
             lane = row(db, SQL["read_lane"], webhook_id)
-            return to.readable_one(lambda each: _claim(db, each), lane, "lane", account=1)
+            return to.readable_one(lambda each: _claim(db, each, most), lane, "lane", account=1)
 
         return await self._store.readers.run(work)
 
@@ -96,7 +97,10 @@ class SqliteLedger:
         def work(db: apsw.Connection) -> tuple[Claim, int] | None:
             lane = row(db, SQL["read_lane"], webhook_id)
             claim = to.readable_one(lambda each: _claim(db, each), lane, "lane", account=1)
-            return None if claim is None else (claim, scalar(db, SQL["newest_journal"]) or 0)
+            if claim is None:
+                return None
+            whole = claim._replace(batches=_every_batch(db, webhook_id), has_more=False)
+            return whole, scalar(db, SQL["newest_journal"]) or 0
 
         return await self._store.readers.run(work)
 
@@ -109,6 +113,7 @@ class SqliteLedger:
         *,
         webhook_id: int | None = None,
         account_id: int | None = None,
+        state: BatchState | None = None,
         after: str = "",
         limit: int = 1000,
     ) -> list[OpenBatch]:
@@ -121,12 +126,50 @@ class SqliteLedger:
             name, owner = "batches", ()
 
         def work(db: apsw.Connection) -> list[OpenBatch]:
+            found: list[OpenBatch] = []
+            for each in BatchState if state is None else (state,):
+
+                def page(last: Row | None, size: int, each: BatchState = each) -> list[Row]:
+                    return rows(db, SQL[name], last[0] if last else after, size, each, *owner)
+
+                found += to.filled(page, to.batch, "batch", limit)
+            return sorted(found, key=lambda batch: batch.id)[:limit]
+
+        return await self._store.readers.run(work)
+
+    async def parked(
+        self,
+        account_id: int | None = None,
+        *,
+        webhook_id: int | None = None,
+        before: tuple[datetime, str] | None = None,
+        limit: int = 100,
+    ) -> list[OpenBatch]:
+        owner: tuple[int | None, ...] = (account_id,)
+        name = "parked_of_account"
+        if webhook_id is not None:
+            name, owner = "parked_of_webhook", (webhook_id, account_id)
+        first = (to_us(before[0]), before[1]) if before is not None else (1 << 62, "")
+
+        def work(db: apsw.Connection) -> list[OpenBatch]:
             def page(last: Row | None, size: int) -> list[Row]:
-                return rows(db, SQL[name], last[0] if last else after, size, *owner)
+                mark = (last[8], last[0]) if last else first
+                return rows(db, SQL[name], *mark, size, *owner)
 
             return to.filled(page, to.batch, "batch", limit)
 
         return await self._store.readers.run(work)
+
+    async def count_parked(self, account_id: int) -> Parked:
+        found = await self._store.readers.run(lambda db: row(db, SQL["count_parked"], account_id))
+        return Parked(*(found or ()))
+
+    async def parked_at(self, webhook_id: int, position: Position) -> OpenBatch | None:
+        found = await self._store.readers.run(
+            lambda db: row(db, SQL["parked_at"], webhook_id, *position)
+        )
+        batch = to.readable_one(to.batch, found, "batch")
+        return batch if batch is not None and position < batch.range.end else None
 
     async def batch(self, batch_id: str) -> OpenBatch | None:
         found = await self._store.readers.run(lambda db: row(db, SQL["batch"], batch_id))
@@ -196,12 +239,25 @@ class SqliteLedger:
         return True
 
 
-def _claim(db: apsw.Connection, lane: Row) -> Claim:
+def _claim(db: apsw.Connection, lane: Row, most: int = MOST_CLAIMED) -> Claim:
+    """Read what waits on a lane; what is parked is not looked at."""
     webhook_id = lane[0]
-    last = ""
-    batches: list[OpenBatch] = []
-    while page := rows(db, SQL["batches_of_webhook"], last, 1000, webhook_id, None):
-        batches.extend(to.readable(to.batch, page, "batch"))
-        last = page[-1][0]
+    waiting = rows(db, SQL["waiting_batches"], webhook_id, most + 1)
     replays = rows(db, SQL["running_replays"], webhook_id)
-    return Claim(to.lane(lane), batches, to.readable(to.replay, replays, "replay", account=1))
+    return Claim(
+        to.lane(lane),
+        to.readable(to.batch, waiting[:most], "batch"),
+        to.readable(to.replay, replays, "replay", account=1),
+        Parked(*lane[14:]),
+        len(waiting) > most,
+    )
+
+
+def _every_batch(db: apsw.Connection, webhook_id: int) -> list[OpenBatch]:
+    batches: list[OpenBatch] = []
+    for state in BatchState:
+        last = ""
+        while page := rows(db, SQL["batches_of_webhook"], last, 1000, state, webhook_id, None):
+            batches.extend(to.readable(to.batch, page, "batch"))
+            last = page[-1][0]
+    return sorted(batches, key=lambda batch: batch.id)

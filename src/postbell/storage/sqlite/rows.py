@@ -248,7 +248,7 @@ def queue(row: Row) -> Queue:
         failing_since=moment(row[4]),
         first_block=row[5],
         opened_at=moment(row[6]),
-        parked=int(row[7]),
+        parked=row[7],
         last_success_at=moment(row[8]),
     )
 

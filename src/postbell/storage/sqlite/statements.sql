@@ -99,7 +99,8 @@ WHERE webhook_id IN (
     SELECT webhook_id FROM lanes WHERE lease_until <= ?3 ORDER BY lease_until, webhook_id LIMIT ?4
 )
 RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
-    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes;
+    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
+    parked_batches, parked_events;
 
 -- name: renew_lanes
 -- All lanes of the owner are held until ?2.
@@ -116,13 +117,15 @@ UPDATE lanes SET owner = '', lease_until = 0 WHERE owner > '';
 -- name: read_lane
 -- One lane, whoever holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
-    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes
+    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
+    parked_batches, parked_events
 FROM lanes WHERE webhook_id = ?1;
 
 -- name: read_held_lane
 -- One lane, if ?2 holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
-    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes
+    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
+    parked_batches, parked_events
 FROM lanes WHERE webhook_id = ?1 AND owner = ?2;
 
 -- name: begin_change
@@ -184,36 +187,74 @@ SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offse
 FROM batches WHERE id = ?1;
 
 -- name: batches
--- Open and parked batches of the installation after an id.
+-- Batches of the installation in state ?3 after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
     parked_at, parent, opened_at
-FROM batches WHERE id > ?1 ORDER BY id LIMIT ?2;
+FROM batches WHERE id > ?1 AND state = ?3 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_account
--- Open and parked batches of an account after an id.
+-- The same of an account.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
     parked_at, parent, opened_at
-FROM batches WHERE account_id = ?3 AND id > ?1 ORDER BY id LIMIT ?2;
+FROM batches WHERE account_id = ?4 AND id > ?1 AND state = ?3 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_webhook
--- Open and parked batches of a webhook (where ?4 is its account, or NULL) after an id.
+-- The same of a webhook (where ?5 is its account, or NULL).
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
     parked_at, parent, opened_at
-FROM batches WHERE webhook_id = ?3 AND id > ?1 AND (?4 IS NULL OR account_id = ?4)
+FROM batches WHERE webhook_id = ?4 AND id > ?1 AND state = ?3 AND (?5 IS NULL OR account_id = ?5)
 ORDER BY id LIMIT ?2;
 
 -- name: queues
 -- What stands on each lane of an account.
 SELECT lanes.webhook_id, lanes.account_id, cursor_block, cursor_offset, failing_since,
-    min(CASE WHEN batches.state = 'waiting' AND batches.opened_at IS NULL THEN batches.start_block END),
-    min(CASE WHEN batches.state = 'waiting' THEN batches.opened_at END),
-    total(CASE WHEN batches.state = 'parked' THEN batches.count END), last_success_at
+    min(CASE WHEN batches.opened_at IS NULL THEN batches.start_block END),
+    min(batches.opened_at), parked_events, last_success_at
 FROM webhooks CROSS JOIN lanes ON lanes.webhook_id = webhooks.id
-LEFT JOIN batches ON batches.webhook_id = lanes.webhook_id
+LEFT JOIN batches ON batches.webhook_id = lanes.webhook_id AND batches.state = 'waiting'
 WHERE webhooks.account_id = ?1 GROUP BY webhooks.id ORDER BY webhooks.id;
+
+-- name: waiting_batches
+-- The first ?2 batches of a webhook that wait, runs before all others, in the order of the log.
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at, parent, opened_at
+FROM batches WHERE webhook_id = ?1 AND state = 'waiting'
+ORDER BY done IS NULL, start_block, start_offset, id LIMIT ?2;
+
+-- name: parked_at
+-- The parked batch of a webhook, no replay's, that begins last at or before a position.
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at, parent, opened_at
+FROM batches WHERE webhook_id = ?1 AND state = 'parked' AND (done IS NULL) = 1 AND replay_id IS NULL
+    AND (start_block, start_offset) <= (?2, ?3)
+ORDER BY start_block DESC, start_offset DESC LIMIT 1;
+
+-- name: parked_of_account
+-- Parked batches of an account cut before a moment (or then, with an id below), the newest first.
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at, parent, opened_at
+FROM batches WHERE account_id = ?4 AND state = 'parked' AND (cut_at, id) < (?1, ?2)
+ORDER BY cut_at DESC, id DESC LIMIT ?3;
+
+-- name: parked_of_webhook
+-- The same of a webhook (where ?5 is its account, or NULL).
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at, parent, opened_at
+FROM batches WHERE webhook_id = ?4 AND state = 'parked' AND (cut_at, id) < (?1, ?2)
+    AND (?5 IS NULL OR account_id = ?5)
+ORDER BY cut_at DESC, id DESC LIMIT ?3;
+
+-- name: count_parked
+-- How many batches of an account are parked, and how many events they hold.
+SELECT coalesce(sum(parked_batches), 0), coalesce(sum(parked_events), 0)
+FROM lanes WHERE account_id = ?1;
 
 -- name: add_replay
 -- The replay runs; its id is returned.
