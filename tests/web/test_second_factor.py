@@ -116,16 +116,16 @@ async def test_a_password_alone_opens_no_page(house: House, ada: Browser) -> Non
 async def test_a_code_goes_on_to_the_page_that_was_asked_for(house: House, ada: Browser) -> None:
     authenticator, _ = await set_up(house, ada)
     browser = house.browser()
-    await browser.get("/webhooks?after=0")
-    await browser.send("/login", email=ADA, password=PASSWORD, next="/webhooks?after=0")
+    await browser.get("/webhooks?after=0.0")
+    await browser.send("/login", email=ADA, password=PASSWORD, next="/webhooks?after=0.0")
     asked = browser.path
     back = re.search(r'name="next" value="([^"]+)"', browser.page.text)
     assert back
 
     await browser.send("/login/code", code=authenticator.next(), next=back[1])
 
-    assert asked == "/login/code?next=%2Fwebhooks%3Fafter%3D0"
-    assert browser.path == "/webhooks?after=0"
+    assert asked == "/login/code?next=%2Fwebhooks%3Fafter%3D0.0"
+    assert browser.path == "/webhooks?after=0.0"
     assert "postbell_half" not in browser.client.cookies
 
 

@@ -13,12 +13,12 @@ DAY_S = 86_400
 async def test_a_page_asks_who_is_there_and_goes_on_to_it(house: House) -> None:
     browser = house.browser()
 
-    await browser.get("/webhooks?after=0")
+    await browser.get("/webhooks?after=0.0")
     asked = browser.path
-    await browser.send("/login", email=ADA, password=PASSWORD, next="/webhooks?after=0")
+    await browser.send("/login", email=ADA, password=PASSWORD, next="/webhooks?after=0.0")
 
-    assert asked == "/login?next=%2Fwebhooks%3Fafter%3D0"
-    assert browser.path == "/webhooks?after=0"
+    assert asked == "/login?next=%2Fwebhooks%3Fafter%3D0.0"
+    assert browser.path == "/webhooks?after=0.0"
     assert browser.status == 200
 
 

@@ -108,9 +108,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def serving(postbell: Postbell) -> Iterator[str]:
+def serving(postbell: Postbell, listen: str = "127.0.0.1:0") -> Iterator[str]:
     """Run the real service on a free port; gives its base URL."""
-    command = [*COMMAND, "serve", "--listen", "127.0.0.1:0", "--shutdown-s", "1"]
+    command = [*COMMAND, "serve", "--listen", listen, "--shutdown-s", "1"]
     with subprocess.Popen(
         command, env=postbell.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

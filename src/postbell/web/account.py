@@ -8,6 +8,7 @@ from postbell.errors import BadInput, Conflict, NotFound
 from postbell.records import Owner
 from postbell.web import merging, words
 from postbell.web.formats import zone, zone_names
+from postbell.web.forms import Form
 from postbell.web.merging import Fields, Merged
 from postbell.web.page import page
 from postbell.web.problems import Errors, beside, explain
@@ -21,9 +22,9 @@ PREFERENCES = ("language", "time_zone", "wants_notices")
 def routes(site: Site) -> list[Route]:
     """Return the routes of account settings."""
     return [
-        page(site, PATH, GET=_show, POST=_prefer),
+        page(site, PATH, GET=_show, POST=_prefer, again=_prefer_again),
         page(site, PATH + "/password", GET=_back, POST=_change_password),
-        page(site, PATH + "/users", GET=_back, POST=_add_user),
+        page(site, PATH + "/users", GET=_back, POST=_add_user, again=_show),
         page(site, PATH + "/users/{id}/remove", GET=_back, POST=_remove_user),
     ]
 
@@ -68,7 +69,7 @@ async def _prefer(visit: Visit) -> Response:
     """Store the preferences, merged with what another tab stored since the form was rendered."""
     desk, form = visit.site.desk, visit.form
     base = merging.base_of(form)
-    typed = {name: form.text(name) for name in PREFERENCES}
+    typed = _typed(form)
     for _ in range(merging.MAX_TRIES):
         owner = await desk.find_owner(_owner(visit).email)
         now = _preferences(owner)
@@ -91,6 +92,15 @@ async def _prefer(visit: Visit) -> Response:
             continue
         return visit.redirect(PATH, "saved")
     raise Conflict("the preferences kept changing while they were changed", reason="kept_moving")
+
+
+async def _prefer_again(visit: Visit) -> Response:
+    base = merging.base_of(visit.form) or _preferences(_owner(visit))
+    return await _page(visit, chosen=(merging.Merged(_typed(visit.form), {}), base))
+
+
+def _typed(form: Form) -> dict[str, str]:
+    return {name: form.text(name) for name in PREFERENCES}
 
 
 def _preferences(owner: Owner) -> Fields:

@@ -44,9 +44,9 @@ class KeyForm(NamedTuple):
 def routes(site: Site) -> list[Route]:
     """Return the routes of the API settings."""
     return [
-        page(site, PATH, GET=_show, POST=_create_webhook),
-        page(site, PATH + "/users", GET=_back, POST=_create_user),
-        page(site, PATH + "/users/{id}/keys", GET=_back, POST=_add_key),
+        page(site, PATH, GET=_show, POST=_create_webhook, again=_webhook_again),
+        page(site, PATH + "/users", GET=_back, POST=_create_user, again=_user_again),
+        page(site, PATH + "/users/{id}/keys", GET=_back, POST=_add_key, again=_key_again),
         page(site, PATH + "/users/{id}/revoke", GET=_back, POST=_revoke_user),
         page(site, PATH + "/keys/{id}/rotate", GET=_back, POST=_rotate_key),
         page(site, PATH + "/keys/{id}/revoke", GET=_back, POST=_revoke_key),
@@ -151,6 +151,18 @@ async def _create_webhook(visit: Visit) -> Response:
     return visit.redirect(f"{PATH}#webhook-{made.id}", created(visit))
 
 
+async def _webhook_again(visit: Visit) -> Response:
+    return await _page(visit, values=webhook_form.typed(visit.form))
+
+
+async def _user_again(visit: Visit) -> Response:
+    return await _page(visit, key_form=_typed_key(visit, 0, {}))
+
+
+async def _key_again(visit: Visit) -> Response:
+    return await _page(visit, key_form=_typed_key(visit, visit.id, {}))
+
+
 async def _create_user(visit: Visit) -> Response:
     desk, name = visit.site.desk, visit.form.text("name")
     try:
@@ -209,15 +221,13 @@ async def _wrong(visit: Visit, user_id: int, error: BadInput | Conflict) -> Resp
     """Return the page with what was typed, and what is wrong beside its field."""
     member = error.member if isinstance(error, BadInput) else ""
     place = member if member in ("scope", "expires_at") else "name"
-    form = visit.form
-    key_form = KeyForm(
-        user_id,
-        form.text("name"),
-        form.text("scope"),
-        form.text("expires_at"),
-        {place: explain(visit.say, error)},
-    )
+    key_form = _typed_key(visit, user_id, {place: explain(visit.say, error)})
     return await _page(visit, key_form=key_form, status=error.status)
+
+
+def _typed_key(visit: Visit, user_id: int, problems: dict[str, str]) -> KeyForm:
+    texts = (visit.form.text(name) for name in ("name", "scope", "expires_at"))
+    return KeyForm(user_id, *texts, problems)
 
 
 async def _name(visit: Visit) -> str:

@@ -31,6 +31,10 @@ class Form:
         """Return every value of a field."""
         return [value for key, value in self._pairs if key == name]
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return every field with its value, in order."""
+        return list(self._pairs)
+
     def has(self, name: str) -> bool:
         return any(key == name for key, _ in self._pairs)
 

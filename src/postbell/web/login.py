@@ -12,7 +12,7 @@ from postbell.errors import BadInput, PostbellError, TooMany, Unauthorized
 from postbell.records import Owner
 from postbell.signals import log
 from postbell.web import cookies as jar
-from postbell.web import words
+from postbell.web import keeping, words
 from postbell.web.page import SESSION_S, page
 from postbell.web.problems import explain
 from postbell.web.site import SendMail, Site
@@ -67,7 +67,9 @@ async def _sign_in(visit: Visit) -> Response:
     except Unauthorized:
         return _login_page(visit, 422, email=email, back=back, error=visit.say("login.wrong"))
     if begun.is_half:
-        response = RedirectResponse(_code_path(back), 303)
+        response: Response = RedirectResponse(_code_path(back), 303)
+        if visit.form.raw(keeping.FIELD):
+            response = _code_page(visit, begun.owner, back=back)
         visit.cookies.put(response, jar.HALF, begun.token, max_age_s=int(HALF_S))
         return response
     return await _let_in(visit, begun.token, begun.owner, back)
@@ -77,7 +79,10 @@ async def _let_in(visit: Visit, token: str, owner: Owner, back: str) -> Response
     throttle, device = visit.site.throttle, visit.cookies.get(jar.DEVICE)
     await throttle.forgive("sign-in", visit.address, owner.email, device)
     device = await throttle.welcome(visit.address, owner.email, device)
-    response = RedirectResponse(back, 303)
+    kept = visit.form.raw(keeping.FIELD)
+    response: Response = RedirectResponse(back, 303)
+    if kept:
+        response = keeping.give_back(visit, token, back, kept)
     visit.cookies.put(response, jar.DEVICE, device, max_age_s=DEVICE_S)
     visit.cookies.put(response, jar.SESSION, token, max_age_s=SESSION_S)
     visit.cookies.drop(response, jar.GUEST)
@@ -132,6 +137,7 @@ def _code_page(
         is_recovery=is_recovery,
         action=_code_path("/", RECOVERY if is_recovery else ""),
         other=_code_path(back, "" if is_recovery else RECOVERY),
+        kept=visit.form.raw(keeping.FIELD),
     )
 
 
@@ -142,7 +148,8 @@ def _code_path(back: str, way: str = "") -> str:
 def _login_page(
     visit: Visit, status: int = 200, *, email: str = "", back: str = "/", error: str = ""
 ) -> Response:
-    return visit.render("login.html", status, email=email, back=back, error=error)
+    kept = visit.form.raw(keeping.FIELD)
+    return visit.render("login.html", status, email=email, back=back, error=error, kept=kept)
 
 
 async def _sign_out(visit: Visit) -> Response:

@@ -21,7 +21,7 @@ from postbell.records import Account
 from postbell.signals import tell
 from postbell.warrants import SessionWarrant, under
 from postbell.web import cookies as jar
-from postbell.web import forms
+from postbell.web import forms, keeping
 from postbell.web.cookies import Cookies
 from postbell.web.forms import Form
 from postbell.web.problems import explain
@@ -60,7 +60,9 @@ class Page:
     """Serves one path; *handlers* are by method.
 
     *is_open* pages need nobody signed in; *leads_in* ones are what somebody who must set up a
-    second factor first may see, and nothing else is.
+    second factor first may see, and nothing else is.  *again* shows a form as typed that came
+    after its session had ended; without it the page itself is shown, and says that nothing was
+    done.
     """
 
     def __init__(
@@ -71,12 +73,14 @@ class Page:
         is_open: bool = False,
         operator: bool = False,
         leads_in: bool = False,
+        again: Handler | None = None,
     ) -> None:
         self._site = site
         self._handlers = handlers
         self._is_open = is_open
         self._operator = operator
         self._leads_in = leads_in
+        self._again = again or self._not_done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -124,9 +128,12 @@ class Page:
             if request.method == "POST":
                 visit = await self._visit(request, cookies, guest or fresh, form)
                 response = self._turned_away(visit)
-                if response is None:
+                is_late = self._had_ended(visit) and response is not None
+                if response is None or is_late:
                     sent_as = request.headers.get("content-type", "")
                     form = await forms.read(request.receive, sent_as)
+                if is_late and keeping.is_of_ended_session(visit, form):
+                    response = keeping.ask(visit, form)
             if response is None:
                 visit = await self._visit(request, cookies, guest or fresh, form)
                 response = self._turned_away(visit)
@@ -179,6 +186,11 @@ class Page:
             raise NotFound("no such page")
         return None
 
+    def _had_ended(self, visit: Visit) -> bool:
+        """Return whether the browser had a session, and sends a form that this page takes."""
+        is_lost = visit.signed_in is None and bool(visit.cookies.get(jar.SESSION))
+        return is_lost and not self._is_open and "POST" in self._handlers
+
     async def _act(self, visit: Visit) -> Response:
         """Do what the whole request asks for, under the right of who was signed in when all of
         it had been read; what is written is written while it holds, or not at all."""
@@ -195,7 +207,15 @@ class Page:
         with under(warrant):
             if method == "GET" and not self._is_open and not self._operator:
                 await visit.note_look()
+            if method == "POST" and visit.form.has(keeping.AGAIN):
+                return await self._again(visit)
             return await self._handlers[method](visit)
+
+    async def _not_done(self, visit: Visit) -> Response:
+        """Send the browser to the page that has the button, which says that nothing was done."""
+        shown = await self._handlers["GET"](visit) if "GET" in self._handlers else None
+        place = shown.headers.get("location", visit.path) if shown is not None else "/"
+        return visit.redirect(place, "nothing")
 
     async def _must_set_up(self, signed_in: SignedIn | None) -> bool:
         """Return whether the visitor must have a second factor and has none."""
@@ -235,10 +255,13 @@ def page(
     is_open: bool = False,
     operator: bool = False,
     leads_in: bool = False,
+    again: Handler | None = None,
     **handlers: Handler,
 ) -> Route:
     """Return the route of a page with a handler for each method (GET, POST)."""
-    served = Page(site, handlers, is_open=is_open, operator=operator, leads_in=leads_in)
+    served = Page(
+        site, handlers, is_open=is_open, operator=operator, leads_in=leads_in, again=again
+    )
     return Route(path, served)
 
 

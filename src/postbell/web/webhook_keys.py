@@ -24,7 +24,7 @@ MAX_SHOWN_CHARS = 1200
 def routes(site: Site) -> list[Route]:
     """Return the routes of a webhook's keys and tests."""
     return [
-        page(site, PATH + "/{id}/secrets", GET=_secrets, POST=_rotate),
+        page(site, PATH + "/{id}/secrets", GET=_secrets, POST=_rotate, again=_secrets),
         page(site, PATH + "/{id}/test", GET=_test, POST=_play),
     ]
 

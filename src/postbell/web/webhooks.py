@@ -37,13 +37,13 @@ def routes(site: Site) -> list[Route]:
     one = PATH + "/{id}"
     return [
         page(site, PATH, GET=_list),
-        page(site, PATH + "/new", GET=_new, POST=_create),
+        page(site, PATH + "/new", GET=_new, POST=_create, again=_create_again),
         page(site, one, GET=_show),
-        page(site, one + "/settings", GET=_settings, POST=_change),
+        page(site, one + "/settings", GET=_settings, POST=_change, again=_change_again),
         page(site, one + "/delete", GET=_ask_delete, POST=_delete),
         page(site, one + "/pause", GET=_back, POST=_pause),
         page(site, one + "/resume", GET=_back, POST=_resume),
-        page(site, one + "/replay", GET=_back, POST=_replay),
+        page(site, one + "/replay", GET=_back, POST=_replay, again=_show),
     ]
 
 
@@ -106,6 +106,10 @@ async def _create(visit: Visit) -> Response:
     return visit.redirect(f"{PATH}/{made.id}", created(visit))
 
 
+async def _create_again(visit: Visit) -> Response:
+    return form_page(visit, "webhook_new.html", webhook_form.typed(visit.form), {})
+
+
 async def _show(visit: Visit) -> Response:
     return await _webhook_page(visit)
 
@@ -165,6 +169,11 @@ async def _change(visit: Visit) -> Response:
     is_new = changed.revisions[-1].number > webhook.revisions[-1].number
     done = "webhook_revised" if is_new else "webhook_changed"
     return visit.redirect(f"{PATH}/{visit.id}/settings", done)
+
+
+async def _change_again(visit: Visit) -> Response:
+    values, context = webhook_form.typed(visit.form), await _settings_context(visit)
+    return form_page(visit, "webhook_settings.html", values, context)
 
 
 async def _settings_context(visit: Visit) -> dict[str, Any]:

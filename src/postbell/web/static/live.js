@@ -1,12 +1,15 @@
 // Parts of a page with data-part follow what happens: a notice of /live fetches the page anew, and
 // the parts that differ are put in place. Nothing happens in a page that nobody looks at.
+// A page that gets no answer says since when: what it shows is as old as that.
 "use strict";
 
 const PACE_MS = 2500;
 const AGE_MS = 20000;
+const ANSWER_MS = 10000;
 let stream = null;
 let timer = 0;
 let lastAt = 0;
+let newsAt = Date.now();
 const shown = new WeakMap();
 for (const part of document.querySelectorAll("[data-part]")) shown.set(part, part.innerHTML);
 
@@ -33,11 +36,25 @@ function replace(part, fresh) {
   part.dispatchEvent(new CustomEvent("postbell:fresh", { bubbles: true }));
 }
 
+function tellAge(isOld) {
+  const stale = document.getElementById("stale");
+  if (stale.hidden !== isOld) return;
+  const { language, zone } = stale.dataset;
+  stale.querySelector("time").textContent = new Date(newsAt).toLocaleTimeString(language, { timeZone: zone });
+  stale.hidden = !isOld;
+  document.documentElement.classList.toggle("stale", isOld);
+}
+
 async function refresh() {
   timer = 0;
   lastAt = Date.now();
-  const answer = await fetch(location.href, { headers: { accept: "text/html", "x-postbell-part": "1" } });
-  if (!answer.ok || answer.redirected) return;
+  const answer = await fetch(location.href, {
+    headers: { accept: "text/html", "x-postbell-part": "1" },
+    signal: AbortSignal.timeout(ANSWER_MS),
+  });
+  if (!answer.ok || answer.redirected) return tellAge(true);
+  newsAt = lastAt;
+  tellAge(false);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
@@ -50,7 +67,7 @@ async function refresh() {
 
 function soon() {
   if (timer || document.hidden) return;
-  timer = setTimeout(() => refresh().catch(() => {}), Math.max(0, lastAt + PACE_MS - Date.now()));
+  timer = setTimeout(() => refresh().catch(() => tellAge(true)), Math.max(0, lastAt + PACE_MS - Date.now()));
 }
 
 function follow() {
@@ -61,6 +78,7 @@ function follow() {
     stream = new EventSource("/live");
     stream.addEventListener("message", soon);
     stream.addEventListener("open", soon); // what came between the page and its stream
+    stream.addEventListener("error", soon); // whether it was the stream alone
   }
 }
 

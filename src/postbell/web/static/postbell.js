@@ -32,6 +32,9 @@ for (const nav of document.querySelectorAll(".main-nav, .tabs")) {
   if (here) nav.scrollLeft = here.offsetLeft + here.offsetWidth - nav.clientWidth + 16;
 }
 
+// A form that comes back after signing in again goes on to its page, which only shows it.
+document.querySelector("form[data-again]")?.requestSubmit();
+
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
 if (zone && document.documentElement.dataset.zone !== zone) {
   document.cookie = `postbell_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
