@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from postbell.attempts import Used
 from postbell.blocks import START, Position, Range
 from postbell.body_limits import BodyLimit
 from postbell.events import EventType
@@ -183,7 +184,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     a person.
     *phases_ms*: time to name resolved, connected, TLS done, first byte, end; cumulative.
     *headers* are the first 4 KiB of the response's header lines, whole ones, *headers_cut* says
-    how many more there were; *body* is its first 4 KiB.
+    how many more there were; *body* is its first 4 KiB.  *used* is where the request really went.
     """
 
     status: int | None = None
@@ -195,6 +196,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     headers_cut: int = 0
     body: bytes = b""
     peer: str = ""
+    used: Used | None = None
 
 
 class Verdict(StrEnum):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from postbell.attempts import Used, used_of
 from postbell.blocks import Position, Range
 from postbell.records import (
     BatchState,
@@ -17,12 +18,15 @@ from postbell.records import (
     Outcome,
     Verdict,
 )
+from tests.api.service import URL
 from tests.web.visiting import Browser, House
 
 ANSWER = b'{"error": "maintenance"}'
 
 
-async def put(house: House, name: str, *, webhook_id: int = 1, **members: Any) -> None:
+async def put(
+    house: House, name: str, *, webhook_id: int = 1, used: Used | None = None, **members: Any
+) -> None:
     """Leave an open batch of the first three events, after one attempt that got a 503."""
     service = house.service
     batch = replace(
@@ -58,6 +62,7 @@ async def put(house: House, name: str, *, webhook_id: int = 1, **members: Any) -
             headers_cut=7,
             body=ANSWER,
             peer="203.0.113.9:443",
+            used=used,
         ),
         body_bytes=321,
     )
@@ -357,3 +362,20 @@ async def test_a_batch_of_which_nothing_is_left_still_shows_its_attempts(
     assert shown.status == 200
     assert "Nothing is left to show" in text
     assert (await shown.client.get("/batches/bat_1/body")).status_code == 404
+
+
+async def test_each_attempt_says_where_it_went(house: House, ada: Browser) -> None:
+    await house.service.webhook(url=URL + "?token=then", headers={"X-Token": "hush"})
+    await house.service.events("open", "click", "delivered")
+    used = used_of(URL + "?token=then", (("X-Token", "hush"),))
+    await put(house, "bat_1", used=used)
+    changes = {"url": URL + "?token=now", "headers": {"X-Token": "present-one"}}
+    await house.service.desk.update_webhook(None, 1, changes)
+
+    text = await ada.get("/batches/bat_1")
+    (attempt,) = (await house.service.call("GET", "/api/v1/attempts")).json()["attempts"]
+
+    assert text.count(f"POST {URL}?token=***") == 2
+    assert "X-Token: ***" in text and "present-one" not in text
+    assert "has another URL or other headers by now" in text
+    assert (attempt["url"], attempt["request_headers"]) == (f"{URL}?token=***", ["X-Token"])

@@ -48,7 +48,7 @@ class Service:
         owner.sign_in(OWNER)
         owner.get("/settings/account")
         owner.send("/settings/account/users", email=email, user_password=PASSWORD)
-        assert "The user can sign in now." in owner.text
+        assert "The user can sign in now." in owner.page.text
         return email
 
 

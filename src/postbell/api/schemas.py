@@ -251,6 +251,12 @@ class AttemptView(Struct):
     response_headers_cut: int | UnsetType = UNSET
     response_body: str | UnsetType = UNSET
     peer: str | UnsetType = UNSET
+    url: (
+        Annotated[str, Meta(description="where it went, *** for what may be secret")] | UnsetType
+    ) = UNSET
+    request_headers: (
+        Annotated[list[str], Meta(description="names of the webhook's own headers")] | UnsetType
+    ) = UNSET
 
 
 class AttemptPage(Struct):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from postbell import accepting, policies
+from postbell.attempts import used_of
 from postbell.blocks import Range
 from postbell.desk import noting
 from postbell.desk.core import Core
@@ -98,6 +99,7 @@ class Trials(Core):
                 webhook_id=webhook.id,
             )
         )
+        outcome = msgspec.structs.replace(outcome, used=used_of(webhook.url, webhook.headers))
         is_success = _is_success(outcome.status, policy)
         return Posted(batch_id, len(stored), headers, body, outcome, is_success)
 

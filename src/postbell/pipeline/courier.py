@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 from xxhash import xxh3_128_digest
 
+from postbell.attempts import used_of
 from postbell.blocks import Position, Range
 from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
@@ -183,9 +184,10 @@ class Courier:
             secrets=secrets,
         )
         headers = dialect.headers(post.body, signing, revision.options)
+        own = held.webhook.headers
         request = Request(
             url=held.webhook.url,
-            headers=[*headers, *held.webhook.headers],
+            headers=[*headers, *own],
             body=post.body,
             timeout_s=held.policy.timeout_s,
             account_id=held.webhook.account_id,
@@ -197,7 +199,8 @@ class Courier:
         while outcome.error == BUSY:
             await asyncio.sleep(BUSY_S)
             outcome = await self._sender.send(request)
-        return outcome, self.clock.now()
+        used = used_of(request.url, own)
+        return msgspec.structs.replace(outcome, used=used), self.clock.now()
 
     async def _leave(self, held: Held, apart_s: float) -> None:
         """Let POSTs that are ready leave *apart_s* from each other, in the order they come.

@@ -94,6 +94,14 @@ class Run:
             done=bytes(self.handled),
         )
 
+    def answered(self, outcome: Outcome) -> None:
+        """Note the newest answer; where those that are saved together went differs, it is not said
+        of any."""
+        last = self.last_outcome
+        if last is not None and last.used != outcome.used and any(self.fresh):
+            outcome = msgspec.structs.replace(outcome, used=None)
+        self.last_outcome = outcome
+
     def deliver(self, index: int) -> None:
         """Note that the event was delivered."""
         set_bit(self.handled, index)

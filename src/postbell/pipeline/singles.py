@@ -91,7 +91,7 @@ class Singles:
             raise
         was_out = in_outage(held.lane)
         judgement = self._courier.judge(post, outcome, now)
-        run.last_outcome = outcome
+        run.answered(outcome)
         if judgement.verdict is Verdict.DELIVERED:
             run.deliver(number)
             if was_out:

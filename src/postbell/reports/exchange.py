@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from postbell.attempts import Shown, Used, then
 from postbell.blocks import Range
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, narrowed, passing
@@ -20,13 +21,20 @@ from postbell.signing import signing_at
 
 
 class Sent(NamedTuple):
-    """A request as it was or will be made; *missing* counts events that retention took."""
+    """A request as it was or will be made; *missing* counts events that retention took.
+
+    *is_changed*: the webhook has another URL or other headers by now, and what is not kept of
+    those stands as `attempts.HIDDEN`; *is_unsure*: it was made before they were kept, and what
+    stands here is the webhook's of now.
+    """
 
     url: str
     headers: Sequence[tuple[str, str]]
     body: bytes
     events: Sequence[Logged]
     missing: int
+    is_changed: bool = False
+    is_unsure: bool = False
 
     def pretty(self) -> str:
         """Return the body indented where it is JSON, else as text."""
@@ -44,6 +52,7 @@ class _About(NamedTuple):
     replay_id: int | None
     attempts: int
     at: datetime | None
+    used: Used | None = None
 
 
 class Exchange:
@@ -83,8 +92,18 @@ class Exchange:
             secrets=await self._secrets(webhook, dialect, at),
         )
         body = dialect.render(events, revision.options)
-        headers = [*dialect.headers(body, signing, revision.options), *webhook.headers]
-        return Sent(webhook.url, headers, body, events, about.size - len(events))
+        was = Shown(webhook.url, webhook.headers, is_changed=False)
+        if about.used is not None:
+            was = then(about.used, webhook.url, webhook.headers)
+        return Sent(
+            was.url,
+            [*dialect.headers(body, signing, revision.options), *was.headers],
+            body,
+            events,
+            about.size - len(events),
+            was.is_changed,
+            is_unsure=about.at is not None and about.used is None,
+        )
 
     async def of_run(self, account_id: int | None, run_id: str) -> Sequence[Logged]:
         """Return the events that a run delivered, as far as the log still has them."""
@@ -119,14 +138,15 @@ class Exchange:
         ]
         last = next((e for e in entries if e.kind is EntryKind.ATTEMPT), None)
         at = _began(last) if last is not None else None
+        used = _used(last)
         open_batch = await self._engine.ledger.batch(batch_id)
         if open_batch is not None and open_batch.done is None:
-            return _of_open(open_batch, at)
+            return _of_open(open_batch, at, used)
         if entries and entries[0].done is not None:
             return None
         if not entries:
             entries = [await self._singles.find(account_id, batch_id)]
-            at = entries[0].at
+            at, used = entries[0].at, _used(entries[0])
         entry = last or entries[0]
         return _About(
             entry.webhook_id,
@@ -136,6 +156,7 @@ class Exchange:
             entry.replay_id,
             entry.attempt,
             at,
+            used,
         )
 
     async def _events(self, webhook: Webhook, revision: Revision, about: _About) -> Found:
@@ -154,7 +175,11 @@ class Exchange:
         return signing_at(webhook.secrets, account, dialect.secret_kinds, at)
 
 
-def _of_open(batch: OpenBatch, at: datetime | None) -> _About:
+def _used(entry: Entry | None) -> Used | None:
+    return entry.outcome.used if entry is not None and entry.outcome is not None else None
+
+
+def _of_open(batch: OpenBatch, at: datetime | None, used: Used | None) -> _About:
     return _About(
         batch.webhook_id,
         batch.revision,
@@ -163,6 +188,7 @@ def _of_open(batch: OpenBatch, at: datetime | None) -> _About:
         batch.replay_id,
         batch.attempts,
         at,
+        used,
     )
 
 

@@ -22,7 +22,7 @@ from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, nothing
 from postbell.pipeline.run import has_bit
 from postbell.ports import Dialect, Engine
-from postbell.records import Entry, EntryKind, Webhook
+from postbell.records import Entry, EntryKind, Outcome, Webhook
 
 MAX_SEARCHED = 200_000
 """Events that a page or an API request looks through: about a second of one core."""
@@ -99,7 +99,7 @@ class Singles:
                         range=part,
                         count=1,
                         delivered=1,
-                        outcome=None,
+                        outcome=_went(entry.outcome),
                         done=None,
                         note=RUN_NOTE,
                     )
@@ -147,6 +147,11 @@ def _within(found: Found, entry: Entry, wanted: str) -> Range | None:
             if batch_id(entry.webhook_id, entry.revision, part, digest_of((event,))) == wanted:
                 return part
     return None
+
+
+def _went(outcome: Outcome | None) -> Outcome | None:
+    """Return what a run says of each of its events: where they went, not what was answered last."""
+    return None if outcome is None or outcome.used is None else Outcome(used=outcome.used)
 
 
 def _is_id(text: str) -> bool:

@@ -145,6 +145,11 @@ def attempt_view(entry: Entry) -> dict[str, Any]:
             "response_body": outcome.body.decode("utf-8", "replace"),
             "peer": outcome.peer,
         }
+        if outcome.used is not None:
+            view |= {
+                "url": outcome.used.url,
+                "request_headers": [name for name, _ in outcome.used.headers],
+            }
     return view
 
 

@@ -226,8 +226,10 @@ async def _wrong(visit: Visit, user_id: int, error: BadInput | Conflict) -> Resp
 
 
 def _typed_key(visit: Visit, user_id: int, problems: dict[str, str]) -> KeyForm:
-    texts = (visit.form.text(name) for name in ("name", "scope", "expires_at"))
-    return KeyForm(user_id, *texts, problems)
+    form = visit.form
+    return KeyForm(
+        user_id, form.text("name"), form.text("scope"), form.text("expires_at"), problems
+    )
 
 
 async def _name(visit: Visit) -> str:
