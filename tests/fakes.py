@@ -10,6 +10,8 @@ class FakeClock:
         self._now = at
         self._monotonic_s = 1000.0
 
+    is_sure = True
+
     def now(self) -> datetime:
         return self._now
 
@@ -20,3 +22,7 @@ class FakeClock:
         """Let *seconds* pass on both clocks."""
         self._now += timedelta(seconds=seconds)
         self._monotonic_s += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Move the wall clock alone."""
+        self._now += timedelta(seconds=seconds)

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from postbell import __version__, api, process, sealing
 from postbell.api.health import unready
-from postbell.clock import Clock, SystemClock
+from postbell.clock import Clock
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.dialects.engagelab.routes import routes as engagelab_routes
@@ -42,6 +42,7 @@ from postbell.reports.live import Live
 from postbell.serving import address_of, bind, serving
 from postbell.settings import Settings
 from postbell.signals import log
+from postbell.timekeeping import SteadyClock
 from postbell.tls import Certificate, certificate
 from postbell.web import Site, lost_page, refused_page
 from postbell.web import routes as web_routes
@@ -95,12 +96,15 @@ async def serve(
             stack.callback(sock.close)
             warn_of_clear_keys(settings, address_of(sock))
             warn_of_unnamed_proxy(settings)
-        clock = SystemClock()
+        clock = SteadyClock()
         door = Door(settings, trusted=settings.trusted_proxies)
         engine = await _opened(settings, clock, role, sock, door, tls, stop)
         if engine is None:
             return
         stack.push_async_callback(engine.close)
+        newest_at = await engine.log.newest_at()
+        if newest_at is not None:
+            clock.compare(newest_at)
         guard, sender = open_sender(settings, clock)
         stack.push_async_callback(sender.close)
         directory = Directory(engine.registry)
@@ -124,6 +128,7 @@ async def serve(
                             pools=lambda: [PoolUse(*pool) for pool in sender.usage()],
                         )
                     )
+                    ticker = tasks.create_task(clock.run(), name="clock")  # notices hear of it
                     parts = parts._replace(sender=operation.sender(sender))
                     if role != "api":
                         worker = await roles.enter_async_context(_working(parts, tasks))
@@ -158,6 +163,7 @@ async def serve(
                     if worker is not None:
                         worker.stop()
                 follower.cancel()
+                ticker.cancel()
         except Exception as error:
             _log_failure(error)
             raise

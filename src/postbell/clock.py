@@ -16,9 +16,16 @@ class Clock(Protocol):
         """Return seconds on a clock that never goes back, for latencies and waits."""
         ...
 
+    @property
+    def is_sure(self) -> bool:
+        """Say whether *now* may end something for good: drop, expire, forget or pause it."""
+        ...
+
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks, taken as they are; what serves goes by `timekeeping`."""
+
+    is_sure = True
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from postbell import mailboxes
 from postbell.errors import BadInput
+from postbell.log_lines import masked
 from postbell.numerals import whole
-from postbell.signals import masked
 
 PREFIX = "POSTBELL_"
 

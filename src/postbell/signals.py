@@ -7,17 +7,15 @@ address of e-mail or a body; URLs are cut to scheme and host.
 
 import contextlib
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TextIO
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 import msgspec
 
-from postbell.clock import rfc3339
-from postbell.printable import Stderr, escaped, one_line
+from postbell.log_lines import escape, mask_urls, plain_times, printable, write_trace
+from postbell.printable import Stderr, escaped
 
 
 class Signal(NamedTuple):
@@ -47,6 +45,26 @@ SIGNALS = (
         " `is_all` is false, its log and journal are too large to look at whole",
         ("file", "seconds", "is_all"),
     ),
+    Signal(
+        "clock_jumped",
+        "warning",
+        "the wall clock moved by `by_s` seconds too much: not followed yet, and nothing is dropped",
+        ("by_s", "sure_in_s"),
+    ),
+    Signal(
+        "clock_followed",
+        "warning",
+        "the jump has lasted: time goes by it now; in `sure_in_s` seconds it may drop, too",
+        ("by_s", "sure_in_s"),
+    ),
+    Signal(
+        "clock_unsure",
+        "warning",
+        "a start `by_s` seconds after the newest stored event, over a day or before it: as a jump",
+        ("by_s", "sure_in_s"),
+    ),
+    Signal("clock_sure", "info", "the clock may drop, expire and pause again", ()),
+    Signal("retention_waits", "info", "nothing is dropped: the clock jumped, or just a start", ()),
     Signal("stopping", "info", "a signal or the caller asked the process to end", ("role",)),
     Signal("stopped", "info", "everything in flight was settled", ("seconds",)),
     Signal("failed", "error", "an unexpected error ends the process", ("error",)),
@@ -284,7 +302,7 @@ def configure(form: str = "auto", level: str = "info") -> None:
     is_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), sort_keys=False, exception_formatter=_write_trace
+            colors=sys.stderr.isatty(), sort_keys=False, exception_formatter=write_trace
         )
         if is_text
         else structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
@@ -292,13 +310,13 @@ def configure(form: str = "auto", level: str = "info") -> None:
     logger = structlog.wrap_logger(
         structlog.PrintLogger(stream),
         processors=[
-            _mask_urls,
-            _plain_times,
-            *([_printable] if is_text else []),
+            mask_urls,
+            plain_times,
+            *([printable] if is_text else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
             *([] if is_text else [structlog.processors.format_exc_info]),
-            *([renderer] if is_text else [renderer, _escape]),
+            *([renderer] if is_text else [renderer, escape]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
@@ -313,7 +331,7 @@ def configure(form: str = "auto", level: str = "info") -> None:
         if fields.get("exc_info"):
             write(signal, fields)
             return
-        line = _mask_urls(None, "", fields) | {
+        line = mask_urls(None, "", fields) | {
             "event": signal.name,
             "level": signal.level,
             "timestamp": datetime.now(UTC),
@@ -329,57 +347,6 @@ def is_debug() -> bool:
     return _threshold <= LEVELS["debug"]
 
 
-def masked(url: str) -> str:
-    """Return the scheme, host and port of *url*; the rest may hold credentials."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "***"
-    rest = "/***" if parts.path.strip("/") or parts.query else ""
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}{port}{rest}"
-
-
-def reference() -> str:
-    """Return the reference page of the log, in Markdown."""
-    rows = [
-        f"| `{row.name}` | {row.level} | {row.meaning} | {', '.join(row.fields)} |"
-        for row in SIGNALS
-    ]
-    return "\n".join((_REFERENCE_HEAD, *rows)) + "\n"
-
-
-def _mask_urls(_logger: Any, _method: str, fields: Any) -> Any:
-    for name in fields:
-        if (name == "url" or name.endswith("_url")) and isinstance(fields[name], str):
-            fields[name] = masked(fields[name])
-    return fields
-
-
-def _printable(_logger: Any, _method: str, fields: Any) -> Any:
-    return {
-        name: one_line(value) if isinstance(value, str) else value for name, value in fields.items()
-    }
-
-
-def _write_trace(out: TextIO, error: Any) -> None:
-    lines = "".join(traceback.format_exception(*error)).splitlines()
-    out.write("\n" + "\n".join(map(one_line, lines)))
-
-
-def _escape(_logger: Any, _method: str, line: Any) -> str:
-    return escaped(str(line))
-
-
-def _plain_times(_logger: Any, _method: str, fields: Any) -> Any:
-    return {
-        name: rfc3339(value) if isinstance(value, datetime) else value
-        for name, value in fields.items()
-    }
-
-
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _BY_NAME = {signal.name: signal for signal in SIGNALS}
 _hearers: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
@@ -388,10 +355,3 @@ _gathering: ContextVar[dict[str, Any] | None] = ContextVar("gathering", default=
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _lost = 0
 _threshold = LEVELS["info"]
-_REFERENCE_HEAD = """# Log events
-
-Generated from `src/postbell/signals.py`. Lines go to stderr: JSON, or text on a terminal
-(`POSTBELL_LOG_FORMAT`), from the level `POSTBELL_LOG_LEVEL` on.
-
-| event | level | meaning | fields |
-|---|---|---|---|"""

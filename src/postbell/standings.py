@@ -15,11 +15,12 @@ from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import NotFound, StorageError
 from postbell.fences import fence
+from postbell.log_lines import masked
 from postbell.pipeline.reading import PAGE
 from postbell.ports import Log
 from postbell.records import Webhook, WebhookState
 from postbell.reports import Reports
-from postbell.signals import log, masked
+from postbell.signals import log
 
 PAUSE_S = 1.0
 SHARE = 0.05

@@ -55,6 +55,18 @@ async def test_a_key_whose_request_never_ended_is_free_again(shop: Shop) -> None
     assert late is None
 
 
+async def test_a_key_taken_by_a_clock_that_was_ahead_is_free_again(shop: Shop) -> None:
+    shop.clock.jump(STALE.total_seconds())
+    await begin(shop, shop.key())
+    shop.clock.jump(-STALE.total_seconds())
+    early = await begin(shop, shop.key())
+    shop.clock.jump(-1)
+    late = await begin(shop, shop.key())
+
+    assert early is not None
+    assert late is None
+
+
 async def test_a_forgotten_key_is_free(shop: Shop) -> None:
     await begin(shop, shop.key())
 

@@ -141,11 +141,15 @@ class Arrival:
 
 @dataclass
 class Receiver:
-    """An HTTP server of a few lines: *answer* decides what happens to each request."""
+    """An HTTP server of a few lines: *answer* decides what happens to each request.
+
+    Answers bear *headers*, lines that end as such do.
+    """
 
     answer: Callable[[Arrival], Awaitable[int]]
     arrivals: list[Arrival] = field(default_factory=list)
     port: int = 0
+    headers: str = ""
 
     @property
     def url(self) -> str:
@@ -164,7 +168,8 @@ class Receiver:
                     arrival = Arrival(headers, body)
                     self.arrivals.append(arrival)
                     status = await self.answer(arrival)
-                    writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
+                    lines = f"HTTP/1.1 {status} X\r\n{self.headers}Content-Length: 0\r\n\r\n"
+                    writer.write(lines.encode())
                     await writer.drain()
         finally:
             writer.close()

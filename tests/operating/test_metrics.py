@@ -148,6 +148,13 @@ async def test_the_pool_the_process_and_the_version_are_told(rig: Watched) -> No
     assert any(name.startswith("postbell_info,region=sg,role=all") for name in samples)
 
 
+@pytest.mark.parametrize("is_sure", [True, False])
+async def test_a_clock_that_nobody_can_be_sure_of_is_told(rig: Watched, is_sure: bool) -> None:
+    rig.service.clock.is_sure = is_sure
+
+    assert (await rig.samples())["postbell_clock_sure"] == float(is_sure)
+
+
 async def test_openmetrics_is_written_where_it_is_asked_for(rig: Watched) -> None:
     await rig.service.events("open")
     await rig.metrics.read()

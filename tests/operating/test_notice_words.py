@@ -27,6 +27,7 @@ FIELDS: dict[str, Any] = {
     "events": 21,
     "at": "2026-11-24T12:00:00Z",
     "hours": "2.5",
+    "by_s": -2_678_400.0,
 }
 
 

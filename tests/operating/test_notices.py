@@ -1,5 +1,6 @@
 """Notices over a real SMTP server: once for each change, to whom they concern, never a storm."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -303,6 +304,26 @@ async def test_what_retention_will_drop_is_told(rig: Watched) -> None:
     (text,) = rig.mailbox.texts(ADA)
     assert "7 events for webhook 1" in text
     assert "from 2026-11-24 12:00:0" in text
+
+
+async def test_a_jump_of_the_clock_is_told_to_the_operator_alone_and_once(rig: Watched) -> None:
+    listening = asyncio.create_task(rig.notices.run())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    log("clock_jumped", by_s=31 * 86_400.0, sure_in_s=0)
+    log("clock_followed", by_s=31 * 86_400.0, sure_in_s=3600)
+    listening.cancel()
+    await rig.tell()
+    rig.notices._clocks += [{"by_s": 5.0, "sure_in_s": 0}]
+    await rig.tell(100)
+    rig.notices._clocks += [{}]
+    await rig.tell(100)
+
+    jumped, sure = rig.mailbox.texts(OPERATOR)
+    assert "The clock of the machine moved by +31\u00a0d" in jumped
+    assert "account" not in jumped.splitlines()[0]
+    assert "runs evenly again" in sure
+    assert rig.mailbox.texts(ADA) == []
 
 
 async def test_who_wants_no_notices_gets_none(rig: Watched) -> None:

@@ -70,3 +70,15 @@ def test_ids_that_are_too_old_or_too_many_are_forgotten() -> None:
     assert len(seen) == len(newer) * COUNT
     seen.forget(NOW + timedelta(hours=123))
     assert len(seen) == 0
+
+
+def test_ids_of_a_clock_that_was_ahead_are_forgotten_with_those_after_them() -> None:
+    ahead, later = blocks(1, 1100, 7, hours=10_000), blocks(2000, 1100, 8)
+    seen = Seen(hours=72, max_ids=10_000_000)
+    seen.learn(ahead)
+    seen.learn(later)
+    assert homes(seen, [ahead[0], later[0]], COUNT) == {(1, 1), (2000, 2000)}
+
+    seen.forget(NOW + timedelta(hours=73))
+
+    assert len(seen) == 0

@@ -32,6 +32,7 @@ FOREVER = {
     "pipeline/ingest.py": "ingest",
     "pipeline/worker.py": "worker",
     "standings.py": "standings",
+    "timekeeping.py": "",
 }
 """Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a
 customer comes into it."""

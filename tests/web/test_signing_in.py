@@ -340,6 +340,15 @@ async def test_the_operator_reads_of_a_proxy_that_is_not_named() -> None:
         assert "trusted_proxies" in text
 
 
+@pytest.mark.parametrize("is_sure", [True, False])
+async def test_the_operator_reads_of_a_clock_that_jumped(is_sure: bool) -> None:
+    async with open_house(sign_in=False) as house:
+        house.service.clock.is_sure = is_sure
+        text = await house.browser().get("/operator")
+
+        assert ("The clock of this machine jumped" in text) is not is_sure
+
+
 async def test_without_mail_the_page_names_the_operators_command(house: House) -> None:
     text = await house.browser().get("/forgot")
 

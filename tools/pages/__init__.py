@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from postbell import signals
 from tools.pages.cli import cli
 from tools.pages.dialects import dialects
 from tools.pages.errors import errors
 from tools.pages.events import events
 from tools.pages.http import http
 from tools.pages.settings import settings
+from tools.pages.signals import signals
 from tools.pages.trail import trail
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -18,7 +18,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events": events,
     "http": http,
     "settings": settings,
-    "signals": signals.reference,
+    "signals": signals,
     "trail": trail,
 }
 """File name in docs/reference without `.md`, and what writes it."""

@@ -6,7 +6,7 @@ Draft: draft-ietf-httpapi-idempotency-key-header.
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 import msgspec
@@ -52,7 +52,8 @@ class Once:
         now = self._clock.now()
         digest = blake2b(asked, digest_size=16).digest()
         taken = IdempotencyKey(account_id, key, digest, b"", now)
-        kept = await self._answers.begin(taken, stale_before=now - WORKED_ON, kept_since=now - KEPT)
+        kept_since = now - KEPT if self._clock.is_sure else _EVER
+        kept = await self._answers.begin(taken, stale_before=now - WORKED_ON, kept_since=kept_since)
         if kept is not None:
             return _again(kept, digest)
         try:
@@ -106,4 +107,5 @@ def _again(kept: IdempotencyKey, digest: bytes) -> Response:
     return Response(answer.body, answer.status, answer.headers | {REPLAYED: "true"})
 
 
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from postbell.clock import rfc3339
+from postbell.log_lines import masked
 from postbell.records import Account, ApiUser, OpenBatch, Owner, Replay, Secret, Webhook
 from postbell.rights import ApiKey
-from postbell.signals import masked
 from postbell.trail import Change, Subject, flat
 from postbell.trail import Secret as Hidden
 

@@ -148,6 +148,12 @@ class Metrics:
             (),
             [((), len(self._damaged))],
         )
+        yield gauge(
+            "postbell_clock_sure",
+            "1, or 0 after a jump of the clock or a start, while nothing is dropped for its age.",
+            (),
+            [((), float(self._clock.is_sure))],
+        )
         yield _fenced()
 
     def _webhooks(self) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ the operator's webhook.  One process of an installation runs it: the worker.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,11 +78,15 @@ class Notices:
         self._look_s = look_s
         self._outboxes: dict[str, Outbox] = {}
         self._heard: list[dict[str, Any]] = []
+        self._clocks: list[dict[str, Any]] = []
         self._accounts_at_s = float("-inf")
 
     async def run(self) -> None:
         """Look and tell, again and again."""
-        with heard("events_expiring", self._heard.append):
+        with contextlib.ExitStack() as hearing:
+            hearing.enter_context(heard("events_expiring", self._heard.append))
+            for name in ("clock_jumped", "clock_unsure", "clock_sure"):
+                hearing.enter_context(heard(name, self._clocks.append))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._again(self.look), name="notices-look")
                 tasks.create_task(self._again(self.flush), name="notices-send")
@@ -101,6 +106,8 @@ class Notices:
                 found += self._watching.expiring(
                     fields["webhook_id"], fields["events"], fields["at"]
                 )
+        while self._clocks:
+            found += self._watching.of_clock(self._clocks.pop(0).get("by_s"))
         if self._clock.monotonic_s() >= self._accounts_at_s:
             self._accounts_at_s = self._clock.monotonic_s() + ACCOUNTS_EVERY_S
             found += await self._watching.of_accounts()

@@ -23,12 +23,15 @@ KINDS = (
     Kind("events_expiring", "events"),
     Kind("account_silent", "hours"),
     Kind("account_heard"),
+    Kind("clock_doubted"),
+    Kind("clock_sure"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that changed; *fields* fill the kind's sentences."""
+    """One thing that changed; *fields* fill the kind's sentences.  What concerns no account has
+    an empty one, and the id 0: it is for the operator."""
 
     kind: str
     at: datetime

@@ -17,9 +17,10 @@ import msgspec
 from postbell.clock import Clock, rfc3339
 from postbell.errors import BadInput, ServiceError
 from postbell.fences import fence, note
+from postbell.log_lines import masked
 from postbell.notices.kinds import Notice
 from postbell.notices.wording import Reader, Wording
-from postbell.signals import log, masked
+from postbell.signals import log
 
 GATHER_S = 3.0
 """How long what happens together is gathered before the first mail."""
@@ -126,6 +127,8 @@ MEMBERS = {
     "events_expiring": (*_WEBHOOK, "events", "expires_at"),
     "account_silent": ("hours",),
     "account_heard": ("hours",),
+    "clock_doubted": ("by_s",),
+    "clock_sure": (),
 }
 """What the operator's webhook gets of each kind, beside what all have."""
 

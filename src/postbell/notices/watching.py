@@ -8,14 +8,16 @@ from postbell.clock import Clock, rfc3339
 from postbell.directory import Directory
 from postbell.errors import StorageError
 from postbell.fences import fence
+from postbell.log_lines import masked
 from postbell.notices.changes import OK, Changes
 from postbell.notices.kinds import Notice
 from postbell.ports import Engine
 from postbell.records import Account
-from postbell.signals import log, masked
+from postbell.signals import log
 from postbell.standings import Standing
 
 FAILING, PAUSED, BEHIND, SILENT = "failing", "paused", "behind", "silent"
+DOUBTED = "doubted"
 MIN_FAILURES = 2
 """One failure is no news: the next attempt mends most."""
 CAUGHT_UP = 0.5
@@ -79,6 +81,15 @@ class Watching:
             "at": since,
         }
         return [self._notice("events_expiring", webhook.account_id, webhook.account, fields)]
+
+    def of_clock(self, by_s: float | None) -> list[Notice]:
+        """Return the notice that the clock moved by so much, None for that it is well again."""
+        condition = OK if by_s is None else DOUBTED
+        if not self._changes.is_news("clock", condition, self._clock.now()):
+            return []
+        if by_s is None:
+            return [self._notice("clock_sure", 0, "", {})]
+        return [self._notice("clock_doubted", 0, "", {"by_s": by_s})]
 
     def _delivery(self, each: Standing, now: datetime) -> Iterable[Notice]:
         subject = f"webhook {each.webhook_id} delivery"

@@ -62,7 +62,7 @@ class Wording:
 
     def _written(self, notice: Notice, base: str) -> str:
         at = self._format(notice).exact(notice.at)
-        head = self._say("notice.head", at=at, account=notice.account)
+        head = self._say("notice.head", at=at, account=notice.account) if notice.account else at
         webhook_id = notice.fields.get("webhook_id")
         link = f"{base}/webhooks/{webhook_id}" if base and webhook_id else ""
         return "\n".join(filter(None, (head, self.text(notice), self.advice(notice), link)))
@@ -104,6 +104,10 @@ def _duration(_say: words.Words, format_: Format, value: Any) -> str:
     return format_.duration(float(value))
 
 
+def _moved(_say: words.Words, format_: Format, value: Any) -> str:
+    return ("-" if value < 0 else "+") + format_.duration(abs(float(value)))
+
+
 def _reason(say: words.Words, _format: Format, value: Any) -> str:
     key = f"dash.reason.{value}"
     return say(key) if say.has(key) else str(value)
@@ -118,6 +122,7 @@ _WRITERS: Mapping[str, Writer] = {
     "events": _number,
     "hours": _number,
     "lag_s": _duration,
+    "by_s": _moved,
     "reason": _reason,
 }
 """How a field is written, by its name; others stand as they are."""

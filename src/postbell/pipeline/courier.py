@@ -218,7 +218,8 @@ class Courier:
         held = post.held
         lane = held.lane
         chance = self._chance()
-        judgement = judge(outcome, post.batch, held.policy, lane, now, chance)
+        is_sure = self.clock.is_sure
+        judgement = judge(outcome, post.batch, held.policy, lane, now, chance, is_sure=is_sure)
         noted = after(lane, outcome, judgement, post.batch.count, now)
         limit = in_force(lane.body_limit, held.webhook.updated_at, now)
         if judgement.verdict is Verdict.DELIVERED:

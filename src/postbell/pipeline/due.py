@@ -30,6 +30,8 @@ class Due:
         self.ahead = set(ahead)
         self._heap: list[_Call] = []
         self._new: list[_Call] = []
+        for batch in still_open.values():
+            self.push(batch)
 
     def __len__(self) -> int:
         """Return how many times are kept, those that count no more included."""

@@ -6,7 +6,7 @@ waits or writes: the time goes in, the next piece of work comes out.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from postbell.pipeline.due import Due
 from postbell.pipeline.intake import Intake
 from postbell.pipeline.judge import in_outage, merged
 from postbell.pipeline.late import Late
+from postbell.pipeline.lawful import lawful_batch, lawful_lane
 from postbell.pipeline.match import Selection
 from postbell.pipeline.pace import Pace
 from postbell.pipeline.passes import Passes
@@ -56,12 +57,13 @@ class Held:
     _recorded: Lane
     webhook: Webhook
     intake: Intake
-    due: Due
+    open: dict[str, OpenBatch]
 
     def __init__(
         self,
         claim: Claim,
         webhook: Webhook,
+        now: datetime,
         dialects: Mapping[str, Dialect],
         installation: Mapping[str, Mapping[str, Any]],
         ahead: Ahead | None = None,
@@ -71,6 +73,7 @@ class Held:
         self.starting = 0
         self.in_flight = 0
         self.out: set[str] = set()
+        self.due = Due({}, self.out)
         self.opening = ""
         self.runs: deque[Run] = deque()
         self.pace = Pace()
@@ -86,9 +89,9 @@ class Held:
         self._ahead = ahead or Ahead()
         self._dialects = dialects
         self._installation = installation
-        self.reload(claim, webhook)
+        self.reload(claim, webhook, now)
 
-    def reload(self, claim: Claim, webhook: Webhook) -> None:
+    def reload(self, claim: Claim, webhook: Webhook, now: datetime) -> None:
         """Take over what the ledger and the registry say now; requests in flight go on."""
         is_new = not hasattr(self, "intake")
         is_same = not is_new and (claim.lane.cursor, webhook.revisions, webhook.policy) == (
@@ -98,26 +101,32 @@ class Held:
         )
         has_moved = not is_new and claim.lane.cursor != self.lane.cursor
         start = claim.lane.cursor if is_new or has_moved else self.intake.gather.start
-        self.lane = claim.lane if is_new else merged(self._recorded, self.lane, claim.lane)
+        ours = claim.lane if is_new else merged(self._recorded, self.lane, claim.lane)
+        self.lane = lawful_lane(ours, now)
         self._recorded = claim.lane
         self.webhook = webhook
         self.pace.probe_at = None
         self.has_more = claim.has_more
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
         waiting = claim.batches
-        is_kept = not is_new and not has_moved
-        left = [b for b in self.open.values() if b.next_at is None] if is_kept else []
-        self.open: dict[str, OpenBatch] = {b.id: b for b in (*left, *waiting) if b.done is None}
+        left = [] if is_new or has_moved else [b for b in self.open.values() if b.next_at is None]
         recorded = [b for b in waiting if b.done is not None]
         self.runs = taken_over(self.runs, recorded, has_moved=has_moved)
         self.passes.reload(claim.replays)
-        ahead = () if is_new else self.due.ahead & self.open.keys()
-        self.due = Due(self.open, self.out, ahead)
-        for batch in self.open.values():
-            self.push(batch)
+        self._take_open((b for b in (*left, *waiting) if b.done is None), now)
         if not is_same:
             self._restart(start)
             self._forget_crossing()
+
+    def reread(self, now: datetime) -> None:
+        """Take every moment for what it can be at most: the clock was set."""
+        self.lane = lawful_lane(self.lane, now)
+        self.passes.reread()
+        self._take_open(self.open.values(), now)
+
+    def _take_open(self, batches: Iterable[OpenBatch], now: datetime) -> None:
+        self.open = {b.id: lawful_batch(b, self.policy, now) for b in batches}
+        self.due = Due(self.open, self.out, self.open.keys() & self.due.ahead)
 
     @property
     def id(self) -> int:
@@ -296,17 +305,13 @@ class Held:
     def next_due(self, now: datetime) -> datetime | None:
         """Return when to look again, provided that nothing else happens."""
         blocked = self.blocked_until(now)
-        if blocked is _NEVER:
-            return None
         if blocked is not None:
-            return blocked
+            return None if blocked is _NEVER else blocked
         may_begin = not self.pace.is_down(now)
         due_at = self.due.next_at(is_ordered=self.policy.ordered, may_begin=may_begin)
-        known = (self.pace.probe_at, due_at)
-        moments = [*self.passes.moments(), *filter(None, known)]
-        cut_at = self.intake.gather.due_at(now)
-        if cut_at is not None and self._may_cut():
-            moments.append(cut_at)
+        cut_at = self.intake.gather.due_at(now) if self._may_cut() else None
+        known = (self.pace.probe_at, due_at, cut_at)
+        moments = (*self.passes.moments(), *filter(None, known))
         later = [moment for moment in moments if moment > now]
         return min(later) if later else None
 
@@ -381,9 +386,8 @@ class Held:
         self.intake = Intake(self.webhook.revisions, selections, self.limits, start)
 
     def _has_room(self) -> bool:
-        if in_outage(self.lane) or self.policy.ordered:
-            return self.in_flight == 0
-        return self.in_flight < self.policy.concurrency
+        is_alone = in_outage(self.lane) or self.policy.ordered
+        return self.in_flight < (1 if is_alone else self.policy.concurrency)
 
     def _max_open(self) -> int:
         return MAX_OPEN_SINGLE if self.is_single else MAX_OPEN

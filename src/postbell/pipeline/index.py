@@ -147,12 +147,15 @@ class Indexer:
             pass
 
     async def sweep(self) -> None:
-        """Forget what retention dropped from the log, and minutes that hours stand for."""
+        """Forget what retention dropped from the log, and minutes that hours stand for; nothing
+        while nobody can be sure of the time."""
         self._swept_at = self._clock.monotonic_s()
+        if not self._clock.is_sure:
+            return
         now = self._clock.now()
         oldest = await self._engine.log.tail(0, 1)
         block = oldest[0].id if oldest else await self._engine.log.head() + 1
-        hours_before = oldest[0].recorded_at if oldest else now
+        hours_before = min(oldest[0].recorded_at, now) if oldest else now
         await self._engine.index.drop(
             block,
             minutes_before=now - MINUTES_KEPT,

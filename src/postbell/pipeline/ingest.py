@@ -58,7 +58,10 @@ class Ingest:
     async def start(self) -> None:
         """Read the ids of the past, so that duplicates of events before a restart are known."""
         began = self._clock.monotonic_s()
-        since = self._clock.now() - self._dedup_kept
+        now = self._clock.now()
+        if not self._clock.is_sure:
+            now = min(now, await self._engine.log.newest_at() or now)
+        since = now - self._dedup_kept
         self._seen.head = await self._engine.log.first_since(since) - 1
         await self._learn()
         seconds = self._clock.monotonic_s() - began
@@ -169,7 +172,9 @@ class Ingest:
                 first = await asyncio.shield(request.done)
                 return Repeated(first.accepted, first.duplicates, first.rejected)
         kept = await self._engine.log.find_key(account.id, key)
-        if kept is None or kept.at + KEY_KEPT < self._clock.now():
+        if kept is None:
+            return None
+        if kept.at + KEY_KEPT < self._clock.now() and self._clock.is_sure:
             return None
         _check_digest(key, kept.digest, digest)
         return msgspec.json.decode(kept.answer, type=Repeated)
@@ -236,6 +241,7 @@ class Ingest:
                 continue
             for header, block in zip(headers, blocks, strict=True):
                 self._seen.add(IdBlock(header.id, header.recorded_at, block.hashes))
+            self._forget()
             return
 
     async def _without_answered(self, group: list[Waiting], *, is_first: bool) -> list[Waiting]:
@@ -274,7 +280,12 @@ class Ingest:
             if is_last:
                 break
         self._seen.head = max(after, head)
-        self._seen.forget(self._clock.now())
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of ids that are too old, as far as anybody can be sure of the time."""
+        if self._clock.is_sure:
+            self._seen.forget(self._clock.now())
 
     async def _blocks(self, group: list[Waiting]) -> list[NewBlock]:
         """Return the blocks to write: each request's events less those accepted before."""

@@ -48,11 +48,19 @@ def is_success(outcome: Outcome, policy: Policy) -> bool:
 
 
 def judge(
-    outcome: Outcome, batch: OpenBatch, policy: Policy, lane: Lane, now: datetime, chance: float
+    outcome: Outcome,
+    batch: OpenBatch,
+    policy: Policy,
+    lane: Lane,
+    now: datetime,
+    chance: float,
+    *,
+    is_sure: bool = True,
 ) -> Judgement:
     """Decide on an attempt of *batch*, given as it stood before.
 
-    *lane* is as it stood before this outcome; *chance* in [0, 1) is the jitter.
+    *lane* is as it stood before this outcome; *chance* in [0, 1) is the jitter.  Nobody is
+    hopeless while the clock is not *is_sure*.
     A body that is too large (413) is split at once; one that the receiver refuses (400, 422)
     after its last attempt, and then its halves at once, down to the one event that is refused.
     Retry-After only ever delays, by at most an hour, and holds the whole webhook; 410 (Standard
@@ -62,7 +70,7 @@ def judge(
         return Judgement(Verdict.DELIVERED)
     if outcome.status == GONE:
         return Judgement(Verdict.PAUSE, next_at=now, pause="gone")
-    pause = "failing" if _is_hopeless(lane, now) else ""
+    pause = "failing" if is_sure and _is_hopeless(lane, now) else ""
     if outcome.status == TOO_LARGE or (outcome.status in REFUSED and batch.parent):
         return Judgement(Verdict.SPLIT if batch.count > 1 else Verdict.PARK, pause=pause)
     held = held_s(outcome.retry_after_s)

@@ -38,6 +38,10 @@ class Passes:
         """Let the replay's next step wait."""
         self._not_before[replay.id] = until
 
+    def reread(self) -> None:
+        """Let none wait: the clock was set."""
+        self._not_before.clear()
+
     def end(self, replay: Replay) -> None:
         """Forget a replay that is done."""
         self.running.pop(replay.id, None)

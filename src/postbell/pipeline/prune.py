@@ -60,6 +60,7 @@ class Pruner:
         self._trail_kept = timedelta(days=max(trail_days, retention_days))
         self._notices = Notices(engine, self._kept)
         self._looked_at: datetime | None = None
+        self._is_waiting = False
         self.given_up: set[int] = set()
         """Webhooks whose lanes this worker cannot hold: they keep no blocks."""
 
@@ -72,8 +73,17 @@ class Pruner:
             with fence("retention", item="idle lanes"):
                 await self._settler.write_all(idle[at : at + AT_ONCE], _moved_on)
         if self._looked_at is None or not self._looked_at <= now < self._looked_at + LOOK_EVERY:
-            self._looked_at = now
+            if not self._clock.is_sure:
+                self._wait()
+                return
+            self._looked_at, self._is_waiting = now, False
             await self._let_go(held, now)
+
+    def _wait(self) -> None:
+        """Say, once, that nothing goes while nobody can be sure of the time."""
+        if not self._is_waiting:
+            self._is_waiting = True
+            log("retention_waits")
 
     async def _let_go(self, held: dict[int, Held], now: datetime) -> None:
         """End what was parked long enough, count what old blocks take with them, drop them."""

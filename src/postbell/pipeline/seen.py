@@ -167,12 +167,11 @@ class Seen:
         return found
 
     def forget(self, now: datetime) -> None:
-        """Let go of ids that are too old or too many, whole arrays at a time."""
-        before = len(self._parts)
-        self._parts = [part for part in self._parts if part.newest_at > now - self._kept]
-        while len(self) > self._max_ids and self._parts:
-            del self._parts[0]
-        if len(self._parts) < before:
+        """Let go of ids that are too old, whole arrays at a time, and of what came before them:
+        its times may be of a clock that was ahead."""
+        old = [at for at, part in enumerate(self._parts) if part.newest_at <= now - self._kept]
+        if old:
+            del self._parts[: old[-1] + 1]
             self._refilter()
 
     def _freeze(self) -> None:
@@ -188,8 +187,16 @@ class Seen:
             self._refilter()
         else:
             self._filter.add(part.hashes)
-        self.forget(part.newest_at)
+        self._bound()
         self._merge()
+
+    def _bound(self) -> None:
+        """Let go of the oldest ids where there are too many."""
+        before = len(self._parts)
+        while len(self) > self._max_ids and self._parts:
+            del self._parts[0]
+        if len(self._parts) < before:
+            self._refilter()
 
     def _merge(self) -> None:
         """Merge neighbours of like size, so that there are few parts to look into."""

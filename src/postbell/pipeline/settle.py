@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
+from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageError
 from postbell.fences import note
@@ -50,10 +51,17 @@ class Settler:
     """
 
     def __init__(
-        self, ledger: Ledger, directory: Directory, owner: str, spawn: Spawn, notice: Notice
+        self,
+        ledger: Ledger,
+        directory: Directory,
+        clock: Clock,
+        owner: str,
+        spawn: Spawn,
+        notice: Notice,
     ) -> None:
         self._ledger = ledger
         self._directory = directory
+        self._clock = clock
         self._owner = owner
         self._spawn = spawn
         self._notice = notice
@@ -251,7 +259,7 @@ class Settler:
             held.is_gone = True
             held.late.clear()
             return
-        held.reload(claims[0], webhook)
+        held.reload(claims[0], webhook, self._clock.now())
 
 
 def _give_up(held: Held, error: Exception) -> None:

@@ -6,7 +6,6 @@ work from its lane until there is none.
 """
 
 import asyncio
-import heapq
 from collections import defaultdict
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from postbell.errors import DamagedBlock, EngineStopped, Overloaded, StorageErro
 from postbell.fences import failed, fence, note
 from postbell.pipeline.account_keys import AccountKeys
 from postbell.pipeline.ahead import Ahead
+from postbell.pipeline.calls import Calls
 from postbell.pipeline.courier import Courier
 from postbell.pipeline.deliver import Batches
 from postbell.pipeline.held import Held
@@ -66,7 +66,7 @@ class Worker:
         self._shutdown_s = shutdown_s
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
-        self._settler = Settler(engine.ledger, directory, owner, self._spawn, self._notice)
+        self._settler = Settler(engine.ledger, directory, clock, owner, self._spawn, self._notice)
         self._keys = AccountKeys(engine.registry, dialects, self._spawn, self._notice_account)
         courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._keys.of)
         self._ahead = Ahead()
@@ -81,8 +81,7 @@ class Worker:
         self._by_account: dict[int, set[int]] = defaultdict(set)
         self._seen = 0
         self._ready: set[int] = set()
-        self._due: list[tuple[datetime, int]] = []
-        self._noted: set[tuple[datetime, int]] = set()
+        self._calls = Calls(clock.now(), clock.monotonic_s())
         self._wake = asyncio.Event()
         self._must_look, self._is_stopping = True, False
         self._broken: set[int] = set()
@@ -123,10 +122,11 @@ class Worker:
             with may_fail("look", Overloaded), fence("worker", item="look"):
                 await self._look()
         now = self._clock.now()
-        while self._due and self._due[0][0] <= now:
-            call = heapq.heappop(self._due)
-            self._noted.discard(call)
-            self._ready.add(call[1])
+        if self._calls.was_set(now, self._clock.monotonic_s()):
+            for lane in self.lanes.values():
+                lane.reread(now)
+            self._ready |= self.lanes.keys()
+        self._ready |= self._calls.due(now)
         ready, self._ready = self._ready, set()
         for webhook_id in ready:
             held = self.lanes.get(webhook_id)
@@ -135,9 +135,7 @@ class Worker:
                     self._move(held, now)
                 except Exception as error:
                     self._fail(held, error)
-        if not self._due:
-            return POLL_S
-        return min(max((self._due[0][0] - self._clock.now()).total_seconds(), 0.0), POLL_S)
+        return self._calls.next_s(self._clock.now(), POLL_S)
 
     @property
     def is_busy(self) -> bool:
@@ -197,7 +195,8 @@ class Worker:
         """Take a lane in; one that cannot be (its dialect is not there) is not moved."""
         self._pruner.given_up.add(webhook.id)
         with fence("worker", item=f"webhook {webhook.id}", account=webhook.account_id):
-            held = Held(claim, webhook, self._dialects, self._installation, self._ahead)
+            now = self._clock.now()
+            held = Held(claim, webhook, now, self._dialects, self._installation, self._ahead)
             self.lanes[held.id] = held
             self._by_account[webhook.account_id].add(held.id)
             self._broken.discard(held.id)
@@ -227,9 +226,8 @@ class Worker:
             return
         self._start_pump(held)
         due = held.next_due(now)
-        if due is not None and (due, held.id) not in self._noted:
-            self._noted.add((due, held.id))
-            heapq.heappush(self._due, (due, held.id))
+        if due is not None:
+            self._calls.note(due, held.id)
 
     def _take(self, held: Held) -> Work | None:
         """Return what a lane is to do next, None for nothing now."""

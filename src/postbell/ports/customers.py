@@ -344,7 +344,8 @@ class Answers(Protocol):
         stands under it, the answer being empty while that request is worked on.
 
         Free again are keys with an answer from before *kept_since* and keys without one that
-        were taken before *stale_before*.
+        were taken before *stale_before*, or as long after the key's own time: by a clock that was
+        ahead.
         """
         ...
 

@@ -53,6 +53,11 @@ class Log(Protocol):
         the id of the newest block there ever was)."""
         ...
 
+    async def newest_at(self) -> datetime | None:
+        """Return when the newest block was recorded, also after retention emptied the log; None
+        where there never was one."""
+        ...
+
     async def tail(self, after: int, limit: int) -> list[BlockHeader]:
         """Return up to *limit* headers of all accounts with ids above *after*, ascending."""
         ...

@@ -47,7 +47,11 @@ async def _show(visit: Visit) -> Response:
     rows.sort(key=lambda row: row["worst"].rank if row["worst"] else -1, reverse=True)
     troubled = [row for row in rows if row["worst"] and row["worst"].state == "failing"]
     return visit.render(
-        "operator.html", rows=rows, troubled=troubled, unnamed_proxy=site.unnamed_proxy()
+        "operator.html",
+        rows=rows,
+        troubled=troubled,
+        unnamed_proxy=site.unnamed_proxy(),
+        is_clock_sure=site.desk.clock.is_sure,
     )
 
 

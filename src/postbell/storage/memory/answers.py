@@ -19,7 +19,8 @@ class MemoryAnswers:
         for name in [name for name, each in answers.items() if each.at < kept_since]:
             del answers[name]
         kept = answers.get((key.account_id, key.key))
-        if kept is not None and (kept.answer or kept.at >= stale_before):
+        is_begun = kept is not None and abs(key.at - kept.at) <= key.at - stale_before
+        if kept is not None and (kept.answer or is_begun):
             return kept
         answers[key.account_id, key.key] = replace(key, answer=b"")
         return None

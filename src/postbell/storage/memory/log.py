@@ -61,6 +61,10 @@ class MemoryLog:
     async def head(self) -> int:
         return self._tables.head
 
+    async def newest_at(self) -> datetime | None:
+        tables = self._tables
+        return tables.newest_at if tables.head else None
+
     async def tail(self, after: int, limit: int) -> list[BlockHeader]:
         return list(islice((h for h in self._headers() if h.id > after), limit))
 

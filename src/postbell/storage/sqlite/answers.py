@@ -28,7 +28,8 @@ class SqliteAnswers:
             db.execute(SQL["drop_answers"], (to_us(kept_since), DROP_AT_ONCE))
             found = row(db, SQL["find_answer"], key.account_id, key.key)
             kept = None if found is None else to.idempotency_key(found)
-            if kept is not None and kept.at >= (kept_since if kept.answer else stale_before):
+            is_begun = kept is not None and abs(key.at - kept.at) <= key.at - stale_before
+            if kept is not None and (kept.at >= kept_since if kept.answer else is_begun):
                 return kept
             values = (key.account_id, key.key, to_us(key.at), key.digest, b"")
             db.execute(SQL["put_answer"], values)

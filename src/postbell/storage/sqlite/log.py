@@ -43,6 +43,10 @@ class SqliteLog:
     async def head(self) -> int:
         return await self._store.readers.run(_head)
 
+    async def newest_at(self) -> datetime | None:
+        [(_, at)] = await self._store.readers.run(lambda db: rows(db, SQL["read_head"]))
+        return from_us(at) if at else None
+
     async def tail(self, after: int, limit: int) -> list[BlockHeader]:
         known = self._store.recent.tail(after, limit)
         if known is not None:
