@@ -7,6 +7,7 @@ import pytest
 
 from tests.api.service import URL
 from tests.web.filling import changed, fields
+from tests.web.proving import set_up
 from tests.web.visiting import ADA, BOB, PASSWORD, Browser, House
 
 TYPED = {
@@ -190,3 +191,21 @@ async def test_what_is_kept_is_bounded_and_rubbish_gives_nothing(
     assert "kept" not in kept
     assert ada.status == 200
     assert house.service.clock.now() - timedelta(days=1) < house.service.clock.now()
+
+
+async def test_a_second_factor_in_between_keeps_it(house: House, ada: Browser) -> None:
+    authenticator, _ = await set_up(house, ada)
+    form = changed(fields(await opened(ada, "/webhooks/new"), "/webhooks/new"), TYPED)
+    await end_session(house)
+    await ada.send("/webhooks/new", **form)
+
+    await sign_in_again(ada)
+    (action,) = re.findall(r'action="(/login/code[^"]*)"', ada.page.text)
+    kept = dict(fields(ada.page.text, action))
+    wrong = await ada.send(action, code=authenticator.wrong(), next=kept["next"], kept=kept["kept"])
+    kept = dict(fields(ada.page.text, action))
+    await ada.send(action, code=authenticator.next(), next=kept["next"], kept=kept["kept"])
+    await go_on(ada)
+
+    assert 'id="code-error"' in wrong
+    assert dict(fields(ada.page.text, "/webhooks/new"))["url"] == TYPED["url"]
