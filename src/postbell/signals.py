@@ -64,6 +64,7 @@ SIGNALS = (
         ("by_s", "sure_in_s"),
     ),
     Signal("clock_sure", "info", "the clock may drop, expire and pause again", ()),
+    Signal("times_corrected", "warning", "a clock was ahead: `recorded_at` falls", ("by_s",)),
     Signal("retention_waits", "info", "nothing is dropped: the clock jumped, or just a start", ()),
     Signal("stopping", "info", "a signal or the caller asked the process to end", ("role",)),
     Signal("stopped", "info", "everything in flight was settled", ("seconds",)),

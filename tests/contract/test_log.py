@@ -7,6 +7,8 @@ import pytest
 from postbell.errors import HeadMoved
 from tests.contract.making import Shop, block
 
+DAY_S = 86_400.0
+
 
 async def test_an_empty_log_has_head_0(shop: Shop) -> None:
     assert await shop.engine.log.head() == 0
@@ -113,6 +115,89 @@ async def test_recorded_at_never_goes_back(shop: Shop) -> None:
 
     assert after.recorded_at == before.recorded_at
     assert (await shop.engine.log.tail(0, 10))[1].recorded_at == before.recorded_at
+
+
+async def test_recorded_at_recovers_once_a_clock_that_was_ahead_is_corrected(shop: Shop) -> None:
+    log = shop.engine.log
+    right = shop.clock.now()
+    shop.clock.jump(DAY_S)
+    [ahead] = await shop.append(block(), keys=[shop.key()])
+    shop.clock.jump(-DAY_S)
+
+    await log.correct(right)
+    [after] = await shop.append(block())
+
+    assert ahead.recorded_at == right + timedelta(days=1)
+    assert after.recorded_at == right == await log.newest_at()
+    assert (after.id, after.first_sequence) == (ahead.id + 1, ahead.first_sequence + ahead.count)
+    await log.drop(0, right + timedelta(seconds=1))
+    assert await log.find_key(1, "k1") is None
+
+
+async def test_a_clock_that_is_behind_everything_corrects_nothing_it_does_not_have_to(
+    shop: Shop,
+) -> None:
+    log = shop.engine.log
+    [header] = await shop.append(block())
+
+    await log.correct(shop.clock.now() + timedelta(days=1))
+
+    assert await log.newest_at() == header.recorded_at
+    assert (await shop.append(block()))[0].recorded_at == header.recorded_at
+
+
+async def test_first_since_takes_what_a_clock_ahead_stamped_for_what_it_can_be(shop: Shop) -> None:
+    log, minute = shop.engine.log, timedelta(minutes=1)
+    begun = shop.clock.now()
+    ids = [(await shop.append(block(account=1 + n % 2)))[0].id for n in range(2)]
+    shop.clock.jump(DAY_S)
+    ids += [(await shop.append(block(account=1 + n % 2)))[0].id for n in range(2)]
+    shop.clock.jump(-DAY_S)
+    shop.clock.advance(60)
+    await log.correct(shop.clock.now())
+    for n in range(2):
+        shop.clock.advance(60)
+        ids += [(await shop.append(block(account=1 + n)))[0].id]
+
+    assert await log.first_since(begun) == ids[0]
+    assert await log.first_since(begun + minute) == ids[2]
+    assert await log.first_since(begun + 2 * minute) == ids[4]
+    assert await log.first_since(begun + 2 * minute, 2) == ids[5]
+    assert await log.first_since(begun + 3 * minute) == ids[5]
+    assert await log.first_since(begun + 4 * minute) == ids[5] + 1
+
+    await log.drop(ids[4], begun)
+    assert await log.first_since(begun) == ids[4]
+    assert await log.first_since(begun + 3 * minute) == ids[5]
+
+
+async def test_what_a_clock_that_was_behind_corrected_keeps_its_time(shop: Shop) -> None:
+    log = shop.engine.log
+    right = shop.clock.now()
+    [first] = await shop.append(block())
+    shop.clock.jump(-100 * DAY_S)
+    await log.correct(shop.clock.now())
+    [behind] = await shop.append(block())
+    shop.clock.jump(100 * DAY_S)
+    [after] = await shop.append(block())
+
+    assert behind.recorded_at < first.recorded_at <= after.recorded_at
+    assert await log.first_since(right - timedelta(days=30)) == first.id
+
+
+async def test_a_correction_is_corrected(shop: Shop) -> None:
+    log = shop.engine.log
+    begun = shop.clock.now()
+    shop.clock.jump(30 * DAY_S)
+    [ahead] = await shop.append(block())
+    for _ in range(2):
+        shop.clock.jump(-10 * DAY_S)
+        await log.correct(shop.clock.now())
+    [after] = await shop.append(block())
+
+    assert after.recorded_at == begun + timedelta(days=10)
+    assert await log.first_since(begun + timedelta(days=10)) == ahead.id
+    assert await log.first_since(begun + timedelta(days=11)) == after.id + 1
 
 
 async def test_headers_are_of_one_account_from_an_id_on_and_paged(shop: Shop) -> None:

@@ -41,6 +41,12 @@ class Turned(Service):
         lines = (self.folder / "service.log").read_text().splitlines()
         return sum(json.loads(line)["event"] == name for line in lines if line.startswith("{"))
 
+    async def newest(self) -> datetime:
+        """Return when the newest event was recorded."""
+        async with httpx.AsyncClient(base_url=self.url, headers=AUTH) as client:
+            found = (await client.get("/api/v1/feed?limit=1000")).json()
+        return datetime.fromisoformat(found["events"][-1]["recorded_at"])
+
     async def parked(self) -> list[str]:
         async with httpx.AsyncClient(base_url=self.url, headers=AUTH) as client:
             found = (await client.get("/api/v1/batches?state=parked")).json()
@@ -140,3 +146,7 @@ async def test_waits_begun_two_days_ahead_are_over_after_a_restart(service: Turn
         first, again = recorded(asking)[:3], recorded(asking)[-3:]
         assert first == again
         assert all(at - datetime.now(UTC) > timedelta(days=1) for at in first)
+        await until(lambda: service.said("times_corrected") == 1, LIMIT_S)
+        await service.send(events(4, 1))
+        assert (await service.newest()) <= datetime.now(UTC)
+        assert (await service.audit())["problems"] == []

@@ -1,5 +1,7 @@
 """Clocks that jump: nothing is dropped, paused, held up or sent twice because of them."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -15,6 +17,7 @@ URL = "https://a.example/hook"
 DOWN = Outcome(status=503)
 DAY_S = 86_400
 MONTH_S = 31 * DAY_S
+DAY = timedelta(days=1)
 ONCE = {"max_wait_s": 0, "max_events": 3, "retry_waits_s": [], "keep_parked_days": 1}
 
 
@@ -250,3 +253,47 @@ async def test_an_idempotency_key_is_not_forgotten_by_a_jump(machine: Machine) -
         assert (again.accepted, again.duplicates) == (first.accepted, first.duplicates)
         machine.look(SURE_S)
         assert (await rig.send(event(1), key="k", digest=b"x")).duplicates == 1
+
+
+async def test_recorded_at_recovers_after_a_clock_that_was_ahead(machine: Machine) -> None:
+    machine.jump(100 * DAY_S)
+    machine.steady = SteadyClock(machine)
+    async with rigged(machine, retention_days=30) as rig:
+        await rig.send(event(1))
+        machine.jump(-100 * DAY_S)
+        await born(rig, machine)
+        rig.ingest._clock = machine.steady  # type: ignore[assignment]
+
+        await sweep(rig)
+        begun = machine.now()
+        await rig.send(event(2))
+
+        ahead, right = await rig.engine.log.tail(0, 10)
+        assert (ahead.recorded_at > begun) and right.recorded_at == begun
+        assert (await rig.audit()).problems == []
+        machine.look(SURE_S)
+        machine.look(31 * DAY_S)
+        await sweep(rig)
+        assert await rig.engine.log.tail(0, 10) == []
+
+
+async def test_a_clock_that_is_behind_for_a_while_lets_nothing_go_before_its_time(
+    machine: Machine,
+) -> None:
+    async with rigged(machine, retention_days=30) as rig:
+        await rig.send(event(1))
+        machine.jump(-100 * DAY_S)
+        await born(rig, machine)
+        await sweep(rig)
+        rig.ingest._clock = machine.steady  # type: ignore[assignment]
+        await rig.send(event(2))
+
+        machine.jump(100 * DAY_S)
+        machine.look(FOLLOW_S)
+        machine.look(SURE_S)
+        await sweep(rig)
+
+        assert machine.steady.is_sure
+        assert machine.steady.now() == machine.now()
+        behind = await rig.engine.log.tail(0, 10)
+        assert [each.recorded_at < machine.now() - 30 * DAY for each in behind] == [False, True]

@@ -33,6 +33,8 @@ AT_ONCE = 500
 """So many idle cursors are written in one commit."""
 ENTRIES_AT_ONCE = 1000
 MOST_STEPS = 100
+AHEAD = timedelta(minutes=1)
+"""By more than processes' clocks differ: where the newest event is later, a clock was ahead."""
 LOOK_EVERY = timedelta(minutes=10)
 """So often what is too old is looked for: that reads every open batch."""
 
@@ -67,6 +69,7 @@ class Pruner:
     async def sweep(self, lanes: list[Held]) -> None:
         """Write idle cursors down; every LOOK_EVERY let go of what is too old."""
         now = self._clock.now()
+        await self._correct(now)
         held = {each.id: each for each in lanes if not each.is_gone}
         idle = [each for each in held.values() if each.idle_blocks >= IDLE_BLOCKS]
         for at in range(0, len(idle), AT_ONCE):
@@ -78,6 +81,13 @@ class Pruner:
                 return
             self._looked_at, self._is_waiting = now, False
             await self._let_go(held, now)
+
+    async def _correct(self, now: datetime) -> None:
+        """Let events be recorded at the right time again, after a clock that was ahead."""
+        newest_at = await self._engine.log.newest_at()
+        if newest_at is not None and newest_at > now + AHEAD:
+            await self._engine.log.correct(now)
+            log("times_corrected", by_s=round((now - newest_at).total_seconds(), 3))
 
     def _wait(self) -> None:
         """Say, once, that nothing goes while nobody can be sure of the time."""

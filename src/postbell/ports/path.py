@@ -44,7 +44,8 @@ class Log(Protocol):
         *head* is the newest block id that the caller has recognised duplicates against: if there
         is a newer one, nothing is written and HeadMoved is raised; so it is where one of the keys
         exists.  Those from before *keys_since*, where given, are replaced.
-        `recorded_at` is *now*, but never before that of an earlier block.
+        `recorded_at` is *now*, but never before that of an earlier block, unless `correct` came
+        between them.
         """
         ...
 
@@ -87,7 +88,16 @@ class Log(Protocol):
 
     async def first_since(self, moment: datetime, account_id: int | None = None) -> int:
         """Return the id of the first block recorded at or after *moment* (of the account),
-        or one above the head where there is none."""
+        or one above the head where there is none.
+
+        What was recorded before a correction counts as recorded then at the latest, as long as
+        its own time has not come.
+        """
+        ...
+
+    async def correct(self, now: datetime) -> None:
+        """Take notice that it is *now*, though the newest block and keys may have later times, of
+        a clock that was ahead: from now on blocks have lower ones."""
         ...
 
     async def find_key(self, account_id: int, key: str) -> IdempotencyKey | None:

@@ -13,6 +13,7 @@ from postbell.clock import Clock, rfc3339
 from postbell.directory import Directory
 from postbell.errors import BadInput, NotFound
 from postbell.numerals import whole
+from postbell.pipeline.lawful import lawful_lane
 from postbell.ports import Claim, Dialect, Engine
 from postbell.records import BatchState, Entry, EntryKind, Webhook
 from postbell.reports.exchange import Exchange
@@ -142,7 +143,7 @@ class Reports:
 
     async def _standing(self, webhook: Webhook, claim: Claim) -> dict[str, Any]:
         """Return health, counts of waiting and parked events, and how long the oldest waits."""
-        lane = claim.lane
+        lane = lawful_lane(claim.lane, self._clock.now())
         limit = in_force(lane.body_limit, webhook.updated_at, self._clock.now())
         waiting = await self.waits.of(webhook, claim)
         is_behind = self.waits.is_behind(webhook, waiting.lag_s)

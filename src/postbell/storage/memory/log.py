@@ -4,10 +4,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 
+from msgspec.structs import replace
+
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of
+from postbell.clock import to_us
 from postbell.errors import HeadMoved
 from postbell.ports import Checked
 from postbell.records import IdempotencyKey
+from postbell.storage.corrections import Correction, part_since
 from postbell.storage.identity import damaged
 from postbell.storage.memory.tables import Tables
 
@@ -98,10 +102,28 @@ class MemoryLog:
         ]
 
     async def first_since(self, moment: datetime, account_id: int | None = None) -> int:
-        for header in self._headers():
-            if header.recorded_at >= moment and account_id in (None, header.account_id):
-                return header.id
-        return self._tables.head + 1
+        tables = self._tables
+        corrections, now = tables.corrections, to_us(tables.clock.now())
+        low, below = part_since(corrections, to_us(moment), now)
+        high = tables.head + 1 if below is None else below
+        is_since = (h.id for h in self._headers() if h.id >= low and h.recorded_at >= moment)
+        first = min(next(is_since, high), high)
+        mine = (h.id for h in self._headers() if account_id in (None, h.account_id))
+        return next((block_id for block_id in mine if block_id >= first), tables.head + 1)
+
+    async def correct(self, now: datetime) -> None:
+        tables = self._tables
+        if tables.newest_at > now:
+            made = Correction(tables.head, to_us(tables.newest_at), to_us(now))
+            last = tables.corrections.pop() if self._is_again(made) else made
+            tables.corrections.append(made._replace(was=last.was))
+            tables.newest_at = now
+        for name, key in tables.keys.items():
+            tables.keys[name] = replace(key, at=min(key.at, now))
+
+    def _is_again(self, made: Correction) -> bool:
+        corrections = self._tables.corrections
+        return bool(corrections) and corrections[-1].block == made.block
 
     async def find_key(self, account_id: int, key: str) -> IdempotencyKey | None:
         return self._tables.keys.get((account_id, key))
@@ -112,6 +134,7 @@ class MemoryLog:
         for block_id in gone:
             del tables.blocks[block_id], tables.hashes[block_id], tables.checksums[block_id]
         tables.keys = {name: key for name, key in tables.keys.items() if key.at >= keys_before}
+        tables.corrections = [each for each in tables.corrections if each.block >= before]
         return len(gone)
 
     def _headers(self) -> Iterable[BlockHeader]:

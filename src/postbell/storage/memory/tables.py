@@ -20,6 +20,7 @@ from postbell.records import (
     Webhook,
 )
 from postbell.rights import ApiKey
+from postbell.storage.corrections import Correction
 from postbell.storage.ringing import RingBell
 from postbell.trail import TrailEntry
 from postbell.warrants import KeyWarrant, SessionWarrant, ended, in_force
@@ -59,6 +60,7 @@ class Tables:
     answers: dict[tuple[int, str], IdempotencyKey] = field(default_factory=dict)
     head: int = 0
     newest_at: datetime = NEVER
+    corrections: list[Correction] = field(default_factory=list)
     sequences: dict[int, int] = field(default_factory=dict)
 
     accounts: dict[int, Account] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import starmap
 
 import apsw
 
@@ -10,6 +11,7 @@ from postbell.clock import from_us, to_us
 from postbell.errors import HeadMoved
 from postbell.ports import Checked
 from postbell.records import IdempotencyKey
+from postbell.storage.corrections import Correction, part_since
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
 from postbell.storage.sqlite.store import SQL, Store
@@ -77,8 +79,14 @@ class SqliteLog:
         return await self._store.readers.run(lambda db: _ids(db, after, limit))
 
     async def first_since(self, moment: datetime, account_id: int | None = None) -> int:
-        at = to_us(moment)
-        return await self._store.readers.run(lambda db: _first_since(db, at, account_id))
+        at, now = to_us(moment), to_us(self._store.clock.now())
+        return await self._store.readers.run(lambda db: _first_since(db, at, now, account_id))
+
+    async def correct(self, now: datetime) -> None:
+        at = to_us(now)
+        await self._store.writer.run(lambda db: _correct(db, at), is_reserved=True)
+        while await self._drop(SQL["correct_keys"], at, DROP_KEYS):
+            pass
 
     async def find_key(self, account_id: int, key: str) -> IdempotencyKey | None:
         found = await self._store.readers.run(lambda db: row(db, SQL["find_key"], account_id, key))
@@ -90,6 +98,8 @@ class SqliteLog:
         while gone := await self._drop(SQL["drop_blocks"], before, DROP_BLOCKS):
             dropped += gone
         while await self._drop(SQL["drop_keys"], to_us(keys_before), DROP_KEYS):
+            pass
+        while await self._drop(SQL["drop_corrections"], before, DROP_KEYS):
             pass
         return dropped
 
@@ -198,11 +208,21 @@ def _head(db: apsw.Connection) -> int:
     return block_id
 
 
-def _first_since(db: apsw.Connection, at: int, account_id: int | None) -> int:
-    """Halve the ids: times never fall from one block to the next, so no index is needed."""
+def _correct(db: apsw.Connection, at: int) -> None:
+    newest, newest_at = rows(db, SQL["read_head"])[0]
+    if newest_at > at:
+        db.execute(SQL["add_correction"], (newest, newest_at, at))
+        db.execute(SQL["set_head"], (newest, at))
+
+
+def _first_since(db: apsw.Connection, at: int, now: int, account_id: int | None) -> int:
+    """Halve the ids: times fall from one block to the next at corrections only, so no index is
+    needed."""
     oldest = row(db, SQL["oldest_block"])
     end = _head(db) + 1
     low, high = (oldest[0], end) if oldest else (end, end)
+    first, below = part_since(starmap(Correction, rows(db, SQL["corrections"], low)), at, now)
+    low, high = max(low, first), high if below is None else min(high, below)
     while low < high:
         middle = (low + high) // 2
         found = row(db, SQL["time_from"], middle)
@@ -210,7 +230,7 @@ def _first_since(db: apsw.Connection, at: int, account_id: int | None) -> int:
             high = middle
         else:
             low = found[0] + 1
-    first = row(db, SQL["time_from"], low) if account_id is None else None
+    found = row(db, SQL["time_from"], low) if account_id is None else None
     if account_id is not None:
-        first = row(db, SQL["first_of_account"], account_id, low)
-    return first[0] if first else end
+        found = row(db, SQL["first_of_account"], account_id, low)
+    return found[0] if found else end

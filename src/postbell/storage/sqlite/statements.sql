@@ -67,6 +67,27 @@ SELECT id FROM blocks ORDER BY id LIMIT 1;
 -- The first block with at least this id, and its time.
 SELECT id, recorded_at FROM blocks WHERE id >= ?1 ORDER BY id LIMIT 1;
 
+-- name: corrections
+-- Every correction of the clock that matters to blocks from ?1 on.
+SELECT block, was, at FROM corrections WHERE block >= ?1 ORDER BY block;
+
+-- name: add_correction
+-- When block ?1 of time ?2 was the newest one, it was ?3.
+INSERT INTO corrections (block, was, at) VALUES (?1, ?2, ?3)
+ON CONFLICT (block) DO UPDATE SET at = excluded.at;
+
+-- name: drop_corrections
+-- At most ?2 of the corrections that only concern blocks below ?1 are gone.
+DELETE FROM corrections WHERE block IN (
+    SELECT block FROM corrections WHERE block < ?1 ORDER BY block LIMIT ?2
+);
+
+-- name: correct_keys
+-- At most ?2 of the keys that are later than ?1 are of that time.
+UPDATE keys SET at = ?1 WHERE (account_id, key) IN (
+    SELECT account_id, key FROM keys WHERE at > ?1 ORDER BY at LIMIT ?2
+);
+
 -- name: first_of_account
 -- The account's first block with at least this id.
 SELECT id FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT 1;
