@@ -30,13 +30,10 @@ _LOOK_EVERY = 1000
 
 _FACTS = {
     "head_apart": "the log ends with block {}, and its head says {}",
-    "sequence_apart": "the next event of account {} is number {}, and its head says {}",
-    "cursor_ahead": "webhook {} has read up to block {}, and the log ends with {}",
-    "batch_ahead": "batch {} ends in block {}, and the log with {}",
     "index_ahead": "the index has read up to block {}, and the log ends with {}",
-    "orphan": "a row of {} belongs to one of {} that is not there",
 }
-"""What one table says of another, by the statement that finds where that is not so."""
+"""What one table says of another, by the statement that finds where that is not so.  Only what
+holds for the installation: one row that is wrong is no reason to serve nobody."""
 
 
 def refuse_broken(database: Path) -> None:

@@ -19,33 +19,10 @@ PRAGMA integrity_check(1);
 SELECT max(id), (SELECT next_sequence - 1 FROM heads WHERE account_id = 0) AS head
 FROM blocks HAVING max(id) <> head;
 
--- name: sequence_apart
--- An account, the number that its next event has by the log, and by its head, where they differ.
-SELECT heads.account_id, newest.first_sequence + length(newest.codes) AS number,
-    heads.next_sequence
-FROM heads JOIN blocks AS newest ON newest.id = (
-    SELECT max(id) FROM blocks WHERE account_id = heads.account_id
-)
-WHERE heads.account_id > 0 AND number <> heads.next_sequence LIMIT 1;
-
--- name: cursor_ahead
--- A webhook whose cursor is behind the log's end, its block, and the newest one.
-SELECT webhook_id, cursor_block, next_sequence - 1 FROM lanes, heads
-WHERE heads.account_id = 0 AND cursor_block > next_sequence LIMIT 1;
-
--- name: batch_ahead
--- A batch that ends behind the log's end, its last block, and the newest one.
-SELECT id, end_block, next_sequence - 1 FROM batches, heads
-WHERE heads.account_id = 0 AND end_block > next_sequence LIMIT 1;
-
 -- name: index_ahead
 -- How far the index has read, and the newest block, where that is before it.
 SELECT value, next_sequence - 1 FROM meta, heads
 WHERE heads.account_id = 0 AND name = 'index_block' AND value >= next_sequence;
-
--- name: orphan
--- A table and the one that a row of it misses its parent in.
-SELECT "table", parent FROM pragma_foreign_key_check() LIMIT 1;
 
 -- name: sealed
 -- What was sealed with the secret key: URLs and signing keys.
