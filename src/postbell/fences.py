@@ -4,6 +4,7 @@ What fails inside is logged with its account, counted in `/metrics`, and skipped
 Engine errors and cancellation pass: they say nothing about the item.
 """
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -72,9 +73,26 @@ class fence:
 
 
 def note(loop: str, error: Exception, *, item: object = "", account: object = "") -> None:
-    """Count and log an error of one item, where a `with` block does not fit."""
-    failed[loop] += 1
-    _book.write(loop, error, str(item), account)
+    """Count and log an error of one item, where a `with` block does not fit; from any thread."""
+    with _writing:
+        failed[loop] += 1
+        unlogged = _book.entered(loop, str(item))
+    if unlogged is not None:
+        log(
+            "item_failed",
+            loop=loop,
+            item=str(item),
+            account=account,
+            error=f"{type(error).__name__}: {error}"[:500],
+            unlogged=unlogged,
+            exc_info=error,
+        )
+
+
+def count(loop: str) -> None:
+    """Count an error of one item that is logged elsewhere; from any thread."""
+    with _writing:
+        failed[loop] += 1
 
 
 def _passes(error: Exception) -> bool:
@@ -92,7 +110,8 @@ class _Book:
         self._lines = 0
         self._unlogged = 0
 
-    def write(self, loop: str, error: Exception, item: str, account: object) -> None:
+    def entered(self, loop: str, item: str) -> int | None:
+        """Return how many were not logged before this one; None where it is not to be logged."""
         now_s = time.monotonic()
         if int(now_s // 60) != self._minute:
             self._minute, self._lines = int(now_s // 60), 0
@@ -100,25 +119,19 @@ class _Book:
         is_told = last_s is not None and now_s - last_s < SILENT_S
         if is_told or self._lines >= LINES_A_MINUTE:
             self._unlogged += 1
-            return
+            return None
         self._lines += 1
         self._logged_s.pop((loop, item), None)
         self._logged_s[loop, item] = now_s
         if len(self._logged_s) > MAX_KNOWN:
             del self._logged_s[next(iter(self._logged_s))]
         unlogged, self._unlogged = self._unlogged, 0
-        log(
-            "item_failed",
-            loop=loop,
-            item=item,
-            account=account,
-            error=f"{type(error).__name__}: {error}"[:500],
-            unlogged=unlogged,
-            exc_info=error,
-        )
+        return unlogged
 
 
 failed: Counter[str] = Counter()
-"""How often something of each loop failed in this process."""
+"""How often something of each loop failed in this process; changed here only."""
 
 _book = _Book()
+_writing = threading.Lock()
+"""Both are written by whoever fails: the loop, and threads that read rows."""

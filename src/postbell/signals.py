@@ -7,6 +7,7 @@ address of e-mail or a body; URLs are cut to scheme and host.
 
 import contextlib
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -242,6 +243,7 @@ def log(name: str, **fields: Any) -> None:
 
     `exc_info=True` adds the trace of the error being handled.  A line that cannot be written (a
     full disk, nobody reads) stops nothing: the next one says in `lines_lost` how many there were.
+    Any thread may log.
     """
     global _lost
     signal = _BY_NAME.get(name)
@@ -251,26 +253,26 @@ def log(name: str, **fields: Any) -> None:
         hear(fields)
     if LEVELS[signal.level] < _threshold:
         return
-    if _write is None:
-        configure()
-    if _lost:
-        fields["lines_lost"] = _lost
-    try:
-        _write(signal, fields)  # type: ignore[misc]  # configured just now
-        _lost = 0
-    except (OSError, ValueError):  # ValueError: stderr was closed
-        _lost += 1
+    with _line:
+        if _write is None:
+            configure()
+        if _lost:
+            fields["lines_lost"] = _lost
+        try:
+            _write(signal, fields)  # type: ignore[misc]  # configured just now
+            _lost = 0
+        except (OSError, ValueError):  # ValueError: stderr was closed
+            _lost += 1
 
 
 @contextlib.contextmanager
 def heard(name: str, hear: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-    """Pass the fields of each event *name* to *hear* inside the block, whatever the level."""
-    hearers = _hearers.setdefault(name, [])
-    hearers.append(hear)
+    """Pass the fields of each event *name* to *hear*, in the thread that logs it, in the block."""
+    _hearers[name] = (*_hearers.get(name, ()), hear)
     try:
         yield
     finally:
-        hearers.remove(hear)
+        _hearers[name] = tuple(each for each in _hearers[name] if each is not hear)
 
 
 class UnitOfWork:
@@ -350,7 +352,8 @@ def is_debug() -> bool:
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _BY_NAME = {signal.name: signal for signal in SIGNALS}
-_hearers: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
+_hearers: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {}
+_line = threading.RLock()
 _write: Callable[[Signal, dict[str, Any]], None] | None = None
 _gathering: ContextVar[dict[str, Any] | None] = ContextVar("gathering", default=None)
 _encode = msgspec.json.Encoder(enc_hook=str).encode

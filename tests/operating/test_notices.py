@@ -10,7 +10,7 @@ import pytest
 
 from postbell import signals
 from postbell.blocks import Position, Range
-from postbell.notices.changes import OK, Changes, load
+from postbell.notices.changes import OK, Changes, load, save
 from postbell.records import BatchState, OpenBatch
 from postbell.signals import log
 from tests.fakes import FakeClock
@@ -366,7 +366,22 @@ def test_what_is_well_for_long_is_forgotten(clock: FakeClock, tmp_path: Path) ->
     clock.advance(3601)
 
     changes.forget(clock.now())
-    changes.save(tmp_path / "m.json")
+    save(tmp_path / "m.json", changes.taken())
 
     assert load(tmp_path / "m.json").last("a") == "failing"
     assert b'"b"' not in (tmp_path / "m.json").read_bytes()
+
+
+def test_what_is_news_while_the_memory_is_written_is_written_the_next_time(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    changes = Changes()
+    changes.is_news("a", "failing", clock.now())
+    memory = changes.taken()
+    assert not changes.is_changed
+    changes.is_news("b", "failing", clock.now())
+
+    save(tmp_path / "m.json", memory)
+
+    assert changes.is_changed
+    assert load(tmp_path / "m.json").last("b") == OK

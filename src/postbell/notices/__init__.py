@@ -14,7 +14,7 @@ from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import StorageError
 from postbell.fences import fence
-from postbell.notices.changes import load
+from postbell.notices.changes import load, save
 from postbell.notices.kinds import Notice
 from postbell.notices.posting import (
     BETWEEN_MAILS_S,
@@ -118,8 +118,9 @@ class Notices:
                 await self._address(notice)
         if self._changes.is_changed:
             try:
-                await asyncio.to_thread(self._changes.save, self._memory)
+                await asyncio.to_thread(save, self._memory, self._changes.taken())
             except (OSError, ValueError) as error:
+                self._changes.is_changed = True
                 log("notice_failed", to="the file", error=str(error), is_last=False)
 
     async def flush(self) -> None:

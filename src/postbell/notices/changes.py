@@ -71,12 +71,17 @@ class Changes:
         self.is_changed |= len(kept) != len(self._told)
         self._told = dict(list(kept.items())[-MAX_TOLD:])
 
-    def save(self, path: Path) -> None:
-        """Write the memory to *path*, whole or not at all."""
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_bytes(msgspec.json.encode(self._told))
-        os.replace(fresh, path)
+    def taken(self) -> bytes:
+        """Return the memory for a file; nothing is changed until something is news again."""
         self.is_changed = False
+        return msgspec.json.encode(self._told)
+
+
+def save(path: Path, memory: bytes) -> None:
+    """Write what was taken to *path*, whole or not at all; blocks."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(memory)
+    os.replace(fresh, path)
 
 
 def load(path: Path) -> Changes:

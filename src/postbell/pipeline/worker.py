@@ -15,7 +15,7 @@ from typing import Any
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import DamagedBlock, EngineStopped, Overloaded, StorageError
-from postbell.fences import failed, fence, note
+from postbell.fences import count, fence, note
 from postbell.pipeline.account_keys import AccountKeys
 from postbell.pipeline.ahead import Ahead
 from postbell.pipeline.calls import Calls
@@ -291,7 +291,7 @@ class Worker:
             await asyncio.sleep(AGAIN_S)
             held.put_back(work)
         except Exception as error:
-            failed["worker"] += 1
+            count("worker")
             log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
             await self._break(held)
 

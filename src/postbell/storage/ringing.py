@@ -1,7 +1,6 @@
 """The bell inside one process: who waits is woken when something was committed."""
 
 import asyncio
-import threading
 from weakref import WeakKeyDictionary
 
 
@@ -10,7 +9,7 @@ class RingBell:
 
     A task that waits again and again misses no ring between two calls.  Tasks that wait only
     once share one memory, so that a ring wakes at least one of them.  Who waits longest is woken
-    first.
+    first.  It is the event loop's alone.
     """
 
     def __init__(self) -> None:
@@ -18,25 +17,16 @@ class RingBell:
         self._heard_once = 0
         self._heard: WeakKeyDictionary[asyncio.Task[object], int] = WeakKeyDictionary()
         self._waiting: dict[asyncio.Future[None], None] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread_id = 0
 
     def ring(self) -> None:
-        """Wake all who wait; may be called from any thread."""
-        loop = self._loop
-        if loop is None or threading.get_ident() == self._thread_id:
-            self._strike()
-            return
-        try:
-            loop.call_soon_threadsafe(self._strike)
-        except RuntimeError:
-            if not loop.is_closed():
-                raise
+        """Wake all who wait."""
+        self._rings += 1
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def wait(self, timeout_s: float) -> bool:
         """Return True at a ring since the last call, False after *timeout_s* without one."""
-        if self._loop is None:
-            self._loop, self._thread_id = asyncio.get_running_loop(), threading.get_ident()
         task = asyncio.current_task()
         known = self._heard.get(task) if task is not None else None
         last = self._heard_once if known is None else known
@@ -58,9 +48,3 @@ class RingBell:
             return
         finally:
             del self._waiting[waiter]
-
-    def _strike(self) -> None:
-        self._rings += 1
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)

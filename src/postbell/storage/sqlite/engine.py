@@ -1,7 +1,6 @@
 """The SQLite engine: the ports over one file, opened and closed together."""
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,8 +77,7 @@ class SqliteEngine:
         self._readers = readers
         self._bell = PolledBell()
         recent = Recent()
-        self._writer = recent.writer = Writer(connection, self._bell.of_others(recent))
-        self._bell.writer = self._writer
+        self._writer = recent.writer = self._bell.writer = Writer(connection, self._bell.ring)
         self._is_closed = False
         store = Store(self._writer, readers, self._bell, sealer, clock, recent)
         self.log = SqliteLog(store)
@@ -114,10 +112,11 @@ class SqliteEngine:
         if self._is_closed:
             return
         self._is_closed = True
+        self._readers.stop()
         await in_thread(self._shut, "postbell-sqlite-close")
 
     def _shut(self) -> None:
-        self._readers.close()
+        self._readers.join()
         self._writer.close()
         self._files.leave(is_sound=self._writer.is_sound)
         if self._lock is not None:
@@ -128,15 +127,6 @@ class PolledBell(RingBell):
     """Also hears other processes: the writer looks for their commits while somebody waits."""
 
     writer: Writer
-
-    def of_others(self, recent: Recent) -> Callable[[], None]:
-        """Return what is done when another process committed; called in the writer's thread."""
-
-        def ring() -> None:
-            recent.foreign_commit()
-            self.ring()
-
-        return ring
 
     async def wait(self, timeout_s: float) -> bool:
         self.writer.listen(+1)

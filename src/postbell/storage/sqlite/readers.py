@@ -59,11 +59,15 @@ class Readers:
             self._waiting -= 1
             del future  # an error's trace holds this frame, which must not hold the error
 
-    def close(self) -> None:
-        """Run what waits, close the connections and end the threads; blocks."""
+    def stop(self) -> None:
+        """Take nothing more; what waits is run.  On the loop, as `run` is: nothing is put behind
+        the threads' end."""
         self._is_closed = True
         for _ in self._threads:
             self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait until what waits was run and the connections are closed; blocks."""
         for thread in self._threads:
             thread.join()
 

@@ -3,6 +3,9 @@
 Good only while the writer has just looked whether another process committed (every 50 ms while
 somebody waits for the bell); a foreign commit makes it forget.  It saves delivery three hops to
 a reader thread for every event that is sent at once.
+
+It is the event loop's alone: what the writer's thread saw is read from its `looked`, and forgetting
+is done here.
 """
 
 import time
@@ -23,33 +26,24 @@ class Recent:
         self.writer: Writer | None = None
         self._blocks: OrderedDict[int, Block] = OrderedDict()
         self._bytes = 0
+        self._foreign_version: int | None = None
         self._epoch = 0
         self._version: tuple[int, int] | None = None
-
-    @property
-    def is_sure(self) -> bool:
-        """Say whether no other process can have committed unnoticed for long."""
-        writer = self.writer
-        return writer is not None and time.monotonic() - writer.polled_at < 2 * POLL_S
 
     def registry_changed(self) -> None:
         """Forget the registry's version: it was raised and committed."""
         self._epoch += 1
 
-    def foreign_commit(self) -> None:
-        """Forget everything: another process wrote something."""
-        self._epoch += 1
-        self._forget_blocks()
-
     @property
     def epoch(self) -> int:
         """What `keep_version` wants from before the version was read."""
+        self._follow()
         return self._epoch
 
     def version(self) -> int | None:
         """Return the registry's version, None when it must be read."""
-        known = self._version
-        if known is None or known[0] != self._epoch or not self.is_sure:
+        is_sure, known = self._follow(), self._version
+        if known is None or known[0] != self._epoch or not is_sure:
             return None
         return known[1]
 
@@ -59,6 +53,7 @@ class Recent:
 
     def keep(self, headers: Sequence[BlockHeader], blocks: Sequence[NewBlock]) -> None:
         """Remember blocks that were appended and committed."""
+        self._follow()
         if headers and self._blocks and headers[0].id != next(reversed(self._blocks)) + 1:
             self._forget_blocks()
         for header, block in zip(headers, blocks, strict=True):
@@ -80,12 +75,24 @@ class Recent:
 
     def tail(self, after: int, limit: int) -> list[BlockHeader] | None:
         """Return headers after *after*, None when the file must be asked."""
-        if not self._blocks or not self.is_sure or next(iter(self._blocks)) > after + 1:
+        if not self._follow() or not self._blocks or next(iter(self._blocks)) > after + 1:
             return None
         last = next(reversed(self._blocks))
         return [
             self._blocks[number].header for number in range(after + 1, min(last, after + limit) + 1)
         ]
+
+    def _follow(self) -> bool:
+        """Forget everything where another process wrote something since the last call; say whether
+        none can have done so unnoticed for long."""
+        if self.writer is None:
+            return False
+        looked = self.writer.looked
+        if looked.version != self._foreign_version:
+            self._foreign_version = looked.version
+            self._epoch += 1
+            self._forget_blocks()
+        return time.monotonic() - looked.at_s < 2 * POLL_S
 
     def _forget_blocks(self) -> None:
         self._blocks.clear()

@@ -17,9 +17,16 @@ class Answer(NamedTuple):
 
 
 def deliver(loop: asyncio.AbstractEventLoop, answers: list[Answer]) -> None:
-    """Resolve *answers* on *loop*, from any thread; a loop that is closed has nobody waiting."""
+    """Resolve *answers* on *loop*, from any thread."""
+    call_soon(loop, _resolve, answers)
+
+
+def call_soon(
+    loop: asyncio.AbstractEventLoop, call: Callable[..., object], *values: object
+) -> None:
+    """Let *loop* call, from any thread; on a loop that is closed nobody waits for it."""
     try:
-        loop.call_soon_threadsafe(_resolve, answers)
+        loop.call_soon_threadsafe(call, *values)
     except RuntimeError:
         if not loop.is_closed():
             raise

@@ -43,15 +43,19 @@ class SqliteTries:
                 return found
             for key, (count, since) in found.items():
                 db.execute(SQL["put_tries"], (key, count, to_us(since)))
-            self._unswept += len(found)
-            if self._unswept >= SWEEP_EVERY:
-                self._unswept = 0
+            if is_due:
                 db.execute(SQL["drop_old_tries"], (to_us(now - window), TRIES_KEPT))
             return None
 
         # a flood that is refused anyway takes no turn of the writer
         seen = await self._store.readers.run(look)
-        return seen if isinstance(seen, datetime) else await self._store.writer.run(write)
+        if isinstance(seen, datetime):
+            return seen
+        self._unswept += len(seen)
+        is_due = self._unswept >= SWEEP_EVERY
+        if is_due:
+            self._unswept = 0
+        return await self._store.writer.run(write)
 
     async def give_back(self, tries: Mapping[bytes, int]) -> None:
         def work(db: apsw.Connection) -> None:

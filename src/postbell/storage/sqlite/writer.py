@@ -24,7 +24,7 @@ from postbell.storage.sqlite.faults import (
     named,
     stopped,
 )
-from postbell.storage.sqlite.threads import Answer, deliver
+from postbell.storage.sqlite.threads import Answer, call_soon, deliver
 
 T = TypeVar("T")
 
@@ -70,12 +70,24 @@ class Job(NamedTuple):
     along: Along | None = None
 
 
+class Look(NamedTuple):
+    """When the writer last looked whether another process had committed (monotonic seconds), and
+    a number that is another one after each time that one had."""
+
+    at_s: float
+    version: int
+
+
 class Writer:
-    """Owns the only connection of this process that writes, and the thread it lives in."""
+    """Owns the only connection of this process that writes, and the thread it lives in.
+
+    What the thread tells the loop is a value that is put in the place of the one before, or a call
+    on the loop; the queue alone is changed by both, under its lock.
+    """
 
     def __init__(self, connection: apsw.Connection, on_foreign_commit: Callable[[], None]) -> None:
-        """Take over *connection*; *on_foreign_commit* is called from the thread, at most 50 ms
-        after another process committed, while somebody listens."""
+        """Take over *connection*; *on_foreign_commit* is called on the loop, at most 50 ms after
+        another process committed, while somebody listens."""
         self._connection = connection
         self._on_foreign_commit = on_foreign_commit
         self._loop = asyncio.get_running_loop()
@@ -87,8 +99,7 @@ class Writer:
         self._stop_cause = ""
         self._wal_pages = 0
         self._checkpoint_at = MAX_WAL_PAGES
-        self.polled_at = 0.0
-        self._foreign_version = connection.pragma("data_version")
+        self.looked = Look(float("-inf"), connection.pragma("data_version"))
         connection.set_wal_hook(self._note_wal)
         self._thread = threading.Thread(target=self._run, name="postbell-sqlite-writer")
         self._thread.daemon = True
@@ -230,17 +241,16 @@ class Writer:
         return [Answer(job.future, error=told) for job in group]
 
     def _notice_others(self) -> None:
-        now = time.monotonic()
-        if self._listeners == 0 or now < self.polled_at + POLL_S:
+        now, before = time.monotonic(), self.looked
+        if self._listeners == 0 or now < before.at_s + POLL_S:
             return
-        self.polled_at = now
         try:
             version = self._connection.pragma("data_version")
         except apsw.Error:
             return
-        if version != self._foreign_version:
-            self._foreign_version = version
-            self._on_foreign_commit()
+        self.looked = Look(now, version)
+        if version != before.version:
+            call_soon(self._loop, self._on_foreign_commit)
 
     def _checkpoint(self) -> None:
         """Move the WAL's pages into the database file, as far as no reader needs the old ones.
