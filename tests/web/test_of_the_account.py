@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from postbell.records import LaneChange, WebhookState
 from tests.web.figures import words
 from tests.web.test_webhook_pages import park
-from tests.web.visiting import Browser, House
+from tests.web.visiting import OPAL, Browser, House
 
 PLACE = "https://app.example.com/hooks"
 
@@ -145,3 +145,22 @@ async def test_an_unknown_type_finds_nothing_and_says_so(house: House, ada: Brow
     assert ada.status == 422
     assert "“opne”: no such choice" in text
     assert 'class="row" href="/' not in text
+
+
+async def test_the_operator_sees_counts_of_every_account(house: House) -> None:
+    opal = await house.visitor(OPAL)
+    fine = words(await opal.get("/operator"))
+    await house.service.events("open", "open", "open")
+    await house.service.webhook(start="oldest")
+    await park(house.service, 1, count=3)
+    await fail(house, 1)
+    await house.service.webhook(url=PLACE)
+    await house.service.webhook(url=PLACE + "/2")
+    await house.service.desk.pause(None, 2)
+
+    text = words(await opal.get("/operator"))
+
+    assert "2 accounts; no webhook is failing." in fine
+    assert "1 account has a failing webhook." in text
+    assert "acme failing 3 2 2 3 Open" in text
+    assert text.index("acme failing") < text.index("beta no webhooks")

@@ -1,13 +1,16 @@
 """The operator's page: every account, how it stands, and a way in."""
 
+from collections import Counter
+
 from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import NotFound
 from postbell.web import cookies as jar
+from postbell.web import standing
 from postbell.web.page import SESSION_S, page
 from postbell.web.site import Site
-from postbell.web.standing import Standing, standing_of
+from postbell.web.standing import STATES
 from postbell.web.visit import Visit
 
 PATH = "/operator"
@@ -24,28 +27,24 @@ def routes(site: Site) -> list[Route]:
 async def _show(visit: Visit) -> Response:
     site = visit.site
     accounts = await site.reports.accounts()
-    users = await site.reports.api_users()
-    webhooks = (await site.reports.webhooks(None, limit=10_000)).rows
-    by_account: dict[str, list[Standing]] = {account["name"]: [] for account in accounts}
-    for webhook in webhooks:
-        by_account[webhook["account"]].append(standing_of(webhook))
-    rows = [
-        {
-            "id": account["id"],
-            "name": account["name"],
-            "created_at": account["created_at"],
-            "api_users": sum(
-                user["account"] == account["name"] and not user["revoked_at"] for user in users
-            ),
-            "webhooks": by_account[account["name"]],
-            "worst": max(by_account[account["name"]], default=None),
-            "waiting": sum(each.waiting for each in by_account[account["name"]]),
-            "parked": sum(each.parked for each in by_account[account["name"]]),
-        }
-        for account in accounts
-    ]
-    rows.sort(key=lambda row: row["worst"].rank if row["worst"] else -1, reverse=True)
-    troubled = [row for row in rows if row["worst"] and row["worst"].state == "failing"]
+    users = Counter(
+        user["account"] for user in await site.reports.api_users() if not user["revoked_at"]
+    )
+    rows = []
+    for account in accounts:
+        states = standing.ranked(await site.reports.states(account["id"]))
+        rows.append(
+            account
+            | {
+                "api_users": users[account["name"]],
+                "webhooks": len(states),
+                "worst": states[0].word if states else "",
+                "troubled": sum(each.word != "up_to_date" for each in states),
+                "parked": sum(each.parked for each in states),
+            }
+        )
+    rows.sort(key=lambda row: STATES.index(row["worst"]) if row["worst"] else -1, reverse=True)
+    troubled = [row for row in rows if row["worst"] == "failing"]
     return visit.render(
         "operator.html",
         rows=rows,

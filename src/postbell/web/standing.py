@@ -1,23 +1,12 @@
 """How a webhook stands, in the four states that every page shows, worst last."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from postbell.reports.waiting import State
 from postbell.web.words import Words
 
 STATES = ("up_to_date", "paused", "behind", "failing")
-
-
-class Standing(NamedTuple):
-    """A state and the counts behind it."""
-
-    rank: int
-    state: str
-    waiting: int
-    parked: int
-    lag_s: float
-    webhook_id: int
 
 
 def sentence(say: Words, number: Callable[[int], str], words: Sequence[str]) -> str:
@@ -44,16 +33,3 @@ def state_of(webhook: Mapping[str, Any]) -> str:
     if webhook["state"] == "paused":
         return "paused"
     return str(webhook.get("health", "up_to_date"))
-
-
-def standing_of(webhook: Mapping[str, Any]) -> Standing:
-    """Return how a webhook stands, from its view in `reports`."""
-    state = state_of(webhook)
-    return Standing(
-        STATES.index(state),
-        state,
-        webhook.get("waiting", 0),
-        webhook.get("parked", 0),
-        webhook.get("lag_s", 0.0),
-        webhook["id"],
-    )
