@@ -298,3 +298,16 @@ async def test_nobody_comes_in_while_it_works(
     working.release()
     done = sqlite.restore(backup, path, sealer)
     assert done.block == NEW
+
+
+async def test_what_root_restores_is_the_services(
+    path: Path, backup: Path, sealer: Sealer, clock: FakeClock
+) -> None:
+    service = 12345 if os.geteuid() == 0 else os.geteuid()
+    os.chown(path, service, -1)
+    await (await sqlite.open(path, sealer, clock, worker=True)).close()
+
+    sqlite.restore(backup, path, sealer)
+
+    owners = {each.name: each.stat().st_uid for each in path.parent.glob("postbell.db*")}
+    assert owners == dict.fromkeys(owners, service)

@@ -125,13 +125,18 @@ class FilesLock:
         return any(has_content(beside(self._database, each)) for each in ("-wal", "-journal"))
 
 
+def give_away(descriptor: int, database: Path) -> None:
+    """Give a file that lies beside *database* to the owner of that, or of its folder: a command of
+    root's keeps no service out."""
+    if os.geteuid() == 0:
+        owner = (database if database.exists() else database.parent).stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 def _opened(path: Path, database: Path) -> int:
-    """Open a lock's file, made where it is missing for the owner of *database*."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if os.geteuid() == 0 and database.exists():  # a command of root's keeps no service out
-            owner = database.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        give_away(descriptor, database)
     except OSError as error:
         raise StorageError(f"cannot open the lock {path}: {error.strerror}") from error
     return descriptor

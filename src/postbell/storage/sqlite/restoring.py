@@ -17,7 +17,13 @@ from postbell.storage.sqlite.backup import damaged_blocks
 from postbell.storage.sqlite.checking import CHECKING_SQL, first_problem
 from postbell.storage.sqlite.connecting import connect, rows
 from postbell.storage.sqlite.faults import as_storage_error
-from postbell.storage.sqlite.locking import FilesLock, WorkerLock, beside, has_content
+from postbell.storage.sqlite.locking import (
+    FilesLock,
+    WorkerLock,
+    beside,
+    give_away,
+    has_content,
+)
 from postbell.storage.sqlite.migrating import missing
 from postbell.storage.sqlite.placing import copy_of, decide, drop_copy, finish
 from postbell.storage.sqlite.store import SQL
@@ -51,7 +57,7 @@ def restore(source: Path, database: Path, sealer: Sealer) -> Restored:
     with _alone(database) as lock:
         finish(database)
         try:
-            restored = _copied(source, copy_of(database), sealer)
+            restored = _copied(source, database, sealer)
             decide(database)
         except OSError as error:
             raise StorageError(
@@ -101,10 +107,12 @@ def _refuse_unclear(source: Path, database: Path) -> None:
             )
 
 
-def _copied(source: Path, partial: Path, sealer: Sealer) -> Restored:
-    """Copy *source* to *partial*, durable; check it there and return what is in it."""
+def _copied(source: Path, database: Path, sealer: Sealer) -> Restored:
+    """Copy *source* beside *database*, durable; check it there and return what is in it."""
+    partial = copy_of(database)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file, source.open("rb") as read:
+        give_away(descriptor, database)
         shutil.copyfileobj(read, file, COPIED_BYTES)
     try:
         problem = first_problem(partial)
