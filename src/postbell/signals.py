@@ -41,10 +41,15 @@ SIGNALS = (
     ),
     Signal(
         "database_checked",
+        "debug",
+        "the database was not as a process leaves it at its end; it was looked at and is whole",
+        ("file", "seconds"),
+    ),
+    Signal(
+        "database_check_cut",
         "warning",
-        "the database was not as a process leaves it at its end, and nothing is wrong in it; where"
-        " `is_all` is false, its log and journal are too large to look at whole",
-        ("file", "seconds", "is_all"),
+        "the same, but it is too large to be looked at whole; `postbell backup` to a new file does",
+        ("file", "seconds"),
     ),
     Signal(
         "clock_jumped",

@@ -49,7 +49,7 @@ class Disk:
             value ^= 1 << bit
         db.execute(f"UPDATE blocks SET {column} = ? WHERE id = ?", (value, block))
         db.close()
-        self.rig.engine.log._store.recent.foreign_commit()  # as after a restart
+        self.rig.engine.log._store.recent.drop(1 << 40)  # as after a restart
         await self.restart()
 
     async def restart(self) -> None:

@@ -197,7 +197,7 @@ def without_index(path: Path, name: str, statement: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "fact"),
     [
-        ("UPDATE heads SET next_sequence = 9 WHERE account_id = 0", "block 3, and its head says 8"),
+        ("UPDATE heads SET next_sequence = 2 WHERE account_id = 0", "block 3, and its head says 1"),
         ("UPDATE meta SET value = 9 WHERE name = 'index_block'", "index has read up to block 9"),
     ],
 )

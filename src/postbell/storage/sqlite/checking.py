@@ -29,7 +29,7 @@ _LOOK_EVERY = 1000
 """Pages between two looks at the clock."""
 
 _FACTS = {
-    "head_apart": "the log ends with block {}, and its head says {}",
+    "head_behind": "the log ends with block {}, and its head says {}",
     "index_ahead": "the index has read up to block {}, and the log ends with {}",
 }
 """What one table says of another, by the statement that finds where that is not so.  Only what
@@ -46,18 +46,17 @@ def refuse_broken(database: Path) -> None:
     if not has_content(database):
         return
     began = time.monotonic()
-    problem, is_all = "", True
     try:
         problem = first_problem(database, until=began + CHECK_S)
     except TimeoutError:
-        is_all = False
+        log("database_check_cut", file=str(database), seconds=CHECK_S)
+        return
     if problem:
         raise DamagedDatabase(
             f"the database {database} is damaged ({problem}); was it, or its -wal, put there by"
             " hand? Restore a backup with 'postbell restore', which keeps what is there now"
         )
-    seconds = round(time.monotonic() - began, 3)
-    log("database_checked", file=str(database), seconds=seconds, is_all=is_all)
+    log("database_checked", file=str(database), seconds=round(time.monotonic() - began, 3))
 
 
 def first_problem(database: Path, *, until: float | None = None) -> str:

@@ -14,10 +14,10 @@ WHERE tables.type = 'table' AND tables.name IN ('accounts', 'api_users', 'api_ke
 -- What SQLite finds wrong in the database first.
 PRAGMA integrity_check(1);
 
--- name: head_apart
--- The newest block and what the head says it is, where they differ.
+-- name: head_behind
+-- The newest block and what the head says it is, where that is an older one.
 SELECT max(id), (SELECT next_sequence - 1 FROM heads WHERE account_id = 0) AS head
-FROM blocks HAVING max(id) <> head;
+FROM blocks HAVING max(id) > head;
 
 -- name: index_ahead
 -- How far the index has read, and the newest block, where that is before it.
