@@ -1,7 +1,9 @@
-"""What the head of a request claims about its way here: names that it asks for, proxies between."""
+"""What the head of a request claims about its way here: names that it asks for, proxies between;
+and which requests are over when their client may have left."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from postbell.errors import Misdirected
@@ -13,6 +15,18 @@ Headers = Iterable[tuple[bytes, bytes]]
 def is_forwarded(headers: Headers) -> bool:
     """Return whether a proxy passed the request on, or its client says so."""
     return any(name in _FORWARDED or name.startswith(b"x-forwarded-") for name, _ in headers)
+
+
+def end_with_client(scope: MutableMapping[str, Any]) -> None:
+    """Have the request of *scope* told that its client leaves as soon as it may have: as soon as
+    it sends no more, which is also how one waits that said all it has to say.  For waits that
+    nobody misses, so that those who left hold none of their places."""
+    scope.setdefault("state", {})[_ENDS_WITH_CLIENT] = True
+
+
+def ends_with_client(scope: Mapping[str, Any]) -> bool:
+    """Return whether that was asked for."""
+    return _ENDS_WITH_CLIENT in scope.get("state", ())
 
 
 class Hosts:
@@ -71,6 +85,7 @@ def _plain(name: str) -> str:
         return name.lower()
 
 
+_ENDS_WITH_CLIENT = "postbell.ends_with_client"
 _FORWARDED = (b"forwarded", b"x-real-ip", b"via")
 _HOST = re.compile(r'(?i)\bhost\s*=\s*(?:"([^"]*)"|([^\s;,"]+))')
 _HARMLESS = re.compile(r"[a-z0-9_-]*|[0-9.]+|[0-9a-f.]*:[0-9a-f:.]*(%[0-9a-z]+)?")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 
-from postbell.api.bodies import ClientGone
+from postbell.arriving import end_with_client
 from postbell.blocks import BlockHeader, Position
 from postbell.errors import BadInput, Overloaded, TooMany
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType
@@ -135,7 +135,8 @@ class Feed:
     async def read_or_wait(
         self, wanted: Wanted, start: Mark, wait_s: float, request: Request
     ) -> Found:
-        """Return what is there after *start*, or comes within *wait_s* while *request* lasts.
+        """Return what is there after *start*, or comes within *wait_s* while *request* lasts: a
+        client that sends no more may be gone, and is answered early with what there is.
 
         Raises TooMany or Overloaded where too many wait already.
         """
@@ -147,6 +148,7 @@ class Feed:
         await bell.wait(0)
         found = await self.read(wanted, start)
         lost = found.lost
+        end_with_client(request.scope)
         with self._waiting(wanted.account_id):
             while not found.events and not self._is_stopping:
                 left_s = ends_at - loop.time()
@@ -155,7 +157,7 @@ class Feed:
                 if not found.has_more:
                     await bell.wait(min(left_s, POLL_S))
                 if await request.is_disconnected():
-                    raise ClientGone
+                    break
                 await asyncio.sleep(LOOK_AGAIN_S)
                 found = await self.read(wanted, found.next)
                 lost += found.lost

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect
 
+from postbell.arriving import ends_with_client
 from postbell.listening.heads import Head, Headers
+from postbell.listening.refusals import Refusal, document
 from postbell.signals import log
 
 Message = MutableMapping[str, Any]
@@ -52,6 +54,7 @@ class Exchange:
         "_given",
         "_has_no_body",
         "_hears_no_more",
+        "_is_left",
         "_left",
         "_line",
         "_parts",
@@ -79,6 +82,7 @@ class Exchange:
         self.expects = head.expects_continue
         self.is_whole = False
         self._hears_no_more = False
+        self._is_left = False
         self.is_gone = False
         self.is_waiting = False
         """Says that the application waits for more of the body."""
@@ -88,8 +92,11 @@ class Exchange:
         """Let the application answer; whatever it does, the connection goes on or ends."""
         try:
             await app(self._scope, self.receive, self.send)
-            if not self._ended and not self.is_gone:
+            if self._ended or self.is_gone:
+                return
+            if not self._is_left:
                 raise RuntimeError("the application gave no whole answer")
+            self._line.abort()
         except ClientDisconnect:
             self._line.abort()
         except Exception as error:
@@ -114,19 +121,24 @@ class Exchange:
         self._wake()
 
     def hear_no_more(self) -> None:
-        """Tell the application that the client sends no more, and may be gone."""
+        """Take note that the client sends no more: it may be gone, and may as well wait for its
+        answer.  Only a request that ends with its client is told."""
         self._hears_no_more = True
         self._wake()
 
     async def receive(self) -> Message:
-        """ASGI: return the next part of the body, then wait until the client leaves."""
+        """ASGI: return the next part of the body, then wait until the client leaves.
+
+        Shutting down its side is no leaving: it has said all, and still reads.
+        """
         while not self.is_gone and not self._ended:
             if self._parts or (self.is_whole and not self._given):
                 body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
                 self._parts.clear()
                 self._given = self.is_whole
                 return {"type": "http.request", "body": body, "more_body": not self.is_whole}
-            if self._hears_no_more:
+            if self._hears_no_more and ends_with_client(self._scope):
+                self._is_left = True
                 break
             if self.expects and not self.started:
                 self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -224,9 +236,9 @@ class Exchange:
         if self.started:
             self._line.abort()
             return
-        body = b"Internal Server Error"
+        body = document(_BROKEN)
         headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
         ]
@@ -238,6 +250,7 @@ class Exchange:
             self._waiting.set()
 
 
+_BROKEN = Refusal(500, "internal", "an internal error; it was logged")
 _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode())
     for status in http.HTTPStatus

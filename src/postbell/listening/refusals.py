@@ -21,16 +21,9 @@ def bad(detail: str) -> Refusal:
 
 
 def answer(refusal: Refusal, date: bytes, *, is_head: bool = False) -> bytes:
-    """Return the whole response, a problem document (RFC 9457)."""
+    """Return the whole response, a problem document."""
     status = http.HTTPStatus(refusal.status)
-    body = msgspec.json.encode(
-        {
-            "title": status.phrase,
-            "status": refusal.status,
-            "code": refusal.code,
-            "detail": refusal.detail,
-        }
-    )
+    body = document(refusal)
     more = b"retry-after: 1\r\n" if status == http.HTTPStatus.SERVICE_UNAVAILABLE else b""
     head = (
         b"HTTP/1.1 %d %s\r\ndate: %s\r\ncontent-type: application/problem+json\r\n"
@@ -38,3 +31,15 @@ def answer(refusal: Refusal, date: bytes, *, is_head: bool = False) -> bytes:
         % (refusal.status, status.phrase.encode(), date, len(body), more)
     )
     return head if is_head else head + body
+
+
+def document(refusal: Refusal) -> bytes:
+    """Return the JSON of a problem (RFC 9457)."""
+    return msgspec.json.encode(
+        {
+            "title": http.HTTPStatus(refusal.status).phrase,
+            "status": refusal.status,
+            "code": refusal.code,
+            "detail": refusal.detail,
+        }
+    )

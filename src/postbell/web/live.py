@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from postbell.arriving import end_with_client
 from postbell.errors import Overloaded
 from postbell.reports.live import Live
 from postbell.web.page import page
@@ -32,6 +33,7 @@ async def _stream(visit: Visit) -> Response:
         live.enter(account_id)
     except Overloaded as error:
         return Response(explain(visit.say, error), 503, {"retry-after": "60"})
+    end_with_client(visit.request.scope)
     return StreamingResponse(
         _lines(visit, live, account_id), headers=HEADERS, media_type="text/event-stream"
     )
