@@ -76,9 +76,10 @@ async def serving(
     door = door or Door(Limits())
     async with asyncio.TaskGroup() as group:
         served = Served(app, door, group, certificate.context if certificate else None)
+        ended = asyncio.Event()
         config = uvicorn.Config(
             app,
-            http=functools.partial(_connection, served),  # type: ignore[arg-type]  # makes one
+            http=functools.partial(_connection, served, ended),  # type: ignore[arg-type]  # makes one
             ws="none",
             loop="none",
             lifespan="off",
@@ -92,19 +93,36 @@ async def serving(
         server = _Server(config)
         _quieten()
         watching = group.create_task(door.watch(), name="http-limits")
-        group.create_task(_run(server, sock, watching), name="http")
+        group.create_task(_run(server, sock, watching, ended), name="http")
         await server.is_up.wait()
         try:
             yield
+        except BaseException:
+            _drop_all(server, ended)  # at once: the group takes no tasks from here on
+            raise
         finally:
             server.should_exit = True
 
 
+class _Connection(Connection):
+    """A connection of a server that may have *ended*: then nothing can answer it any more."""
+
+    def __init__(self, served: Served, server: ServerState, ended: asyncio.Event) -> None:
+        super().__init__(served, server)
+        self._ended = ended
+
+    def come_in(self, transport: Any) -> bool:
+        has_place = super().come_in(transport)
+        if self._ended.is_set():
+            transport.abort()
+        return has_place
+
+
 def _connection(
-    served: Served, server_state: ServerState, **_uvicorns: Any
+    served: Served, ended: asyncio.Event, server_state: ServerState, **_uvicorns: Any
 ) -> asyncio.BaseProtocol:
     """Make the protocol of a connection, as uvicorn asks for it."""
-    connection = Connection(served, server_state)
+    connection = _Connection(served, server_state, ended)
     if served.tls is None:
         return connection
     return Securing(connection, served.tls, served.door.limits, served.tasks)
@@ -115,6 +133,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
+        self.servers = []
         self.is_up = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -126,15 +145,28 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(server: uvicorn.Server, sock: socket.socket, watching: "asyncio.Task[None]") -> None:
+async def _run(
+    server: uvicorn.Server,
+    sock: socket.socket,
+    watching: "asyncio.Task[None]",
+    ended: asyncio.Event,
+) -> None:
     try:
         await server.serve(sockets=[sock])
         if not server.should_exit:
             raise ServiceError("the HTTP server ended by itself")
     finally:
         watching.cancel()
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()  # its time to finish is over
+        _drop_all(server, ended)  # their time to finish is over
+
+
+def _drop_all(server: uvicorn.Server, ended: asyncio.Event) -> None:
+    """End every connection, those that come in just now as well."""
+    ended.set()
+    for listener in server.servers:
+        listener.close()
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
 
 
 class _ToSignals(logging.Handler):

@@ -92,14 +92,16 @@ class Loaded:
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+        self._library.powerloss_watch.argtypes = [ctypes.c_char_p]
         self._library.powerloss_fail.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long]
         self._library.powerloss_counted.restype = ctypes.c_long
 
-    def fail(self, error: int, first: int, last: int) -> None:
-        """Let the calls numbered *first* to *last* from now on fail with *error*.
+    def fail(self, folder: Path, error: int, first: int, last: int) -> None:
+        """Let the calls for files below *folder* numbered *first* to *last* fail with *error*.
 
         Those are counted that can fail so: ENOSPC what needs room, EMFILE what opens, EIO all.
         """
+        self._library.powerloss_watch(os.fsencode(folder))
         self._library.powerloss_fail(error, first, last)
 
     def counted(self) -> int:

@@ -54,11 +54,16 @@ static int is_below(const char *path) {
            (path[folder_length] == '/' || !path[folder_length]);
 }
 
+/* Look after the files below `path` from now on. */
+void powerloss_watch(const char *path) {
+    if (!path || strlen(path) >= sizeof folder) return;
+    strcpy(folder, path);
+    folder_length = strlen(path);
+}
+
 __attribute__((constructor)) static void begin(void) {
-    const char *name = getenv("POWERLOSS_FOLDER"), *notes = getenv("POWERLOSS_JOURNAL");
-    if (!name || strlen(name) >= sizeof folder) return;
-    strcpy(folder, name);
-    folder_length = strlen(name);
+    const char *notes = getenv("POWERLOSS_JOURNAL");
+    powerloss_watch(getenv("POWERLOSS_FOLDER"));
     lies = getenv("POWERLOSS_LIES") != NULL;
     const char *number = getenv("POWERLOSS_FAILING_SYNC");
     failing_sync = number ? atol(number) : 0;

@@ -147,6 +147,39 @@ async def test_a_disk_that_does_not_take_the_wal_again_is_named(
     await before.close()
 
 
+async def test_a_database_that_cannot_be_looked_at_is_named(
+    path: Path, sealer: Sealer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await sqlite.open(path, sealer, clock)).close()
+    path.with_name(path.name + ".lock").unlink()
+    path.with_name(path.name + "-wal").write_bytes(b"not of this database")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Path, "open", fail)
+
+    with pytest.raises(StorageError, match=r"cannot look at the database .*Too many open files"):
+        await sqlite.open(path, sealer, clock)
+
+
+async def test_a_database_that_sqlite_opens_for_reading_only_is_refused(
+    path: Path, sealer: Sealer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await sqlite.open(path, sealer, clock)).close()
+
+    class ForReading(apsw.Connection):
+        """What SQLite does by itself where the file cannot be opened for writing just then."""
+
+        def __init__(self, name: str, *, flags: int, **others: int) -> None:
+            super().__init__(name, flags=apsw.SQLITE_OPEN_READONLY, **others)
+
+    monkeypatch.setattr(apsw, "Connection", ForReading)
+
+    with pytest.raises(StorageError, match="cannot be written"):
+        await sqlite.open(path, sealer, clock)
+
+
 async def test_a_file_that_is_no_database_is_refused(
     path: Path, sealer: Sealer, clock: FakeClock
 ) -> None:

@@ -1,5 +1,7 @@
 """One worker a database, any number of other processes."""
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -75,3 +77,28 @@ async def test_a_new_worker_waits_for_no_lease_of_a_dead_one(
     assert claim.lane.webhook_id == webhook.id
     assert claim.lane.epoch == 2
     await worker.close()
+
+
+async def test_a_worker_that_cannot_write_its_number_down_works(
+    path: Path, sealer: Sealer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "ftruncate", _fail)
+
+    engine = await sqlite.open(path, sealer, clock, worker=True)
+
+    with pytest.raises(StorageError, match="process unknown is the worker"):
+        await sqlite.open(path, sealer, clock, worker=True)
+    await engine.close()
+
+
+async def test_a_lock_that_the_file_system_does_not_give_is_named(
+    path: Path, sealer: Sealer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", _fail)
+
+    with pytest.raises(StorageError, match=r"cannot take the lock .*Input/output error"):
+        await sqlite.open(path, sealer, clock, worker=True)
+
+
+def _fail(*_: object) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -35,6 +35,8 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
     except apsw.Error as error:
         raise as_storage_error(error, f"cannot open the database {path}") from error
     try:
+        if connection.readonly("main") is not readonly:
+            raise apsw.ReadOnlyError("SQLite could open it for reading only")
         connection.set_busy_handler(_wait_for_others)
         for pragma in _READING if readonly else _WRITING:
             connection.execute(pragma)

@@ -24,7 +24,10 @@ def entered(database: Path) -> FilesLock:
         lock.share()
         if is_decided(database):
             raise StorageError(f"a restore of {database} was begun and ended early; try again")
-    except BaseException:
+    except BaseException as error:
         lock.release()
+        if isinstance(error, OSError):
+            told = f"cannot look at the database {database}: {error.strerror}"
+            raise StorageError(told) from error
         raise
     return lock

@@ -34,24 +34,30 @@ class WorkerLock:
 
     def __init__(self, database: Path) -> None:
         """Take the lock; raise StorageError naming the process that has it."""
-        self._path = beside(database, ".worker.lock")
-        self._descriptor = _opened(self._path, database)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+        path = beside(database, ".worker.lock")
+        self._descriptor = _opened(path, database)
+        if not _took(self._descriptor, fcntl.LOCK_EX, path):
+            holder = self._holder()
             os.close(self._descriptor)
             raise StorageError(
-                f"process {holder or 'unknown'} is the worker of {database} already; SQLite takes"
+                f"process {holder} is the worker of {database} already; SQLite takes"
                 " one worker: stop that process, or start this one with --role api"
-            ) from None
-        os.ftruncate(self._descriptor, 0)
-        with contextlib.suppress(OSError):  # a full disk: the lock holds, only its name is missing
+            )
+        with contextlib.suppress(OSError):  # the lock holds, only its holder's name is missing
+            os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let another process be the worker."""
         os.close(self._descriptor)
+
+    def _holder(self) -> str:
+        """Return the number of the process that has it, where it could write it down."""
+        try:
+            found = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+        except OSError:
+            found = ""
+        return found or "unknown"
 
 
 class FilesLock:
@@ -63,11 +69,12 @@ class FilesLock:
 
     def __init__(self, database: Path) -> None:
         self._database = database
-        self._descriptor = _opened(beside(database, ".lock"), database)
+        self._path = beside(database, ".lock")
+        self._descriptor = _opened(self._path, database)
 
     def is_alone(self) -> bool:
         """Take the lock where nobody has a share; say whether it was taken."""
-        return self._took(fcntl.LOCK_EX)
+        return _took(self._descriptor, fcntl.LOCK_EX, self._path)
 
     def share(self) -> None:
         """Take a share, or leave only that of a lock that was held alone.
@@ -75,7 +82,7 @@ class FilesLock:
         Waits up to 60 s for one that holds it alone; raises StorageError then.
         """
         until = time.monotonic() + SHARE_LIMIT_S
-        while not self._took(fcntl.LOCK_SH):
+        while not _took(self._descriptor, fcntl.LOCK_SH, self._path):
             if time.monotonic() > until:
                 raise StorageError(
                     f"another process looks at {self._database} or restores it; try again when it"
@@ -85,14 +92,17 @@ class FilesLock:
 
     def is_as_left(self) -> bool:
         """Say whether the last one closed the database, and nothing has changed its files since."""
-        found = os.pread(self._descriptor, 100, 0)
+        try:
+            found = os.pread(self._descriptor, 100, 0)
+        except OSError:
+            return False
         return bool(found) and found == self._state() and not self._has_leftovers()
 
     def note(self) -> None:
         """Remember that the database is whole as it stands; for who is alone."""
-        os.ftruncate(self._descriptor, 0)
-        if not self._has_leftovers():
-            with contextlib.suppress(OSError):  # a full disk: the next start looks at everything
+        with contextlib.suppress(OSError):  # a full disk: the next start looks at everything
+            os.ftruncate(self._descriptor, 0)
+            if not self._has_leftovers():
                 os.pwrite(self._descriptor, self._state(), 0)
 
     def leave(self, *, is_sound: bool = True) -> None:
@@ -106,13 +116,6 @@ class FilesLock:
     def release(self) -> None:
         """Give back whatever is held, and note nothing."""
         os.close(self._descriptor)
-
-    def _took(self, kind: int) -> bool:
-        try:
-            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def _state(self) -> bytes:
         try:
@@ -131,6 +134,17 @@ def give_away(descriptor: int, database: Path) -> None:
     if os.geteuid() == 0:
         owner = (database if database.exists() else database.parent).stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _took(descriptor: int, kind: int, path: Path) -> bool:
+    """Take a lock of *kind* at once; False where others hold it."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot take the lock {path}: {error.strerror}") from error
+    return True
 
 
 def _opened(path: Path, database: Path) -> int:

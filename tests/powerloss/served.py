@@ -1,0 +1,77 @@
+"""`postbell serve` in a process that is forked off one that has everything imported and the shim.
+
+So a service whose n-th call fails starts in a tenth of a second, and there can be one for each n.
+"""
+
+import multiprocessing
+import os
+import sys
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import jinja2
+import uvloop  # noqa: F401  # before the fork
+
+import postbell.app
+import postbell.cli.serve  # noqa: F401  # as well
+from postbell.cli import main
+from postbell.web.pages import Pages
+from tests.powerloss.calls import Loaded, Shim
+
+_compile = jinja2.Environment.compile
+_compiled: dict[str, Any] = {}
+
+
+def _compile_once(self: jinja2.Environment, source: str, *rest: Any) -> Any:
+    """Compile a template, which takes most of a start, only before the fork."""
+    if source not in _compiled:
+        _compiled[source] = _compile(self, source, *rest)
+    return _compiled[source]
+
+
+class Failing(NamedTuple):
+    """The calls to files below *folder* from number *first* to *last* fail with *error*."""
+
+    folder: Path
+    error: int
+    first: int
+    last: int
+
+
+def begin(shim: Shim) -> None:
+    """Start the process that others are forked off, with *shim* loaded."""
+    multiprocessing.set_forkserver_preload([__name__])
+    with patch.dict(os.environ, {"LD_PRELOAD": str(shim.library)}):
+        forkserver.ensure_running()
+
+
+def launch(environ: dict[str, str], failing: Failing) -> ForkServerProcess:
+    """Start `postbell serve` under *environ*, beside `service.log` and `counted` in its folder."""
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_serve, args=(environ, failing), daemon=True
+    )
+    process.start()
+    return process
+
+
+def _serve(environ: dict[str, str], failing: Failing) -> None:
+    log = os.open(failing.folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for standard in (1, 2):
+        os.dup2(log, standard)
+    os.environ.clear()
+    os.environ.update(environ)
+    shim = Loaded()
+    shim.fail(*failing)
+    with patch.object(jinja2.Environment, "compile", _compile_once):
+        status = main(["serve"])
+    failing.folder.with_suffix(".counted").write_text(str(shim.counted()))
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+if "LD_PRELOAD" in os.environ:
+    with patch.object(jinja2.Environment, "compile", _compile_once):
+        Pages()
