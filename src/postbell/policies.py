@@ -25,6 +25,7 @@ EXPECTED: Mapping[str, str] = {
     "success": 'a list of status codes of 200 to 599, or "2xx",',
     "retry_waits_s": f"a list of at most {MAX_RETRIES} waits of 0 to {MAX_RETRY_WAIT_S} seconds",
     "ordered": "true or false",
+    "split_failing": "true or false",
 }
 """What the members without a range are."""
 REASONS: Mapping[str, str] = {"success": "success_codes", "retry_waits_s": "waits_range"}

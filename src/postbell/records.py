@@ -46,7 +46,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How batches of a webhook are cut, sent and tried again.
 
     *success* holds status codes, or is empty for any 2xx ("2xx" on the wire);
-    *rate_per_s* is POSTs a second, 0 for no limit.
+    *rate_per_s* is POSTs a second, 0 for no limit; *split_failing* lets the last attempts of a
+    batch split it whatever the failure is, while others are taken.
     """
 
     max_events: int = 1000
@@ -59,6 +60,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ordered: bool = False
     rate_per_s: float = 0.0
     keep_parked_days: float = 15.0
+    split_failing: bool = False
 
 
 class SecretKind(StrEnum):
@@ -156,6 +158,7 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     *next_at* None means parked or not before somebody says so.  *parent* is the id of the batch
     that this one is a half of, empty where it was not split.  *opened_at* is since when it could
     be sent where that is later than its events came in: of a replay, or parked until then.
+    *bisect_since* is since when somebody lets it be halved, to find an event that is refused.
     """
 
     id: str
@@ -175,6 +178,7 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     parked_at: datetime | None = None
     parent: str = ""
     opened_at: datetime | None = None
+    bisect_since: datetime | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,6 +122,8 @@ ACTIONS = (
     Action("batch.retried", "a batch was made due at once"),
     Action("batch.parked", "a batch was given up by hand"),
     Action("batch.split", "a batch was halved by hand"),
+    Action("batch.bisected", "the event that a receiver refuses is looked for"),
+    Action("batch.event_skipped", "an event of a batch was left out"),
     Action("replay.started", "old events are sent again"),
     Action("replay.cancelled", "a replay was ended"),
     Action("owner.added", "somebody may sign in"),

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import Position, Range
+from postbell.events import decode
 from postbell.records import (
     BatchState,
     Entry,
@@ -93,6 +94,7 @@ async def test_open_and_parked_batches_are_listed_and_narrowed(service: Service)
         "cut_at": "2026-11-21T12:00:00.000000Z",
         "revision": 1,
         "replay_id": None,
+        "bisect_since": None,
     }
 
 
@@ -295,3 +297,55 @@ async def test_a_bad_replay_is_refused(
     assert response.status_code == status, response.text
     assert response.json().get("member") == member
     assert await rows(service, "replays") == []
+
+
+async def test_the_refused_event_is_looked_for(service: Service) -> None:
+    webhook = (await service.webhook())["id"]
+    await put(service, webhook, batch(service, webhook, "bat_1", state=BatchState.PARKED))
+
+    answer = await service.call("POST", "/api/v1/batches/bat_1/bisect")
+
+    view = answer.json()
+    assert (answer.status_code, view["state"], view["attempts"]) == (200, "waiting", 0)
+    assert view["bisect_since"] == view["next_at"] == "2026-11-21T12:00:00.000000Z"
+
+
+async def test_a_batch_is_parked_by_hand(service: Service) -> None:
+    webhook = (await service.webhook())["id"]
+    await put(service, webhook, batch(service, webhook, "bat_1"))
+
+    answer = await service.call("POST", "/api/v1/batches/bat_1/park")
+
+    assert (answer.status_code, answer.json()["state"]) == (200, "parked")
+
+
+async def test_an_event_is_left_out_of_a_batch(service: Service) -> None:
+    webhook = (await service.webhook())["id"]
+    await service.events("open", "click", "open")
+    await put(service, webhook, batch(service, webhook, "bat_1"))
+    (block,) = await service.engine.log.load([1])
+    second = decode(block.events()[1]).event_id
+
+    answer = await service.call("POST", "/api/v1/batches/bat_1/skip", json={"event_id": second})
+
+    rest = answer.json()["batches"]
+    assert (answer.status_code, [part["events"] for part in rest]) == (200, [1, 1])
+    (attempts,) = await rows(service, "batches", f"?webhook_id={webhook}&limit=1")
+    assert attempts["id"] in {part["id"] for part in rest}
+    kinds = {row["kind"]: row["events"] for row in await rows(service, "attempts")}
+    assert kinds == {"skipped": 1, "split": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [({}, 422), ({"event_id": 7}, 422), ({"event_id": "nope"}, 404)]
+)
+async def test_an_event_to_leave_out_is_named(
+    service: Service, body: dict[str, Any], status: int
+) -> None:
+    webhook = (await service.webhook())["id"]
+    await service.events("open", "click", "open")
+    await put(service, webhook, batch(service, webhook, "bat_1"))
+
+    answer = await service.call("POST", "/api/v1/batches/bat_1/skip", json=body)
+
+    assert answer.status_code == status

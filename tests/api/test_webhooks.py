@@ -43,6 +43,7 @@ async def test_a_webhook_is_made_with_defaults_and_its_key_is_shown(service: Ser
             "ordered": False,
             "rate_per_s": 0.0,
             "keep_parked_days": 15.0,
+            "split_failing": False,
         },
         "headers": {},
         "state": "active",

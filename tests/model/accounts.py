@@ -193,7 +193,9 @@ def _justified(
             is_alone = entry.count == 1
             if status in REFUSALS and not is_alone:
                 yield f"{entry.batch_id} of {entry.count} events is parked, not split, on {status}"
-            if not (status in REFUSALS and is_alone) and entry.attempt <= fewest_waits:
+            is_found = is_alone and not hook.bisected.isdisjoint(numbers)
+            is_due = is_found or (status in REFUSALS and is_alone)
+            if not is_due and entry.attempt <= fewest_waits:
                 yield f"{entry.batch_id} is parked after {entry.attempt} attempts"
         if entry.replay_id is not None:
             continue
@@ -201,13 +203,13 @@ def _justified(
             seen = [count for at, count in hook.skips if at == entry.at]
             for number in numbers:
                 gone_at.setdefault(number, entry.at)
-                if not seen or number >= max(seen):
+                if (not seen or number >= max(seen)) and number not in hook.skipped:
                     yield f"event {number} is skipped, which nobody asked for"
         if entry.kind is EntryKind.EXPIRED:
             for number in numbers:
                 gone_at.setdefault(number, entry.at)
                 age = entry.at - facts[number].recorded_at + slack
-                parked = parked_at.get(number)
+                parked = parked_at.get(number) or hook.put_aside.get(number)
                 if age < timedelta(days=RETENTION_DAYS) and (
                     parked is None or entry.at - parked + slack < kept_parked
                 ):

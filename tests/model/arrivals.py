@@ -92,7 +92,9 @@ class Arrivals:
             batch.was_taken = True
             if batch.replay is None:
                 hook.taken.update(batch.numbers)
-        batch.was_refused |= status in REFUSALS
+        may_split = any(policy.split_failing for policy in hook.policies)
+        is_bisected = not hook.bisected.isdisjoint(batch.numbers)
+        batch.was_refused |= not is_taken and (status in REFUSALS or may_split or is_bisected)
         if status == 413:
             hook.too_long_bytes = min(hook.too_long_bytes, len(post.body))
         batch.times_gone += status == 410

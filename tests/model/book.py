@@ -112,6 +112,9 @@ class Hook:
     parked: set[str] = field(default_factory=set)
     reopened: set[str] = field(default_factory=set)
     split_by_hand: set[str] = field(default_factory=set)
+    bisected: set[int] = field(default_factory=set)
+    skipped: set[int] = field(default_factory=set)
+    put_aside: dict[int, datetime] = field(default_factory=dict)
     skips: list[tuple[datetime, int]] = field(default_factory=list)
     resumed_before: int = 0
     resumed_after: int = 0

@@ -20,7 +20,8 @@ CAST: tuple[dict[str, Any], ...] = (
     {"dialect": "engagelab", "policy": {"retry_waits_s": [3, 10], "concurrency": 3}},
     {"api_user": "main", "types": ["open", "hard_bounce"], "policy": {"max_bytes": 1024,
      "max_wait_s": 1, "retry_waits_s": [20_000, 40_000] * 8, "keep_parked_days": 0.5}},
-    {"policy": {"max_events": 400, "max_wait_s": 3, "retry_waits_s": [5, 60], "concurrency": 3}},
+    {"policy": {"max_events": 400, "max_wait_s": 3, "retry_waits_s": [5, 60, 90, 300],
+     "concurrency": 3, "split_failing": True}},
 )  # fmt: skip
 REVISIONS: tuple[dict[str, Any], ...] = (
     {"types": None},
@@ -39,4 +40,6 @@ REVISIONS: tuple[dict[str, Any], ...] = (
     {"policy": {"max_wait_s": 30, "concurrency": 5}},
     {"policy": {"retry_waits_s": []}},
     {"policy": {"retry_waits_s": [1, 1000]}},
+    {"policy": {"split_failing": True}},
+    {"policy": {"split_failing": False}},
 )

@@ -61,7 +61,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @initialize(
         names=st.lists(NAMES, min_size=len(CAST), max_size=len(CAST)),
-        most=st.sampled_from(["takes", "takes 9 kB", "takes 9 kB", "takes 20 kB"]),
+        most=st.sampled_from(["takes", "takes 9 kB", "takes 20 kB", "refuses poison (500)"]),
         order=st.integers(0, 2**32),
     )
     def open(self, names: list[str], most: str, order: int) -> None:
@@ -128,9 +128,9 @@ class Deliveries(RuleBasedStateMachine):
     def resume(self, which: int, skip: bool, parked: bool) -> None:
         self.run(self.scene.resume(self.scene.pick(which), skip, parked))
 
-    @rule(which=ANY, is_split=st.booleans())
-    def take_in_hand(self, which: int, is_split: bool) -> None:
-        self.run(self.scene.split(which) if is_split else self.scene.retry(which))
+    @rule(which=ANY, how=st.sampled_from(["retry", "split", "bisect", "park", "skip"]))
+    def take_in_hand(self, which: int, how: str) -> None:
+        self.run(self.scene.take_in_hand(which, how))
 
     @rule(which=ANY, changes=st.sampled_from(REVISIONS))
     def revise(self, which: int, changes: dict[str, Any]) -> None:

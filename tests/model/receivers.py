@@ -74,6 +74,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "refuses poison (400)": refusing(400),
     "refuses poison (422)": refusing(422),
     "refuses poison (413)": refusing(413),
+    "refuses poison (500)": refusing(500),
     "takes one": taking_at_most(1),
     "takes two": taking_at_most(2),
     "takes 9 kB": taking_bodies_to(9_000),

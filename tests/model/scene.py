@@ -16,6 +16,7 @@ from postbell.blocks import Position
 from postbell.clock import rfc3339
 from postbell.dialects import DIALECTS
 from postbell.errors import BadInput, Conflict, NotFound
+from postbell.events import decode
 from postbell.records import (
     ALL,
     Account,
@@ -224,26 +225,61 @@ class Scene:
         found = [batch for batch in found if not is_run(batch)]
         return found[which % len(found)] if found else None
 
-    async def retry(self, which: int) -> None:
+    async def take_in_hand(self, which: int, how: str) -> None:
+        """Do something about an open batch, as a person would."""
         batch = await self._open_batch(which)
         if batch is None:
             return
         hook = self.hooks[batch.webhook_id]
+        doing = {
+            "retry": self._retry,
+            "split": self._split,
+            "bisect": self._bisect,
+            "park": self._park,
+            "skip": self._skip,
+        }[how]
+        with suppress(NotFound, Conflict):
+            await doing(hook, batch)
+
+    async def _retry(self, hook: Hook, batch: OpenBatch, *, bisect: bool = False) -> None:
+        desk = self.house.desk
         hook.forget_waits()
         hook.parked.discard(batch.id)
         hook.reopened.add(batch.id)
-        with suppress(NotFound, Conflict):
-            await self.house.desk.retry_batch(batch.id, hook.account_id)
-        hook.forget_waits()
+        try:
+            await (desk.bisect_batch if bisect else desk.retry_batch)(batch.id, hook.account_id)
+        finally:
+            hook.forget_waits()
 
-    async def split(self, which: int) -> None:
-        batch = await self._open_batch(which)
-        if batch is None or batch.count < 2:
-            return
-        hook = self.hooks[batch.webhook_id]
-        with self.arrivals.deferred(), suppress(NotFound, Conflict):
-            halves = await self.house.desk.split_batch(batch.id, hook.account_id)
-            hook.split_by_hand.update(each.id for each in (batch, *halves))
+    async def _split(self, hook: Hook, batch: OpenBatch) -> None:
+        if batch.count > 1:
+            with self.arrivals.deferred():
+                halves = await self.house.desk.split_batch(batch.id, hook.account_id)
+                hook.split_by_hand.update(each.id for each in (batch, *halves))
+
+    async def _bisect(self, hook: Hook, batch: OpenBatch) -> None:
+        hook.bisected.update(await self._numbers_of(hook, batch))
+        await self._retry(hook, batch, bisect=True)
+
+    async def _park(self, hook: Hook, batch: OpenBatch) -> None:
+        now = self.clock.now()
+        hook.put_aside |= dict.fromkeys(await self._numbers_of(hook, batch), now)
+        await self.house.desk.park_batch(batch.id, hook.account_id)
+
+    async def _numbers_of(self, hook: Hook, batch: OpenBatch) -> list[int]:
+        """Return the numbers of a batch's events that are kept."""
+        webhook = await self.house.desk.find_webhook(hook.account_id, hook.id)
+        found = await self.house.desk.events_of(webhook, batch)
+        return [int(decode(raw).event_id.removeprefix("e")) for raw, _, _ in found.events]
+
+    async def _skip(self, hook: Hook, batch: OpenBatch) -> None:
+        numbers = await self._numbers_of(hook, batch)
+        number = numbers[len(numbers) // 3] if numbers else 0
+        with self.arrivals.deferred():
+            rest = await self.house.desk.skip_event(batch.id, f"e{number}", hook.account_id)
+            if batch.replay_id is None:
+                hook.skipped.add(number)
+            hook.split_by_hand.update(each.id for each in (batch, *rest))
 
     async def cancel(self, which: int) -> None:
         replays = await self.house.engine.ledger.replays()

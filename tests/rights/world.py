@@ -141,10 +141,18 @@ class World:
             "url": f"{self.known['dead']}/hook",
             "policy": {"retry_waits_s": [3600], "max_wait_s": 0},
         }
-        self.known["webhook"] = self._made("/api/v1/webhooks", members)["id"]
-        for name in ("batch", "second"):
-            self._made("/api/v1/events", [EVENT, EVENT | {"recipient": f"{name}@example.net"}])
-            self.known[name] = self._batch({self.known.get("batch")})
+        for hook, *names in (  # two each: after a third failure it would be tried now and then
+            ("webhook", "batch", "second"),
+            ("webhook_2", "third", "fourth"),
+            ("webhook_3", "fifth", "sixth"),
+        ):
+            self.known[hook] = self._made("/api/v1/webhooks", members)["id"]
+            batches: dict[str, str] = {}
+            for name in names:
+                named = {"recipient": f"{name}@example.net", "event_id": f"of-{name}"}
+                self._made("/api/v1/events", [EVENT, EVENT | named])
+                batches[name] = self._batch(self.known[hook], set(batches.values()))
+            self.known |= batches
         more: Mapping[str, Any]
         for name, more in (
             ("spare", {}),
@@ -159,11 +167,11 @@ class World:
         self.known["replay"] = self._made("/api/v1/replays", {"webhook_id": resting})["id"]
         self._token = ""
 
-    def _batch(self, but: set[Any]) -> str:
-        """Return a batch of the webhook that failed once and waits an hour for its next try."""
+    def _batch(self, webhook_id: int, but: set[Any]) -> str:
+        """Return a batch of a webhook that failed once and waits an hour for its next try."""
         ends_at = time.monotonic() + LIMIT_S
         while time.monotonic() < ends_at:
-            found = self._got(f"/api/v1/batches?webhook_id={self.known['webhook']}", "batches")
+            found = self._got(f"/api/v1/batches?webhook_id={webhook_id}", "batches")
             for batch in found:
                 if batch["attempts"] and batch["id"] not in but and batch["events"] == 2:
                     return str(batch["id"])

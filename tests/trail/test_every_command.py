@@ -57,7 +57,11 @@ DEEDS = (
     deed("webhooks rotate 1", "secret.rotated"),
     deed("webhooks test 1", "webhook.tested"),
     deed("batches retry b1", "batch.retried"),
+    deed("batches bisect b1", "batch.bisected"),
+    deed("batches park b1", "batch.parked"),
+    deed("batches park b1"),
     deed("batches split b1", "batch.split"),
+    deed("batches skip b2 e2", "batch.event_skipped"),
     deed("replay 1", "replay.started"),
     deed("webhooks delete 1", "webhook.deleted"),
     deed("api-users revoke alice", "api_user.revoked"),
@@ -105,22 +109,25 @@ def test_every_command_that_changes_something_is_tried_here() -> None:
 
 
 async def fill(folder: Path) -> None:
-    """Leave events, a batch, and what ada has: a session, a lock, a second factor."""
+    """Leave events, two batches, and what ada has: a session, a lock, a second factor."""
     clock = SystemClock()
     engine = await sqlite.open(folder / "postbell.db", load_or_create(folder / "secret.key"), clock)
     now = clock.now()
     await engine.log.append([block(4)], [], head=0, now=now)
     claim = await engine.ledger.lane(1)
     assert claim is not None
-    batch = OpenBatch(
-        id="b1",
-        webhook_id=1,
-        revision=1,
-        range=Range(Position(1, 0), Position(1, 4)),
-        count=4,
-        cut_at=now,
-    )
-    change = LaneChange(webhook_id=1, epoch=claim.lane.epoch, put=(batch,))
+    batches = [
+        OpenBatch(
+            id=name,
+            webhook_id=1,
+            revision=1,
+            range=Range(Position(1, first), Position(1, first + 2)),
+            count=2,
+            cut_at=now,
+        )
+        for name, first in (("b1", 0), ("b2", 2))
+    ]
+    change = LaneChange(webhook_id=1, epoch=claim.lane.epoch, put=tuple(batches))
     assert await engine.ledger.record([change]) == []
     owner = await engine.owners.find(email=ADA)
     assert owner is not None

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from postbell.events import decode
 from postbell.trail import ACTIONS, ActorKind
 from tests.api.service import URL
 from tests.trail.stage import EVE, Stage, changing, set_stage
@@ -68,6 +69,22 @@ async def _reset(stage: Stage) -> httpx.Response:
     await browser.get(path)
     await browser.send(path, password=NEW_PASSWORD)
     return browser.page
+
+
+async def _event_of(stage: Stage) -> str:
+    """Return the id of the first event of the batches."""
+    (block,) = await stage.house.service.engine.log.load([1])
+    return decode(block.events()[0]).event_id
+
+
+async def _skip_event(stage: Stage) -> httpx.Response:
+    event = await _event_of(stage)
+    return await stage.form("/batches/b1", "/batches/b1/skip", event=event)
+
+
+async def _skip_event_over_http(stage: Stage) -> httpx.Response:
+    form = {"event_id": await _event_of(stage)}
+    return await stage.call("POST", "/api/v1/batches/b1/skip", json=form)
 
 
 async def _look(stage: Stage) -> httpx.Response:
@@ -138,6 +155,8 @@ DEEDS = {
     "POST /batches/{id}/retry": page("/batches/b1", "/batches/b1/retry", "batch.retried"),
     "POST /batches/{id}/split": page("/batches/b1", "/batches/b1/split", "batch.split"),
     "POST /batches/{id}/park": page("/batches/b1", "/batches/b1/park", "batch.parked"),
+    "POST /batches/{id}/bisect": page("/batches/b1", "/batches/b1/bisect", "batch.bisected"),
+    "POST /batches/{id}/skip": Deed(_skip_event, ("batch.event_skipped",)),
     "POST /settings/api": page("/settings/api", "", "webhook.created", url=URL, types="open"),
     "POST /settings/api/users": page(
         "/settings/api", "/settings/api/users", "api_user.created", name="new"
@@ -208,6 +227,13 @@ DEEDS = {
     ),
     "POST /api/v1/batches/{id}/retry": native("POST", "/api/v1/batches/b1/retry", "batch.retried"),
     "POST /api/v1/batches/{id}/split": native("POST", "/api/v1/batches/b1/split", "batch.split"),
+    "POST /api/v1/batches/{id}/bisect": native(
+        "POST", "/api/v1/batches/b1/bisect", "batch.bisected"
+    ),
+    "POST /api/v1/batches/{id}/park": native("POST", "/api/v1/batches/b1/park", "batch.parked"),
+    "POST /api/v1/batches/{id}/skip": Deed(
+        _skip_event_over_http, ("batch.event_skipped",), ActorKind.KEY, "alice", "native"
+    ),
     "POST /api/v1/replays": native("POST", "/api/v1/replays", "replay.started", json=REPLAYED),
     "POST /api/v1/replays/{id}/cancel": native(
         "POST", "/api/v1/replays/1/cancel", "replay.cancelled"

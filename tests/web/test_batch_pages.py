@@ -161,6 +161,29 @@ async def test_a_batch_is_split_by_hand_and_leads_to_its_halves(shown: Browser) 
     assert len(set(halves)) == 2
 
 
+async def test_the_refused_event_is_looked_for_in_one_press(house: House, shown: Browser) -> None:
+    text = await shown.send("/batches/bat_1/bisect")
+
+    batch = await house.service.engine.ledger.batch("bat_1")
+    assert "The search is on" in text and "until the event is found" in text
+    assert batch is not None
+    assert batch.bisect_since == batch.next_at == house.service.clock.now()
+
+
+async def test_an_event_is_skipped_beside_its_line(house: House, shown: Browser) -> None:
+    skips = re.findall(r'action="/batches/bat_1/skip".*?name="event" value="([^"]+)"', shown.text)
+    text = await shown.send("/batches/bat_1/skip", event=skips[0])
+    rest = shown.path.partition("?")[0]
+    last = await shown.send(f"{rest}/skip", event=skips[1])
+    gone = await shown.send(f"{shown.path.partition('?')[0]}/skip", event=skips[2])
+
+    assert len(skips) == 3
+    assert "The event is skipped" in text and "The event is skipped" in last
+    assert "This batch left without an attempt." in gone
+    view = await house.service.reports.webhook(None, 1)
+    assert (view["waiting"], view["parked"]) == (0, 0)
+
+
 async def test_filters_live_in_the_address(house: House, ada: Browser) -> None:
     service = house.service
     await service.webhook()

@@ -57,6 +57,7 @@ def test_long_answers_and_addresses_cut_no_other_column_off(
     sign_in(page, base_url)
     make_long(page, base_url, receiver.url)
     until(page, "it answers 500", "/webhooks/1")
+    batch = page.locator('a[href^="/batches/bat_"]').first.get_attribute("href") or ""
 
     for width, language in ((390, "en"), (1280, "en"), (1280, "ru"), (1920, "fr")):
         shown = browser.new_context(
@@ -66,7 +67,7 @@ def test_long_answers_and_addresses_cut_no_other_column_off(
         look = shown.new_page()
         for path in (
             "/", "/webhooks", "/webhooks/1", "/batches", "/events", "/messages/m-1",
-            "/settings/api", "/settings/account",
+            "/settings/api", "/settings/account", batch,
         ):  # fmt: skip
             look.goto(path)
             look.screenshot(

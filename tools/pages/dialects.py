@@ -87,6 +87,8 @@ _WORDS = {
     "success": 'list of status codes, or "2xx"',
     "retry_waits_s": "list of at most 50 waits in seconds",
     "ordered": "true or false: one batch at a time, in order",
+    "split_failing": "true or false: the last attempts of a batch split it whatever the failure is,"
+    " while others are taken",
 }
 _POLICY = """The defaults; an operator changes them for an installation with the setting `policy`
 ([settings](settings.md)), a customer for one webhook with its member `policy`.

@@ -33,6 +33,7 @@ class PolicyForm(Form):
     ordered: bool | None = None
     rate_per_s: Annotated[float, Meta(ge=0, le=100_000)] | None = None
     keep_parked_days: Annotated[float, Meta(ge=0, le=3650)] | None = None
+    split_failing: bool | None = None
 
 
 class WebhookChange(Form):
@@ -66,6 +67,12 @@ class NewWebhook(Form):
 
 class NoMembers(Form):
     """Nothing; the body may be left out."""
+
+
+class Omission(Form):
+    """Which event of a batch to leave out."""
+
+    event_id: Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
 class Resumption(Form):

@@ -55,6 +55,24 @@ async def _split(call: Call) -> Response:
     return json_response({"batches": [batch_view(half) for half in halves]})
 
 
+async def _park(call: Call) -> Response:
+    forms.known_members(await call.form(), ())
+    return json_response(batch_view(await call.desk.park_batch(call.name, call.account_id)))
+
+
+async def _bisect(call: Call) -> Response:
+    forms.known_members(await call.form(), ())
+    return json_response(batch_view(await call.desk.bisect_batch(call.name, call.account_id)))
+
+
+async def _skip(call: Call) -> Response:
+    form = await call.form()
+    forms.known_members(form, ("event_id",))
+    event_id = forms.check_text(form.get("event_id") or "", "event_id") or ""
+    rest = await call.desk.skip_event(call.name, event_id, call.account_id)
+    return json_response({"batches": [batch_view(part) for part in rest]})
+
+
 async def _attempts(call: Call) -> Response:
     return page_response("attempts", await call.reports.attempts(call.account_id, **call.query))
 
@@ -118,6 +136,46 @@ OPERATIONS = (
         about="To find the one event that a receiver refuses. The halves have ids of their own.",
         body=asked.NoMembers,
         answer=schemas.HalvesView,
+        id_schema=BATCH_ID,
+        refusals=(409,),
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/bisect",
+        right=Right.MANAGE,
+        handler=_bisect,
+        tag=TAG,
+        summary="find the event of a batch that its receiver refuses",
+        about=(
+            "The batch is sent now, and whatever the failure is, split at once, and so on; the"
+            " events that are refused are parked, each by itself, once anything else was taken."
+        ),
+        body=asked.NoMembers,
+        answer=schemas.BatchView,
+        id_schema=BATCH_ID,
+        refusals=(409,),
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/park",
+        right=Right.MANAGE,
+        handler=_park,
+        tag=TAG,
+        summary="give a waiting batch up; it can be sent again",
+        body=asked.NoMembers,
+        answer=schemas.BatchView,
+        id_schema=BATCH_ID,
+    ),
+    Operation(
+        method="POST",
+        path=ONE + "/skip",
+        right=Right.MANAGE,
+        handler=_skip,
+        tag=TAG,
+        summary="leave one event out of an open or parked batch",
+        about="It is counted as skipped; what is left is due now, in batches of their own.",
+        body=asked.Omission,
+        answer=schemas.RestView,
         id_schema=BATCH_ID,
         refusals=(409,),
     ),

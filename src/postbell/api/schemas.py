@@ -64,6 +64,7 @@ class PolicyView(Struct):
     ordered: bool
     rate_per_s: float
     keep_parked_days: float
+    split_failing: bool
 
 
 class SecretView(Struct):
@@ -208,6 +209,10 @@ class BatchView(Struct):
     revision: int
     replay_id: int | None
     cut_at: Moment | UnsetType = UNSET
+    bisect_since: Annotated[
+        Moment | UnsetType | None,
+        Meta(description="since when the event is looked for that the receiver refuses"),
+    ] = UNSET
     finished_at: Moment | UnsetType = UNSET
     took_ms: Annotated[
         float | UnsetType | None,
@@ -222,6 +227,12 @@ class BatchPage(Struct):
 
 class HalvesView(Struct):
     """The two batches that stand for one that was split."""
+
+    batches: list[BatchView]
+
+
+class RestView(Struct):
+    """What is left of a batch before and after an event that was left out: 0 to 2 batches."""
 
     batches: list[BatchView]
 

@@ -127,6 +127,45 @@ def split(settings: Settings, batch_id: str, as_json: bool) -> None:
     print_records([batch_view(half) for half in halves], COLUMNS, as_json=as_json, empty="")
 
 
+@command.command("bisect", cls=SettingsCommand)
+@click.argument("batch_id")
+@json_option
+@with_settings("storage")
+def bisect(settings: Settings, batch_id: str, as_json: bool) -> None:
+    """Find the event of an open or parked batch that its receiver refuses.
+
+    The batch is sent now, and whatever the failure is, it is split at once, and so on; the events
+    that are refused are parked, each by itself, once anything else was taken.
+    """
+    batch = at_desk(settings, lambda o: o.desk.bisect_batch(batch_id))
+    print_record(batch_view(batch), as_json=as_json)
+
+
+@command.command("park", cls=SettingsCommand)
+@click.argument("batch_id")
+@json_option
+@with_settings("storage")
+def park(settings: Settings, batch_id: str, as_json: bool) -> None:
+    """Give a waiting batch up; it stays visible and can be sent again."""
+    batch = at_desk(settings, lambda o: o.desk.park_batch(batch_id))
+    print_record(batch_view(batch), as_json=as_json)
+
+
+@command.command("skip", cls=SettingsCommand)
+@click.argument("batch_id")
+@click.argument("event_id")
+@json_option
+@with_settings("storage")
+def skip(settings: Settings, batch_id: str, event_id: str, as_json: bool) -> None:
+    """Leave one event out of an open or parked batch; it is counted as skipped.
+
+    What is left of the batch is due now, in batches with ids of their own.
+    """
+    rest = at_desk(settings, lambda o: o.desk.skip_event(batch_id, event_id))
+    views = [batch_view(part) for part in rest]
+    print_records(views, COLUMNS, as_json=as_json, empty="nothing is left of the batch")
+
+
 async def _all(read: Callable[[str], Awaitable[Page]], limit: int | None) -> list[dict[str, Any]]:
     """Return the rows of all pages, up to *limit*."""
     rows: list[dict[str, Any]] = []

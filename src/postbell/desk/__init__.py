@@ -7,7 +7,7 @@ take `account_id` first; None is the operator, who reaches the webhooks of every
 from postbell.desk.auth import Client
 from postbell.desk.cases import Cases
 from postbell.desk.core import Core
-from postbell.desk.lanes import Lanes
+from postbell.desk.isolating import Isolating
 from postbell.desk.people import People
 from postbell.desk.replays import Replays
 from postbell.desk.second_factor import SecondFactors
@@ -16,7 +16,7 @@ from postbell.desk.webhooks import Webhooks
 from postbell.directory import Caller
 
 
-class Desk(Sessions, SecondFactors, People, Webhooks, Lanes, Replays, Cases):
+class Desk(Sessions, SecondFactors, People, Webhooks, Isolating, Replays, Cases):
     """The desk of one installation; `Core` says what it is made of."""
 
 

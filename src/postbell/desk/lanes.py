@@ -1,4 +1,4 @@
-"""What a person does to a webhook's delivery: pause, resume, skip, try again, split."""
+"""What a person does to a webhook's delivery: pause, resume, skip, try again, park."""
 
 from datetime import datetime
 
@@ -10,12 +10,9 @@ from postbell.desk.skipping import Skipped, Skipping
 from postbell.errors import Conflict, NotFound
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, narrowed, passing
-from postbell.pipeline.split import halved
 from postbell.ports import Claim
 from postbell.records import (
     BatchState,
-    Entry,
-    EntryKind,
     LaneChange,
     OpenBatch,
     ReplayFilter,
@@ -77,7 +74,7 @@ class Lanes(Core):
                 epoch=claim.lane.epoch,
                 lane=lane,
                 put=tuple(
-                    _due(batch, now)
+                    due(batch, now)
                     for batch in (*waiting, *opened)
                     if batch.done is None
                     and batch.id not in gone
@@ -97,7 +94,7 @@ class Lanes(Core):
 
     async def retry_batch(self, batch_id: str, account_id: int | None = None) -> OpenBatch:
         """Make an open batch due now; a parked one is opened again, with all its retries."""
-        webhook, _ = await self._open_batch(batch_id, account_id)
+        webhook, _ = await self.open_batch_of(batch_id, account_id)
         if webhook.state is WebhookState.PAUSED:
             raise Conflict(
                 f"webhook {webhook.id} is paused ({webhook.state_reason}); resume it first",
@@ -107,7 +104,7 @@ class Lanes(Core):
         retried = []
 
         async def step(claim: Claim) -> LaneChange:
-            retried.append(_due(await self._still_open(batch_id), now))
+            retried.append(due(await self.still_open(batch_id), now))
             return LaneChange(
                 webhook_id=webhook.id,
                 epoch=claim.lane.epoch,
@@ -127,14 +124,14 @@ class Lanes(Core):
 
     async def park_batch(self, batch_id: str, account_id: int | None = None) -> OpenBatch:
         """Give a waiting batch up by hand; it stays visible and can be sent again."""
-        webhook, found = await self._open_batch(batch_id, account_id)
+        webhook, found = await self.open_batch_of(batch_id, account_id)
         if found.state is BatchState.PARKED:
             return found
         now = self.clock.now()
         parked = []
 
         async def step(claim: Claim) -> LaneChange:
-            batch = await self._still_open(batch_id)
+            batch = await self.still_open(batch_id)
             parked.append(
                 msgspec.structs.replace(batch, state=BatchState.PARKED, parked_at=now, next_at=None)
             )
@@ -150,71 +147,22 @@ class Lanes(Core):
         )
         return parked[-1]
 
-    async def split_batch(
-        self, batch_id: str, account_id: int | None = None
-    ) -> tuple[OpenBatch, OpenBatch]:
-        """Halve an open or parked batch by hand; both halves are due now, under new ids."""
-        webhook, found = await self._open_batch(batch_id, account_id)
-        if found.count < 2:
-            raise Conflict(
-                f"batch {batch_id} has one event; there is nothing to split", reason="batch_single"
-            )
-        now = self.clock.now()
-        events = await self._events_of(webhook, found)
-        if len(events) != found.count:
-            raise Conflict(
-                f"retention took {found.count - len(events)} events of batch {batch_id};"
-                " it cannot be split any more",
-                reason="batch_incomplete",
-            )
-        halves = halved(found, events, now)
-        closed = Entry(
-            kind=EntryKind.SPLIT,
-            at=now,
-            account_id=webhook.account_id,
-            webhook_id=webhook.id,
-            revision=found.revision,
-            batch_id=batch_id,
-            range=found.range,
-            count=found.count,
-            replay_id=found.replay_id,
-            note=" ".join(half.id for half in halves),
-        )
-
-        async def step(claim: Claim) -> LaneChange:
-            await self._still_open(batch_id)
-            return LaneChange(
-                webhook_id=webhook.id,
-                epoch=claim.lane.epoch,
-                put=halves,
-                drop=(batch_id,),
-                entries=(closed,),
-            )
-
-        await self._intervene(
-            webhook.id,
-            step,
-            lambda *_: noting.of_batch(
-                "batch.split", webhook, found, {"halves": closed.note, "events": found.count}
-            ),
-            most=0,
-        )
-        return halves
-
-    async def _open_batch(self, batch_id: str, account_id: int | None) -> tuple[Webhook, OpenBatch]:
+    async def open_batch_of(
+        self, batch_id: str, account_id: int | None
+    ) -> tuple[Webhook, OpenBatch]:
         """Return an open or parked batch of the account with its webhook; raise NotFound."""
-        found = await self._still_open(batch_id)
+        found = await self.still_open(batch_id)
         try:
             return await self.find_webhook(account_id, found.webhook_id), found
         except NotFound:
-            raise _no_batch(batch_id) from None
+            raise no_batch(batch_id) from None
 
-    async def _still_open(self, batch_id: str) -> OpenBatch:
+    async def still_open(self, batch_id: str) -> OpenBatch:
         """Return an open or parked batch; raise NotFound.  Read after a lane it is as new as that:
         a change that is made of both is refused where either was changed meanwhile."""
         found = await self.engine.ledger.batch(batch_id)
         if found is None or found.done is not None:
-            raise _no_batch(batch_id)
+            raise no_batch(batch_id)
         return found
 
     async def _parked_batches(self, webhook_id: int, after: str) -> list[OpenBatch]:
@@ -228,7 +176,7 @@ class Lanes(Core):
 
         async def step(claim: Claim) -> LaneChange | None:
             opened[:] = await self._parked_batches(webhook.id, after)
-            put = tuple(_due(batch, now) for batch in opened)
+            put = tuple(due(batch, now) for batch in opened)
             if not put:
                 return None
             return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=put)
@@ -242,7 +190,7 @@ class Lanes(Core):
             most=0,
         )
 
-    async def _events_of(self, webhook: Webhook, batch: OpenBatch) -> Found:
+    async def events_of(self, webhook: Webhook, batch: OpenBatch) -> Found:
         """Return the events of an open batch, those that its replay's filter passes."""
         revision = next(one for one in webhook.revisions if one.number == batch.revision)
         selection = Selection.of(self.dialects[revision.dialect], revision)
@@ -295,7 +243,7 @@ def _is_due(batch: OpenBatch, now: datetime) -> bool:
     return batch.next_at is not None and batch.next_at <= now
 
 
-def _due(batch: OpenBatch, now: datetime) -> OpenBatch:
+def due(batch: OpenBatch, now: datetime) -> OpenBatch:
     """Return the batch due at *now*; a parked one begins its retries anew."""
     if batch.state is BatchState.WAITING:
         return msgspec.structs.replace(batch, next_at=now)
@@ -304,7 +252,7 @@ def _due(batch: OpenBatch, now: datetime) -> OpenBatch:
     )
 
 
-def _no_batch(batch_id: str) -> NotFound:
+def no_batch(batch_id: str) -> NotFound:
     return NotFound(
         f"no open or parked batch {batch_id[:80]!r}; what is finished is sent again by a replay"
     )

@@ -19,7 +19,7 @@ from postbell.pipeline.courier import Courier, Post, Rendered, entry_of, follow_
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.held import Held
 from postbell.pipeline.intake import AHEAD_BLOCKS
-from postbell.pipeline.judge import in_outage
+from postbell.pipeline.judge import Judgement, in_outage
 from postbell.pipeline.late import Late
 from postbell.pipeline.reading import Found
 from postbell.pipeline.settle import Settler
@@ -179,7 +179,7 @@ class Batches:
             entry = entry_of(post, outcome, judgement, now)
             if judgement.verdict is Verdict.SPLIT:
                 told = Told(entry, judgement.pause)
-                await self._split(held, batch, told, now)
+                await self._split(held, batch, told, now, judgement)
                 return
             left = follow_up(batch, outcome, judgement, now)
             put: tuple[OpenBatch, ...] = ()
@@ -189,7 +189,8 @@ class Batches:
                 if batch.id not in held.open:
                     return _noted(lane, entry, judgement.pause)
                 others = made_due(held, now, batch.id) if was_out and left is None else ()
-                put = (*((left,) if left else ()), *others)
+                stands = held.open[batch.id]
+                put = (*((_asked_anew(left, batch, stands, now),) if left else ()), *others)
                 return LaneChange(
                     webhook_id=held.id,
                     epoch=lane.epoch,
@@ -215,13 +216,22 @@ class Batches:
                 held.out.discard(batch.id)
         self._exchange(held, batch, put)
 
-    async def _split(self, held: Held, batch: OpenBatch, told: Told | None, now: datetime) -> None:
+    async def _split(
+        self,
+        held: Held,
+        batch: OpenBatch,
+        told: Told | None,
+        now: datetime,
+        judgement: Judgement | None = None,
+    ) -> None:
         """Open halves in the batch's place."""
+        batch = held.open.get(batch.id, batch)
         found = await self._courier.found(held, batch)
         if len(found) < batch.count:
             await self._shorten(held, batch, found, told)
         else:
-            halves = halved(batch, found, now)
+            due_at, attempts = (judgement.next_at, judgement.attempts) if judgement else (None, 0)
+            halves = halved(batch, found, now, due_at, attempts)
             await self._replace(held, batch, halves, EntryKind.SPLIT, told=told)
 
     async def _shorten(
@@ -357,6 +367,20 @@ class Batches:
             range=Range(piece.range.start, piece.range.start),
             count=events,
         )
+
+
+def _asked_anew(left: OpenBatch, sent: OpenBatch, stands: OpenBatch, now: datetime) -> OpenBatch:
+    """Return what an attempt left of a batch; due now where somebody wanted it to be bisected
+    while it was *sent*."""
+    if stands.bisect_since == sent.bisect_since:
+        return left
+    return msgspec.structs.replace(
+        left,
+        state=BatchState.WAITING,
+        parked_at=None,
+        next_at=now,
+        bisect_since=stands.bisect_since,
+    )
 
 
 def _noted(lane: Lane, attempt: Entry, pause: str) -> LaneChange:

@@ -92,6 +92,7 @@ def batch_view(batch: OpenBatch) -> dict[str, Any]:
         "cut_at": rfc3339(batch.cut_at),
         "revision": batch.revision,
         "replay_id": batch.replay_id,
+        "bisect_since": time_text(batch.bisect_since),
     }
 
 

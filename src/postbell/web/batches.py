@@ -40,7 +40,9 @@ def routes(site: Site) -> list[Route]:
         page(site, one + "/body", GET=_body),
         page(site, one + "/retry", GET=_back, POST=_retry),
         page(site, one + "/split", GET=_back, POST=_split),
+        page(site, one + "/bisect", GET=_back, POST=_bisect),
         page(site, one + "/park", GET=_back, POST=_park),
+        page(site, one + "/skip", GET=_back, POST=_skip),
     ]
 
 
@@ -149,6 +151,24 @@ async def _split(visit: Visit) -> Response:
     except Conflict as error:
         return await _batch_page(visit, explain(visit.say, error), error.status)
     return visit.redirect(f"{PATH}/{visit.name}", "batch_split")
+
+
+async def _bisect(visit: Visit) -> Response:
+    try:
+        await visit.site.desk.bisect_batch(visit.name, visit.account_id)
+    except Conflict as error:
+        return await _batch_page(visit, explain(visit.say, error), error.status)
+    return visit.redirect(f"{PATH}/{visit.name}", "batch_bisected")
+
+
+async def _skip(visit: Visit) -> Response:
+    """Leave an event out, and go on to what is left of the batch; to this one where nothing is."""
+    event_id = visit.form.text("event")
+    try:
+        rest = await visit.site.desk.skip_event(visit.name, event_id, visit.account_id)
+    except Conflict as error:
+        return await _batch_page(visit, explain(visit.say, error), error.status)
+    return visit.redirect(f"{PATH}/{rest[0].id if rest else visit.name}", "event_skipped")
 
 
 async def _park(visit: Visit) -> Response:

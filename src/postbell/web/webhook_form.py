@@ -27,6 +27,7 @@ BATCH_FIELDS = ("max_events", "max_wait_s")
 WHOLE = ("max_events", "max_bytes", "concurrency")
 MORE_FIELDS = ("max_bytes", "timeout_s", "concurrency", "rate_per_s", "keep_parked_days")
 TEXT_FIELDS = ("success", "retry_waits_s")
+FLAG_FIELDS = ("ordered", "split_failing")
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -224,7 +225,7 @@ def _policy(values: Typed, say: Words, before: Webhook | None) -> dict[str, Any]
 
 
 def _policy_value(name: str, text: str) -> Any:
-    if name == "ordered":
+    if name in FLAG_FIELDS:
         return text == "true"
     if name == "success":
         parts = text.replace(",", " ").split()

@@ -35,6 +35,7 @@ def form_context(visit: Visit, values: Typed) -> dict[str, Any]:
         "users": desk.directory.api_users_of(visit.account_id),
         "batch_fields": webhook_form.BATCH_FIELDS,
         "more_fields": webhook_form.MORE_FIELDS,
+        "flag_fields": webhook_form.FLAG_FIELDS,
     }
 
 

@@ -213,6 +213,7 @@ def batch(row: Row) -> OpenBatch:
         parked_at=moment(row[17]),
         parent=row[18],
         opened_at=moment(row[19]),
+        bisect_since=moment(row[20]),
     )
 
 
@@ -238,6 +239,7 @@ def batch_values(batch: OpenBatch, account_id: int) -> tuple[Any, ...]:
         us(batch.parked_at),
         batch.parent,
         us(batch.opened_at),
+        us(batch.bisect_since),
     )
 
 

@@ -178,14 +178,18 @@ DELETE FROM lanes WHERE webhook_id = ?1;
 
 -- name: put_batch
 -- The batch is open as given; no row changes where another batch has its id.
-INSERT INTO batches VALUES
+INSERT INTO batches (id, webhook_id, account_id, revision, start_block, start_offset, end_block,
+    end_offset, count, cut_at, state, attempts, next_at, last_status, last_error, body_hash, done,
+    replay_id, parked_at, parent, opened_at, bisect_since)
+VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-    ?21)
+    ?21, ?22)
 ON CONFLICT (id) DO UPDATE SET
     count = excluded.count, cut_at = excluded.cut_at, state = excluded.state,
     attempts = excluded.attempts, next_at = excluded.next_at, last_status = excluded.last_status,
     last_error = excluded.last_error, body_hash = excluded.body_hash, done = excluded.done,
-    parked_at = excluded.parked_at, parent = excluded.parent, opened_at = excluded.opened_at
+    parked_at = excluded.parked_at, parent = excluded.parent, opened_at = excluded.opened_at,
+    bisect_since = excluded.bisect_since
 WHERE webhook_id = excluded.webhook_id AND revision = excluded.revision
     AND start_block = excluded.start_block AND start_offset = excluded.start_offset
     AND end_block = excluded.end_block AND end_offset = excluded.end_offset
@@ -204,28 +208,28 @@ DELETE FROM batches WHERE webhook_id = ?1;
 -- One open or parked batch.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at
+    parked_at, parent, opened_at, bisect_since
 FROM batches WHERE id = ?1;
 
 -- name: batches
 -- Batches of the installation in state ?3 after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at
+    parked_at, parent, opened_at, bisect_since
 FROM batches WHERE id > ?1 AND state = ?3 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_account
 -- The same of an account.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at
+    parked_at, parent, opened_at, bisect_since
 FROM batches WHERE account_id = ?4 AND id > ?1 AND state = ?3 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_webhook
 -- The same of a webhook (where ?5 is its account, or NULL).
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at
+    parked_at, parent, opened_at, bisect_since
 FROM batches WHERE webhook_id = ?4 AND id > ?1 AND state = ?3 AND (?5 IS NULL OR account_id = ?5)
 ORDER BY id LIMIT ?2;
 
@@ -242,7 +246,7 @@ WHERE webhooks.account_id = ?1 GROUP BY webhooks.id ORDER BY webhooks.id;
 -- The first ?2 batches of a webhook that wait, runs before all others, in the order of the log.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at
+    parked_at, parent, opened_at, bisect_since
 FROM batches WHERE webhook_id = ?1 AND state = 'waiting'
 ORDER BY done IS NULL, start_block, start_offset, id LIMIT ?2;
 
@@ -250,7 +254,7 @@ ORDER BY done IS NULL, start_block, start_offset, id LIMIT ?2;
 -- The parked batch of a webhook, no replay's, that begins last at or before a position.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at
+    parked_at, parent, opened_at, bisect_since
 FROM batches WHERE webhook_id = ?1 AND state = 'parked' AND (done IS NULL) = 1 AND replay_id IS NULL
     AND (start_block, start_offset) <= (?2, ?3)
 ORDER BY start_block DESC, start_offset DESC LIMIT 1;
@@ -259,7 +263,7 @@ ORDER BY start_block DESC, start_offset DESC LIMIT 1;
 -- Parked batches of an account cut before a moment (or then, with an id below), the newest first.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at
+    parked_at, parent, opened_at, bisect_since
 FROM batches WHERE account_id = ?4 AND state = 'parked' AND (cut_at, id) < (?1, ?2)
 ORDER BY cut_at DESC, id DESC LIMIT ?3;
 
@@ -267,7 +271,7 @@ ORDER BY cut_at DESC, id DESC LIMIT ?3;
 -- The same of a webhook (where ?5 is its account, or NULL).
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at
+    parked_at, parent, opened_at, bisect_since
 FROM batches WHERE webhook_id = ?4 AND state = 'parked' AND (cut_at, id) < (?1, ?2)
     AND (?5 IS NULL OR account_id = ?5)
 ORDER BY cut_at DESC, id DESC LIMIT ?3;
