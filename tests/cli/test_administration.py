@@ -326,6 +326,18 @@ def test_a_restore_says_what_is_in_place_and_what_was_kept(
     assert [each["name"] for each in postbell.json("accounts", "list")] == ["acme", "late"]
 
 
+def test_a_database_is_compacted_and_holds_what_it_held(postbell: Postbell) -> None:
+    postbell("accounts", "create", "acme")
+
+    said = postbell("compact")
+    told = postbell.json("compact")
+
+    assert said.returncode == 0, said.stderr
+    assert " bytes before, " in said.stdout
+    assert told["bytes"] == (postbell.folder / "postbell.db").stat().st_size
+    assert [each["name"] for each in postbell.json("accounts", "list")] == ["acme"]
+
+
 def test_a_restore_makes_no_key_file(postbell: Postbell, tmp_path: Path) -> None:
     backup = tmp_path / "copy.db"
     postbell("accounts", "create", "acme")

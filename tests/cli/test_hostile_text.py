@@ -88,6 +88,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "index status": (),
     "index rebuild": (),
     "migrate": (),
+    "compact": (),
     "backup": (f"/nonexistent/{HOSTILE}",),
     "restore": (f"/nonexistent/{HOSTILE}",),
     "api-users revoke": (HOSTILE,),

@@ -94,6 +94,7 @@ class WatchedEngine:
 
     def __init__(self, engine: Engine, process: Process, turns: Turns) -> None:
         self.bell = engine.bell
+        self.shrink = engine.shrink
         self.trail = engine.trail  # whose writes go through the other ports
         for name in PORTS:
             setattr(self, name, WatchedPort(getattr(engine, name), process, turns))

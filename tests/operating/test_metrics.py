@@ -15,6 +15,7 @@ from postbell.blocks import Position, Range
 from postbell.metrics import MAX_WEBHOOKS
 from postbell.metrics.requests import Requests, face_of
 from postbell.metrics.shapes import Counter
+from postbell.ports import Space
 from postbell.records import Entry, EntryKind, LaneChange, Outcome, Verdict
 from tests.operating.rig import Watched, watched
 
@@ -153,6 +154,20 @@ async def test_a_clock_that_nobody_can_be_sure_of_is_told(rig: Watched, is_sure:
     rig.service.clock.is_sure = is_sure
 
     assert (await rig.samples())["postbell_clock_sure"] == float(is_sure)
+
+
+async def test_what_the_storage_takes_on_disk_is_told(rig: Watched) -> None:
+    engine = rig.service.engine
+
+    async def space() -> Space:
+        return Space(3 << 20, 1 << 20, 5)
+
+    engine.space = space
+    samples = await rig.samples()
+
+    assert samples["postbell_database_bytes"] == 3 << 20
+    assert samples["postbell_database_free_bytes"] == 1 << 20
+    assert samples["postbell_database_wal_bytes"] == 5
 
 
 async def test_openmetrics_is_written_where_it_is_asked_for(rig: Watched) -> None:

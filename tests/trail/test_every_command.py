@@ -84,7 +84,7 @@ READ_ONLY = {
     "webhooks list",
     "webhooks show", "batches list", "batches show", "index status", "trail list",
 }  # fmt: skip
-OF_THE_FILE = {"migrate", "backup", "restore"}
+OF_THE_FILE = {"migrate", "backup", "restore", "compact"}
 """They make, copy or exchange the file that the trail is in, and touch nobody's things."""
 
 

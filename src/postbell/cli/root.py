@@ -34,6 +34,7 @@ COMMANDS = {
     "trail": Row("trail", "Audit trail: who changed what."),
     "backup": Row("backup", "Copy the database while it is in use."),
     "restore": Row("restore", "Put a backup in the place of the database."),
+    "compact": Row("compact", "Write the database file anew, without free space."),
     "app-key": Row(
         "accounts", "Show an account's APP KEY, which signs EngageLab deliveries.", "app_key"
     ),

@@ -7,6 +7,7 @@ Counts of events and attempts follow the log and the journal, states of webhooks
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -17,11 +18,12 @@ from prometheus_client.registry import Collector
 from postbell import __version__
 from postbell.clock import Clock
 from postbell.directory import Directory
+from postbell.errors import Overloaded, StorageError
 from postbell.fences import LOOPS, failed, fence
 from postbell.metrics.following import Following
 from postbell.metrics.requests import Listener, Requests, Scrape
 from postbell.metrics.shapes import Counter, Histogram, gauge
-from postbell.ports import Engine
+from postbell.ports import Engine, Space
 from postbell.signals import heard
 from postbell.standings import Standing, Standings
 
@@ -75,6 +77,8 @@ class Metrics:
         pools: Pools,
         doors: Sequence[Door] = (),
     ) -> None:
+        self._engine = engine
+        self._space = Space()
         self._following = Following(engine, directory, tells=role != "api")
         self._standings = standings
         self._clock = clock
@@ -114,6 +118,8 @@ class Metrics:
 
     async def write(self, accept: str) -> tuple[str, bytes]:
         """Return content type and text in the best form that *accept* names."""
+        with suppress(StorageError, Overloaded):
+            self._space = await self._engine.space()
         return await asyncio.to_thread(_encode, list(self.families()), accept)
 
     def families(self) -> Iterator[Metric]:
@@ -137,7 +143,7 @@ class Metrics:
         for each in kept:
             with fence("metrics", item=each.name):
                 yield each.family()
-        for made in (self._webhooks, self._connections, self._clients):
+        for made in (self._webhooks, self._connections, self._clients, self._disk):
             found: list[Metric] = []
             with fence("metrics", item=made.__name__):
                 found = list(made())
@@ -200,6 +206,10 @@ class Metrics:
             [((use.pool,), use.limit) for use in uses],
         )
 
+    def _disk(self) -> Iterator[Metric]:
+        for member, name, help_text in _OF_DISK:
+            yield gauge(name, help_text, (), [((), getattr(self._space, member))])
+
     def _clients(self) -> Iterator[Metric]:
         yield gauge(
             "postbell_http_connections",
@@ -245,6 +255,11 @@ _OF_WEBHOOK = (
 )
 
 
+_OF_DISK = (
+    ("database_bytes", "postbell_database_bytes", "Size of the database file."),
+    ("free_bytes", "postbell_database_free_bytes", "What nothing lies in, of the database file."),
+    ("wal_bytes", "postbell_database_wal_bytes", "Size of the WAL beside the database file."),
+)
 _OF_DOOR = (
     ("refused", "reason", "Connections and requests that were refused unheard, by reason."),
     ("ended", "limit", "Connections ended by a limit, by the state or limit that ended them."),

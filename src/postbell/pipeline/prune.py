@@ -35,6 +35,8 @@ ENTRIES_AT_ONCE = 1000
 MOST_STEPS = 100
 AHEAD = timedelta(minutes=1)
 """By more than processes' clocks differ: where the newest event is later, a clock was ahead."""
+GIVE_BACK_S = 0.2
+"""Of the 20 s between two sweeps."""
 LOOK_EVERY = timedelta(minutes=10)
 """So often what is too old is looked for: that reads every open batch."""
 
@@ -81,6 +83,13 @@ class Pruner:
                 return
             self._looked_at, self._is_waiting = now, False
             await self._let_go(held, now)
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Let storage give back space that dropped rows left, in small commits, for GIVE_BACK_S."""
+        ends_s = self._clock.monotonic_s() + GIVE_BACK_S
+        while await self._engine.shrink() and self._clock.monotonic_s() < ends_s:
+            pass
 
     async def _correct(self, now: datetime) -> None:
         """Let events be recorded at the right time again, after a clock that was ahead."""

@@ -19,7 +19,7 @@ from postbell.ports.customers import (
     Tries,
 )
 from postbell.ports.dialect import Dialect, Signing, Stored, Tick
-from postbell.ports.engine import Bell, Engine
+from postbell.ports.engine import Bell, Engine, Space
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
     MOST_CLAIMED,
@@ -81,6 +81,7 @@ __all__ = [
     "SecondFactors",
     "Sender",
     "Signing",
+    "Space",
     "Stored",
     "Tick",
     "Trail",

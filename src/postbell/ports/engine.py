@@ -1,12 +1,21 @@
 """A storage implementation, opened and closed together, and its bell."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from postbell.ports.customers import Answers, Owners, Registry, Tries
 from postbell.ports.path import Journal, Ledger, Log
 from postbell.ports.search import Index
 from postbell.ports.second_factors import SecondFactors
 from postbell.ports.trail import Trail
+
+
+class Space(NamedTuple):
+    """Bytes on disk: of the database, of these what nothing lies in, and of what is written beside
+    it first (SQLite's WAL)."""
+
+    database_bytes: int = 0
+    free_bytes: int = 0
+    wal_bytes: int = 0
 
 
 class Engine(Protocol):
@@ -37,6 +46,15 @@ class Engine(Protocol):
 
     async def ready(self) -> None:
         """Return when ingest can commit now; raise StorageError saying why it cannot."""
+        ...
+
+    async def space(self) -> Space:
+        """Return what the storage takes on disk now."""
+        ...
+
+    async def shrink(self) -> bool:
+        """Give the system a little of the space back that dropped rows left, unless that is about
+        what new ones will need; return whether some of it was.  Writers wait for milliseconds."""
         ...
 
     async def close(self) -> None: ...

@@ -4,6 +4,7 @@ Nothing survives the process.  Every method runs without a pause, so each is one
 """
 
 from postbell.clock import Clock
+from postbell.ports import Space
 from postbell.storage.memory.answers import MemoryAnswers
 from postbell.storage.memory.index import MemoryIndex
 from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
@@ -35,6 +36,14 @@ class MemoryEngine:
 
     async def ready(self) -> None:
         """Return at once: memory always takes a write."""
+
+    async def space(self) -> Space:
+        """Return that nothing is on disk."""
+        return Space()
+
+    async def shrink(self) -> bool:
+        """Do nothing: Python does."""
+        return False
 
     async def close(self) -> None:
         """Forget nothing: what was stored goes with the engine itself."""

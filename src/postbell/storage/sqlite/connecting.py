@@ -38,6 +38,8 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
         if connection.readonly("main") is not readonly:
             raise apsw.ReadOnlyError("SQLite could open it for reading only")
         connection.set_busy_handler(_wait_for_others)
+        if not readonly and not connection.pragma("page_count"):
+            connection.execute(MAKING)
         for pragma in _READING if readonly else _WRITING:
             connection.execute(pragma)
     except apsw.Error as error:
@@ -91,13 +93,17 @@ _READING = (
     "PRAGMA query_only = ON",
     "PRAGMA cache_size = -8192",
 )
+KEPT_WAL_BYTES = 16 << 20
+"""The WAL's file is cut to this once nobody needs what is beyond any more."""
+MAKING = f"PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL"
+"""Before a database has its first page, or is written anew: it can give single pages back.  In one
+that is made already this would be a write."""
 _WRITING = (
-    f"PRAGMA page_size = {PAGE_BYTES}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA journal_size_limit = 67108864",
+    f"PRAGMA journal_size_limit = {KEPT_WAL_BYTES}",
     "PRAGMA cache_size = -16384",
 )

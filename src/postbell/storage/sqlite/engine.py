@@ -7,6 +7,7 @@ from typing import NamedTuple
 import apsw
 
 from postbell.clock import Clock, to_us
+from postbell.ports import Space
 from postbell.sealing import Sealer
 from postbell.storage.ringing import RingBell
 from postbell.storage.sqlite.answers import SqliteAnswers
@@ -26,6 +27,7 @@ from postbell.storage.sqlite.readers import Readers
 from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.registry import SqliteRegistry
 from postbell.storage.sqlite.second_factors import SqliteSecondFactors
+from postbell.storage.sqlite.space import give_back, has_too_much, measure
 from postbell.storage.sqlite.store import SQL, Store
 from postbell.storage.sqlite.threads import in_thread
 from postbell.storage.sqlite.trail import SqliteTrail
@@ -99,6 +101,16 @@ class SqliteEngine:
         """Commit a row now; raise StorageError saying why that cannot be."""
         now = to_us(self._clock.now())
         await self._writer.run(lambda db: db.execute(SQL["touch_ready"], (now,)) and None)
+
+    async def space(self) -> Space:
+        """Return what the database takes on disk, as of its newest commit."""
+        return await self._readers.run(lambda db: measure(db, self._path))
+
+    async def shrink(self) -> bool:
+        """Take a few free pages off the end of the file, where there are too many of them."""
+        if not has_too_much(await self.space()):
+            return False
+        return await self._writer.run(give_back, is_reserved=True)
 
     async def backup(self, target: Path) -> None:
         """Write a consistent, durable copy to *target*, which must not exist; writers go on.

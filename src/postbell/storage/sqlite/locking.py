@@ -8,9 +8,10 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from postbell.errors import StorageError
+from postbell.errors import Conflict, StorageError
 
 SHARE_LIMIT_S = 60.0
 _SHARE_STEP_S = 0.05
@@ -126,6 +127,26 @@ class FilesLock:
 
     def _has_leftovers(self) -> bool:
         return any(has_content(beside(self._database, each)) for each in ("-wal", "-journal"))
+
+
+@contextlib.contextmanager
+def alone(database: Path) -> Iterator[FilesLock]:
+    """Keep every other process away from the files of *database*, and every worker; raise Conflict
+    where there is one."""
+    with contextlib.ExitStack() as stack:
+        try:
+            worker = WorkerLock(database)
+        except StorageError as error:
+            raise Conflict(f"{error.message.partition(';')[0]}; stop the service first") from None
+        stack.callback(worker.release)
+        lock = FilesLock(database)
+        stack.callback(lock.release)
+        if not lock.is_alone():
+            raise Conflict(
+                f"the database {database} is in use; stop every process of the service first, and"
+                " every command that works on it"
+            )
+        yield lock
 
 
 def give_away(descriptor: int, database: Path) -> None:

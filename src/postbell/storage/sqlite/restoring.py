@@ -1,9 +1,7 @@
 """`postbell restore`: a backup is copied beside the database, checked, and put in its place."""
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -11,19 +9,13 @@ from typing import NamedTuple
 import apsw
 
 from postbell.clock import from_us
-from postbell.errors import Conflict, DamagedDatabase, StorageError, UsageError
+from postbell.errors import DamagedDatabase, StorageError, UsageError
 from postbell.sealing import Sealer
 from postbell.storage.sqlite.backup import damaged_blocks
 from postbell.storage.sqlite.checking import CHECKING_SQL, first_problem
 from postbell.storage.sqlite.connecting import connect, rows
 from postbell.storage.sqlite.faults import as_storage_error
-from postbell.storage.sqlite.locking import (
-    FilesLock,
-    WorkerLock,
-    beside,
-    give_away,
-    has_content,
-)
+from postbell.storage.sqlite.locking import alone, beside, give_away, has_content
 from postbell.storage.sqlite.migrating import missing
 from postbell.storage.sqlite.placing import copy_of, decide, drop_copy, finish
 from postbell.storage.sqlite.store import SQL
@@ -54,7 +46,7 @@ def restore(source: Path, database: Path, sealer: Sealer) -> Restored:
     was sealed with other keys, or cannot be written.  Nothing has changed then.
     """
     _refuse_unclear(source, database)
-    with _alone(database) as lock:
+    with alone(database) as lock:
         finish(database)
         try:
             restored = _copied(source, database, sealer)
@@ -68,25 +60,6 @@ def restore(source: Path, database: Path, sealer: Sealer) -> Restored:
         kept = finish(database)
         lock.note()
     return restored._replace(kept=kept)
-
-
-@contextlib.contextmanager
-def _alone(database: Path) -> Iterator[FilesLock]:
-    """Keep every other process away from the files of *database*, and every worker."""
-    with contextlib.ExitStack() as stack:
-        try:
-            worker = WorkerLock(database)
-        except StorageError as error:
-            raise Conflict(f"{error.message.partition(';')[0]}; stop the service first") from None
-        stack.callback(worker.release)
-        lock = FilesLock(database)
-        stack.callback(lock.release)
-        if not lock.is_alone():
-            raise Conflict(
-                f"the database {database} is in use; stop every process of the service first, and"
-                " every command that works on it"
-            )
-        yield lock
 
 
 def _refuse_unclear(source: Path, database: Path) -> None:
