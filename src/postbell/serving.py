@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from postbell.errors import ServiceError
 from postbell.limits import Limits
 from postbell.listening import Connection, Door, Securing, Served
+from postbell.listening.refusals import STOPPING
 from postbell.setting_values import Address
 from postbell.signals import log
 from postbell.tls import Certificate
@@ -117,6 +118,13 @@ class _Connection(Connection):
             transport.abort()
         return has_place
 
+    def break_off(self) -> None:
+        """Say so to who waits for an answer that has not begun, and end."""
+        if self._exchange is not None and not self._exchange.started:
+            self.refuse(STOPPING)
+        else:
+            self.transport.abort()
+
 
 def _connection(
     served: Served, ended: asyncio.Event, server_state: ServerState, **_uvicorns: Any
@@ -157,6 +165,8 @@ async def _run(
             raise ServiceError("the HTTP server ended by itself")
     finally:
         watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)  # requests that are cancelled with us say so to their clients
         _drop_all(server, ended)  # their time to finish is over
 
 
@@ -166,7 +176,8 @@ def _drop_all(server: uvicorn.Server, ended: asyncio.Event) -> None:
     for listener in server.servers:
         listener.close()
     for connection in list(server.server_state.connections):
-        connection.transport.abort()
+        if isinstance(connection, _Connection):
+            connection.break_off()
 
 
 class _ToSignals(logging.Handler):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 from starlette.routing import BaseRoute, Route
 
-from postbell.ports import Wanted
+from postbell.ports import Engine, Wanted
 from postbell.records import BatchState
 from postbell.trail import TrailEntry
 from postbell.web import routes
@@ -44,9 +44,9 @@ class Stage(NamedTuple):
 
 
 @asynccontextmanager
-async def set_stage() -> AsyncIterator[Stage]:
+async def set_stage(engine: Engine | None = None) -> AsyncIterator[Stage]:
     """Give a stage on which everything that a route can change is there."""
-    async with open_house(can_mail=True, public_url="http://postbell") as house:
+    async with open_house(can_mail=True, public_url="http://postbell", engine=engine) as house:
         service = house.service
         await service.desk.create_owner(service.acme, EVE, PASSWORD)
         await service.webhook()

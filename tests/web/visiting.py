@@ -11,6 +11,7 @@ from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
 from postbell.desk.passwords import Passwords
+from postbell.ports import Engine
 from postbell.web import Site, routes
 from postbell.web.pages import Pages
 from tests.api.service import Service, running
@@ -95,11 +96,16 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    *, base_url: str = "http://postbell", can_mail: bool = False, **site: Any
+    *,
+    base_url: str = "http://postbell",
+    can_mail: bool = False,
+    engine: Engine | None = None,
+    **site: Any,
 ) -> AsyncIterator[House]:
-    """Give a house; *site* are members of `Site`."""
+    """Give a house, with storage in memory where no *engine* is given; *site* are members of
+    `Site`."""
     clock = FakeClock()
-    async with running(clock, desk={"passwords": FAST}) as service:
+    async with running(clock, engine=engine, desk={"passwords": FAST}) as service:
         for account, email in (("acme", ADA), ("beta", BOB)):
             await service.desk.create_owner(service.accounts[account].id, email, PASSWORD)
         beta = service.accounts["beta"].id

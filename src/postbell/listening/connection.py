@@ -208,10 +208,10 @@ class Connection(asyncio.BufferedProtocol):
             self._end(state.value, abort=False)
         elif state is State.HEAD:
             self._door.ended[state.value] += 1
-            self._refuse(Refusal(408, "head_timeout", "the head of the request came too slowly"))
+            self.refuse(Refusal(408, "head_timeout", "the head of the request came too slowly"))
         elif state is State.BODY and self._is_reading and not self._exchange_started():
             self._door.ended[state.value] += 1
-            self._refuse(_SLOW_BODY)
+            self.refuse(_SLOW_BODY)
         else:
             self._end(state.value)
 
@@ -239,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
             elif self.state is State.BODY:
                 self._hand_over(self._exchange)
         except Refusal as refusal:
-            self._refuse(refusal)
+            self.refuse(refusal)
             return
         if self._framing.is_ahead:
             self._read(False)
@@ -342,7 +342,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._close()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Answer what cannot be taken, and end."""
         self._door.refused[refusal.code] += 1
         if self._exchange_started():

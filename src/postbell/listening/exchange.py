@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from postbell.arriving import ends_with_client
 from postbell.listening.heads import Head, Headers
-from postbell.listening.refusals import Refusal, document
+from postbell.listening.refusals import STOPPING, Refusal, document
 from postbell.signals import log
 
 Message = MutableMapping[str, Any]
@@ -40,6 +40,9 @@ class Line(Protocol):
 
     def answered(self) -> None:
         """Go on: the answer is complete."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with this where no answer began, and end."""
 
     def abort(self) -> None:
         """End at once: an answer that began cannot be completed."""
@@ -102,8 +105,12 @@ class Exchange:
         except Exception as error:
             log("request_broken", error=repr(error), exc_info=error)
             await self._fail()
-        except BaseException:
-            self._line.abort()
+        except BaseException as error:
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            if is_cancelled and not self.is_gone and not self._ended:
+                self._line.refuse(STOPPING)
+            else:
+                self._line.abort()
             raise
 
     def take(self, data: bytes, *, is_whole: bool) -> None:

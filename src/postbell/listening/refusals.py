@@ -15,6 +15,9 @@ class Refusal(Exception):
         self.detail = detail
 
 
+STOPPING = Refusal(503, "stopping", "the service is stopping; send the request again")
+
+
 def bad(detail: str) -> Refusal:
     """Return the refusal of a request that is not HTTP as it should be."""
     return Refusal(400, "malformed_request", detail)
