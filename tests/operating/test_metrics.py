@@ -11,8 +11,10 @@ import pytest
 import uvloop
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from postbell.blocks import Position, Range
+from postbell.blocks import BlockHeader, Position, Range, pack_sizes
+from postbell.clock import from_us
 from postbell.metrics import MAX_WEBHOOKS
+from postbell.metrics.following import Moments
 from postbell.metrics.requests import Requests, face_of
 from postbell.metrics.shapes import Counter
 from postbell.ports import Space
@@ -227,3 +229,16 @@ def test_requests_are_timed_rightly_also_by_uvloop_whose_clock_stands_still_mean
 
     samples = {sample.name: sample.value for sample in requests.times.family().samples}
     assert samples["postbell_http_request_seconds_sum"] >= 0.03
+
+
+def test_times_are_known_of_so_many_blocks_and_no_more() -> None:
+    moments = Moments(3)
+    began = from_us(1_000_000)
+
+    for block_id in range(1, 6):
+        at = began + timedelta(seconds=block_id)
+        moments.add(BlockHeader(block_id, 1, 1, 1, at, b"\x01", pack_sizes((5,))))
+
+    assert [moments.get(block_id) for block_id in (1, 2, 6)] == [None, None, None]
+    assert moments.get(3) == began + timedelta(seconds=3)
+    assert moments.get(5) == began + timedelta(seconds=5)

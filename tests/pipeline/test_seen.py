@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from postbell.blocks import IdBlock
-from postbell.pipeline.seen import FEW, FRESH_IDS, Filter, Seen
+from postbell.pipeline.seen import FEW, FRESH_BLOCKS, FRESH_IDS, Filter, Seen
 from tests.strategies import NOW
 
 COUNT = 1000
@@ -82,3 +82,14 @@ def test_ids_of_a_clock_that_was_ahead_are_forgotten_with_those_after_them() -> 
     seen.forget(NOW + timedelta(hours=73))
 
     assert len(seen) == 0
+
+
+def test_blocks_of_one_event_are_frozen_before_they_outweigh_their_ids() -> None:
+    seen = Seen(hours=1, max_ids=10 * FRESH_IDS)
+
+    for number in range(1, 2 * FRESH_BLOCKS + 10):
+        seen.add(IdBlock(number, NOW, number.to_bytes(8, "little")))
+
+    assert len(seen._waiting) < FRESH_BLOCKS
+    assert len(seen) == 2 * FRESH_BLOCKS + 9
+    assert seen.find((5).to_bytes(8, "little")) == {0: [5]}

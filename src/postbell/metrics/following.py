@@ -5,13 +5,14 @@ same from each of its processes: scrape one, or take the maximum.
 """
 
 import asyncio
-from collections import OrderedDict
+from array import array
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from postbell.blocks import BlockHeader
+from postbell.clock import from_us, to_us
 from postbell.directory import Directory
 from postbell.errors import StorageError
 from postbell.events import TYPE_OF
@@ -42,7 +43,7 @@ class Following:
         self._directory = directory
         self._block = 0
         self._journal = 0
-        self._recorded: OrderedDict[int, datetime] = OrderedDict()
+        self._recorded = Moments(MAX_KNOWN_BLOCKS)
         self._names: dict[int, str] = {}
         self.accepted = Counter(
             "postbell_events_accepted",
@@ -119,9 +120,7 @@ class Following:
             kind = TYPE_OF.get(number)
             labels = (user, HTTP, kind.value if kind else OTHER)
             self.accepted.add(labels, int(counts[number]))
-        self._recorded[header.id] = header.recorded_at
-        if len(self._recorded) > MAX_KNOWN_BLOCKS:
-            self._recorded.popitem(last=False)
+        self._recorded.add(header)
 
     def _name(self, header: BlockHeader) -> str:
         """Return the api user's name; it outlives a revocation in here."""
@@ -148,6 +147,24 @@ class Following:
                 self.delays.observe((dialect,), max((entry.at - began).total_seconds(), 0.0))
         if entry.outcome is not None and entry.outcome.phases_ms:
             self.answers.observe((dialect,), entry.outcome.phases_ms[-1] / 1000)
+
+
+class Moments:
+    """When each of the newest blocks was recorded: 16 bytes each, of which there are *most*."""
+
+    def __init__(self, most: int) -> None:
+        self._ids = array("q", bytes(8 * most))
+        self._at_us = array("q", bytes(8 * most))
+
+    def add(self, header: BlockHeader) -> None:
+        """Remember a block instead of the one that was so many before it."""
+        place = header.id % len(self._ids)
+        self._ids[place], self._at_us[place] = header.id, to_us(header.recorded_at)
+
+    def get(self, block_id: int) -> datetime | None:
+        """Return when the block was recorded, None where it is none of these."""
+        place = block_id % len(self._ids)
+        return from_us(self._at_us[place]) if self._ids[place] == block_id else None
 
 
 def _told(entry: Entry, dialect: str) -> dict[str, Any]:

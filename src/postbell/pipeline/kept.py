@@ -6,12 +6,17 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+ENTRY_BYTES = 900
+"""What a block or a body takes beside its bytes (objects, key, the mapping's own): at most so much,
+which is three times a single event's bytes."""
+
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
 class Room:
-    """Bytes that several mappings share: what was used longest ago, in any of them, goes first."""
+    """Memory that several mappings share, in bytes: what was used longest ago, in any of them, goes
+    first."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -39,6 +44,8 @@ class Room:
 class Kept(Generic[Key, Value]):
     """A mapping that forgets what was used longest ago where its *room* is too small.
 
+    *weigh* says how many bytes a value holds; what keeping it takes is added.
+
     What several want at the same moment is made once (`made`).
     """
 
@@ -59,7 +66,7 @@ class Kept(Generic[Key, Value]):
 
     def forget(self) -> int:
         """Forget what was used longest ago; return its bytes."""
-        return self._weigh(self._found.popitem(last=False)[1][1])
+        return self._cost(self._found.popitem(last=False)[1][1])
 
     def coming(self, key: Key) -> asyncio.Event | None:
         """Return what is set once somebody who makes this value has done or failed to."""
@@ -100,4 +107,7 @@ class Kept(Generic[Key, Value]):
     def put(self, key: Key, value: Value) -> None:
         if key not in self._found:
             self._found[key] = (self._room.use(), value)
-            self._room.take(self._weigh(value))
+            self._room.take(self._cost(value))
+
+    def _cost(self, value: Value) -> int:
+        return self._weigh(value) + ENTRY_BYTES

@@ -16,6 +16,8 @@ from postbell.blocks import IdBlock
 
 FRESH_IDS = 1 << 17
 """Ids in the plain dictionary before they are frozen into a sorted array."""
+FRESH_BLOCKS = 1 << 15
+"""Blocks before they are: one of a single event takes as much memory again as its id."""
 PART_IDS = 1 << 21
 """A sorted array is merged up to here: merging it takes some 25 ms."""
 FEW = 16
@@ -130,7 +132,7 @@ class Seen:
         self._fresh.update(zip(hashes, repeat(block.block)))
         self._waiting.append(block)
         self.head = block.block
-        if len(self._fresh) >= FRESH_IDS:
+        if len(self._fresh) >= FRESH_IDS or len(self._waiting) >= FRESH_BLOCKS:
             self._freeze()
 
     def learn(self, blocks: Sequence[IdBlock]) -> None:
