@@ -1,5 +1,5 @@
-"""`./do chaos [--seed N] [--minutes M] [--power-loss]`: disturb the real service until the time is
-over, or record it and look at what a loss of power leaves of it."""
+"""`./do chaos [--seed N] [--minutes M] [--crowd WEBHOOKS]`: disturb the real service until the time
+is over; `--power-loss`: record it, and look at what losses of power leave of it."""
 
 import argparse
 import asyncio
@@ -20,16 +20,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--power-loss", action="store_true")
+    parser.add_argument("--crowd", type=int, default=0, metavar="WEBHOOKS")
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    way = _lose_power if options.power_loss else _disturb
-    return way(options.seed, options.minutes)
+    if options.power_loss:
+        return _lose_power(options.seed, options.minutes)
+    return _disturb(options.seed, options.minutes, options.crowd)
 
 
-def _disturb(seed: int, minutes: float) -> int:
+def _disturb(seed: int, minutes: float, crowd: int) -> int:
     folder = Path(tempfile.mkdtemp(prefix="postbell-chaos-"))
-    run = Run(seed, minutes, folder, _say)
+    run = Run(seed, minutes, folder, _say, crowd=crowd)
     try:
         _say(f"seed {seed}, {minutes:g} minutes, disk: {run.disk.title}")
         report = asyncio.run(run.go())
@@ -39,7 +41,7 @@ def _disturb(seed: int, minutes: float) -> int:
         if report.problems:
             kept = folder.with_name(folder.name + "-kept")
             shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("filler"))
-            print(f"again: ./do chaos --seed {seed} --minutes {minutes:g}")
+            print(f"again: ./do chaos --seed {seed} --minutes {minutes:g} --crowd {crowd}")
             print(f"kept: {kept}")
     finally:
         run.disk.close()

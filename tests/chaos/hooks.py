@@ -74,6 +74,19 @@ ROWS = (
     ),
     Row(
         Hook(
+            "native-ambiguous",
+            "native",
+            {
+                "max_events": 70,
+                "max_wait_s": 0.1,
+                "timeout_s": LATE_TIMEOUT_S,
+                "retry_waits_s": PATIENT,
+            },
+        ),
+        "ambiguous",
+    ),
+    Row(
+        Hook(
             "native-poison",
             "native",
             {"max_events": 300, "max_wait_s": 0.3, "timeout_s": 60, "retry_waits_s": BRIEF},
@@ -135,6 +148,15 @@ ROWS = (
             first_in_order=True,
         ),
         "cutting",
+    ),
+    Row(
+        Hook(
+            "engagelab-ambiguous",
+            "engagelab",
+            {"retry_waits_s": PATIENT, "timeout_s": LATE_TIMEOUT_S},
+            types=("click",),
+        ),
+        "ambiguous",
     ),
     Row(
         Hook(

@@ -15,13 +15,18 @@ FIRST_POISON = 196
 POISON_EVERY = 9_975
 """Multiples of 7, so that every poison event is a `delivered`, which all dialects carry."""
 LARGE_EVERY = 211
+APIS = 2
+"""Processes that only take events in, beside the one that delivers as well, which is number 0."""
+FIRST = ("kill", "freeze", "fill", "kills", "fill-kill", "kill-all")
+"""The phases that every run has, however slow the machine is."""
+TO_A_PROCESS = ("kill", "freeze", "stop")
 EPOCH_S = 1_755_856_802
 
 
 class Action(NamedTuple):
     """Something done to the service *at_s* seconds after the phase began, for *for_s* seconds.
 
-    *which* picks a webhook, and *amount* is what a verb makes of it.
+    *which* picks a webhook or a process, and *amount* is what a verb makes of it.
     """
 
     at_s: float
@@ -64,12 +69,24 @@ def event(seed: int, number: int) -> dict[str, Any]:
 
 
 def phases(chance: random.Random) -> Iterator[Phase]:
-    """Yield disturbances without end; the first five are one of each important kind."""
-    yield from (_MAKERS[name](chance) for name in ("kill", "freeze", "fill", "kills", "fill-kill"))
+    """Yield disturbances without end; the first ones are one of each important kind."""
+    yield from (_aimed(name, chance) for name in FIRST)
     names = tuple(_MAKERS)
     weights = tuple(_WEIGHTS[name] for name in names)
     while True:
-        yield _MAKERS[chance.choices(names, weights)[0]](chance)
+        yield _aimed(chance.choices(names, weights)[0], chance)
+
+
+def _aimed(name: str, chance: random.Random) -> Phase:
+    """Make a phase, and aim what it does to a process at one: half of the time that delivers."""
+    phase = _MAKERS[name](chance)
+    which = chance.choice((0, chance.randint(1, APIS)))
+    return phase._replace(
+        actions=tuple(
+            action._replace(which=which) if action.verb in TO_A_PROCESS else action
+            for action in phase.actions
+        )
+    )
 
 
 def _calm(chance: random.Random) -> Phase:
@@ -88,6 +105,12 @@ def _kills(chance: random.Random) -> Phase:
         at_s += chance.uniform(0.1, 1.6)
         actions.append(Action(at_s, "kill", 0))
     return Phase("kills", at_s + 2, tuple(actions))
+
+
+def _kill_all(chance: random.Random) -> Phase:
+    """Kill all processes in one moment."""
+    at_s = chance.uniform(0.2, 3)
+    return Phase("kill-all", at_s + 2, (Action(at_s, "kill-all", chance.uniform(0, 1)),))
 
 
 def _freeze(chance: random.Random) -> Phase:
@@ -173,6 +196,7 @@ _MAKERS = {
     "calm": _calm,
     "kill": _kill,
     "kills": _kills,
+    "kill-all": _kill_all,
     "freeze": _freeze,
     "freezes": _freezes,
     "long-freeze": _long_freeze,
@@ -189,6 +213,7 @@ _WEIGHTS = {
     "calm": 2,
     "kill": 5,
     "kills": 4,
+    "kill-all": 2,
     "freeze": 4,
     "freezes": 3,
     "long-freeze": 1,

@@ -1,14 +1,15 @@
 """Posts the plan's events until each is accepted, and writes down durably what was.
 
-Whatever else comes back than 202, the same events go again under the same ids: if they were
-stored the first time they are duplicates now.
+Whatever else comes back than 202, the same events go again under the same ids, to any process: if
+they were stored the first time they are duplicates now.  So are those that were accepted and go
+once more.
 """
 
 import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from tests.chaos.witness import Problems
 from tests.crash.harness import AUTH
 
 AGAIN_S = 0.1
+AGAIN = 0.2
+"""So many of the requests that were accepted are posted once more."""
 TURNED_AWAY = (429, 503)
 LARGEST = 400
 FLOOD_EVENTS = 1000
@@ -31,7 +34,7 @@ class Producer:
         self,
         seed: int,
         chance: random.Random,
-        url: Callable[[], str],
+        urls: Sequence[str],
         accepted_log: Path,
         problems: Problems,
     ) -> None:
@@ -42,7 +45,7 @@ class Producer:
         self.answers: Counter[str] = Counter()
         self.is_flooding = False
         self._chance = chance
-        self._url = url
+        self._urls = urls
         self._log = accepted_log
         self._problems = problems
         self._is_stopping = False
@@ -71,11 +74,16 @@ class Producer:
         if self._chance.random() < 0.3:
             headers["Idempotency-Key"] = f"batch-{first}"
         tries = 0
-        while not await self._try(client, events, headers, is_first=tries == 0):
+        while await self._try(client, events, headers, is_first=tries == 0) is None:
             tries += 1
             await asyncio.sleep(AGAIN_S)
         self._write_down(first, count)
         self.accepted += count
+        if self._chance.random() < AGAIN:
+            while (again := await self._try(client, events, dict(AUTH), is_first=False)) is None:
+                await asyncio.sleep(AGAIN_S)
+            if again:
+                self._problems.note(f"{again} events were accepted again, from {first} on")
 
     async def _try(
         self,
@@ -84,27 +92,29 @@ class Producer:
         headers: dict[str, str],
         *,
         is_first: bool,
-    ) -> bool:
+    ) -> int | None:
+        """Post to one of the processes; return how many were new, None where they must go again."""
+        url = self._chance.choice(self._urls) + "/api/v1/events"
         try:
-            answer = await client.post(self._url() + "/api/v1/events", json=events, headers=headers)
+            answer = await client.post(url, json=events, headers=headers)
         except httpx.TransportError as error:
             self.answers[type(error).__name__] += 1
-            return False
+            return None
         self.answers[str(answer.status_code)] += 1
         if answer.status_code in TURNED_AWAY:
             if "retry-after" not in answer.headers:
                 self._problems.note(f"{answer.status_code} without Retry-After: {answer.text}")
-            return False
+            return None
         if answer.status_code != 202:
             self._problems.note(f"ingest answered {answer.status_code}: {answer.text[:300]}")
-            return False
+            return None
         told = answer.json()
         self.duplicates += told["duplicates"]
         if told["accepted"] + told["duplicates"] != len(events) or told["rejected"]:
             self._problems.note(f"{len(events)} events were answered by {answer.text[:300]}")
         if is_first and told["duplicates"]:
             self._problems.note(f"new events were called duplicates: {answer.text[:300]}")
-        return True
+        return int(told["accepted"])
 
     def _write_down(self, first: int, count: int) -> None:
         with self._log.open("a") as log:

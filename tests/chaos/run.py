@@ -11,6 +11,7 @@ from typing import NamedTuple
 import httpx
 
 from tests.chaos import plan
+from tests.chaos.crowd import Crowd
 from tests.chaos.disk import small_disk
 from tests.chaos.hooks import ROWS, wants
 from tests.chaos.producer import Producer, written_down
@@ -26,6 +27,8 @@ MAX_RSS_MIB = 300
 """A bound of the process's memory at the end of each phase: code 70, kept blocks and bodies at
 most 96 (`reading`, `courier`), SQLite's pages 40, known ids 16 bytes each and 100 for the newest
 hundred thousand, and what is on its way.  An hour's run knows a million."""
+CROWD_KIB = 16
+"""A bound of the memory that one more webhook with an open batch costs."""
 STUCK_S = 60.0
 DRAIN_S = 600.0
 AUDIT_EVERY = 5
@@ -59,9 +62,11 @@ class Report(NamedTuple):
 
 
 class Run:
-    """The service, its producer and its receivers under one seed."""
+    """The service, in several processes, its producer and its receivers under one seed."""
 
-    def __init__(self, seed: int, minutes: float, folder: Path, say: Say) -> None:
+    def __init__(
+        self, seed: int, minutes: float, folder: Path, say: Say, *, crowd: int = 0
+    ) -> None:
         self.seed = seed
         self.minutes = minutes
         self.problems = Problems()
@@ -77,15 +82,17 @@ class Run:
             )
             for row in ROWS
         ]
+        self.crowd = Crowd(crowd, self.problems)
         self.ids: dict[str, int] = {}
         self.accepted_log = folder / "accepted.log"
         self.accepted_log.touch()
         self.disk = small_disk(folder / "data")
-        self.service = Supervised(folder, self.disk, self.problems)
+        self.services = [Supervised(folder, self.disk, self.problems) for _ in range(1 + plan.APIS)]
+        self.service = self.services[0]
         self.producer = Producer(
             seed,
             random.Random(f"{seed} producer"),
-            lambda: self.service.url,
+            [service.url for service in self.services],
             self.accepted_log,
             self.problems,
         )
@@ -98,20 +105,26 @@ class Run:
                 async with asyncio.TaskGroup() as tasks:
                     for _ in range(SENDERS):
                         tasks.create_task(self.producer.run(EVENTS_PER_S / SENDERS))
+                    ended = asyncio.Event()
+                    tasks.create_task(self.crowd.run(self.service.url, ended))
                     try:
                         await self._disturb()
                     finally:
                         self.producer.stop()
+                        ended.set()
                 await self._heal()
                 await self._check()
         finally:
-            self.service.close()
+            for service in self.services:
+                service.close()
         return self._report()
 
     async def _set_up(self) -> None:
         await self.service.set_up()
         await self.service.cli("api-users", "create", "acme", "second")
-        await self.service.start()
+        await self.crowd.register(self.service.folder / "data")
+        for service in self.services:
+            await service.start("all" if service is self.service else "api")
         for endpoint in self.endpoints:
             self.ids[endpoint.witness.hook.name] = await self._register(endpoint)
 
@@ -136,25 +149,27 @@ class Run:
         async with contextlib.AsyncExitStack() as stack:
             for endpoint in self.endpoints:
                 await stack.enter_async_context(answering(endpoint))
+            await stack.enter_async_context(self.crowd.answering())
             yield
 
     async def _disturb(self) -> None:
-        """Go from phase to phase until the time is over."""
+        """Go from phase to phase until the time is over and each important kind was there."""
         until = time.monotonic() + self.minutes * 60
         for number, phase in enumerate(plan.phases(self._plan), 1):
-            if time.monotonic() >= until:
+            if number > len(plan.FIRST) and time.monotonic() >= until:
                 return
             began, before = time.monotonic(), self.producer.accepted
             self.disk.make_room()
             await self._act(phase)
-            try:
-                await self.service.ready()
-            except TimeoutError:
-                self.problems.note(f"phase {number} {phase.name}: not ready again in time")
+            for service in self.services:
+                try:
+                    await service.ready()
+                except TimeoutError:
+                    self.problems.note(f"phase {number} {phase.name}: not ready again in time")
             if number % AUDIT_EVERY == 0:
                 await self._audit_live()
-            rss = self.service.rss_mib()
-            if rss > MAX_RSS_MIB:
+            rss = max(service.rss_mib() for service in self.services)
+            if rss > MAX_RSS_MIB + self.crowd.size * CROWD_KIB // 1024:
                 self.problems.note(f"phase {number} {phase.name}: {rss} MiB of memory")
             self._say(
                 f"{number:4} {phase.name:12} {time.monotonic() - began:5.1f} s"
@@ -172,11 +187,15 @@ class Run:
         await asyncio.sleep(action.at_s)
         match action.verb:
             case "kill":
-                await self.service.strike(action.for_s)
+                await self.services[action.which].strike(action.for_s)
+            case "kill-all":
+                async with asyncio.TaskGroup() as tasks:
+                    for service in self.services:
+                        tasks.create_task(service.strike(action.for_s))
             case "freeze":
-                await self.service.freeze(action.for_s)
+                await self.services[action.which].freeze(action.for_s)
             case "stop":
-                await self.service.again()
+                await self.services[action.which].again()
             case "revise":
                 types = plan.TYPES[action.amount % 5 :]
                 webhook_id = self._pick(action.which, lambda hook: hook.is_revised)
@@ -208,6 +227,7 @@ class Run:
         """Let everything work, and wait until nothing is left to do."""
         for endpoint in self.endpoints:
             endpoint.is_healed = True
+        self.crowd.is_healed = True
         accepted = list(written_down(self.accepted_log))
         wanted = {
             hook.name: sum(
@@ -224,6 +244,8 @@ class Run:
                 for endpoint in self.endpoints
                 if (found := wanted[endpoint.witness.hook.name] - sum(endpoint.witness.taken)) > 0
             }
+            if missing := self.crowd.missing():
+                left["the crowd"] = missing
             state, now = (sum(left.values()), self._batches()), time.monotonic()
             if not left and await self._is_idle():
                 break
@@ -252,12 +274,15 @@ class Run:
             name: await self.service.open_batches(webhook_id)
             for name, webhook_id in self.ids.items()
         }
-        await self.service.end()
+        for service in self.services:
+            await service.end()
         report = await self.service.audit_anyway()
         for problem in report["problems"]:
             self.problems.note(f"audit: {problem}")
-        if report["events"] != len(accepted):
-            self.problems.note(f"{report['events']} events are stored, {len(accepted)} accepted")
+        stored = report["events"] - self.crowd.accepted
+        if stored != len(accepted):
+            self.problems.note(f"{stored} events are stored, {len(accepted)} accepted")
+        self.crowd.check()
         sums = sums_of(report["rows"])
         for endpoint in self.endpoints:
             name = endpoint.witness.hook.name
@@ -270,14 +295,14 @@ class Run:
         return sum(len(endpoint.witness.ids) for endpoint in self.endpoints)
 
     def _report(self) -> Report:
-        service = self.service
+        services = self.services
         return Report(
             self.seed,
             time.monotonic() - self._began,
-            service.kills,
-            service.freezes,
-            service.fills,
-            service.full_starts,
+            sum(service.kills for service in services),
+            sum(service.freezes for service in services),
+            self.service.fills,
+            sum(service.full_starts for service in services),
             self.producer.accepted,
             self._batches(),
             sum(endpoint.witness.repeats for endpoint in self.endpoints),

@@ -21,15 +21,16 @@ from tests.crash.harness import AUTH, Service
 UP_S = 120.0
 AGAIN_S = 0.5
 SHUTDOWN_S = "5"
-START_S = 20.0
+START_S = 60.0
 """After so long a process must answer, on a full disk too."""
 
 
 class Supervised(Service):
-    """One service on a small disk; an end that nobody asked for is a problem."""
+    """One process on a small disk; an end that nobody asked for is a problem."""
 
     def __init__(self, folder: Path, disk: Disk, problems: Problems) -> None:
         super().__init__(folder, POSTBELL_SHUTDOWN_S=SHUTDOWN_S)
+        self.role = "all"
         self.disk = disk
         self.problems = problems
         self.kills = self.freezes = self.fills = self.starts = 0
@@ -43,6 +44,7 @@ class Supervised(Service):
 
     async def start(self, role: str = "all") -> None:
         """Start it and keep it up until `end`; return once it has answered."""
+        self.role = role
         await self._spawn()
         self._watch = asyncio.create_task(self._keep_up())
         try:
@@ -189,8 +191,9 @@ class Supervised(Service):
         self.starts += 1
         out = self._log.stdin  # through `cat`: a file would fall under the disk's limit
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "postbell", "serve", env=self.env, stdout=out, stderr=out
-        )
+            sys.executable, "-m", "postbell", "serve", "--role", self.role,
+            env=self.env, stdout=out, stderr=out,
+        )  # fmt: skip
         if self.disk.is_full:
             self.disk.fill(self.process.pid)
 
