@@ -239,17 +239,31 @@ def _tidied(message: Message) -> Message:
     if own and (own[0] in _AROUND or own[-1] in _AROUND):
         changes["rfc_message_id"] = own.strip().removeprefix("<").removesuffix(">").strip()
     if sender and (sender[0] in _AROUND or sender[-1] in _AROUND):
-        found = _MAILBOX.fullmatch(sender)
-        changes["from_"] = found[2] if found else sender.strip()
-        if found and found[1] and not message.from_name:
-            changes["from_name"] = found[1]
+        name, address = _parted(sender)
+        changes["from_"] = address
+        if name and not message.from_name:
+            changes["from_name"] = name
     return msgspec.structs.replace(message, **changes) if changes else message
+
+
+def _parted(mailbox: str) -> tuple[str, str]:
+    """Return the name, "" where there is none, and the address of `Name <address>`.
+
+    What is no such thing comes back whole, without the blanks around it.
+    """
+    whole = mailbox.strip()
+    name, bracket, address = whole.removesuffix(">").rpartition("<")
+    name, address = name.strip(), address.strip()
+    name = name.removeprefix('"').removesuffix('"').strip()
+    is_one = bracket and whole[-1] == ">" and address and not _NO_ADDRESS & set(address)
+    if not is_one or _NO_NAME & set(name) or address != "".join(address.split()):
+        return "", whole
+    return name, address
 
 
 def _bare_recipient(given: str) -> str:
     """Return an address without the blanks, brackets and name around it."""
-    found = _MAILBOX.fullmatch(given)
-    address = found[2] if found else given.strip()
+    _, address = _parted(given)
     if not address:
         raise BadInput(
             "member 'recipient' is blank; an address is required",
@@ -333,7 +347,7 @@ def _lower_first(text: str) -> str:
 
 
 _AROUND = frozenset(" \t\r\n<>")
-_MAILBOX = re.compile(r'\s*"?([^"<>]{0,998}?)"?\s*<\s*([^<>\s]{1,998})\s*>\s*')
+_NO_ADDRESS, _NO_NAME = frozenset("<>"), frozenset('"<>')
 _UNKNOWN_FIELD = re.compile(r"unknown field `(.*)`", re.DOTALL)
 _MISSING_FIELD = re.compile(r"missing required field `(.*)`")
 _ENHANCED = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch

@@ -131,5 +131,5 @@ def _is_host(value: bytes) -> bool:
 
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)([^?]*)(?:\?.*)?")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(/[^?]*)?(?:\?.*)?")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")

@@ -109,7 +109,9 @@ def _malformed(message: str, *, reason: str, **values: Value) -> BadInput:
     return error
 
 
-_SHAPE = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?]+)(?P<rest>.*)\Z", re.IGNORECASE)
+_SHAPE = re.compile(
+    r"(?P<scheme>https?)://(?P<authority>[^/?]+)(?P<rest>(?:[/?].*)?)\Z", re.IGNORECASE
+)
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 
