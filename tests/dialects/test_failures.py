@@ -172,3 +172,12 @@ def test_what_stands_around_ids_and_addresses_in_a_mails_head_is_taken_off() -> 
         "from": "no@example.com",
         "from_name": "Post, Bell",
     }
+
+
+@pytest.mark.parametrize("around", [" ", "\t\n", " <", "< ", '"', '" <'])
+def test_a_sender_of_blanks_costs_no_more_than_it_is_long(around: str) -> None:
+    sender = " " + around * 10_000 + "<"  # took hours
+
+    row = told("native", type="delivered", recipient="ada@example.net", message={"from": sender})
+
+    assert row["message"]["from"] == sender.strip()

@@ -56,6 +56,16 @@ async def test_a_head_without_end_is_refused(address: Address, head: bytes) -> N
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(("fields", "status"), [(101, b"204"), (102, b"400")])
+async def test_a_query_of_many_fields_is_refused_before_it_is_taken_apart(
+    address: Address, fields: int, status: bytes
+) -> None:
+    query = b"&".join([b"a=1"] * fields)
+    head = b"GET /login?%b HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" % query
+
+    assert (await exchange(address, head)).split()[1] == status
+
+
 async def test_a_head_that_follows_a_request_is_limited_too(address: Address) -> None:
     answer = await exchange(address, GET, endless(b"GET / HTTP/1.1\r\nx: "))
 

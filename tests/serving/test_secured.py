@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 import ssl
@@ -16,6 +17,7 @@ from postbell.limits import Limits
 from postbell.listening import Connection, Door, Securing
 from postbell.listening import Served as Common
 from postbell.listening.turns import AT_ONCE
+from tests.cli.running import LIMIT_S
 from tests.serving.raw import EVENT, GET, Served, a_network, a_strangers_head, served
 from tests.serving.reference import Wire
 from tests.wire.certificates import Authority
@@ -235,3 +237,66 @@ def test_it_ends_in_time_although_handshakes_and_requests_hang(tmp_path: Path) -
         service.process.send_signal(signal.SIGTERM)
 
         assert service.process.wait(20) == 0
+
+
+class Sealed:
+    """A TLS client that chooses its records."""
+
+    def __init__(self, service: Served) -> None:
+        assert service.tls is not None
+        self.sock = socket.create_connection((service.host, service.port), timeout=LIMIT_S)
+        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = service.tls.wrap_bio(self._came, self._goes, server_hostname="localhost")
+        self._until(self._tls.do_handshake)
+
+    def _until(self, step: Any) -> Any:
+        while True:
+            try:
+                found = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                more = self.sock.recv(65536)
+                if not more:
+                    raise ConnectionResetError from None
+                self._came.write(more)
+            else:
+                self._flush()
+                return found
+
+    def _flush(self) -> None:
+        self.sock.sendall(self._goes.read())
+
+    def send(self, data: bytes, record_bytes: int) -> None:
+        """Send *data* at once, in records of so many bytes."""
+        for at in range(0, len(data), record_bytes):
+            self._tls.write(data[at : at + record_bytes])
+        self._flush()
+
+    def status(self) -> int:
+        """Read an answer and return its status; 0 where the connection ends instead."""
+        here = b""
+        try:
+            while not (found := re.match(_ANSWER, here)) or len(found[3]) < int(found[2]):
+                here += self._until(lambda: self._tls.read(65536)) or b""
+        except (OSError, ssl.SSLError):
+            return 0
+        return int(found[1])
+
+
+_ANSWER = re.compile(rb"HTTP/1.1 (\d+) .*?content-length: (\d+)\r\n(?:.*?\r\n)?\r\n(.*)", re.DOTALL)
+
+
+@pytest.mark.parametrize(("record_bytes", "status"), [(1, 0), (200, 202), (16_384, 202)])
+def test_a_body_of_tiny_records_ends_and_others_are_taken(
+    tmp_path: Path, record_bytes: int, status: int
+) -> None:
+    with served(tmp_path, tls=Authority(tmp_path)) as service:
+        client = Sealed(service)
+        with contextlib.closing(client.sock):
+            client.send(service.post(), 4096)
+            assert client.status() == 202
+
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                client.send(service.post(body=EVENT + b" " * 100_000), record_bytes)
+
+            assert client.status() == status

@@ -193,3 +193,31 @@ async def test_a_connection_lost_while_it_waits_is_never_answered() -> None:
             await asyncio.sleep(0)
 
     assert len(crowd.begun) == AT_ONCE
+
+
+async def test_where_a_turn_costs_much_fewer_begin_in_the_next_and_more_again_later() -> None:
+    cost_s, spent_s = 0.01, 0.0
+
+    def begin() -> None:
+        nonlocal spent_s
+        spent_s += cost_s
+        begun.append(1)
+
+    turns = Turns(at_once=16, cpu_s=lambda: spent_s)
+    begun: list[int] = []
+    for number in range(400):
+        turns.take("a", number, begin)
+    by_turn = [len(begun)]
+    while len(begun) < 40:
+        begun_before = len(begun)
+        await asyncio.sleep(0)
+        by_turn.append(len(begun) - begun_before)
+    cost_s = 0.0
+    while len(begun) < 400:
+        begun_before = len(begun)
+        await asyncio.sleep(0)
+        by_turn.append(len(begun) - begun_before)
+
+    assert by_turn[0] == 16
+    assert by_turn[1:10] == [1] * 9
+    assert max(by_turn[10:]) == 16

@@ -14,8 +14,8 @@ from uvicorn.server import ServerState
 from postbell.listening.door import Door
 from postbell.listening.exchange import App, Exchange
 from postbell.listening.framing import Framing
-from postbell.listening.pace import Pace
-from postbell.listening.refusals import Refusal, answer
+from postbell.listening.pace import Pace, Unsealing
+from postbell.listening.refusals import FULL, SLOW_BODY, Refusal, answer
 from postbell.listening.states import RULES, SILENT, State
 
 
@@ -38,7 +38,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self.transport: Any = None
         self._handshake: asyncio.Task[None] | None = None
-        self._is_tls, self._is_reading = False, True
+        self._is_reading = True
         self._network = ""
         self._client = self._local = ("", 0)
         self._framing: Framing
@@ -60,7 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.state is State.HANDSHAKE:
             self.transport = transport
             self._handshake = None
-            self._is_tls = True
+            self._pace.unsealing = Unsealing()
             self._enter(State.FRESH)
         else:
             self.come_in(transport)
@@ -103,11 +103,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         is_large = self.state is State.BODY or self.state is State.DRAINING
-        return self._door.body_view if is_large else self._door.head_view
+        view = self._door.body_view if is_large else self._door.head_view
+        unsealing = self._pace.unsealing
+        return view if unsealing is None else view[: unsealing.reads()]
 
     def buffer_updated(self, nbytes: int) -> None:
         state = self.state
-        if state is State.DRAINING:
+        if not self._pace.has_read(nbytes):
+            self._end("tiny_records")
+        elif state is State.DRAINING:
             self._drained_bytes += nbytes
             if self._drained_bytes > self._door.limits.http_drain_bytes:
                 self._end("drain_bytes")
@@ -119,7 +123,7 @@ class Connection(asyncio.BufferedProtocol):
         """The peer sends no more; it may still read the answer to a whole request."""
         self._peer_ended = True
         is_answered = self.state in (State.ANSWERING, State.WRITING) and self._framing.is_whole
-        if not is_answered or self._is_tls:
+        if not is_answered or self._pace.unsealing is not None:
             if self.state is not State.CLOSING:
                 self._enter(State.CLOSING)
             self._part()
@@ -211,7 +215,7 @@ class Connection(asyncio.BufferedProtocol):
             self.refuse(Refusal(408, "head_timeout", "the head of the request came too slowly"))
         elif state is State.BODY and self._is_reading and not self._exchange_started():
             self._door.ended[state.value] += 1
-            self.refuse(_SLOW_BODY)
+            self.refuse(SLOW_BODY)
         else:
             self._end(state.value)
 
@@ -253,7 +257,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         framing = self._framing
         data = b"" if framing.is_whole else framing.body()
-        scope = head.scope(self._client, self._local, "https" if self._is_tls else "http")
+        scope = head.scope(self._client, self._local, "https" if self._pace.unsealing else "http")
         exchange = Exchange(self, scope, head)
         exchange.take(data, is_whole=framing.is_whole)
         is_enough = self._in_row >= self._door.limits.http_in_row
@@ -320,7 +324,7 @@ class Connection(asyncio.BufferedProtocol):
     def _finish(self) -> None:
         """Let the peer read the last answer: a close with bytes unread would tell it to forget."""
         is_done = self._framing.is_whole and not self._framing.is_ahead
-        is_blind = self._is_tls or self._is_stopping
+        is_blind = self._pace.unsealing is not None or self._is_stopping
         if self._peer_ended or self.transport.is_closing() or (is_done and is_blind):
             self._close()
             return
@@ -357,8 +361,8 @@ class Connection(asyncio.BufferedProtocol):
     def _turn_away(self, reason: str) -> None:
         """Refuse the connection itself: nothing is kept of it."""
         self.state = State.CLOSING
-        if self._served.tls is None and reason in _FULL:
-            self.transport.write(answer(_FULL[reason], self._door.date))
+        if self._served.tls is None and reason in FULL:
+            self.transport.write(answer(FULL[reason], self._door.date))
             self.transport.close()
         else:
             self.transport.abort()
@@ -391,10 +395,3 @@ class Connection(asyncio.BufferedProtocol):
 
     def _exchange_started(self) -> bool:
         return self._exchange is not None and self._exchange.started
-
-
-_SLOW_BODY = Refusal(408, "body_timeout", "the body came too slowly; send it faster")
-_FULL = {
-    "network": Refusal(503, "too_many_connections", "too many connections from where you are"),
-    "all": Refusal(503, "too_many_connections", "too many connections"),
-}

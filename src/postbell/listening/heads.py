@@ -18,6 +18,10 @@ Headers = list[tuple[bytes, bytes]]
 Place = tuple[str, int]
 
 
+MAX_QUERY_FIELDS = 100
+"""Nobody asks with more; each costs the time of a small request to take apart."""
+
+
 class Head(NamedTuple):
     """A request's head; *length* is None for a chunked body."""
 
@@ -70,6 +74,8 @@ def read(request: zttp.Request) -> Head:
     path = request.path
     if not target.isascii() or b"#" in target:
         raise bad("the request target holds a character that has to be percent-encoded")
+    if request.query.count(b"&") > MAX_QUERY_FIELDS:
+        raise bad(f"the query has over {MAX_QUERY_FIELDS} fields")
     if not target.startswith(b"/"):
         path = _other_form(request.method, target, host)
     text = path.decode("ascii")

@@ -4,16 +4,25 @@ Both are buckets of seconds: what arrives (or is taken) adds to them at the leas
 empties them, and only waiting for the peer counts.
 """
 
+import time
+
 from postbell.limits import Limits
+
+FIRST_READ_BYTES = 2 << 10
+GRACE_S = 0.002
+BYTE_S = 50e-9
+"""What unsealing a request may cost in CPU time: so much, and for each byte so much more.  In
+large records a byte costs a fortieth of it, in a record of its own forty times as much."""
 
 
 class Pace:
     """The pace of one request's body and of its answer."""
 
-    __slots__ = ("_limits", "_stalled_s", "_written_bytes", "body_s")
+    __slots__ = ("_limits", "_stalled_s", "_written_bytes", "body_s", "unsealing")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.unsealing: Unsealing | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -22,6 +31,12 @@ class Pace:
         """For how long the body may still be waited for."""
         self._written_bytes = 0
         self._stalled_s = 0.0
+        if self.unsealing is not None:
+            self.unsealing.begin()
+
+    def has_read(self, size_bytes: int) -> bool:
+        """Count a read, and return whether TLS, if there is any, took few enough records."""
+        return self.unsealing is None or self.unsealing.has_read(size_bytes)
 
     def came(self, size_bytes: int) -> None:
         """Count what came of the body."""
@@ -42,3 +57,33 @@ class Pace:
         taken_bytes = self._written_bytes - left_bytes
         may_s = self._limits.http_write_s + taken_bytes / self._limits.http_body_bytes_s
         return may_s - self._stalled_s
+
+
+class Unsealing:
+    """What TLS costs of what a peer sends, which chooses how many records it makes of it.
+
+    A read is small at first and twice as large after each that was cheap enough, so that what
+    one turn of the loop spends on a connection before it is found out is small, too.
+    """
+
+    __slots__ = ("_began_s", "_left_s", "_read_bytes")
+
+    def __init__(self) -> None:
+        self._read_bytes = FIRST_READ_BYTES
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin with another request."""
+        self._left_s = GRACE_S
+
+    def reads(self) -> int:
+        """Take the time of a read that begins; return how many bytes it may have."""
+        self._began_s = time.thread_time()
+        return self._read_bytes
+
+    def has_read(self, size_bytes: int) -> bool:
+        """Count a read, and return whether the peer's records are large enough."""
+        self._left_s += size_bytes * BYTE_S - (time.thread_time() - self._began_s)
+        self._left_s = min(self._left_s, GRACE_S)
+        self._read_bytes = min(2 * self._read_bytes, 64 << 10)
+        return self._left_s >= 0

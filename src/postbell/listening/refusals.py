@@ -46,3 +46,10 @@ def document(refusal: Refusal) -> bytes:
             "detail": refusal.detail,
         }
     )
+
+
+SLOW_BODY = Refusal(408, "body_timeout", "the body came too slowly; send it faster")
+FULL = {
+    "network": Refusal(503, "too_many_connections", "too many connections from where you are"),
+    "all": Refusal(503, "too_many_connections", "too many connections"),
+}

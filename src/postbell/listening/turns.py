@@ -10,7 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 AT_ONCE = 16
-"""Begun in one turn of the loop: about 2 ms of small requests."""
+"""Begun in one turn of the loop at most: about 2 ms of small requests."""
+TURN_S = 0.004
+"""CPU time of a turn of the loop while somebody waits for one: where it is more, fewer begin."""
 
 STAND_EVERY_S = 0.001
 STAND_S = 20e-6
@@ -23,9 +25,13 @@ class Turns:
     One that waits has one entry at most; there are no more of them than connections.
     """
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._at_once = at_once
-        self._left = at_once
+    def __init__(
+        self, at_once: int = AT_ONCE, cpu_s: Callable[[], float] = time.thread_time
+    ) -> None:
+        """Begin *at_once* in a turn at most; *cpu_s* tells this thread's CPU time in seconds."""
+        self._at_once = self._most = self._left = at_once
+        self._cpu_s = cpu_s
+        self._turned_s = 0.0
         self._is_due = False
         self._stood_at_s = 0.0
         self._waiting: OrderedDict[Hashable, OrderedDict[Hashable, Callable[[], object]]] = (
@@ -38,6 +44,7 @@ class Turns:
         when it is the turn of *network*, and of *who* in it."""
         if not self._is_due:
             self._is_due = True
+            self._turned_s = self._cpu_s()
             asyncio.get_running_loop().call_soon(self._turn)
         if self._left > 0 and not self._waiting:
             self._left -= 1
@@ -60,6 +67,16 @@ class Turns:
         if queue is not None and queue.pop(who, None) is not None and not queue:
             del self._waiting[network]
 
+    def _suit(self) -> None:
+        """Let as many begin as the turn before had time for: some cost a hundred times what
+        others do, and whoever works waits a turn at each of his steps."""
+        now_s = self._cpu_s()
+        spent_s, self._turned_s = now_s - self._turned_s, now_s
+        if spent_s > TURN_S:
+            self._most = max(1, int(self._most * TURN_S / spent_s))
+        elif self._most < self._at_once:
+            self._most += 1
+
     def _let_threads_run(self) -> None:
         """Stand still for a moment, now and then: threads write what requests wait for, and a
         loop that has work in every turn gives the interpreter away only to take it back before
@@ -72,7 +89,8 @@ class Turns:
     def _turn(self) -> None:
         """Begin what this turn of the loop has room for, one of each network and again."""
         waiting = self._waiting
-        self._left = self._at_once
+        self._suit()
+        self._left = self._most
         self._is_due = bool(waiting)
         if self._is_due:
             asyncio.get_running_loop().call_soon(self._turn)
