@@ -141,7 +141,7 @@ class Supervised(Service):
                     answer = await client.request(method, self.url + path, json=form)
                     if answer.is_success:
                         return
-                    if answer.status_code not in (429, 503):
+                    if answer.status_code not in (409, 429, 503):  # 409: two at once
                         self.problems.note(
                             f"{method} {path} got {answer.status_code}: {answer.text}"
                         )
