@@ -1,4 +1,4 @@
-"""How a body or a file of text begins: what some editors and shells put before it."""
+"""How text comes in: what some editors and shells put before it, and what is none."""
 
 from postbell.errors import BadInput
 
@@ -6,6 +6,12 @@ BOM = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, which RFC 8259 section 8.1 lets a reader ignore."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 NAMED = "is UTF-16; send it as UTF-8: iconv -f UTF-16 -t UTF-8"
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether *text*, of the command line or the environment, stood there in UTF-8: other
+    bytes come as lone surrogates, which nothing can store or print."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def unmarked(body: bytes, what: str = "the body") -> bytes:

@@ -4,7 +4,7 @@ import errno
 import tempfile
 from pathlib import Path
 
-from postbell import sealing
+from postbell import sealing, small_files
 from postbell.clock import Clock
 from postbell.errors import ServiceError, UsageError
 from postbell.settings import Settings
@@ -46,7 +46,17 @@ def open_sealer(settings: Settings) -> sealing.Sealer:
 
 
 def open_sender(settings: Settings, clock: Clock) -> tuple[Guard, CurlSender]:
-    """Return the address rules and what sends under them; the caller closes the sender."""
+    """Return the address rules and what sends under them; the caller closes the sender.
+
+    Raises ServiceError where the certificates to trust cannot be read.
+    """
+    if settings.ca_file:
+        try:
+            small_files.read(Path(settings.ca_file), small_files.CERTIFICATES_BYTES)
+        except OSError as error:
+            raise ServiceError(
+                f"cannot read the certificates in {settings.ca_file}: {error.strerror or error}"
+            ) from None
     guard = Guard(settings.allow_networks, Resolver(clock=clock))
     return guard, CurlSender(
         guard,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from postbell import small_files
 from postbell.errors import StorageError
 from postbell.strength import is_weak
 
@@ -72,10 +73,13 @@ def load_or_create(path: Path) -> Sealer:
     try:
         if not path.exists():
             _create(path)
-        with path.open(encoding="ascii") as file:
+        with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            lines = file.read().split()
-    except (OSError, UnicodeDecodeError) as error:
+            lines = small_files.whole(file, small_files.KEYS_BYTES).decode("ascii").split()
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"cannot use the secret key file {path}: {reason}") from error
+    except UnicodeDecodeError as error:
         raise StorageError(f"cannot use the secret key file {path}: {error}") from error
     if mode & 0o077:
         raise StorageError(

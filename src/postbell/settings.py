@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from postbell import small_files
+from postbell.encodings import is_utf8
 from postbell.errors import BadInput
 from postbell.limits import Limits
 from postbell.setting_values import (
@@ -225,6 +227,7 @@ def load(
     a dialect's policy members.  Raises BadInput that names the key, the value, what is expected
     and where the value came from.
     """
+    _check_variables(environ)
     config = config or (
         Path(environ["POSTBELL_CONFIG"]) if environ.get("POSTBELL_CONFIG") else None
     )
@@ -253,6 +256,12 @@ def load(
     return Loaded(Settings(**found), warnings, frozenset(found))
 
 
+def _check_variables(environ: Mapping[str, str]) -> None:
+    for variable, text in environ.items():
+        if variable.startswith(PREFIX) and not is_utf8(variable + text):
+            raise BadInput(f"{variable} is not UTF-8; write it in UTF-8", member=variable)
+
+
 def _file_layers(config: Path | None, profile: str) -> list[tuple[str, dict[str, Any]]]:
     if config is None:
         if profile:
@@ -262,7 +271,8 @@ def _file_layers(config: Path | None, profile: str) -> list[tuple[str, dict[str,
             )
         return []
     try:
-        table = tomllib.loads(config.read_text(encoding="utf-8"))
+        text = small_files.read(config, small_files.SETTINGS_BYTES).decode("utf-8")
+        table = tomllib.loads(text)
     except OSError as error:
         raise BadInput(f"cannot read {config}: {error.strerror}", member="config") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -3,6 +3,7 @@
 import ssl
 from pathlib import Path
 
+from postbell import small_files
 from postbell.errors import BadInput, ServiceError
 from postbell.signals import log
 
@@ -29,7 +30,7 @@ class Certificate:
     def _read(self) -> ssl.SSLContext:
         for path in (self._cert_file, self._key_file):
             try:
-                Path(path).read_bytes()
+                small_files.read(Path(path), small_files.CERTIFICATES_BYTES)
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 raise ServiceError(f"cannot read the TLS file {path}: {reason}") from None

@@ -18,8 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from postbell.cli.root import root
 
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if (wrong := _not_utf8(words)) is not None:
+        return _tell(f"{wrong} is not UTF-8; write it in UTF-8", 2)
     try:
-        status = root.main(arguments, prog_name="postbell", standalone_mode=False)
+        status = root.main(words, prog_name="postbell", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
@@ -33,6 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:
         return _after(error)
     return status if isinstance(status, int) else 0
+
+
+def _not_utf8(words: Sequence[str]) -> str | None:
+    """Return which of the words is not UTF-8, without its value, which may be a secret."""
+    from postbell.encodings import is_utf8
+
+    for number, word in enumerate(words, 1):
+        if is_utf8(word):
+            continue
+        before = words[number - 2] if number > 1 else ""
+        option = word.partition("=")[0] if word.startswith("--") and "=" in word else before
+        is_named = option.startswith("--") and len(option) > 2 and is_utf8(option)
+        return f"the value of {option}" if is_named else f"argument {number} of the command"
+    return None
 
 
 def _after(error: BaseException) -> int:

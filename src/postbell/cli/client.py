@@ -8,11 +8,13 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
+from postbell import small_files
 from postbell.errors import ServiceError, Unauthorized, UsageError
 
 TIMEOUT_S = 60.0
@@ -138,6 +140,8 @@ def _context(ca_file: str) -> ssl.SSLContext:
     import certifi
 
     try:
+        if ca_file:
+            small_files.read(Path(ca_file), small_files.CERTIFICATES_BYTES)
         return ssl.create_default_context(cafile=ca_file or certifi.where())
     except (OSError, ssl.SSLError) as error:
         raise ServiceError(f"cannot read the certificates in {ca_file}: {error}") from None

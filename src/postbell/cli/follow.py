@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from postbell import small_files
 from postbell.cli.client import Client
 from postbell.cli.lines import MAX_CHUNK_BYTES, MAX_EVENTS, Item
 from postbell.cli.send import Tally, send
@@ -28,6 +29,7 @@ from postbell.errors import ServiceError, UsageError
 POLL_S = 0.2
 QUIET_POLLS = 5
 HEAD_BYTES = 256
+CHECKPOINT_BYTES = 65_536
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,7 +234,7 @@ class Follower:
 
 def _load(path: Path) -> Checkpoint:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Checkpoint)
+        return msgspec.json.decode(small_files.read(path, CHECKPOINT_BYTES), type=Checkpoint)
     except FileNotFoundError:
         return Checkpoint()
     except (OSError, msgspec.DecodeError) as error:

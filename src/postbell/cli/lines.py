@@ -15,6 +15,8 @@ from postbell.errors import BadInput
 
 MAX_EVENTS = 1000
 MAX_CHUNK_BYTES = 4 << 20
+MAX_WHOLE_BYTES = 256 << 20
+"""Of a line, or of a JSON value over several: it is held in memory."""
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -64,17 +66,18 @@ def _buffered(stream: object) -> io.BufferedReader:
 
 
 def _items(stream: BinaryIO, name: str) -> Iterator[Item]:
-    number, line = _first_line(stream)
+    lines = _bounded(stream, name)
+    number, line = _first_line(lines)
     first = line.strip()
     if first.startswith(b"["):
-        return _array(line + stream.read(), name)
+        return _array(line + _whole(stream, name), name)
     if first.startswith(b"{") and not is_json(first):
-        whole = line + stream.read()
+        whole = line + _whole(stream, name)
         if is_json(whole):
             return iter([Item("event 1", whole.strip())])
         rest = whole.removeprefix(line).splitlines()
         return _lines(itertools.chain([line], rest), number)
-    return _lines(itertools.chain([line], stream), number)
+    return _lines(itertools.chain([line], lines), number)
 
 
 def chunks(source: Iterable[Item]) -> Iterator[list[Item]]:
@@ -100,9 +103,27 @@ def is_json(raw: bytes) -> bool:
     return True
 
 
-def _first_line(stream: BinaryIO) -> tuple[int, bytes]:
+def _bounded(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """Give the lines; raise BadInput for one that is longer than any request."""
+    while line := stream.readline(MAX_WHOLE_BYTES + 1):
+        if len(line) > MAX_WHOLE_BYTES:
+            raise BadInput(f"{name} has a line of over {MAX_WHOLE_BYTES:,} bytes")
+        yield line
+
+
+def _whole(stream: BinaryIO, name: str) -> bytes:
+    """Return the rest of what is one JSON value."""
+    rest = stream.read(MAX_WHOLE_BYTES + 1)
+    if len(rest) > MAX_WHOLE_BYTES:
+        raise BadInput(
+            f"{name} is one JSON value of over {MAX_WHOLE_BYTES:,} bytes; write a line an event"
+        )
+    return rest
+
+
+def _first_line(lines: Iterator[bytes]) -> tuple[int, bytes]:
     """Return the first line that is not blank, with its number."""
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             return number, line
     return 0, b""

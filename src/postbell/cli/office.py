@@ -56,6 +56,7 @@ def by_command() -> Actor:
         name = str(os.getuid())
     behind = os.environ.get("SUDO_USER", "")
     shown = f"{name} ({behind})" if behind not in ("", name) else name
+    shown = shown.encode("utf-8", "replace").decode()
     return Actor(ActorKind.COMMAND, os.getuid(), shown, os.uname().nodename, FACE)
 
 

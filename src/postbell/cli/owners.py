@@ -4,12 +4,13 @@ a new account."""
 import secrets
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from postbell import mailboxes, networks
+from postbell import mailboxes, networks, small_files
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
@@ -22,6 +23,8 @@ from postbell.records import Owner
 from postbell.settings import Settings
 from postbell.trail import Change, Subject
 
+MAX_LINE_BYTES = 4096
+"""Of a file with a password: four times the longest one, in any script."""
 COLUMNS = ("id", "account", "email", "is_operator", "second_factor", "created_at")
 SESSION_COLUMNS = ("id", "device", "place", "seen_at", "created_at")
 
@@ -240,10 +243,15 @@ def read_password(file: Path | None) -> tuple[str, dict[str, str]]:
         made = secrets.token_urlsafe(15)
         return made, {"password": made}
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read {file}: {error}", member="password_file") from None
-    password = text.partition("\n")[0].rstrip("\r")
+        is_stdin = str(file) == "-"
+        with nullcontext(sys.stdin.buffer) if is_stdin else file.open("rb") as stream:
+            line = small_files.first_line(stream, MAX_LINE_BYTES)
+        password = line.decode("utf-8").rstrip("\r\n")
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInput(f"cannot read {file}: {reason}", member="password_file") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{file} is not UTF-8", member="password_file") from None
     check_password(password)
     return password, {}
 

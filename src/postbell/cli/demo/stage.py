@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from postbell import sealing
+from postbell import sealing, small_files
 from postbell.cli.client import Client
 from postbell.cli.office import Office, opened
 from postbell.errors import NotFound
@@ -81,7 +81,9 @@ async def _api_key(office: Office, file: Path) -> str:
 
 
 def _read(file: Path) -> str:
-    return file.read_text(encoding="ascii").strip() if file.exists() else ""
+    if not file.exists():
+        return ""
+    return small_files.read(file, small_files.KEYS_BYTES).decode("ascii").strip()
 
 
 def _write(file: Path, key: str) -> None:
