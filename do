@@ -34,7 +34,8 @@ usage() {
 ./do check          lint, format, types, import contracts, docs
 ./do fix            format, and mend what the linter can mend
 ./do bench [ARGS]   measure (--json, --quick, names of scenarios)
-./do chaos [ARGS]   kill, freeze and fill the real service (--seed N, --minutes M, --crowd N),
+./do chaos [ARGS]   kill, freeze and fill the real service, turn its clock
+                    (--seed N, --minutes M, --crowd N),
                     or with --power-loss look at thousands of disks after a loss of power
 ./do docs           write the generated reference pages
 ./do lock           pin the dependencies anew

@@ -17,10 +17,11 @@ POISON_EVERY = 9_975
 LARGE_EVERY = 211
 APIS = 2
 """Processes that only take events in, beside the one that delivers as well, which is number 0."""
-FIRST = ("kill", "freeze", "fill", "kills", "fill-kill", "kill-all")
+FIRST = ("kill", "freeze", "fill", "kills", "fill-kill", "kill-all", "jump")
 """The phases that every run has, however slow the machine is."""
 TO_A_PROCESS = ("kill", "freeze", "stop")
 EPOCH_S = 1_755_856_802
+HOUR_S, DAY_S = 3600, 86_400
 
 
 class Action(NamedTuple):
@@ -113,6 +114,16 @@ def _kill_all(chance: random.Random) -> Phase:
     return Phase("kill-all", at_s + 2, (Action(at_s, "kill-all", chance.uniform(0, 1)),))
 
 
+def _jump(chance: random.Random) -> Phase:
+    """Put the wall clock far ahead or back for a while, sometimes around a kill."""
+    at_s, for_s = chance.uniform(0.1, 1), chance.uniform(2, 8)
+    ahead_s = chance.choice((-1, 1)) * chance.choice((90, HOUR_S, 3 * DAY_S, 31 * DAY_S))
+    actions = [Action(at_s, "jump", for_s, amount=ahead_s)]
+    if chance.random() < 0.4:
+        actions.append(Action(at_s + chance.uniform(0, for_s + 1), "kill"))
+    return Phase("jump", at_s + for_s + 3, tuple(actions))
+
+
 def _freeze(chance: random.Random) -> Phase:
     at_s, for_s = chance.uniform(0.1, 2), chance.uniform(0.3, 3)
     return Phase("freeze", at_s + for_s + 1, (Action(at_s, "freeze", for_s),))
@@ -197,6 +208,7 @@ _MAKERS = {
     "kill": _kill,
     "kills": _kills,
     "kill-all": _kill_all,
+    "jump": _jump,
     "freeze": _freeze,
     "freezes": _freezes,
     "long-freeze": _long_freeze,
@@ -214,6 +226,7 @@ _WEIGHTS = {
     "kill": 5,
     "kills": 4,
     "kill-all": 2,
+    "jump": 3,
     "freeze": 4,
     "freezes": 3,
     "long-freeze": 1,

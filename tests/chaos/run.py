@@ -11,6 +11,7 @@ from typing import NamedTuple
 import httpx
 
 from tests.chaos import plan
+from tests.chaos.clock import WallClock
 from tests.chaos.crowd import Crowd
 from tests.chaos.disk import small_disk
 from tests.chaos.hooks import ROWS, wants
@@ -87,7 +88,11 @@ class Run:
         self.accepted_log = folder / "accepted.log"
         self.accepted_log.touch()
         self.disk = small_disk(folder / "data")
-        self.services = [Supervised(folder, self.disk, self.problems) for _ in range(1 + plan.APIS)]
+        self.clock = WallClock(folder)
+        self.services = [
+            Supervised(folder, self.disk, self.problems, self.clock.env)
+            for _ in range(1 + plan.APIS)
+        ]
         self.service = self.services[0]
         self.producer = Producer(
             seed,
@@ -196,6 +201,10 @@ class Run:
                 await self.services[action.which].freeze(action.for_s)
             case "stop":
                 await self.services[action.which].again()
+            case "jump":
+                self.clock.put(action.amount)
+                await asyncio.sleep(action.for_s)
+                self.clock.put(0)
             case "revise":
                 types = plan.TYPES[action.amount % 5 :]
                 webhook_id = self._pick(action.which, lambda hook: hook.is_revised)

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ START_S = 60.0
 class Supervised(Service):
     """One process on a small disk; an end that nobody asked for is a problem."""
 
-    def __init__(self, folder: Path, disk: Disk, problems: Problems) -> None:
-        super().__init__(folder, POSTBELL_SHUTDOWN_S=SHUTDOWN_S)
+    def __init__(
+        self, folder: Path, disk: Disk, problems: Problems, environ: Mapping[str, str]
+    ) -> None:
+        super().__init__(folder, POSTBELL_SHUTDOWN_S=SHUTDOWN_S, **environ)
         self.role = "all"
         self.disk = disk
         self.problems = problems

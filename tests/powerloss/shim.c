@@ -5,7 +5,10 @@
  * client.  A call is noted once it is done and before its caller goes on, an answer before it
  * leaves: whatever a client was told stands behind what it rests on.
  * Makes calls fail as `powerloss_fail` says; the sync of a file that has the number
- * POWERLOSS_FAILING_SYNC in its process fails, which is its end.  With POWERLOSS_LIES=1 a sync does nothing.
+ * POWERLOSS_FAILING_SYNC in its process fails, which is its end.  With POWERLOSS_LIES=1 a sync
+ * does nothing.
+ *
+ * With POWERLOSS_CLOCK the wall clock goes as many seconds ahead as that file says at the moment.
  *
  * Calls go to the kernel directly: SQLite and Python meet the kernel's own errors.
  */
@@ -20,10 +23,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAY_FAIL = 1, ALLOCATES = 2, OPENS = 4 };
@@ -45,6 +51,7 @@ static char folder[PATH_MAX];
 static size_t folder_length;
 static int journal = -1;
 static int lies;
+static const volatile int64_t *ahead_s; /* of the wall clock, in a file that is mapped */
 static long failing_sync, synced;
 static int wanted_error;
 static long first_failing, last_failing, counted;
@@ -64,6 +71,14 @@ void powerloss_watch(const char *path) {
 __attribute__((constructor)) static void begin(void) {
     const char *notes = getenv("POWERLOSS_JOURNAL");
     powerloss_watch(getenv("POWERLOSS_FOLDER"));
+    const char *clock = getenv("POWERLOSS_CLOCK");
+    if (clock) {
+        int file = syscall(SYS_openat, AT_FDCWD, clock, O_RDONLY | O_CLOEXEC);
+        void *mapped = mmap(NULL, sizeof *ahead_s, PROT_READ, MAP_SHARED, file, 0);
+        if (mapped == MAP_FAILED) abort();
+        ahead_s = mapped;
+        close(file);
+    }
     lies = getenv("POWERLOSS_LIES") != NULL;
     const char *number = getenv("POWERLOSS_FAILING_SYNC");
     failing_sync = number ? atol(number) : 0;
@@ -298,3 +313,28 @@ ssize_t pread64(int fd, void *data, size_t size, off64_t at) {
     return syscall(SYS_pread64, fd, data, size, at);
 }
 ssize_t pread(int fd, void *data, size_t size, off_t at) { return pread64(fd, data, size, at); }
+
+/* ---- the wall clock ------------------------------------------------------------------------- */
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = syscall(SYS_clock_gettime, clock, now);
+    if (!result && ahead_s && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+        now->tv_sec += *ahead_s;
+    return result;
+}
+
+int gettimeofday(struct timeval *now, void *zone) {
+    struct timespec precise;
+    (void)zone;
+    if (clock_gettime(CLOCK_REALTIME, &precise)) return -1;
+    now->tv_sec = precise.tv_sec;
+    now->tv_usec = precise.tv_nsec / 1000;
+    return 0;
+}
+
+time_t time(time_t *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at) *at = now.tv_sec;
+    return now.tv_sec;
+}
