@@ -31,7 +31,9 @@ from postbell.operating import (
     Operation,
     operating,
     warn_of_clear_keys,
+    warn_of_no_sign_in,
     warn_of_unnamed_proxy,
+    warn_of_wide_networks,
 )
 from postbell.pipeline.index import Indexer
 from postbell.pipeline.ingest import Ingest
@@ -96,6 +98,8 @@ async def serve(
             stack.callback(sock.close)
             warn_of_clear_keys(settings, address_of(sock))
             warn_of_unnamed_proxy(settings)
+            warn_of_no_sign_in(settings, address_of(sock))
+        warn_of_wide_networks(settings)
         clock = SteadyClock()
         door = Door(settings, trusted=settings.trusted_proxies)
         engine = await _opened(settings, clock, role, sock, door, tls, stop)

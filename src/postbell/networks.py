@@ -1,11 +1,21 @@
 """The network that an address counts for, wherever something is limited by where it comes from."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+    ip_address,
+)
 
 from postbell.setting_values import Networks
 
 IPV6_BITS = 64
 """What a provider gives one customer of IPv6 (RFC 6177): all its addresses count as one."""
+
+WIDEST_BITS = {4: 8, 6: 16}
+"""No network that is somebody's own has a shorter prefix; private ones may."""
 
 
 def network_of(address: str) -> str:
@@ -27,6 +37,19 @@ def is_in(address: str, networks: Networks) -> bool:
         return False
     parsed = parse(address)
     return parsed is not None and any(parsed in network for network in networks)
+
+
+def too_wide(networks: Networks) -> list[str]:
+    """Return those of *networks*, joined where they touch, that hold much of the whole Internet."""
+    joined: list[IPv4Network | IPv6Network] = [
+        *collapse_addresses(each for each in networks if isinstance(each, IPv4Network)),
+        *collapse_addresses(each for each in networks if isinstance(each, IPv6Network)),
+    ]
+    return [
+        str(each)
+        for each in joined
+        if each.prefixlen < WIDEST_BITS[each.version] and not each.is_private
+    ]
 
 
 def parse(address: str) -> IPv4Address | IPv6Address | None:

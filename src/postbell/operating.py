@@ -19,6 +19,7 @@ from postbell.listening import Door
 from postbell.mailing import Mailer
 from postbell.metrics import Metrics, Pools
 from postbell.metrics.requests import PATH
+from postbell.networks import too_wide
 from postbell.notices import Notices, Recipients
 from postbell.notices.posting import SendMail
 from postbell.ports import Engine, Sender
@@ -136,8 +137,23 @@ def warn_of_clear_keys(settings: Settings, address: Address) -> None:
     """Log where keys could be read on their way: no TLS, no trusted proxy, and not loopback."""
     if settings.tls_cert_file or settings.trusted_proxies:
         return
-    if not ip_address(address.host.partition("%")[0]).is_loopback:
+    if not _is_loopback(address):
         log("keys_in_clear", address=str(address))
+
+
+def warn_of_no_sign_in(settings: Settings, address: Address) -> None:
+    """Log where others than this machine's users are operators: by the address, or by a proxy."""
+    is_passed_on = bool(settings.trusted_proxies or settings.public_url)
+    if not settings.sign_in and (is_passed_on or not _is_loopback(address)):
+        log("sign_in_off", address=str(address))
+
+
+def warn_of_wide_networks(settings: Settings) -> None:
+    """Log where a setting takes much of the Internet for networks of one's own."""
+    for name in ("trusted_proxies", "allow_networks"):
+        wide = too_wide(getattr(settings, name))
+        if wide:
+            log("networks_too_wide", setting=name, networks=wide)
 
 
 def warn_of_unnamed_proxy(settings: Settings) -> None:
@@ -145,3 +161,7 @@ def warn_of_unnamed_proxy(settings: Settings) -> None:
     is_direct = settings.tls_cert_file or not settings.public_url.startswith("https:")
     if not is_direct and not settings.trusted_proxies:
         log("proxy_unnamed", peer="", requests=0, setting="trusted_proxies")
+
+
+def _is_loopback(address: Address) -> bool:
+    return ip_address(address.host.partition("%")[0]).is_loopback

@@ -158,6 +158,14 @@ def _check_url(url: str) -> str:
     return "" if good or not url else "an http or https URL expected"
 
 
+def _check_base_url(url: str) -> str:
+    """Check a URL that paths are put behind, and that is shown."""
+    parts = urlsplit(url) if not _check_url(url) else None
+    if parts is None or "@" in parts.netloc or "?" in url or "#" in url:
+        return "an http or https URL without user, query and fragment expected"
+    return ""
+
+
 def _check_listener(text: str) -> str:
     try:
         read_address(text or ":0")
@@ -191,7 +199,7 @@ def _check_email(address: str) -> str:
 
 
 SECRETS = ("metrics_token", "api_key")
-WITH_SECRETS = ("smtp_url", "operator_webhook")
+WITH_SECRETS = ("smtp_url", "operator_webhook", "public_url", "url")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 READERS: dict[Any, Callable[[Any], Any]] = {
@@ -214,12 +222,12 @@ METAVARS: dict[Any, str] = {
 }
 CHECKS: dict[str, Callable[[Any], str]] = {
     "database_url": _check_database,
-    "public_url": _check_url,
+    "public_url": _check_base_url,
     "operator_webhook": _check_url,
     "metrics_listen": _check_listener,
     "metrics_token": _check_token,
     "smtp_url": _check_mail_server,
     "notice_from": _check_email,
     "operator_email": _check_email,
-    "url": _check_url,
+    "url": _check_base_url,
 }

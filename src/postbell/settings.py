@@ -253,7 +253,14 @@ def load(
                 found[name] = _value(setting, value, where)
     if policies:
         found["policy"] = policies
-    return Loaded(Settings(**found), warnings, frozenset(found))
+    settings = Settings(**found)
+    if settings.second_factor != "optional" and not settings.sign_in:
+        raise BadInput(
+            f"second_factor is {settings.second_factor!r}, but sign_in is false: nobody is asked"
+            " for anything; take one of the two away",
+            member="second_factor",
+        )
+    return Loaded(settings, warnings, frozenset(found))
 
 
 def _check_variables(environ: Mapping[str, str]) -> None:

@@ -153,6 +153,21 @@ SIGNALS = (
         " where `public_url` is https, this process speaks no TLS and no proxy is named",
         ("peer", "requests", "setting"),
     ),
+    Signal(
+        "sign_in_off",
+        "warning",
+        "`sign_in` is false, and others than this machine's users reach the pages, by their address"
+        " or through a proxy: everybody who does is an operator",
+        ("address",),
+    ),
+    Signal(
+        "networks_too_wide",
+        "warning",
+        "a setting names networks that hold much of the Internet: with `trusted_proxies` clients"
+        " say themselves where they come from, which limits and the audit trail believe; with"
+        " `allow_networks` webhooks reach what is inside",
+        ("setting", "networks"),
+    ),
     Signal("certificate_read", "info", "the TLS certificate was read again", ("file",)),
     Signal(
         "certificate_failed",

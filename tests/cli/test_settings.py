@@ -188,6 +188,31 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
             " POSTBELL_OPERATOR_WEBHOOK); an http or https URL expected",
         ),
         (
+            {"POSTBELL_PUBLIC_URL": "https://user:word@bell.example.com"},
+            "public_url is 'https://bell.example.com' (from POSTBELL_PUBLIC_URL);"
+            " an http or https URL without user, query and fragment expected",
+        ),
+        (
+            {"POSTBELL_PUBLIC_URL": "https://bell.example.com/?key=word"},
+            "public_url is 'https://bell.example.com/***' (from POSTBELL_PUBLIC_URL);"
+            " an http or https URL without user, query and fragment expected",
+        ),
+        (
+            {"POSTBELL_PUBLIC_URL": "https://bell.example.com/#"},
+            "public_url is 'https://bell.example.com' (from POSTBELL_PUBLIC_URL);"
+            " an http or https URL without user, query and fragment expected",
+        ),
+        (
+            {"POSTBELL_URL": "https://shop:word@bell.example.com"},
+            "url is 'https://bell.example.com' (from POSTBELL_URL);"
+            " an http or https URL without user, query and fragment expected",
+        ),
+        (
+            {"POSTBELL_SIGN_IN": "false", "POSTBELL_SECOND_FACTOR": "operators"},
+            "second_factor is 'operators', but sign_in is false: nobody is asked for anything;"
+            " take one of the two away",
+        ),
+        (
             {"POSTBELL_OPERATOR_EMAIL": "Ops <ops@example.com>"},
             "operator_email is 'Ops <ops@example.com>' (from POSTBELL_OPERATOR_EMAIL);"
             " an e-mail address expected",

@@ -152,6 +152,36 @@ def test_a_start_behind_a_proxy_that_is_not_named_is_warned_of(
     assert ("proxy_unnamed" in events) == is_warned
 
 
+@pytest.mark.parametrize(
+    ("variables", "warned"),
+    [
+        ({"LISTEN": "0.0.0.0:0", "SIGN_IN": "false"}, ["sign_in_off"]),
+        ({"SIGN_IN": "false"}, []),
+        ({"SIGN_IN": "false", "TRUSTED_PROXIES": "127.0.0.1/32"}, ["sign_in_off"]),
+        ({"SIGN_IN": "false", "PUBLIC_URL": "https://bell.example.com"}, ["sign_in_off"]),
+        ({"LISTEN": "0.0.0.0:0"}, []),
+        ({"TRUSTED_PROXIES": "0.0.0.0/0"}, ["trusted_proxies"]),
+        ({"TRUSTED_PROXIES": "::/0"}, ["trusted_proxies"]),
+        ({"TRUSTED_PROXIES": "0.0.0.0/1,128.0.0.0/1"}, ["trusted_proxies"]),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8,fc00::/7,104.16.0.0/13,2400:cb00::/32"}, []),
+        ({"ALLOW_NETWORKS": "0.0.0.0/0,::/0"}, ["allow_networks"]),
+    ],
+)
+def test_settings_that_undo_protection_are_warned_of(
+    tmp_path: Path, variables: dict[str, str], warned: list[str]
+) -> None:
+    given = {"LISTEN": "127.0.0.1:0"} | variables
+    postbell = Postbell(tmp_path / "data")
+    postbell.environ |= {f"POSTBELL_{name}": value for name, value in given.items()}
+    with postbell.running("serve") as process:
+        line_with(process, READY)
+        lines = signals_of(process)
+
+    names = ("sign_in_off", "networks_too_wide")
+    found = [line.get("setting", line["event"]) for line in lines if line["event"] in names]
+    assert found == warned
+
+
 def test_metrics_are_for_those_who_bring_the_token(tmp_path: Path) -> None:
     postbell = Postbell(
         tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0", POSTBELL_METRICS_TOKEN=TOKEN
