@@ -213,6 +213,23 @@ def test_what_a_command_prints_steers_no_terminal(
         assert (HOSTILE in texts(json.loads(said.out))) if form else ("?" in said.out)
 
 
+def test_what_a_file_is_called_steers_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(tmp_path / HOSTILE)
+    monkeypatch.setenv("POSTBELL_DATA_DIR", str(tmp_path / "data" / HOSTILE))
+
+    statuses = [
+        main(words)
+        for words in (["accounts", "create", "a"], ["backup", file], ["restore", file], ["compact"])
+    ]
+
+    said = capsys.readouterr()
+    assert statuses == [0] * 4, said.err
+    assert STEERS.findall(said.out + said.err) == []
+    assert "copied" in said.out
+
+
 def texts(value: Any) -> Iterator[str]:
     """Give every text in a JSON value, names of members too."""
     if isinstance(value, dict):

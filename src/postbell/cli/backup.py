@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from postbell.cli.options import SettingsCommand, with_settings
-from postbell.cli.show import json_option, print_record
+from postbell.cli.show import json_option, print_record, say
 from postbell.errors import UsageError
 from postbell.settings import Settings
 
@@ -44,5 +44,5 @@ def command(settings: Settings, target: Path, as_json: bool) -> None:
         key = str(settings.secret_key_path)
         print_record({"target": str(target), "bytes": size, "secret_key_file": key}, as_json=True)
     else:
-        click.echo(f"copied {settings.database_path} to {target}")
-        click.echo(f"copy {settings.secret_key_path}, too, and keep it apart")
+        say(f"copied {settings.database_path} to {target}")
+        say(f"copy {settings.secret_key_path}, too, and keep it apart")

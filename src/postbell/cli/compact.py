@@ -3,7 +3,7 @@
 import click
 
 from postbell.cli.options import SettingsCommand, with_settings
-from postbell.cli.show import json_option, print_record
+from postbell.cli.show import json_option, print_record, say
 from postbell.settings import Settings
 
 
@@ -26,7 +26,7 @@ def command(settings: Settings, as_json: bool) -> None:
         sizes = {"bytes_before": before.database_bytes, "bytes": after.database_bytes}
         print_record({"database": str(settings.database_path), **sizes}, as_json=True)
     else:
-        click.echo(
+        say(
             f"{settings.database_path}: {before.database_bytes:,} bytes before,"
             f" {after.database_bytes:,} now"
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from postbell.cli.options import SettingsCommand, with_settings
-from postbell.cli.show import json_option, print_record, text
+from postbell.cli.show import json_option, print_record, say, text
 from postbell.errors import UsageError
 from postbell.settings import Settings
 
@@ -53,9 +53,9 @@ def command(settings: Settings, file: Path, as_json: bool) -> None:
 
 
 def _print(done: "Restored", database: Path, file: Path) -> None:
-    click.echo(f"restored {database} from {file}")
+    say(f"restored {database} from {file}")
     if done.kept is not None:
-        click.echo(f"what was there before is kept as {done.kept}")
+        say(f"what was there before is kept as {done.kept}")
     newest = "none" if done.recorded_at is None else f"of {text(done.recorded_at)}"
     click.echo(f"newest event: {newest}; what was accepted after the backup is not in it")
     click.echo(

@@ -35,6 +35,11 @@ def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
         click.echo(f"{one_line(name):<{width}}  {text(value)}".rstrip())
 
 
+def say(sentence: str) -> None:
+    """Print a sentence that names what others, or a file, may be called."""
+    click.echo(one_line(sentence))
+
+
 def print_table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     """Print rows under headings, figures to the right; a line is never cut."""
     heads = [name.replace("_", " ").upper() for name in columns]
