@@ -45,7 +45,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ] = 50
     http_head_bytes: Annotated[
         int,
-        Row("request line and headers of a request", unit="bytes", low=1024, high=65_536),
+        Row(
+            "request line and headers of a request; whatever this is, one line of them has at most"
+            " 16,383 and there are at most 100 headers",
+            unit="bytes",
+            low=1024,
+            high=65_536,
+        ),
     ] = 65_536
     http_head_s: Annotated[
         float,

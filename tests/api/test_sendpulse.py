@@ -1,11 +1,13 @@
 """The SendPulse-compatible API, line by line of reference `sendpulse.md` sections 7 to 11."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from postbell.rights import KeyTerms
 from tests.api.service import KEY, URL, Service, basic, running
 
 TOKEN_PATH = "/oauth/access_token"
@@ -71,6 +73,18 @@ async def test_a_key_gets_a_token_as_documented(service: Service, path: str, for
     assert response.headers["cache-control"] == "no-store"
     assert answer.pop("access_token").isascii()
     assert answer == {"token_type": "Bearer", "expires_in": 3600}
+
+
+@pytest.mark.parametrize(("key_s", "token_s"), [(90, 90), (3600, 3600), (86_400, 3600)])
+async def test_a_token_ends_with_its_key_and_says_so(
+    service: Service, key_s: int, token_s: int
+) -> None:
+    ends = KeyTerms(expires_at=service.clock.now() + timedelta(seconds=key_s))
+    made = await service.desk.add_api_key("alice", terms=ends)
+
+    answer = await service.client.post(TOKEN_PATH, json=GRANT | {"client_secret": made.key})
+
+    assert answer.json()["expires_in"] == token_s
 
 
 @pytest.mark.parametrize(

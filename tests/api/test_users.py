@@ -41,6 +41,21 @@ async def test_a_rotation_ends_the_old_key(service: Service) -> None:
     assert (old.status_code, new.status_code) == (401, 200)
 
 
+async def test_of_as_many_keys_as_there_may_be_one_is_replaced_at_once(service: Service) -> None:
+    for _ in range(7):
+        assert (await service.call("POST", PATH + "/2/keys")).status_code == 201
+    first = (await service.call("GET", PATH + "/2")).json()["keys"][0]["id"]
+    rotate = f"/api/v1/api-keys/{first}/rotate"
+
+    further = await service.call("POST", PATH + "/2/keys")
+    overlapping = await service.call("POST", rotate, json={"overlap_s": 60})
+    at_once = await service.call("POST", rotate, json={"overlap_s": 0})
+
+    assert (further.status_code, overlapping.status_code, at_once.status_code) == (409, 409, 200)
+    assert "revoke one first" in further.json()["detail"]
+    assert "replace it without an overlap, or revoke another" in overlapping.json()["detail"]
+
+
 async def test_a_revoked_api_user_is_refused_and_stays_listed(service: Service) -> None:
     revoked = await service.call("POST", PATH + "/2/revoke")
 

@@ -9,6 +9,7 @@ from postbell.cli.receiver import Delivery, Reply, receiving
 from postbell.limits import Limits
 from postbell.serving import address_of, bind
 from postbell.setting_values import Address
+from postbell.settings import BY_NAME
 
 
 @pytest.fixture
@@ -64,6 +65,45 @@ async def test_a_query_of_many_fields_is_refused_before_it_is_taken_apart(
     head = b"GET /login?%b HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" % query
 
     assert (await exchange(address, head)).split()[1] == status
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (b"GET /", b" HTTP/1.1\r\nhost: a\r\n"),
+        (b"GET /?", b" HTTP/1.1\r\nhost: a\r\n"),
+        (b"x: ", b"\r\n"),
+    ],
+    ids=["path", "query", "header"],
+)
+async def test_a_line_may_be_as_long_as_the_settings_say(
+    address: Address, begin: bytes, end: bytes
+) -> None:
+    line_bytes = 16_383
+    assert f"{line_bytes:,}" in BY_NAME["http_head_bytes"].row.help
+    first = b"" if begin.startswith(b"GET") else b"GET / HTTP/1.1\r\nhost: a\r\n"
+    rest = end + b"connection: close\r\n\r\n"
+    around = len(begin) + len(end.partition(b"\r")[0])
+
+    taken, refused = [
+        await exchange(address, first + begin + b"a" * (size - around) + rest)
+        for size in (line_bytes, line_bytes + 1)
+    ]
+
+    assert taken.startswith(b"HTTP/1.1 204 ")
+    assert refused.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_there_may_be_as_many_headers_as_the_settings_say(address: Address) -> None:
+    assert " 100 headers" in BY_NAME["http_head_bytes"].row.help
+    begin = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+
+    taken, refused = [
+        await exchange(address, begin + b"x: y\r\n" * (count - 2) + b"\r\n") for count in (100, 101)
+    ]
+
+    assert taken.startswith(b"HTTP/1.1 204 ")
+    assert refused.startswith(b"HTTP/1.1 431 ")
 
 
 async def test_a_head_that_follows_a_request_is_limited_too(address: Address) -> None:

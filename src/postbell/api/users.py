@@ -204,7 +204,8 @@ OPERATIONS = (
         handler=_rotate_key,
         tag=TAG,
         summary="replace one key; it works for `overlap_s` more",
-        about="What the new key is for, and when it ends, is as it was for the old one.",
+        about="What the new key is for, and when it ends, is as it was for the old one. Of 8 keys"
+        " that have not ended, which is the limit, one is replaced without an overlap only.",
         body=asked.KeyRotation,
         answer=schemas.NewKeyView,
         refusals=(409,),

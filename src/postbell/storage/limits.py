@@ -56,6 +56,14 @@ def check_new_key(
         if key_id not in live:
             raise Conflict(f"key {key_id} has ended; make a new one", reason="api_key_ended")
     live -= {key_id for key_id, at in ends.items() if at <= now}
+    if most is not None and len(live) >= most and live & ends.keys():
+        raise Conflict(
+            f"api user {user.name!r} has {most} keys, which is the limit, so the one that is"
+            " replaced cannot work on beside the new one; replace it without an overlap, or revoke"
+            " another one first",
+            reason="api_keys_overlap",
+            most=most,
+        )
     if most is not None and len(live) >= most:
         raise Conflict(
             f"api user {user.name!r} has {most} keys, which is the limit; revoke one first",

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from postbell.desk import Desk
 from postbell.dialects.sendpulse_api import bodies
-from postbell.dialects.sendpulse_api.tokens import LIFETIME_S, Tokens
+from postbell.dialects.sendpulse_api.tokens import Tokens
 from postbell.dialects.sendpulse_api.webhooks import Asked, Webhooks
 from postbell.errors import (
     BadInput,
@@ -112,7 +112,11 @@ class _Granting:
             ) from None
         except Forbidden as error:
             raise Refused("unauthorized_client", error.message, 403) from None
-        return {"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME_S}
+        return {
+            "access_token": token.text,
+            "token_type": "Bearer",
+            "expires_in": token.good_for_s,
+        }
 
 
 class Refused(PostbellError):

@@ -1,11 +1,13 @@
 """Bearer tokens: sealed texts that name an api user, so that nothing is stored of them.
 
 Any process with the same secret key file takes a token, also after a restart.  It ends after
-LIFETIME_S, and at once when its key ends, by whatever cause.
+LIFETIME_S, or with its key where that ends sooner, and at once when that is revoked.
 """
 
 import re
 from base64 import b64encode
+from datetime import timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,6 +31,13 @@ class _Claims(msgspec.Struct, frozen=True, array_like=True):
     expires_at: float
 
 
+class Token(NamedTuple):
+    """A token, and for how many whole seconds it is good, unless its key is revoked before."""
+
+    text: str
+    good_for_s: int
+
+
 class Tokens:
     """Gives tokens for keys, and callers for tokens."""
 
@@ -36,7 +45,7 @@ class Tokens:
         self._desk = desk
         self._sealer = sealer
 
-    async def issue(self, client_id: str, client_secret: str, *, client: Client = None) -> str:
+    async def issue(self, client_id: str, client_secret: str, *, client: Client = None) -> Token:
         """Return a token for an api user's name and key; raise Unauthorized for others."""
         if ":" in client_id:
             self._desk.fail(client)
@@ -46,13 +55,13 @@ class Tokens:
             "Basic " + b64encode(pair).decode(), client=client, right=Right.READ
         )
         self._desk.admit(caller)
-        claims = _Claims(
-            caller.api_user.name,
-            caller.key.id,
-            self._desk.clock.now().timestamp() + LIFETIME_S,
-        )
+        now = self._desk.clock.now()
+        ends_at = now + timedelta(seconds=LIFETIME_S)
+        if caller.key.expires_at is not None:
+            ends_at = min(ends_at, caller.key.expires_at)
+        claims = _Claims(caller.api_user.name, caller.key.id, ends_at.timestamp())
         sealed = self._sealer.seal(PREFIX + msgspec.json.encode(claims).decode())
-        return sealed.decode().rstrip("=")
+        return Token(sealed.decode().rstrip("="), int((ends_at - now).total_seconds()))
 
     async def check(
         self, authorization: str | None, *, client: Client = None, right: Right
