@@ -106,9 +106,9 @@ async def serve(
         if engine is None:
             return
         stack.push_async_callback(engine.close)
-        newest_at = await engine.log.newest_at()
-        if newest_at is not None:
-            clock.compare(newest_at)
+        known_at = await engine.log.trusted_at() or await engine.log.newest_at()
+        if known_at is not None:
+            clock.compare(known_at)
         guard, sender = open_sender(settings, clock)
         stack.push_async_callback(sender.close)
         directory = Directory(engine.registry)

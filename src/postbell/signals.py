@@ -66,7 +66,7 @@ SIGNALS = (
     Signal(
         "clock_unsure",
         "warning",
-        "a start `by_s` seconds after the newest stored event, over a day or before it: as a jump",
+        "a start `by_s` seconds after the clock was sure last, over a day or before it: as a jump",
         ("by_s", "sure_in_s"),
     ),
     Signal("clock_sure", "info", "the clock may drop, expire and pause again", ()),

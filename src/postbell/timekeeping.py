@@ -64,10 +64,10 @@ class SteadyClock:
     def _sure_in_s(self) -> float:
         return max(self._sure_s - self._clock.monotonic_s(), 0.0)
 
-    def compare(self, newest_at: datetime) -> None:
-        """Take notice of the newest moment that is stored, at a start: since then anything may have
-        happened to the clock."""
-        self._away_s = (self.now() - newest_at).total_seconds()
+    def compare(self, known_at: datetime) -> None:
+        """Take notice, at a start, of when the clock could be relied on last (`Log.trusted_at`):
+        since then anything may have happened to it."""
+        self._away_s = (self.now() - known_at).total_seconds()
         self._doubt(abs(self._away_s))
 
     async def run(self) -> None:

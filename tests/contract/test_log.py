@@ -292,3 +292,14 @@ async def test_a_full_block_comes_back_whole(shop: Shop) -> None:
     [loaded] = await shop.engine.log.load([header.id])
     assert loaded.body == full.body
     assert len(loaded.events()) == 1000
+
+
+async def test_when_the_clock_could_be_relied_on_is_remembered(shop: Shop) -> None:
+    log = shop.engine.log
+    assert await log.trusted_at() is None
+
+    for _ in range(2):
+        shop.clock.advance(60)
+        await log.trust(shop.clock.now())
+
+    assert await log.trusted_at() == shop.clock.now()

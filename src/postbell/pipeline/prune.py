@@ -77,12 +77,14 @@ class Pruner:
         for at in range(0, len(idle), AT_ONCE):
             with fence("retention", item="idle lanes"):
                 await self._settler.write_all(idle[at : at + AT_ONCE], _moved_on)
-        if self._looked_at is None or not self._looked_at <= now < self._looked_at + LOOK_EVERY:
-            if not self._clock.is_sure:
-                self._wait()
-                return
+        looked_at = self._looked_at
+        is_due = looked_at is None or not looked_at <= now < looked_at + LOOK_EVERY
+        if is_due and not self._clock.is_sure:
+            self._wait()
+        elif is_due:
             self._looked_at, self._is_waiting = now, False
             await self._let_go(held, now)
+            await self._engine.log.trust(now)
         await self._give_back()
 
     async def _give_back(self) -> None:

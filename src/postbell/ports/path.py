@@ -95,6 +95,14 @@ class Log(Protocol):
         """
         ...
 
+    async def trust(self, now: datetime) -> None:
+        """Take notice that the clock could be relied on at *now*."""
+        ...
+
+    async def trusted_at(self) -> datetime | None:
+        """Return when the clock could be relied on last; None where nobody ever said so."""
+        ...
+
     async def correct(self, now: datetime) -> None:
         """Take notice that it is *now*, though the newest block and keys may have later times, of
         a clock that was ahead: from now on blocks have lower ones."""

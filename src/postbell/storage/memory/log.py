@@ -111,6 +111,12 @@ class MemoryLog:
         mine = (h.id for h in self._headers() if account_id in (None, h.account_id))
         return next((block_id for block_id in mine if block_id >= first), tables.head + 1)
 
+    async def trust(self, now: datetime) -> None:
+        self._tables.trusted_at = now
+
+    async def trusted_at(self) -> datetime | None:
+        return self._tables.trusted_at
+
     async def correct(self, now: datetime) -> None:
         tables = self._tables
         if tables.newest_at > now:

@@ -60,6 +60,7 @@ class Tables:
     answers: dict[tuple[int, str], IdempotencyKey] = field(default_factory=dict)
     head: int = 0
     newest_at: datetime = NEVER
+    trusted_at: datetime | None = None
     corrections: list[Correction] = field(default_factory=list)
     sequences: dict[int, int] = field(default_factory=dict)
 

@@ -82,6 +82,16 @@ class SqliteLog:
         at, now = to_us(moment), to_us(self._store.clock.now())
         return await self._store.readers.run(lambda db: _first_since(db, at, now, account_id))
 
+    async def trust(self, now: datetime) -> None:
+        at = to_us(now)
+        await self._store.writer.run(
+            lambda db: db.execute(SQL["set_trusted"], (at,)) and None, is_reserved=True
+        )
+
+    async def trusted_at(self) -> datetime | None:
+        found = await self._store.readers.run(lambda db: row(db, SQL["trusted"]))
+        return None if found is None else from_us(found[0])
+
     async def correct(self, now: datetime) -> None:
         at = to_us(now)
         await self._store.writer.run(lambda db: _correct(db, at), is_reserved=True)

@@ -88,6 +88,15 @@ UPDATE keys SET at = ?1 WHERE (account_id, key) IN (
     SELECT account_id, key FROM keys WHERE at > ?1 ORDER BY at LIMIT ?2
 );
 
+-- name: set_trusted
+-- At ?1 the clock could be relied on.
+INSERT INTO meta (name, value) VALUES ('trusted_at', ?1)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: trusted
+-- When the clock could be relied on last.
+SELECT value FROM meta WHERE name = 'trusted_at';
+
 -- name: first_of_account
 -- The account's first block with at least this id.
 SELECT id FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT 1;
