@@ -5,7 +5,7 @@ knows what receivers really took, and asks of every place of an event whether it
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from postbell.ports import Claim
@@ -50,13 +50,14 @@ class Accounts:
         for hook in self._hooks.values():
             if hook.is_deleted:
                 continue
+            before = self._read  # retention may have taken the newest: by a clock that was ahead
             snapshot = await self._house.engine.ledger.snapshot(hook.id)
             assert snapshot is not None
             claim, newest = snapshot
             read = await self.read_journal()
             hook.look_up(self._facts)
-            known = self._journal[hook.id]
-            entries = [entry for block_id, entry in known if block_id <= (newest or read)]
+            known, until = self._journal[hook.id], max(newest, before) if newest else read
+            entries = [entry for block_id, entry in known if block_id <= until]
             places[hook.id] = self._place(hook, claim, entries)
             stored = await self._house.engine.registry.webhook(hook.id)
             assert stored is not None
@@ -71,7 +72,7 @@ class Accounts:
 
     @property
     def _slack(self) -> timedelta:
-        return timedelta(seconds=self._house.clock.back_s)
+        return timedelta(seconds=self._house.machine.slack_s)
 
     def waiting(self, hook: Hook, claim: Claim) -> bool:
         """Say whether something is still to be sent."""
@@ -259,12 +260,15 @@ def _paused(
         yield "an error of our own paused it"
     if hook.state is WebhookState.PAUSED and reason == "gone" and not _was_gone(since):
         yield "paused as gone, but no receiver said so"
-    if hook.state is WebhookState.PAUSED and reason == "failing" and not _is_hopeless(perhaps):
+    slack = timedelta(seconds=house.machine.slack_s)
+    is_failing = hook.state is WebhookState.PAUSED and reason == "failing"
+    if is_failing and not _is_hopeless(perhaps, PAUSE_AFTER - slack):
         yield "paused as failing too early"
     if hook.state is WebhookState.ACTIVE and _was_gone(surely):
         yield "active, though its receiver is gone"
     is_single = any(policy.max_events == 1 for policy in hook.policies)
-    if hook.state is WebhookState.ACTIVE and not is_single and _is_hopeless(surely):
+    is_active = hook.state is WebhookState.ACTIVE and not is_single
+    if is_active and _is_hopeless(surely, PAUSE_AFTER + slack, hook.unsure):
         yield "active after 5 days of failures"
 
 
@@ -283,5 +287,9 @@ def _was_gone(attempts: list[Entry]) -> bool:
     return any(entry.outcome is not None and entry.outcome.status == 410 for entry in attempts)
 
 
-def _is_hopeless(failed: list[Entry]) -> bool:
-    return len(failed) >= PAUSE_AFTER_FAILURES and failed[-1].at - failed[0].at >= PAUSE_AFTER
+def _is_hopeless(failed: list[Entry], after: timedelta, unsure: Container[object] = ()) -> bool:
+    """Say whether one of these, made while the clock was sure, is enough: *after* the first."""
+    return any(
+        each.at - failed[0].at >= after and (each.batch_id, each.attempt) not in unsure
+        for each in failed[PAUSE_AFTER_FAILURES - 1 :]
+    )

@@ -7,7 +7,6 @@ paused; no retry before its time.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 
 from postbell.clock import Clock
@@ -18,6 +17,7 @@ from tests.model.receivers import Post
 
 REFUSALS = (400, 413, 422)
 MAX_RETRY_AFTER_S = 3600.0
+EXACT_S = 1e-3
 CLEARLY_FAILING = 10
 """So many failures in a row make a webhook a failing one, by any reading of the design."""
 
@@ -104,16 +104,18 @@ class Arrivals:
             hook.forget_waits()
             return
         hook.failures_in_row += 1
+        if not post.process.clock.is_sure:
+            hook.unsure.add((post.batch_id, post.attempt))
         waits = hook.policy.retry_waits_s
         held_s = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
-        now = self._clock.now()
+        now_s = self._clock.monotonic_s()
         if held_s:
-            until = now + timedelta(seconds=held_s)
-            hook.hold_until = max(hook.hold_until or until, until)
-            hook.held_at_s = self._clock.monotonic_s()
+            until_s = now_s + held_s
+            hook.hold_until_s = max(hook.hold_until_s or until_s, until_s)
+            hook.held_at_s = now_s
             hook.under_way = max(policy.concurrency for policy in hook.lately) - 1
         if status != 410 and post.attempt <= len(waits):
-            batch.not_before = now + timedelta(seconds=waits[post.attempt - 1])
+            batch.not_before_s = now_s + waits[post.attempt - 1]
 
     def _identify(self, hook: Hook, post: Post) -> Arrived | None:
         """Return the batch of which this can be the first sight."""
@@ -196,10 +198,12 @@ def _moment(hook: Hook, batch: Arrived, post: Post) -> Iterator[str]:
         yield f"{others} other requests are in flight"
     if hook.failures_in_row >= CLEARLY_FAILING and others:
         yield f"the webhook is failing, and {others} other requests are in flight"
-    if hook.hold_until is not None and post.at < hook.hold_until and not _was_under_way(hook, post):
-        yield f"Retry-After holds the webhook until {hook.hold_until:%d %H:%M:%S}"
-    if batch.not_before is not None and post.at < batch.not_before:
-        yield f"its retry is due at {batch.not_before:%d %H:%M:%S}"
+    hold_s = (hook.hold_until_s or 0.0) - post.moment_s - EXACT_S
+    if hold_s > 0 and not _was_under_way(hook, post):
+        yield f"Retry-After holds the webhook for {hold_s} s more"
+    early_s = (batch.not_before_s or 0.0) - post.moment_s - EXACT_S
+    if early_s > 0:
+        yield f"its retry is due in {early_s} s"
     if post.attempt > 1 + max(len(p.retry_waits_s) for p in hook.policies) + batch.times_gone:
         yield "it has no retry left"
     slowest = min(policy.rate_per_s for policy in hook.lately)

@@ -30,6 +30,7 @@ class Fact:
     position: Position
     recorded_at: datetime
     logged: Logged
+    moment_s: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Arrived:
     was_taken: bool = False
     was_refused: bool = False
     times_gone: int = 0
-    not_before: datetime | None = None
+    not_before_s: float | None = None
 
 
 @dataclass(eq=False)
@@ -100,8 +101,9 @@ class Hook:
     last_start_s: dict[Process, float] = field(default_factory=dict)
     failures_in_row: int = 0
     too_long_bytes: int = 1 << 62
-    hold_until: datetime | None = None
+    hold_until_s: float | None = None
     held_at_s: float = 0.0
+    unsure: set[tuple[str, int]] = field(default_factory=set)
     under_way: int = 0
     overtaken: list[tuple[Arrived, int, datetime]] = field(default_factory=list)
     cut_anew: list[tuple[Arrived, Arrived]] = field(default_factory=list)
@@ -142,10 +144,10 @@ class Hook:
 
     def forget_waits(self) -> None:
         """Expect no wait any more: everything may be due now."""
-        self.hold_until = None
+        self.hold_until_s = None
         self.failures_in_row = 0
         for batch in self.arrived.values():
-            batch.not_before = None
+            batch.not_before_s = None
 
     def look_up(self, facts: Sequence[Fact]) -> None:
         """Take notice of the facts that are new."""

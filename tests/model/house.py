@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from postbell.clock import Clock
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
@@ -13,8 +14,9 @@ from postbell.pipeline.audit import Audit, audit
 from postbell.pipeline.ingest import Ingest
 from postbell.pipeline.queueing import Answer
 from postbell.pipeline.worker import Worker
-from postbell.ports import Engine
+from postbell.ports import Engine, Log
 from postbell.records import Account, ApiUser
+from postbell.timekeeping import SteadyClock
 from tests.model.process import Process, WatchedEngine
 from tests.model.receivers import Line, Receivers
 from tests.model.ticking import TurnedClock
@@ -25,7 +27,7 @@ SHUTDOWN_S = 5.0
 POLLING_S = 1.1
 """A little more than workers take to look without having been rung for."""
 
-Opener = Callable[[TurnedClock], Awaitable[Engine]]
+Opener = Callable[[Clock], Awaitable[Engine]]
 
 
 class AnyUrl:
@@ -41,8 +43,10 @@ class House:
     Everybody but the workers is one process, which dies with the machine alone.
     """
 
-    def __init__(self, opener: Opener, clock: TurnedClock, receivers: Receivers) -> None:
-        self.clock = clock
+    clock: SteadyClock
+
+    def __init__(self, opener: Opener, machine: TurnedClock, receivers: Receivers) -> None:
+        self.machine = machine
         self.receivers = receivers
         self.turns = Turns()
         self.processes: list[Process] = []
@@ -54,13 +58,17 @@ class House:
         self._directory: Directory
         self._ingest: Ingest
         self._committing: asyncio.Task[None]
+        self._ticking: asyncio.Task[None]
 
     async def open(self) -> None:
         """Open the storage, as after a start of the machine, and everything but a worker."""
+        self.clock = self._new_clock()
         self._stored = await self._opener(self.clock)
         self.engine = WatchedEngine(self._stored, Process("service"), self.turns)
         self._directory = Directory(self.engine.registry)
         await self._directory.refresh()
+        await _compare(self.clock, self.engine.log)
+        self._ticking = asyncio.create_task(self.clock.run())
         self.desk = Desk(self.engine, DIALECTS, AnyUrl(), self.clock, self._directory)
         self._ingest = Ingest(self.engine, self.clock, self._directory)
         await self._ingest.start()
@@ -70,9 +78,10 @@ class House:
         """End every process and close the storage."""
         while self.processes:
             await self.processes.pop().end()
-        self._committing.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._committing
+        for task in (self._committing, self._ticking):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await self.turns.rest()
         await self._stored.close()
 
@@ -98,20 +107,26 @@ class House:
         self._born += 1
         process = Process(f"w{self._born}")
         engine = WatchedEngine(self._stored, process, self.turns)
+        process.clock = clock = self._new_clock()
         process.worker = Worker(
             engine,
             DIALECTS,
             Line(self.receivers, process),
-            self.clock,
+            clock,
             Directory(engine.registry),
             installation_policies={},
             retention_days=RETENTION_DAYS,
             owner=process.name,
             shutdown_s=SHUTDOWN_S,
         )
-        process.task = asyncio.create_task(process.worker.run())
+        process.task = asyncio.create_task(_work(process, engine.log))
         self.processes.append(process)
         return process
+
+    def _new_clock(self) -> SteadyClock:
+        """Return the clock of a process that starts now, as each has its own."""
+        self.machine.taken()
+        return SteadyClock(self.machine)
 
     async def bury(self, process: Process) -> None:
         await process.end()
@@ -131,7 +146,7 @@ class House:
         """Let time pass in so many equal steps, and everything happen that it brings."""
         await self.drain()
         for _ in range(steps):
-            self.clock.advance(seconds / steps)
+            self.machine.advance(seconds / steps)
             await self.drain()
 
     async def rest(self) -> None:
@@ -144,3 +159,19 @@ class House:
         for process in self.processes:
             if process.task.done() and not process.is_dead:
                 process.task.result()
+
+
+async def _work(process: Process, log: Log) -> None:
+    """Do what a serving process does: look at the clock, and work."""
+    await _compare(process.clock, log)
+    ticking = asyncio.create_task(process.clock.run())
+    try:
+        await process.worker.run()
+    finally:
+        ticking.cancel()
+
+
+async def _compare(clock: SteadyClock, log: Log) -> None:
+    newest_at = await log.newest_at()
+    if newest_at is not None:
+        clock.compare(newest_at)

@@ -13,13 +13,17 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from postbell.clock import Clock
 from postbell.ports import Engine
+from postbell.signals import heard
 from tests.model.cast import CAST, REVISIONS, STRANGER, TICKABLE, TYPES, USERS
 from tests.model.receivers import BEHAVIOURS
 from tests.model.scene import Scene
 from tests.model.ticking import TurnedClock, TurnedLoop
 
 MAX_HOOKS = 8
+JUMPS_S = [way * by_s for by_s in (0.5, 3, 10, 400, 9_000, 172_800, 2_678_400) for way in (1, -1)]
+"""Both ways, up to a month."""
 ANY = st.integers(0, 2**16)
 NAMES = st.sampled_from(["takes"] * 5 + sorted(BEHAVIOURS))
 HOW_TO_SHRINK = "for a shorter story, in minutes: POSTBELL_MODEL_SHRINK=1 and the same seed"
@@ -29,7 +33,7 @@ SENT_TYPES = st.lists(st.sampled_from(TYPES), min_size=1, max_size=6)
 class Deliveries(RuleBasedStateMachine):
     """An installation, and all that can befall it."""
 
-    async def opened(self, clock: TurnedClock) -> Engine:
+    async def opened(self, clock: Clock) -> Engine:
         """Open the storage; called again after a crash."""
         raise NotImplementedError
 
@@ -53,7 +57,8 @@ class Deliveries(RuleBasedStateMachine):
                 assert not self.scene.broken, "\n".join(self.scene.broken[:9])
 
         try:
-            self.runner.run(do())
+            with heard("clock_followed", self.scene.followed):
+                self.runner.run(do())
         except BaseException as error:
             self.is_over = True
             error.add_note(HOW_TO_SHRINK)
@@ -105,9 +110,15 @@ class Deliveries(RuleBasedStateMachine):
     def jump(self, hours: float) -> None:
         self.run(self.scene.wait(hours * 3600, 1))
 
-    @rule(seconds=st.sampled_from([0.5, 3, 10]))
-    def set_clock_back(self, seconds: float) -> None:
-        self.clock.set_back(seconds)
+    @rule(seconds=st.sampled_from(JUMPS_S))
+    def set_clock(self, seconds: float) -> None:
+        self.clock.jump(seconds)
+
+    @rule(seconds=st.sampled_from(JUMPS_S), steps=st.integers(1, 45))
+    def set_clock_for_a_while(self, seconds: float, steps: int) -> None:
+        self.clock.jump(seconds)
+        self.run(self.scene.house.elapse(steps, steps))
+        self.clock.jump(-seconds)
 
     @rule(steps=st.integers(0, 60), away_s=st.sampled_from([0, 0, 61, 4000]))
     def crash(self, steps: int, away_s: float) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from postbell.ports import Engine
+from postbell.timekeeping import SteadyClock
 from tests.model.turns import Turns
 
 PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index")
@@ -27,6 +28,7 @@ class Process:
         self.is_stale = False
         self.task: asyncio.Task[None]
         self.worker: Any = None
+        self.clock: SteadyClock
         self._steps_left: int | None = None
         self._moving = asyncio.Event()
         self._moving.set()

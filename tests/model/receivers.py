@@ -152,7 +152,7 @@ class Receivers:
             attempt=int(headers["postbell-attempt"]),
             numbers=tuple(number for number, _ in groupby(numbers)),
             lines=len(lines),
-            at=self._clock.now(),
+            at=process.clock.now(),
             moment_s=self._clock.monotonic_s(),
         )
 

@@ -9,12 +9,12 @@ import os
 
 from hypothesis import Phase, settings
 
+from postbell.clock import Clock
 from postbell.ports import Engine
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from postbell.storage.memory import MemoryEngine
 from tests.model.machine import Deliveries
-from tests.model.ticking import TurnedClock
 
 EXAMPLES = int(os.environ.get("POSTBELL_MODEL_EXAMPLES", "0"))
 STEPS = int(os.environ.get("POSTBELL_MODEL_STEPS", "30"))
@@ -32,14 +32,17 @@ BOUNDED = settings(
 
 
 class OnMemory(Deliveries):
-    async def opened(self, clock: TurnedClock) -> Engine:
+    async def opened(self, clock: Clock) -> Engine:
         if not hasattr(self, "engine"):
-            self.engine = MemoryEngine(clock)
+            self.engine = MemoryEngine(self.clock)
+        ledger = self.engine.ledger
+        for owner in {lease.owner for lease in ledger._tables.leases.values()}:
+            await ledger.release(owner)  # nobody is left, whatever the clock says
         return self.engine
 
 
 class OnSqlite(Deliveries):
-    async def opened(self, clock: TurnedClock) -> Engine:
+    async def opened(self, clock: Clock) -> Engine:
         sealer = load_or_create(self.path / "key")
         return await sqlite.open(self.path / "postbell.db", sealer, clock, worker=True)
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from postbell.clock import Clock
 from postbell.ports import Engine
 from postbell.storage.memory import MemoryEngine
 from tests.model.scene import Scene
@@ -14,7 +15,7 @@ def test_a_worker_that_is_killed_leaves_nothing_that_goes_off_later() -> None:
     engine = MemoryEngine(clock)
     failures: list[dict[str, Any]] = []
 
-    async def opened(clock: TurnedClock) -> Engine:
+    async def opened(clock: Clock) -> Engine:
         return engine
 
     async def play(scene: Scene) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from random import SystemRandom
 from typing import Any
 
+from postbell.clock import Clock
 from postbell.ports import Engine
 from postbell.storage.memory import MemoryEngine
 from tests.model.process import PORTS
@@ -53,7 +54,7 @@ def story(order: int) -> list[str]:
     for name in PORTS:
         setattr(engine, name, UnevenPort(getattr(engine, name)))
 
-    async def opened(clock: TurnedClock) -> Engine:
+    async def opened(clock: Clock) -> Engine:
         return engine
 
     scene = Scene(opened, clock)

@@ -5,20 +5,28 @@ real `Worker.run`, with its polling, its leases and its housekeeping, runs throu
 """
 
 import asyncio
-from datetime import timedelta
 
 from tests.fakes import FakeClock
 
 
 class TurnedClock(FakeClock):
-    """A clock whose wall can also be set back without time passing: by *back_s* in all."""
+    """A machine's clock, whose wall jumps without time passing.
 
-    back_s = 0.0
+    *slack_s* is by how much in all those who went by it may have gone wrong: who starts takes what
+    it says, everybody else goes on evenly until a jump has lasted.
+    """
 
-    def set_back(self, seconds: float) -> None:
-        """Set the wall clock alone back."""
-        self._now -= timedelta(seconds=seconds)
-        self.back_s += seconds
+    slack_s = 0.0
+    _ahead_s = _known_s = 0.0
+
+    def jump(self, seconds: float) -> None:
+        super().jump(seconds)
+        self._ahead_s += seconds
+
+    def taken(self) -> None:
+        """Take notice that somebody goes by what the wall clock says now."""
+        self.slack_s += abs(self._ahead_s - self._known_s)
+        self._known_s = self._ahead_s
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
