@@ -82,8 +82,8 @@ def recorded(receiver: Receiver) -> list[datetime]:
 async def test_a_jump_for_a_while_moves_no_time_and_no_wait(service: Turned) -> None:
     async with receiving(down) as receiver:
         receiver.headers = "Retry-After: 1\r\n"
-        await service.start()
         await service.set_up()
+        await service.start()
         await service.webhook(receiver.url, max_wait_s=0, retry_waits_s=[1] * 20)
         before = datetime.now(UTC)
 
@@ -104,8 +104,8 @@ async def test_a_start_while_the_clock_is_a_month_ahead_drops_and_ends_nothing(
     service: Turned,
 ) -> None:
     async with receiving(down) as receiver:
-        await service.start()
         await service.set_up()
+        await service.start()
         await service.webhook(receiver.url, **ONCE)
         await service.send(events(1, 3))
         await until(lambda: len(receiver.arrivals) == 1, LIMIT_S)
@@ -129,8 +129,8 @@ async def test_waits_begun_two_days_ahead_are_over_after_a_restart(service: Turn
     async with receiving(down) as asking, receiving(down) as failing:
         asking.headers = "Retry-After: 5\r\n"
         service.ahead(2)
-        await service.start()
         await service.set_up()
+        await service.start()
         for receiver in (asking, failing):
             await service.webhook(receiver.url, max_wait_s=0, retry_waits_s=[5] * 20)
         await service.send(events(1, 3))
