@@ -14,6 +14,8 @@ from typing import Protocol
 
 ROOM_BYTES = 24 << 20
 """Free space at the start of a phase: the log's growth in it, and some."""
+WEBHOOK_BYTES = 24 << 10
+"""What the log of one more failing webhook's attempts grows by in a phase, at most."""
 FILLER = "filler"
 CHUNK_BYTES = 1 << 20
 
@@ -38,17 +40,18 @@ class Tmpfs:
 
     title = "tmpfs with a filler file"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room_bytes: int) -> None:
         self.is_full = False
         self._folder = folder
+        self._room_bytes = room_bytes
         folder.mkdir(parents=True, exist_ok=True)
-        _mount("-t", "tmpfs", "-o", f"size={ROOM_BYTES},mode=0700", "tmpfs", str(folder))
+        _mount("-t", "tmpfs", "-o", f"size={room_bytes},mode=0700", "tmpfs", str(folder))
 
     def make_room(self) -> None:
         """Let the file system grow with the log."""
         stats = os.statvfs(self._folder)
         used = (stats.f_blocks - stats.f_bfree) * stats.f_frsize
-        _mount("-o", f"remount,size={used + ROOM_BYTES}", str(self._folder))
+        _mount("-o", f"remount,size={used + self._room_bytes}", str(self._folder))
 
     def fill(self, pid: int) -> None:
         self.is_full = True
@@ -94,10 +97,11 @@ class FileLimit:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
 
 
-def small_disk(folder: Path) -> Disk:
-    """Return a small disk for *folder*, the best that may be had here."""
+def small_disk(folder: Path, webhooks: int = 0) -> Disk:
+    """Return a small disk for *folder*, the best that may be had here, with room for so many
+    *webhooks* beside those of every run."""
     try:
-        return Tmpfs(folder)
+        return Tmpfs(folder, ROOM_BYTES + webhooks * WEBHOOK_BYTES)
     except (OSError, subprocess.CalledProcessError):
         shutil.rmtree(folder, ignore_errors=True)
         return FileLimit()

@@ -87,7 +87,7 @@ class Run:
         self.ids: dict[str, int] = {}
         self.accepted_log = folder / "accepted.log"
         self.accepted_log.touch()
-        self.disk = small_disk(folder / "data")
+        self.disk = small_disk(folder / "data", crowd)
         self.clock = WallClock(folder)
         self.services = [
             Supervised(folder, self.disk, self.problems, self.clock.env)
