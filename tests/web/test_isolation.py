@@ -38,6 +38,8 @@ ROWS = (
     Row("POST", "/batches/{id}/retry"),
     Row("POST", "/batches/{id}/split"),
     Row("POST", "/batches/{id}/park"),
+    Row("POST", "/batches/{id}/bisect"),
+    Row("POST", "/batches/{id}/skip", {"event": "of-theirs"}),
     Row("POST", "/settings/api/users/{id}/keys"),
     Row("POST", "/settings/api/keys/{id}/rotate"),
     Row("POST", "/settings/api/keys/{id}/revoke"),
@@ -51,6 +53,7 @@ ROWS = (
 REDIRECTS_ONLY = {
     "/webhooks/{id}/pause", "/webhooks/{id}/resume", "/webhooks/{id}/replay",
     "/batches/{id}/retry", "/batches/{id}/split", "/batches/{id}/park",
+    "/batches/{id}/bisect", "/batches/{id}/skip",
     "/settings/api/users/{id}/keys", "/settings/api/users/{id}/revoke",
     "/settings/api/keys/{id}/rotate", "/settings/api/keys/{id}/revoke",
     "/settings/account/users/{id}/remove", "/settings/account/sessions/{id}/end",
