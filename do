@@ -42,9 +42,10 @@ usage() {
 EOF
 }
 
-# All tests run on all cores; chosen ones in one process, where output and debugger work.
+# All tests run on all cores, in one process more since some wait; chosen ones run in one process,
+# where output and debugger work.
 tests() {
-    [ $# -gt 0 ] || set -- -n auto
+    [ $# -gt 0 ] || set -- -n "$(($(getconf _NPROCESSORS_ONLN) + 1))" --dist worksteal
     exec "$venv/bin/python" -m pytest "$@"
 }
 

@@ -9,27 +9,15 @@ import sys
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from unittest.mock import patch
 
-import jinja2
 import uvloop  # noqa: F401  # before the fork
 
 import postbell.app
 import postbell.cli.serve  # noqa: F401  # as well
 from postbell.cli import main
-from postbell.web.pages import Pages
 from tests.powerloss.calls import Loaded, Shim
-
-_compile = jinja2.Environment.compile
-_compiled: dict[str, Any] = {}
-
-
-def _compile_once(self: jinja2.Environment, source: str, *rest: Any) -> Any:
-    """Compile a template, which takes most of a start, only before the fork."""
-    if source not in _compiled:
-        _compiled[source] = _compile(self, source, *rest)
-    return _compiled[source]
 
 
 class Failing(NamedTuple):
@@ -65,13 +53,7 @@ def _serve(environ: dict[str, str], failing: Failing) -> None:
     os.environ.update(environ)
     shim = Loaded()
     shim.fail(*failing)
-    with patch.object(jinja2.Environment, "compile", _compile_once):
-        status = main(["serve"])
+    status = main(["serve"])
     failing.folder.with_suffix(".counted").write_text(str(shim.counted()))
     sys.stdout.flush()
     sys.exit(status)
-
-
-if "LD_PRELOAD" in os.environ:
-    with patch.object(jinja2.Environment, "compile", _compile_once):
-        Pages()

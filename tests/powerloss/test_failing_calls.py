@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.powerloss.sweep import ERRORS, Case, Sweep
 
-STEPS = {errno.EIO: 5, errno.ENOSPC: 1, errno.EMFILE: 1}
+STEPS = {errno.EIO: 15, errno.ENOSPC: 2, errno.EMFILE: 2}
 """Of the calls that can fail with it one in so many does; `./do chaos --power-loss` takes each."""
 
 

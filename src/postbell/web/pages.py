@@ -30,7 +30,11 @@ class Undefined(jinja2.Undefined):
 
 
 class Pages:
-    """The templates and the static files of the installed release."""
+    """The templates and the static files of the installed release.
+
+    A template is compiled when it is first shown: all of them take a third of a start's CPU time,
+    which commands and processes that show none need not spend.
+    """
 
     def __init__(self) -> None:
         here = files(__package__)
@@ -59,8 +63,6 @@ class Pages:
         )
         self.environment.globals["asset"] = self.asset
         self.environment.filters["middle"] = middle
-        for name in texts:
-            self.environment.get_template(name)
 
     def asset(self, name: str) -> str:
         """Return the URL of a static file."""
