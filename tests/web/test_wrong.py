@@ -19,8 +19,8 @@ FOR_MACHINES = (
     "dialects/engagelab/routes.py", "dialects/sendpulse_api/", "mailing.py", "moments.py",
     "opening.py",
     "pipeline/", "sealing.py", "setting_values.py", "settings.py", "storage/memory/log.py",
-    "storage/sqlite/backup.py", "storage/sqlite/log.py", "storage/sqlite/restoring.py", "tls.py",
-    "wire/addresses.py",
+    "storage/sqlite/backup.py", "storage/sqlite/locking.py", "storage/sqlite/log.py",
+    "storage/sqlite/restoring.py", "tls.py", "wire/addresses.py",
 )  # fmt: skip
 """Modules whose errors no page shows: APIs, the command line, ingest and the log tell them."""
 
