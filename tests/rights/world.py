@@ -141,16 +141,17 @@ class World:
             "url": f"{self.known['dead']}/hook",
             "policy": {"retry_waits_s": [3600], "max_wait_s": 0},
         }
-        for hook, *names in (  # two each: after a third failure it would be tried now and then
-            ("webhook", "batch", "second"),
-            ("webhook_2", "third", "fourth"),
-            ("webhook_3", "fifth", "sixth"),
+        for hook, kind, *names in (  # two of a type of its own: a third would be tried by a clock
+            ("webhook", "delivered", "batch", "second"),
+            ("webhook_2", "hard_bounce", "third", "fourth"),
+            ("webhook_3", "soft_bounce", "fifth", "sixth"),
         ):
-            self.known[hook] = self._made("/api/v1/webhooks", members)["id"]
+            self.known[hook] = self._made("/api/v1/webhooks", members | {"types": [kind]})["id"]
             batches: dict[str, str] = {}
             for name in names:
+                event = EVENT | {"type": kind}
                 named = {"recipient": f"{name}@example.net", "event_id": f"of-{name}"}
-                self._made("/api/v1/events", [EVENT, EVENT | named])
+                self._made("/api/v1/events", [event, event | named])
                 batches[name] = self._batch(self.known[hook], set(batches.values()))
             self.known |= batches
         more: Mapping[str, Any]
@@ -175,6 +176,7 @@ class World:
             for batch in found:
                 if batch["attempts"] and batch["id"] not in but and batch["events"] == 2:
                     return str(batch["id"])
+            time.sleep(0.02)
         raise AssertionError(f"no batch was tried within {LIMIT_S} s")
 
     def _got(self, path: str, name: str) -> list[dict[str, Any]]:
