@@ -119,6 +119,7 @@ async def serve(
         try:
             async with asyncio.TaskGroup() as tasks:
                 follower = tasks.create_task(_follow(engine, directory), name="directory")
+                garbage = tasks.create_task(process.collect(), name="garbage")
                 async with contextlib.AsyncExitStack() as roles:
                     worker = None
                     operation = await roles.enter_async_context(
@@ -168,6 +169,7 @@ async def serve(
                         worker.stop()
                 follower.cancel()
                 ticker.cancel()
+                garbage.cancel()
         except Exception as error:
             _log_failure(error)
             raise

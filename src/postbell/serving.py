@@ -23,6 +23,10 @@ from postbell.signals import log
 from postbell.tls import Certificate
 
 BACKLOG = 4096
+ACCEPTS = 8
+"""Connections accepted in one turn of the loop at most: libuv accepts one for each listening file,
+so the socket is listened to as so many.  Where turns take 5 ms one would be 200 a second, and a
+stranger who connects more often keeps everybody waiting."""
 UNSENT_BYTES = 128 << 10
 """What the kernel takes of answers that their readers do not, of each connection; it would be
 megabytes."""
@@ -160,7 +164,7 @@ async def _run(
     ended: asyncio.Event,
 ) -> None:
     try:
-        await server.serve(sockets=[sock])
+        await server.serve(sockets=[sock, *(sock.dup() for _ in range(ACCEPTS - 1))])
         if not server.should_exit:
             raise ServiceError("the HTTP server ended by itself")
     finally:

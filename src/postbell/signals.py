@@ -168,6 +168,13 @@ SIGNALS = (
         " `allow_networks` webhooks reach what is inside",
         ("setting", "networks"),
     ),
+    Signal(
+        "garbage_collected",
+        "debug",
+        "memory had grown a lot, or ten minutes were over: all objects were looked over for"
+        " garbage, and nothing else went on meanwhile",
+        ("objects", "seconds"),
+    ),
     Signal("certificate_read", "info", "the TLS certificate was read again", ("file",)),
     Signal(
         "certificate_failed",

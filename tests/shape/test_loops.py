@@ -31,6 +31,7 @@ FOREVER = {
     "pipeline/index.py": "index",
     "pipeline/ingest.py": "ingest",
     "pipeline/worker.py": "worker",
+    "process.py": "",
     "standings.py": "standings",
     "timekeeping.py": "",
 }
