@@ -97,7 +97,7 @@ def add_key(
     type=click.FloatRange(0, MAX_OVERLAP_S),
     default=0.0,
     metavar="SECONDS",
-    help="The old key works for so long. [default: 0] [0<=x<=604800]",
+    help="The old key works for so long. [default: 0]",
 )
 @json_option
 @with_settings("storage")
