@@ -14,10 +14,6 @@ AT_ONCE = 16
 TURN_S = 0.004
 """CPU time of a turn of the loop while somebody waits for one: where it is more, fewer begin."""
 
-STAND_EVERY_S = 0.001
-STAND_S = 20e-6
-"""What a thread needs to wake, as the kernel rounds it up; a twentieth of the loop's time."""
-
 
 class Turns:
     """What may begin in this turn of the loop, and who waits for one of the next.
@@ -33,7 +29,6 @@ class Turns:
         self._cpu_s = cpu_s
         self._turned_s = 0.0
         self._is_due = False
-        self._stood_at_s = 0.0
         self._waiting: OrderedDict[Hashable, OrderedDict[Hashable, Callable[[], object]]] = (
             OrderedDict()
         )
@@ -77,15 +72,6 @@ class Turns:
         elif self._most < self._at_once:
             self._most += 1
 
-    def _let_threads_run(self) -> None:
-        """Stand still for a moment, now and then: threads write what requests wait for, and a
-        loop that has work in every turn gives the interpreter away only to take it back before
-        a thread has woken, for as long as that lasts."""
-        now_s = time.monotonic()
-        if now_s - self._stood_at_s >= STAND_EVERY_S:
-            time.sleep(STAND_S)
-            self._stood_at_s = now_s
-
     def _turn(self) -> None:
         """Begin what this turn of the loop has room for, one of each network and again."""
         waiting = self._waiting
@@ -94,7 +80,6 @@ class Turns:
         self._is_due = bool(waiting)
         if self._is_due:
             asyncio.get_running_loop().call_soon(self._turn)
-            self._let_threads_run()
         while waiting and self._left > 0:
             self._left -= 1
             network = next(iter(waiting))
