@@ -5,7 +5,6 @@ Engine errors and cancellation pass: they say nothing about the item.
 """
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
@@ -29,12 +28,6 @@ LOOPS: Mapping[str, str] = {
     "worker": "a webhook's lane, a block of the log for a webhook",
 }
 """Loops that are fenced, and what an item of each is."""
-
-SILENT_S = 3600.0
-"""An item that keeps failing is logged once in so long."""
-
-LINES_A_MINUTE = 60
-MAX_KNOWN = 10_000
 
 PASSING = (StorageError, Overloaded)
 
@@ -74,19 +67,15 @@ class fence:
 
 def note(loop: str, error: Exception, *, item: object = "", account: object = "") -> None:
     """Count and log an error of one item, where a `with` block does not fit; from any thread."""
-    with _writing:
-        failed[loop] += 1
-        unlogged = _book.entered(loop, str(item))
-    if unlogged is not None:
-        log(
-            "item_failed",
-            loop=loop,
-            item=str(item),
-            account=account,
-            error=f"{type(error).__name__}: {error}"[:500],
-            unlogged=unlogged,
-            exc_info=error,
-        )
+    count(loop)
+    log(
+        "item_failed",
+        loop=loop,
+        item=str(item),
+        account=account,
+        error=f"{type(error).__name__}: {error}"[:500],
+        exc_info=error,
+    )
 
 
 def count(loop: str) -> None:
@@ -101,37 +90,8 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, PASSING)
 
 
-class _Book:
-    """What was logged lately: each item once in SILENT_S, and never a storm."""
-
-    def __init__(self) -> None:
-        self._logged_s: dict[tuple[str, str], float] = {}
-        self._minute = 0
-        self._lines = 0
-        self._unlogged = 0
-
-    def entered(self, loop: str, item: str) -> int | None:
-        """Return how many were not logged before this one; None where it is not to be logged."""
-        now_s = time.monotonic()
-        if int(now_s // 60) != self._minute:
-            self._minute, self._lines = int(now_s // 60), 0
-        last_s = self._logged_s.get((loop, item))
-        is_told = last_s is not None and now_s - last_s < SILENT_S
-        if is_told or self._lines >= LINES_A_MINUTE:
-            self._unlogged += 1
-            return None
-        self._lines += 1
-        self._logged_s.pop((loop, item), None)
-        self._logged_s[loop, item] = now_s
-        if len(self._logged_s) > MAX_KNOWN:
-            del self._logged_s[next(iter(self._logged_s))]
-        unlogged, self._unlogged = self._unlogged, 0
-        return unlogged
-
-
 failed: Counter[str] = Counter()
 """How often something of each loop failed in this process; changed here only."""
 
-_book = _Book()
 _writing = threading.Lock()
-"""Both are written by whoever fails: the loop, and threads that read rows."""
+"""It is written by whoever fails: the loop, and threads that read rows."""

@@ -1,15 +1,72 @@
-"""How a line of the log is written: what `signals` hands to structlog.
+"""A row of the log's table, how its line is written and how often: what `signals` works with.
 
 URLs are cut to scheme and host, times have one form, and text for people stays on one line.
 """
 
+import time
 import traceback
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 from urllib.parse import urlsplit
 
 from postbell.clock import rfc3339
 from postbell.printable import escaped, one_line
+
+LINES_A_MINUTE = 60
+MAX_KNOWN = 10_000
+
+
+class Signal(NamedTuple):
+    name: str
+    level: str
+    meaning: str
+    fields: tuple[str, ...]
+    every_s: float = 0.0
+    """A fault that lasts is a line once in so long, however many meet it; 0 is always."""
+    cause: tuple[str, ...] = ()
+    """The fields that tell one fault from another."""
+
+
+def lasting(
+    name: str,
+    level: str,
+    meaning: str,
+    cause: tuple[str, ...] = ("error",),
+    others: tuple[str, ...] = (),
+    every_s: float = 60.0,
+) -> Signal:
+    """Return an event that says in `unlogged` how many were no lines before it."""
+    return Signal(name, level, meaning, (*cause, *others, "unlogged"), every_s, cause)
+
+
+class Repeats:
+    """What was logged lately of one event: each cause once in *every_s* seconds, and of all
+    causes no more than LINES_A_MINUTE."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._logged_s: dict[tuple[str, ...], float] = {}
+        self._minute = 0
+        self._lines = 0
+        self._unlogged = 0
+
+    def entered(self, cause: tuple[str, ...]) -> int | None:
+        """Return how many were not logged before this one; None where it is not to be logged."""
+        now_s = time.monotonic()
+        if int(now_s // 60) != self._minute:
+            self._minute, self._lines = int(now_s // 60), 0
+        last_s = self._logged_s.get(cause)
+        is_told = last_s is not None and now_s - last_s < self._every_s
+        if is_told or self._lines >= LINES_A_MINUTE:
+            self._unlogged += 1
+            return None
+        self._lines += 1
+        self._logged_s.pop(cause, None)
+        self._logged_s[cause] = now_s
+        if len(self._logged_s) > MAX_KNOWN:
+            del self._logged_s[next(iter(self._logged_s))]
+        unlogged, self._unlogged = self._unlogged, 0
+        return unlogged
 
 
 def masked(url: str) -> str:

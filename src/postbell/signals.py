@@ -11,20 +11,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from postbell.log_lines import escape, mask_urls, plain_times, printable, write_trace
+from postbell.log_lines import (
+    Repeats,
+    Signal,
+    escape,
+    lasting,
+    mask_urls,
+    plain_times,
+    printable,
+    write_trace,
+)
 from postbell.printable import Stderr, escaped
-
-
-class Signal(NamedTuple):
-    name: str
-    level: str
-    meaning: str
-    fields: tuple[str, ...]
-
 
 SIGNALS = (
     Signal(
@@ -189,9 +190,7 @@ SIGNALS = (
     Signal(
         "key_uses_late", "warning", "last uses of keys were not written; tried again", ("error",)
     ),
-    Signal(
-        "directory_stale", "warning", "the registry could not be read; the known holds", ("error",)
-    ),
+    lasting("directory_stale", "warning", "the registry could not be read; the known holds"),
     Signal("webhook_paused", "warning", "a webhook was paused", ("webhook_id", "reason")),
     Signal("webhook_failing", "warning", "a webhook's first failure", ("webhook_id", "why")),
     Signal("webhook_recovered", "info", "a failing webhook took a batch", ("webhook_id",)),
@@ -234,25 +233,26 @@ SIGNALS = (
         ("owner_id",),
     ),
     Signal("reset_mail_failed", "warning", "a link for a new password was not mailed", ("error",)),
-    Signal("write_failed", "error", "a write failed and is tried again", ("error", "what")),
-    Signal(
+    lasting("write_failed", "error", "a write failed and is tried again", ("what", "error")),
+    lasting(
         "read_failed",
         "error",
         "the log could not be read for a webhook; it is tried again",
-        ("webhook_id", "error"),
+        others=("webhook_id",),
     ),
     Signal("lane_lost", "warning", "another worker took this webhook over", ("webhook_id",)),
     Signal("blocks_dropped", "info", "retention dropped old blocks", ("blocks", "journal")),
-    Signal(
+    lasting(
         "item_failed",
         "error",
-        "an error of ours with one item of a background loop; it was skipped and the loop goes on."
-        " An item is logged once an hour, `unlogged` counts those that were not",
-        ("loop", "item", "account", "error", "unlogged"),
+        "an error of ours with one item of a background loop; it was skipped and the loop goes on",
+        ("loop", "item"),
+        ("account", "error"),
+        3600.0,
     ),
-    Signal("index_failed", "error", "the search index cannot go on; it is tried again", ("error",)),
-    Signal("standings_stale", "warning", "webhooks could not be looked at", ("error",)),
-    Signal("metrics_stale", "warning", "log or journal could not be read for metrics", ("error",)),
+    lasting("index_failed", "error", "the search index cannot go on; it is tried again"),
+    lasting("standings_stale", "warning", "webhooks could not be looked at"),
+    lasting("metrics_stale", "warning", "log or journal could not be read for metrics"),
     Signal("notice_made", "info", "something changed that people are told", ("kind", "account")),
     Signal("notice_sent", "info", "notices were handed over", ("to", "notices")),
     Signal(
@@ -270,7 +270,7 @@ def log(name: str, **fields: Any) -> None:
 
     `exc_info=True` adds the trace of the error being handled.  A line that cannot be written (a
     full disk, nobody reads) stops nothing: the next one says in `lines_lost` how many there were.
-    Any thread may log.
+    A fault that lasts is no line each time.  Any thread may log.
     """
     global _lost
     signal = _BY_NAME.get(name)
@@ -281,6 +281,11 @@ def log(name: str, **fields: Any) -> None:
     if LEVELS[signal.level] < _threshold:
         return
     with _line:
+        if signal.every_s:
+            unlogged = _repeats[name].entered(tuple(str(fields[field]) for field in signal.cause))
+            if unlogged is None:
+                return
+            fields["unlogged"] = unlogged
         if _write is None:
             configure()
         if _lost:
@@ -379,6 +384,7 @@ def is_debug() -> bool:
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _BY_NAME = {signal.name: signal for signal in SIGNALS}
+_repeats = {signal.name: Repeats(signal.every_s) for signal in SIGNALS if signal.every_s}
 _hearers: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {}
 _line = threading.RLock()
 _write: Callable[[Signal, dict[str, Any]], None] | None = None

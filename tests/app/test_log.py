@@ -4,12 +4,14 @@ import errno
 import io
 import json
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from postbell import signals
+from postbell.log_lines import LINES_A_MINUTE
 
 
 class Full(io.StringIO):
@@ -87,3 +89,40 @@ def test_a_stderr_that_was_closed_stops_nothing_and_the_next_one_is_written_to(f
 
     assert good.getvalue().count("stopping") == 1
     assert "lines_lost" in good.getvalue()
+
+
+def test_a_fault_that_lasts_is_one_line_for_each_cause_and_then_says_how_many_were_none(
+    monkeypatch,
+):
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    signals.configure("json")
+    now_s = 1e6
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+
+    for number in range(10_000):
+        signals.log("read_failed", webhook_id=number, error="full, says this test")
+        signals.log("read_failed", webhook_id=number, error="broken, says this test")
+    now_s += 60
+    for number in range(10_000):
+        signals.log("read_failed", webhook_id=number, error="full, says this test")
+
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(line["error"].split(",")[0], line["webhook_id"]) for line in lines] == [
+        ("full", 0), ("broken", 0), ("full", 0),
+    ]  # fmt: skip
+    assert lines[-1]["unlogged"] == 2 * 9_999
+
+
+@pytest.mark.parametrize("name", [signal.name for signal in signals.SIGNALS if signal.every_s])
+def test_faults_that_last_are_a_bounded_number_of_lines_whatever_their_causes(name, monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    signals.configure("json")
+    monkeypatch.setattr(time, "monotonic", lambda: 2e6)
+    (row,) = (signal for signal in signals.SIGNALS if signal.name == name)
+
+    for number in range(1_000):
+        signals.log(name, **dict.fromkeys(row.cause, f"{number}, says this test"))
+
+    assert len(out.getvalue().splitlines()) == LINES_A_MINUTE

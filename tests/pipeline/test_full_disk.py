@@ -6,12 +6,15 @@ import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postbell.errors import StorageError
 from postbell.pipeline.queueing import Waiting
+from postbell.records import Outcome
 from postbell.sealing import load_or_create
+from postbell.signals import heard
 from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
 from tests.fakes import FakeClock
@@ -89,6 +92,36 @@ async def test_a_worker_stops_on_a_full_disk_and_another_sends_again_what_was_no
         first, second = rig.sender.got[URL]
         assert first.body == second.body
         assert (await rig.audit()).problems == []
+
+
+async def test_a_full_disk_is_a_few_lines_of_the_log_however_many_webhooks_wait_for_it(
+    engine: SqliteEngine, clock: FakeClock, capsys: pytest.CaptureFixture[str]
+):
+    failed: list[dict[str, Any]] = []
+    async with running(engine, clock) as rig:
+        urls = [f"https://a.example/{number}" for number in range(60)]
+        for url in urls:
+            await rig.webhook(url, policy={"max_wait_s": 0})
+            rig.sender.standing[url] = Outcome(status=500)  # a failure is written alone
+        rig.sender.gate = asyncio.Event()
+        working = asyncio.create_task(rig.worker.run())
+        await rig.send(event(0))
+        async with asyncio.timeout(20):
+            while len(rig.sender.got) < len(urls):
+                await asyncio.sleep(0.01)
+        capsys.readouterr()
+
+        with heard("write_failed", failed.append), no_space():
+            rig.sender.gate.set()
+            async with asyncio.timeout(60):
+                while len(failed) < 120:
+                    await asyncio.sleep(0.01)
+        lines = [line for line in capsys.readouterr().err.splitlines() if "write_failed" in line]
+        rig.worker.stop()
+        await working
+
+    kinds = {(fields["what"], fields["error"]) for fields in failed}
+    assert len(lines) <= 2 * len(kinds) < 20
 
 
 async def test_requests_that_failed_leave_memory_at_once(engine: SqliteEngine, clock: FakeClock):

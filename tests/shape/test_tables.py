@@ -46,6 +46,19 @@ def test_a_logged_event_has_the_fields_of_its_row_only() -> None:
     assert strange == []
 
 
+def test_a_fault_that_lasts_is_logged_with_its_cause() -> None:
+    causes = {signal.name: set(signal.cause) for signal in SIGNALS if signal.every_s}
+
+    without = [
+        (path, name)
+        for path, call, name in logged()
+        if not causes.get(name, set()) <= {keyword.arg for keyword in call.keywords}
+    ]
+
+    assert causes
+    assert without == []
+
+
 def test_what_a_unit_of_work_tells_are_fields_of_its_line() -> None:
     told = {
         keyword.arg
