@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,9 @@ class Supervised(Service):
         self._down_s = 0.0
         self._stopped: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
-        with (folder / "service.log").open("ab") as log:
-            self._log = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
+        self._log_file = folder / "service.log"
+        self._log_from = 0
+        self._log = self._logging()
 
     async def start(self, role: str = "all") -> None:
         """Start it and keep it up until `end`; return once it has answered."""
@@ -52,7 +53,7 @@ class Supervised(Service):
         try:
             await self.ready()
         except TimeoutError:
-            log = (self.folder / "service.log").read_text()
+            log = self._log_file.read_text()
             raise AssertionError(f"the service does not start: {log[-2000:]}") from None
 
     async def ready(self) -> None:
@@ -189,8 +190,15 @@ class Supervised(Service):
                 if not after:
                     return found
 
+    def _logging(self) -> "subprocess.Popen[bytes]":
+        with self._log_file.open("ab") as log:
+            return subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
+
     async def _spawn(self) -> None:
         self.starts += 1
+        await asyncio.to_thread(self._log.communicate)  # what the last one said is in the file
+        self._log_from = self._log_file.stat().st_size
+        self._log = self._logging()
         out = self._log.stdin  # through `cat`: a file would fall under the disk's limit
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "postbell", "serve", "--role", self.role,
@@ -209,22 +217,33 @@ class Supervised(Service):
             self._coming_up -= 1
 
     async def _comes_up(self) -> None:
-        """Check that a process that began on a full disk answers, and says that it cannot serve."""
+        """Check that a process that began on a full disk serves, or says that it cannot."""
         process = self.process
         if not self.disk.is_full:
             return
+        seen = "nothing"
         try:
             async with asyncio.timeout(START_S), httpx.AsyncClient(base_url=self.url) as client:
                 while self.process is process:
                     with contextlib.suppress(httpx.TransportError):
                         alive = await client.get("/healthz")
                         ready = await client.get("/readyz")
-                        if alive.status_code == 200 and ready.status_code == 503:
+                        said = self._said()
+                        if is_up(alive, ready, said):
                             self.full_starts += 1
                             return
+                        seen = f"{alive.status_code}, {ready.status_code} {ready.text}, {said}"
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            self.problems.note(f"a start on a full disk does not say so within {START_S:.0f} s")
+            self.problems.note(
+                f"a start on a full disk neither serves nor says why within {START_S:.0f} s: {seen}"
+            )
+
+    def _said(self) -> set[str]:
+        """Return the events that this process has logged."""
+        with self._log_file.open("rb") as log:
+            log.seek(self._log_from)
+            return {name.decode() for name in re.findall(rb'"event": ?"(\w+)"', log.read())}
 
     async def _keep_up(self) -> None:
         """Do what a supervisor does: start it again, whatever ended it."""
@@ -237,6 +256,20 @@ class Supervised(Service):
                 self.problems.note(f"the service ended by itself with {code}: see service.log")
                 await asyncio.sleep(AGAIN_S)
             await self._spawn()
+
+
+def is_up(alive: httpx.Response, ready: httpx.Response, said: Set[str]) -> bool:
+    """Say whether a process that began on a full disk is as it must be.
+
+    Where the files that it found have room yet, it serves for a while; else it says why it
+    cannot: to who asks, and in the log, where it could not even open the database.
+    """
+    if alive.status_code != 200:
+        return False
+    if ready.status_code == 200:
+        return "started" in said
+    is_told = ready.status_code == 503 and bool(ready.json().get("reason"))
+    return is_told and not said.isdisjoint({"started", "start_waits"})
 
 
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
