@@ -21,6 +21,10 @@ GROWN_BYTES = 2 << 20
 MANY = 5_000
 """New objects are looked over for garbage when memory has grown by so much since the last were, or
 when there are so many."""
+SPARE_BYTES = 64 << 20
+SPARE_S = 10.0
+"""What was freed is given back to the machine when the process has grown by so much since, and as
+often: the holes that a crowd left, whose pages would add up to many times what it held."""
 MUCH_BYTES = 256 << 20
 WHOLE_S = 600.0
 """All objects are, when it has grown by so much since, and as often: they may hold what is scarcer
@@ -53,19 +57,29 @@ def prepare() -> None:
     if soft < wanted:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            libc = ctypes.CDLL(None)
-            libc.mallopt(_M_TRIM_THRESHOLD, KEEP_FREED_BYTES)
-            libc.mallopt(_M_MMAP_THRESHOLD, NO_MMAP_BELOW_BYTES)
+    _malloc("mallopt", _M_TRIM_THRESHOLD, KEEP_FREED_BYTES)
+    _malloc("mallopt", _M_MMAP_THRESHOLD, NO_MMAP_BELOW_BYTES)
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
+
+
+def _malloc(name: str, *values: int) -> None:
+    """Call a function of glibc's allocator; elsewhere nothing is said to it."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            getattr(ctypes.CDLL(None), name)(*values)
+
+
+def trim() -> None:
+    """Give pages that are free back to the machine; a few milliseconds."""
+    _malloc("malloc_trim", 0)
 
 
 async def collect(
     *,
     look_s: float = LOOK_S,
     memory: Callable[[], int] | None = None,
+    give_back: Callable[[], None] | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> None:
     """Look for garbage where there may be some, until cancelled; nothing else does meanwhile.
@@ -74,23 +88,26 @@ async def collect(
     0.9 s with ten thousand bodies on their way, five thousand new objects take 4 ms.  Counting
     allocations less what is let go, as the interpreter does, starts one late and over far more, and
     over everything again and again; but few objects end in cycles (some hundred of a page that was
-    shown).  *memory* tells the bytes in use.
+    shown).  *memory* tells the bytes in use, *give_back* lets go of those that are free.
     """
     memory = memory or memory_bytes
+    give_back = give_back or trim
     gc.disable()
     try:
-        last_bytes = whole_bytes = memory()
-        whole_s = now_s()
+        last_bytes = spare_bytes = whole_bytes = memory()
+        spare_s = whole_s = now_s()
         while True:
             await asyncio.sleep(look_s)
-            is_due = now_s() >= whole_s + WHOLE_S or memory() >= whole_bytes + MUCH_BYTES
-            if is_due:
+            if now_s() >= whole_s + WHOLE_S or memory() >= whole_bytes + MUCH_BYTES:
                 began_s = now_s()
                 found = gc.collect()
                 whole_bytes, whole_s = memory(), now_s()
                 log("garbage_collected", objects=found, seconds=round(whole_s - began_s, 3))
             elif memory() >= last_bytes + GROWN_BYTES or len(gc.get_objects(0)) >= MANY:
                 gc.collect(0)
+            elif memory() >= spare_bytes + SPARE_BYTES or now_s() >= spare_s + SPARE_S:
+                give_back()
+                spare_bytes, spare_s = memory(), now_s()
             else:
                 continue
             last_bytes = memory()

@@ -25,9 +25,12 @@ class _Knot:
 
 @contextlib.asynccontextmanager
 async def collecting(
-    memory: Callable[[], int], now_s: Callable[[], float] = lambda: 0.0
+    memory: Callable[[], int],
+    now_s: Callable[[], float] = lambda: 0.0,
+    give_back: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[None]:
-    task = asyncio.create_task(process.collect(look_s=0.0, memory=memory, now_s=now_s))
+    looking = process.collect(look_s=0.0, memory=memory, give_back=give_back, now_s=now_s)
+    task = asyncio.create_task(looking)
     await _some_looks()
     try:
         yield
@@ -116,6 +119,27 @@ async def test_garbage_is_collected_in_the_end_whatever_it_holds() -> None:
         await _some_looks()
 
         assert knot() is None
+
+
+async def test_what_is_free_is_given_back_when_memory_has_grown_and_now_and_then() -> None:
+    memory, now_s, given = [100 * MIB], [0.0], [0]
+
+    def give_back() -> None:
+        given[0] += 1
+        memory[0] -= 60 * MIB
+
+    async with collecting(lambda: memory[0], lambda: now_s[0], give_back):
+        memory[0] = 163 * MIB
+        await _some_looks()
+        assert given[0] == 0
+
+        memory[0] = 166 * MIB
+        await _some_looks()
+        assert (given[0], memory[0]) == (1, 106 * MIB)
+
+        now_s[0] = process.SPARE_S
+        await _some_looks()
+        assert given[0] == 2
 
 
 async def test_the_interpreter_counts_again_afterwards() -> None:

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from postbell.listening.door import Door
 from postbell.listening.exchange import App, Exchange
 from postbell.listening.framing import Framing
+from postbell.listening.gone import GONE
 from postbell.listening.pace import Pace, Unsealing
 from postbell.listening.refusals import FULL, SLOW_BODY, Refusal, answer
 from postbell.listening.states import RULES, SILENT, State
@@ -100,6 +101,7 @@ class Connection(asyncio.BufferedProtocol):
         self._network = ""
         self._server.connections.discard(self)
         self.state = State.CLOSING
+        self.transport = GONE
 
     def get_buffer(self, sizehint: int) -> memoryview:
         is_large = self.state is State.BODY or self.state is State.DRAINING

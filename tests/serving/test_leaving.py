@@ -1,0 +1,63 @@
+"""What is left of a connection that ended: nothing that only the collector of garbage finds."""
+
+import asyncio
+import gc
+import ssl
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from postbell.limits import Limits
+from postbell.listening import Door
+from postbell.serving import bind, serving
+from postbell.setting_values import Address
+from postbell.tls import Certificate
+from tests.wire.certificates import Authority
+
+LOOKS = 500
+EACH_S = 0.01
+
+
+async def _hello(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def _is_let_go(certificate: Certificate | None, client: ssl.SSLContext | None) -> bool:
+    """Say whether a connection is gone for good when its peer is, without a collection."""
+    sock = bind(Address("127.0.0.1", 0))
+    door = Door(Limits())
+    async with serving(_hello, sock, shutdown_s=1, door=door, certificate=certificate):
+        host, port = sock.getsockname()[:2]
+        reader, writer = await asyncio.open_connection(
+            host, port, ssl=client, server_hostname="localhost" if client else None
+        )
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"hello")
+        (guest,) = map(weakref.ref, door.inside)
+        writer.close()
+        for _ in range(LOOKS):
+            if guest() is None:
+                return True
+            await asyncio.sleep(EACH_S)
+        return False
+
+
+@pytest.mark.parametrize("is_secured", [False, True], ids=["clear", "tls"])
+def test_a_connection_that_ended_is_no_garbage(tmp_path: Path, *, is_secured: bool) -> None:
+    certificate = client = None
+    if is_secured:
+        authority = Authority(tmp_path)
+        authority.context("localhost")
+        both = str(tmp_path / "localhost.pem")
+        certificate = Certificate(both, both)
+        client = ssl.create_default_context(cafile=str(authority.file))
+    gc.collect()
+    gc.disable()
+    try:
+        assert uvloop.run(_is_let_go(certificate, client))
+    finally:
+        gc.enable()
