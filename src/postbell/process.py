@@ -17,19 +17,19 @@ KEPT_FILES = 2048
 KEEP_FREED_BYTES = 64 << 20
 NO_MMAP_BELOW_BYTES = 32 << 20
 SWITCH_S = 0.0001
+LOOK_S = 0.1
 GROWN_BYTES = 2 << 20
 MANY = 5_000
 """New objects are looked over for garbage when memory has grown by so much since the last were, or
 when there are so many."""
-SPARE_BYTES = 64 << 20
-SPARE_S = 10.0
-"""What was freed is given back to the machine when the process has grown by so much since, and as
-often: the holes that a crowd left, whose pages would add up to many times what it held."""
 MUCH_BYTES = 256 << 20
 WHOLE_S = 600.0
-"""All objects are, when it has grown by so much since, and as often: they may hold what is scarcer
-than memory."""
-LOOK_S = 0.1
+"""All objects are when memory has grown by so much since they were, and as often: they may hold
+what is scarcer than memory."""
+SPARE_BYTES = 64 << 20
+SPARE_S = 10.0
+"""What was freed is given back to the machine when memory has grown by so much since, and as often:
+the pages of holes that crowds left would add up to many times what one of them held."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of glibc's `mallopt` (malloc.h)."""
 
@@ -103,14 +103,14 @@ async def collect(
                 found = gc.collect()
                 whole_bytes, whole_s = memory(), now_s()
                 log("garbage_collected", objects=found, seconds=round(whole_s - began_s, 3))
+                last_bytes = whole_bytes
             elif memory() >= last_bytes + GROWN_BYTES or len(gc.get_objects(0)) >= MANY:
                 gc.collect(0)
-            elif memory() >= spare_bytes + SPARE_BYTES or now_s() >= spare_s + SPARE_S:
+                last_bytes = memory()
+            if memory() >= spare_bytes + SPARE_BYTES or now_s() >= spare_s + SPARE_S:
                 give_back()
-                spare_bytes, spare_s = memory(), now_s()
-            else:
-                continue
-            last_bytes = memory()
+                last_bytes = spare_bytes = memory()
+                spare_s = now_s()
     finally:
         gc.enable()
 

@@ -142,6 +142,25 @@ async def test_what_is_free_is_given_back_when_memory_has_grown_and_now_and_then
         assert given[0] == 2
 
 
+async def test_what_is_free_is_given_back_however_much_is_new() -> None:
+    memory, now_s, given = [100 * MIB], [0.0], [0]
+
+    def growing() -> int:
+        memory[0] += process.GROWN_BYTES * is_busy
+        return memory[0]
+
+    def give_back() -> None:
+        given[0] += 1
+
+    is_busy = False
+    async with collecting(growing, lambda: now_s[0], give_back):
+        is_busy = True
+        now_s[0] = process.SPARE_S
+        await _some_looks()
+
+        assert given[0] >= 1
+
+
 async def test_the_interpreter_counts_again_afterwards() -> None:
     async with collecting(lambda: 100 * MIB):
         assert not gc.isenabled()

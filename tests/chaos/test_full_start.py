@@ -55,7 +55,7 @@ async def test_a_start_that_finds_room_on_a_full_disk_is_no_problem(tmp_path: Pa
 
         await service.strike(0)
     finally:
-        service.close()
+        await service.end()
 
     assert problems == []
     assert service.full_starts == 1
