@@ -1,8 +1,17 @@
 """Fixtures that every kind of test shares."""
 
+import signal
+
 import pytest
 
 from tests.fakes import FakeClock
+
+
+def pytest_configure() -> None:
+    """Let processes of tests hear Ctrl-C although a shell that runs these in its background has
+    told all its children not to."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
