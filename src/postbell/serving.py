@@ -116,11 +116,10 @@ class _Connection(Connection):
         super().__init__(served, server)
         self._ended = ended
 
-    def come_in(self, transport: Any) -> bool:
-        has_place = super().come_in(transport)
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
         if self._ended.is_set():
             transport.abort()
-        return has_place
 
     def break_off(self) -> None:
         """Say so to who waits for an answer that has not begun, and end."""
@@ -137,7 +136,7 @@ def _connection(
     connection = _Connection(served, server_state, ended)
     if served.tls is None:
         return connection
-    return Securing(connection, served.tls, served.door.limits, served.tasks)
+    return Securing(connection, served, served.tls)
 
 
 class _Server(uvicorn.Server):

@@ -73,9 +73,12 @@ class Served(NamedTuple):
 
     def metric(self, name: str) -> float:
         """Return the value of a line of /metrics; 0 where it is not there yet."""
-        url = f"http://{self.host}:{self.port}/metrics"
+        place = f"https://localhost:{self.port}" if self.tls else f"http://{self.host}:{self.port}"
+        url = f"{place}/metrics"
         request = urllib.request.Request(url, headers={"authorization": f"Bearer {TOKEN}"})
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
+        )
         with opener.open(request, timeout=LIMIT_S) as answer:
             text = answer.read().decode()
         found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)

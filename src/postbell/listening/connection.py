@@ -7,6 +7,7 @@ hold is one read.
 
 import asyncio
 import ssl
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from uvicorn.server import ServerState
@@ -16,7 +17,7 @@ from postbell.listening.exchange import App, Exchange
 from postbell.listening.framing import Framing
 from postbell.listening.gone import GONE
 from postbell.listening.pace import Pace, Unsealing
-from postbell.listening.refusals import FULL, SLOW_BODY, Refusal, answer
+from postbell.listening.refusals import FULL, SLOW_BODY, TINY_RECORDS, Refusal, answer
 from postbell.listening.states import RULES, SILENT, State
 
 
@@ -38,7 +39,6 @@ class Connection(asyncio.BufferedProtocol):
         self._server = server
         self._loop = asyncio.get_running_loop()
         self.transport: Any = None
-        self._handshake: asyncio.Task[None] | None = None
         self._is_reading = True
         self._network = ""
         self._client = self._local = ("", 0)
@@ -57,43 +57,24 @@ class Connection(asyncio.BufferedProtocol):
     # ---- the transport tells ------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        """Begin with HTTP: now, or since the handshake is done."""
-        if self.state is State.HANDSHAKE:
-            self.transport = transport
-            self._handshake = None
-            self._pace.unsealing = Unsealing()
-            self._enter(State.FRESH)
-        else:
-            self.come_in(transport)
-
-    def come_in(self, transport: Any) -> bool:
-        """Ask the door, and return whether there is a place."""
+        """Ask the door whether there is a place."""
         self.transport = transport
         self._client = (transport.get_extra_info("peername") or ("", 0))[:2]
         try:
             self._network = self._door.admit(self, self._client[0])
         except LookupError as reason:
             self._turn_away(str(reason))
-            return False
+            return
         self._local = (transport.get_extra_info("sockname") or ("", 0))[:2]
         self._framing = Framing(self._door.limits)
         self._pace = Pace(self._door.limits)
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own
         self._arm()
-        return True
 
-    async def its_turn(self) -> None:
-        """Return when this one may shake hands."""
-        await self._door.turns.come(self._network or self, self)
-
-    def shaking(self, handshake: "asyncio.Task[None]") -> None:
-        """Take the task that ends with the handshake."""
-        self._handshake = handshake
-
-    def failed(self) -> None:
-        """Forget it: the handshake came to nothing."""
-        self._handshake = None
-        self.connection_lost(None)
+    def secured(self) -> None:
+        """Begin with HTTP: the handshake is done."""
+        self._pace.unsealing = Unsealing()
+        self._enter(State.FRESH)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._part()
@@ -112,12 +93,13 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         state = self.state
         if not self._pace.has_read(nbytes):
-            self._end("tiny_records")
+            self._door.ended["tiny_records"] += 1
+            self.refuse(TINY_RECORDS)
         elif state is State.DRAINING:
             self._drained_bytes += nbytes
             if self._drained_bytes > self._door.limits.http_drain_bytes:
                 self._end("drain_bytes")
-        elif state is not State.CLOSING:
+        elif nbytes and state is not State.CLOSING:
             self._framing.receive(bytes(self._door.body_view[:nbytes]))
             self._advance()
 
@@ -125,7 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         """The peer sends no more; it may still read the answer to a whole request."""
         self._peer_ended = True
         is_answered = self.state in (State.ANSWERING, State.WRITING) and self._framing.is_whole
-        if not is_answered or self._pace.unsealing is not None:
+        if not is_answered:
             if self.state is not State.CLOSING:
                 self._enter(State.CLOSING)
             self._part()
@@ -182,12 +164,15 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         if self.state is not State.CLOSING:
             self._enter(State.CLOSING)
-        if self._handshake is not None:
-            self._handshake.cancel()
         self.transport.abort()
         self._part()
 
     # ---- its owners ask -----------------------------------------------------------------------
+
+    @property
+    def turns_as(self) -> Hashable:
+        """Whose turn it is when it is this connection's: its network's, where that is counted."""
+        return self._network or self
 
     def shutdown(self) -> None:
         """End as soon as what was begun is answered; uvicorn says so when it stops."""
@@ -267,7 +252,7 @@ class Connection(asyncio.BufferedProtocol):
         self._exchange = exchange
         self._pace.begin()
         self._go_on(exchange)
-        self._door.turns.take(self._network or self, self, lambda: self._begin(exchange))
+        self._door.turns.take(self.turns_as, self, lambda: self._begin(exchange))
 
     def _begin(self, exchange: Exchange) -> None:
         """Let the application answer: it is this connection's turn."""
@@ -326,13 +311,12 @@ class Connection(asyncio.BufferedProtocol):
     def _finish(self) -> None:
         """Let the peer read the last answer: a close with bytes unread would tell it to forget."""
         is_done = self._framing.is_whole and not self._framing.is_ahead
-        is_blind = self._pace.unsealing is not None or self._is_stopping
-        if self._peer_ended or self.transport.is_closing() or (is_done and is_blind):
+        is_over = self._peer_ended or self.transport.is_closing()
+        if is_over or (is_done and self._is_stopping):
             self._close()
             return
         self._enter(State.DRAINING)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self.transport.write_eof()
         self._read(True)
 
     def _close(self) -> None:
@@ -374,7 +358,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.leave()
-            self._door.turns.leave(self._network or self, self)
+            self._door.turns.leave(self.turns_as, self)
         if self._writable is not None:
             self._writable.set()
             self._writable = None

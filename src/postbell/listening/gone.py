@@ -19,9 +19,6 @@ class Gone:
     def is_closing(self) -> bool:
         return True
 
-    def can_write_eof(self) -> bool:
-        return False
-
     def get_write_buffer_size(self) -> int:
         return 0
 

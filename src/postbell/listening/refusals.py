@@ -49,6 +49,7 @@ def document(refusal: Refusal) -> bytes:
 
 
 SLOW_BODY = Refusal(408, "body_timeout", "the body came too slowly; send it faster")
+TINY_RECORDS = Refusal(400, "tiny_records", "the request came in too many tiny records of TLS")
 FULL = {
     "network": Refusal(503, "too_many_connections", "too many connections from where you are"),
     "all": Refusal(503, "too_many_connections", "too many connections"),
