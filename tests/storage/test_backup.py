@@ -1,8 +1,10 @@
 """Backups of a database in use."""
 
 import asyncio
+import resource
 from pathlib import Path
 
+import apsw
 import pytest
 
 from postbell.errors import Conflict, StorageError
@@ -10,6 +12,7 @@ from postbell.sealing import Sealer
 from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
 from postbell.storage.sqlite.connecting import PAGE_BYTES
+from postbell.storage.sqlite.faults import as_storage_error
 from tests.contract.making import Shop, block
 from tests.fakes import FakeClock
 
@@ -52,6 +55,36 @@ async def test_a_backup_into_nowhere_fails_and_leaves_nothing(
         await engine.backup(tmp_path / "nowhere" / "copy.db")
 
     assert not list(tmp_path.glob("*.partial*"))
+
+
+async def test_a_backup_that_has_no_room_says_where_and_leaves_nothing(
+    engine: SqliteEngine, tmp_path: Path
+) -> None:
+    target = tmp_path / "copy.db"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PAGE_BYTES * 5, hard))
+    try:
+        with pytest.raises(StorageError, match=rf"cannot back up .* to {target}: ") as told:
+            await engine.backup(target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert not list(tmp_path.glob("copy.db*"))
+    assert "not an error" not in str(told.value)
+
+
+def test_an_error_without_a_message_is_told_by_its_name() -> None:
+    """As a copy's step onto a full disk ends."""
+    error = apsw.exception_for(apsw.SQLITE_FULL)
+    error.args = ("not an error",)
+
+    told = as_storage_error(error, "cannot back up a to b").message
+
+    assert told == (
+        "cannot back up a to b: the disk is full: free some space, nothing was written"
+        " (SQLITE_FULL)"
+    )
 
 
 async def test_a_damaged_copy_is_noticed(engine: SqliteEngine, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from postbell.errors import Conflict, DamagedDatabase, StorageError, UsageError
 from postbell.sealing import Sealer, load_or_create
 from postbell.storage import sqlite
 from postbell.storage.sqlite.connecting import PAGE_BYTES
-from postbell.storage.sqlite.locking import FilesLock
+from postbell.storage.sqlite.locking import FilesLock, alone
 from tests.contract.making import Shop, block
 from tests.fakes import FakeClock
 
@@ -127,19 +127,24 @@ def spoilt(backup: Path, what: str) -> None:
         case _:
             database = apsw.Connection(str(backup))
             database.execute(what)
+            database.execute("PRAGMA user_version = 0; PRAGMA application_id = 0")  # the digest
             database.close()
 
 
 @pytest.mark.parametrize(
     ("what", "error", "told"),
     [
-        ("page", DamagedDatabase, r"backup.db is damaged \(.*nothing was changed"),
-        ("half", DamagedDatabase, r"backup.db is damaged \(.*nothing was changed"),
+        ("page", DamagedDatabase, r"backup.db is damaged \(its digest .*nothing was changed"),
+        (
+            "half",
+            DamagedDatabase,
+            r"backup.db is damaged \(it has 32768 bytes.*nothing was changed",
+        ),
         ("UPDATE blocks SET body = x'00' WHERE id = 2", DamagedDatabase, "block 2 .* checksum"),
         ("UPDATE heads SET next_sequence = 2", DamagedDatabase, "its head says"),
         ("UPDATE meta SET value = 9999 WHERE name = 'schema_version'", StorageError, "newer"),
         ("DROP TABLE meta", StorageError, "not Postbell's"),
-        ("text", StorageError, "no SQLite database"),
+        ("text", DamagedDatabase, "does not begin as a SQLite database does"),
         ("wal", UsageError, "backup.db-wal lies beside the backup"),
         ("journal", UsageError, "backup.db-journal lies beside the backup"),
         ("empty", UsageError, "backup.db is empty"),
@@ -153,11 +158,22 @@ async def test_what_is_no_whole_backup_is_refused_and_nothing_changed(
     before = files_of(path)
     spoilt(backup, what)
 
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=told) as refusal:
         sqlite.restore(backup, path, sealer)
 
+    assert str(backup) in str(refusal.value)
+    assert ".restor" not in str(refusal.value)
     assert files_of(path) == before
     assert await head_of(path, sealer, clock) == OLD
+
+
+def test_an_empty_journal_beside_a_backup_holds_nothing_of_it(
+    path: Path, backup: Path, sealer: Sealer
+) -> None:
+    for ending in ("-wal", "-journal"):
+        Path(f"{backup}{ending}").touch()
+
+    assert sqlite.restore(backup, path, sealer).is_verified
 
 
 async def test_a_backup_of_another_key_file_is_refused(
@@ -289,6 +305,12 @@ async def test_cut_off_at_any_step_it_leaves_the_old_one_whole_or_the_new_one(
 async def test_nobody_comes_in_while_it_works(
     path: Path, backup: Path, sealer: Sealer, clock: FakeClock
 ) -> None:
+    told = f"process {os.getpid()} restores .*postbell.db; try again when it has ended"
+    with alone(path, "restores"):
+        with pytest.raises(Conflict, match=told):
+            sqlite.restore(backup, path, sealer)
+        with pytest.raises(StorageError, match=told):
+            await sqlite.open(path, sealer, clock, worker=True)
     working = FilesLock(path)
     assert working.is_alone()
 

@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 @click.command("restore", cls=SettingsCommand)
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--ignore-digest", is_flag=True, help="Take a damaged one that can be read.")
 @json_option
 @with_settings("storage")
-def command(settings: Settings, file: Path, as_json: bool) -> None:
+def command(settings: Settings, file: Path, ignore_digest: bool, as_json: bool) -> None:
     """Put a backup in the place of the database.
 
     FILE is what 'postbell backup' wrote. Stop the service first. The copy is checked whole before
     anything is changed; the database that is there now is kept beside it. Needs the secret key
     file that belongs to the backup, in its place, and room for both databases.
+
+    The backup keeps a digest of all that is in it, so one that has changed by a bit since it was
+    written is refused. Where it is the only one, --ignore-digest takes it if it can be read; what
+    is wrong in it then stays wrong.
     """
     from postbell.opening import make_folder
     from postbell.sealing import load_or_create
@@ -36,7 +41,8 @@ def command(settings: Settings, file: Path, as_json: bool) -> None:
             " first, or name it with --secret-key-file"
         )
     make_folder(database.parent)
-    done = sqlite.restore(file, database, load_or_create(key))
+    sealer = load_or_create(key)
+    done = sqlite.restore(file, database, sealer, ignores_digest=ignore_digest)
     if as_json:
         members = {
             "database": str(database),
@@ -45,6 +51,7 @@ def command(settings: Settings, file: Path, as_json: bool) -> None:
             "block": done.block,
             "recorded_at": done.recorded_at,
             "pending": done.pending,
+            "verified": done.is_verified,
             "unopened": done.sealed - done.opened,
         }
         print_record(members, as_json=True)
@@ -56,6 +63,11 @@ def _print(done: "Restored", database: Path, file: Path) -> None:
     say(f"restored {database} from {file}")
     if done.kept is not None:
         say(f"what was there before is kept as {done.kept}")
+    if not done.is_verified:
+        click.echo(
+            "it cannot be verified as a whole: it has no digest, or another one; what SQLite and"
+            " the checksums of blocks tell was checked"
+        )
     newest = "none" if done.recorded_at is None else f"of {text(done.recorded_at)}"
     click.echo(f"newest event: {newest}; what was accepted after the backup is not in it")
     click.echo(

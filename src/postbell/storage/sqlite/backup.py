@@ -1,5 +1,6 @@
 """Copies of a database that is in use, and the check that a copy is whole."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import apsw
 
 from postbell.errors import Conflict, StorageError
 from postbell.sealing import sync_folder
+from postbell.storage.sqlite import digest
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import connect, row
 from postbell.storage.sqlite.faults import as_storage_error
@@ -19,18 +21,22 @@ def copy(source: Path, target: Path) -> None:
     """Write a consistent, durable copy of *source* to *target*, which must not exist; blocks.
 
     The copy is what was committed when it began.  Writers go on meanwhile; the WAL grows until
-    the copy is done.  The file appears under its name only when it is whole and checked.
+    the copy is done.  The file appears under its name only when it is whole and checked, and keeps
+    its digest.
     """
     if target.exists():
         raise Conflict(f"{target} exists already; choose another name for the backup")
     partial = target.with_name(target.name + ".partial")
     try:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-        _copy_pages(source, partial)
+        try:
+            _copy_pages(source, partial)
+        except apsw.Error as error:
+            raise as_storage_error(error, f"cannot back up {source} to {target}") from error
         problems = integrity_problems(partial) or damaged_blocks(partial)
         if problems:
             raise StorageError(f"the backup of {source} is damaged: {problems[0]}; nothing kept")
-        _sync(partial)
+        digest.write(partial)
         partial.rename(target)
         sync_folder(target.parent)
     except OSError as error:
@@ -71,8 +77,7 @@ def damaged_blocks(path: Path) -> list[str]:
 
 def _copy_pages(source: Path, target: Path) -> None:
     """Copy inside one read transaction, so that commits meanwhile do not start it anew."""
-    reading = connect(source, readonly=True)
-    try:
+    with contextlib.closing(connect(source, readonly=True)) as reading:
         writing = apsw.Connection(str(target))
         try:
             reading.execute("BEGIN")
@@ -84,15 +89,3 @@ def _copy_pages(source: Path, target: Path) -> None:
             writing.execute("PRAGMA journal_mode = DELETE").fetchall()
         finally:
             writing.close()
-    except apsw.Error as error:
-        raise as_storage_error(error, f"cannot back up {source}") from error
-    finally:
-        reading.close()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -44,13 +44,17 @@ _BESIDE_FSYNC_CODES = {
 shared memory beside the WAL finds no room on a full disk."""
 
 
+_SILENT = "not an error"
+"""What SQLite says where it has no message: what fails in a copy's steps fails on no connection."""
+
+
 def as_storage_error(error: apsw.Error, what: str = "the database cannot commit") -> StorageError:
     """Return *error* in our words: what failed, why, and the way out."""
     for kind, way_out in _WAY_OUT.items():
         if isinstance(error, kind):
             made = DamagedDatabase if is_damage(error) else StorageError
             return made(f"{what}: {way_out} ({named(error)})")
-    return StorageError(f"{what}: {error}")
+    return StorageError(f"{what}: {named(error)}")
 
 
 def is_damage(error: apsw.Error) -> bool:
@@ -59,9 +63,11 @@ def is_damage(error: apsw.Error) -> bool:
 
 
 def named(error: apsw.Error) -> str:
-    """Return SQLite's message, and after an I/O error which of its many kinds it was."""
+    """Return SQLite's message, where it has one, and which of its many kinds an I/O error is."""
     code: int = getattr(error, "extendedresult", 0)
     kind = apsw.mapping_extended_result_codes.get(code, "")
+    if str(error) == _SILENT:
+        return str(kind or apsw.mapping_result_codes.get(code, code))
     return f"{error}, {kind}" if kind else str(error)
 
 

@@ -15,6 +15,8 @@ from postbell.errors import Conflict, StorageError
 
 SHARE_LIMIT_S = 60.0
 _SHARE_STEP_S = 0.05
+WORKING = "is the worker of"
+"""What a worker does with the database, and whoever wrote nothing down of it."""
 
 
 def beside(database: Path, ending: str) -> Path:
@@ -31,34 +33,39 @@ def has_content(path: Path) -> bool:
 
 
 class WorkerLock:
-    """Held from the moment it is made until `release`."""
+    """Held from the moment it is made until `release`, by a worker or by who keeps them away."""
 
-    def __init__(self, database: Path) -> None:
-        """Take the lock; raise StorageError naming the process that has it."""
+    def __init__(self, database: Path, doing: str = WORKING) -> None:
+        """Take the lock; raise StorageError that names the process that has it and what it is
+        *doing* with the database."""
         path = beside(database, ".worker.lock")
         self._descriptor = _opened(path, database)
         if not _took(self._descriptor, fcntl.LOCK_EX, path):
-            holder = self._holder()
+            holder, doing = self._holder()
             os.close(self._descriptor)
             raise StorageError(
                 f"process {holder} is the worker of {database} already; SQLite takes"
                 " one worker: stop that process, or start this one with --role api"
+                if doing == WORKING
+                else f"process {holder} {doing} {database}; try again when it has ended"
             )
         with contextlib.suppress(OSError):  # the lock holds, only its holder's name is missing
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(self._descriptor, f"{os.getpid()} {doing}\n".encode(), 0)
 
     def release(self) -> None:
         """Let another process be the worker."""
         os.close(self._descriptor)
 
-    def _holder(self) -> str:
-        """Return the number of the process that has it, where it could write it down."""
+    def _holder(self) -> tuple[str, str]:
+        """Return the number of the process that has it, where it could write it down, and what
+        that does."""
         try:
-            found = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+            found = os.pread(self._descriptor, 100, 0).decode("ascii", "replace").strip()
         except OSError:
             found = ""
-        return found or "unknown"
+        holder, _, doing = found.partition(" ")
+        return holder or "unknown", doing or WORKING
 
 
 class FilesLock:
@@ -130,14 +137,17 @@ class FilesLock:
 
 
 @contextlib.contextmanager
-def alone(database: Path) -> Iterator[FilesLock]:
-    """Keep every other process away from the files of *database*, and every worker; raise Conflict
-    where there is one."""
+def alone(database: Path, doing: str) -> Iterator[FilesLock]:
+    """Keep every other process away from the files of *database*, and every worker, and tell them
+    what this one is *doing* with it; raise Conflict where there is one."""
     with contextlib.ExitStack() as stack:
         try:
-            worker = WorkerLock(database)
+            worker = WorkerLock(database, doing)
         except StorageError as error:
-            raise Conflict(f"{error.message.partition(';')[0]}; stop the service first") from None
+            told, _, way_out = error.message.partition(";")
+            if WORKING in told:
+                way_out = " stop the service first"
+            raise Conflict(f"{told};{way_out}") from None
         stack.callback(worker.release)
         lock = FilesLock(database)
         stack.callback(lock.release)

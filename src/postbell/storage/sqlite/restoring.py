@@ -1,7 +1,8 @@
 """`postbell restore`: a backup is copied beside the database, checked, and put in its place."""
 
+import contextlib
 import os
-import shutil
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import apsw
 from postbell.clock import from_us
 from postbell.errors import DamagedDatabase, StorageError, UsageError
 from postbell.sealing import Sealer
+from postbell.storage.sqlite import digest
 from postbell.storage.sqlite.backup import damaged_blocks
 from postbell.storage.sqlite.checking import CHECKING_SQL, first_problem
 from postbell.storage.sqlite.connecting import connect, rows
@@ -20,14 +22,13 @@ from postbell.storage.sqlite.migrating import missing
 from postbell.storage.sqlite.placing import copy_of, decide, drop_copy, finish
 from postbell.storage.sqlite.store import SQL
 
-COPIED_BYTES = 1 << 20
-
 
 class Restored(NamedTuple):
     """What is in place now: the newest block, 0 for none, and when it was recorded.
 
     *kept* is where the database from before is, None where there was none; *pending* names the
-    migrations that the backup lacks; of its *sealed* secrets the key opens *opened*.
+    migrations that the backup lacks; of its *sealed* secrets the key opens *opened*.  It
+    *is_verified* where the backup's digest says of every bit that it is as it was written.
     """
 
     kept: Path | None
@@ -36,20 +37,27 @@ class Restored(NamedTuple):
     pending: list[str]
     sealed: int
     opened: int
+    is_verified: bool = False
 
 
-def restore(source: Path, database: Path, sealer: Sealer) -> Restored:
+def restore(
+    source: Path, database: Path, sealer: Sealer, *, ignores_digest: bool = False
+) -> Restored:
     """Put the backup *source* in the place of *database*; blocks.
 
     Needs room for both.  Raises Conflict while a process has the database open; UsageError for a
     file that is not the whole of a backup; StorageError where it is damaged, is of a newer release,
-    was sealed with other keys, or cannot be written.  Nothing has changed then.
+    was sealed with other keys, or cannot be written.  Nothing has changed then.  What was damaged
+    since it was written is told by its digest alone, where it can be read: *ignores_digest* is for
+    the last copy that there is.
     """
     _refuse_unclear(source, database)
-    with alone(database) as lock:
+    with alone(database, "restores") as lock:
         finish(database)
         try:
-            restored = _copied(source, database, sealer)
+            is_verified = _copy(source, database, ignores_digest=ignores_digest)
+            with _told_of(source, copy_of(database)):
+                restored = _checked(copy_of(database), sealer)
             decide(database)
         except OSError as error:
             raise StorageError(
@@ -59,7 +67,7 @@ def restore(source: Path, database: Path, sealer: Sealer) -> Restored:
             drop_copy(database)
         kept = finish(database)
         lock.note()
-    return restored._replace(kept=kept)
+    return restored._replace(kept=kept, is_verified=is_verified)
 
 
 def _refuse_unclear(source: Path, database: Path) -> None:
@@ -78,50 +86,65 @@ def _refuse_unclear(source: Path, database: Path) -> None:
                 " copy of a data folder is made a backup with 'postbell backup --data-dir', and"
                 " what is of another file must be moved away first"
             )
+    if problem := digest.unlike(source):
+        raise _damaged(source, problem)
 
 
-def _copied(source: Path, database: Path, sealer: Sealer) -> Restored:
-    """Copy *source* beside *database*, durable; check it there and return what is in it."""
-    partial = copy_of(database)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def _copy(source: Path, database: Path, *, ignores_digest: bool) -> bool:
+    """Copy *source* beside *database*; say whether its digest is that of every bit of it, or it
+    has none.  Raises DamagedDatabase where it is another one."""
+    descriptor = os.open(copy_of(database), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file, source.open("rb") as read:
         give_away(descriptor, database)
-        shutil.copyfileobj(read, file, COPIED_BYTES)
-    try:
-        problem = first_problem(partial)
-    except DamagedDatabase as error:
-        problem = error.message
-    if problem:
-        raise _damaged(source, problem)
-    restored = _looked_into(source, partial, sealer)
-    # Blocks of before there were checksums are looked at by nobody.
-    for problem in damaged_blocks(partial) if not restored.pending else ():
-        raise _damaged(source, problem)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    return restored
+        kept, made = digest.read(read, file.write)
+        file.flush()
+        os.fsync(descriptor)
+    if kept is not None and kept != made and not ignores_digest:
+        raise DamagedDatabase(
+            f"the backup {source} is damaged (its digest is another one: it is not as 'postbell"
+            " backup' wrote it); nothing was changed: take another one, or, where there is none,"
+            " this one with --ignore-digest"
+        )
+    return kept == made
 
 
-def _looked_into(source: Path, partial: Path, sealer: Sealer) -> Restored:
+def _checked(copy: Path, sealer: Sealer) -> Restored:
     """Return what is in the copy, whose header says from now on that no WAL belongs to it."""
-    connection = connect(partial)
+    if problem := first_problem(copy):
+        raise DamagedDatabase(problem)
+    connection = connect(copy)
     try:
-        pending = [migration.name for migration in missing(connection, source)]
+        pending = [migration.name for migration in missing(connection, copy)]
         head, recorded_at = rows(connection, SQL["read_head"])[0]
         sealed = [value for (value,) in rows(connection, CHECKING_SQL["sealed"])]
         opened = sum(map(sealer.opens, sealed))
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
     except apsw.Error as error:
-        raise as_storage_error(error, f"cannot read the copy of {source}") from error
+        raise as_storage_error(error, f"cannot read the backup {copy}") from error
     finally:
         connection.close()
     if sealed and not opened:
         raise StorageError(
-            f"the secret key file opens none of the secrets in {source}; put the key file that"
+            f"the secret key file opens none of the secrets in {copy}; put the key file that"
             " belongs to the backup in its place, nothing was changed"
         )
+    # Blocks of before there were checksums are looked at by nobody.
+    if not pending and (problems := damaged_blocks(copy)):
+        raise DamagedDatabase(problems[0])
     moment = from_us(recorded_at) if head else None
     return Restored(None, head, moment, pending, len(sealed), opened)
+
+
+@contextlib.contextmanager
+def _told_of(source: Path, copy: Path) -> Iterator[None]:
+    """Let what is said of the copy, which nobody knows, be said of the backup."""
+    try:
+        yield
+    except StorageError as error:
+        told = error.message.replace(str(copy), str(source))
+        if isinstance(error, DamagedDatabase):
+            raise _damaged(source, told) from error
+        raise StorageError(told) from error
 
 
 def _damaged(source: Path, problem: str) -> StorageError:

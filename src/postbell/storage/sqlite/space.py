@@ -48,7 +48,7 @@ def compact(database: Path) -> tuple[Space, Space]:
     Needs twice the room of what is in it.  Raises Conflict while a process has it open,
     StorageError where the disk has no room; nothing has changed then.
     """
-    with alone(database) as lock:
+    with alone(database, "compacts") as lock:
         finish(database)
         connection = connect(database)
         try:

@@ -1,0 +1,72 @@
+"""A database in which every table has rows, as the service writes them."""
+
+from datetime import timedelta
+
+import apsw
+
+from postbell.blocks import Position
+from postbell.ports import Count, Marks, Message, News, NewSecret, Visit
+from postbell.records import BatchState, LaneChange, Reset, SecretKind
+from postbell.storage.sqlite import SqliteEngine
+from tests.contract.making import Shop, block, span
+from tests.contract.test_index import postings
+from tests.contract.test_owners import open_session
+from tests.contract.test_second_factors import half, with_factor
+from tests.contract.test_trail import entry, note
+from tests.fakes import FakeClock
+
+BLOCKS = 6
+
+
+async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
+    """Fill every table of a new database."""
+    shop = await Shop.open(engine, clock)
+    key = NewSecret(SecretKind.SYMMETRIC, "whsec_" + "x" * 32, clock.now())
+    draft = shop.draft(options={"array": True}, policy={"max_wait_s": 2.5}, headers=(("x-a", "b"),))
+    webhook = await engine.registry.add_webhook(draft, [key])
+    await engine.registry.add_secrets([key], account_id=1)
+    await shop.append(*(block(200) for _ in range(BLOCKS)), keys=[shop.key()])
+    await shop.claim()
+    parked = shop.batch(webhook, "parked", state=BatchState.PARKED, parked_at=clock.now())
+    run = shop.batch(webhook, "run", range=span(2, 3), count=200, done=bytes(25))
+    entries = tuple(shop.entry(webhook, f"b{number}") for number in range(20))
+    put = (shop.batch(webhook, "waiting", range=span(3, 4)), parked, run)
+    await engine.ledger.record([LaneChange(webhook_id=1, epoch=1, put=put, entries=entries)])
+    await engine.ledger.add_replay(shop.replay(webhook))
+    clock.advance(7200)
+    await shop.append(block(3))
+    await engine.log.trust(clock.now())
+    await engine.log.correct(clock.now() - timedelta(hours=1))
+    owner, _ = await with_factor(shop)
+    await open_session(shop, owner, b"session")
+    await half(shop, owner)
+    ends_at = clock.now() + timedelta(hours=1)
+    await engine.owners.add_reset(Reset(owner_id=owner.id, digest=b"reset", expires_at=ends_at))
+    await note(shop, *(entry(shop) for _ in range(20)))
+    await engine.tries.count({b"key": 3}, now=clock.now(), window=timedelta(minutes=15))
+    since = clock.now() - timedelta(days=1)
+    await engine.tries.remember(b"subject", [b"mark"], now=clock.now(), since=since, kept=9)
+    await engine.answers.begin(shop.key("k2"), stale_before=since, kept_since=since)
+    await engine.answers.keep(shop.key("k2"))
+    places = ((number, Position(1, number)) for number in range(200))
+    news = News(
+        Marks(1, 1),
+        [postings(1, *places)],
+        [Count("account", 1, clock.now(), 3, 7)],
+        [Visit(webhook.id, span(1, 2), 1)],
+        [Message(1, 77, 1000, 1, 1)],
+    )
+    assert await engine.index.add(await engine.index.marks(), news)
+    return shop
+
+
+def empty_tables(connection: apsw.Connection) -> set[str]:
+    """Return the tables that have no row."""
+    tables = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+    ).fetchall()
+    return {
+        name
+        for (name,) in tables
+        if not connection.execute(f'SELECT EXISTS (SELECT 1 FROM "{name}")').fetchall()[0][0]
+    }
