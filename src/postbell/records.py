@@ -15,6 +15,7 @@ from postbell.blocks import START, Position, Range
 from postbell.body_limits import BodyLimit
 from postbell.events import EventType
 from postbell.rights import ApiKey
+from postbell.stops import Stop
 
 ALL = "all"
 """The scope of a webhook that takes the events of every api user; reserved as a name."""
@@ -159,6 +160,7 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     that this one is a half of, empty where it was not split.  *opened_at* is since when it could
     be sent where that is later than its events came in: of a replay, or parked until then.
     *bisect_since* is since when somebody lets it be halved, to find an event that is refused.
+    *stop* is set while somebody is about to change it.
     """
 
     id: str
@@ -179,6 +181,7 @@ class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     parent: str = ""
     opened_at: datetime | None = None
     bisect_since: datetime | None = None
+    stop: Stop | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

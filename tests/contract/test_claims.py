@@ -1,14 +1,16 @@
 """Lanes: who may move a webhook's cursor, and for how long."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import Position
 from postbell.ports import Claim
-from postbell.records import LaneChange
-from tests.contract.making import Shop
+from postbell.records import BatchState, LaneChange
+from postbell.stops import Stop
+from tests.contract.making import Shop, span
 
 
 def ids(claims: list[Claim]) -> list[int]:
@@ -152,3 +154,38 @@ async def test_lanes_of_deleted_webhooks_are_not_given_out(shop: Shop, number: i
     await shop.engine.registry.delete_webhook(webhooks[number].id, shop.clock.now())
 
     assert ids(await shop.claim()) == [webhooks[1 - number].id]
+
+
+async def test_a_lane_says_until_when_it_is_held(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    free = await shop.engine.ledger.lane(webhook.id)
+
+    [claim] = await shop.claim("w1", lease_s=30)
+
+    held = await shop.engine.ledger.lane(webhook.id)
+    until = shop.clock.now() + timedelta(seconds=30)
+    assert free is not None and free.leased_until <= shop.clock.now()
+    assert held is not None and held.leased_until == claim.leased_until == until
+
+
+async def test_a_stopped_batch_is_kept_so_and_comes_with_every_claim(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    stop = Stop(shop.clock.now(), is_still=True)
+    waiting = {"state": BatchState.WAITING, "next_at": shop.clock.now()}
+    batches = [shop.batch(webhook, f"b{n}", range=span(n, n + 1), **waiting) for n in range(1, 5)]
+    await shop.put(webhook, *batches[:3], replace(batches[3], stop=stop))
+
+    claim = await shop.engine.ledger.lane(webhook.id, most=2)
+
+    assert claim is not None and claim.has_more
+    assert [(batch.id, batch.stop) for batch in claim.batches] == [
+        ("b1", None),
+        ("b2", None),
+        ("b4", stop),
+    ]
+    await shop.put(webhook, replace(batches[3], stop=Stop(stop.until)))
+    stored = await shop.engine.ledger.batch("b4")
+    assert stored is not None and stored.stop == Stop(stop.until)
+    await shop.put(webhook, batches[3])
+    assert await shop.engine.ledger.batch("b4") == batches[3]

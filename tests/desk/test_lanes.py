@@ -189,7 +189,8 @@ async def test_a_skip_of_a_lane_that_moves_counts_only_what_was_passed_again(
     await service.desk.resume(None, webhook.id, skip=True)
 
     (block,) = await service.engine.journal.scan(0, 10)
-    assert [entry.count for entry in block.entries] == [3 * AT_ONCE - 50]
+    readings = 3  # to stop what waits, to see whether it is still, and to skip it
+    assert [entry.count for entry in block.entries] == [3 * AT_ONCE - readings * 50]
     assert log.readings <= 3 + 1 + 1
 
 

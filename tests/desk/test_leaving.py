@@ -54,7 +54,7 @@ async def test_a_skip_takes_waiting_batches_and_leaves_parked_ones(rig: Rig) -> 
     ]
     waiting = len(await open_ids(rig, webhook)) - len(parked)
 
-    await desk_of(rig).resume(None, webhook.id, skip=True)
+    await rig.by_hand(desk_of(rig).resume(None, webhook.id, skip=True))
 
     row = await sums(rig)
     assert waiting > 0
@@ -72,7 +72,7 @@ async def test_a_skip_takes_what_a_run_has_not_done(rig: Rig) -> None:
     await rig.turn()
     before = await sums(rig)
 
-    await desk_of(rig).resume(None, webhook.id, skip=True)
+    await rig.by_hand(desk_of(rig).resume(None, webhook.id, skip=True))
 
     row = await sums(rig)
     assert (before.matching, before.waiting) == (9, 9 - before.delivered)
@@ -88,7 +88,7 @@ async def test_nothing_skipped_is_sent_afterwards(rig: Rig) -> None:
     await rig.send(*(event(n) for n in range(5)))
     await rig.turn()
 
-    await desk_of(rig).resume(None, webhook.id, skip=True)
+    await rig.by_hand(desk_of(rig).resume(None, webhook.id, skip=True))
     rig.sender.standing[URL] = OK
     tried = len(rig.sender.got[URL])
     await rig.later(3600)
@@ -111,7 +111,7 @@ async def test_what_is_on_its_way_while_skipped_is_counted_once(
     await rig.spin()
     assert rig.sender.at_once > 0
 
-    await desk_of(rig).resume(None, webhook.id, skip=True)
+    await rig.by_hand(desk_of(rig).resume(None, webhook.id, skip=True))
     rig.sender.gate.set()
     await rig.turn()
 
@@ -129,7 +129,7 @@ async def test_a_skip_leaves_a_replay_alone(rig: Rig) -> None:
     await desk.create_replay(None, webhook.id, {})
     await rig.turn()
 
-    await desk.resume(None, webhook.id, skip=True)
+    await rig.by_hand(desk.resume(None, webhook.id, skip=True))
 
     assert len(await open_ids(rig, webhook)) == 1
     assert (await sums(rig)).skipped == 0
@@ -143,7 +143,7 @@ async def test_a_batch_is_split_by_hand_and_both_halves_arrive(rig: Rig) -> None
     await rig.later(10)
     (parked,) = await rig.engine.ledger.open_batches()
 
-    halves = await desk.split_batch(parked.id)
+    halves = await rig.by_hand(desk.split_batch(parked.id))
     await rig.turn()
 
     assert parked.state is BatchState.PARKED
@@ -166,7 +166,7 @@ async def test_a_replays_batch_is_split_among_the_events_that_it_holds(rig: Rig)
     await rig.turn()
     (batch,) = await rig.engine.ledger.open_batches()
 
-    halves = await desk.split_batch(batch.id)
+    halves = await rig.by_hand(desk.split_batch(batch.id))
     await rig.turn()
 
     assert [half.count for half in halves] == [2, 2]
@@ -186,11 +186,11 @@ async def test_what_cannot_be_split_is_refused(rig: Rig) -> None:
     (batch,) = await rig.engine.ledger.open_batches()
 
     with pytest.raises(Conflict):
-        await desk.split_batch(batch.id)
+        await rig.by_hand(desk.split_batch(batch.id))
     with pytest.raises(NotFound):
-        await desk.split_batch("bat_none")
+        await rig.by_hand(desk.split_batch("bat_none"))
     with pytest.raises(NotFound):
-        await desk.split_batch(batch.id, account_id=webhook.account_id + 1)
+        await rig.by_hand(desk.split_batch(batch.id, account_id=webhook.account_id + 1))
 
     assert await open_ids(rig, webhook) == [batch.id]
 
@@ -218,7 +218,7 @@ async def test_a_cancelled_replay_sends_nothing_more_and_its_batches_are_skipped
     await rig.turn()
     tried = len(rig.sender.got[URL])
 
-    cancelled = await desk.cancel_replay(None, replay.id)
+    cancelled = await rig.by_hand(desk.cancel_replay(None, replay.id))
     rig.sender.standing[URL] = OK
     await rig.later(3600)
 
@@ -243,11 +243,11 @@ async def test_cancelling_what_is_done_changes_nothing(rig: Rig) -> None:
     replay = await desk.create_replay(None, webhook.id, {})
     await rig.turn()
 
-    kept = await desk.cancel_replay(None, replay.id)
+    kept = await rig.by_hand(desk.cancel_replay(None, replay.id))
 
     assert kept.state is ReplayState.DONE
     with pytest.raises(NotFound):
-        await desk.cancel_replay(webhook.account_id + 1, replay.id)
+        await rig.by_hand(desk.cancel_replay(webhook.account_id + 1, replay.id))
 
 
 async def test_a_preview_yields_what_the_replay_sends(rig: Rig) -> None:

@@ -182,7 +182,7 @@ def _justified(
     fewest_waits = min(len(policy.retry_waits_s) for policy in hook.policies)
     kept_parked = timedelta(days=min(policy.keep_parked_days for policy in hook.policies))
     parked_at = {}
-    gone_at = {}
+    gone_at = dict(hook.put_aside)
     for entry in entries:
         numbers = hook.inside(entry.range)
         status = entry.outcome.status if entry.outcome is not None else None

@@ -89,7 +89,7 @@ class Arrivals:
         status = outcome.status or 0
         is_taken = status in (hook.policy.success or range(200, 300)) and not outcome.error
         if is_taken:
-            batch.was_taken = True
+            batch.was_taken, batch.taken_by = True, post.process
             if batch.replay is None:
                 hook.taken.update(batch.numbers)
         may_split = any(policy.split_failing for policy in hook.policies)
@@ -114,7 +114,8 @@ class Arrivals:
             hook.hold_until_s = max(hook.hold_until_s or until_s, until_s)
             hook.held_at_s = now_s
             hook.under_way = max(policy.concurrency for policy in hook.lately) - 1
-        if status != 410 and post.attempt <= len(waits):
+        goes_at_once, batch.goes_at_once = batch.goes_at_once, False
+        if status != 410 and post.attempt <= len(waits) and not goes_at_once:
             batch.not_before_s = now_s + waits[post.attempt - 1]
 
     def _identify(self, hook: Hook, post: Post) -> Arrived | None:
@@ -176,6 +177,10 @@ def _descent(hook: Hook, batch: Arrived) -> Iterator[str]:
     for parent in parents.values():
         if not set(batch.numbers) < set(parent.numbers):
             yield f"some of its events came in batch {parent.id} {parent.numbers[:9]} before"
+        elif parent.taken_by is not None and not (
+            parent.taken_by.is_dead or parent.taken_by.is_stale
+        ):
+            yield f"batch {parent.id} {parent.numbers[:9]}, which has its events, was taken before"
         elif (
             not parent.was_refused
             and parent.id not in hook.split_by_hand

@@ -63,7 +63,10 @@ class Plan:
 
 @dataclass(eq=False)
 class Arrived:
-    """A batch as its receiver knows it; *was_refused* by an answer that may split it."""
+    """A batch as its receiver knows it; *was_refused* by an answer that may split it.
+
+    *goes_at_once* after what is under way failed: somebody wanted it to be bisected meanwhile.
+    """
 
     id: str
     revision: int
@@ -71,9 +74,11 @@ class Arrived:
     numbers: tuple[int, ...]
     body: bytes
     was_taken: bool = False
+    taken_by: Process | None = None
     was_refused: bool = False
     times_gone: int = 0
     not_before_s: float | None = None
+    goes_at_once: bool = False
 
 
 @dataclass(eq=False)

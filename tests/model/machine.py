@@ -26,6 +26,8 @@ JUMPS_S = [way * by_s for by_s in (0.5, 3, 10, 400, 9_000, 172_800, 2_678_400) f
 """Both ways, up to a month."""
 ANY = st.integers(0, 2**16)
 NAMES = st.sampled_from(["takes"] * 5 + sorted(BEHAVIOURS))
+MEANWHILE = st.one_of(st.none(), NAMES)
+"""How what hangs is answered while somebody waits for it."""
 HOW_TO_SHRINK = "for a shorter story, in minutes: POSTBELL_MODEL_SHRINK=1 and the same seed"
 SENT_TYPES = st.lists(st.sampled_from(TYPES), min_size=1, max_size=6)
 
@@ -135,13 +137,17 @@ class Deliveries(RuleBasedStateMachine):
         hook = self.scene.pick(which)
         self.run(self.scene.house.desk.pause(hook.account_id, hook.id))
 
-    @rule(which=ANY, skip=st.booleans(), parked=st.booleans())
-    def resume(self, which: int, skip: bool, parked: bool) -> None:
-        self.run(self.scene.resume(self.scene.pick(which), skip, parked))
+    @rule(which=ANY, skip=st.booleans(), parked=st.booleans(), name=MEANWHILE)
+    def resume(self, which: int, skip: bool, parked: bool, name: str | None) -> None:
+        self.run(self.scene.resume(self.scene.pick(which), skip, parked, name))
 
-    @rule(which=ANY, how=st.sampled_from(["retry", "split", "bisect", "park", "skip"]))
-    def take_in_hand(self, which: int, how: str) -> None:
-        self.run(self.scene.take_in_hand(which, how))
+    @rule(
+        which=ANY,
+        how=st.sampled_from(["retry", "split", "bisect", "park", "skip"]),
+        name=MEANWHILE,
+    )
+    def take_in_hand(self, which: int, how: str, name: str | None) -> None:
+        self.run(self.scene.hands.take(which, how, name))
 
     @rule(which=ANY, changes=st.sampled_from(REVISIONS))
     def revise(self, which: int, changes: dict[str, Any]) -> None:
@@ -156,9 +162,9 @@ class Deliveries(RuleBasedStateMachine):
     def replay(self, which: int, types: Any, source: str, rate: float) -> None:
         self.run(self.scene.replay(self.scene.pick(which), types, source, rate))
 
-    @rule(which=ANY)
-    def cancel(self, which: int) -> None:
-        self.run(self.scene.cancel(which))
+    @rule(which=ANY, name=MEANWHILE)
+    def cancel(self, which: int, name: str | None) -> None:
+        self.run(self.scene.cancel(which, name))
 
     @precondition(lambda self: len(self.scene.hooks) < MAX_HOOKS)
     @rule(cast=st.sampled_from(CAST), start=st.sampled_from(["now", "oldest"]))

@@ -6,7 +6,6 @@ service rests, account by account (`accounts`).
 
 import random
 from collections.abc import Sequence
-from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -14,22 +13,21 @@ from postbell import policies
 from postbell.blocks import Position
 from postbell.clock import rfc3339
 from postbell.dialects import DIALECTS
-from postbell.errors import BadInput, Conflict, NotFound
-from postbell.events import decode
+from postbell.errors import BadInput, Conflict
 from postbell.records import (
     ALL,
     Account,
     ApiUser,
     BatchState,
-    OpenBatch,
     ReplayState,
     Webhook,
     WebhookState,
 )
 from tests.model.accounts import Accounts
 from tests.model.arrivals import Arrivals
-from tests.model.book import Fact, Hook, Part, is_run
+from tests.model.book import Fact, Hook, Part
 from tests.model.cast import CAST, STRANGER
+from tests.model.hands import Hands
 from tests.model.house import House, Opener
 from tests.model.process import Process
 from tests.model.receivers import Receivers
@@ -60,6 +58,7 @@ class Scene:
         self.receivers = Receivers(clock, self.arrivals.arrive, self.arrivals.answered)
         self.house = House(opener, clock, self.receivers)
         self.accounts = Accounts(self.house, self.facts, self.hooks)
+        self.hands = Hands(self.house, self.receivers, self.arrivals, self.hooks)
         self.away_s = 0.0
 
     @property
@@ -231,7 +230,7 @@ class Scene:
         await self.house.bury(stale)
         await self.look()
 
-    async def resume(self, hook: Hook, skip: bool, parked: bool) -> None:
+    async def resume(self, hook: Hook, skip: bool, parked: bool, name: str | None = None) -> None:
         hook.is_silent = False
         hook.resumed_before = await self.accounts.read_journal()
         hook.forget_waits()
@@ -242,76 +241,17 @@ class Scene:
             hook.parked = set()
             for batch in await self.house.engine.ledger.open_batches(webhook_id=hook.id):
                 hook.reopened.add(batch.id)
-        await self.house.desk.resume(hook.account_id, hook.id, skip=skip, parked=parked)
+        desk = self.house.desk
+        await self.hands.act(desk.resume(hook.account_id, hook.id, skip=skip, parked=parked), name)
         hook.forget_waits()
         hook.resumed_after = await self.accounts.read_journal()
 
-    async def _open_batch(self, which: int) -> OpenBatch | None:
-        found = await self.house.engine.ledger.open_batches()
-        found = [batch for batch in found if not is_run(batch)]
-        return found[which % len(found)] if found else None
-
-    async def take_in_hand(self, which: int, how: str) -> None:
-        """Do something about an open batch, as a person would."""
-        batch = await self._open_batch(which)
-        if batch is None:
-            return
-        hook = self.hooks[batch.webhook_id]
-        doing = {
-            "retry": self._retry,
-            "split": self._split,
-            "bisect": self._bisect,
-            "park": self._park,
-            "skip": self._skip,
-        }[how]
-        with suppress(NotFound, Conflict):
-            await doing(hook, batch)
-
-    async def _retry(self, hook: Hook, batch: OpenBatch, *, bisect: bool = False) -> None:
-        desk = self.house.desk
-        hook.forget_waits()
-        hook.parked.discard(batch.id)
-        hook.reopened.add(batch.id)
-        try:
-            await (desk.bisect_batch if bisect else desk.retry_batch)(batch.id, hook.account_id)
-        finally:
-            hook.forget_waits()
-
-    async def _split(self, hook: Hook, batch: OpenBatch) -> None:
-        if batch.count > 1:
-            with self.arrivals.deferred():
-                halves = await self.house.desk.split_batch(batch.id, hook.account_id)
-                hook.split_by_hand.update(each.id for each in (batch, *halves))
-
-    async def _bisect(self, hook: Hook, batch: OpenBatch) -> None:
-        hook.bisected.update(await self._numbers_of(hook, batch))
-        await self._retry(hook, batch, bisect=True)
-
-    async def _park(self, hook: Hook, batch: OpenBatch) -> None:
-        now = self.clock.now()
-        hook.put_aside |= dict.fromkeys(await self._numbers_of(hook, batch), now)
-        await self.house.desk.park_batch(batch.id, hook.account_id)
-
-    async def _numbers_of(self, hook: Hook, batch: OpenBatch) -> list[int]:
-        """Return the numbers of a batch's events that are kept."""
-        webhook = await self.house.desk.find_webhook(hook.account_id, hook.id)
-        found = await self.house.desk.events_of(webhook, batch)
-        return [int(decode(raw).event_id.removeprefix("e")) for raw, _, _ in found.events]
-
-    async def _skip(self, hook: Hook, batch: OpenBatch) -> None:
-        numbers = await self._numbers_of(hook, batch)
-        number = numbers[len(numbers) // 3] if numbers else 0
-        with self.arrivals.deferred():
-            rest = await self.house.desk.skip_event(batch.id, f"e{number}", hook.account_id)
-            if batch.replay_id is None:
-                hook.skipped.add(number)
-            hook.split_by_hand.update(each.id for each in (batch, *rest))
-
-    async def cancel(self, which: int) -> None:
+    async def cancel(self, which: int, name: str | None) -> None:
         replays = await self.house.engine.ledger.replays()
         if replays:
             replay = replays[which % len(replays)]
-            await self.house.desk.cancel_replay(replay.account_id, replay.id)
+            cancelling = self.house.desk.cancel_replay(replay.account_id, replay.id)
+            await self.hands.act(cancelling, name)
 
     async def revise(self, hook: Hook, changes: dict[str, Any]) -> None:
         with self.arrivals.deferred():

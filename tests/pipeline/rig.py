@@ -3,9 +3,9 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from postbell.blocks import Position
 from postbell.dialects import DIALECTS
@@ -20,6 +20,7 @@ from postbell.storage.memory import MemoryEngine
 from tests.fakes import FakeClock
 
 OK = Outcome(status=200)
+T = TypeVar("T")
 Answer = Outcome | Callable[[Request], Outcome]
 
 
@@ -135,6 +136,14 @@ class Rig:
         for _ in range(rounds):
             await self.worker.turn()
             await asyncio.sleep(0)
+
+    async def by_hand(self, action: Awaitable[T]) -> T:
+        """Return what an action of the desk returns, which may wait for the worker."""
+        acting = asyncio.ensure_future(action)
+        while not acting.done():
+            await self.spin(5)
+            await asyncio.wait([acting], timeout=0.002)
+        return await acting
 
     async def later(self, seconds: float) -> None:
         self.clock.advance(seconds)

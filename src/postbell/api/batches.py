@@ -24,6 +24,10 @@ from postbell.reports.views import batch_view
 from postbell.rights import Right
 
 PATH = PREFIX + "/batches"
+UNDER_WAY = (
+    " While a request of it is under way its answer is waited for, for up to 5 seconds, and"
+    " decides: 409 where the batch was taken, or the request goes on."
+)
 ONE = PATH + "/{id}"
 TAG = "batches"
 BATCH_ID = {"type": "string", "minLength": 1}
@@ -133,7 +137,10 @@ OPERATIONS = (
         handler=_split,
         tag=TAG,
         summary="halve an open or parked batch; both halves are due now",
-        about="To find the one event that a receiver refuses. The halves have ids of their own.",
+        about=(
+            "To find the one event that a receiver refuses. The halves have ids of their own."
+            + UNDER_WAY
+        ),
         body=asked.NoMembers,
         answer=schemas.HalvesView,
         id_schema=BATCH_ID,
@@ -162,9 +169,11 @@ OPERATIONS = (
         handler=_park,
         tag=TAG,
         summary="give a waiting batch up; it can be sent again",
+        about=UNDER_WAY.strip(),
         body=asked.NoMembers,
         answer=schemas.BatchView,
         id_schema=BATCH_ID,
+        refusals=(409,),
     ),
     Operation(
         method="POST",
@@ -173,7 +182,10 @@ OPERATIONS = (
         handler=_skip,
         tag=TAG,
         summary="leave one event out of an open or parked batch",
-        about="It is counted as skipped; what is left is due now, in batches of their own.",
+        about=(
+            "It is counted as skipped; what is left is due now, in batches of their own."
+            + UNDER_WAY
+        ),
         body=asked.Omission,
         answer=schemas.RestView,
         id_schema=BATCH_ID,

@@ -63,14 +63,18 @@ class Isolating(Lanes):
     async def split_batch(
         self, batch_id: str, account_id: int | None = None
     ) -> tuple[OpenBatch, OpenBatch]:
-        """Halve an open or parked batch by hand; both halves are due now, under new ids."""
+        """Halve an open or parked batch by hand; both halves are due now, under new ids.
+
+        Raises Conflict where a request of it is under way, or it came to its end meanwhile.
+        """
         webhook, found = await self.open_batch_of(batch_id, account_id)
         if found.count < 2:
             raise _single(batch_id)
-        halves = halved(found, await self._all_events_of(webhook, found), self.clock.now())
-        told = {"halves": _ids(halves), "events": found.count}
-        note = noting.of_batch("batch.split", webhook, found, told)
-        await self._close(webhook, found, halves, (), note)
+        async with self.stopped(webhook, batch_id) as found:
+            halves = halved(found, await self._all_events_of(webhook, found), self.clock.now())
+            told = {"halves": _ids(halves), "events": found.count}
+            note = noting.of_batch("batch.split", webhook, found, told)
+            await self._close(webhook, found, halves, (), note)
         return halves
 
     async def skip_event(
@@ -79,30 +83,32 @@ class Isolating(Lanes):
         """Leave one event out of an open or parked batch: it is counted as skipped.
 
         Returns what is left of the batch, due now, under new ids: the events before and after.
+        Raises Conflict as `split_batch` does.
         """
-        webhook, found = await self.open_batch_of(batch_id, account_id)
-        events = await self._all_events_of(webhook, found)
-        ids = [_decode(raw).event_id for raw, _, _ in events.events]
-        if event_id not in ids:
-            raise NotFound(
-                f"batch {batch_id[:80]} has no event {event_id[:80]!r}", reason="batch_no_event"
+        webhook, _ = await self.open_batch_of(batch_id, account_id)
+        async with self.stopped(webhook, batch_id) as found:
+            events = await self._all_events_of(webhook, found)
+            ids = [_decode(raw).event_id for raw, _, _ in events.events]
+            if event_id not in ids:
+                raise NotFound(
+                    f"batch {batch_id[:80]} has no event {event_id[:80]!r}", reason="batch_no_event"
+                )
+            now = self.clock.now()
+            part, rest = without(found, events, ids.index(event_id), now)
+            skipped = Entry(
+                kind=EntryKind.SKIPPED,
+                at=now,
+                account_id=webhook.account_id,
+                webhook_id=webhook.id,
+                revision=found.revision,
+                batch_id=batch_id,
+                range=part,
+                count=1,
+                replay_id=found.replay_id,
             )
-        now = self.clock.now()
-        part, rest = without(found, events, ids.index(event_id), now)
-        skipped = Entry(
-            kind=EntryKind.SKIPPED,
-            at=now,
-            account_id=webhook.account_id,
-            webhook_id=webhook.id,
-            revision=found.revision,
-            batch_id=batch_id,
-            range=part,
-            count=1,
-            replay_id=found.replay_id,
-        )
-        told = {"event_id": event_id, "batches": _ids(rest)}
-        note = noting.of_batch("batch.event_skipped", webhook, found, told)
-        await self._close(webhook, found, rest, (skipped,), note)
+            told = {"event_id": event_id, "batches": _ids(rest)}
+            note = noting.of_batch("batch.event_skipped", webhook, found, told)
+            await self._close(webhook, found, rest, (skipped,), note)
         return rest
 
     async def _close(
@@ -128,7 +134,7 @@ class Isolating(Lanes):
         )
 
         async def step(claim: Claim) -> LaneChange:
-            await self.still_open(batch.id)
+            await self.still(claim, batch.id)
             return LaneChange(
                 webhook_id=webhook.id,
                 epoch=claim.lane.epoch,

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-import msgspec
+from msgspec.structs import replace
 
 from postbell.desk import noting
-from postbell.desk.core import Core
 from postbell.desk.skipping import Skipped, Skipping
+from postbell.desk.stopping import Stopping, no_batch
 from postbell.errors import Conflict, NotFound
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import Found, Reader, narrowed, passing
@@ -24,7 +24,7 @@ from postbell.trail import Change
 OPENED_AT_ONCE = 1000
 
 
-class Lanes(Core):
+class Lanes(Stopping):
     """Changes of lanes go through `Ledger.intervene`, so that the worker notices them."""
 
     async def pause(
@@ -44,7 +44,8 @@ class Lanes(Core):
         """Deliver again, everything that waits being due now.
 
         *skip* leaves out all that waits, in batches and in the log: it is counted and journaled
-        as skipped.  Replays of the webhook go on.
+        as skipped.  Replays of the webhook go on, and so does a batch whose request is under way
+        for longer than STILL_S.
         *parked* opens parked batches again, with all their retries.  Resuming an active
         webhook only makes due what waits: since when it fails, and how often, stays, until it
         takes something.  More parked ones than OPENED_AT_ONCE are opened in several writes.
@@ -54,15 +55,19 @@ class Lanes(Core):
         skipping = Skipping(self.engine, self.dialects, webhook, now)
         is_paused = webhook.state is WebhookState.PAUSED
         opened: list[OpenBatch] = []
+        if skip:
+            await self.stop_all(webhook_id, None, hold=True)
 
         async def step(claim: Claim) -> LaneChange:
             left = Skipped((), (), claim.lane.cursor)
             waiting = await self._waiting(claim)
             if skip:
-                left = await skipping.all_waiting(claim._replace(batches=waiting))
+                still = [batch for batch in waiting if self.is_still(claim, batch)]
+                left = await skipping.all_waiting(claim._replace(batches=still))
+                waiting = [replace(batch, stop=None) for batch in waiting]
             opened[:] = await self._parked_batches(webhook_id, "") if parked else ()
             gone = set(left.drop)
-            lane = msgspec.structs.replace(
+            lane = replace(
                 claim.lane,
                 cursor=left.cursor,
                 failing_since=None if is_paused else claim.lane.failing_since,
@@ -78,7 +83,7 @@ class Lanes(Core):
                     for batch in (*waiting, *opened)
                     if batch.done is None
                     and batch.id not in gone
-                    and not (claim.has_more and _is_due(batch, now))
+                    and (skip or not (claim.has_more and _is_due(batch, now)))
                 ),
                 drop=left.drop,
                 entries=left.entries,
@@ -108,7 +113,7 @@ class Lanes(Core):
             return LaneChange(
                 webhook_id=webhook.id,
                 epoch=claim.lane.epoch,
-                lane=msgspec.structs.replace(claim.lane, hold_until=None),
+                lane=replace(claim.lane, hold_until=None),
                 put=(retried[-1],),
             )
 
@@ -123,7 +128,10 @@ class Lanes(Core):
         return retried[-1]
 
     async def park_batch(self, batch_id: str, account_id: int | None = None) -> OpenBatch:
-        """Give a waiting batch up by hand; it stays visible and can be sent again."""
+        """Give a waiting batch up by hand; it stays visible and can be sent again.
+
+        Raises Conflict where a request of it is under way, or it came to its end meanwhile.
+        """
         webhook, found = await self.open_batch_of(batch_id, account_id)
         if found.state is BatchState.PARKED:
             return found
@@ -131,20 +139,21 @@ class Lanes(Core):
         parked = []
 
         async def step(claim: Claim) -> LaneChange:
-            batch = await self.still_open(batch_id)
+            batch = await self.still(claim, batch_id)
             parked.append(
-                msgspec.structs.replace(batch, state=BatchState.PARKED, parked_at=now, next_at=None)
+                replace(batch, state=BatchState.PARKED, parked_at=now, next_at=None, stop=None)
             )
             return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=(parked[-1],))
 
-        await self._intervene(
-            webhook.id,
-            step,
-            lambda *_: noting.of_batch(
+        def note(*_: object) -> Change:
+            return noting.of_batch(
                 "batch.parked", webhook, parked[-1], {"events": parked[-1].count}
-            ),
-            most=0,
-        )
+            )
+
+        async with self.stopped(webhook, batch_id) as found:
+            if found.state is BatchState.PARKED:
+                return found
+            await self._intervene(webhook.id, step, note, most=0)
         return parked[-1]
 
     async def open_batch_of(
@@ -156,14 +165,6 @@ class Lanes(Core):
             return await self.find_webhook(account_id, found.webhook_id), found
         except NotFound:
             raise no_batch(batch_id) from None
-
-    async def still_open(self, batch_id: str) -> OpenBatch:
-        """Return an open or parked batch; raise NotFound.  Read after a lane it is as new as that:
-        a change that is made of both is refused where either was changed meanwhile."""
-        found = await self.engine.ledger.batch(batch_id)
-        if found is None or found.done is not None:
-            raise no_batch(batch_id)
-        return found
 
     async def _parked_batches(self, webhook_id: int, after: str) -> list[OpenBatch]:
         return await self.engine.ledger.open_batches(
@@ -211,7 +212,7 @@ class Lanes(Core):
             if webhook.state is state:
                 return webhook
             now = self.clock.now()
-            return msgspec.structs.replace(
+            return replace(
                 webhook,
                 state=state,
                 state_reason=reason,
@@ -246,13 +247,7 @@ def _is_due(batch: OpenBatch, now: datetime) -> bool:
 def due(batch: OpenBatch, now: datetime) -> OpenBatch:
     """Return the batch due at *now*; a parked one begins its retries anew."""
     if batch.state is BatchState.WAITING:
-        return msgspec.structs.replace(batch, next_at=now)
-    return msgspec.structs.replace(
+        return replace(batch, next_at=now)
+    return replace(
         batch, state=BatchState.WAITING, attempts=0, next_at=now, parked_at=None, opened_at=now
-    )
-
-
-def no_batch(batch_id: str) -> NotFound:
-    return NotFound(
-        f"no open or parked batch {batch_id[:80]!r}; what is finished is sent again by a replay"
     )

@@ -3,17 +3,26 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from postbell.blocks import Position, Range
 from postbell.desk import forms, noting
-from postbell.desk.core import Core
 from postbell.desk.skipping import Skipping
+from postbell.desk.stopping import Stopping
 from postbell.errors import BadInput, Conflict
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import PAGE, Reader, narrowed, passing
 from postbell.ports import Claim, Logged
-from postbell.records import BatchState, LaneChange, Replay, ReplayFilter, ReplayState, Webhook
+from postbell.records import (
+    BatchState,
+    LaneChange,
+    OpenBatch,
+    Replay,
+    ReplayFilter,
+    ReplayState,
+    Webhook,
+)
+from postbell.trail import Change
 
 REPLAY_MEMBERS = (
     "webhook_id", "from_webhook_id", "since", "until", "parked", "types", "recipient", "message",
@@ -22,7 +31,7 @@ REPLAY_MEMBERS = (
 MAX_RATE_PER_S = 100_000.0
 
 
-class Replays(Core):
+class Replays(Stopping):
     """Creating and cancelling replays; the worker carries them out beside what is new."""
 
     async def create_replay(
@@ -39,32 +48,45 @@ class Replays(Core):
         )
 
     async def cancel_replay(self, account_id: int | None, replay_id: int) -> Replay:
-        """End a replay: what it has not sent is skipped; its parked batches stay."""
+        """End a replay: what it has not sent is skipped; its parked batches stay, and so does one
+        whose request is under way for longer than STILL_S."""
         replay = await self.find_replay(account_id, replay_id)
         webhook = await self.find_webhook(account_id, replay.webhook_id)
         skipping = Skipping(self.engine, self.dialects, webhook, self.clock.now())
 
-        async def step(claim: Claim) -> LaneChange | None:
-            running = [one for one in claim.replays if one.id == replay_id]
-            gone = [b for b in await self._waiting(claim) if b.replay_id == replay_id]
-            if not running and not gone:
+        async def waiting(claim: Claim) -> list[OpenBatch]:
+            return [b for b in await self._waiting(claim) if b.replay_id == replay_id]
+
+        async def end(claim: Claim) -> LaneChange | None:
+            stands = await self.find_replay(account_id, replay_id)
+            is_over = stands.state is not ReplayState.RUNNING and not await waiting(claim)
+            if is_over or stands.state is ReplayState.CANCELLED:
                 return None
-            ended = running[0] if running else await self.find_replay(account_id, replay_id)
+            ended = replace(stands, state=ReplayState.CANCELLED)
+            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, replay=ended)
+
+        async def leave(claim: Claim) -> LaneChange | None:
+            own = await waiting(claim)
+            gone = [batch for batch in own if self.is_still(claim, batch)]
+            if not own:
+                return None
             return LaneChange(
                 webhook_id=webhook.id,
                 epoch=claim.lane.epoch,
+                put=tuple(replace(batch, stop=None) for batch in own if batch not in gone),
                 drop=tuple(batch.id for batch in gone),
                 entries=tuple(skipping.batch(batch) for batch in gone),
-                replay=msgspec.structs.replace(ended, state=ReplayState.CANCELLED),
             )
 
+        def skipped(_: Claim, left: LaneChange) -> Change | None:
+            told = {"events": sum(entry.count for entry in left.entries), "replay": replay_id}
+            return noting.of_webhook("events.skipped", webhook, None, told) if left.drop else None
+
         await self._intervene(
-            webhook.id,
-            step,
-            lambda _, left: noting.of_replay(
-                "replay.cancelled", replay, {"events_left": sum(e.count for e in left.entries)}
-            ),
+            webhook.id, end, lambda *_: noting.of_replay("replay.cancelled", replay, {})
         )
+        await self.stop_all(webhook.id, replay_id)
+        await self._intervene(webhook.id, leave, skipped)
         return await self.find_replay(account_id, replay_id)
 
     async def preview_replay(self, plan: Replay) -> AsyncIterator[Sequence[Logged]]:

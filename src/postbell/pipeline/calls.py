@@ -18,9 +18,9 @@ class Calls:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def note(self, at: datetime, webhook_id: int) -> None:
-        """Take notice of a lane's next moment."""
-        if (at, webhook_id) not in self._noted:
+    def note(self, at: datetime | None, webhook_id: int) -> None:
+        """Take notice of a lane's next moment, None for none."""
+        if at is not None and (at, webhook_id) not in self._noted:
             self._noted.add((at, webhook_id))
             heapq.heappush(self._heap, (at, webhook_id))
 

@@ -147,7 +147,7 @@ class Batches:
         if held.due.was_ahead(batch.id):
             self._ahead.sent(was_known=self._courier.knows(held, batch))
         made = await self._courier.rendered_again(held, batch)
-        if batch.id not in held.open:
+        if batch.id not in held.open or held.open[batch.id].stop is not None:
             return
         if made.events < batch.count:
             await self._shorten(held, batch, await self._courier.found(held, batch))
@@ -251,6 +251,7 @@ class Batches:
                     count=len(found),
                     next_at=self._courier.clock.now(),
                     body_hash=b"",
+                    stop=None,
                 ),
             )
         part = Range(batch.range.start, edge)
@@ -371,7 +372,9 @@ class Batches:
 
 def _asked_anew(left: OpenBatch, sent: OpenBatch, stands: OpenBatch, now: datetime) -> OpenBatch:
     """Return what an attempt left of a batch; due now where somebody wanted it to be bisected
-    while it was *sent*."""
+    while it was *sent*, and stopped where somebody wants to change it."""
+    if left.state is BatchState.WAITING:
+        left = msgspec.structs.replace(left, stop=stands.stop)
     if stands.bisect_since == sent.bisect_since:
         return left
     return msgspec.structs.replace(

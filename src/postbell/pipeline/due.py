@@ -19,7 +19,7 @@ class Due:
     A batch that was never sent may always be sent: by its time it could be overtaken, where the
     clock was set back between two cuts.  But those cut *ahead* of their turn, by this worker, are
     begun only while something new may be.  *still_open* are those that count, as they are now;
-    those *out* are on their way.
+    those *out* are on their way.  What is *stopped*, or was, waits for who stopped it.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class Due:
         self._open = still_open
         self._out = out
         self.ahead = set(ahead)
+        self.stopped: set[str] = set()
         self._heap: list[_Call] = []
         self._new: list[_Call] = []
         for batch in still_open.values():
@@ -40,7 +41,9 @@ class Due:
     def push(self, batch: OpenBatch) -> None:
         """Take in a batch that waits for its time."""
         due_at = _due_at(batch)
-        if due_at is not None:
+        if batch.stop is not None:
+            self.stopped.add(batch.id)
+        elif due_at is not None:
             heap = self._new if batch.id in self.ahead else self._heap
             heapq.heappush(heap, (due_at, batch.range.start, batch.id))
 
@@ -59,7 +62,7 @@ class Due:
         """Return when the next one is due."""
         if is_ordered:
             head = self._head()
-            return head.next_at if head is not None else None
+            return head.next_at if head is not None and head.stop is None else None
         heap = self._next(may_begin=may_begin)
         return heap[0][0] if heap else None
 
@@ -74,8 +77,9 @@ class Due:
         """Return the next one and forget it; None where none is due."""
         if is_ordered:
             head = self._head()
-            is_due = head is not None and head.next_at is not None and head.next_at <= now
-            return head if head is not None and is_due and head.id not in self._out else None
+            if head is None or head.stop is not None or head.id in self._out:
+                return None
+            return head if head.next_at is not None and head.next_at <= now else None
         heap = self._next(may_begin=may_begin)
         if not heap or heap[0][0] > now:
             return None
@@ -92,7 +96,9 @@ class Due:
     def _counts(self, call: _Call) -> bool:
         due_at, _, batch_id = call
         batch = self._open.get(batch_id)
-        return batch is not None and _due_at(batch) == due_at and batch_id not in self._out
+        if batch is None or batch.stop is not None or batch_id in self._out:
+            return False
+        return _due_at(batch) == due_at
 
     def _head(self) -> OpenBatch | None:
         """Return the batch that the others wait for where order is promised."""

@@ -10,6 +10,7 @@ import msgspec
 
 from postbell.pipeline.backoff import JITTER, MAX_RETRY_AFTER_S
 from postbell.records import Lane, OpenBatch, Policy
+from postbell.stops import STOPPED_FOR
 
 
 def lawful_lane(lane: Lane, now: datetime) -> Lane:
@@ -26,7 +27,11 @@ def lawful_lane(lane: Lane, now: datetime) -> Lane:
 
 
 def lawful_batch(batch: OpenBatch, policy: Policy, now: datetime) -> OpenBatch:
-    """Return the batch due no later than an attempt can make it; else after its wait, from now."""
+    """Return the batch due no later than an attempt can make it, else after its wait, from now;
+    and stopped no longer than somebody may stop it."""
+    if batch.stop is not None and batch.stop.until > now + STOPPED_FOR:
+        stop = msgspec.structs.replace(batch.stop, until=now + STOPPED_FOR)
+        batch = msgspec.structs.replace(batch, stop=stop)
     waits = policy.retry_waits_s
     wait_s = waits[min(batch.attempts, len(waits)) - 1] if waits and batch.attempts else 0.0
     longest_s = max(wait_s * (1 + JITTER), MAX_RETRY_AFTER_S)

@@ -8,6 +8,7 @@ and a crash in between only sends the batch again, with the same id and bytes.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
 
 from postbell.clock import Clock
 from postbell.directory import Directory
@@ -15,8 +16,9 @@ from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageErro
 from postbell.fences import note
 from postbell.pipeline.held import Held
 from postbell.pipeline.late import Build, Late, together
+from postbell.pipeline.stopping import answers, next_end
 from postbell.ports import MOST_CLAIMED, Ledger
-from postbell.records import Lane, LaneChange
+from postbell.records import Lane, LaneChange, OpenBatch
 from postbell.signals import log
 
 AGAIN_S = 1.0
@@ -67,6 +69,7 @@ class Settler:
         self._notice = notice
         self._late: dict[Held, None] = {}
         self._rereading: set[Held] = set()
+        self._answering: set[Held] = set()
 
     async def write(self, held: Held, build: Build) -> bool:
         """Make durable what *build* makes of the lane as it then stands, after what is late.
@@ -230,6 +233,32 @@ class Settler:
         """Take over what was changed from outside."""
         async with held.turn:
             await self._reload(held)
+
+    def answer(self, held: Held) -> datetime | None:
+        """Begin to say of batches that somebody stopped that they are still, or go on; return when
+        to look again, provided that nothing else happens."""
+        if not held.due.stopped or held in self._answering or held.is_gone:
+            return None
+        if answers(held, self._clock.now()):
+            self._answering.add(held)
+            self._spawn(self._answer(held))
+        return next_end(held)
+
+    async def _answer(self, held: Held) -> None:
+        said: tuple[OpenBatch, ...] = ()
+
+        def build(lane: Lane) -> LaneChange | None:
+            nonlocal said
+            said = answers(held, self._clock.now())
+            return LaneChange(webhook_id=held.id, epoch=lane.epoch, put=said) if said else None
+
+        try:
+            if await self.write(held, build):
+                for batch in said:
+                    held.push(batch)
+        finally:
+            self._answering.discard(held)
+            self._notice(held)
 
     def read_more(self, held: Held) -> None:
         """Begin to read what did not come with the claim, once most that did is over."""

@@ -66,5 +66,6 @@ def _part(batch: OpenBatch, part: Range, events: list[Logged], now: datetime) ->
         body_hash=b"",
         parked_at=None,
         parent=batch.id,
+        stop=None,
         opened_at=now if batch.state is BatchState.PARKED else batch.opened_at,
     )

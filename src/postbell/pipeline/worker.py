@@ -222,12 +222,12 @@ class Worker:
 
     def _move(self, held: Held, now: datetime) -> None:
         """Start what the lane can have started now, and note when to look again."""
-        if self._is_stopping or held.is_gone or held.id in self._broken:
+        if self._is_stopping or held.is_gone:
             return
-        self._start_pump(held)
-        due = held.next_due(now)
-        if due is not None:
-            self._calls.note(due, held.id)
+        self._calls.note(self._settler.answer(held), held.id)
+        if held.id not in self._broken:
+            self._start_pump(held)
+            self._calls.note(held.next_due(now), held.id)
 
     def _take(self, held: Held) -> Work | None:
         """Return what a lane is to do next, None for nothing now."""
@@ -241,6 +241,7 @@ class Worker:
             held.pumps += 1
             held.starting += 1
             self._spawn(self._pump(held, work))
+        self._settler.answer(held)
         self._settler.read_more(held)
         is_wanted = held.intake.is_behind and not held.pace.is_down(self._clock.now())
         if is_wanted and not held.is_reading and not held.catch_up():

@@ -1,7 +1,7 @@
 """The path's storage: log, ledger, journal."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, Position
@@ -129,11 +129,15 @@ MOST_CLAIMED = 8192
 """So many batches of a lane come with a claim: more than its worker opens by itself."""
 
 
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
 class Claim(NamedTuple):
     """A lane that is ours to move, with what waits on it: runs, then batches as in the log.
 
-    *has_more* where more than MOST_CLAIMED wait: the rest is read once these are settled.  What is
-    *parked*, which may be any number, is only counted.
+    *has_more* where more than MOST_CLAIMED wait: the rest is read once these are settled, but what
+    somebody is about to change always comes with it.  What is *parked*, which may be any number,
+    is only counted.  Its worker holds the lane until *leased_until*, long ago where none does.
     """
 
     lane: Lane
@@ -141,6 +145,7 @@ class Claim(NamedTuple):
     replays: list[Replay]
     parked: Parked = Parked()
     has_more: bool = False
+    leased_until: datetime = NEVER
 
 
 class Queue(NamedTuple):

@@ -201,9 +201,10 @@ class MemoryLedger:
         tables = self._tables
         waiting = sorted(self._of(webhook_id, BatchState.WAITING), key=_in_order)
         parked = self._of(webhook_id, BatchState.PARKED)
+        kept = waiting[:most] + [batch for batch in waiting[most:] if batch.stop is not None]
         return Claim(
             tables.lanes[webhook_id],
-            waiting[:most],
+            kept,
             [
                 r
                 for r in tables.replays.values()
@@ -211,6 +212,7 @@ class MemoryLedger:
             ],
             Parked(len(parked), sum(batch.count for batch in parked)),
             len(waiting) > most,
+            tables.leases[webhook_id].until,
         )
 
     def _of(self, webhook_id: int, state: BatchState | None = None) -> list[OpenBatch]:

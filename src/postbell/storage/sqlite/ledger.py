@@ -8,7 +8,7 @@ import apsw
 from msgspec.structs import replace
 
 from postbell.blocks import Position
-from postbell.clock import to_us
+from postbell.clock import from_us, to_us
 from postbell.errors import NotFound
 from postbell.ports import MOST_CLAIMED, Claim, Parked, Queue
 from postbell.records import BatchState, Entry, LaneChange, OpenBatch, Replay
@@ -243,13 +243,20 @@ def _claim(db: apsw.Connection, lane: Row, most: int = MOST_CLAIMED) -> Claim:
     """Read what waits on a lane; what is parked is not looked at."""
     webhook_id = lane[0]
     waiting = rows(db, SQL["waiting_batches"], webhook_id, most + 1)
+    kept = waiting[:most]
+    if len(waiting) > most:
+        known = {each[0] for each in kept}
+        kept += [
+            each for each in rows(db, SQL["stopped_batches"], webhook_id) if each[0] not in known
+        ]
     replays = rows(db, SQL["running_replays"], webhook_id)
     return Claim(
         to.lane(lane),
-        to.readable(to.batch, waiting[:most], "batch"),
+        to.readable(to.batch, kept, "batch"),
         to.readable(to.replay, replays, "replay", account=1),
-        Parked(*lane[14:]),
+        Parked(*lane[14:16]),
         len(waiting) > most,
+        from_us(lane[16]),
     )
 
 

@@ -26,6 +26,7 @@ from postbell.records import (
     Revision,
 )
 from postbell.rights import ApiKey, KeyScope
+from postbell.stops import Stop
 from postbell.storage.identity import damaged
 from postbell.storage.sqlite.connecting import Row
 
@@ -214,6 +215,7 @@ def batch(row: Row) -> OpenBatch:
         parent=row[18],
         opened_at=moment(row[19]),
         bisect_since=moment(row[20]),
+        stop=Stop(from_us(row[21]), bool(row[22])) if row[21] is not None else None,
     )
 
 
@@ -240,6 +242,8 @@ def batch_values(batch: OpenBatch, account_id: int) -> tuple[Any, ...]:
         batch.parent,
         us(batch.opened_at),
         us(batch.bisect_since),
+        us(batch.stop.until if batch.stop else None),
+        batch.stop is not None and batch.stop.is_still,
     )
 
 

@@ -130,7 +130,7 @@ WHERE webhook_id IN (
 )
 RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events;
+    parked_batches, parked_events, lease_until;
 
 -- name: renew_lanes
 -- All lanes of the owner are held until ?2.
@@ -148,14 +148,14 @@ UPDATE lanes SET owner = '', lease_until = 0 WHERE owner > '';
 -- One lane, whoever holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events
+    parked_batches, parked_events, lease_until
 FROM lanes WHERE webhook_id = ?1;
 
 -- name: read_held_lane
 -- One lane, if ?2 holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events
+    parked_batches, parked_events, lease_until
 FROM lanes WHERE webhook_id = ?1 AND owner = ?2;
 
 -- name: begin_change
@@ -189,16 +189,17 @@ DELETE FROM lanes WHERE webhook_id = ?1;
 -- The batch is open as given; no row changes where another batch has its id.
 INSERT INTO batches (id, webhook_id, account_id, revision, start_block, start_offset, end_block,
     end_offset, count, cut_at, state, attempts, next_at, last_status, last_error, body_hash, done,
-    replay_id, parked_at, parent, opened_at, bisect_since)
+    replay_id, parked_at, parent, opened_at, bisect_since, stop_until, is_still)
 VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-    ?21, ?22)
+    ?21, ?22, ?23, ?24)
 ON CONFLICT (id) DO UPDATE SET
     count = excluded.count, cut_at = excluded.cut_at, state = excluded.state,
     attempts = excluded.attempts, next_at = excluded.next_at, last_status = excluded.last_status,
     last_error = excluded.last_error, body_hash = excluded.body_hash, done = excluded.done,
     parked_at = excluded.parked_at, parent = excluded.parent, opened_at = excluded.opened_at,
-    bisect_since = excluded.bisect_since
+    bisect_since = excluded.bisect_since, stop_until = excluded.stop_until,
+    is_still = excluded.is_still
 WHERE webhook_id = excluded.webhook_id AND revision = excluded.revision
     AND start_block = excluded.start_block AND start_offset = excluded.start_offset
     AND end_block = excluded.end_block AND end_offset = excluded.end_offset
@@ -217,28 +218,28 @@ DELETE FROM batches WHERE webhook_id = ?1;
 -- One open or parked batch.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE id = ?1;
 
 -- name: batches
 -- Batches of the installation in state ?3 after an id.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE id > ?1 AND state = ?3 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_account
 -- The same of an account.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE account_id = ?4 AND id > ?1 AND state = ?3 ORDER BY id LIMIT ?2;
 
 -- name: batches_of_webhook
 -- The same of a webhook (where ?5 is its account, or NULL).
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE webhook_id = ?4 AND id > ?1 AND state = ?3 AND (?5 IS NULL OR account_id = ?5)
 ORDER BY id LIMIT ?2;
 
@@ -255,15 +256,22 @@ WHERE webhooks.account_id = ?1 GROUP BY webhooks.id ORDER BY webhooks.id;
 -- The first ?2 batches of a webhook that wait, runs before all others, in the order of the log.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE webhook_id = ?1 AND state = 'waiting'
 ORDER BY done IS NULL, start_block, start_offset, id LIMIT ?2;
+
+-- name: stopped_batches
+-- Those of a webhook's that somebody is about to change.
+SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
+    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
+FROM batches WHERE webhook_id = ?1 AND state = 'waiting' AND stop_until IS NOT NULL;
 
 -- name: parked_at
 -- The parked batch of a webhook, no replay's, that begins last at or before a position.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE webhook_id = ?1 AND state = 'parked' AND (done IS NULL) = 1 AND replay_id IS NULL
     AND (start_block, start_offset) <= (?2, ?3)
 ORDER BY start_block DESC, start_offset DESC LIMIT 1;
@@ -272,7 +280,7 @@ ORDER BY start_block DESC, start_offset DESC LIMIT 1;
 -- Parked batches of an account cut before a moment (or then, with an id below), the newest first.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE account_id = ?4 AND state = 'parked' AND (cut_at, id) < (?1, ?2)
 ORDER BY cut_at DESC, id DESC LIMIT ?3;
 
@@ -280,7 +288,7 @@ ORDER BY cut_at DESC, id DESC LIMIT ?3;
 -- The same of a webhook (where ?5 is its account, or NULL).
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since
+    parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE webhook_id = ?4 AND state = 'parked' AND (cut_at, id) < (?1, ?2)
     AND (?5 IS NULL OR account_id = ?5)
 ORDER BY cut_at DESC, id DESC LIMIT ?3;
