@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, NamedTuple
 
-from postbell import __version__, api, process, sealing
+from postbell import __version__, api, process, sealing, user_agents
 from postbell.api.health import unready
 from postbell.clock import Clock
 from postbell.desk import Desk
@@ -46,7 +46,7 @@ from postbell.settings import Settings
 from postbell.signals import log
 from postbell.timekeeping import SteadyClock
 from postbell.tls import Certificate, certificate
-from postbell.web import Site, lost_page, refused_page
+from postbell.web import Site, lost_page, refused_page, words
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
 
@@ -120,6 +120,8 @@ async def serve(
             async with asyncio.TaskGroup() as tasks:
                 follower = tasks.create_task(_follow(engine, directory), name="directory")
                 garbage = tasks.create_task(process.collect(), name="garbage")
+                tables = tasks.create_task(asyncio.to_thread(user_agents.tables), name="tables")
+                catalogues = tasks.create_task(asyncio.to_thread(words.read), name="catalogues")
                 async with contextlib.AsyncExitStack() as roles:
                     worker = None
                     operation = await roles.enter_async_context(
@@ -139,6 +141,7 @@ async def serve(
                         worker = await roles.enter_async_context(_working(parts, tasks))
                     if sock is not None:
                         app = await roles.enter_async_context(_ingesting(parts, operation, tasks))
+                        await asyncio.wait((tables, catalogues))  # no request is to make them
                         await roles.enter_async_context(
                             serving(
                                 operation.around(app),
@@ -160,8 +163,7 @@ async def serve(
                         region=settings.region,
                         version=__version__,
                     )
-                    scheme = "http" if tls is None else "https"
-                    ready(f"{scheme}://{address}" if address else "")
+                    ready(f"http{'s' * (tls is not None)}://{address}" if address else "")
                     await stop.wait()
                     log("stopping", role=role)
                     began = time.monotonic()

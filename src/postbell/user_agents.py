@@ -47,7 +47,7 @@ class _Named(NamedTuple):
 @lru_cache(2048)
 def _named(text: str) -> _Named:
     """Look a User-Agent up; most of those that come came before."""
-    found = _resolver()(text, _DOMAINS)
+    found = tables()(text, _DOMAINS)
     program, system = found.user_agent, found.os
     return _Named(
         program.family if program else None,
@@ -58,9 +58,9 @@ def _named(text: str) -> _Named:
 
 
 @cache
-def _resolver() -> Resolver:
-    """Return the tables of programs and systems (15 MiB, made by the first User-Agent), whose
-    expressions take time in proportion to what they read, whatever that is."""
+def tables() -> Resolver:
+    """Return the tables of programs and systems (15 MiB, made once, in 0.1 s), whose expressions
+    take time in proportion to what they read, whatever that is."""
     programs, systems, _devices = load_lazy_builtins()
     return Resolver((programs, systems, []))
 

@@ -1,7 +1,9 @@
-"""What is left of a connection that ended: nothing that only the collector of garbage finds."""
+"""What is left of connections that ended, and how long a last one holds up the end."""
 
 import asyncio
+import contextlib
 import gc
+import signal
 import ssl
 import weakref
 from pathlib import Path
@@ -15,6 +17,8 @@ from postbell.listening import Door
 from postbell.serving import bind, serving
 from postbell.setting_values import Address
 from postbell.tls import Certificate
+from tests.cli.running import LIMIT_S
+from tests.serving.raw import served
 from tests.wire.certificates import Authority
 
 LOOKS = 500
@@ -61,3 +65,21 @@ def test_a_connection_that_ended_is_no_garbage(tmp_path: Path, *, is_secured: bo
         assert uvloop.run(_is_let_go(certificate, client))
     finally:
         gc.enable()
+
+
+DEAF = 50
+
+
+def test_clients_that_take_no_answer_do_not_hold_up_the_end(tmp_path: Path) -> None:
+    flags = ("--http-write-s", "3000", "--shutdown-s", "600")
+    writing = 'postbell_http_connections{listener="main",state="writing"}'
+    with served(tmp_path, *flags) as service, contextlib.ExitStack() as stack:
+        for _ in range(DEAF):
+            client = stack.enter_context(service.connect(buffer_bytes=4096))
+            client.send(b"GET /api/v1/openapi.json HTTP/1.1\r\nhost: a\r\n\r\n" * 19)
+        while service.metric(writing) < DEAF:
+            pass
+
+        service.process.send_signal(signal.SIGTERM)
+
+        assert service.process.wait(LIMIT_S) == 0

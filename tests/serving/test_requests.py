@@ -144,7 +144,8 @@ def test_http_1_0_gets_one_answer_that_ends_with_the_connection(
         (b"OPTIONS * HTTP/1.1", b"a", 404),
         (b"CONNECT a:443 HTTP/1.1", b"a:443", 501),
         (b"get /healthz HTTP/1.1", b"a", 405),
-        (b"GET /healthz HTTP/1.2", b"a", 505),
+        (b"GET /healthz HTTP/1.2", b"a", 200),
+        (b"GET /healthz HTTP/1.9", b"a b", 400),
         (b"GET /healthz HTTP/2.0", b"a", 400),
         (b"GET /healthz", b"a", 400),
         (b"GET  /healthz HTTP/1.1", b"a", 400),
@@ -209,3 +210,9 @@ def test_http_1_0_has_no_chunks(client: Client) -> None:
     client.send(b"POST / HTTP/1.0\r\nhost: a\r\n" + CHUNKED + b"\r\n0\r\n\r\n" + GET)
 
     assert client.rest().count(b"HTTP/1.1 ") == 1
+
+
+def test_a_version_beyond_1_1_needs_a_host_too(client: Client) -> None:
+    client.send(b"GET /healthz HTTP/1.2\r\n\r\n")
+
+    assert client.answer().status == 400

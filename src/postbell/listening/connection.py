@@ -36,6 +36,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, served: Served, server: ServerState) -> None:
         self._served = served
         self._door = served.door
+        self._seconds = served.door.seconds
         self._server = server
         self._loop = asyncio.get_running_loop()
         self.transport: Any = None
@@ -177,10 +178,13 @@ class Connection(asyncio.BufferedProtocol):
     def shutdown(self) -> None:
         """End as soon as what was begun is answered; uvicorn says so when it stops."""
         self.is_last = self._is_stopping = True
+        self._seconds = self._door.last_seconds
         if self.state is State.HANDSHAKE:
             self.abort()
         elif self._exchange is None and self.state not in (State.WRITING, State.CLOSING):
             self._close()
+        else:
+            self.deadline_s = min(self.deadline_s, self._loop.time() + self._seconds[self.state])
 
     def make_room(self) -> None:
         if self.state in SILENT:
@@ -219,7 +223,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _arm(self) -> None:
         self._entered_s = self._loop.time()
-        self.deadline_s = self._entered_s + self._door.seconds[self.state]
+        self.deadline_s = self._entered_s + self._seconds[self.state]
 
     def _advance(self) -> None:
         """Look at what came, as far as it is this connection's turn."""
@@ -375,7 +379,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _took_enough(self) -> bool:
         """Say whether the peer takes the answer at the least rate, and give it its time if so."""
-        may_s = self._pace.write_s(self.transport.get_write_buffer_size())
+        left_bytes = self.transport.get_write_buffer_size()
+        may_s = self._pace.write_s(left_bytes, self._seconds[State.WRITING])
         self.deadline_s = self._entered_s + may_s
         return self.deadline_s > self._loop.time()
 

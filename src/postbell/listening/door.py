@@ -12,7 +12,7 @@ from postbell import process
 from postbell.fences import fence
 from postbell.limits import Limits
 from postbell.listening.connects import Connects
-from postbell.listening.states import RULES, WAITING, State
+from postbell.listening.states import RULES, WAITING, WORKING, State
 from postbell.listening.turns import Turns
 from postbell.networks import is_in, network_of
 from postbell.setting_values import Networks
@@ -25,6 +25,8 @@ TELL_S = 10.0
 AT_ONCE = 4
 """Connections ended in one turn of the loop."""
 LATE_S = 1.0
+LEAVE_S = 2.0
+"""For how long a service that ends waits for a peer that takes no answer."""
 READ_BYTES = 64 << 10
 HEAD_READ_BYTES = 16 << 10
 UNTOLD = frozenset({"idle", "fresh"})
@@ -52,6 +54,11 @@ class Door:
         self.limits = limits
         self._places = process.places(limits.http_connections)
         self.seconds = {state: rule.limit_s(limits) for state, rule in RULES.items()}
+        self.last_seconds = {
+            state: seconds if state in WORKING else min(seconds, LEAVE_S)
+            for state, seconds in self.seconds.items()
+        }
+        """The same while the service ends."""
         self.inside: set[Guest] = set()
         self._by_state: dict[State, dict[Guest, None]] = {state: {} for state in State}
         """Those inside; of each state the one that has been in it longest first."""

@@ -63,12 +63,10 @@ def read(request: zttp.Request) -> Head:
     found = request.headers
     if isinstance(found, list):  # HTTP/2's form of them
         raise bad("HTTP/1.1 expected")
-    version = request.http_version.decode("ascii")
-    if version not in ("1.0", "1.1"):
-        raise Refusal(505, "version_unknown", "HTTP/1.1 or HTTP/1.0 expected")
+    version = "1.0" if request.http_version == b"1.0" else "1.1"  # or newer: RFC 9110 section 6.2
     hosts = found.getall(b"host")
     host = hosts[0] if hosts else b""
-    if len(hosts) > 1 or not _is_host(host):
+    if len(hosts) > 1 or not _is_host(host) or (version == "1.1" and not hosts):
         raise bad("the Host header names no host")
     target = request.target
     path = request.path

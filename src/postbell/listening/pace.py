@@ -51,11 +51,12 @@ class Pace:
         """Count a wait for the peer to take what was written."""
         self._stalled_s += seconds
 
-    def write_s(self, left_bytes: int) -> float:
+    def write_s(self, left_bytes: int, grace_s: float) -> float:
         """Return how long the peer's taking of the answer may be waited for from the beginning
-        of this wait on, *left_bytes* being what was not taken yet."""
+        of this wait on, *left_bytes* being what was not taken yet and *grace_s* for how long it
+        may stay behind the least rate."""
         taken_bytes = self._written_bytes - left_bytes
-        may_s = self._limits.http_write_s + taken_bytes / self._limits.http_body_bytes_s
+        may_s = grace_s + taken_bytes / self._limits.http_body_bytes_s
         return may_s - self._stalled_s
 
 

@@ -67,5 +67,7 @@ RULES: dict[State, Rule] = {
 }
 SILENT = frozenset({State.FRESH, State.IDLE})
 """Nothing is under way."""
+WORKING = frozenset({State.BODY, State.ANSWERING})
+"""A request is being handled."""
 WAITING = tuple(state for state in State if state is not State.ANSWERING)
 """It is the peer's turn: such a connection may be ended for a new one's sake."""

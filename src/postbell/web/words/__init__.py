@@ -51,6 +51,12 @@ def of(language: str) -> Words:
     return Words(chosen, _read(chosen))
 
 
+def read() -> None:
+    """Read all catalogues, 20 ms each."""
+    for language in LANGUAGES:
+        of(language)
+
+
 def choose(wanted: str, accept: str) -> str:
     """Return *wanted* if it is known, else the best language of an Accept-Language header."""
     if wanted in LANGUAGES:
