@@ -65,8 +65,8 @@ def _print(done: "Restored", database: Path, file: Path) -> None:
         say(f"what was there before is kept as {done.kept}")
     if not done.is_verified:
         click.echo(
-            "it cannot be verified as a whole: it has no digest, or another one; what SQLite and"
-            " the checksums of blocks tell was checked"
+            "it cannot be verified as a whole: it has no digest, or another one; what SQLite, the"
+            " checksums of blocks and reading every row tell was checked"
         )
     newest = "none" if done.recorded_at is None else f"of {text(done.recorded_at)}"
     click.echo(f"newest event: {newest}; what was accepted after the backup is not in it")
@@ -78,5 +78,6 @@ def _print(done: "Restored", database: Path, file: Path) -> None:
         click.echo(
             f"{done.sealed - done.opened} of {done.sealed} secrets do not open with this key file:"
             " add the key that they were sealed with as a further line"
+            + ("" if done.is_verified else "; or they are damaged")
         )
     click.echo(f"next: {'postbell migrate, then ' if done.pending else ''}postbell audit")

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 
 from postbell.blocks import BlockHeader
-from postbell.fences import fence
+from postbell.fences import failed, fence
 from postbell.pipeline.audit.findings import PLACES, Audit, AuditRow, Problem, Progress
 from postbell.pipeline.audit.marks import FAR, Window
 from postbell.pipeline.audit.walk import Walk
@@ -40,6 +40,7 @@ async def audit(
     end = await engine.log.first_since(until) if until is not None else FAR
     window = Window(first, end, since, until)
     report = Audit(since=since, until=until)
+    unread = failed["rows"]
     await _check_log(engine, window, report)
     webhooks = [
         webhook.id
@@ -65,6 +66,8 @@ async def audit(
         tell(1.0)
     report.problems += await _orphans(engine)
     report.problems += await _damaged(engine, window)
+    if failed["rows"] > unread:
+        report.problems.insert(0, Problem(what="rows cannot be read: the log names them"))
     del report.problems[MAX_PROBLEMS:]
     return report
 

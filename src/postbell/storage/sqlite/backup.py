@@ -6,11 +6,12 @@ from pathlib import Path
 
 import apsw
 
-from postbell.errors import Conflict, StorageError
+from postbell.errors import Conflict, DamagedDatabase, StorageError
 from postbell.sealing import sync_folder
 from postbell.storage.sqlite import digest
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import connect, row
+from postbell.storage.sqlite.contents import first_unreadable
 from postbell.storage.sqlite.faults import as_storage_error
 from postbell.storage.sqlite.store import SQL
 
@@ -33,9 +34,12 @@ def copy(source: Path, target: Path) -> None:
             _copy_pages(source, partial)
         except apsw.Error as error:
             raise as_storage_error(error, f"cannot back up {source} to {target}") from error
-        problems = integrity_problems(partial) or damaged_blocks(partial)
+        problems = integrity_problems(partial) or damaged_blocks(partial) or unreadable(partial)
         if problems:
-            raise StorageError(f"the backup of {source} is damaged: {problems[0]}; nothing kept")
+            raise DamagedDatabase(
+                f"the database {source} is damaged ({problems[0]}), so no backup was kept: see to"
+                " the disk, then restore an earlier one with 'postbell restore'"
+            )
         digest.write(partial)
         partial.rename(target)
         sync_folder(target.parent)
@@ -73,6 +77,16 @@ def damaged_blocks(path: Path) -> list[str]:
     finally:
         connection.close()
     return found
+
+
+def unreadable(path: Path) -> list[str]:
+    """Return a sentence for what cannot be read first, of a database of this release; blocks."""
+    with contextlib.closing(connect(path, readonly=True)) as connection:
+        try:
+            found = first_unreadable(connection)
+        except apsw.Error as error:
+            found = str(error)
+    return [found] if found else []
 
 
 def _copy_pages(source: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from postbell.errors import DamagedDatabase
 from postbell.signals import log
 from postbell.storage.sql.statements import load
 from postbell.storage.sqlite.connecting import connect, rows
-from postbell.storage.sqlite.faults import as_storage_error, is_damage
+from postbell.storage.sqlite.faults import FAULTS, as_storage_error, is_damage
 from postbell.storage.sqlite.locking import beside, has_content
 
 CHECK_S = 30.0
@@ -77,7 +77,7 @@ def first_problem(database: Path, *, until: float | None = None) -> str:
         return _said(connection, "whole")
     except apsw.InterruptError:
         raise TimeoutError from None
-    except apsw.Error as error:
+    except FAULTS as error:
         if is_damage(error):
             return str(error)
         raise as_storage_error(error, f"cannot read the database {database}") from error

@@ -25,5 +25,24 @@ SELECT value, next_sequence - 1 FROM meta, heads
 WHERE heads.account_id = 0 AND name = 'index_block' AND value >= next_sequence;
 
 -- name: sealed
--- What was sealed with the secret key: URLs and signing keys.
-SELECT url FROM webhooks WHERE length(url) > 0 UNION ALL SELECT value FROM secrets;
+-- What was sealed with the secret key: URLs, headers, keys, answers.
+SELECT url FROM webhooks WHERE length(url) > 0
+UNION ALL SELECT headers FROM webhooks WHERE length(headers) > 0
+UNION ALL SELECT value FROM secrets
+UNION ALL SELECT secret FROM second_factors
+UNION ALL SELECT answer FROM answers WHERE length(answer) > 0;
+
+-- name: orphans
+-- Rows that belong to a row that is not there, with the table of both.
+PRAGMA foreign_key_check;
+
+-- name: texts
+-- For each table that has texts a statement that reads them.
+SELECT tables.name,
+    format('SELECT %s FROM "%w"', group_concat(format('"%w"', columns.name), ', '), tables.name)
+FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+WHERE tables.type = 'table' AND columns.type = 'TEXT' GROUP BY tables.name;
+
+-- name: trail
+-- What of the audit trail is more than a text.
+SELECT id, actor_kind, old, new FROM trail;

@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from postbell.errors import StorageError
+from postbell.errors import DamagedDatabase, StorageError
 from postbell.storage.sqlite.faults import as_storage_error
 
 PAGE_BYTES = 8192
@@ -74,9 +74,21 @@ def row(connection: apsw.Connection, statement: str, *values: Any) -> Row | None
     return found[0] if found else None
 
 
+def one(connection: apsw.Connection, statement: str, *values: Any) -> Row:
+    """Run *statement* and return its first row; raise DamagedDatabase where there is none, for what
+    is there always."""
+    found = row(connection, statement, *values)
+    if found is None:
+        raise DamagedDatabase(
+            "the database is damaged: it lacks a row that is there always; see to the disk, then"
+            " restore a backup with 'postbell restore'"
+        )
+    return found
+
+
 def scalar(connection: apsw.Connection, statement: str, *values: Any) -> Any:
-    """Run *statement* and return the first column of its first row; there must be one."""
-    return connection.execute(statement, values).fetchall()[0][0]
+    """Return the first column of what `one` returns."""
+    return one(connection, statement, *values)[0]
 
 
 def _wait_for_others(calls: int) -> bool:

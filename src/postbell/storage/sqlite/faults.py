@@ -25,6 +25,9 @@ _WAY_OUT = {
     apsw.ReadOnlyError: "the file cannot be written: check its owner and mode",
     apsw.CantOpenError: "the file cannot be opened: check the folder, its owner and mode",
     apsw.IOError: "the disk answered with an error: check the system's log",
+    UnicodeDecodeError: (
+        "a text in it is damaged: see to the disk, then restore a backup with 'postbell restore'"
+    ),
 }
 
 _FSYNC_CODES = {
@@ -44,12 +47,15 @@ _BESIDE_FSYNC_CODES = {
 shared memory beside the WAL finds no room on a full disk."""
 
 
+FAULTS = (apsw.Error, UnicodeDecodeError)
+"""What reading a database can raise; texts that are not UTF-8 are told by apsw like this."""
+
 _SILENT = "not an error"
 """What SQLite says where it has no message: what fails in a copy's steps fails on no connection."""
 
 
-def as_storage_error(error: apsw.Error, what: str = "the database cannot commit") -> StorageError:
-    """Return *error* in our words: what failed, why, and the way out."""
+def as_storage_error(error: Exception, what: str = "the database cannot commit") -> StorageError:
+    """Return one of FAULTS in our words: what failed, why, and the way out."""
     for kind, way_out in _WAY_OUT.items():
         if isinstance(error, kind):
             made = DamagedDatabase if is_damage(error) else StorageError
@@ -57,12 +63,12 @@ def as_storage_error(error: apsw.Error, what: str = "the database cannot commit"
     return StorageError(f"{what}: {named(error)}")
 
 
-def is_damage(error: apsw.Error) -> bool:
-    """Say whether SQLite found the file damaged."""
-    return isinstance(error, apsw.CorruptError)
+def is_damage(error: Exception) -> bool:
+    """Say whether the file was found damaged."""
+    return isinstance(error, apsw.CorruptError | UnicodeDecodeError)
 
 
-def named(error: apsw.Error) -> str:
+def named(error: Exception) -> str:
     """Return SQLite's message, where it has one, and which of its many kinds an I/O error is."""
     code: int = getattr(error, "extendedresult", 0)
     kind = apsw.mapping_extended_result_codes.get(code, "")

@@ -11,7 +11,7 @@ from postbell.blocks import Position, Range, place_of, position_of
 from postbell.clock import from_us, to_us
 from postbell.ports import Count, Marks, Message, News, Visit
 from postbell.storage.sqlite import segments
-from postbell.storage.sqlite.connecting import row, rows
+from postbell.storage.sqlite.connecting import one, row, rows
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import Store
 
@@ -92,7 +92,7 @@ class SqliteIndex:
 
 
 def _marks(db: apsw.Connection) -> Marks:
-    return Marks._make(rows(db, INDEX_SQL["read_marks"])[0])
+    return Marks._make(one(db, INDEX_SQL["read_marks"]))
 
 
 def _set_marks(db: apsw.Connection, marks: Marks) -> None:

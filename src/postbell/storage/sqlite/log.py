@@ -13,7 +13,7 @@ from postbell.ports import Checked
 from postbell.records import IdempotencyKey
 from postbell.storage.corrections import Correction, part_since
 from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import Row, row, rows, scalar
+from postbell.storage.sqlite.connecting import Row, one, row, rows, scalar
 from postbell.storage.sqlite.store import SQL, Store
 
 DROP_BLOCKS = 32
@@ -46,7 +46,7 @@ class SqliteLog:
         return await self._store.readers.run(_head)
 
     async def newest_at(self) -> datetime | None:
-        [(_, at)] = await self._store.readers.run(lambda db: rows(db, SQL["read_head"]))
+        _, at = await self._store.readers.run(lambda db: one(db, SQL["read_head"]))
         return from_us(at) if at else None
 
     async def tail(self, after: int, limit: int) -> list[BlockHeader]:
@@ -129,7 +129,7 @@ def _append(
     now: datetime,
     keys_since: datetime | None,
 ) -> list[BlockHeader]:
-    newest, newest_at = rows(db, SQL["read_head"])[0]
+    newest, newest_at = one(db, SQL["read_head"])
     if newest != head:
         raise HeadMoved(f"the log's head is block {newest}, not {head}; read on and retry")
     for key in keys:
@@ -219,7 +219,7 @@ def _head(db: apsw.Connection) -> int:
 
 
 def _correct(db: apsw.Connection, at: int) -> None:
-    newest, newest_at = rows(db, SQL["read_head"])[0]
+    newest, newest_at = one(db, SQL["read_head"])
     if newest_at > at:
         db.execute(SQL["add_correction"], (newest, newest_at, at))
         db.execute(SQL["set_head"], (newest, at))

@@ -9,7 +9,7 @@ import apsw
 from postbell.errors import StorageError
 from postbell.storage.sqlite.connecting import connect, row, scalar
 from postbell.storage.sqlite.entering import entered
-from postbell.storage.sqlite.faults import as_storage_error
+from postbell.storage.sqlite.faults import FAULTS, as_storage_error
 
 _VERSION = "SELECT value FROM meta WHERE name = 'schema_version'"
 _META = """
@@ -115,7 +115,7 @@ def _version(connection: apsw.Connection, path: Path) -> int | None:
         found = row(connection, _VERSION)
     except apsw.SQLError:
         found = None
-    except apsw.Error as error:
+    except FAULTS as error:
         raise as_storage_error(error, f"cannot read the database {path}") from error
     if found is None:
         raise StorageError(f"{path} is a SQLite database, but not Postbell's; choose another path")

@@ -11,7 +11,7 @@ import apsw
 
 from postbell.errors import Overloaded, StorageError
 from postbell.storage.sqlite.connecting import connect
-from postbell.storage.sqlite.faults import as_storage_error
+from postbell.storage.sqlite.faults import FAULTS, as_storage_error
 from postbell.storage.sqlite.threads import Answer, deliver
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ def _read(connection: apsw.Connection, reading: Reading) -> Answer:
     try:
         with connection:
             value = reading.work(connection)
-    except apsw.Error as error:
+    except FAULTS as error:
         told = as_storage_error(error, "the database cannot be read")
         return Answer(reading.future, error=told)
     except Exception as error:

@@ -48,8 +48,7 @@ class SqliteRegistry(SqliteApiUsers):
         if known is not None:
             return known
         epoch = recent.epoch
-        found = await self._store.readers.run(lambda db: rows(db, SQL["read_version"]))
-        version: int = found[0][0]
+        version: int = await self._store.readers.run(lambda db: scalar(db, SQL["read_version"]))
         recent.keep_version(epoch, version)
         return version
 
@@ -330,7 +329,10 @@ def _selection(webhook: Webhook) -> tuple[str | None, str, str]:
 
 
 def _revisions(db: apsw.Connection, webhook_id: int) -> tuple[Revision, ...]:
-    return tuple(to.revision(found) for found in rows(db, REGISTRY_SQL["revisions"], webhook_id))
+    found = rows(db, REGISTRY_SQL["revisions"], webhook_id)
+    if not found:
+        raise ValueError("it has no revision")
+    return tuple(map(to.revision, found))
 
 
 def _add_revision(db: apsw.Connection, webhook_id: int, revision: Revision) -> None:

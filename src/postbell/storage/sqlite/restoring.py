@@ -7,16 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import apsw
-
 from postbell.clock import from_us
 from postbell.errors import DamagedDatabase, StorageError, UsageError
 from postbell.sealing import Sealer
 from postbell.storage.sqlite import digest
-from postbell.storage.sqlite.backup import damaged_blocks
+from postbell.storage.sqlite.backup import damaged_blocks, unreadable
 from postbell.storage.sqlite.checking import CHECKING_SQL, first_problem
-from postbell.storage.sqlite.connecting import connect, rows
-from postbell.storage.sqlite.faults import as_storage_error
+from postbell.storage.sqlite.connecting import connect, one, rows
+from postbell.storage.sqlite.faults import FAULTS, as_storage_error
 from postbell.storage.sqlite.locking import alone, beside, give_away, has_content
 from postbell.storage.sqlite.migrating import missing
 from postbell.storage.sqlite.placing import copy_of, decide, drop_copy, finish
@@ -115,11 +113,11 @@ def _checked(copy: Path, sealer: Sealer) -> Restored:
     connection = connect(copy)
     try:
         pending = [migration.name for migration in missing(connection, copy)]
-        head, recorded_at = rows(connection, SQL["read_head"])[0]
+        head, recorded_at = one(connection, SQL["read_head"])
         sealed = [value for (value,) in rows(connection, CHECKING_SQL["sealed"])]
         opened = sum(map(sealer.opens, sealed))
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-    except apsw.Error as error:
+    except FAULTS as error:
         raise as_storage_error(error, f"cannot read the backup {copy}") from error
     finally:
         connection.close()
@@ -128,8 +126,8 @@ def _checked(copy: Path, sealer: Sealer) -> Restored:
             f"the secret key file opens none of the secrets in {copy}; put the key file that"
             " belongs to the backup in its place, nothing was changed"
         )
-    # Blocks of before there were checksums are looked at by nobody.
-    if not pending and (problems := damaged_blocks(copy)):
+    # What another release wrote is not read by this one.
+    if not pending and (problems := damaged_blocks(copy) or unreadable(copy)):
         raise DamagedDatabase(problems[0])
     moment = from_us(recorded_at) if head else None
     return Restored(None, head, moment, pending, len(sealed), opened)

@@ -18,6 +18,7 @@ import apsw
 from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.storage.sqlite.connecting import PAGE_BYTES
 from postbell.storage.sqlite.faults import (
+    FAULTS,
     WHOLE_GROUP,
     as_storage_error,
     is_lost_sync,
@@ -223,7 +224,7 @@ class Writer:
             return Answer(job.future, value=value)
         except WHOLE_GROUP:
             raise
-        except apsw.Error as error:
+        except FAULTS as error:
             return Answer(job.future, error=as_storage_error(error))
         except Exception as error:
             return Answer(job.future, error=error)
