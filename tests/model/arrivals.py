@@ -109,13 +109,14 @@ class Arrivals:
         waits = hook.policy.retry_waits_s
         held_s = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
         now_s = self._clock.monotonic_s()
-        if held_s:
+        if held_s and not hook.is_hurried:
             until_s = now_s + held_s
             hook.hold_until_s = max(hook.hold_until_s or until_s, until_s)
             hook.held_at_s = now_s
             hook.under_way = max(policy.concurrency for policy in hook.lately) - 1
         goes_at_once, batch.goes_at_once = batch.goes_at_once, False
-        if status != 410 and post.attempt <= len(waits) and not goes_at_once:
+        is_held = not (goes_at_once or hook.is_hurried)
+        if status != 410 and post.attempt <= len(waits) and is_held:
             batch.not_before_s = now_s + waits[post.attempt - 1]
 
     def _identify(self, hook: Hook, post: Post) -> Arrived | None:

@@ -6,7 +6,8 @@ events, `Hook` is one webhook: its parts (revisions), its replays, and the batch
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -93,6 +94,7 @@ class Hook:
     state: WebhookState = WebhookState.ACTIVE
     is_deleted: bool = False
     is_silent: bool = False
+    is_hurried: bool = False
     replays: dict[int, Plan] = field(default_factory=dict)
 
     # what arrived
@@ -146,6 +148,17 @@ class Hook:
         self.policies.append(policy)
         self.lately.append(policy)
         self.forget_waits()
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """What waits is made due at some moment inside the block."""
+        self.is_hurried = True
+        self.forget_waits()
+        try:
+            yield
+        finally:
+            self.is_hurried = False
+            self.forget_waits()
 
     def forget_waits(self) -> None:
         """Expect no wait any more: everything may be due now."""

@@ -70,13 +70,10 @@ class Hands:
 
     async def _retry(self, hook: Hook, batch: OpenBatch, *, bisect: bool = False) -> None:
         desk = self._house.desk
-        hook.forget_waits()
         hook.parked.discard(batch.id)
         hook.reopened.add(batch.id)
-        try:
+        with hook.hurried():
             await (desk.bisect_batch if bisect else desk.retry_batch)(batch.id, hook.account_id)
-        finally:
-            hook.forget_waits()
 
     async def _split(self, hook: Hook, batch: OpenBatch, name: str | None) -> None:
         if batch.count > 1:

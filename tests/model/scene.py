@@ -233,7 +233,6 @@ class Scene:
     async def resume(self, hook: Hook, skip: bool, parked: bool, name: str | None = None) -> None:
         hook.is_silent = False
         hook.resumed_before = await self.accounts.read_journal()
-        hook.forget_waits()
         if skip:
             hook.skips.append((self.house.clock.now(), len(self.facts)))
         if parked:
@@ -242,8 +241,9 @@ class Scene:
             for batch in await self.house.engine.ledger.open_batches(webhook_id=hook.id):
                 hook.reopened.add(batch.id)
         desk = self.house.desk
-        await self.hands.act(desk.resume(hook.account_id, hook.id, skip=skip, parked=parked), name)
-        hook.forget_waits()
+        with hook.hurried():
+            resuming = desk.resume(hook.account_id, hook.id, skip=skip, parked=parked)
+            await self.hands.act(resuming, name)
         hook.resumed_after = await self.accounts.read_journal()
 
     async def cancel(self, which: int, name: str | None) -> None:

@@ -136,12 +136,7 @@ async def test_no_request_of_a_stopped_batch_is_begun_until_who_stopped_it_is_gi
         rig.sender.gate.set()
         await rig.turn()
         (batch,) = await rig.engine.ledger.open_batches()
-        lane = (await rig.engine.ledger.lane(batch.webhook_id)).lane
-        stop = Stop(rig.clock.now() + timedelta(days=900))
-        asked = LaneChange(
-            webhook_id=lane.webhook_id, epoch=lane.epoch, put=(replace(batch, stop=stop),)
-        )
-        assert await rig.engine.ledger.intervene(asked)
+        await stop(rig, batch, 900 * 86_400)
 
         await rig.turn()
         (batch,) = await rig.engine.ledger.open_batches()
@@ -151,6 +146,32 @@ async def test_no_request_of_a_stopped_batch_is_begun_until_who_stopped_it_is_gi
         await rig.later(1)
 
         assert [len(body) for body in rig.bodies()] == [4, 4]
+
+
+async def stop(rig, batch, seconds):
+    lane = (await rig.engine.ledger.lane(batch.webhook_id)).lane
+    stopped = replace(batch, stop=Stop(rig.clock.now() + timedelta(seconds=seconds)))
+    asked = LaneChange(webhook_id=batch.webhook_id, epoch=lane.epoch, put=(stopped,))
+    assert await rig.engine.ledger.intervene(asked)
+
+
+@pytest.mark.parametrize("rounds", range(12))
+async def test_what_is_taken_after_who_stopped_it_was_given_up_is_sent_once(rounds):
+    async with running() as rig:
+        batch = await under_way(rig, OK)
+        await stop(rig, batch, 20)
+        await rig.spin()
+
+        rig.sender.gate.set()
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        rig.clock.advance(20)
+        await rig.turn()
+        await rig.later(20)
+
+        found = await rig.audit()
+        assert (found.rows[0].delivered, found.problems) == (4, [])
+        assert len(rig.bodies()) == 1
 
 
 async def test_a_paused_webhooks_batch_is_changed_at_once():

@@ -20,17 +20,18 @@ def answers(held: Held, now: datetime) -> tuple[OpenBatch, ...]:
 
 
 def _answers(held: Held, now: datetime) -> Iterator[OpenBatch]:
-    for batch_id in held.due.stopped:
+    for batch_id in held.due.stopped - held.out:  # of those what receivers say is written
         batch = held.open.get(batch_id)
         if batch is None or batch.stop is None:
             continue
         if batch.stop.until <= now:
             yield replace(batch, stop=None)
-        elif not batch.stop.is_still and batch_id not in held.out:
+        elif not batch.stop.is_still:
             yield replace(batch, stop=replace(batch.stop, is_still=True))
 
 
 def next_end(held: Held) -> datetime | None:
     """Return when the first of the stopped batches goes on by itself, None for none of them."""
-    found = (held.open[batch_id].stop for batch_id in held.due.stopped & held.open.keys())
-    return min((stop.until for stop in found if stop is not None), default=None)
+    found = (held.open.get(batch_id) for batch_id in held.due.stopped - held.out)
+    ends = (batch.stop.until for batch in found if batch is not None and batch.stop is not None)
+    return min(ends, default=None)
