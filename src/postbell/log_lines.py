@@ -3,6 +3,7 @@
 URLs are cut to scheme and host, times have one form, and text for people stays on one line.
 """
 
+import sys
 import time
 import traceback
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple, TextIO
 from urllib.parse import urlsplit
 
 from postbell.clock import rfc3339
-from postbell.printable import escaped, one_line
+from postbell.printable import one_line
 
 LINES_A_MINUTE = 60
 MAX_KNOWN = 10_000
@@ -96,12 +97,15 @@ def printable(_logger: Any, _method: str, fields: Any) -> Any:
 
 
 def write_trace(out: TextIO, error: Any) -> None:
-    lines = "".join(traceback.format_exception(*error)).splitlines()
-    out.write("\n" + "\n".join(map(one_line, lines)))
+    out.write("\n" + "\n".join(map(one_line, trace(error).splitlines())))
 
 
-def escape(_logger: Any, _method: str, line: Any) -> str:
-    return escaped(str(line))
+def trace(exc_info: Any) -> str:
+    """Return the trace of what the standard library takes as `exc_info`."""
+    if exc_info is True:
+        exc_info = sys.exception()
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    return "".join(traceback.format_exception(error)).removesuffix("\n")
 
 
 def plain_times(_logger: Any, _method: str, fields: Any) -> Any:

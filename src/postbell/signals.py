@@ -11,18 +11,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, TextIO, cast
 
 import msgspec
 
 from postbell.log_lines import (
     Repeats,
     Signal,
-    escape,
     lasting,
     mask_urls,
     plain_times,
     printable,
+    trace,
     write_trace,
 )
 from postbell.printable import Stderr, escaped
@@ -331,50 +332,49 @@ def tell(**fields: Any) -> None:
 def configure(form: str = "auto", level: str = "info") -> None:
     """Say how the log looks from now on: *form* auto, text or json; the least *level*."""
     global _write, _threshold
+    is_text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    _threshold = LEVELS[level]
+    _write = _write_text if is_text else _write_json
+    _console.cache_clear()
+
+
+def _write_text(signal: Signal, fields: dict[str, Any]) -> None:
+    getattr(_console(), signal.level)(signal.name, **fields)
+
+
+@cache
+def _console() -> Any:
+    """Return what writes text; made by the first line, since most commands write none and its
+    libraries take a sixth of their time."""
     import structlog
 
-    stream: Any = Stderr()
-    is_text = form == "text" or (form == "auto" and sys.stderr.isatty())
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), sort_keys=False, exception_formatter=write_trace
-        )
-        if is_text
-        else structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
-    )
-    logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+    return structlog.wrap_logger(
+        structlog.PrintLogger(cast(TextIO, Stderr())),
         processors=[
             mask_urls,
             plain_times,
-            *([printable] if is_text else []),
+            printable,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso", utc=True),
-            *([] if is_text else [structlog.processors.format_exc_info]),
-            *([renderer] if is_text else [renderer, escape]),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), sort_keys=False, exception_formatter=write_trace
+            ),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    _threshold = LEVELS[level]
 
-    def write(signal: Signal, fields: dict[str, Any]) -> None:
-        getattr(logger, signal.level)(signal.name, **fields)
 
-    def write_json(signal: Signal, fields: dict[str, Any]) -> None:
-        """Write most lines at a quarter of structlog's cost; there is one for each request."""
-        if fields.get("exc_info"):
-            write(signal, fields)
-            return
-        line = mask_urls(None, "", fields) | {
-            "event": signal.name,
-            "level": signal.level,
-            "timestamp": datetime.now(UTC),
-        }
-        stream.write(escaped(_encode(line).decode()) + "\n")
-        stream.flush()
-
-    _write = write if is_text else write_json
+def _write_json(signal: Signal, fields: dict[str, Any]) -> None:
+    line = mask_urls(None, "", fields) | {
+        "event": signal.name,
+        "level": signal.level,
+        "timestamp": datetime.now(UTC),
+    }
+    if error := line.pop("exc_info", None):
+        line["exception"] = trace(error)
+    stream = Stderr()
+    stream.write(escaped(_encode(line).decode()) + "\n")
+    stream.flush()
 
 
 def is_debug() -> bool:

@@ -4,20 +4,19 @@ Read once, when an event comes in, by the tables of `ua-parser` (decision 0013);
 is what every dialect says, whatever later tables know.
 """
 
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import ua_parser
-from ua_parser.loaders import load_lazy_builtins
-from ua_parser.regex import Resolver
 
 from postbell.events import Client
 
+if TYPE_CHECKING:
+    from ua_parser import PartialResult
+
 MAX_READ_CHARS = 512
 """What a User-Agent says beyond that is not looked at."""
-
-_DOMAINS = ua_parser.Domain.USER_AGENT | ua_parser.Domain.OS
 
 
 def described(client: Client) -> Client:
@@ -47,7 +46,7 @@ class _Named(NamedTuple):
 @lru_cache(2048)
 def _named(text: str) -> _Named:
     """Look a User-Agent up; most of those that come came before."""
-    found = tables()(text, _DOMAINS)
+    found = tables()(text)
     program, system = found.user_agent, found.os
     return _Named(
         program.family if program else None,
@@ -58,11 +57,16 @@ def _named(text: str) -> _Named:
 
 
 @cache
-def tables() -> Resolver:
+def tables() -> "Callable[[str], PartialResult]":
     """Return the tables of programs and systems (15 MiB, made once, in 0.1 s), whose expressions
     take time in proportion to what they read, whatever that is."""
+    from ua_parser import Domain
+    from ua_parser.loaders import load_lazy_builtins
+    from ua_parser.regex import Resolver
+
     programs, systems, _devices = load_lazy_builtins()
-    return Resolver((programs, systems, []))
+    resolver = Resolver((programs, systems, []))
+    return lambda text: resolver(text, Domain.USER_AGENT | Domain.OS)
 
 
 def _version(major: str | None, minor: str | None) -> str | None:
