@@ -43,7 +43,7 @@ class Served(NamedTuple):
 
 @pytest.fixture
 def postbell(tmp_path: Path) -> Postbell:
-    return Postbell(tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0")
+    return Postbell(tmp_path / "data", is_anew=True, POSTBELL_LISTEN="127.0.0.1:0")
 
 
 @pytest.fixture

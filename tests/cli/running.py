@@ -7,16 +7,15 @@ import queue
 import re
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-LIMIT_S = 30
+from tests.forked import start, start_anew
 
-COMMAND = (sys.executable, "-m", "postbell")
+LIMIT_S = 30
 
 
 def environ(**variables: str) -> dict[str, str]:
@@ -26,24 +25,23 @@ def environ(**variables: str) -> dict[str, str]:
 
 
 class Postbell:
-    """The command on a data folder of its own."""
+    """The command on a data folder of its own; *is_anew* starts an interpreter for each."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, *, is_anew: bool = False, **variables: str) -> None:
         self.folder = folder
+        self._start = start_anew if is_anew else start
         self.environ = environ(
             POSTBELL_DATA_DIR=str(folder), POSTBELL_ALLOW_NETWORKS="127.0.0.0/8", **variables
         )
 
     def __call__(self, *words: str, given: str = "") -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
-        return subprocess.run(
-            [*COMMAND, *words],
-            env=self.environ,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-        )
+        with self._start(words, self.environ, stdin=subprocess.PIPE) as process:
+            try:
+                printed, said = process.communicate(given, timeout=LIMIT_S)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(words, process.returncode, printed, said)
 
     def json(self, *words: str) -> Any:
         """Run a command that succeeds, with --json, and return what it printed."""
@@ -54,13 +52,7 @@ class Postbell:
     @contextlib.contextmanager
     def running(self, *words: str) -> Iterator["subprocess.Popen[str]"]:
         """Run a command for the length of the block; killed where it did not end by itself."""
-        with subprocess.Popen(
-            [*COMMAND, *words],
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with self._start(words, self.environ) as process:
             watchdog = threading.Timer(LIMIT_S, process.kill)
             watchdog.start()
             try:

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import click.testing
@@ -10,7 +11,13 @@ import pytest
 
 from postbell import __version__
 from postbell.cli.root import COMMANDS, root
-from tests.cli.running import COMMAND, EventServer, Postbell, environ
+from tests.cli.running import EventServer, Postbell, environ
+from tests.forked import COMMAND
+
+
+@pytest.fixture
+def postbell(tmp_path: Path) -> Postbell:
+    return Postbell(tmp_path / "data", is_anew=True)
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -157,6 +164,13 @@ def test_a_reader_that_goes_away_is_not_an_unexpected_error(postbell: Postbell) 
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_finds_what_it_imports_by_itself(postbell: Postbell, name: str) -> None:
+    done = postbell(name, "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_time_is_not_spent_on_importing_the_server_for_the_help() -> None:
     words = [*COMMAND[:1], "-X", "importtime", *COMMAND[1:], "--help"]
 
@@ -164,3 +178,14 @@ def test_time_is_not_spent_on_importing_the_server_for_the_help() -> None:
 
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert loaded.isdisjoint({"uvicorn", "starlette", "pycurl", "apsw", "numpy", "rich.live"})
+
+
+def test_what_only_colours_the_log_is_not_imported_for_a_command_that_logs_nothing(
+    postbell: Postbell,
+) -> None:
+    words = [*COMMAND[:1], "-X", "importtime", *COMMAND[1:], "accounts", "create", "acme"]
+
+    done = subprocess.run(words, env=postbell.environ, capture_output=True, text=True, check=True)
+
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert loaded.isdisjoint({"structlog", "rich.console", "ua_parser", "yaml"})

@@ -36,9 +36,10 @@ from postbell.records import (
     Webhook,
 )
 from postbell.settings import load
-from tests.cli.running import COMMAND, LIMIT_S, EventServer, Postbell
+from tests.cli.running import LIMIT_S, EventServer, Postbell
 from tests.cli.test_commands import commands
 from tests.cli.test_listen import post, url_of
+from tests.forked import COMMAND
 
 HOSTILE = "a\x1b[2K\x9b2J\x85\u202egpj.\u2066\u2069\u200e\u200f\u061c\x07\x7f\u2028\U000e0041\r\nb"
 STEERS = re.compile(

@@ -10,7 +10,8 @@ import pytest
 from postbell.cli import lines
 from postbell.cli.lines import items
 from postbell.errors import BadInput
-from tests.cli.running import COMMAND, LIMIT_S, Postbell
+from tests.cli.running import LIMIT_S, Postbell
+from tests.forked import COMMAND
 
 BYTES = os.fsdecode(b"k\xff")
 ENDLESS = "/dev/zero"

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import socket
-import sys
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,31 @@ from typing import Any
 import httpx
 
 from tests.cli.prepared import prepare
+from tests.forked import Forked, start
 
 START_S = 60
+COMMAND_S = 120
+
+
+class Running:
+    """A process, for who must not wait in a thread."""
+
+    def __init__(self, process: "subprocess.Popen[str] | Forked") -> None:
+        self._process = process
+        self.pid = process.pid
+        self.send_signal = process.send_signal
+        self.terminate = process.terminate
+        self.kill = process.kill
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    async def wait(self) -> int:
+        """Return how it ended, once it has."""
+        while (code := self._process.poll()) is None:
+            await asyncio.sleep(0.01)
+        return code
 
 
 class Service:
@@ -26,13 +49,12 @@ class Service:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.port = free_port()
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: Running | None = None
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("POSTBELL_")},
             "POSTBELL_DATA_DIR": str(folder / "data"),
             "POSTBELL_LISTEN": f"127.0.0.1:{self.port}",
             "POSTBELL_ALLOW_NETWORKS": "127.0.0.0/8",
-            "PYTHONUNBUFFERED": "1",
             **settings,
         }
 
@@ -42,12 +64,10 @@ class Service:
 
     async def launch(self, role: str = "all") -> None:
         """Start a process and wait for nothing."""
-        log = (self.folder / "service.log").open("ab")
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "postbell", "serve", "--role", role,
-            env=self.env, stdout=log, stderr=log,
-        )  # fmt: skip
-        log.close()
+        with (self.folder / "service.log").open("ab") as log:
+            self.process = Running(
+                start(("serve", "--role", role), self.env, stdout=log, stderr=log)
+            )
 
     async def start(self, role: str = "all") -> None:
         """Start a process and wait until ingest can commit; one that never can is ended."""
@@ -92,13 +112,13 @@ class Service:
 
     async def cli(self, *words: str, expect: int = 0) -> Any:
         """Run a command; return what it printed, read as JSON where `--json` was asked."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "postbell", *words,
-            env=self.env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
+        with start(words, self.env) as process:
+            try:
+                out, err = await asyncio.to_thread(process.communicate, timeout=COMMAND_S)
+            finally:
+                process.kill()
         assert process.returncode == expect, (words, process.returncode, out, err)
-        return json.loads(out) if "--json" in words else out.decode()
+        return json.loads(out) if "--json" in words else out
 
     async def set_up(self, *further: tuple[str, ...]) -> None:
         """Make the data folder with an account and an api user, and run *further* commands."""

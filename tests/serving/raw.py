@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import NamedTuple
 
 from tests.cli.prepared import prepare
-from tests.cli.running import COMMAND, LIMIT_S, Postbell, line_with
+from tests.cli.running import LIMIT_S, Postbell, line_with
+from tests.forked import COMMAND
 from tests.wire.certificates import Authority
 
 EVENT = b'{"type": "delivered", "recipient": "ada@example.net"}'

@@ -15,7 +15,8 @@ import httpx
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.cli.running import COMMAND, Postbell, line_with
+from tests.cli.running import Postbell, line_with
+from tests.forked import start
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -110,10 +111,8 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def serving(postbell: Postbell, listen: str = "127.0.0.1:0") -> Iterator[str]:
     """Run the real service on a free port; gives its base URL."""
-    command = [*COMMAND, "serve", "--listen", listen, "--shutdown-s", "1"]
-    with subprocess.Popen(
-        command, env=postbell.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    words = ("serve", "--listen", listen, "--shutdown-s", "1")
+    with start(words, postbell.environ, stderr=subprocess.DEVNULL) as process:
         watchdog = threading.Timer(LIMIT_S, process.kill)
         watchdog.start()
         try:
