@@ -53,6 +53,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             high=65_536,
         ),
     ] = 65_536
+    http_heads_bytes: Annotated[
+        int,
+        Row(
+            "what all heads under way have together beyond 4 KiB each, a sixteenth of it those of"
+            " one network; beyond, 503",
+            unit="bytes",
+            low=1 << 20,
+            high=1 << 30,
+        ),
+    ] = 32 << 20
     http_head_s: Annotated[
         float,
         Row(

@@ -18,6 +18,7 @@ from postbell.listening.framing import Framing
 from postbell.listening.gone import GONE
 from postbell.listening.pace import Pace, Unsealing
 from postbell.listening.refusals import FULL, SLOW_BODY, TINY_RECORDS, Refusal, answer
+from postbell.listening.room import Room
 from postbell.listening.states import RULES, SILENT, State
 
 
@@ -50,6 +51,7 @@ class Connection(asyncio.BufferedProtocol):
         self._entered_s = 0.0
         self._drained_bytes = 0
         self._in_row = 0
+        self._room = Room(served.door.heads, self)
         self._peer_ended = False
         self._is_stopping = self.is_last = False
         self.state = State.FRESH if served.tls is None else State.HANDSHAKE
@@ -67,6 +69,7 @@ class Connection(asyncio.BufferedProtocol):
             self._turn_away(str(reason))
             return
         self._local = (transport.get_extra_info("sockname") or ("", 0))[:2]
+        self._room = Room(self._door.heads, self.turns_as)
         self._framing = Framing(self._door.limits)
         self._pace = Pace(self._door.limits)
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own
@@ -159,6 +162,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def answered(self) -> None:
         self._exchange = None
+        self._room.leave()
         if self.state is not State.WRITING:
             self._next()
 
@@ -241,6 +245,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _look_for_head(self) -> None:
         head = self._framing.head()
+        self._room.hold(self._framing.head_bytes)
         if head is None:
             if self._framing.has_begun and self.state is not State.HEAD:
                 self._enter(State.HEAD)
@@ -360,6 +365,8 @@ class Connection(asyncio.BufferedProtocol):
     def _part(self) -> None:
         """Let the application know that nobody waits any longer."""
         exchange, self._exchange = self._exchange, None
+        if self._room.leave():
+            self._framing.forget()
         if exchange is not None:
             exchange.leave()
             self._door.turns.leave(self.turns_as, self)

@@ -16,6 +16,8 @@ from postbell.listening.refusals import Refusal, bad
 
 MAX_EMPTY_LINES = 4
 """Ignored before a request line; RFC 9112 section 2.2 wants at least one."""
+FREE_HEAD_BYTES = 4096
+"""Of a head; for what is longer, all have only so much room."""
 MAX_CUTS = 1000
 """Empty lines in a chunked body, each of which might be its end; beyond, the connection is not
 kept, and the end need not be known to the byte."""
@@ -33,12 +35,12 @@ class Framing:
         "_empty_lines",
         "_framing_bytes",
         "_half",
-        "_head_bytes",
         "_left",
         "_limits",
         "_quiet_bytes",
         "_tail",
         "_zttp",
+        "head_bytes",
         "is_exact",
         "is_whole",
     )
@@ -55,7 +57,8 @@ class Framing:
     def _begin(self) -> None:
         self.is_whole = False
         self._empty_lines = 0
-        self._head_bytes = 0
+        self.head_bytes = 0
+        """What came of the request's head."""
         self._tail = b""
         self._left: int | None = 0
         self._cuts = 0
@@ -70,7 +73,7 @@ class Framing:
     @property
     def has_begun(self) -> bool:
         """Say whether a byte of the request's head came."""
-        return self._head_bytes > 0
+        return self.head_bytes > 0
 
     @property
     def closes(self) -> bool:
@@ -81,34 +84,42 @@ class Framing:
         """Take bytes that came."""
         if self._half:
             data, self._half = self._half + data, b""
-        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+        self._data = self._data[self._at :] + data if self._at else self._data + data
         self._at = 0
 
     def again(self) -> None:
         """Begin the next message; the one before was whole."""
-        self._zttp.start_next_cycle()
+        if self.head_bytes > FREE_HEAD_BYTES:
+            self._zttp = _parser()  # the old one keeps the room that its longest head took
+        else:
+            self._zttp.start_next_cycle()
         self._begin()
+
+    def forget(self) -> None:
+        """Let go of all that came: nothing more is asked for."""
+        self._zttp = _parser()
+        self._data, self._at = b"", 0
 
     def head(self) -> Head | None:
         """Return the next request's head, None where more bytes are needed; raise Refusal."""
         data = self._data
         at = self._at
-        if not self._head_bytes:
+        if not self.head_bytes:
             at = self._skip_empty_lines()
             if at == len(data):
                 return None
         stop = self._cut(at)
         is_end = stop > 0
         stop = stop or len(data)
-        self._head_bytes += stop - at
-        if self._head_bytes > self._limits.http_head_bytes:
+        self.head_bytes += stop - at
+        if self.head_bytes > self._limits.http_head_bytes:
             raise _head_too_long()
         event = self._parse(data, at, stop)
-        self._at = stop
+        self._move(stop)
         if not is_end:
             if event is not zttp.NEED_DATA:
                 raise bad("the head of the request is ambiguous")
-            if stop - at == self._head_bytes and data[at] not in _TOKEN:
+            if stop - at == self.head_bytes and data[at] not in _TOKEN:
                 raise bad("a request line expected")
             return None
         if not isinstance(event, zttp.Request):
@@ -137,7 +148,7 @@ class Framing:
         if self.is_whole is not (left == 0):
             raise bad("the length of the body is ambiguous")
         self._left = left
-        self._at = stop
+        self._move(stop)
         return event.data
 
     def _chunked(self) -> bytes:
@@ -152,7 +163,7 @@ class Framing:
                 self.is_exact = False
             size = stop - self._at
             found = self._events(self._parse(self._data, self._at, stop))
-            self._at = stop
+            self._move(stop)
             gained = sum(map(len, found))
             parts += found
             self._quiet_bytes = 0 if gained else self._quiet_bytes + size
@@ -205,6 +216,13 @@ class Framing:
             at += 1
         self._at = at
         return at
+
+    def _move(self, stop: int) -> None:
+        """Go on at *stop*, and keep nothing where nothing follows."""
+        if stop == len(self._data):
+            self._data, self._at = b"", 0
+        else:
+            self._at = stop
 
     def _parse(self, data: bytes, at: int, stop: int) -> object:
         try:

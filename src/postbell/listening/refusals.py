@@ -23,6 +23,12 @@ def bad(detail: str) -> Refusal:
     return Refusal(400, "malformed_request", detail)
 
 
+def heads_full() -> Refusal:
+    """Return the refusal of a head for which there is no room."""
+    detail = "too many long heads are under way; send the request again"
+    return Refusal(503, "heads_full", detail)
+
+
 def answer(refusal: Refusal, date: bytes, *, is_head: bool = False) -> bytes:
     """Return the whole response, a problem document."""
     status = http.HTTPStatus(refusal.status)
