@@ -20,6 +20,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, NoReturn
+from unittest.mock import Mock
 
 AT_START = ("LD_", "PYTHON", "LC_", "LANG", "TZ", "FAKETIME", "MALLOC_", "OPENSSL_", "SSL_")
 """Variables that begin so are read when a process starts, or when a library is loaded."""
@@ -59,6 +60,22 @@ def start_anew(
 
 def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.startswith(AT_START)}
+
+
+def prepare_starts() -> None:
+    """Do here what the start of every command and every service does."""
+    from postbell.cli.root import COMMANDS
+
+    modules = [f"postbell.cli.{row.module}" for row in COMMANDS.values()]
+    for name in ("postbell.app", "uvloop", "opentelemetry.trace", *modules):
+        importlib.import_module(name)
+
+    from postbell import user_agents, web
+    from postbell.web import words
+
+    user_agents.tables()
+    words.read()
+    web.routes(Mock())  # for the expressions of their paths, which `re` keeps
 
 
 class Forked:
@@ -195,21 +212,6 @@ def _parent() -> Parent:
     return Parent()
 
 
-def _import_everything() -> None:
-    """Import all commands and the service, and make the tables that every service makes."""
-    from postbell.cli.root import COMMANDS
-
-    modules = [f"postbell.cli.{row.module}" for row in COMMANDS.values()]
-    for name in ("postbell.app", "uvloop", *modules):
-        importlib.import_module(name)
-
-    from postbell import user_agents
-    from postbell.web import words
-
-    user_agents.tables()
-    words.read()
-
-
 def _fork(calls: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]]:
     """Fork for each call until there are no more; give the call in each child."""
     watched: dict[int, int] = {}
@@ -247,7 +249,7 @@ def _fork(calls: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]]:
 def _main() -> None:
     from postbell.cli import main
 
-    _import_everything()
+    prepare_starts()
     for call, descriptors in _fork(socket.socket(fileno=int(sys.argv[1]))):
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
-import uvloop  # noqa: F401  # before the fork
-
-import postbell.app
-import postbell.cli.serve  # noqa: F401  # as well
 from postbell.cli import main
 from tests.powerloss.calls import Loaded, Shim
 
@@ -31,7 +27,7 @@ class Failing(NamedTuple):
 
 def begin(shim: Shim) -> None:
     """Start the process that others are forked off, with *shim* loaded."""
-    multiprocessing.set_forkserver_preload([__name__])
+    multiprocessing.set_forkserver_preload([__name__, "tests.powerloss.prepared"])
     with patch.dict(os.environ, {"LD_PRELOAD": str(shim.library)}):
         forkserver.ensure_running()
 
