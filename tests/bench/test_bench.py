@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from bench.besieged import ONE_NETWORK
 from bench.goals import NO_WRITE_BYTES
 from bench.hostile import NAMES
@@ -55,6 +56,7 @@ def test_fan_out_writes_less_than_a_row_for_each_event_and_webhook() -> None:
     assert 0 < ten["floor_us"] < ten["cpu_us"]
 
 
+@pytest.mark.long
 def test_a_healthy_webhook_is_timed_alone_and_beside_broken_ones() -> None:
     (row,) = quick("neighbour")
 
@@ -62,6 +64,7 @@ def test_a_healthy_webhook_is_timed_alone_and_beside_broken_ones() -> None:
     assert round(row["p99_ms"] / row["alone_p99_ms"], 2) == row["p99_ratio"]
 
 
+@pytest.mark.long
 def test_ingest_is_timed_beside_connections_that_misbehave_in_every_way() -> None:
     (row,) = quick("hostile")
 

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.run import Run
 
 SEED = 20
 MINUTES = 1.5
 
 
+@pytest.mark.long
 async def test_every_promise_holds_while_the_service_is_killed_frozen_and_out_of_space(
     tmp_path: Path,
 ) -> None:

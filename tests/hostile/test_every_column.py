@@ -128,7 +128,7 @@ async def house(folder: Path, *, has_evil: bool = True) -> AsyncIterator[House]:
                 folder / "notices.json",
                 lag_limit_s=60.0,
                 silence_h=1.0,
-                look_s=0.05,
+                look_s=0.5,
             )
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -151,6 +151,7 @@ async def house(folder: Path, *, has_evil: bool = True) -> AsyncIterator[House]:
         await engine.close()
 
 
+@pytest.mark.long
 async def test_every_loop_goes_over_hostile_values_in_every_column(tmp_path: Path) -> None:
     before = sum(fences.failed.values())
     async with house(tmp_path / "data") as all_of_it:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.powerloss.campaign import campaign
 from tests.powerloss.disk import Disk
 from tests.powerloss.recorded import Recorded
@@ -10,6 +12,7 @@ SEED = 20
 IMAGES = 200
 
 
+@pytest.mark.long
 async def test_what_was_acknowledged_outlives_every_loss_of_power(tmp_path: Path) -> None:
     found = await Recorded(tmp_path / "run", tmp_path, SEED).go()
     disk = Disk(found.root)

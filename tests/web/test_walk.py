@@ -6,6 +6,7 @@ that POSTBELL_PICTURES names.
 
 import re
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.web.walking import (
@@ -25,6 +26,7 @@ from tests.web.walking import (
 )
 
 
+@pytest.mark.long
 def test_a_new_user_walks_through_the_pages(
     browser: Browser, base_url: str, receiver: Receiver
 ) -> None:

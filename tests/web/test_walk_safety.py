@@ -4,6 +4,7 @@ import re
 import time
 
 import pyotp
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.web.walking import OPERATOR, PASSWORD, Album, cookies_of, sign_in, watch
@@ -22,6 +23,7 @@ def secret_on(page: Page) -> str:
     return page.locator("code.secret").inner_text().replace(" ", "")
 
 
+@pytest.mark.long
 def test_a_second_factor_is_set_up_and_asked_for_with_the_keyboard_alone(
     browser: Browser, base_url: str
 ) -> None:
