@@ -58,11 +58,12 @@ def refused(
     """Return what is known once a body was refused with 413.
 
     A batch of several events that is not itself a half *begins* anew: where nothing is known, or
-    where such bodies were taken.  Of a half that is no longer than what was taken it is said
-    that length is not the reason: then nothing is known.
+    where such bodies were taken.  Of a half that is no longer than what was taken, or where nothing
+    was ever taken and a short one is refused as well, it is said that length is not the reason:
+    then nothing is known.
     """
     if body_bytes <= SHORTEST:
-        return limit
+        return limit if limit is not None and limit.taken_bytes else None
     if limit is not None and body_bytes > limit.taken_bytes:
         return replace(limit, refused_bytes=min(limit.refused_bytes, body_bytes))
     return BodyLimit(now, body_bytes) if begins else None

@@ -256,7 +256,7 @@ SIGNALS = (
     lasting("metrics_stale", "warning", "log or journal could not be read for metrics"),
     Signal("notice_made", "info", "something changed that people are told", ("kind", "account")),
     Signal("notice_sent", "info", "notices were handed over", ("to", "notices")),
-    Signal(
+    lasting(
         "notice_failed",
         "warning",
         "notices could not be handed over; tried again unless it was the last time",

@@ -26,7 +26,7 @@ class Disk(Protocol):
     title: str
     is_full: bool
 
-    def make_room(self) -> None: ...
+    def make_room(self, more_bytes: int = 0) -> None: ...
 
     def fill(self, pid: int) -> None: ...
 
@@ -47,11 +47,11 @@ class Tmpfs:
         folder.mkdir(parents=True, exist_ok=True)
         _mount("-t", "tmpfs", "-o", f"size={room_bytes},mode=0700", "tmpfs", str(folder))
 
-    def make_room(self) -> None:
-        """Let the file system grow with the log."""
+    def make_room(self, more_bytes: int = 0) -> None:
+        """Let the file system grow with the log, and have so much room beside that."""
         stats = os.statvfs(self._folder)
         used = (stats.f_blocks - stats.f_bfree) * stats.f_frsize
-        _mount("-o", f"remount,size={used + self._room_bytes}", str(self._folder))
+        _mount("-o", f"remount,size={used + self._room_bytes + more_bytes}", str(self._folder))
 
     def fill(self, pid: int) -> None:
         self.is_full = True
@@ -77,7 +77,7 @@ class FileLimit:
     def __init__(self) -> None:
         self.is_full = False
 
-    def make_room(self) -> None:
+    def make_room(self, more_bytes: int = 0) -> None:
         return
 
     def fill(self, pid: int) -> None:

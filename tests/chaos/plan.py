@@ -17,7 +17,7 @@ POISON_EVERY = 9_975
 LARGE_EVERY = 211
 APIS = 2
 """Processes that only take events in, beside the one that delivers as well, which is number 0."""
-FIRST = ("kill", "freeze", "fill", "kills", "fill-kill", "kill-all", "jump")
+FIRST = ("kill", "freeze", "fill", "kills", "fill-kill", "kill-all", "jump", "restore")
 """The phases that every run has, however slow the machine is."""
 TO_A_PROCESS = ("kill", "freeze", "stop")
 EPOCH_S = 1_755_856_802
@@ -189,6 +189,12 @@ def _customer(chance: random.Random) -> Phase:
     return Phase("customer", 6, tuple(actions))
 
 
+def _restore(chance: random.Random) -> Phase:
+    """Go on from a backup that is some seconds old."""
+    at_s, for_s = chance.uniform(0.1, 1), chance.uniform(0.5, 4)
+    return Phase("restore", at_s + for_s + 2, (Action(at_s, "restore", for_s),))
+
+
 def _fill_stop(chance: random.Random) -> Phase:
     """Ask the service to end while it cannot write."""
     for_s = chance.uniform(3, 8)
@@ -220,6 +226,7 @@ _MAKERS = {
     "customer": _customer,
     "fill-stop": _fill_stop,
     "fill-freeze": _fill_freeze,
+    "restore": _restore,
 }
 _WEIGHTS = {
     "calm": 2,
@@ -238,4 +245,5 @@ _WEIGHTS = {
     "customer": 4,
     "fill-stop": 1,
     "fill-freeze": 2,
+    "restore": 2,
 }

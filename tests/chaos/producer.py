@@ -28,7 +28,11 @@ FLOOD_EVENTS = 1000
 
 
 class Producer:
-    """Some senders that share one plan; *accepted_log* outlives every crash."""
+    """Some senders that share one plan; *accepted_log* outlives every crash.
+
+    What was accepted in another *epoch* may be lost: it ends where a restore of a backup begins,
+    and where it is over.  *known* are the requests that such a backup turned out to hold.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,8 @@ class Producer:
         self.duplicates = 0
         self.answers: Counter[str] = Counter()
         self.is_flooding = False
+        self.restores = self.epoch = 0
+        self.known: list[tuple[int, int]] = []
         self._chance = chance
         self._urls = urls
         self._log = accepted_log
@@ -73,17 +79,28 @@ class Producer:
         headers = dict(AUTH)
         if self._chance.random() < 0.3:
             headers["Idempotency-Key"] = f"batch-{first}"
-        tries = 0
-        while await self._try(client, events, headers, is_first=tries == 0) is None:
+        tries, epoch = 0, self.epoch
+        while (new := await self._try(client, events, headers, is_first=tries == 0)) is None:
             tries += 1
             await asyncio.sleep(AGAIN_S)
+        if not new and epoch != self.epoch:
+            self.known.append((first, count))
         self._write_down(first, count)
         self.accepted += count
         if self._chance.random() < AGAIN:
             while (again := await self._try(client, events, dict(AUTH), is_first=False)) is None:
                 await asyncio.sleep(AGAIN_S)
-            if again:
+            if again and epoch == self.epoch:
                 self._problems.note(f"{again} events were accepted again, from {first} on")
+
+    async def again(self, first: int, count: int) -> None:
+        """Post a request that was accepted once more: a restored backup holds all of it or none."""
+        events = [plan.event(self.seed, number) for number in range(first, first + count)]
+        async with httpx.AsyncClient(timeout=40) as client:
+            while (new := await self._try(client, events, dict(AUTH), is_first=False)) is None:
+                await asyncio.sleep(AGAIN_S)
+        if not new:
+            self.known.append((first, count))
 
     async def _try(
         self,
@@ -123,8 +140,14 @@ class Producer:
             os.fsync(log.fileno())
 
 
-def written_down(accepted_log: Path) -> Iterator[int]:
-    """Yield the numbers of the events that were accepted."""
+def spans(accepted_log: Path) -> Iterator[tuple[int, int]]:
+    """Yield the requests that were accepted: the number of the first event, and how many."""
     for line in accepted_log.read_text().splitlines():
         first, count = map(int, line.split())
+        yield first, count
+
+
+def written_down(accepted_log: Path) -> Iterator[int]:
+    """Yield the numbers of the events that were accepted."""
+    for first, count in spans(accepted_log):
         yield from range(first, first + count)

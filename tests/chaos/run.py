@@ -17,6 +17,7 @@ from tests.chaos.disk import small_disk
 from tests.chaos.hooks import ROWS, wants
 from tests.chaos.producer import Producer, written_down
 from tests.chaos.receivers import HABITS, Endpoint, answering
+from tests.chaos.restoring import restore, settle
 from tests.chaos.service import Supervised
 from tests.chaos.verdict import check, is_refused, sums_of
 from tests.chaos.witness import Hook, Order, Problems, Witness
@@ -47,6 +48,7 @@ class Report(NamedTuple):
     freezes: int
     fills: int
     full_starts: int
+    restores: int
     events: int
     batches: int
     duplicates: int
@@ -56,7 +58,7 @@ class Report(NamedTuple):
         verdict = f"{len(self.problems)} PROBLEMS" if self.problems else "all held"
         return (
             f"seed {self.seed}: {verdict}; {self.kills} kills, {self.freezes} freezes,"
-            f" {self.fills} fills ({self.full_starts} starts meanwhile),"
+            f" {self.fills} fills ({self.full_starts} starts meanwhile), {self.restores} restores,"
             f" {self.events} events, {self.batches} batches, {self.duplicates} duplicates,"
             f" {self.seconds:.0f} s"
         )
@@ -218,6 +220,15 @@ class Run:
                 change = {"policy": {"max_wait_s": action.for_s / 4, "max_events": action.amount}}
                 webhook_id = self._pick(action.which, lambda hook: hook.dialect != "engagelab")
                 await self.service.ask("PATCH", f"/api/v1/webhooks/{webhook_id}", change)
+            case "restore" if not self.crowd.size:  # which keeps no account of what is lost
+                await restore(
+                    self.services,
+                    self.producer,
+                    [endpoint.witness for endpoint in self.endpoints],
+                    self.disk,
+                    self.accepted_log,
+                    action.for_s,
+                )
             case "fill":
                 turned_away = self.producer.answers["503"]
                 self.producer.is_flooding = True
@@ -234,6 +245,7 @@ class Run:
 
     async def _heal(self) -> None:
         """Let everything work, and wait until nothing is left to do."""
+        settle(self.producer, [endpoint.witness for endpoint in self.endpoints])
         for endpoint in self.endpoints:
             endpoint.is_healed = True
         self.crowd.is_healed = True
@@ -312,6 +324,7 @@ class Run:
             sum(service.freezes for service in services),
             self.service.fills,
             sum(service.full_starts for service in services),
+            self.producer.restores,
             self.producer.accepted,
             self._batches(),
             sum(endpoint.witness.repeats for endpoint in self.endpoints),

@@ -119,12 +119,16 @@ class Supervised(Service):
         finally:
             self.disk.free(self.process.pid)
 
-    async def end(self) -> None:
-        """SIGTERM, for the last time."""
+    async def down(self) -> None:
+        """SIGTERM; it is not started again before `start`."""
         assert self._watch is not None
         self._watch.cancel()
         if await self.stop() != 0:
             self.problems.note("the service did not end well")
+
+    async def end(self) -> None:
+        """SIGTERM, for the last time."""
+        await self.down()
         self.close()
 
     def close(self) -> None:

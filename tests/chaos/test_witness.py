@@ -131,3 +131,38 @@ def test_a_count_that_is_not_the_header_s_is_found():
     seen.arrived(came)
 
     assert any("its header says otherwise" in problem for problem in seen.problems)
+
+
+def test_what_a_restore_lost_must_come_again_and_may_come_otherwise():
+    seen = witness(first_in_order=True)
+    take(seen, "a", 0)
+    take(seen, "b", 1, 2)
+    take(seen, "c", 3)
+
+    seen.order.restored({0, 1})
+    seen.restored({0, 1})
+    seen.was_known([2])
+    take(seen, "b", 1, 2)
+    assert seen.check_sets(range(4), lambda number: False) == 4
+    assert list(seen.problems) == [
+        "hook: 1 events accepted, but never arrived: 3",
+        "hook: 1 events never taken by the receiver, nor parked: 3",
+    ]
+
+    seen.problems.clear()
+    take(seen, "d", 3)
+    seen.check_sets(range(4), lambda number: False)
+    seen.check_order()
+    assert list(seen.problems) == []
+    take(seen, "e", 1, 2)
+    assert list(seen.problems) == ["hook: batch e repeats events of another batch (event 1)"]
+
+
+def test_an_id_keeps_its_bytes_beyond_a_restore():
+    seen = witness()
+    take(seen, "a", 0)
+    seen.restored(set())
+
+    take(seen, "a", 1)
+
+    assert list(seen.problems) == ["hook: batch a came again with other bytes"]

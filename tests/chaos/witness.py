@@ -5,7 +5,7 @@ order inside a body.  Checked at the end: promise 2 as sets and promise 4 as seq
 """
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
@@ -79,6 +79,12 @@ class Order:
             self._problems.note(f"event {number} came with sequence {known} and {sequence}")
         self._sequences[number] = sequence
 
+    def restored(self, safe: Set[int]) -> None:
+        """Forget all sequences but those of the events that are in the backup for sure."""
+        for number in range(len(self._sequences)):
+            if number not in safe:
+                self._sequences[number] = 0
+
     def of(self, numbers: Iterable[int]) -> list[int]:
         """Return the sequences of these events, 0 for one that nobody told."""
         known = self._sequences
@@ -87,7 +93,11 @@ class Order:
 
 @dataclass
 class Witness:
-    """Everything that arrived at one webhook's URL."""
+    """Everything that arrived at one webhook's URL.
+
+    Batches from *since* on, and those *back* since then, were sent after the last restore of a
+    backup: an event that came in one of them has its place there.
+    """
 
     hook: Hook
     order: Order
@@ -102,6 +112,10 @@ class Witness:
     heads: "array[int]" = field(default_factory=lambda: array("I"))
     arrivals: int = 0
     repeats: int = 0
+    came: bytearray = field(default_factory=bytearray)
+    since: int = 0
+    back: set[int] = field(default_factory=set)
+    before: tuple[bytes, bytes] = b"", b""
 
     def note(self, what: str) -> None:
         self.problems.note(f"{self.hook.name}: {what}")
@@ -121,6 +135,10 @@ class Witness:
             self.repeats += 1
             if self.digests[known] != digest:
                 self.note(f"batch {key} came again with other bytes")
+            if known < self.since and known not in self.back:
+                self.back.add(known)
+                for number in numbers:
+                    self.home[number], self.came[number] = known + 1, 1
             return Delivery(known, numbers, True)
         batch = self.ids[key] = len(self.digests)
         self.digests.append(digest)
@@ -137,6 +155,30 @@ class Witness:
         """Note that the receiver refused this one for its content."""
         self.refused.add(delivery.batch)
 
+    def restored(self, safe: Set[int]) -> None:
+        """Let everything come again, in other batches, too; what an id stands for stays.
+
+        Only *safe* events are in the backup for sure: any other has not come, unless `was_known`
+        says so later.
+        """
+        self.before = bytes(self.came), bytes(self.taken)
+        self.since = len(self.digests)
+        self.back.clear()
+        for numbers in (self.firsts, self.heads):
+            del numbers[:]
+        for number in range(len(self.came)):
+            if number not in safe:
+                self.came[number] = self.taken[number] = 0
+
+    def was_known(self, numbers: Iterable[int]) -> None:
+        """Take notice that the backup holds these events: what came of them came before it, or
+        comes again."""
+        came, taken = self.before
+        for number in numbers:
+            if number < len(came):
+                self.came[number] |= came[number]
+                self.taken[number] |= taken[number]
+
     def batch_of(self, number: int) -> str:
         """Return the id of the batch in which an event came last, empty for none."""
         at = self.home[number] if number < len(self.home) else 0
@@ -144,7 +186,7 @@ class Witness:
 
     def check_sets(self, accepted: Iterable[int], is_parked: Callable[[int], bool]) -> int:
         """Check accepted = arrived + parked; return how many were expected."""
-        came = {number for number, at in enumerate(self.home) if at}
+        came = {number for number, has_come in enumerate(self.came) if has_come}
         expected = set(accepted)
         if self.hook.is_revised:
             expected &= came
@@ -192,7 +234,8 @@ class Witness:
         """Check that a new batch holds new events, or is a part of one that was refused."""
         _grow(self.home, max(numbers))
         self.taken.extend(bytes(len(self.home) - len(self.taken)))
-        homes = {self.home[number] for number in numbers}
+        self.came.extend(bytes(len(self.home) - len(self.came)))
+        homes = {at if self._counts(at - 1) else 0 for at in map(self.home.__getitem__, numbers)}
         if homes == {0}:
             if self.hook.first_in_order:
                 self.firsts.extend(numbers)
@@ -202,7 +245,10 @@ class Witness:
             if not is_part:
                 self.note(f"batch {key} repeats events of another batch (event {numbers[0]})")
         for number in numbers:
-            self.home[number] = batch + 1
+            self.home[number], self.came[number] = batch + 1, 1
+
+    def _counts(self, batch: int) -> bool:
+        return batch >= self.since or batch in self.back
 
 
 def number_of(recipient: str) -> int:

@@ -232,7 +232,10 @@ class Scene:
 
     async def resume(self, hook: Hook, skip: bool, parked: bool, name: str | None = None) -> None:
         hook.is_silent = False
-        hook.resumed_before = await self.accounts.read_journal()
+        stored = await self.house.engine.registry.webhook(hook.id)
+        was_paused = stored is not None and stored.state is WebhookState.PAUSED
+        if was_paused:  # an active one has been failing for as long as before
+            hook.resumed_before = await self.accounts.read_journal()
         if skip:
             hook.skips.append((self.house.clock.now(), len(self.facts)))
         if parked:
@@ -244,7 +247,8 @@ class Scene:
         with hook.hurried():
             resuming = desk.resume(hook.account_id, hook.id, skip=skip, parked=parked)
             await self.hands.act(resuming, name)
-        hook.resumed_after = await self.accounts.read_journal()
+        if was_paused:
+            hook.resumed_after = await self.accounts.read_journal()
 
     async def cancel(self, which: int, name: str | None) -> None:
         replays = await self.house.engine.ledger.replays()

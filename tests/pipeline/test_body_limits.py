@@ -185,6 +185,18 @@ async def test_an_event_that_is_refused_with_413_whatever_its_length_makes_no_ba
         assert (row.delivered, row.parked) == (1999, 1)
 
 
+async def test_a_receiver_that_answers_413_to_everything_teaches_nothing():
+    async with running() as rig:
+        webhook = await rig.webhook(policy=POLICY)
+        rig.sender.standing[URL] = Outcome(status=413)
+        await send(rig, 0, 100)
+        lane = (await rig.engine.ledger.lane(webhook.id)).lane
+
+        assert max(sizes(rig)) > SHORTEST
+        assert lane.body_limit is None
+        assert (await rig.audit()).rows[0].parked == 100
+
+
 def test_what_is_refused_and_what_is_taken_draw_together():
     limit = refused(None, 300_000, NOW, begins=True)
     assert limit == BodyLimit(NOW, 300_000)
@@ -221,6 +233,7 @@ def test_a_short_body_says_nothing_of_lengths():
 
     assert refused(None, SHORTEST, NOW, begins=True) is None
     assert refused(limit, SHORTEST, NOW, begins=True) == limit
+    assert refused(BodyLimit(NOW, 100_000), SHORTEST, NOW, begins=False) is None
     assert most_bytes(BodyLimit(NOW, SHORTEST + 1)) == SHORTEST
 
 
