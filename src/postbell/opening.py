@@ -1,7 +1,5 @@
 """Opening what the settings name: the storage engine, the guard, the sender."""
 
-import errno
-import tempfile
 from pathlib import Path
 
 from postbell import sealing, small_files
@@ -70,12 +68,7 @@ def open_sender(settings: Settings, clock: Clock) -> tuple[Guard, CurlSender]:
 
 def lacks_space(folder: Path) -> bool:
     """Say whether nothing can be written to *folder* because its disk or quota is full; blocks."""
-    try:
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
-            probe.write(bytes(PROBE_BYTES))
-    except OSError as error:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return False
+    return sqlite.lacks_room(folder, PROBE_BYTES)
 
 
 def require_database(settings: Settings) -> Path:

@@ -163,6 +163,29 @@ def test_a_whole_database_is_read_whole(folder: Path, sealer: Sealer) -> None:
     assert done.sealed == done.opened == 6
 
 
+def test_the_command_says_whether_it_could_verify_a_backup(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--data-dir", str(folder))
+    backup = folder / "backup.db"
+    assert main(["backup", str(backup), *data]) == 0
+
+    whole = main(["restore", str(backup), *data])
+    verified = capsys.readouterr().out
+    changed = apsw.Connection(str(backup))
+    changed.execute("UPDATE lanes SET failures = 7")
+    changed.close()
+    refused = main(["restore", str(backup), *data])
+    told = capsys.readouterr().err
+    taken = main(["restore", str(backup), *data, "--ignore-digest"])
+    unverified = capsys.readouterr().out
+
+    assert (whole, refused, taken) == (0, 1, 0)
+    assert "verified" not in verified
+    assert f"the backup {backup} is damaged (its digest is another one" in told
+    assert "cannot be verified as a whole" in unverified
+
+
 @pytest.mark.parametrize("column", ["options", "state"])
 async def test_an_audit_names_what_it_could_not_read(
     folder: Path, sealer: Sealer, clock: FakeClock, column: str

@@ -1,6 +1,7 @@
 """Space that retention frees is given back, a little at a time; the WAL's file is bounded."""
 
 import asyncio
+import resource
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,12 +9,12 @@ import apsw
 import pytest
 
 from postbell.blocks import NewBlock, build_block
-from postbell.errors import Conflict
+from postbell.errors import Conflict, StorageError
 from postbell.sealing import Sealer
 from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
 from postbell.storage.sqlite.connecting import KEPT_WAL_BYTES, PAGE_BYTES
-from postbell.storage.sqlite.space import KEPT_BYTES, STEP_PAGES
+from postbell.storage.sqlite.space import APPEND_BYTES, KEPT_BYTES, STEP_PAGES
 from tests.fakes import FakeClock
 
 MIB = 1 << 20
@@ -110,3 +111,17 @@ async def test_the_space_is_that_of_the_files(engine: SqliteEngine, path: Path) 
 
     assert space.wal_bytes == path.with_name(path.name + "-wal").stat().st_size > 0
     assert space.database_bytes > 0
+
+
+async def test_it_is_ready_only_where_the_largest_block_finds_room(engine: SqliteEngine) -> None:
+    """A row alone finds room on a full disk, in a WAL that has been as long before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (APPEND_BYTES - 1, hard))
+    try:
+        with pytest.raises(StorageError, match=r"the disk of .* is full: free some space"):
+            await engine.ready()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    await engine.ready()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import apsw
 
 from postbell.clock import Clock, to_us
+from postbell.errors import StorageError
 from postbell.ports import Space
 from postbell.sealing import Sealer
 from postbell.storage.ringing import RingBell
@@ -27,7 +28,7 @@ from postbell.storage.sqlite.readers import Readers
 from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.registry import SqliteRegistry
 from postbell.storage.sqlite.second_factors import SqliteSecondFactors
-from postbell.storage.sqlite.space import give_back, has_too_much, measure
+from postbell.storage.sqlite.space import APPEND_BYTES, give_back, has_too_much, lacks_room, measure
 from postbell.storage.sqlite.store import SQL, Store
 from postbell.storage.sqlite.threads import in_thread
 from postbell.storage.sqlite.trail import SqliteTrail
@@ -98,9 +99,16 @@ class SqliteEngine:
         return self._bell
 
     async def ready(self) -> None:
-        """Commit a row now; raise StorageError saying why that cannot be."""
+        """Commit a row now, where the disk has room for the largest block, too; raise StorageError
+        saying why that cannot be."""
         now = to_us(self._clock.now())
         await self._writer.run(lambda db: db.execute(SQL["touch_ready"], (now,)) and None)
+        folder = self._path.parent
+        if await in_thread(lambda: lacks_room(folder, APPEND_BYTES), "postbell-sqlite-room"):
+            raise StorageError(
+                f"the disk of {folder} is full: free some space; what is small may still find room"
+                " in files that are there"
+            )
 
     async def space(self) -> Space:
         """Return what the database takes on disk, as of its newest commit."""
