@@ -124,7 +124,7 @@ def _checked(copy: Path, sealer: Sealer) -> Restored:
     if sealed and not opened:
         raise StorageError(
             f"the secret key file opens none of the secrets in {copy}; put the key file that"
-            " belongs to the backup in its place, nothing was changed"
+            " belongs to the backup in its place"
         )
     # What another release wrote is not read by this one.
     if not pending and (problems := damaged_blocks(copy) or unreadable(copy)):
@@ -142,7 +142,7 @@ def _told_of(source: Path, copy: Path) -> Iterator[None]:
         told = error.message.replace(str(copy), str(source))
         if isinstance(error, DamagedDatabase):
             raise _damaged(source, told) from error
-        raise StorageError(told) from error
+        raise StorageError(f"{told}; nothing was changed") from error
 
 
 def _damaged(source: Path, problem: str) -> StorageError:
