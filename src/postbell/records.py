@@ -312,6 +312,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     hold_until: datetime | None = None
     delivered: int = 0
     body_limit: BodyLimit | None = None
+    stop: Stop | None = None
 
 
 class LaneChange(msgspec.Struct, frozen=True, kw_only=True):

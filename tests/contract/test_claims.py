@@ -189,3 +189,17 @@ async def test_a_stopped_batch_is_kept_so_and_comes_with_every_claim(shop: Shop)
     assert stored is not None and stored.stop == Stop(stop.until)
     await shop.put(webhook, batches[3])
     assert await shop.engine.ledger.batch("b4") == batches[3]
+
+
+async def test_a_lane_is_kept_stopped(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    [claim] = await shop.claim()
+    stop = Stop(shop.clock.now(), is_still=True)
+
+    for kept in (stop, replace(stop, is_still=False), None):
+        lane = replace(claim.lane, stop=kept)
+        change = LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, lane=lane)
+        assert await shop.engine.ledger.record([change]) == []
+
+        stored = await shop.engine.ledger.lane(webhook.id)
+        assert stored is not None and stored.lane.stop == kept

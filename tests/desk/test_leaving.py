@@ -111,8 +111,10 @@ async def test_what_is_on_its_way_while_skipped_is_counted_once(
     await rig.spin()
     assert rig.sender.at_once > 0
 
-    await rig.by_hand(desk_of(rig).resume(None, webhook.id, skip=True))
+    acting = asyncio.ensure_future(desk_of(rig).resume(None, webhook.id, skip=True))
+    await rig.spin()
     rig.sender.gate.set()
+    await rig.by_hand(acting)
     await rig.turn()
 
     row = await sums(rig)

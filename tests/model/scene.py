@@ -6,6 +6,7 @@ service rests, account by account (`accounts`).
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -234,6 +235,7 @@ class Scene:
         hook.is_silent = False
         stored = await self.house.engine.registry.webhook(hook.id)
         was_paused = stored is not None and stored.state is WebhookState.PAUSED
+        since = hook.resumed_before
         if was_paused:  # an active one has been failing for as long as before
             hook.resumed_before = await self.accounts.read_journal()
         if skip:
@@ -246,7 +248,12 @@ class Scene:
         desk = self.house.desk
         with hook.hurried():
             resuming = desk.resume(hook.account_id, hook.id, skip=skip, parked=parked)
-            await self.hands.act(resuming, name)
+            try:
+                await self.hands.act(resuming, name)
+            except Conflict:  # something is under way: nothing was skipped
+                hook.resumed_before = since
+                hook.is_silent = was_paused
+                return
         if was_paused:
             hook.resumed_after = await self.accounts.read_journal()
 
@@ -255,7 +262,8 @@ class Scene:
         if replays:
             replay = replays[which % len(replays)]
             cancelling = self.house.desk.cancel_replay(replay.account_id, replay.id)
-            await self.hands.act(cancelling, name)
+            with suppress(Conflict):  # something is under way, and goes on
+                await self.hands.act(cancelling, name)
 
     async def revise(self, hook: Hook, changes: dict[str, Any]) -> None:
         with self.arrivals.deferred():

@@ -99,17 +99,19 @@ async def test_what_fails_while_somebody_wants_to_change_it_is_changed(how):
         }[how]
 
 
-async def test_what_its_worker_split_meanwhile_is_not_split_again():
+@pytest.mark.parametrize("how", ACTIONS)
+async def test_what_is_too_long_while_somebody_wants_to_change_it_is_left_whole_to_him(how):
     async with running() as rig:
         batch = await under_way(rig, TOO_LONG)
 
-        acting = await begun(rig, ACTIONS["split"](desk_of(rig), batch))
+        acting = await begun(rig, ACTIONS[how](desk_of(rig), batch))
         rig.sender.gate.set()
+        await rig.by_hand(acting)
 
-        with pytest.raises(Conflict, match="came to its end"):
-            await rig.by_hand(acting)
         await rig.later(20)
-        assert [len(body) for body in rig.bodies()] == [4, 2, 2]
+        (row,) = (await rig.audit()).rows
+        expected = {"split": (4, 0, 0), "skip": (3, 1, 0), "park": (0, 0, 4)}[how]
+        assert (row.delivered, row.skipped, row.parked) == expected
 
 
 @pytest.mark.parametrize("how", ACTIONS)
@@ -215,26 +217,73 @@ async def test_a_skip_of_all_waits_for_what_is_under_way(outcome):
 
         found = await rig.audit()
         assert found.problems == []
-        expected = {OK: (4, 0), FAILS: (0, 4), TOO_LONG: (4, 0)}[outcome]
+        expected = (4, 0) if outcome is OK else (0, 4)
         assert (found.rows[0].delivered, found.rows[0].skipped) == expected
 
 
-async def test_a_skip_of_all_leaves_what_is_under_way_for_long(monkeypatch):
+@pytest.mark.parametrize("single", [{}, {"max_events": 1}])
+async def test_a_skip_of_all_changes_nothing_where_something_is_under_way_for_long(
+    monkeypatch, single
+):
     monkeypatch.setattr(stopping, "STILL_S", 0.5)
     async with running() as rig:
-        batch = await under_way(rig, OK)
+        webhook = await rig.webhook(policy={"max_wait_s": 0, **single})
+        rig.sender.gate = asyncio.Event()
+        await rig.send(*[event(n) for n in range(4)])
+        await rig.spin()
         desk = desk_of(rig)
-        await rig.send(*[event(n) for n in range(4, 6)])
 
-        await rig.by_hand(desk.resume(rig.account.id, batch.webhook_id, skip=True))
+        with pytest.raises(Conflict, match="under way") as refused:
+            await rig.by_hand(desk.resume(rig.account.id, webhook.id, skip=True))
 
-        assert await rig.engine.ledger.batch(batch.id) == batch
+        assert refused.value.reason == "webhook_under_way"
         rig.sender.gate.set()
         await rig.turn()
         (row,), problems = (await rig.audit()).rows, (await rig.audit()).problems
-        assert (row.matching, row.waiting, problems) == (6, 0, [])
-        assert row.delivered + row.skipped == 6
-        assert row.delivered >= 4
+        assert (row.delivered, row.skipped, problems) == (4, 0, [])
+
+
+@pytest.mark.parametrize("outcome", [OK, FAILS])
+async def test_a_skip_of_all_waits_for_single_events_under_way(outcome):
+    async with running() as rig:
+        policy = {"max_wait_s": 0, "max_events": 1, "concurrency": 2, "retry_waits_s": [5]}
+        webhook = await rig.webhook(policy=policy)
+        rig.sender.gate = asyncio.Event()
+        rig.sender.standing["https://a.example/hook"] = outcome
+        await rig.send(*[event(n) for n in range(9)])
+        await rig.spin()
+
+        skipping = desk_of(rig).resume(rig.account.id, webhook.id, skip=True)
+        acting = await begun(rig, skipping)
+        rig.sender.gate.set()
+        await rig.by_hand(acting)
+        await rig.later(20)
+
+        found = await rig.audit()
+        taken = 2 if outcome is OK else 0
+        assert (found.rows[0].delivered, found.rows[0].skipped) == (taken, 9 - taken)
+        assert found.problems == []
+        assert len(rig.bodies()) == 2
+
+
+async def test_a_skip_of_all_that_died_lets_the_webhook_go_on():
+    async with running() as rig:
+        webhook = await rig.webhook(policy={"max_wait_s": 0})
+        lane = (await rig.engine.ledger.lane(webhook.id)).lane
+        stopped = replace(lane, stop=Stop(rig.clock.now() + timedelta(days=9)))
+        asked = LaneChange(webhook_id=webhook.id, epoch=lane.epoch, lane=stopped)
+        assert await rig.engine.ledger.intervene(asked)
+        await rig.send(event(1))
+        await rig.turn()
+        stop = (await rig.engine.ledger.lane(webhook.id)).lane.stop
+        assert stop == Stop(rig.clock.now() + STOPPED_FOR, is_still=True)
+
+        await rig.later(STOPPED_FOR.total_seconds() - 1)
+        assert rig.bodies() == []
+        await rig.later(2)
+
+        assert len(rig.bodies()) == 1
+        assert (await rig.engine.ledger.lane(webhook.id)).lane.stop is None
 
 
 async def test_a_run_that_is_skipped_while_it_is_sent_is_not_counted_twice():
@@ -252,8 +301,9 @@ async def test_a_run_that_is_skipped_while_it_is_sent_is_not_counted_twice():
         await pass_over(rig, webhook)
         await rig.spin()
 
-        await rig.by_hand(desk_of(rig).resume(rig.account.id, webhook.id, skip=True))
+        acting = await begun(rig, desk_of(rig).resume(rig.account.id, webhook.id, skip=True))
         rig.sender.gate.set()
+        await rig.by_hand(acting)
         await rig.turn()
 
         found = await rig.audit()

@@ -125,7 +125,11 @@ def pause(settings: Settings, webhook_id: int, as_json: bool) -> None:
 
 @command.command("resume", cls=SettingsCommand)
 @click.argument("webhook_id", type=int)
-@click.option("--skip", is_flag=True, help="Leave out all that waits, in batches and in the log.")
+@click.option(
+    "--skip",
+    is_flag=True,
+    help="Leave out all that waits, in batches and in the log; replays go on.",
+)
 @click.option("--parked", is_flag=True, help="Try the parked batches again, too.")
 @json_option
 @with_settings("storage")

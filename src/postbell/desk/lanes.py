@@ -1,5 +1,6 @@
 """What a person does to a webhook's delivery: pause, resume, skip, try again, park."""
 
+from contextlib import nullcontext
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -44,8 +45,8 @@ class Lanes(Stopping):
         """Deliver again, everything that waits being due now.
 
         *skip* leaves out all that waits, in batches and in the log: it is counted and journaled
-        as skipped.  Replays of the webhook go on, and so does a batch whose request is under way
-        for longer than STILL_S.
+        as skipped.  Replays of the webhook go on.  Raises Conflict where a request of the webhook
+        is under way for longer than STILL_S.
         *parked* opens parked batches again, with all their retries.  Resuming an active
         webhook only makes due what waits: since when it fails, and how often, stays, until it
         takes something.  More parked ones than OPENED_AT_ONCE are opened in several writes.
@@ -55,16 +56,13 @@ class Lanes(Stopping):
         skipping = Skipping(self.engine, self.dialects, webhook, now)
         is_paused = webhook.state is WebhookState.PAUSED
         opened: list[OpenBatch] = []
-        if skip:
-            await self.stop_all(webhook_id, None, hold=True)
 
         async def step(claim: Claim) -> LaneChange:
             left = Skipped((), (), claim.lane.cursor)
             waiting = await self._waiting(claim)
             if skip:
-                still = [batch for batch in waiting if self.is_still(claim, batch)]
-                left = await skipping.all_waiting(claim._replace(batches=still))
-                waiting = [replace(batch, stop=None) for batch in waiting]
+                self.check_still(claim)
+                left = await skipping.all_waiting(claim._replace(batches=waiting))
             opened[:] = await self._parked_batches(webhook_id, "") if parked else ()
             gone = set(left.drop)
             lane = replace(
@@ -73,6 +71,7 @@ class Lanes(Stopping):
                 failing_since=None if is_paused else claim.lane.failing_since,
                 failures=0 if is_paused else claim.lane.failures,
                 hold_until=None,
+                stop=None if skip else claim.lane.stop,
             )
             return LaneChange(
                 webhook_id=webhook_id,
@@ -83,7 +82,7 @@ class Lanes(Stopping):
                     for batch in (*waiting, *opened)
                     if batch.done is None
                     and batch.id not in gone
-                    and (skip or not (claim.has_more and _is_due(batch, now)))
+                    and not (claim.has_more and _is_due(batch, now))
                 ),
                 drop=left.drop,
                 entries=left.entries,
@@ -92,7 +91,8 @@ class Lanes(Stopping):
         def note(claim: Claim, change: LaneChange) -> Change | None:
             return _resumption(webhook, claim, change, len(opened))
 
-        await self._intervene(webhook_id, step, note)
+        async with self.all_stopped(webhook_id) if skip else nullcontext():
+            await self._intervene(webhook_id, step, note)
         while opened:
             await self._open_next(webhook, opened, now)
         return await self._set_state(account_id, webhook_id, WebhookState.ACTIVE, "")

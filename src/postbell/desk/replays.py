@@ -12,7 +12,7 @@ from postbell.desk.stopping import Stopping
 from postbell.errors import BadInput, Conflict
 from postbell.pipeline.match import Selection
 from postbell.pipeline.reading import PAGE, Reader, narrowed, passing
-from postbell.ports import Claim, Logged
+from postbell.ports import MOST_CLAIMED, Claim, Logged
 from postbell.records import (
     BatchState,
     LaneChange,
@@ -48,8 +48,11 @@ class Replays(Stopping):
         )
 
     async def cancel_replay(self, account_id: int | None, replay_id: int) -> Replay:
-        """End a replay: what it has not sent is skipped; its parked batches stay, and so does one
-        whose request is under way for longer than STILL_S."""
+        """End a replay: what it has not sent is skipped; its parked batches stay.
+
+        Raises Conflict where a request of it is under way for longer than STILL_S: the replay is
+        ended, but that batch goes on until this is asked for once more.
+        """
         replay = await self.find_replay(account_id, replay_id)
         webhook = await self.find_webhook(account_id, replay.webhook_id)
         skipping = Skipping(self.engine, self.dialects, webhook, self.clock.now())
@@ -85,8 +88,14 @@ class Replays(Stopping):
         await self._intervene(
             webhook.id, end, lambda *_: noting.of_replay("replay.cancelled", replay, {})
         )
-        await self.stop_all(webhook.id, replay_id)
+        await self.stop_replay(webhook.id, replay_id)
         await self._intervene(webhook.id, leave, skipped)
+        if await waiting(await self._claim(webhook.id, MOST_CLAIMED)):
+            raise Conflict(
+                f"replay {replay_id} is ended, but a request of it is under way, and what is not"
+                " taken of it goes on; cancel it once more to leave that out, too",
+                reason="replay_under_way",
+            )
         return await self.find_replay(account_id, replay_id)
 
     async def preview_replay(self, plan: Replay) -> AsyncIterator[Sequence[Logged]]:

@@ -12,15 +12,16 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
+from postbell.clock import rfc3339
 from postbell.desk.core import Core
 from postbell.errors import Conflict, NotFound
-from postbell.ports import MOST_CLAIMED, Claim
+from postbell.ports import Claim
 from postbell.records import BatchState, LaneChange, OpenBatch, Webhook
 from postbell.stops import STOPPED_FOR, Stop
 
 STILL_S = 5.0
 """So long a person waits for the end of a request that is under way."""
-LOOK_S, LOOK_AT_ALL_S = 0.05, 0.25
+LOOK_S = 0.05
 
 
 class Stopping(Core):
@@ -39,7 +40,7 @@ class Stopping(Core):
         lane; raise Conflict where one may be, NotFound."""
         found = await self.still_open(batch_id)
         if not self.is_still(claim, found):
-            raise _under_way(batch_id)
+            raise _under_way(f"batch {batch_id[:80]}", claim, "batch_under_way")
         return found
 
     @asynccontextmanager
@@ -67,51 +68,90 @@ class Stopping(Core):
             )
 
         await self._intervene(webhook_id, ask, most=0)
-        looks = 1 + round(STILL_S / LOOK_S)
-        for _ in range(looks):
-            claim = await self._claim(webhook_id, 0)
+        async for claim in self._looks(webhook_id):
             try:
                 batch = await self.still_open(batch_id)
             except NotFound:
                 raise Conflict(
                     f"batch {batch_id[:80]} came to its end while you asked: its request was under"
-                    " way; nothing of it was changed",
+                    " way, and the receiver took it, or it was split; nothing else was changed",
                     reason="batch_ended",
                 ) from None
             if self.is_still(claim, batch):
                 return batch
+        raise _under_way(f"batch {batch_id[:80]}", claim, "batch_under_way")
+
+    async def _looks(self, webhook_id: int) -> AsyncIterator[Claim]:
+        """Yield the lane as it stands, again and again for STILL_S, and at least twice."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + STILL_S
+        yield await self._claim(webhook_id, 0)
+        while True:
             await asyncio.sleep(LOOK_S)
-        raise _under_way(batch_id)
+            is_late = loop.time() >= until
+            yield await self._claim(webhook_id, 0)
+            if is_late:
+                return
 
-    async def stop_all(self, webhook_id: int, replay_id: int | None, *, hold: bool = False) -> None:
-        """Stop all that waits of a replay, or of the webhook's own for None, and wait until each is
-        still, or for STILL_S; runs are not stopped.
+    @asynccontextmanager
+    async def all_stopped(self, webhook_id: int) -> AsyncIterator[None]:
+        """Begin nothing of a webhook inside the block, and have nothing of it under way.
 
-        With *hold* nothing of the webhook is begun meanwhile; who lets it go on lifts that.
+        What is written inside is to be made of a claim that `check_still` lets pass, and lets the
+        webhook go on.  Raises Conflict where a request is under way for longer than STILL_S.
         """
 
-        async def moving(claim: Claim) -> list[OpenBatch]:
-            waiting = [batch for batch in await self._waiting(claim) if batch.done is None]
-            own = [batch for batch in waiting if batch.replay_id == replay_id]
-            return [batch for batch in own if not self.is_still(claim, batch)]
-
         async def ask(claim: Claim) -> LaneChange | None:
-            until = self.clock.now() + STOPPED_FOR
-            put = tuple(replace(batch, stop=Stop(until)) for batch in await moving(claim))
-            if claim.leased_until <= self.clock.now() or not (put or hold):
+            if self._is_lane_still(claim):
                 return None
+            stop = Stop(self.clock.now() + STOPPED_FOR)
             return LaneChange(
                 webhook_id=webhook_id,
                 epoch=claim.lane.epoch,
-                lane=replace(claim.lane, hold_until=until) if hold else None,
-                put=put,
+                lane=replace(claim.lane, stop=stop),
+            )
+
+        async def let_go(claim: Claim) -> LaneChange | None:
+            if claim.lane.stop is None:
+                return None
+            lane = replace(claim.lane, stop=None)
+            return LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch, lane=lane)
+
+        try:
+            await self._intervene(webhook_id, ask, most=0)
+            async for claim in self._looks(webhook_id):
+                if self._is_lane_still(claim):
+                    break
+            self.check_still(claim)
+            yield
+        except BaseException:
+            await self._intervene(webhook_id, let_go, most=0)
+            raise
+
+    def check_still(self, claim: Claim) -> None:
+        """Raise Conflict where something of a lane may be under way."""
+        if not self._is_lane_still(claim):
+            what = f"webhook {claim.lane.webhook_id}"
+            raise _under_way(what, claim, "webhook_under_way")
+
+    async def stop_replay(self, webhook_id: int, replay_id: int) -> None:
+        """Stop all that waits of a replay, and wait until each is still, or for STILL_S."""
+
+        async def moving(claim: Claim) -> list[OpenBatch]:
+            own = [b for b in await self._waiting(claim) if b.replay_id == replay_id]
+            return [batch for batch in own if not self.is_still(claim, batch)]
+
+        async def ask(claim: Claim) -> LaneChange | None:
+            stop = Stop(self.clock.now() + STOPPED_FOR)
+            put = tuple(replace(batch, stop=stop) for batch in await moving(claim))
+            return (
+                LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch, put=put) if put else None
             )
 
         await self._intervene(webhook_id, ask)
-        for _ in range(round(STILL_S / LOOK_AT_ALL_S)):
-            if not await moving(await self._claim(webhook_id, MOST_CLAIMED)):
+        async for claim in self._looks(webhook_id):
+            if not await moving(claim):
                 return
-            await asyncio.sleep(LOOK_AT_ALL_S)
 
     async def _let_go(self, webhook_id: int, batch_id: str) -> None:
         """Let a batch go on that was not changed after all."""
@@ -128,11 +168,14 @@ class Stopping(Core):
 
     def is_still(self, claim: Claim, batch: OpenBatch) -> bool:
         """Say whether no request of the batch is under way, and none is begun."""
-        if batch.state is BatchState.PARKED or batch.done is not None:
-            return True
-        if claim.leased_until <= self.clock.now():
+        if batch.state is BatchState.PARKED or claim.leased_until <= self.clock.now():
             return True
         return batch.stop is not None and batch.stop.is_still
+
+    def _is_lane_still(self, claim: Claim) -> bool:
+        stop = claim.lane.stop
+        is_free = claim.leased_until <= self.clock.now()
+        return is_free or (stop is not None and stop.is_still)
 
 
 def no_batch(batch_id: str) -> NotFound:
@@ -141,9 +184,10 @@ def no_batch(batch_id: str) -> NotFound:
     )
 
 
-def _under_way(batch_id: str) -> Conflict:
+def _under_way(what: str, claim: Claim, reason: str) -> Conflict:
     return Conflict(
-        f"a request of batch {batch_id[:80]} is under way, and its answer decides what becomes of"
-        " it; nothing was changed: try again once it has ended",
-        reason="batch_under_way",
+        f"a request of {what} is under way, and its answer decides what becomes of it; nothing was"
+        " changed: try again once it has ended (where its worker was killed, from"
+        f" {rfc3339(claim.leased_until)} on)",
+        reason=reason,
     )

@@ -147,7 +147,7 @@ class Batches:
         if held.due.was_ahead(batch.id):
             self._ahead.sent(was_known=self._courier.knows(held, batch))
         made = await self._courier.rendered_again(held, batch)
-        if batch.id not in held.open or held.open[batch.id].stop is not None:
+        if batch.id not in held.open or held.due.is_stopped(batch.id):
             return
         if made.events < batch.count:
             await self._shorten(held, batch, await self._courier.found(held, batch))
@@ -176,6 +176,8 @@ class Batches:
             outcome, now = await self._courier.send(post)
             was_out = in_outage(held.lane)
             judgement = self._courier.judge(post, outcome, now)
+            if judgement.verdict is Verdict.SPLIT and held.due.is_stopped(batch.id):
+                judgement = msgspec.structs.replace(judgement, verdict=Verdict.RETRY, next_at=now)
             entry = entry_of(post, outcome, judgement, now)
             if judgement.verdict is Verdict.SPLIT:
                 told = Told(entry, judgement.pause)

@@ -52,6 +52,11 @@ class Due:
         self.ahead.add(batch.id)
         self.push(batch)
 
+    def is_stopped(self, batch_id: str) -> bool:
+        """Say whether somebody is about to change this batch, and wants all of it."""
+        batch = self._open.get(batch_id)
+        return batch is not None and batch.stop is not None
+
     def was_ahead(self, batch_id: str) -> bool:
         """Say whether this batch was cut ahead, and forget it: its turn has come."""
         is_ahead = batch_id in self.ahead

@@ -154,10 +154,10 @@ class Held:
         return self.sizes.limits(revision.number, self.policy_of(revision))
 
     def moved_to(self, change: LaneChange) -> None:
-        """Take over what a written change did to the lane's place and to the webhook."""
-        if change.lane is not None:
-            self.lane = msgspec.structs.replace(self.lane, cursor=change.lane.cursor)
-            self._recorded = change.lane
+        """Take over what a written change did to the lane's place and stop, and to the webhook."""
+        if (now := change.lane) is not None:
+            self.lane = msgspec.structs.replace(self.lane, cursor=now.cursor, stop=now.stop)
+            self._recorded = now
         if change.pause:
             self.webhook = msgspec.structs.replace(
                 self.webhook, state=WebhookState.PAUSED, state_reason=change.pause

@@ -10,7 +10,7 @@ import msgspec
 
 from postbell.pipeline.backoff import JITTER, MAX_RETRY_AFTER_S
 from postbell.records import Lane, OpenBatch, Policy
-from postbell.stops import STOPPED_FOR
+from postbell.stops import STOPPED_FOR, Stop
 
 
 def lawful_lane(lane: Lane, now: datetime) -> Lane:
@@ -23,18 +23,23 @@ def lawful_lane(lane: Lane, now: datetime) -> Lane:
         hold_until = None
     if since is not None:
         since = min(since, now)
-    return msgspec.structs.replace(lane, hold_until=hold_until, failing_since=since)
+    stop = _lawful_stop(lane.stop, now)
+    return msgspec.structs.replace(lane, hold_until=hold_until, failing_since=since, stop=stop)
 
 
 def lawful_batch(batch: OpenBatch, policy: Policy, now: datetime) -> OpenBatch:
     """Return the batch due no later than an attempt can make it, else after its wait, from now;
     and stopped no longer than somebody may stop it."""
-    if batch.stop is not None and batch.stop.until > now + STOPPED_FOR:
-        stop = msgspec.structs.replace(batch.stop, until=now + STOPPED_FOR)
-        batch = msgspec.structs.replace(batch, stop=stop)
+    batch = msgspec.structs.replace(batch, stop=_lawful_stop(batch.stop, now))
     waits = policy.retry_waits_s
     wait_s = waits[min(batch.attempts, len(waits)) - 1] if waits and batch.attempts else 0.0
     longest_s = max(wait_s * (1 + JITTER), MAX_RETRY_AFTER_S)
     if batch.next_at is None or batch.next_at <= now + timedelta(seconds=longest_s):
         return batch
     return msgspec.structs.replace(batch, next_at=now + timedelta(seconds=wait_s))
+
+
+def _lawful_stop(stop: Stop | None, now: datetime) -> Stop | None:
+    if stop is None or stop.until <= now + STOPPED_FOR:
+        return stop
+    return msgspec.structs.replace(stop, until=now + STOPPED_FOR)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from postbell.pipeline.judge import LONGEST_PROBE, next_probe_at
 from postbell.records import Lane
 
+STOPPED = timedelta(seconds=1)
 LONGEST_S = 1000.0
 """So long at most is a webhook made to wait by its rate."""
 
@@ -45,4 +46,6 @@ class Pace:
         is_back = self._spent_at is not None and self._spent_at > now  # the clock was set back
         moments = (lane.hold_until, None if is_back else self._send_at)
         waits = [moment for moment in moments if moment is not None and moment > now]
+        if lane.stop is not None:  # for as long as that is written
+            waits.append(max(lane.stop.until, now + STOPPED))
         return max(waits) if waits else None

@@ -130,6 +130,11 @@ class Run:
         """Say whether something happened since the last save."""
         return self.is_saved or any(self.handled)
 
+    @property
+    def is_unsaved(self) -> bool:
+        """Say whether something was answered that is not written down yet."""
+        return any(self.fresh) or bool(self.entries)
+
     def saved(self, change: LaneChange) -> None:
         """Note that *change* is durable; what came after it was built stays news."""
         self.is_saved = True

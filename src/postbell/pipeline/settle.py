@@ -16,9 +16,9 @@ from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageErro
 from postbell.fences import note
 from postbell.pipeline.held import Held
 from postbell.pipeline.late import Build, Late, together
-from postbell.pipeline.stopping import answers, next_end
+from postbell.pipeline.stopping import answer, is_asked, next_end
 from postbell.ports import MOST_CLAIMED, Ledger
-from postbell.records import Lane, LaneChange, OpenBatch
+from postbell.records import Lane, LaneChange
 from postbell.signals import log
 
 AGAIN_S = 1.0
@@ -237,24 +237,24 @@ class Settler:
     def answer(self, held: Held) -> datetime | None:
         """Begin to say of batches that somebody stopped that they are still, or go on; return when
         to look again, provided that nothing else happens."""
-        if not held.due.stopped or held in self._answering or held.is_gone:
+        if not is_asked(held) or held in self._answering or held.is_gone:
             return None
-        if answers(held, self._clock.now()):
+        if answer(held, held.lane, self._clock.now()) is not None:
             self._answering.add(held)
             self._spawn(self._answer(held))
         return next_end(held)
 
     async def _answer(self, held: Held) -> None:
-        said: tuple[OpenBatch, ...] = ()
+        said: LaneChange | None = None
 
         def build(lane: Lane) -> LaneChange | None:
             nonlocal said
-            said = answers(held, self._clock.now())
-            return LaneChange(webhook_id=held.id, epoch=lane.epoch, put=said) if said else None
+            said = answer(held, lane, self._clock.now())
+            return said
 
         try:
-            if await self.write(held, build):
-                for batch in said:
+            if await self.write(held, build) and said is not None:
+                for batch in said.put:
                     held.push(batch)
         finally:
             self._answering.discard(held)

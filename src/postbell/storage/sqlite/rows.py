@@ -177,7 +177,12 @@ def lane(row: Row) -> Lane:
         hold_until=moment(row[9]),
         delivered=row[10],
         body_limit=None if row[11] is None else BodyLimit(from_us(row[11]), row[12], row[13]),
+        stop=_stop(row[17], row[18]),
     )
+
+
+def _stop(until: int | None, is_still: int) -> Stop | None:
+    return None if until is None else Stop(from_us(until), bool(is_still))
 
 
 def lane_values(lane: Lane) -> tuple[Any, ...]:
@@ -192,7 +197,12 @@ def lane_values(lane: Lane) -> tuple[Any, ...]:
         us(lane.hold_until),
         lane.delivered,
         *((us(limit.at), limit.refused_bytes, limit.taken_bytes) if limit else (None, 0, 0)),
+        *_stop_values(lane.stop),
     )
+
+
+def _stop_values(stop: Stop | None) -> tuple[int | None, bool]:
+    return (None, False) if stop is None else (to_us(stop.until), stop.is_still)
 
 
 def batch(row: Row) -> OpenBatch:
@@ -215,7 +225,7 @@ def batch(row: Row) -> OpenBatch:
         parent=row[18],
         opened_at=moment(row[19]),
         bisect_since=moment(row[20]),
-        stop=Stop(from_us(row[21]), bool(row[22])) if row[21] is not None else None,
+        stop=_stop(row[21], row[22]),
     )
 
 
@@ -242,8 +252,7 @@ def batch_values(batch: OpenBatch, account_id: int) -> tuple[Any, ...]:
         batch.parent,
         us(batch.opened_at),
         us(batch.bisect_since),
-        us(batch.stop.until if batch.stop else None),
-        batch.stop is not None and batch.stop.is_still,
+        *_stop_values(batch.stop),
     )
 
 

@@ -130,7 +130,7 @@ WHERE webhook_id IN (
 )
 RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events, lease_until;
+    parked_batches, parked_events, lease_until, stop_until, is_still;
 
 -- name: renew_lanes
 -- All lanes of the owner are held until ?2.
@@ -148,14 +148,14 @@ UPDATE lanes SET owner = '', lease_until = 0 WHERE owner > '';
 -- One lane, whoever holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events, lease_until
+    parked_batches, parked_events, lease_until, stop_until, is_still
 FROM lanes WHERE webhook_id = ?1;
 
 -- name: read_held_lane
 -- One lane, if ?2 holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events, lease_until
+    parked_batches, parked_events, lease_until, stop_until, is_still
 FROM lanes WHERE webhook_id = ?1 AND owner = ?2;
 
 -- name: begin_change
@@ -173,7 +173,7 @@ UPDATE lanes SET epoch = epoch + 1 WHERE webhook_id = ?1;
 -- its holder are as before.
 UPDATE lanes SET writes = writes + 1, cursor_block = ?4, cursor_offset = ?5, failing_since = ?6,
     failures = ?7, last_success_at = ?8, hold_until = ?9, delivered = ?10,
-    refused_at = ?11, refused_bytes = ?12, taken_bytes = ?13
+    refused_at = ?11, refused_bytes = ?12, taken_bytes = ?13, stop_until = ?14, is_still = ?15
 WHERE webhook_id = ?1 AND epoch = ?2 AND (?3 IS NULL OR writes = ?3)
 RETURNING account_id;
 
