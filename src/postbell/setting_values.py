@@ -53,7 +53,7 @@ class Setting(NamedTuple):
         if self.row.choices:
             return " | ".join(self.row.choices)
         if self.row.unit:
-            return f"{self.row.low:g} to {self.row.high:,.15g} {self.row.unit}"
+            return f"{self.row.low:,.15g} to {self.row.high:,.15g} {self.row.unit}"
         return self.metavar
 
 

@@ -83,6 +83,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "index": ("off", "off"),
         "second_factor": ("required", "required"),
         "http_head_bytes": ("2048", 2048),
+        "http_heads_bytes": ("2097152", 2 << 20),
         "log_level": ("debug", "debug"),
         "log_format": ("json", "json"),
         "allow_networks": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1"))),
