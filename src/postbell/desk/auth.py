@@ -92,7 +92,8 @@ class Authentication:
         if self._clock.monotonic_s() - self._fresh_at >= max_age_s:
             await self._refresh(max_age_s)
         caller = self._live(key_id)
-        if caller is None and await self._refresh(MAX_MISS_AGE_S):
+        if caller is None:  # another process may have made it this very moment
+            await self._directory.refresh(is_sure=True)
             caller = self._live(key_id)
         if caller is None:
             raise Unauthorized("the key was revoked, replaced or has ended meanwhile")

@@ -40,7 +40,7 @@ class Stopping(Core):
         lane; raise Conflict where one may be, NotFound."""
         found = await self.still_open(batch_id)
         if not self.is_still(claim, found):
-            raise _under_way(f"batch {batch_id[:80]}", claim, "batch_under_way")
+            raise Conflict(_under_way(f"batch {batch_id[:80]}", claim), reason="batch_under_way")
         return found
 
     @asynccontextmanager
@@ -79,7 +79,7 @@ class Stopping(Core):
                 ) from None
             if self.is_still(claim, batch):
                 return batch
-        raise _under_way(f"batch {batch_id[:80]}", claim, "batch_under_way")
+        raise Conflict(_under_way(f"batch {batch_id[:80]}", claim), reason="batch_under_way")
 
     async def _looks(self, webhook_id: int) -> AsyncIterator[Claim]:
         """Yield the lane as it stands, again and again for STILL_S, and at least twice."""
@@ -132,7 +132,7 @@ class Stopping(Core):
         """Raise Conflict where something of a lane may be under way."""
         if not self._is_lane_still(claim):
             what = f"webhook {claim.lane.webhook_id}"
-            raise _under_way(what, claim, "webhook_under_way")
+            raise Conflict(_under_way(what, claim), reason="webhook_under_way")
 
     async def stop_replay(self, webhook_id: int, replay_id: int) -> None:
         """Stop all that waits of a replay, and wait until each is still, or for STILL_S."""
@@ -184,10 +184,9 @@ def no_batch(batch_id: str) -> NotFound:
     )
 
 
-def _under_way(what: str, claim: Claim, reason: str) -> Conflict:
-    return Conflict(
+def _under_way(what: str, claim: Claim) -> str:
+    return (
         f"a request of {what} is under way, and its answer decides what becomes of it; nothing was"
         " changed: try again once it has ended (where its worker was killed, from"
-        f" {rfc3339(claim.leased_until)} on)",
-        reason=reason,
+        f" {rfc3339(claim.leased_until)} on)"
     )
