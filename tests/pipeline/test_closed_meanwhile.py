@@ -79,10 +79,11 @@ async def test_what_is_taken_while_somebody_wants_to_change_it_is_sent_once(how)
         assert len(rig.bodies()) == 1
 
 
+@pytest.mark.parametrize("outcome", [FAILS, TOO_LONG])
 @pytest.mark.parametrize("how", ACTIONS)
-async def test_what_fails_while_somebody_wants_to_change_it_is_changed(how):
+async def test_what_fails_while_somebody_wants_to_change_it_is_changed(how, outcome):
     async with running() as rig:
-        batch = await under_way(rig, FAILS)
+        batch = await under_way(rig, outcome)
 
         acting = await begun(rig, ACTIONS[how](desk_of(rig), batch))
         rig.sender.gate.set()
@@ -97,21 +98,6 @@ async def test_what_fails_while_somebody_wants_to_change_it_is_changed(how):
             "skip": [4, 1, 2],
             "park": [4],
         }[how]
-
-
-@pytest.mark.parametrize("how", ACTIONS)
-async def test_what_is_too_long_while_somebody_wants_to_change_it_is_left_whole_to_him(how):
-    async with running() as rig:
-        batch = await under_way(rig, TOO_LONG)
-
-        acting = await begun(rig, ACTIONS[how](desk_of(rig), batch))
-        rig.sender.gate.set()
-        await rig.by_hand(acting)
-
-        await rig.later(20)
-        (row,) = (await rig.audit()).rows
-        expected = {"split": (4, 0, 0), "skip": (3, 1, 0), "park": (0, 0, 4)}[how]
-        assert (row.delivered, row.skipped, row.parked) == expected
 
 
 @pytest.mark.parametrize("how", ACTIONS)

@@ -10,6 +10,7 @@ from postbell.pipeline.judge import LONGEST_PROBE, next_probe_at
 from postbell.records import Lane
 
 STOPPED = timedelta(seconds=1)
+"""When to look again at a lane whose stop is over and still written."""
 LONGEST_S = 1000.0
 """So long at most is a webhook made to wait by its rate."""
 

@@ -235,8 +235,8 @@ class Settler:
             await self._reload(held)
 
     def answer(self, held: Held) -> datetime | None:
-        """Begin to say of batches that somebody stopped that they are still, or go on; return when
-        to look again, provided that nothing else happens."""
+        """Begin to say of what somebody stopped that it is still, or goes on; return when to look
+        again, provided that nothing else happens."""
         if not is_asked(held) or held in self._answering or held.is_gone:
             return None
         if answer(held, held.lane, self._clock.now()) is not None:
