@@ -25,10 +25,7 @@ from postbell.setting_values import Address
 from postbell.storage.memory import MemoryEngine
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
-from tests.fakes import FakeClock
-
-KEY = "pb_4XkQ0s7Zr2mVnW8yLcTe1uGfHjKdPaBi"
-"""A strong key, so that its check costs nothing."""
+from tests.fakes import KEY, FakeClock
 
 SEALER = Sealer([Fernet.generate_key().decode()], "a test")
 ALICE = ("alice", KEY)

@@ -13,7 +13,8 @@ import httpx
 import pytest
 import zstandard
 
-from tests.crash.harness import AUTH, KEY, KEY_OPTION, Service
+from tests.crash.harness import AUTH, KEY_OPTION, Service
+from tests.fakes import KEY
 
 MIB = 1 << 20
 LIMIT_S = 60

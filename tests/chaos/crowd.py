@@ -23,7 +23,8 @@ from postbell.settings import Settings
 from postbell.signing import new_secret
 from tests.api.service import basic
 from tests.chaos.witness import Problems
-from tests.crash.harness import KEY, Arrival, events
+from tests.crash.harness import Arrival, events
+from tests.fakes import KEY
 
 HEALTHY_EVERY = 100
 EACH = 500

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from tests.cli.prepared import prepare
+from tests.fakes import KEY
 from tests.forked import Forked, start
 
 START_S = 60
@@ -143,7 +144,6 @@ class Service:
         return dict(await self.cli("audit", "--json"))
 
 
-KEY = "a-long-and-varied-key-for-Tests-0123456789"
 KEY_OPTION = ("--api-key", KEY)
 AUTH = {"Authorization": "Basic " + base64.b64encode(f"main:{KEY}".encode()).decode()}
 

@@ -34,7 +34,7 @@ from postbell.records import (
 from postbell.sealing import Sealer, hash_key, load_or_create
 from postbell.signing import new_secret
 from postbell.storage import sqlite
-from tests.crash.harness import KEY
+from tests.fakes import KEY
 
 STRIDE = 10
 """Ids of one copy and the next are so far apart."""

@@ -13,7 +13,7 @@ from postbell.ports import Engine, NewSecret
 from postbell.records import Webhook
 from postbell.sealing import hash_key
 from postbell.signing import new_secret
-from tests.crash.harness import KEY
+from tests.fakes import KEY
 
 VALUES = (
     b"null",

@@ -13,7 +13,8 @@ from postbell.clock import SystemClock
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from tests.api.service import basic
-from tests.crash.harness import KEY, Receiver, Service, receiving, until
+from tests.crash.harness import Receiver, Service, receiving, until
+from tests.fakes import KEY
 from tests.hostile.building import build
 from tests.hostile.events import add_hostile_events
 from tests.operating.rig import Mailbox, smtp

@@ -20,12 +20,12 @@ import httpx
 
 from tests.cli.prepared import prepare
 from tests.cli.running import Postbell
+from tests.fakes import KEY
 from tests.wire.certificates import Authority
 
 ROOT = Path(__file__).parent.parent.parent
 HOWTO = ROOT / "docs" / "howto" / "run-behind-tls.md"
 HOST = "events.example.com"
-KEY = "a-long-and-varied-key-for-Tests-0123456789"
 PASSWORD = "correct horse battery"
 START_S = 30.0
 INSIDE = "127.0.0.1:8025"

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tests.chaos.disk import FileLimit
-from tests.proxies.fronting import HOST, KEY, PASSWORD, Front, fronted, printed_settings
+from tests.fakes import KEY
+from tests.proxies.fronting import HOST, PASSWORD, Front, fronted, printed_settings
 from tests.proxies.raw import answers, raw
 
 AUTH = ("shop", KEY)

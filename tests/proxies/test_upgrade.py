@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.proxies.fronting import HOST, KEY, PLAIN_CADDY, Front, fronted
+from tests.fakes import KEY
+from tests.proxies.fronting import HOST, PLAIN_CADDY, Front, fronted
 from tests.proxies.raw import Link
 
 ROUNDS = 60
