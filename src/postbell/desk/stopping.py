@@ -168,14 +168,13 @@ class Stopping(Core):
 
     def is_still(self, claim: Claim, batch: OpenBatch) -> bool:
         """Say whether no request of the batch is under way, and none is begun."""
-        if batch.state is BatchState.PARKED or claim.leased_until <= self.clock.now():
+        if batch.state is BatchState.PARKED or not claim.is_held(self.clock.now()):
             return True
         return batch.stop is not None and batch.stop.is_still
 
     def _is_lane_still(self, claim: Claim) -> bool:
         stop = claim.lane.stop
-        is_free = claim.leased_until <= self.clock.now()
-        return is_free or (stop is not None and stop.is_still)
+        return not claim.is_held(self.clock.now()) or (stop is not None and stop.is_still)
 
 
 def no_batch(batch_id: str) -> NotFound:
@@ -185,8 +184,12 @@ def no_batch(batch_id: str) -> NotFound:
 
 
 def _under_way(what: str, claim: Claim) -> str:
+    way_out = (
+        "try again once it has ended, or where it does not, after a restart of the worker"
+        if claim.is_worked
+        else f"its worker was killed, try again from {rfc3339(claim.leased_until)} on"
+    )
     return (
         f"a request of {what} is under way, and its answer decides what becomes of it; nothing was"
-        " changed: try again once it has ended (where its worker was killed, from"
-        f" {rfc3339(claim.leased_until)} on)"
+        f" changed: {way_out}"
     )

@@ -29,11 +29,11 @@ from postbell.pipeline.scrub import Scrubber
 from postbell.pipeline.settle import AGAIN_S, Settler, may_fail
 from postbell.pipeline.singles import Singles
 from postbell.pipeline.work import Again, Cut, Load, Single, Step, Work
-from postbell.ports import Claim, Dialect, Engine, Sender
+from postbell.ports import LEASE_S, Claim, Dialect, Engine, Sender
 from postbell.records import Webhook
 from postbell.signals import log
 
-LEASE_S, POLL_S = 60.0, 1.0
+POLL_S = 1.0
 HOUSEKEEPING_S, SAVE_S = 20.0, 5.0
 CLAIM_LIMIT, READERS = 1000, 8
 BROKEN, DAMAGED = "internal_error", "damaged_block"

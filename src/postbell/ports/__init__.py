@@ -22,6 +22,7 @@ from postbell.ports.dialect import Dialect, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Engine, Space
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
+    LEASE_S,
     MOST_CLAIMED,
     Checked,
     Claim,
@@ -46,6 +47,7 @@ __all__ = [
     "ENDED_KEYS_KEPT",
     "ENTRIES_SEEN",
     "HALF_SIGN_INS_KEPT",
+    "LEASE_S",
     "MOST_CLAIMED",
     "REVOKED_TIMES",
     "SESSIONS_KEPT",

@@ -1,7 +1,7 @@
 """The path's storage: log, ledger, journal."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, Position
@@ -130,6 +130,8 @@ MOST_CLAIMED = 8192
 
 
 NEVER = datetime.min.replace(tzinfo=UTC)
+LEASE_S = 60.0
+"""So long a worker holds a lane that it does not renew."""
 
 
 class Claim(NamedTuple):
@@ -137,7 +139,8 @@ class Claim(NamedTuple):
 
     *has_more* where more than MOST_CLAIMED wait: the rest is read once these are settled, but what
     somebody is about to change always comes with it.  What is *parked*, which may be any number,
-    is only counted.  Its worker holds the lane until *leased_until*, long ago where none does.
+    is only counted.  Its worker holds the lane until *leased_until*, long ago where none does, and
+    beyond that where *is_worked*: its process is known to be there, frozen perhaps.
     """
 
     lane: Lane
@@ -146,6 +149,14 @@ class Claim(NamedTuple):
     parked: Parked = Parked()
     has_more: bool = False
     leased_until: datetime = NEVER
+    is_worked: bool = False
+
+    def is_held(self, now: datetime) -> bool:
+        """Say whether a worker may have requests of the lane under way.
+
+        A lease that ends later than any could was written by a clock that was ahead.
+        """
+        return self.is_worked or now < self.leased_until <= now + timedelta(seconds=LEASE_S)
 
 
 class Queue(NamedTuple):

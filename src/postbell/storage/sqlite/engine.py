@@ -16,11 +16,11 @@ from postbell.storage.sqlite.backup import copy
 from postbell.storage.sqlite.connecting import connect
 from postbell.storage.sqlite.entering import entered
 from postbell.storage.sqlite.faults import as_storage_error
-from postbell.storage.sqlite.hardening import harden, has_worker
+from postbell.storage.sqlite.hardening import harden
 from postbell.storage.sqlite.index import SqliteIndex
 from postbell.storage.sqlite.journal import SqliteJournal
 from postbell.storage.sqlite.ledger import SqliteLedger
-from postbell.storage.sqlite.locking import FilesLock, WorkerLock
+from postbell.storage.sqlite.locking import FilesLock, WorkerLock, has_worker
 from postbell.storage.sqlite.log import SqliteLog
 from postbell.storage.sqlite.migrating import prepare
 from postbell.storage.sqlite.owners import SqliteOwners
@@ -84,7 +84,7 @@ class SqliteEngine:
         self._is_closed = False
         store = Store(self._writer, readers, self._bell, sealer, clock, recent)
         self.log = SqliteLog(store)
-        self.ledger = SqliteLedger(store, is_worker=lock is not None)
+        self.ledger = SqliteLedger(store, path, is_worker=lock is not None)
         self.journal = SqliteJournal(store)
         self.registry = SqliteRegistry(store)
         self.owners = SqliteOwners(store)

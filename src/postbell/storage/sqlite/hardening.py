@@ -6,7 +6,6 @@ that all is synced, and a loss of power takes the lot.  Written once more with t
 they are dirty again, and an fsync that succeeds means what it says.
 """
 
-import fcntl
 import os
 from pathlib import Path
 
@@ -44,18 +43,3 @@ def harden(connection: apsw.Connection, database: Path) -> None:
         ) from error
     finally:
         connection.execute("ROLLBACK")
-
-
-def has_worker(database: Path) -> bool:
-    """Say whether a process is the worker of *database* now: it has hardened the WAL."""
-    try:
-        descriptor = os.open(beside(database, ".worker.lock"), os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import apsw
 from msgspec.structs import replace
@@ -16,13 +17,18 @@ from postbell.storage.identity import id_taken
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
 from postbell.storage.sqlite.journal import write_down
+from postbell.storage.sqlite.locking import has_worker
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_version
+
+NOBODY = from_us(0)
+"""The end of the lease of a lane that nobody holds."""
 
 
 class SqliteLedger:
-    def __init__(self, store: Store, *, is_worker: bool) -> None:
+    def __init__(self, store: Store, database: Path, *, is_worker: bool) -> None:
         """The first claim of the only worker ends the leases of those before it."""
         self._store = store
+        self._database = database
         self._is_first = is_worker
         self._claiming = asyncio.Lock()
 
@@ -89,7 +95,11 @@ class SqliteLedger:
     async def lane(self, webhook_id: int, *, most: int = MOST_CLAIMED) -> Claim | None:
         def work(db: apsw.Connection) -> Claim | None:
             lane = row(db, SQL["read_lane"], webhook_id)
-            return to.readable_one(lambda each: _claim(db, each, most), lane, "lane", account=1)
+            claim = to.readable_one(lambda each: _claim(db, each, most), lane, "lane", account=1)
+            # whoever holds the lane may be frozen for longer than its lease, or unable to renew it
+            if claim is None or claim.leased_until == NOBODY:
+                return claim
+            return claim._replace(is_worked=has_worker(self._database))
 
         return await self._store.readers.run(work)
 

@@ -15,6 +15,7 @@ from postbell.errors import Conflict, StorageError
 
 SHARE_LIMIT_S = 60.0
 _SHARE_STEP_S = 0.05
+_LOOKS, _LOOK_STEP_S = 1000, 0.002
 WORKING = "is the worker of"
 """What a worker does with the database, and whoever wrote nothing down of it."""
 
@@ -38,9 +39,9 @@ class WorkerLock:
     def __init__(self, database: Path, doing: str = WORKING) -> None:
         """Take the lock; raise StorageError that names the process that has it and what it is
         *doing* with the database."""
-        path = beside(database, ".worker.lock")
+        path = _worker_lock(database)
         self._descriptor = _opened(path, database)
-        if not _took(self._descriptor, fcntl.LOCK_EX, path):
+        if not _took(self._descriptor, fcntl.LOCK_EX, path) and not self._outwaits_looks(path):
             holder, doing = self._holder()
             os.close(self._descriptor)
             raise StorageError(
@@ -57,6 +58,18 @@ class WorkerLock:
         """Let another process be the worker."""
         os.close(self._descriptor)
 
+    def _outwaits_looks(self, path: Path) -> bool:
+        """Take the lock once those are through who only look (`has_worker`); False where it is
+        held."""
+        for _ in range(_LOOKS):
+            if not _took(self._descriptor, fcntl.LOCK_SH, path):
+                return False
+            if _took(self._descriptor, fcntl.LOCK_EX, path):
+                return True
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            time.sleep(_LOOK_STEP_S)
+        return False
+
     def _holder(self) -> tuple[str, str]:
         """Return the number of the process that has it, where it could write it down, and what
         that does."""
@@ -66,6 +79,20 @@ class WorkerLock:
             found = ""
         holder, _, doing = found.partition(" ")
         return holder or "unknown", doing or WORKING
+
+
+def has_worker(database: Path) -> bool:
+    """Say whether a process is the worker of *database* now, frozen or not, or keeps them away."""
+    try:
+        descriptor = os.open(_worker_lock(database), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot look at the lock of {database}: {error.strerror}") from error
+    try:
+        return not _took(descriptor, fcntl.LOCK_SH, _worker_lock(database))
+    finally:
+        os.close(descriptor)
 
 
 class FilesLock:
@@ -157,6 +184,10 @@ def alone(database: Path, doing: str) -> Iterator[FilesLock]:
                 " every command that works on it"
             )
         yield lock
+
+
+def _worker_lock(database: Path) -> Path:
+    return beside(database, ".worker.lock")
 
 
 def give_away(descriptor: int, database: Path) -> None:
