@@ -80,7 +80,8 @@ async def serving(
     """
     door = door or Door(Limits())
     async with asyncio.TaskGroup() as group:
-        served = Served(app, door, group, certificate.context if certificate else None)
+        tls = None if certificate is None else lambda: certificate.context
+        served = Served(app, door, group, tls)
         ended = asyncio.Event()
         config = uvicorn.Config(
             app,
@@ -136,7 +137,7 @@ def _connection(
     connection = _Connection(served, server_state, ended)
     if served.tls is None:
         return connection
-    return Securing(connection, served, served.tls)
+    return Securing(connection, served, served.tls())
 
 
 class _Server(uvicorn.Server):

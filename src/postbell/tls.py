@@ -9,7 +9,7 @@ from postbell.signals import log
 
 
 class Certificate:
-    """A server's TLS context of certificate and key files; TLS 1.2 or newer."""
+    """A TLS context of certificate and key files, for new connections; TLS 1.2 or newer."""
 
     def __init__(self, cert_file: str, key_file: str) -> None:
         """Read the files; raise ServiceError that names the one that does not work."""
@@ -18,11 +18,13 @@ class Certificate:
         self.context = self._read()
 
     def reload(self) -> None:
-        """Read the files again for new connections; one that does not work changes nothing."""
+        """Read the files again; one that does not work changes nothing.
+
+        The context is a new one: another kind of key would only stand beside the old one in it.
+        """
         try:
-            self._read()
-            self.context.load_cert_chain(self._cert_file, self._key_file)
-        except (ServiceError, OSError) as error:
+            self.context = self._read()
+        except ServiceError as error:
             log("certificate_failed", file=self._cert_file, error=str(error))
         else:
             log("certificate_read", file=self._cert_file)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from uvicorn.server import ServerState
 
 from postbell.limits import Limits
@@ -20,7 +21,7 @@ from postbell.listening.turns import AT_ONCE
 from tests.cli.running import LIMIT_S
 from tests.serving.raw import EVENT, GET, Served, a_network, a_strangers_head, served
 from tests.serving.reference import Wire
-from tests.wire.certificates import Authority
+from tests.wire.certificates import Authority, Key
 
 OF_ONE = 4
 FLAGS = (
@@ -126,7 +127,7 @@ async def test_handshakes_of_another_network_have_their_turn_among_hundreds(
     door = Door(Limits())
     context = authority.context("localhost")
     async with asyncio.TaskGroup() as tasks:
-        common = Common(nobody, door, tasks, context)
+        common = Common(nobody, door, tasks, lambda: context)
         crowd = [Arrived(common, context, "192.0.2.1") for _ in range(200)]
         other = Arrived(common, context, "198.51.100.9")
         for _ in range(3):
@@ -150,7 +151,7 @@ async def test_a_connection_that_ends_before_its_handshake_began_never_has_a_tur
     door = Door(Limits())
     context = authority.context("localhost")
     async with asyncio.TaskGroup() as tasks:
-        common = Common(nobody, door, tasks, context)
+        common = Common(nobody, door, tasks, lambda: context)
         arrived = [Arrived(common, context, "192.0.2.1") for _ in range(3 * AT_ONCE)]
         for each in arrived:
             each.hear(a_hello())
@@ -217,17 +218,23 @@ def test_tls_1_2_and_1_3_are_spoken(
         assert secured.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_new_certificate_is_for_new_connections_and_old_ones_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "key",
+    [ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)],
+    ids=["ec", "rsa"],
+)
+def test_a_new_certificate_is_for_new_connections_and_old_ones_go_on(
+    tmp_path: Path, key: Key
+) -> None:
     authority = Authority(tmp_path)
     with served(tmp_path, tls=authority) as service, service.connect() as old:
-        before = old.certificate()
-        authority.context("localhost")
+        authority.context("localhost", key=key)
         service.process.send_signal(signal.SIGHUP)
-        after = before
-        while after == before:
-            with service.connect() as new:
-                after = new.certificate()
+        while "certificate_read" not in service.log.read_text():
+            pass
 
+        with service.connect() as new:
+            assert new.certificate() != old.certificate()
         old.send(GET)
         assert old.answer().status == 200
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class Authority:
@@ -34,13 +36,15 @@ class Authority:
         starts: timedelta = timedelta(0),
         ends: timedelta = timedelta(hours=1),
         names: Sequence[x509.GeneralName] | None = None,
+        key: Key | None = None,
     ) -> ssl.SSLContext:
         """Return a server's context with a certificate for *host*, valid from *starts* to
         *ends* counted from now.
 
         *names* are its subjectAltName instead of *host*; an empty one leaves the extension out.
+        *key* is its own, one of elliptic curves by default.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         name = x509.Name(
             [
                 x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Bücher & Söhne"),
@@ -70,7 +74,7 @@ class Authority:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: Key,
     start: datetime,
     end: datetime,
     issuer_key: ec.EllipticCurvePrivateKey | None = None,

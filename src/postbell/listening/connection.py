@@ -7,7 +7,7 @@ hold is one read.
 
 import asyncio
 import ssl
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from uvicorn.server import ServerState
@@ -23,12 +23,13 @@ from postbell.listening.states import RULES, SILENT, State
 
 
 class Served(NamedTuple):
-    """What the connections of one server have in common; *tasks* owns what answers requests."""
+    """What the connections of one server have in common; *tasks* owns what answers requests, and
+    *tls* gives the context of a new connection where there is TLS."""
 
     app: App
     door: Door
     tasks: asyncio.TaskGroup
-    tls: ssl.SSLContext | None
+    tls: Callable[[], ssl.SSLContext] | None
 
 
 class Connection(asyncio.BufferedProtocol):
