@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from postbell.limits import Limits
 from postbell.listening import Connection, Door, Securing
 from postbell.listening import Served as Common
+from postbell.listening.states import State
 from postbell.listening.turns import AT_ONCE
 from tests.cli.running import LIMIT_S
 from tests.serving.raw import EVENT, GET, Served, a_network, a_strangers_head, served
@@ -162,6 +163,33 @@ async def test_a_connection_that_ends_before_its_handshake_began_never_has_a_tur
             await asyncio.sleep(0)
 
         assert [each.wire.written for each in arrived] == written
+
+
+async def test_what_a_client_sends_after_a_refusal_is_thrown_away_and_not_refused_again(
+    authority: Authority,
+) -> None:
+    door = Door(Limits())
+    context = authority.context("localhost")
+    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trusting = ssl.create_default_context(cafile=str(authority.file))
+    client = trusting.wrap_bio(came, goes, server_hostname="localhost")
+    async with asyncio.TaskGroup() as tasks:
+        served = Arrived(Common(nobody, door, tasks, lambda: context), context, "192.0.2.1")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        served.hear(goes.read())
+        came.write(served.wire.written)
+        client.do_handshake()
+        client.write(b"no request\r\n\r\n")
+        served.hear(goes.read())
+        assert door.refused == {"malformed_request": 1}
+
+        for _ in range(5000):  # far more CPU time than unsealing a request may take
+            served.hear(b"x")
+
+        assert served.connection.state is State.DRAINING
+        served.connection.abort()
+    assert door.refused == {"malformed_request": 1}
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -96,15 +96,16 @@ class Connection(asyncio.BufferedProtocol):
         return view if unsealing is None else view[: unsealing.reads()]
 
     def buffer_updated(self, nbytes: int) -> None:
-        state = self.state
-        if not self._pace.has_read(nbytes):
-            self._door.ended["tiny_records"] += 1
-            self.refuse(TINY_RECORDS)
-        elif state is State.DRAINING:
+        if self.state is State.CLOSING:
+            return
+        if self.state is State.DRAINING:
             self._drained_bytes += nbytes
             if self._drained_bytes > self._door.limits.http_drain_bytes:
                 self._end("drain_bytes")
-        elif nbytes and state is not State.CLOSING:
+        elif not self._pace.has_read(nbytes):
+            self._door.ended["tiny_records"] += 1
+            self.refuse(TINY_RECORDS)
+        elif nbytes:
             self._framing.receive(bytes(self._door.body_view[:nbytes]))
             self._advance()
 
