@@ -22,6 +22,10 @@ class Clock(Protocol):
         ...
 
 
+APART = timedelta(minutes=1)
+"""The clocks of two processes may be so far apart."""
+
+
 class SystemClock:
     """The machine's own clocks, taken as they are; what serves goes by `timekeeping`."""
 
@@ -32,6 +36,12 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         return time.monotonic()
+
+
+def is_good(until: datetime, longest: timedelta, now: datetime) -> bool:
+    """Say whether what is good until *until*, and was made to be good for *longest* at most, is
+    good *now*.  What would be good for longer was made by a clock that was ahead: it is over."""
+    return now < until <= now + longest + APART
 
 
 def to_us(moment: datetime) -> int:

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from postbell.clock import APART
 from postbell.errors import BadInput
 from postbell.records import Secret, SecretKind
 
@@ -76,9 +77,15 @@ def active_at(owned: Iterable[Secret], at: datetime) -> list[Secret]:
     signing = [
         secret
         for secret in owned
-        if secret.active_at <= at and (secret.expires_at is None or at < secret.expires_at)
+        if _has_begun(secret, at) and (secret.expires_at is None or at < secret.expires_at)
     ]
     return sorted(signing, key=lambda secret: (secret.active_at, secret.id), reverse=True)
+
+
+def _has_begun(secret: Secret, at: datetime) -> bool:
+    """Say whether the key's time to sign has come.  One that is not made yet was made by a clock
+    that was ahead, or this one is behind: then it has."""
+    return secret.active_at <= at or secret.created_at > at + APART
 
 
 def signing_at(

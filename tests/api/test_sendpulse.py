@@ -419,3 +419,15 @@ async def test_head_and_options_are_answered(client: Client) -> None:
         204,
         "GET, PUT, DELETE, HEAD, OPTIONS",
     )
+
+
+async def test_a_token_that_a_clock_gave_that_was_ahead_has_expired(service: Service) -> None:
+    service.clock.advance(86_400)
+    client = Client(service, await service.token())
+    ahead = await client.call("GET")
+    service.clock.advance(-86_400)
+
+    response = await client.call("GET")
+
+    assert ahead.status_code == 200
+    assert response.status_code == 401

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.errors import Conflict, NotFound
-from postbell.ports import SESSIONS_KEPT
+from postbell.ports import RESET_LASTS, SESSIONS_KEPT
 from postbell.records import Owner, Reset, Session
 from tests.contract.making import Shop
 
@@ -139,6 +139,20 @@ async def test_a_new_password_ends_other_sessions_and_every_reset(shop: Shop) ->
     left = [one for one in (b"here", b"there", b"bobs") if await owners.session(one)]
     assert left == [b"here", b"bobs"]
     assert await owners.finish_reset(b"r1", password_hash="$argon2id$old", now=now) is None
+
+
+async def test_a_reset_that_a_clock_made_that_was_ahead_is_over(shop: Shop) -> None:
+    owners, owner, now = shop.engine.owners, await add(shop), shop.clock.now()
+    soon, later = now + RESET_LASTS, now + timedelta(days=365)
+    await owners.add_reset(Reset(b"r1", owner.id, later + RESET_LASTS))
+    ahead = await owners.finish_reset(b"r1", password_hash="$argon2id$old", now=now)
+    await owners.add_reset(Reset(b"r2", owner.id, soon))
+
+    good = await owners.finish_reset(b"r2", password_hash="$argon2id$new", now=now)
+
+    assert ahead is None
+    assert good is not None
+    assert good.password_hash == "$argon2id$new"
 
 
 async def test_no_session_opens_with_a_password_that_was_changed(shop: Shop) -> None:

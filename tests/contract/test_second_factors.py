@@ -237,6 +237,18 @@ async def test_a_half_sign_in_ends_with_its_time_and_with_the_password(shop: Sho
     assert await half(shop, owner, expect="$new") is True
 
 
+async def test_a_half_sign_in_that_a_clock_began_that_was_ahead_is_over(shop: Shop) -> None:
+    factors, (owner, factor) = shop.engine.second_factors, await with_factor(shop)
+    shop.clock.advance(86_400)
+    await half(shop, owner)
+    shop.clock.advance(-86_400)
+
+    done = await finish(shop, owner, Proof(factor.id, step=STEP + 1))
+
+    assert done is False
+    assert await factors.half_sign_in(b"h1", shop.clock.now()) is None
+
+
 async def test_without_a_factor_in_force_no_sign_in_is_half_way(shop: Shop) -> None:
     owner = await add(shop)
     await begin(shop, owner)

@@ -22,10 +22,11 @@ def secret(
     value: str,
     *,
     number: int = 1,
+    made_at: datetime = AT - timedelta(days=3),
     active_at: datetime = AT,
     expires_at: datetime | None = None,
 ) -> Secret:
-    return Secret(number, kind, value, active_at, active_at, expires_at)
+    return Secret(number, kind, value, made_at, active_at, expires_at)
 
 
 def whsk(raw: bytes) -> str:
@@ -150,6 +151,14 @@ def test_keys_sign_from_active_at_up_to_but_not_at_expires_at() -> None:
     assert signing.active_at([key], AT) == [key]
     assert signing.active_at([key], AT + timedelta(hours=1) - step) == [key]
     assert signing.active_at([key], AT + timedelta(hours=1)) == []
+
+
+def test_a_key_that_a_clock_made_that_was_ahead_signs_at_once() -> None:
+    ahead, skewed = AT + timedelta(days=365), AT + timedelta(seconds=50)
+    key = secret(SecretKind.APP_KEY, "k" * 8, made_at=ahead, active_at=ahead)
+    other = secret(SecretKind.APP_KEY, "k" * 8, made_at=skewed, active_at=ahead)
+
+    assert signing.active_at([key, other], AT) == [key]
 
 
 def test_the_key_that_became_active_last_comes_first() -> None:

@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from postbell.desk.owners import HALF_S
 from postbell.desk.second_factor import SETUP_MINUTES
 from postbell.desk.throttle import RULES, WINDOW_S
-from postbell.ports import Wanted
+from postbell.ports import HALF_LASTS, Wanted
 from tests.web.proving import PATH, half_way, recovery_on, secret_on, set_up
 from tests.web.visiting import ADA, BOB, OPAL, PASSWORD, Browser, House, open_house
 
@@ -217,7 +216,7 @@ async def test_who_does_not_know_the_password_cannot_use_the_limit_up(
 async def test_the_step_ends_after_five_minutes(house: House, ada: Browser) -> None:
     authenticator, _ = await set_up(house, ada)
     browser = await half_way(house)
-    house.service.clock.advance(HALF_S)
+    house.service.clock.advance(HALF_LASTS.total_seconds())
 
     text = await browser.send("/login/code", code=authenticator.code())
 

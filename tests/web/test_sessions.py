@@ -147,6 +147,20 @@ async def test_an_idle_session_is_not_shown(house: House) -> None:
     assert "this browser only" in text
 
 
+async def test_a_session_from_a_time_far_ahead_is_over_until_then(house: House) -> None:
+    house.service.clock.advance(86_400 * 30)
+    browser = await house.visitor()
+    house.service.clock.advance(-86_400 * 30)
+
+    await browser.get(PATH)
+    turned_away = browser.path
+    house.service.clock.advance(86_400 * 30)
+    await browser.get(PATH)
+
+    assert turned_away.startswith("/login")
+    assert browser.path == PATH
+
+
 async def test_without_sign_in_there_are_no_sessions() -> None:
     async with open_house(sign_in=False) as house:
         browser = house.browser()

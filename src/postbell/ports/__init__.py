@@ -8,6 +8,7 @@ when it returns.
 from postbell.logged import Logged
 from postbell.ports.customers import (
     ENDED_KEYS_KEPT,
+    RESET_LASTS,
     REVOKED_TIMES,
     SESSIONS_KEPT,
     TRIES_KEPT,
@@ -35,6 +36,7 @@ from postbell.ports.path import (
 )
 from postbell.ports.search import Count, Index, Marks, Message, News, Postings, Visit
 from postbell.ports.second_factors import (
+    HALF_LASTS,
     HALF_SIGN_INS_KEPT,
     HalfSignIn,
     Proof,
@@ -46,9 +48,11 @@ from postbell.ports.trail import ENTRIES_SEEN, Place, Trail, Wanted
 __all__ = [
     "ENDED_KEYS_KEPT",
     "ENTRIES_SEEN",
+    "HALF_LASTS",
     "HALF_SIGN_INS_KEPT",
     "LEASE_S",
     "MOST_CLAIMED",
+    "RESET_LASTS",
     "REVOKED_TIMES",
     "SESSIONS_KEPT",
     "TRIES_KEPT",

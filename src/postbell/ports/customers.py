@@ -293,6 +293,8 @@ class Owners(Protocol):
 
 SESSIONS_KEPT = 100
 """Of one owner."""
+RESET_LASTS = timedelta(hours=2)
+"""A reset that would be good for longer is not good: a clock was ahead."""
 
 
 class Tries(Protocol):

@@ -1,13 +1,15 @@
 """What is kept of second factors: secrets of one-time codes, recovery codes, sign-ins half way."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from postbell.records import Session
 
 HALF_SIGN_INS_KEPT = 20
 """Of one owner; the newest."""
+HALF_LASTS = timedelta(minutes=5)
+"""A sign-in that would be half way for longer is not: a clock was ahead."""
 
 
 class SecondFactor(NamedTuple):

@@ -1,14 +1,16 @@
 """Signing in, in one step or two, and out; and a new password by e-mail."""
 
+from datetime import timedelta
+
 from starlette.background import BackgroundTask
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from postbell.desk.acting import acts
-from postbell.desk.owners import HALF_S, RESET_HOURS
 from postbell.desk.passwords import MIN_CHARS
 from postbell.desk.throttle import FAMILIAR_DAYS
 from postbell.errors import BadInput, PostbellError, TooMany, Unauthorized
+from postbell.ports import HALF_LASTS, RESET_LASTS
 from postbell.records import Owner
 from postbell.signals import log
 from postbell.web import cookies as jar
@@ -17,6 +19,9 @@ from postbell.web.page import SESSION_S, page
 from postbell.web.problems import explain
 from postbell.web.site import SendMail, Site
 from postbell.web.visit import Visit, local_path, with_query
+
+HALF_S = int(HALF_LASTS.total_seconds())
+RESET_HOURS = RESET_LASTS // timedelta(hours=1)
 
 CODE_PATH = "/login/code"
 RECOVERY = "recovery"
@@ -70,7 +75,7 @@ async def _sign_in(visit: Visit) -> Response:
         response: Response = RedirectResponse(_code_path(back), 303)
         if visit.form.raw(keeping.FIELD):
             response = _code_page(visit, begun.owner, back=back)
-        visit.cookies.put(response, jar.HALF, begun.token, max_age_s=int(HALF_S))
+        visit.cookies.put(response, jar.HALF, begun.token, max_age_s=HALF_S)
         return response
     return await _let_in(visit, begun.token, begun.owner, back)
 

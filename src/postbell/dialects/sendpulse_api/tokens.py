@@ -1,22 +1,23 @@
 """Bearer tokens: sealed texts that name an api user, so that nothing is stored of them.
 
 Any process with the same secret key file takes a token, also after a restart.  It ends after
-LIFETIME_S, or with its key where that ends sooner, and at once when that is revoked.
+LASTS, or with its key where that ends sooner, and at once when that is revoked.
 """
 
 import re
 from base64 import b64encode
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
+from postbell.clock import is_good
 from postbell.desk import Caller, Client, Desk
 from postbell.errors import StorageError, Unauthorized
 from postbell.rights import Right
 from postbell.sealing import Sealer
 
-LIFETIME_S = 3600
+LASTS = timedelta(hours=1)
 MAX_TOKEN_CHARS = 2048
 PREFIX = "\0token:"
 """No other sealed text begins with U+0000: the desk takes none that holds it."""
@@ -29,6 +30,9 @@ class _Claims(msgspec.Struct, frozen=True, array_like=True):
     api_user: str
     key_id: int
     expires_at: float
+
+    def is_good(self, now: datetime) -> bool:
+        return is_good(datetime.fromtimestamp(self.expires_at, UTC), LASTS, now)
 
 
 class Token(NamedTuple):
@@ -56,7 +60,7 @@ class Tokens:
         )
         self._desk.admit(caller)
         now = self._desk.clock.now()
-        ends_at = now + timedelta(seconds=LIFETIME_S)
+        ends_at = now + LASTS
         if caller.key.expires_at is not None:
             ends_at = min(ends_at, caller.key.expires_at)
         claims = _Claims(caller.api_user.name, caller.key.id, ends_at.timestamp())
@@ -78,7 +82,7 @@ class Tokens:
             if authorization is not None:
                 self._desk.fail(client)
             raise
-        if claims is None or claims.expires_at <= self._desk.clock.now().timestamp():
+        if claims is None or not claims.is_good(self._desk.clock.now()):
             raise Unauthorized("the token has expired; ask for another one")
         return await self._desk.caller(claims.key_id, right)
 

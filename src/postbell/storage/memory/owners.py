@@ -4,7 +4,9 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from postbell.clock import is_good
 from postbell.errors import NotFound
+from postbell.ports import RESET_LASTS
 from postbell.records import Owner, Reset, Session
 from postbell.storage import owning
 from postbell.storage.memory.tables import Tables
@@ -153,7 +155,7 @@ class MemoryOwners:
         self, digest: bytes, *, password_hash: str, now: datetime
     ) -> Owner | None:
         reset = self._tables.resets.get(digest)
-        if reset is None or reset.expires_at <= now:
+        if reset is None or not is_good(reset.expires_at, RESET_LASTS, now):
             return None
         return self._renew(self._known(reset.owner_id), password_hash, b"")
 

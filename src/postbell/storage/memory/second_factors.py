@@ -5,7 +5,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from postbell.ports import HALF_SIGN_INS_KEPT, HalfSignIn, Proof, SecondFactor
+from postbell.clock import is_good
+from postbell.ports import HALF_LASTS, HALF_SIGN_INS_KEPT, HalfSignIn, Proof, SecondFactor
 from postbell.records import Session
 from postbell.storage.memory.tables import HeldFactor, Tables
 
@@ -120,7 +121,7 @@ class MemorySecondFactors:
 
     async def half_sign_in(self, digest: bytes, now: datetime) -> HalfSignIn | None:
         half = self._tables.half_sign_ins.get(digest)
-        if half is None or half.expires_at <= now:
+        if half is None or not is_good(half.expires_at, HALF_LASTS, now):
             return None
         return half if self._has_password(half.owner_id, half.password_hash) else None
 

@@ -6,9 +6,9 @@ from typing import Any
 import apsw
 from msgspec.structs import replace
 
-from postbell.clock import from_us, to_us
+from postbell.clock import from_us, is_good, to_us
 from postbell.errors import NotFound
-from postbell.ports import SESSIONS_KEPT
+from postbell.ports import RESET_LASTS, SESSIONS_KEPT
 from postbell.records import Owner, Reset, Session
 from postbell.storage import owning
 from postbell.storage.sqlite.connecting import Row, row, rows, scalar
@@ -161,8 +161,10 @@ class SqliteOwners:
         self, digest: bytes, *, password_hash: str, now: datetime
     ) -> Owner | None:
         def work(db: apsw.Connection) -> Owner | None:
-            found = row(db, SQL["reset"], digest, to_us(now))
-            return None if found is None else _renew(db, found[0], password_hash, b"")
+            found = row(db, SQL["reset"], digest)
+            if found is None or not is_good(from_us(found[1]), RESET_LASTS, now):
+                return None
+            return _renew(db, found[0], password_hash, b"")
 
         return await self._store.write(work)
 

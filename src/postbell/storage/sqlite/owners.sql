@@ -119,8 +119,8 @@ INSERT OR REPLACE INTO resets (owner_id, digest, expires_at)
 SELECT id, ?2, ?3 FROM owners WHERE id = ?1;
 
 -- name: reset
--- Whose the reset is that has not expired by ?2.
-SELECT owner_id FROM resets WHERE digest = ?1 AND expires_at > ?2;
+-- Whose the reset is, and when it expires.
+SELECT owner_id, expires_at FROM resets WHERE digest = ?1;
 
 -- name: drop_resets_of_owner
 -- The owner has no reset.

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import apsw
 
-from postbell.clock import from_us, to_us
-from postbell.ports import HALF_SIGN_INS_KEPT, HalfSignIn, Proof, SecondFactor
+from postbell.clock import from_us, is_good, to_us
+from postbell.ports import HALF_LASTS, HALF_SIGN_INS_KEPT, HalfSignIn, Proof, SecondFactor
 from postbell.records import Session
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import row, rows, scalar
@@ -149,20 +149,17 @@ class SqliteSecondFactors:
         return await self._store.write(work)
 
     async def half_sign_in(self, digest: bytes, now: datetime) -> HalfSignIn | None:
-        found = await self._store.readers.run(
-            lambda db: row(db, SQL["half_sign_in"], digest, to_us(now))
-        )
-        return HalfSignIn(found[0], found[1], found[2], from_us(found[3])) if found else None
+        return await self._store.readers.run(lambda db: _half(db, digest, now))
 
     async def finish_sign_in(
         self, half: bytes, proof: Proof, session: Session, now: datetime
     ) -> bool:
         def work(db: apsw.Connection) -> bool:
-            begun = row(db, SQL["half_sign_in"], half, to_us(now))
+            begun = _half(db, half, now)
             held = _in_force(db, proof)
             if begun is None or held is None:
                 return False
-            if not begun[1] == held.owner_id == session.owner_id:
+            if not begun.owner_id == held.owner_id == session.owner_id:
                 return False
             _use(db, proof)
             db.execute(SQL["drop_half_sign_in"], (half,))
@@ -170,6 +167,13 @@ class SqliteSecondFactors:
             return True
 
         return await self._store.write(work)
+
+
+def _half(db: apsw.Connection, digest: bytes, now: datetime) -> HalfSignIn | None:
+    found = row(db, SQL["half_sign_in"], digest)
+    if found is None or not is_good(ends_at := from_us(found[3]), HALF_LASTS, now):
+        return None
+    return HalfSignIn(found[0], found[1], found[2], ends_at)
 
 
 def _has_password(db: apsw.Connection, owner_id: int, password_hash: str) -> bool:

@@ -62,10 +62,10 @@ INSERT INTO recovery_codes (factor_id, digest) VALUES (?1, ?2);
 INSERT INTO half_sign_ins (digest, owner_id, password_hash, expires_at) VALUES (?1, ?2, ?3, ?4);
 
 -- name: half_sign_in
--- The sign-in half way of this digest, if it is good at ?2.
+-- The sign-in half way of this digest, while the password is the one that began it.
 SELECT half.digest, half.owner_id, half.password_hash, half.expires_at
 FROM half_sign_ins AS half JOIN owners ON owners.id = half.owner_id
-WHERE half.digest = ?1 AND half.expires_at > ?2 AND half.password_hash = owners.password_hash;
+WHERE half.digest = ?1 AND half.password_hash = owners.password_hash;
 
 -- name: drop_half_sign_in
 -- The sign-in half way is used up.
