@@ -135,6 +135,31 @@ async def test_a_paused_webhooks_batch_says_to_resume_first(house: House, shown:
     assert "Resume it first" in text
 
 
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("{base}/batches/bat_1?show=1#top", ["/batches/bat_1?show=1"]),
+        ("https://elsewhere.example/batches/bat_1", []),
+        ("{base}//elsewhere.example/x", ["/"]),
+        ("http://[", []),
+        ("", []),
+    ],
+)
+async def test_a_refused_form_leads_back_to_its_own_page(
+    shown: Browser, referer: str, back: list[str]
+) -> None:
+    base = str(shown.client.base_url).rstrip("/")
+
+    answer = await shown.client.post(
+        "/batches/bat_gone/retry",
+        data={"csrf": shown.token},
+        headers={"referer": referer.format(base=base)},
+    )
+
+    assert answer.status_code == 404
+    assert re.findall(r'<a href="([^"]*)">Back to the page before</a>', answer.text) == back
+
+
 async def test_a_batch_is_parked_by_hand_and_sent_again(house: House, shown: Browser) -> None:
     text = await shown.send("/batches/bat_1/park")
     parked = await house.service.engine.ledger.batch("bat_1")

@@ -298,6 +298,7 @@ def error_page(visit: Visit, error: PostbellError) -> Response:
         shown_status=error.status,
         text=explain(visit.say, error),
         is_ours=isinstance(error, ServiceError),
+        came_from=visit.came_from if visit.request.method == "POST" else "",
     )
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:

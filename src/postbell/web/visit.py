@@ -1,8 +1,9 @@
 """One request of a person: who it is, in which language, and the answers that a page gives."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from msgspec.structs import replace
 from starlette.requests import Request
@@ -114,6 +115,16 @@ class Visit:
     @property
     def path(self) -> str:
         return self.request.url.path
+
+    @property
+    def came_from(self) -> str:
+        """Return the path of the page that a form was sent from; "" where the browser does not
+        say, or names another site."""
+        with suppress(ValueError):
+            parts = urlsplit(self.request.headers.get("referer", ""))
+            if parts.netloc in (self.request.url.netloc, urlsplit(self.base_url).netloc):
+                return local_path(parts._replace(scheme="", netloc="", fragment="").geturl())
+        return ""
 
     @property
     def base_url(self) -> str:
