@@ -60,12 +60,14 @@ class Standings:
         clock: Clock,
         *,
         pause_s: float = PAUSE_S,
+        share: float = SHARE,
     ) -> None:
         self._reports = reports
         self._directory = directory
         self._log = log
         self._clock = clock
         self._pause_s = pause_s
+        self._share = share
         self._seen: dict[int, Standing] = {}
         self._changed = directory.watch()
         self._by_account: dict[int, set[int]] = {}
@@ -99,7 +101,7 @@ class Standings:
             with fence("standings", item=f"webhook {webhook_id}", account=account_id):
                 await self._see(webhook_id)
             self._to_see.discard(webhook_id)
-            await asyncio.sleep((self._clock.monotonic_s() - began_s) * (1 / SHARE - 1))
+            await asyncio.sleep((self._clock.monotonic_s() - began_s) * (1 / self._share - 1))
 
     async def _hear(self) -> None:
         """Note whom to look at: who changed or had events, who is at work; now and then all."""

@@ -149,6 +149,7 @@ async def _account(engine: Engine, name: str, url: str, *, is_evil: bool) -> Non
             url=url,
             api_user=f"{name}-mail",
             headers=(("x-mine", "yes"),),
+            policy={} if is_evil else {"max_wait_s": 0},
             created_at=now,
             updated_at=now,
         ),

@@ -113,7 +113,7 @@ async def house(folder: Path, *, has_evil: bool = True) -> AsyncIterator[House]:
             shutdown_s=1,
         )
         reports = Reports(engine, DIALECTS, directory, clock)
-        standings = Standings(reports, directory, engine.log, clock, pause_s=0.05)
+        standings = Standings(reports, directory, engine.log, clock, pause_s=0.05, share=1.0)
         metrics = Metrics(
             engine, directory, standings, clock, role="all", region="sg", pools=lambda: ()
         )
