@@ -25,8 +25,9 @@ def hostile(scenario: Scenario, events: int) -> Result:
     The data lies in memory where the machine has a folder for that: one stall of a disk is longer
     than all that is measured here, and falls upon one of the ways or upon alone.
 
-    The process is new for each way, and alone is measured before each; all of that counts
-    together, so that a machine that gets slower is not taken for a service that does.
+    The process is new for each way, of a quick run for all, and alone is measured before each; all
+    of that counts together, so that a machine that gets slower is not taken for a service that
+    does.
     """
     share = events / scenario.events
     connections = int(CONNECTIONS * share)
@@ -37,9 +38,10 @@ def hostile(scenario: Scenario, events: int) -> Result:
             authorization = service.add_customer("hostile")
             peak_mib = cpu = 0.0
             for name in (*NAMES, ONE_NETWORK):
-                if share == 1:  # a quick run has one process for all
+                if share == 1:
                     service.restart()
-                _ingest(service.url, scenario, scenario.warm_up, f"warm-{name}")
+                if share == 1 or not alone:
+                    _ingest(service.url, scenario, scenario.warm_up, f"warm-{name}")
                 before = proc.cpu_us(service.pid)
                 alone += _ingest(service.url, scenario, events // 2, f"alone-{name}").took_s
                 cpu += proc.cpu_us(service.pid) - before
