@@ -2,11 +2,14 @@
 
 Most of what a command takes is the start of the interpreter and its imports, and the tests run a
 thousand of them.  What is forked is a process like any other, with its own arguments, environment,
-streams and end; where a variable matters to the start itself, the command is started anew.
+streams and end; where a variable matters to the start itself, the command is started anew.  A
+library that is loaded before all others (LD_PRELOAD) is told when a process was forked off where it
+has a function `begin_anew`; then it may take its orders from the environment as when it was loaded.
 """
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import importlib
 import json
@@ -19,6 +22,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, NoReturn
 from unittest.mock import Mock
 
@@ -40,7 +44,7 @@ def start(
     stderr: int | IO[Any] | None = PIPE,
 ) -> "subprocess.Popen[str] | Forked":
     """Start `postbell` with *words*; what is returned is used as a `subprocess.Popen` of text."""
-    make = Forked if _at_start(environ) == _at_start(os.environ) else start_anew
+    make = Forked if _can_fork(environ) else start_anew
     return make(words, environ, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
@@ -56,6 +60,20 @@ def start_anew(
     return subprocess.Popen(
         (*COMMAND, *words), env=environ, stdin=stdin, stdout=stdout, stderr=stderr, text=True
     )
+
+
+def _can_fork(environ: Mapping[str, str]) -> bool:
+    """Return whether a process that was forked off would do what one with *environ* does."""
+    wanted, ours = _at_start(environ), _at_start(os.environ)
+    if wanted == ours:
+        return True
+    preloaded = wanted.get("LD_PRELOAD", "")
+    return wanted == ours | {"LD_PRELOAD": preloaded} and _can_begin_anew(preloaded)
+
+
+@functools.cache
+def _can_begin_anew(library: str) -> bool:
+    return library != "" and b"begin_anew" in Path(library).read_bytes()
 
 
 def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
@@ -100,7 +118,8 @@ class Forked:
             self._status, status = socket.socketpair()
             theirs.enter_context(status)
             call = {"words": words, "environ": dict(environ), "folder": os.getcwd()}
-            self.pid = _parent().fork(call, (given, out, err, status.fileno()))
+            parent = _parent(environ.get("LD_PRELOAD", ""))
+            self.pid = parent.fork(call, (given, out, err, status.fileno()))
 
     def poll(self) -> int | None:
         """Return how it ended, or None."""
@@ -183,15 +202,16 @@ def _stream(
 
 
 class Parent:
-    """The process that has everything imported."""
+    """A process that has everything imported, and the library *preloaded*."""
 
-    def __init__(self) -> None:
+    def __init__(self, preloaded: str) -> None:
         self._calls, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._calls.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MAX_CALL)
         self._turn = threading.Lock()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
+                env={**os.environ, "LD_PRELOAD": preloaded} if preloaded else None,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -209,8 +229,8 @@ class Parent:
 
 
 @functools.cache
-def _parent() -> Parent:
-    return Parent()
+def _parent(preloaded: str) -> Parent:
+    return Parent(preloaded)
 
 
 def _fork(calls: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]]:
@@ -257,6 +277,8 @@ def _main() -> None:
             os.close(descriptor)
         os.environ.clear()
         os.environ.update(call["environ"])
+        if begin_anew := getattr(ctypes.CDLL(None), "begin_anew", None):
+            begin_anew()
         os.chdir(call["folder"])
         sys.argv[1:] = call["words"]
         _exit(main())

@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-from tests.powerloss.calls import Shim
+from tests.powerloss.calls import library
 
 
 class WallClock:
@@ -13,7 +13,7 @@ class WallClock:
         self._file = folder / "clock"
         self._file.write_bytes(bytes(8))
         self.env = {
-            "LD_PRELOAD": str(Shim(folder, folder).library),
+            "LD_PRELOAD": str(library()),
             "POWERLOSS_CLOCK": str(self._file),
         }
 

@@ -4,7 +4,9 @@ import ctypes
 import os
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,23 +64,32 @@ def note(journal: Path) -> None:
         file.write(_HEAD.pack(ord("n"), 0, 0, 0, 0, 0, 0, 0))
 
 
+@cache
+def library() -> Path:
+    """Return the shim as a library, built once and kept until this process ends."""
+    _folders.append(tempfile.TemporaryDirectory(prefix="postbell-shim-"))
+    built = Path(_folders[-1].name, "shim.so")
+    words = ("-shared", "-fPIC", "-O2", *WARNINGS, "-o", built, SOURCE)
+    subprocess.run(["cc", *words], check=True)
+    return built
+
+
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+
+
 class Shim:
     """The library that is loaded into each process of a service whose data lie in *folder*."""
 
-    def __init__(self, built: Path, folder: Path, journal: Path | None = None) -> None:
+    def __init__(self, folder: Path, journal: Path) -> None:
         self.folder = folder
         self.journal = journal
-        self.library = built / "shim.so"
-        if not self.library.exists():
-            words = ("-shared", "-fPIC", "-O2", *WARNINGS, "-o", self.library, SOURCE)
-            subprocess.run(["cc", *words], check=True)
 
     def env(self, *, lies: bool = False) -> dict[str, str]:
         """Return the variables that load it; with *lies* every sync does nothing."""
         return {
-            "LD_PRELOAD": str(self.library),
+            "LD_PRELOAD": str(library()),
             "POWERLOSS_FOLDER": str(self.folder),
-            "POWERLOSS_JOURNAL": str(self.journal or ""),
+            "POWERLOSS_JOURNAL": str(self.journal),
         } | ({"POWERLOSS_LIES": "1"} if lies else {})
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from itertools import count as numbers
 from pathlib import Path
 
+from tests.powerloss import served
 from tests.powerloss.checking import Image, look, start
 from tests.powerloss.images import images
 from tests.powerloss.recorded import Recording
@@ -42,7 +43,8 @@ def _looked_at(
 ) -> Iterator[tuple[Image, list[str]]]:
     """Yield each image with what is wrong with it; no more of them exist than are looked at."""
     workers = os.cpu_count() or 1
-    context = multiprocessing.get_context("spawn")
+    served.begin()
+    context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(workers, context, _begin, (bodies,)) as pool:
         running: dict[Future[list[str]], Image] = {}
         for image, way in jobs:

@@ -63,7 +63,6 @@ class Recorded:
     def __init__(
         self,
         folder: Path,
-        built: Path,
         seed: int,
         *,
         rounds: int = 3,
@@ -72,7 +71,7 @@ class Recorded:
     ) -> None:
         root = folder / "disk"
         root.mkdir(parents=True)
-        shim = Shim(built, root, folder / "journal")
+        shim = Shim(root, folder / "journal")
         settings = {"POSTBELL_DATA_DIR": str(root / "data"), **shim.env(lies=lies)}
         self.found = Recording(root)
         self._journal = folder / "journal"

@@ -31,7 +31,7 @@ def go(seed: int, minutes: float, folder: Path, say: Say) -> list[str]:
 async def _go(seed: int, minutes: float, folder: Path, say: Say) -> list[str]:
     until = time.monotonic() + minutes * 60
     images = failures = 0
-    async with Sweep(folder / "sweep", folder) as sweep:
+    async with Sweep(folder / "sweep") as sweep:
         cases = every_case({error: await sweep.count(error) for error in ERRORS})
         random.Random(seed).shuffle(cases)
         for number in count():
@@ -53,9 +53,7 @@ async def _lose_power(seed: int, number: int, folder: Path, say: Say) -> list[st
     place = folder / f"recording-{number}"
     chance = random.Random(f"{seed} {number}")
     failing_sync = chance.randint(4, 30) if number % 3 == 2 else 0
-    run = Recorded(
-        place, folder, seed + number, rounds=chance.randint(3, 5), failing_sync=failing_sync
-    )
+    run = Recorded(place, seed + number, rounds=chance.randint(3, 5), failing_sync=failing_sync)
     found = await run.go()
     problems = found.problems + campaign(
         found, place / "images", IMAGES, seed + number, start_every=START_EVERY

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from postbell.cli import main
-from tests.powerloss.calls import Loaded, Shim
+from tests.powerloss.calls import Loaded, library
 
 
 class Failing(NamedTuple):
@@ -25,10 +25,10 @@ class Failing(NamedTuple):
     last: int
 
 
-def begin(shim: Shim) -> None:
-    """Start the process that others are forked off, with *shim* loaded."""
+def begin() -> None:
+    """Start the process that others are forked off, with the shim loaded and without orders."""
     multiprocessing.set_forkserver_preload([__name__, "tests.powerloss.prepared"])
-    with patch.dict(os.environ, {"LD_PRELOAD": str(shim.library)}):
+    with patch.dict(os.environ, {"LD_PRELOAD": str(library())}):
         forkserver.ensure_running()
 
 
@@ -42,12 +42,12 @@ def launch(environ: dict[str, str], failing: Failing) -> ForkServerProcess:
 
 
 def _serve(environ: dict[str, str], failing: Failing) -> None:
+    shim = Loaded()
     log = os.open(failing.folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for standard in (1, 2):
         os.dup2(log, standard)
     os.environ.clear()
     os.environ.update(environ)
-    shim = Loaded()
     shim.fail(*failing)
     status = main(["serve"])
     failing.folder.with_suffix(".counted").write_text(str(shim.counted()))

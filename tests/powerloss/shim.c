@@ -68,7 +68,9 @@ void powerloss_watch(const char *path) {
     folder_length = strlen(path);
 }
 
-__attribute__((constructor)) static void begin(void) {
+/* Take the orders from the environment: when loaded, and again in a process that was forked off
+ * one to which they did not yet apply (`tests/forked.py`). */
+__attribute__((constructor)) void begin_anew(void) {
     const char *notes = getenv("POWERLOSS_JOURNAL");
     powerloss_watch(getenv("POWERLOSS_FOLDER"));
     const char *clock = getenv("POWERLOSS_CLOCK");

@@ -21,7 +21,6 @@ import httpx
 from tests.chaos.hooks import PATIENT
 from tests.crash.harness import AUTH, Arrival, Service, events, receiving
 from tests.powerloss import served
-from tests.powerloss.calls import Shim
 from tests.powerloss.checking import Image, look
 from tests.powerloss.recorded import batch_of
 from tests.powerloss.served import Failing
@@ -33,6 +32,8 @@ POSTS, EVENTS = 2, 4
 READY_S = 60.0
 SHUTDOWN_S, END_S = "2", 60.0
 ARRIVE_S = 2.0
+AT_ONCE = 2
+"""Services on each core: they wait for each other, for the disk and for their end."""
 SETTLE_S = 0.05
 """What was accepted gets so long to arrive, and a judgement to be written; nothing rests on it."""
 
@@ -56,10 +57,9 @@ class Case(NamedTuple):
 class Sweep:
     """Services below *folder*; an async context, in which `count` and `run` may be called."""
 
-    def __init__(self, folder: Path, built: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._origin = folder / "origin"
-        self._shim = Shim(built, folder)
         self._bodies: dict[str, bytes] = {}
         self._arrived: set[str] = set()
         self._twice: list[str] = []
@@ -70,7 +70,7 @@ class Sweep:
 
     async def __aenter__(self) -> "Sweep":
         self._origin.mkdir(parents=True)
-        served.begin(self._shim)
+        served.begin()
         receiver = await self._stack.enter_async_context(receiving(self._answer))
         service = Service(self._origin)
         await service.set_up()
@@ -95,7 +95,7 @@ class Sweep:
         return int(folder.with_suffix(".counted").read_text())
 
     async def run(self, cases: Iterable[Case]) -> list[str]:
-        """Run *cases*, as many at once as there are cores; return what was wrong."""
+        """Run *cases*, some at once; return what was wrong."""
         problems: list[str] = []
         left = iter(cases)
 
@@ -112,7 +112,7 @@ class Sweep:
 
         with contextlib.redirect_stderr(io.StringIO()):  # what the engines that look at it log
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(os.cpu_count() or 1):
+                for _ in range(AT_ONCE * (os.cpu_count() or 1)):
                     tasks.create_task(work())
         return problems + self._twice
 
@@ -128,7 +128,6 @@ class Sweep:
         last = FAILS_ON if case.goes_on else case.number
         failing = Failing(folder, case.error, case.number, last)
         environ = service.env | {
-            "LD_PRELOAD": str(self._shim.library),
             "POSTBELL_SHUTDOWN_S": SHUTDOWN_S,
         }
         process = await asyncio.to_thread(served.launch, environ, failing)

@@ -9,12 +9,12 @@ from tests.powerloss.disk import Disk
 from tests.powerloss.recorded import Recorded
 
 SEED = 20
-IMAGES = 200
+IMAGES = 150
 
 
 @pytest.mark.long
 async def test_what_was_acknowledged_outlives_every_loss_of_power(tmp_path: Path) -> None:
-    found = await Recorded(tmp_path / "run", tmp_path, SEED).go()
+    found = await Recorded(tmp_path / "run", SEED).go()
     disk = Disk(found.root)
     for call in found.calls:
         disk.take(call)
@@ -29,7 +29,7 @@ async def test_what_was_acknowledged_outlives_every_loss_of_power(tmp_path: Path
 
 
 async def test_a_disk_whose_syncs_do_nothing_is_found_out(tmp_path: Path) -> None:
-    found = await Recorded(tmp_path / "run", tmp_path, SEED, rounds=1, lies=True).go()
+    found = await Recorded(tmp_path / "run", SEED, rounds=1, lies=True).go()
 
     problems = campaign(found, tmp_path / "images", 20, SEED)
 
@@ -39,7 +39,7 @@ async def test_a_disk_whose_syncs_do_nothing_is_found_out(tmp_path: Path) -> Non
 async def test_what_was_acknowledged_after_a_failed_sync_and_a_restart_is_there(
     tmp_path: Path,
 ) -> None:
-    found = await Recorded(tmp_path / "run", tmp_path, SEED, failing_sync=10).go()
+    found = await Recorded(tmp_path / "run", SEED, failing_sync=10).go()
 
     problems = campaign(found, tmp_path / "images", 25, SEED, since=found.failed_at)
 
