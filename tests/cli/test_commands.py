@@ -1,7 +1,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +12,6 @@ from postbell import __version__
 from postbell.cli.root import COMMANDS, root
 from tests.cli.running import EventServer, Postbell, environ
 from tests.forked import COMMAND
-
-LOADED = """
-import atexit, sys
-from postbell.cli import main
-sys.argv = ["postbell", "--help"]
-atexit.register(lambda: print(chr(0), *sys.modules))
-main()
-"""
 
 
 @pytest.fixture
@@ -60,17 +51,6 @@ def test_the_help_of_the_table_is_each_commands_own() -> None:
         assert found is not None
         assert found.name == name
         assert (found.help or "").splitlines()[0] == row.help
-
-
-def test_help_loads_nothing_of_the_commands_that_it_names() -> None:
-    loaded = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, check=True)
-
-    names = loaded.stdout.decode().split("\0")[1].split()
-    ours = {name for name in names if name.startswith("postbell.")}
-    others = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
-    assert ours == {"postbell.cli", "postbell.cli.root", "postbell.errors", "postbell.encodings"}
-    assert {"apsw", "msgspec", "starlette", "pycurl", "structlog"} & others == set()
-    assert "asyncio" not in names
 
 
 def test_the_version_is_told(postbell: Postbell) -> None:
