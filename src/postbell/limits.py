@@ -57,7 +57,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Row(
             "what all heads under way have together beyond 4 KiB each, a sixteenth of it those of"
-            " one network; beyond, 503",
+            " one network; beyond, 503, to the network that holds most before others",
             unit="bytes",
             low=1 << 20,
             high=1 << 30,

@@ -52,7 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         self._entered_s = 0.0
         self._drained_bytes = 0
         self._in_row = 0
-        self._room = Room(served.door.heads, self)
+        self._room = Room(served.door.heads)
         self._peer_ended = False
         self._is_stopping = self.is_last = False
         self.state = State.FRESH if served.tls is None else State.HANDSHAKE
@@ -70,7 +70,6 @@ class Connection(asyncio.BufferedProtocol):
             self._turn_away(str(reason))
             return
         self._local = (transport.get_extra_info("sockname") or ("", 0))[:2]
-        self._room = Room(self._door.heads, self.turns_as)
         self._framing = Framing(self._door.limits)
         self._pace = Pace(self._door.limits)
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own
@@ -129,6 +128,7 @@ class Connection(asyncio.BufferedProtocol):
             self._pause_body()
         if self.state in (State.BODY, State.ANSWERING):
             self._enter(State.WRITING)
+            self._room.keep(may_go=True)
             self._read(False)
 
     def resume_writing(self) -> None:
@@ -247,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _look_for_head(self) -> None:
         head = self._framing.head()
-        self._room.hold(self._framing.head_bytes)
+        self._room.hold(self._framing.head_bytes, self.turns_as, self.refuse)
         if head is None:
             if self._framing.has_begun and self.state is not State.HEAD:
                 self._enter(State.HEAD)
@@ -275,6 +275,7 @@ class Connection(asyncio.BufferedProtocol):
         """Go where a request belongs that is being handled."""
         if exchange.is_whole:
             self._enter(State.ANSWERING)
+            self._room.keep(may_go=False)
             self._read(not self._framing.is_ahead and not self._peer_ended)
             return
         self._enter(State.BODY)

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from postbell import process
 from postbell.fences import fence
-from postbell.holding import NETWORK_PART, Part
 from postbell.limits import Limits
 from postbell.listening.connects import Connects
+from postbell.listening.room import Heads
 from postbell.listening.states import RULES, WAITING, WORKING, State
 from postbell.listening.turns import Turns
 from postbell.networks import is_in, network_of
@@ -69,8 +69,7 @@ class Door:
         rate_s = limits.http_connects_per_network_s
         self._connects = Connects(rate_s, limits.http_connections_per_network + rate_s)
         self.turns = Turns()
-        heads_bytes = limits.http_heads_bytes
-        self.heads = Part(heads_bytes, heads_bytes // NETWORK_PART)
+        self.heads = Heads(limits.http_heads_bytes)
         self.date = _date()
         self._told = 0
         self._told_at_s = float("-inf")
