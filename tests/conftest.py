@@ -5,8 +5,14 @@ import signal
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.fakes import FakeClock
+
+settings.register_profile(
+    "busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy")
 
 
 def pytest_configure() -> None:
