@@ -1,6 +1,5 @@
 """The same over TLS: the handshake is a state with limits like the others."""
 
-import asyncio
 import contextlib
 import re
 import signal
@@ -12,16 +11,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from uvicorn.server import ServerState
 
-from postbell.limits import Limits
-from postbell.listening import Connection, Door, Securing
-from postbell.listening import Served as Common
-from postbell.listening.states import State
-from postbell.listening.turns import AT_ONCE
 from tests.cli.running import LIMIT_S
 from tests.serving.raw import EVENT, GET, Served, a_network, a_strangers_head, served
-from tests.serving.reference import Wire
 from tests.wire.certificates import Authority, Key
 
 OF_ONE = 4
@@ -90,106 +82,6 @@ def test_a_network_that_connects_too_often_is_closed_before_tls(tmp_path: Path) 
         with service.connect(network, plain=True) as one_more, service.connect() as other:
             assert one_more.ended_within() < SOON_S  # the limit of time is twice as long
             assert other.answer_to(GET).status == 200
-
-
-def a_hello() -> bytes:
-    """Return what a client of TLS says first."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    sent = ssl.MemoryBIO()
-    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
-    with contextlib.suppress(ssl.SSLWantReadError):
-        client.do_handshake()
-    return sent.read()
-
-
-class Arrived:
-    """A connection over TLS that has come in; `hello` is what its peer says first."""
-
-    def __init__(self, served: Common, context: ssl.SSLContext, host: str) -> None:
-        self.wire = Wire(host)
-        self.connection = Connection(served, ServerState())
-        self._securing = Securing(self.connection, served, context)
-        self._securing.connection_made(self.wire)
-
-    def hear(self, data: bytes) -> None:
-        """Take what the peer sent, as far as it is read."""
-        assert self.wire.is_reading_on
-        self._securing.get_buffer(-1)[: len(data)] = data
-        self._securing.buffer_updated(len(data))
-
-
-async def nobody(*_asgi: Any) -> None:
-    """The application of connections that ask for nothing."""
-
-
-async def test_handshakes_of_another_network_have_their_turn_among_hundreds(
-    authority: Authority,
-) -> None:
-    door = Door(Limits())
-    context = authority.context("localhost")
-    async with asyncio.TaskGroup() as tasks:
-        common = Common(nobody, door, tasks, lambda: context)
-        crowd = [Arrived(common, context, "192.0.2.1") for _ in range(200)]
-        other = Arrived(common, context, "198.51.100.9")
-        for _ in range(3):
-            await asyncio.sleep(0)  # whoever was let in long ago has said nothing yet
-        for each in (*crowd, other):
-            each.hear(a_hello())
-        while not other.wire.written:
-            await asyncio.sleep(0)
-        answered = sum(bool(each.wire.written) for each in crowd)
-        for each in (*crowd, other):
-            each.connection.abort()
-            each.connection.connection_lost(None)
-
-    assert answered <= 2 * AT_ONCE
-    assert not door.inside
-
-
-async def test_a_connection_that_ends_before_its_handshake_began_never_has_a_turn(
-    authority: Authority,
-) -> None:
-    door = Door(Limits())
-    context = authority.context("localhost")
-    async with asyncio.TaskGroup() as tasks:
-        common = Common(nobody, door, tasks, lambda: context)
-        arrived = [Arrived(common, context, "192.0.2.1") for _ in range(3 * AT_ONCE)]
-        for each in arrived:
-            each.hear(a_hello())
-        for each in arrived:
-            each.connection.abort()
-        written = [each.wire.written for each in arrived]
-        for _ in range(3 * AT_ONCE):
-            await asyncio.sleep(0)
-
-        assert [each.wire.written for each in arrived] == written
-
-
-async def test_what_a_client_sends_after_a_refusal_is_thrown_away_and_not_refused_again(
-    authority: Authority,
-) -> None:
-    door = Door(Limits())
-    context = authority.context("localhost")
-    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-    trusting = ssl.create_default_context(cafile=str(authority.file))
-    client = trusting.wrap_bio(came, goes, server_hostname="localhost")
-    async with asyncio.TaskGroup() as tasks:
-        served = Arrived(Common(nobody, door, tasks, lambda: context), context, "192.0.2.1")
-        with contextlib.suppress(ssl.SSLWantReadError):
-            client.do_handshake()
-        served.hear(goes.read())
-        came.write(served.wire.written)
-        client.do_handshake()
-        client.write(b"no request\r\n\r\n")
-        served.hear(goes.read())
-        assert door.refused == {"malformed_request": 1}
-
-        for _ in range(5000):  # far more CPU time than unsealing a request may take
-            served.hear(b"x")
-
-        assert served.connection.state is State.DRAINING
-        served.connection.abort()
-    assert door.refused == {"malformed_request": 1}
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
