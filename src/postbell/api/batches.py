@@ -9,7 +9,7 @@ from postbell.api.operations import (
     MAX_ID,
     PREFIX,
     WEBHOOK_ID,
-    Operation,
+    Group,
     flag,
     integer,
     moment,
@@ -21,7 +21,6 @@ from postbell.api.resources import Call
 from postbell.desk import forms
 from postbell.reports.singles import Where
 from postbell.reports.views import batch_view
-from postbell.rights import Right
 
 PATH = PREFIX + "/batches"
 UNDER_WAY = (
@@ -81,15 +80,13 @@ async def _attempts(call: Call) -> Response:
     return page_response("attempts", await call.reports.attempts(call.account_id, **call.query))
 
 
+_OF = Group(TAG, BATCH_ID)
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path=PATH,
-        right=Right.READ,
-        handler=_list,
-        tag=TAG,
-        summary="list open and parked batches, finished ones with `finished=true`",
-        answer=schemas.BatchPage,
+    _OF.read(
+        PATH,
+        _list,
+        "list open and parked batches, finished ones with `finished=true`",
+        schemas.BatchPage,
         query={
             "webhook_id": WEBHOOK_ID,
             "state": word("only in this state", "waiting", "parked"),
@@ -98,108 +95,69 @@ OPERATIONS = (
             "limit": LIMIT,
         },
     ),
-    Operation(
-        method="GET",
-        path=ONE,
-        right=Right.READ,
-        handler=_show,
-        tag=TAG,
-        summary="show a batch with its attempts",
-        about=(
-            "A single event that was delivered at once is searched for among the newest 200,000;"
-            " the query says where to look for older ones."
-        ),
+    _OF.read(
+        ONE,
+        _show,
+        "show a batch with its attempts",
+        schemas.BatchDetail,
+        about="A single event that was delivered at once is searched for among the newest 200,000;"
+        " the query says where to look for older ones.",
         query={
             "webhook_id": integer(1, MAX_ID, "it was this webhook's"),
             "since": moment("it arrived from this time on"),
             "until": moment("it arrived before this time"),
         },
-        answer=schemas.BatchDetail,
-        id_schema=BATCH_ID,
     ),
-    Operation(
-        method="POST",
-        path=ONE + "/retry",
-        right=Right.MANAGE,
-        handler=_retry,
-        tag=TAG,
-        summary="send an open or parked batch now",
+    _OF.act(
+        ONE + "/retry",
+        _retry,
+        "send an open or parked batch now",
+        schemas.BatchView,
         about="A parked batch gets all its retries again.",
-        body=asked.NoMembers,
-        answer=schemas.BatchView,
-        id_schema=BATCH_ID,
         refusals=(409,),
     ),
-    Operation(
-        method="POST",
-        path=ONE + "/split",
-        right=Right.MANAGE,
-        handler=_split,
-        tag=TAG,
-        summary="halve an open or parked batch; both halves are due now",
-        about=(
-            "To find the one event that a receiver refuses. The halves have ids of their own."
-            + UNDER_WAY
-        ),
-        body=asked.NoMembers,
-        answer=schemas.HalvesView,
-        id_schema=BATCH_ID,
+    _OF.act(
+        ONE + "/split",
+        _split,
+        "halve an open or parked batch; both halves are due now",
+        schemas.HalvesView,
+        about="To find the one event that a receiver refuses. The halves have ids of their own."
+        + UNDER_WAY,
         refusals=(409,),
     ),
-    Operation(
-        method="POST",
-        path=ONE + "/bisect",
-        right=Right.MANAGE,
-        handler=_bisect,
-        tag=TAG,
-        summary="find the event of a batch that its receiver refuses",
-        about=(
-            "The batch is sent now, and whatever the failure is, split at once, and so on; the"
-            " events that are refused are parked, each by itself, once anything else was taken."
-        ),
-        body=asked.NoMembers,
-        answer=schemas.BatchView,
-        id_schema=BATCH_ID,
+    _OF.act(
+        ONE + "/bisect",
+        _bisect,
+        "find the event of a batch that its receiver refuses",
+        schemas.BatchView,
+        about="The batch is sent now, and whatever the failure is, split at once, and so on; the"
+        " events that are refused are parked, each by itself, once anything else was taken.",
         refusals=(409,),
     ),
-    Operation(
-        method="POST",
-        path=ONE + "/park",
-        right=Right.MANAGE,
-        handler=_park,
-        tag=TAG,
-        summary="give a waiting batch up; it can be sent again",
+    _OF.act(
+        ONE + "/park",
+        _park,
+        "give a waiting batch up; it can be sent again",
+        schemas.BatchView,
         about=UNDER_WAY.strip(),
-        body=asked.NoMembers,
-        answer=schemas.BatchView,
-        id_schema=BATCH_ID,
         refusals=(409,),
     ),
-    Operation(
-        method="POST",
-        path=ONE + "/skip",
-        right=Right.MANAGE,
-        handler=_skip,
-        tag=TAG,
-        summary="leave one event out of an open or parked batch",
-        about=(
-            "It is counted as skipped; what is left is due now, in batches of their own."
-            + UNDER_WAY
-        ),
+    _OF.act(
+        ONE + "/skip",
+        _skip,
+        "leave one event out of an open or parked batch",
+        schemas.RestView,
+        about="It is counted as skipped; what is left is due now, in batches of their own."
+        + UNDER_WAY,
         body=asked.Omission,
-        answer=schemas.RestView,
-        id_schema=BATCH_ID,
         refusals=(409,),
     ),
-    Operation(
-        method="GET",
-        path=PREFIX + "/attempts",
-        right=Right.READ,
-        handler=_attempts,
-        tag=TAG,
-        summary="list attempts, the newest first",
+    _OF.read(
+        PREFIX + "/attempts",
+        _attempts,
+        "list attempts, the newest first",
+        schemas.AttemptPage,
         about="And how events left without one: skipped, expired, split.",
-        answer=schemas.AttemptPage,
         query={
             "webhook_id": WEBHOOK_ID,
             "batch_id": text("only of this batch"),

@@ -6,12 +6,14 @@ from starlette.responses import Response
 
 from postbell import policies
 from postbell.api import schemas
-from postbell.api.operations import PREFIX, Operation
+from postbell.api.operations import (
+    PREFIX,
+    Group,
+)
 from postbell.api.replies import json_response
 from postbell.api.resources import Call
 from postbell.events import TYPES
 from postbell.ports import Dialect
-from postbell.rights import Right
 
 TAG = "catalogue"
 _OPTION = ("name", "values", "default", "meaning")
@@ -54,23 +56,18 @@ def _view(call: Call, dialect: Dialect) -> dict[str, Any]:
     }
 
 
+_OF = Group(TAG)
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path=PREFIX + "/dialects",
-        right=Right.READ,
-        handler=_dialects,
-        tag=TAG,
-        summary="list the dialects with their types, options and default policies",
-        answer=schemas.DialectList,
+    _OF.read(
+        PREFIX + "/dialects",
+        _dialects,
+        "list the dialects with their types, options and default policies",
+        schemas.DialectList,
     ),
-    Operation(
-        method="GET",
-        path=PREFIX + "/event-types",
-        right=Right.READ,
-        handler=_event_types,
-        tag=TAG,
-        summary="list the event types and which dialects have a word for each",
-        answer=schemas.EventTypeList,
+    _OF.read(
+        PREFIX + "/event-types",
+        _event_types,
+        "list the event types and which dialects have a word for each",
+        schemas.EventTypeList,
     ),
 )

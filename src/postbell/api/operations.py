@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from starlette.responses import Response
 
+from postbell.api.asked import NoMembers
 from postbell.desk import forms
 from postbell.errors import BadInput
 from postbell.events import EventType
@@ -85,6 +86,33 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     def takes_key(self) -> bool:
         """Say whether an Idempotency-Key is kept for it."""
         return self.method == "POST" and not self.is_safe
+
+
+class Group(NamedTuple):
+    """Operations about one kind of thing: their *tag*, and what its ids look like."""
+
+    tag: str
+    id_schema: Mapping[str, Any] = MappingProxyType(NUMBER)
+
+    def read(
+        self, path: str, handler: Handler, summary: str, answer: Any, **more: Any
+    ) -> Operation:
+        """Return an operation that shows something."""
+        return self._one("GET", path, handler, summary, answer, right=Right.READ, **more)
+
+    def act(self, path: str, handler: Handler, summary: str, answer: Any, **more: Any) -> Operation:
+        """Return an operation that changes something: a POST without members, unless *body* has
+        some."""
+        given = {"right": Right.MANAGE, "body": NoMembers} | more
+        return self._one("POST", path, handler, summary, answer, **given)
+
+    def _one(
+        self, method: str, path: str, handler: Handler, summary: str, answer: Any, **more: Any
+    ) -> Operation:
+        given = {"tag": self.tag, "id_schema": self.id_schema} | more
+        return Operation(
+            method=method, path=path, handler=handler, summary=summary, answer=answer, **given
+        )
 
 
 def integer(low: int, high: int, meaning: str, default: int | None = None) -> Param:

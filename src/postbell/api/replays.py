@@ -13,6 +13,7 @@ from postbell.api.operations import (
     LIMIT,
     PREFIX,
     WEBHOOK_ID,
+    Group,
     Operation,
 )
 from postbell.api.replies import json_response, page_response
@@ -99,27 +100,22 @@ async def _plan(call: Call) -> Replay:
     return await call.desk.plan_replay(call.account_id, webhook_id, form)
 
 
+_OF = Group(TAG)
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path=PATH,
-        right=Right.READ,
-        handler=_list,
-        tag=TAG,
-        summary="list replays, the newest first",
-        answer=schemas.ReplayPage,
+    _OF.read(
+        PATH,
+        _list,
+        "list replays, the newest first",
+        schemas.ReplayPage,
         query={"webhook_id": WEBHOOK_ID, "after": AFTER_ID, "limit": LIMIT},
     ),
-    Operation(
-        method="POST",
-        path=PATH,
-        right=Right.MANAGE,
-        handler=_create,
-        tag=TAG,
-        summary="send old events again, as new batches",
+    _OF.act(
+        PATH,
+        _create,
+        "send old events again, as new batches",
+        schemas.ReplayView,
         about="With the same event ids. `since` and `until` are times of acceptance.",
         body=asked.NewReplay,
-        answer=schemas.ReplayView,
         status=201,
         headers=("Location",),
         refusals=(404, 409),
@@ -150,24 +146,12 @@ OPERATIONS = (
         refusals=(404, 409),
         is_safe=True,
     ),
-    Operation(
-        method="GET",
-        path=ONE,
-        right=Right.READ,
-        handler=_show,
-        tag=TAG,
-        summary="show a replay",
-        answer=schemas.ReplayView,
-    ),
-    Operation(
-        method="POST",
-        path=ONE + "/cancel",
-        right=Right.MANAGE,
-        handler=_cancel,
-        tag=TAG,
-        summary="end a replay; what it has not sent is skipped, what it parked stays",
-        body=asked.NoMembers,
-        answer=schemas.ReplayView,
+    _OF.read(ONE, _show, "show a replay", schemas.ReplayView),
+    _OF.act(
+        ONE + "/cancel",
+        _cancel,
+        "end a replay; what it has not sent is skipped, what it parked stays",
+        schemas.ReplayView,
         refusals=(409,),
     ),
 )

@@ -10,6 +10,7 @@ from postbell.api.feed import MAX_WAIT_S, Wanted, selection_of
 from postbell.api.operations import (
     AFTER,
     PREFIX,
+    Group,
     Operation,
     flag,
     integer,
@@ -107,6 +108,7 @@ GRID = {
         60, MAX_STEP_S, "seconds of a bucket: whole minutes, or hours", DEFAULT_STEP_S
     ),
 }
+_OF = Group(TAG)
 OPERATIONS = (
     Operation(
         method="POST",
@@ -125,16 +127,13 @@ OPERATIONS = (
         status=202,
         poor_status=422,
     ),
-    Operation(
-        method="GET",
-        path=EVENTS,
-        right=Right.READ,
-        handler=_search,
-        tag=TAG,
-        summary="search events, the newest first",
+    _OF.read(
+        EVENTS,
+        _search,
+        "search events, the newest first",
+        shapes.EventPage,
         about="By the index, which follows the log within a second or so; see `feed` for all"
         " events without a gap.",
-        answer=shapes.EventPage,
         query={
             "recipient": text("a whole address", 998),
             "message": text("any id of the message", 998),
@@ -145,39 +144,30 @@ OPERATIONS = (
             "limit": integer(1, search.MAX_LIMIT, "how many to return at most", DEFAULT_EVENTS),
         },
     ),
-    Operation(
-        method="GET",
-        path=EVENTS + "/{id}",
-        right=Right.READ,
-        handler=_event,
-        tag=TAG,
-        summary="show an event and where it went",
-        answer=shapes.DeliveredEvent,
+    _OF.read(
+        EVENTS + "/{id}",
+        _event,
+        "show an event and where it went",
+        shapes.DeliveredEvent,
         id_schema=TEXT_ID,
     ),
-    Operation(
-        method="GET",
-        path=PREFIX + "/messages/{id}",
-        right=Right.READ,
-        handler=_message,
-        tag=TAG,
-        summary="show a message's events in order, with what was delivered where and when",
+    _OF.read(
+        PREFIX + "/messages/{id}",
+        _message,
+        "show a message's events in order, with what was delivered where and when",
+        shapes.MessageView,
         about="The id is any of those that `message` has.",
-        answer=shapes.MessageView,
         id_schema=TEXT_ID,
         spans_slashes=True,
     ),
-    Operation(
-        method="GET",
-        path=PREFIX + "/feed",
-        right=Right.READ,
-        handler=_feed,
-        tag=TAG,
-        summary="read events in the order of acceptance, from any position; waits for new ones",
+    _OF.read(
+        PREFIX + "/feed",
+        _feed,
+        "read events in the order of acceptance, from any position; waits for new ones",
+        schemas.FeedView,
         about="Keep `next` with what you make of the events, and give it as `after` the next"
         " time: nothing is left out and nothing comes twice. With `wait` the answer comes with"
         " the next event, or empty after so many seconds.",
-        answer=schemas.FeedView,
         query={
             "after": text("`next` of the answer before, `oldest` (the default) or `now`"),
             "since": moment("instead of `after`: accepted from this time on"),
@@ -187,28 +177,24 @@ OPERATIONS = (
             "api_user": text("only of this api user"),
         },
     ),
-    Operation(
-        method="GET",
-        path=PREFIX + "/stats",
-        right=Right.READ,
-        handler=_stats,
+    _OF.read(
+        PREFIX + "/stats",
+        _stats,
+        "count events by type and time, with delivery, bounce, open and click rates",
+        shapes.EventStats,
         tag="stats",
-        summary="count events by type and time, with delivery, bounce, open and click rates",
         about="A bucket is null where nothing is known. Rates are shares of messages, each to one"
         " recipient and counted once (`rates_of` is `messages`): `delivery` and `bounce` of those"
         " with a result in this time, the others of those delivered. They are estimates where an"
         " account sends many. With the index switched off they are shares of events.",
-        answer=shapes.EventStats,
         query=GRID,
     ),
-    Operation(
-        method="GET",
-        path=PREFIX + "/webhooks/{id}/stats",
-        right=Right.READ,
-        handler=_webhook_stats,
+    _OF.read(
+        PREFIX + "/webhooks/{id}/stats",
+        _webhook_stats,
+        "count a webhook's deliveries and failures by time, with latencies",
+        shapes.WebhookStats,
         tag="stats",
-        summary="count a webhook's deliveries and failures by time, with latencies",
-        answer=shapes.WebhookStats,
         query=GRID,
     ),
 )

@@ -3,11 +3,18 @@
 from starlette.responses import Response
 
 from postbell.api import shapes
-from postbell.api.operations import AFTER, LIMIT, PREFIX, Operation, moment, text, word
+from postbell.api.operations import (
+    AFTER,
+    LIMIT,
+    PREFIX,
+    Group,
+    moment,
+    text,
+    word,
+)
 from postbell.api.replies import json_response
 from postbell.api.resources import Call
 from postbell.ports import Wanted
-from postbell.rights import Right
 from postbell.trail import ACTIONS, ActorKind
 
 
@@ -19,20 +26,16 @@ async def _list(call: Call) -> Response:
     return json_response({"entries": page.rows, "next": page.next})
 
 
+_OF = Group("audit trail")
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path=PREFIX + "/trail",
-        right=Right.READ,
-        handler=_list,
-        tag="audit trail",
-        summary="list who changed what, the newest first",
-        about=(
-            "Every change of the account through any face, with what it was and what it is, and"
-            " an operator's looks into it. Secrets are not in it; of URLs the host is. A search"
-            " looks at ten thousand entries at once: go on with `next`, also after an empty page."
-        ),
-        answer=shapes.TrailPage,
+    _OF.read(
+        PREFIX + "/trail",
+        _list,
+        "list who changed what, the newest first",
+        shapes.TrailPage,
+        about="Every change of the account through any face, with what it was and what it is, and"
+        " an operator's looks into it. Secrets are not in it; of URLs the host is. A search"
+        " looks at ten thousand entries at once: go on with `next`, also after an empty page.",
         query={
             "since": moment("from this time on"),
             "until": moment("before this time"),

@@ -5,7 +5,12 @@ from typing import Any
 from starlette.responses import Response
 
 from postbell.api import asked, schemas
-from postbell.api.operations import AFTER_ID, LIMIT, PREFIX, Operation
+from postbell.api.operations import (
+    AFTER_ID,
+    LIMIT,
+    PREFIX,
+    Group,
+)
 from postbell.api.replies import json_response
 from postbell.api.resources import Call
 from postbell.desk import forms
@@ -13,7 +18,7 @@ from postbell.desk.people import MAX_OVERLAP_S, NewKey
 from postbell.errors import BadInput, NotFound
 from postbell.records import ApiUser
 from postbell.reports.views import api_user_view
-from postbell.rights import KeyScope, KeyTerms, Right
+from postbell.rights import KeyScope, KeyTerms
 
 PATH = PREFIX + "/api-users"
 ONE = PATH + "/{id}"
@@ -127,97 +132,67 @@ def _shown(made: NewKey, status: int, headers: dict[str, str]) -> Response:
     return json_response(api_user_view(made.api_user) | new, status, headers)
 
 
+_OF = Group(TAG)
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path=PATH,
-        right=Right.READ,
-        handler=_list,
-        tag=TAG,
-        summary="list api users by id, revoked ones too",
-        answer=schemas.ApiUserPage,
+    _OF.read(
+        PATH,
+        _list,
+        "list api users by id, revoked ones too",
+        schemas.ApiUserPage,
         query={"after": AFTER_ID, "limit": LIMIT},
     ),
-    Operation(
-        method="POST",
-        path=PATH,
-        right=Right.MANAGE,
-        handler=_create,
-        tag=TAG,
-        summary="create an api user; its key is shown this once",
+    _OF.act(
+        PATH,
+        _create,
+        "create an api user; its key is shown this once",
+        schemas.NewKeyView,
         about="Names are unique in the installation. The key is for `everything` unless `scope`"
         " says `ingest` or `read`. No key makes one that may more than itself, or for longer.",
         body=asked.NewApiUser,
-        answer=schemas.NewKeyView,
         status=201,
         headers=("Location",),
         refusals=(409,),
     ),
-    Operation(
-        method="GET",
-        path=ONE,
-        right=Right.READ,
-        handler=_show,
-        tag=TAG,
-        summary="show an api user",
-        answer=schemas.ApiUserView,
-    ),
-    Operation(
-        method="POST",
-        path=ONE + "/keys",
-        right=Right.MANAGE,
-        handler=_add_key,
-        tag=TAG,
-        summary="give an api user a further key, which is shown this once",
+    _OF.read(ONE, _show, "show an api user", schemas.ApiUserView),
+    _OF.act(
+        ONE + "/keys",
+        _add_key,
+        "give an api user a further key, which is shown this once",
+        schemas.NewKeyView,
         about="An api user has at most 8 keys that have not ended.",
         body=asked.NewKeyForm,
-        answer=schemas.NewKeyView,
         status=201,
         refusals=(409,),
     ),
-    Operation(
-        method="POST",
-        path=ONE + "/rotate",
-        right=Right.MANAGE,
-        handler=_rotate,
-        tag=TAG,
-        summary="replace an api user's key; the old one works for `overlap_s` more",
+    _OF.act(
+        ONE + "/rotate",
+        _rotate,
+        "replace an api user's key; the old one works for `overlap_s` more",
+        schemas.NewKeyView,
         about="Of several keys, which one is to be said: rotate it by its own id.",
         body=asked.KeyRotation,
-        answer=schemas.NewKeyView,
         refusals=(409,),
     ),
-    Operation(
-        method="POST",
-        path=ONE + "/revoke",
-        right=Right.MANAGE,
-        handler=_revoke,
-        tag=TAG,
-        summary="refuse an api user from now on; its events and webhooks stay",
-        body=asked.NoMembers,
-        answer=schemas.ApiUserView,
+    _OF.act(
+        ONE + "/revoke",
+        _revoke,
+        "refuse an api user from now on; its events and webhooks stay",
+        schemas.ApiUserView,
     ),
-    Operation(
-        method="POST",
-        path=KEY + "/rotate",
-        right=Right.MANAGE,
-        handler=_rotate_key,
-        tag=TAG,
-        summary="replace one key; it works for `overlap_s` more",
+    _OF.act(
+        KEY + "/rotate",
+        _rotate_key,
+        "replace one key; it works for `overlap_s` more",
+        schemas.NewKeyView,
         about="What the new key is for, and when it ends, is as it was for the old one. Of 8 keys"
         " that have not ended, which is the limit, one is replaced without an overlap only.",
         body=asked.KeyRotation,
-        answer=schemas.NewKeyView,
         refusals=(409,),
     ),
-    Operation(
-        method="POST",
-        path=KEY + "/revoke",
-        right=Right.MANAGE,
-        handler=_revoke_key,
-        tag=TAG,
-        summary="refuse one key from now on; the others of its api user work on",
-        body=asked.NoMembers,
-        answer=schemas.ApiUserView,
+    _OF.act(
+        KEY + "/revoke",
+        _revoke_key,
+        "refuse one key from now on; the others of its api user work on",
+        schemas.ApiUserView,
     ),
 )
