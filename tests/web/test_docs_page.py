@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from tests.cli.running import Postbell
-from tests.web.walking import SIZES, chromium, serving, watch
+from tests.web.walking import EXAMINED, SIZES, chromium, serving, violations, watch
 
 DOCS = "/api/v1/docs"
 OPEN_ALL = "document.querySelectorAll('details').forEach(each => each.open = true)"
@@ -45,8 +44,7 @@ def test_the_docs_page_asks_for_nothing_else_and_fits_with_everything_open(
     assert width == SIZES["phone"][0]
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "scheme"), [kind.split("-") for kind in EXAMINED])
 def test_the_docs_page_is_readable_at_every_size_and_in_both_schemes(
     browser: Browser, base_url: str, size: str, scheme: Literal["dark", "light"]
 ) -> None:
@@ -54,7 +52,7 @@ def test_the_docs_page_is_readable_at_every_size_and_in_both_schemes(
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = context.new_page()
     page.goto(base_url + DOCS)
-    found = Axe().run(page).response["violations"]
+    found = violations(page)
     context.close()
 
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
