@@ -43,8 +43,10 @@ EOF
 }
 
 # All tests run on all cores, in one process more since some wait; chosen ones run in one process,
-# where output and debugger work.
+# where output and debugger work.  What they compiled they keep, whatever the environment says: a
+# third of the work of each process that is started would be to compile it all again.
 tests() {
+    unset PYTHONDONTWRITEBYTECODE
     [ $# -gt 0 ] || set -- -n "$(($(getconf _NPROCESSORS_ONLN) + 1))" --dist worksteal
     exec "$venv/bin/python" -m pytest "$@"
 }
