@@ -6,6 +6,7 @@ Authentication, ingest and the worker ask here; `refresh` after a ring keeps it 
 import asyncio
 from typing import NamedTuple
 
+from postbell.errors import DamagedRow
 from postbell.ports import Registry
 from postbell.records import Account, ApiUser, Webhook
 from postbell.rights import RIGHTS, ApiKey, Right
@@ -81,6 +82,16 @@ class Directory:
         for watch in self._watches:
             watch |= touched
         return touched
+
+    def account(self, account_id: int) -> Account:
+        """Return the account that a row names; raise DamagedRow where it cannot be read."""
+        found = self.accounts.get(account_id)
+        if found is None:
+            raise DamagedRow(
+                f"account {account_id} is not there, or cannot be read, though others name it: see"
+                " to the disk, then restore a backup with 'postbell restore'"
+            )
+        return found
 
     def caller(self, key_id: int) -> Caller | None:
         """Return who calls by this key; None for an unknown one and for a revoked api user's.

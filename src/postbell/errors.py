@@ -12,6 +12,7 @@
     │   ├── TooLarge        over a limit that the message names       413
     │   └── TooMany         more requests than the account may make   429
     └── ServiceError        ours to mend                              5xx, exit 1
+        ├── DamagedRow      a row that was asked for cannot be read    500
         ├── Overloaded      a queue is full; come back later          503, retryable
         └── StorageError    the engine cannot read or commit          503, retryable
             ├── HeadMoved   another process appended first            internal, retried by ingest
@@ -137,6 +138,12 @@ class TooMany(UsageError):
 class ServiceError(PostbellError):
     code = "internal"
     status = 500
+
+
+class DamagedRow(ServiceError):
+    """A row that was asked for cannot be read, or lacks another that it names; others can."""
+
+    code = "damaged_row"
 
 
 class Overloaded(ServiceError):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from postbell.errors import Overloaded, StorageError
-from postbell.signals import log
+from postbell.signals import is_debug, log
 
 LOOPS: Mapping[str, str] = {
     "audit": "a webhook that is recomputed",
@@ -74,7 +74,7 @@ def note(loop: str, error: Exception, *, item: object = "", account: object = ""
         item=str(item),
         account=account,
         error=f"{type(error).__name__}: {error}"[:500],
-        exc_info=error,
+        exc_info=None if loop == "rows" and not is_debug() else error,
     )
 
 

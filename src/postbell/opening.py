@@ -4,6 +4,7 @@ from pathlib import Path
 
 from postbell import sealing, small_files
 from postbell.clock import Clock
+from postbell.dialects import DIALECTS
 from postbell.errors import ServiceError, UsageError
 from postbell.settings import Settings
 from postbell.storage import sqlite
@@ -23,7 +24,14 @@ async def open_engine(
     *worker* takes the lock of the one process that delivers; one that *serves* acknowledges.
     """
     sealer = open_sealer(settings)
-    return await sqlite.open(settings.database_path, sealer, clock, worker=worker, serves=serves)
+    return await sqlite.open(
+        settings.database_path,
+        sealer,
+        clock,
+        worker=worker,
+        serves=serves,
+        dialects=DIALECTS.keys(),
+    )
 
 
 def open_sealer(settings: Settings) -> sealing.Sealer:

@@ -6,6 +6,7 @@ A flag wins over the environment, over the file's profile, over the file, over t
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -190,8 +191,10 @@ class Settings(Limits, frozen=True, kw_only=True):
 
     @property
     def database_path(self) -> Path:
-        """Return the SQLite file that `database_url` names."""
-        return self.data_dir / unquote(urlsplit(self.database_url).path.removeprefix("/"))
+        """Return the SQLite file that `database_url` names, or the one that a link there leads to:
+        what lies beside it, locks and WAL, is the same by whatever name it is opened."""
+        named = self.data_dir / unquote(urlsplit(self.database_url).path.removeprefix("/"))
+        return Path(os.path.realpath(named)) if named.is_symlink() else named
 
     @property
     def secret_key_path(self) -> Path:

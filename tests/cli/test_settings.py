@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from tools.pages.settings import settings as reference
 
-from postbell.errors import BadInput
+from postbell.errors import BadInput, StorageError
 from postbell.policies import check_members
 from postbell.setting_values import Address
 from postbell.settings import SETTINGS, Loaded, Settings, load
+from postbell.storage.sqlite.locking import WorkerLock
 
 
 def check_policy(dialect: str, members: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,6 +258,21 @@ def test_a_relative_database_is_inside_the_data_folder_and_an_absolute_one_is_no
 
     assert inside.database_path == Path("data/postbell.db")
     assert outside.database_path == Path("/var/lib/my bell.db")
+
+
+def test_a_link_to_a_database_is_followed_so_that_it_has_one_lock_by_every_name(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "postbell.db").symlink_to("../disk.db")
+    named = loaded({"data_dir": str(tmp_path / "data")}).settings
+    lock = WorkerLock(tmp_path / "disk.db")
+
+    with pytest.raises(StorageError, match="is the worker of"):
+        WorkerLock(named.database_path)
+
+    assert named.database_path == tmp_path / "disk.db"
+    lock.release()
 
 
 def test_the_reference_names_every_setting_by_key_flag_and_variable() -> None:

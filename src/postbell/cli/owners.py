@@ -94,7 +94,8 @@ def list_command(settings: Settings, account: str | None, operators: bool, as_js
         owners = await office.engine.owners.of(chosen.id if chosen else None)
         with_factor = await office.engine.second_factors.in_force()
         return [
-            owner_view(owner, names[owner.account_id]) | {"second_factor": owner.id in with_factor}
+            owner_view(owner, names.get(owner.account_id, ""))
+            | {"second_factor": owner.id in with_factor}
             for owner in owners
             if owner.is_operator or not operators
         ]

@@ -73,7 +73,7 @@ class Keys(Core):
         self, action: str, account_id: int, keys: Sequence[Secret], known: Sequence[Secret]
     ) -> Change:
         """Say what became of the keys of an account."""
-        account = self.directory.accounts[account_id]
+        account = self.directory.account(account_id)
         return noting.of_account(action, account, noting.key_members(keys, known))
 
     async def rotate_secret(

@@ -201,7 +201,7 @@ class Owners(Core):
         account = self.directory.accounts.get(looks_at)
         if account is None:
             await self.directory.refresh()
-            account = self.directory.accounts[owner.account_id]
+            account = self.directory.account(owner.account_id)
         is_due = (now - session.seen_at).total_seconds() >= TOUCH_EVERY_S
         if is_due or place != session.place:
             with contextlib.suppress(Overloaded, StorageError):  # a full disk; next time, then
@@ -217,7 +217,7 @@ class Owners(Core):
     async def note_look(self, account_id: int, where: str) -> None:
         """Keep in the trail that an operator looks into an account: once an hour of each session
         (or, where nobody signs in, each address), which is *where*."""
-        change = noting.of_account("account.viewed", self.directory.accounts[account_id])
+        change = noting.of_account("account.viewed", self.directory.account(account_id))
         await self.trailed(
             self.engine.tries.count(
                 {tried("look", f"{account_id} {where}"): 1},

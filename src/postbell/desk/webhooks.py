@@ -185,7 +185,7 @@ class Webhooks(Keys):
         )
 
     def _account(self, account_id: int) -> Account:
-        return self.directory.accounts[account_id]
+        return self.directory.account(account_id)
 
     def _scopes(self, account_id: int) -> list[str]:
         return [user.name for user in self.directory.api_users_of(account_id)]

@@ -8,6 +8,7 @@ looked for.
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.clock import rfc3339
-from postbell.errors import NotFound
+from postbell.errors import DamagedRow, NotFound
 from postbell.logged import digest_of
 from postbell.pipeline.cut import batch_id
 from postbell.pipeline.match import Selection
@@ -85,9 +86,11 @@ class Singles:
                 if searched >= where.most:
                     raise _gave_up(wanted, searched, entry)
                 if entry.webhook_id not in webhooks:
-                    webhooks[entry.webhook_id] = await self._engine.registry.webhook(
-                        entry.webhook_id
-                    )
+                    webhooks[entry.webhook_id] = None
+                    with suppress(DamagedRow):
+                        webhooks[entry.webhook_id] = await self._engine.registry.webhook(
+                            entry.webhook_id
+                        )
                 found = await self._events(reader, webhooks[entry.webhook_id], entry)
                 searched += len(found)
                 await asyncio.sleep(0)  # others have their turn between two runs

@@ -1,11 +1,12 @@
 """One message: its events in order, its state, and what was delivered where and when."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from postbell.blocks import Position, Range
 from postbell.clock import rfc3339
-from postbell.errors import NotFound
+from postbell.errors import DamagedRow, NotFound
 from postbell.events import TYPES, EventType
 from postbell.pipeline.match import Selection, count_matching
 from postbell.pipeline.reading import fits
@@ -166,7 +167,9 @@ class _Target:
         if entry.kind is EntryKind.TEST:
             return False
         if entry.replay_id is not None:
-            replay = await self._engine.ledger.replay(entry.replay_id)
+            replay = None
+            with suppress(DamagedRow):
+                replay = await self._engine.ledger.replay(entry.replay_id)
             types = replay.filter.types if replay is not None else None
             is_type = types is None or hit.view()["type"] in types
             if replay is None or not is_type or not fits(replay.filter, hit.raw):

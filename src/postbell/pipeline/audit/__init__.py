@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 
 from postbell.blocks import BlockHeader
+from postbell.errors import DamagedRow
 from postbell.fences import failed, fence
 from postbell.pipeline.audit.findings import PLACES, Audit, AuditRow, Problem, Progress
 from postbell.pipeline.audit.marks import FAR, Window
@@ -142,7 +143,7 @@ async def _orphans(engine: Engine) -> list[Problem]:
         for batch in page:
             if batch.webhook_id in known:
                 continue
-            if await engine.registry.webhook(batch.webhook_id) is not None:
+            if await _has_webhook(engine, batch.webhook_id):
                 known.add(batch.webhook_id)
             elif await engine.ledger.batch(batch.id) is not None:
                 found.append(
@@ -158,3 +159,11 @@ async def _orphans(engine: Engine) -> list[Problem]:
         if len(page) < PAGE or len(found) >= MAX_PROBLEMS:
             return found
         after = page[-1].id
+
+
+async def _has_webhook(engine: Engine, webhook_id: int) -> bool:
+    """Say whether a webhook is there, be it one that cannot be read."""
+    try:
+        return await engine.registry.webhook(webhook_id) is not None
+    except DamagedRow:
+        return True

@@ -1,6 +1,7 @@
 """The SQLite engine: the ports over one file, opened and closed together."""
 
 import contextlib
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,13 @@ from postbell.storage.sqlite.writer import Writer
 
 
 async def open(
-    path: Path, sealer: Sealer, clock: Clock, *, worker: bool = False, serves: bool = False
+    path: Path,
+    sealer: Sealer,
+    clock: Clock,
+    *,
+    worker: bool = False,
+    serves: bool = False,
+    dialects: Container[str] | None = None,
 ) -> "SqliteEngine":
     """Open the database at *path*, made where it is missing; its owner closes it.
 
@@ -48,8 +55,10 @@ async def open(
     With *worker* this process becomes the only worker of the database: leases that a killed one
     left behind end with its first claim, since the lock proves that it is gone.  Nothing is
     written to a database that is there already, so a full disk keeps nobody from reading it,
-    unless not even SQLite's own shared memory file has room.  Raises StorageError
-    where the file cannot be used, has a newer schema, lacks a migration, or has a worker already.
+    unless not even SQLite's own shared memory file has room.  *dialects* are the names of those
+    that this release has, None for any: a webhook of another one is a row that it cannot read.
+    Raises StorageError where the file cannot be used, has a newer schema, lacks a migration, or has
+    a worker already.
     """
     lock = WorkerLock(path) if worker else None
     try:
@@ -59,7 +68,7 @@ async def open(
         if lock is not None:
             lock.release()
         raise
-    return SqliteEngine(path, sealer, clock, opened, lock)
+    return SqliteEngine(path, sealer, clock, opened, lock, dialects)
 
 
 class SqliteEngine:
@@ -72,6 +81,7 @@ class SqliteEngine:
         clock: Clock,
         opened: "Opened",
         lock: WorkerLock | None,
+        dialects: Container[str] | None,
     ) -> None:
         self._path = path
         self._clock = clock
@@ -86,7 +96,7 @@ class SqliteEngine:
         self.log = SqliteLog(store)
         self.ledger = SqliteLedger(store, path, is_worker=lock is not None)
         self.journal = SqliteJournal(store)
-        self.registry = SqliteRegistry(store)
+        self.registry = SqliteRegistry(store, dialects)
         self.owners = SqliteOwners(store)
         self.second_factors = SqliteSecondFactors(store)
         self.tries = SqliteTries(store)

@@ -183,7 +183,7 @@ class SqliteLedger:
 
     async def batch(self, batch_id: str) -> OpenBatch | None:
         found = await self._store.readers.run(lambda db: row(db, SQL["batch"], batch_id))
-        return to.readable_one(to.batch, found, "batch")
+        return to.asked_for(to.batch, found, "batch")
 
     async def add_replay(self, replay: Replay) -> Replay:
         def work(db: apsw.Connection) -> Replay:
@@ -201,7 +201,7 @@ class SqliteLedger:
 
     async def replay(self, replay_id: int) -> Replay | None:
         found = await self._store.readers.run(lambda db: row(db, SQL["replay"], replay_id))
-        return to.readable_one(to.replay, found, "replay", account=1)
+        return to.asked_for(to.replay, found, "replay")
 
     async def replays(
         self,

@@ -1,6 +1,6 @@
 """Accounts, api users, webhooks and secrets in SQLite; what is secret is sealed."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -37,8 +37,10 @@ from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_versio
 
 
 class SqliteRegistry(SqliteApiUsers):
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, dialects: Container[str] | None) -> None:
+        """A webhook whose dialect is none of *dialects* cannot be read, None for any."""
         super().__init__(store)
+        self._dialects = dialects
         self._seal = store.sealer.seal
         self._unseal = store.sealer.unseal
 
@@ -168,9 +170,7 @@ class SqliteRegistry(SqliteApiUsers):
     async def webhook(self, webhook_id: int) -> Webhook | None:
         def work(db: apsw.Connection) -> Webhook | None:
             found = row(db, REGISTRY_SQL["webhook"], webhook_id)
-            return to.readable_one(
-                lambda each: self._webhook(db, each), found, "webhook", account=1
-            )
+            return to.asked_for(lambda each: self._webhook(db, each), found, "webhook")
 
         return await self._store.readers.run(work)
 
@@ -280,7 +280,7 @@ class SqliteRegistry(SqliteApiUsers):
         return to.readable(partial(self._webhook, db), sorted(found, key=_id), "webhook", account=1)
 
     def _webhook(self, db: apsw.Connection, found: Row) -> Webhook:
-        return Webhook(
+        webhook = Webhook(
             id=found[0],
             account_id=found[1],
             account=found[2],
@@ -300,6 +300,10 @@ class SqliteRegistry(SqliteApiUsers):
             updated_at=from_us(found[15]),
             active_since=to.moment(found[16]),
         )
+        for name in (webhook.dialect, *(each.dialect for each in webhook.revisions)):
+            if self._dialects is not None and name not in self._dialects:
+                raise ValueError(f"this release has no dialect {name!r}")
+        return webhook
 
 
 def _id(found: Row) -> int:

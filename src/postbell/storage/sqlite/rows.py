@@ -9,8 +9,9 @@ import msgspec
 from postbell.blocks import BlockHeader, IdBlock, Position, Range, checksum_of
 from postbell.body_limits import BodyLimit
 from postbell.clock import from_us, to_us
+from postbell.errors import DamagedRow
 from postbell.events import EventType
-from postbell.fences import fence
+from postbell.fences import PASSING, count, fence
 from postbell.ports import Queue
 from postbell.records import (
     Account,
@@ -63,6 +64,24 @@ def readable_one(
     """Return what `readable` makes of a row, None where there is none or it cannot be read."""
     made = readable(make, () if found is None else (found,), what, account=account)
     return made[0] if made else None
+
+
+def asked_for(make: Callable[[Row], T], found: Row | None, what: str) -> T | None:
+    """Return what is made of the row that somebody named, None where there is none; raise
+    DamagedRow where it cannot be read."""
+    if found is None:
+        return None
+    try:
+        return make(found)
+    except PASSING:
+        raise
+    except Exception as error:
+        count("rows")
+        raise DamagedRow(
+            f"{what} {found[0]} is there and cannot be read ({error}): start the release that"
+            " wrote it; where that is this one, see to the disk, then restore a backup with"
+            " 'postbell restore'"
+        ) from error
 
 
 def filled(

@@ -1,0 +1,118 @@
+"""A row that cannot be read is told to who asks for it, and takes no other with it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from postbell.cli import main
+from postbell.desk import Desk
+from postbell.dialects import DIALECTS
+from postbell.directory import Directory
+from postbell.errors import DamagedRow
+from postbell.pipeline.audit import audit
+from postbell.records import BatchState
+from postbell.reports import Reports
+from postbell.sealing import Sealer
+from postbell.storage import sqlite
+from tests.contract.making import Shop
+from tests.fakes import FakeClock
+
+
+class AnyUrl:
+    async def check(self, url: str) -> None:
+        return
+
+
+@pytest.fixture
+async def engine(
+    path: Path, sealer: Sealer, clock: FakeClock
+) -> AsyncIterator[sqlite.SqliteEngine]:
+    engine = await sqlite.open(path, sealer, clock, dialects=DIALECTS.keys())
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture
+async def shop(engine: sqlite.SqliteEngine, clock: FakeClock) -> Shop:
+    return await Shop.open(engine, clock)
+
+
+def spoil(path: Path, statement: str) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize("table", ["webhooks", "revisions"])
+async def test_a_webhook_of_a_dialect_that_is_not_there_keeps_no_other_away(
+    shop: Shop, path: Path, clock: FakeClock, table: str
+) -> None:
+    first, second = await shop.webhook(), await shop.webhook()
+    await shop.claim()
+    await shop.put(first, shop.batch(first, "b1", state=BatchState.WAITING, next_at=clock.now()))
+    of_first = {"webhooks": "id", "revisions": "webhook_id"}[table]
+    spoil(path, f"UPDATE {table} SET dialect = 'gone' WHERE {of_first} = {first.id}")
+    directory = Directory(shop.engine.registry)
+    reports = Reports(shop.engine, DIALECTS, directory, clock)
+
+    await directory.refresh()
+    page = await reports.webhooks()
+    found = await audit(shop.engine, DIALECTS)
+
+    assert [row["id"] for row in page.rows] == [second.id]
+    assert list(directory.webhooks) == [second.id]
+    assert [problem.what for problem in found.problems] == [
+        "rows cannot be read: the log names them"
+    ]
+    desk = Desk(shop.engine, DIALECTS, AnyUrl(), clock, directory)
+    for asked in (
+        reports.webhook(None, first.id),
+        desk.pause(first.account_id, first.id),
+        desk.resume(first.account_id, first.id, skip=True),
+        desk.park_batch("b1"),
+    ):
+        with pytest.raises(DamagedRow, match=r"webhook 1 is there .* no dialect 'gone'"):
+            await asked
+
+
+async def test_who_asks_for_a_batch_that_cannot_be_read_is_told_so(
+    shop: Shop, path: Path, clock: FakeClock
+) -> None:
+    webhook = await shop.webhook()
+    await shop.claim()
+    waits = {"state": BatchState.WAITING, "next_at": clock.now()}
+    await shop.put(webhook, *(shop.batch(webhook, each, **waits) for each in ("b1", "b2")))
+    spoil(path, "UPDATE batches SET state = 'gone' WHERE id = 'b1'")
+
+    with pytest.raises(DamagedRow, match="batch b1 is there and cannot be read"):
+        await shop.engine.ledger.batch("b1")
+    assert await shop.engine.ledger.batch("b3") is None
+    assert [each.id for each in await shop.engine.ledger.open_batches()] == ["b2"]
+
+
+async def test_an_account_that_is_gone_is_named_to_who_needs_it(shop: Shop, path: Path) -> None:
+    directory = Directory(shop.engine.registry)
+    await directory.refresh()
+
+    with pytest.raises(DamagedRow, match="account 99 is not there"):
+        directory.account(99)
+
+
+def test_owners_are_listed_where_the_account_of_one_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--data-dir", str(tmp_path)]
+    for name in ("acme", "gone"):
+        assert main(["accounts", "create", name, *folder]) == 0
+        assert main(["owners", "add", name, f"ada@{name}.example", *folder]) == 0
+    spoil(tmp_path / "postbell.db", "DELETE FROM accounts WHERE name = 'gone'")
+    capsys.readouterr()
+
+    status = main(["owners", "list", *folder])
+
+    told = capsys.readouterr()
+    assert status == 0, told.err
+    assert "ada@acme.example" in told.out
+    assert "ada@gone.example" in told.out
