@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -82,17 +81,17 @@ async def serve(
     ready: Callable[[str], None],
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve until *stop* is set (by default: by SIGTERM or SIGINT), then end cleanly.
+    """Serve until *stop* is set (by default: by signals), then end cleanly.
 
     *ready* is told the base URL, "" for a worker, once everything is up.  An unexpected error
     in any part ends the whole: the log is durable, a supervisor starts the process again.
     """
     process.prepare()
+    tls = certificate(settings.tls_cert_file, settings.tls_key_file)
     if stop is None:
         stop = asyncio.Event()
-        _stop_on_signals(stop)
+        process.stop_on_signals(stop, at_hangup=None if tls is None else tls.reload)
     async with contextlib.AsyncExitStack() as stack:
-        tls = certificate(settings.tls_cert_file, settings.tls_key_file)
         sock = bind(settings.listen) if role != "worker" else None
         if sock is not None:
             stack.callback(sock.close)
@@ -151,8 +150,6 @@ async def serve(
                                 certificate=tls,
                             )
                         )
-                        if tls is not None:
-                            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, tls.reload)
                         roles.callback(live.close)
                         roles.callback(app.stop)
                     log(
@@ -376,25 +373,8 @@ async def _follow(engine: Engine, directory: Directory) -> None:
             log("directory_refreshed", version=directory.version, webhooks=len(changed))
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    """Set *stop* on the first SIGTERM or SIGINT; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-
-    def first() -> None:
-        stop.set()
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, first)
-
-
 def _log_failure(error: BaseException) -> None:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     is_known = isinstance(error, PostbellError)
     log("failed", error=f"{type(error).__name__}: {error}", exc_info=None if is_known else error)
-
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import gc
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -41,6 +42,29 @@ def places(wanted: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return wanted
     return min(wanted, max(soft - KEPT_FILES, soft // 2))
+
+
+def stop_on_signals(stop: asyncio.Event, *, at_hangup: Callable[[], None] | None) -> None:
+    """Set *stop* on the first SIGTERM or SIGINT; a second one ends the process at once.
+
+    So does SIGHUP, a terminal's end, unless it is ignored (nohup) or means *at_hangup*, which is
+    called each time.
+    """
+    loop = asyncio.get_running_loop()
+    ends = [signal.SIGTERM, signal.SIGINT]
+    if at_hangup is not None:
+        loop.add_signal_handler(signal.SIGHUP, at_hangup)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+
+    def first() -> None:
+        stop.set()
+        for number in ends:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in ends:
+        loop.add_signal_handler(number, first)
 
 
 def prepare() -> None:

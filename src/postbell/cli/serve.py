@@ -18,8 +18,8 @@ from postbell.settings import Settings
 def command(settings: Settings, role: str) -> None:
     """Serve the API, deliver, or both.
 
-    Prints one line when it is ready. SIGTERM and Ctrl-C end it once everything in flight is
-    settled.
+    Prints one line when it is ready. SIGTERM, Ctrl-C and the end of its terminal end it once
+    everything in flight is settled; with a TLS certificate SIGHUP reads that again.
     """
     import uvloop
 
