@@ -1,6 +1,7 @@
 """`restore`: the old database whole or the new one whole, wherever it is cut off."""
 
 import errno
+import gzip
 import os
 import resource
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import apsw
 import pytest
+import zstandard
 
 from postbell.errors import Conflict, DamagedDatabase, StorageError, UsageError
 from postbell.sealing import Sealer, load_or_create
@@ -124,6 +126,13 @@ def spoilt(backup: Path, what: str) -> None:
             backup.write_bytes(b"")
         case "gone":
             backup.unlink()
+        case "pipe":
+            backup.unlink()
+            os.mkfifo(backup)
+        case "gzip":
+            backup.write_bytes(gzip.compress(backup.read_bytes()))
+        case "zstd":
+            backup.write_bytes(zstandard.compress(backup.read_bytes()))
         case _:
             database = apsw.Connection(str(backup))
             database.execute(what)
@@ -149,6 +158,9 @@ def spoilt(backup: Path, what: str) -> None:
         ("journal", UsageError, "backup.db-journal lies beside the backup"),
         ("empty", UsageError, "backup.db is empty"),
         ("gone", UsageError, "no file"),
+        ("pipe", UsageError, "to a file first"),
+        ("gzip", UsageError, "backup.db is compressed; unpack it first"),
+        ("zstd", UsageError, "backup.db is compressed; unpack it first"),
     ],
 )
 async def test_what_is_no_whole_backup_is_refused_and_nothing_changed(

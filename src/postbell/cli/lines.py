@@ -10,14 +10,13 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 import zstandard
 
-from postbell.encodings import BOM, NAMED, UTF_16
+from postbell.encodings import BOM, GZIP, NAMED, UTF_16, ZSTD
 from postbell.errors import BadInput
 
 MAX_EVENTS = 1000
 MAX_CHUNK_BYTES = 4 << 20
 MAX_WHOLE_BYTES = 256 << 20
 """Of a line, or of a JSON value over several: it is held in memory."""
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class Item(NamedTuple):
@@ -45,9 +44,9 @@ def _plain(stream: BinaryIO, name: str) -> BinaryIO:
     """Return what *stream* holds, decompressed and without a byte order mark."""
     plain = _buffered(stream)
     head = plain.peek(4)
-    if head.startswith(_GZIP):
+    if head.startswith(GZIP):
         plain = _buffered(gzip.GzipFile(fileobj=plain))
-    elif head.startswith(_ZSTD):
+    elif head.startswith(ZSTD):
         reader = zstandard.ZstdDecompressor().stream_reader(plain, read_across_frames=True)
         plain = _buffered(reader)
     head = plain.peek(4)

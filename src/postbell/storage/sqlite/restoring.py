@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from postbell.clock import from_us
+from postbell.encodings import GZIP, ZSTD
 from postbell.errors import DamagedDatabase, StorageError, UsageError
 from postbell.sealing import Sealer
 from postbell.storage.sqlite import digest
@@ -70,8 +71,10 @@ def restore(
 
 def _refuse_unclear(source: Path, database: Path) -> None:
     """Refuse what nobody can say of whether it is a whole backup."""
-    if not source.is_file():
+    if not source.exists():
         raise UsageError(f"there is no file {source}; name a backup")
+    if not source.is_file():
+        raise UsageError(f"{source} is no regular file; write what comes out of it to a file first")
     if not has_content(source):
         raise UsageError(f"{source} is empty; name a backup")
     if database.exists() and source.samefile(database):
@@ -84,6 +87,9 @@ def _refuse_unclear(source: Path, database: Path) -> None:
                 " copy of a data folder is made a backup with 'postbell backup --data-dir', and"
                 " what is of another file must be moved away first"
             )
+    with source.open("rb") as read:
+        if read.read(len(ZSTD)).startswith((GZIP, ZSTD)):
+            raise UsageError(f"{source} is compressed; unpack it first, with zstd -d or gunzip")
     if problem := digest.unlike(source):
         raise _damaged(source, problem)
 
