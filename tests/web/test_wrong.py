@@ -16,8 +16,8 @@ from tests.shape import source
 
 FOR_MACHINES = (
     "accepting.py", "api/", "cli/", "encodings.py", "desk/auth.py", "dialects/engagelab/codes.py",
-    "dialects/engagelab/routes.py", "dialects/sendpulse_api/", "mailing.py", "moments.py",
-    "opening.py",
+    "dialects/endpoint.py", "dialects/engagelab/routes.py", "dialects/sendpulse_api/", "mailing.py",
+    "moments.py", "opening.py",
     "pipeline/", "sealing.py", "setting_values.py", "settings.py", "storage/memory/log.py",
     "storage/sqlite/backup.py", "storage/sqlite/locking.py", "storage/sqlite/log.py",
     "storage/sqlite/restoring.py", "tls.py", "wire/addresses.py",

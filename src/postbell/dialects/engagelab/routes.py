@@ -8,16 +8,23 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from postbell.clock import rfc3339
-from postbell.desk import Desk
+from postbell.desk import Caller, Desk
+from postbell.dialects.endpoint import (
+    Asked,
+    Endpoint,
+    Operation,
+    behind,
+    json_of,
+    members_of,
+    with_wait,
+)
 from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
-from postbell.encodings import unmarked
-from postbell.errors import BadInput, NotFound, PostbellError, TooLarge, Unauthorized
+from postbell.errors import BadInput, NotFound, PostbellError, Unauthorized
 from postbell.numerals import whole
 from postbell.records import Webhook
 from postbell.reports import Reports
@@ -26,11 +33,9 @@ from postbell.signals import tell
 
 PATH = "/v1/webhooks"
 DIALECT = "engagelab"
-MAX_BODY_BYTES = 64 * 1024
 MAX_LIMIT = 100
 CONTENT_TYPE = "application/json; charset=utf-8"
 CHALLENGE = 'Basic realm="postbell", charset="UTF-8"'
-RETRY_AFTER_S = 2
 EFFECTIVE_FROM = "postbell-effective-from"
 """Header of our own: events accepted from then on are selected as a change says."""
 
@@ -64,26 +69,18 @@ class Refused(PostbellError):
 
 def routes(desk: Desk, reports: Reports, *, unique_urls: bool = False) -> list[Route]:
     """Return the routes of the API; with *unique_urls* a second webhook for a URL is refused."""
-    face = Webhooks(desk, reports, unique_urls)
-    many = {
-        "GET": Operation(Right.READ, face.query),
-        "POST": Operation(Right.MANAGE, face.add),
-    }
-    modify = Operation(Right.MANAGE, face.modify)
-    one = {"PUT": modify, "POST": modify, "DELETE": Operation(Right.MANAGE, face.delete)}
+    face, manners = Webhooks(desk, reports, unique_urls), _Manners(desk)
+
+    def manage(handler: Callable[[Asked], Awaitable[Any]]) -> Operation:
+        return behind(desk, manners, Right.MANAGE, handler)
+
+    many = {"GET": behind(desk, manners, Right.READ, face.query), "POST": manage(face.add)}
+    modify = manage(face.modify)
+    one = {"PUT": modify, "POST": modify, "DELETE": manage(face.delete)}
     return [
-        Route(PATH, Path(desk, many, "GET, POST")),
-        Route(PATH + "/{id}", Path(desk, one, "PUT, DELETE")),
+        Route(PATH, Endpoint(manners, many, "GET, POST")),
+        Route(PATH + "/{id}", Endpoint(manners, one, "PUT, DELETE")),
     ]
-
-
-class Asked(NamedTuple):
-    """A whole request of a caller whose right was confirmed after it was read."""
-
-    account_id: int
-    id: str
-    query: Mapping[str, str]
-    body: bytes
 
 
 class Told(NamedTuple):
@@ -91,13 +88,6 @@ class Told(NamedTuple):
 
     body: dict[str, Any]
     headers: dict[str, str]
-
-
-class Operation(NamedTuple):
-    """What serves a method, and what the caller's key must be good for."""
-
-    right: Right
-    handler: Callable[[Asked], Awaitable[dict[str, Any] | Told]]
 
 
 class Webhooks:
@@ -179,55 +169,32 @@ class Webhooks:
 INTERNAL = {"POST": CREATE_FAILED, "PUT": MODIFY_FAILED, "DELETE": DELETE_FAILED}
 
 
-class Path:
-    """One path of the API as an ASGI endpoint: authentication, the operation, error bodies."""
+class _Manners:
+    """Basic authentication, and errors as EngageLab writes them."""
 
-    def __init__(self, desk: Desk, operations: Mapping[str, Operation], allow: str) -> None:
+    face = DIALECT
+
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._operations = operations
-        self._allow = allow
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return
-        except PostbellError as error:
-            response = _refusal(error)
-        except Exception:
-            await _failure(request)(scope, receive, send)
-            raise
-        if request.method == "HEAD":
-            response.body = b""
-        await response(scope, receive, send)
+    async def caller(self, request: Request, right: Right) -> Caller:
+        given, client = request.headers.get("authorization"), request.scope.get("client")
+        return await self._desk.authenticate(given, client=client, right=right)
 
-    async def _answer(self, request: Request) -> Response:
-        operation = self._operations.get("GET" if request.method == "HEAD" else request.method)
-        if operation is None:
-            status = 204 if request.method == "OPTIONS" else 405
-            body = b"" if status == 204 else _body(30000 + status, "method not allowed")
-            headers = {"allow": self._allow}
-            if body:
-                headers["content-type"] = CONTENT_TYPE
-            return Response(body, status, headers)
-        caller = await self._desk.authenticate(
-            request.headers.get("authorization"),
-            client=request.scope.get("client"),
-            right=operation.right,
-        )
-        self._desk.admit(caller)
-        body = b"" if request.method in ("GET", "HEAD") else await _read(request)
-        client = request.scope.get("client")
-        async with self._desk.acting(
-            caller, operation.right, client=client, face=DIALECT
-        ) as caller:
-            path_id = request.path_params.get("id", "")
-            asked = Asked(caller.account.id, path_id, request.query_params, body)
-            answer = await operation.handler(asked)
-        told = answer if isinstance(answer, Told) else Told(answer, {})
-        headers = {"content-type": CONTENT_TYPE, **told.headers}
-        return Response(msgspec.json.encode(told.body), 200, headers)
+    def answer(self, told: dict[str, Any] | Told) -> Response:
+        body, headers = told if isinstance(told, Told) else (told, {})
+        return Response(msgspec.json.encode(body), 200, {"content-type": CONTENT_TYPE, **headers})
+
+    def refusal(self, error: PostbellError) -> Response:
+        return _refusal(error)
+
+    def failure(self, request: Request) -> Response:
+        is_change = "id" in request.path_params and request.method == "POST"
+        number = INTERNAL.get("PUT" if is_change else request.method, 30500)
+        return _error(number, "internal error", 500)
+
+    def no_method(self) -> Response:
+        return _error(30405, "method not allowed", 405)
 
 
 def _row(webhook: Webhook) -> dict[str, Any]:
@@ -275,28 +242,12 @@ def _number(text: str | None, default: int, name: str, empty: int, illegal: int)
     return number
 
 
-async def _read(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge(f"the body has over {MAX_BODY_BYTES} bytes")
-    return bytes(body)
-
-
 def _form(body: bytes) -> dict[str, Any]:
-    """Return the body, a JSON object whatever its content type says."""
-    try:
-        form = msgspec.json.decode(unmarked(bytes(body)))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the body is not valid JSON: {error}", status=400) from None
-    if not isinstance(form, dict):
-        raise BadInput("the body is not a JSON object", status=400)
-    return form
+    return members_of(json_of(body))
 
 
 def _refusal(error: PostbellError) -> Response:
-    status, headers = error.status, {"content-type": CONTENT_TYPE}
+    status, headers = error.status, {}
     number, message = 30000 + status, error.message
     tell(code=error.code)
     if isinstance(error, Refused):
@@ -312,18 +263,12 @@ def _refusal(error: PostbellError) -> Response:
         status, number = 400, BY_DESK_CODE[error.code]
     elif status == 422:
         status, number = 400, 30400
-    if error.retryable or status == 503:
-        headers["retry-after"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
-    return Response(_body(number, message), status, headers)
+    return _error(number, message, status, with_wait(error, status, headers))
 
 
-def _failure(request: Request) -> Response:
-    """Return the answer to a bug of ours; the server logs it."""
-    method = "PUT" if "id" in request.path_params and request.method == "POST" else request.method
-    number = INTERNAL.get(method, 30500)
-    return Response(_body(number, "internal error"), 500, {"content-type": CONTENT_TYPE})
-
-
-def _body(number: int, message: str) -> bytes:
+def _error(
+    number: int, message: str, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
     text = message.encode("utf-8", "replace").decode()
-    return msgspec.json.encode({"code": number, "message": text})
+    body = msgspec.json.encode({"code": number, "message": text})
+    return Response(body, status, {"content-type": CONTENT_TYPE, **(headers or {})})

@@ -3,25 +3,11 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
-from starlette.requests import Request
+from postbell.dialects.endpoint import json_of, members_of
+from postbell.errors import BadInput
 
-from postbell.encodings import unmarked
-from postbell.errors import BadInput, TooLarge
-
-MAX_BODY_BYTES = 64 * 1024
 MAX_FIELDS = 1000
 FORM = "application/x-www-form-urlencoded"
-
-
-async def read(request: Request) -> bytes:
-    """Return the body; raise TooLarge."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge(f"the body has over {MAX_BODY_BYTES} bytes")
-    return bytes(body)
 
 
 def members(body: bytes, content_type: str) -> dict[str, Any]:
@@ -33,19 +19,8 @@ def members(body: bytes, content_type: str) -> dict[str, Any]:
         return {}
     if content_type.partition(";")[0].strip().lower() == FORM:
         return _form(body)
-    return _object(body)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        members = msgspec.json.decode(unmarked(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the body is not valid JSON: {error}", status=400) from None
-    if members == []:
-        return {}
-    if not isinstance(members, dict):
-        raise BadInput("the body is not a JSON object", status=400)
-    return members
+    found = json_of(body)
+    return {} if found == [] else members_of(found)
 
 
 def _form(body: bytes) -> dict[str, Any]:

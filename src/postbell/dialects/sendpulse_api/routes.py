@@ -9,15 +9,23 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from postbell.desk import Desk
+from postbell.desk import Caller, Desk
+from postbell.dialects.endpoint import (
+    Asked,
+    Endpoint,
+    Operation,
+    behind,
+    content_type,
+    read,
+    with_wait,
+)
 from postbell.dialects.sendpulse_api import bodies
 from postbell.dialects.sendpulse_api.tokens import Tokens
-from postbell.dialects.sendpulse_api.webhooks import Asked, Webhooks
+from postbell.dialects.sendpulse_api.webhooks import Webhooks
 from postbell.errors import (
     BadInput,
     Conflict,
@@ -35,57 +43,44 @@ from postbell.signals import tell
 TOKEN_PATH = "/oauth/access_token"  # noqa: S105 (a path)
 FACE = "sendpulse"
 PATH = "/v2/email-service/webhook"
-RETRY_AFTER_S = 2
 TOO_FAST = 2020202020
 """SendPulse's number for too many requests a second."""
-
-Operation = Callable[[Request], Awaitable[Any]]
-Authorized = Callable[[Asked], Awaitable[Any]]
+Handler = Callable[[Asked], Awaitable[Any]]
 
 
 def routes(desk: Desk, reports: Reports, sealer: Sealer) -> list[Route]:
     """Return the routes; *sealer* makes and opens tokens."""
     tokens = Tokens(desk, sealer)
-    face = Webhooks(desk, reports)
+    face, manners = Webhooks(desk, reports), _Manners(tokens)
 
-    def behind_token(right: Right, operation: Authorized) -> Operation:
-        async def call(request: Request) -> dict[str, Any]:
-            caller = await tokens.check(
-                request.headers.get("authorization"),
-                client=request.scope.get("client"),
-                right=right,
-            )
-            desk.admit(caller)
-            client = request.scope.get("client")
-            body = b"" if request.method in ("GET", "HEAD") else await bodies.read(request)
-            path_id, content_type = request.path_params.get("id", ""), _content_type(request)
-            async with desk.acting(caller, right, client=client, face=FACE) as caller:
-                asked = Asked(caller.account.id, path_id, body, content_type)
-                return {"success": True, "data": await operation(asked)}
+    def reads(handler: Handler) -> Operation:
+        return _enveloped(behind(desk, manners, Right.READ, handler))
 
-        return call
+    def manages(handler: Handler) -> Operation:
+        return _enveloped(behind(desk, manners, Right.MANAGE, handler))
 
-    many = {
-        "GET": behind_token(Right.READ, face.query),
-        "POST": behind_token(Right.MANAGE, face.create),
-    }
-    one = {
-        "GET": behind_token(Right.READ, face.get),
-        "PUT": behind_token(Right.MANAGE, face.update),
-        "DELETE": behind_token(Right.MANAGE, face.delete),
-    }
+    one = {"GET": reads(face.get), "PUT": manages(face.update), "DELETE": manages(face.delete)}
     return [
-        Slashed(TOKEN_PATH, Path({"POST": _Granting(tokens)})),
-        Slashed(PATH, Path(many)),
-        Slashed(PATH + "/{id}", Path(one)),
+        Slashed(TOKEN_PATH, manners, {"POST": _Granting(tokens)}),
+        Slashed(PATH, manners, {"GET": reads(face.query), "POST": manages(face.create)}),
+        Slashed(PATH + "/{id}", manners, one),
     ]
+
+
+def _enveloped(operation: Operation) -> Operation:
+    async def call(request: Request) -> dict[str, Any]:
+        return {"success": True, "data": await operation(request)}
+
+    return call
 
 
 class Slashed(Route):
     """A route that also takes its path with a slash at the end: clients do not follow 308."""
 
-    def __init__(self, path: str, endpoint: "Path") -> None:
-        super().__init__(path, endpoint)
+    def __init__(self, path: str, manners: "_Manners", operations: Mapping[str, Operation]) -> None:
+        heads = ("HEAD",) if "GET" in operations else ()
+        allow = ", ".join((*operations, *heads, "OPTIONS"))
+        super().__init__(path, Endpoint(manners, operations, allow))
         self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + "/?$")
 
 
@@ -96,7 +91,7 @@ class _Granting:
         self._tokens = tokens
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        form = bodies.members(await bodies.read(request), _content_type(request))
+        form = bodies.members(await read(request), content_type(request))
         if form.get("grant_type") != "client_credentials":
             raise Refused("unsupported_grant_type", "grant_type is not client_credentials", 400)
         name, key = form.get("client_id"), form.get("client_secret")
@@ -128,45 +123,34 @@ class Refused(PostbellError):
         self.status = status
 
 
-class Path:
-    """One path as an ASGI endpoint: the operation of the method, and error bodies."""
+class _Manners:
+    """Bearer tokens, and errors as SendPulse writes them."""
 
-    def __init__(self, operations: Mapping[str, Operation]) -> None:
-        self._operations = operations
-        heads = ("HEAD",) if "GET" in operations else ()
-        self._allow = ", ".join((*operations, *heads, "OPTIONS"))
+    face = FACE
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return
-        except PostbellError as error:
-            response = _refusal(error)
-        except Exception:
-            await _json(_error("Internal error", 500), 500)(scope, receive, send)
-            raise
-        if request.method == "HEAD":
-            response.body = b""
-        await response(scope, receive, send)
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
 
-    async def _answer(self, request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return Response(status_code=204, headers={"allow": self._allow})
-        operation = self._operations.get("GET" if request.method == "HEAD" else request.method)
-        if operation is None:
-            return _json(_error("Method not allowed", 405), 405, {"allow": self._allow})
-        return _json(await operation(request), 200)
+    async def caller(self, request: Request, right: Right) -> Caller:
+        given, client = request.headers.get("authorization"), request.scope.get("client")
+        return await self._tokens.check(given, client=client, right=right)
 
+    def answer(self, told: Any) -> Response:
+        return _json(told, 200)
 
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "")
+    def refusal(self, error: PostbellError) -> Response:
+        return _refusal(error)
+
+    def failure(self, _request: Request) -> Response:
+        return _json(_error("Internal error", 500), 500)
+
+    def no_method(self) -> Response:
+        return _json(_error("Method not allowed", 405), 405)
 
 
 def _refusal(error: PostbellError) -> Response:
     """Return the envelope of an error: `message` and `error_code`, and for tokens `error`."""
-    status, headers = error.status, {}
+    status = error.status
     tell(code=error.code)
     body = _error(error.message, status)
     match error:
@@ -182,9 +166,7 @@ def _refusal(error: PostbellError) -> Response:
             body = _error(error.message, TOO_FAST)
         case BadInput() if status not in (400, 408, 422):
             status, body = 422, _error(error.message, 422)
-    if error.retryable or status == 503:
-        headers["retry-after"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
-    return _json(body, status, headers)
+    return _json(body, status, with_wait(error, status, {}))
 
 
 def _error(message: str, code: int) -> dict[str, Any]:

@@ -6,9 +6,10 @@ another face, shows as several rows with one id.
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from postbell.desk import Desk
+from postbell.dialects.endpoint import Asked
 from postbell.dialects.sendpulse_api import bodies
 from postbell.dialects.sendpulse_bulk import ACTION, UNTOLD, WORDS
 from postbell.errors import BadInput, NotFound, PostbellError
@@ -20,19 +21,6 @@ from postbell.warrants import under
 DIALECT = "sendpulse-bulk"
 TYPE_OF_WORD = {word: kind for kind, word in WORDS.items()}
 ACTIONS = (*TYPE_OF_WORD, *UNTOLD)
-
-
-class Asked(NamedTuple):
-    """A whole request of a caller whose right was confirmed after it was read."""
-
-    account_id: int
-    id: str
-    body: bytes
-    content_type: str
-
-    def form(self) -> dict[str, Any]:
-        """Return the body's members."""
-        return bodies.members(self.body, self.content_type)
 
 
 class Webhooks:
@@ -53,7 +41,7 @@ class Webhooks:
 
     async def create(self, asked: Asked) -> list[dict[str, Any]]:
         """Create a webhook for each action, in the order of the request: all of them or none."""
-        form = asked.form()
+        form = _form(asked)
         members = {"url": _url(form), "dialect": DIALECT}
         account_id = asked.account_id
         made: list[Webhook] = []
@@ -73,7 +61,7 @@ class Webhooks:
     async def update(self, asked: Asked) -> list[bool]:
         """Change the url; `actions` beside it is ignored (S8)."""
         webhook = await self._find(asked)
-        url = _url(asked.form())
+        url = _url(_form(asked))
         await self._desk.revise_webhook(asked.account_id, webhook.id, {"url": url}, is_whole=True)
         return [True]
 
@@ -93,6 +81,10 @@ class Webhooks:
         if webhook.dialect != DIALECT:
             raise NotFound("no such webhook")
         return webhook
+
+
+def _form(asked: Asked) -> dict[str, Any]:
+    return bodies.members(asked.body, asked.content_type)
 
 
 def _rows(webhook: Webhook) -> list[dict[str, Any]]:
