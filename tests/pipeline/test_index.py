@@ -7,6 +7,7 @@ import pytest
 
 from postbell.blocks import BlockHeader, Position, build_block
 from postbell.errors import StorageError
+from postbell.pipeline import index
 from postbell.pipeline.index import MINUTES_KEPT, Indexer
 from postbell.pipeline.terms import (
     ATTEMPTS,
@@ -22,7 +23,7 @@ from postbell.pipeline.terms import (
     message_term,
     recipient_term,
 )
-from postbell.ports import Marks
+from postbell.ports import Marks, News
 from postbell.records import Outcome
 from tests.pipeline.rig import Rig, running
 
@@ -186,6 +187,36 @@ async def test_a_failing_index_ends_nothing() -> None:
 
         assert (asked, task.done()) == ([0], False)
         task.cancel()
+
+
+async def test_a_block_that_a_full_disk_has_no_room_for_is_taken_in_once_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(index, "RETRY_S", 0)
+    refused = asyncio.Semaphore(0)
+    async with running() as rig:
+        await rig.send(event(1), event(2))
+        add = rig.engine.index.add
+
+        async def small_only(marks: Marks, news: News) -> bool:
+            if not news.postings:
+                return await add(marks, news)
+            refused.release()
+            raise StorageError("the disk is full")
+
+        rig.engine.index.add = small_only
+        indexer = Indexer(rig.engine, rig.clock)
+        task = asyncio.create_task(indexer.run())
+        for _ in range(2 * index.TRIES):
+            await asyncio.wait_for(refused.acquire(), 20)
+        task.cancel()
+
+        rig.engine.index.add = add
+        await indexer.catch_up()
+        assert await places(rig, recipient_term("ada@example.net")) == [
+            Position(1, 1),
+            Position(1, 0),
+        ]
 
 
 @pytest.mark.parametrize("ms", [1, 3.7, 250, 14_999, 120_000])

@@ -75,23 +75,19 @@ class Indexer:
     async def step(self) -> bool:
         """Take in the next part of log and journal; return whether there was any.
 
-        Where that fails for another reason than storage, its blocks are taken in one by one, and
-        the one that cannot be is left out: it is tried never again.  So it is where storage has
-        failed TRIES times and can then write that the block was left out.
+        Where that fails for a reason that lies in it, its blocks are taken in one by one, and the
+        one that cannot be is left out: it is tried never again.
         """
         marks = await self._engine.index.marks()
         headers = _first_part(await self._engine.log.tail(marks.block, MAX_BLOCKS))
         journal = await self._engine.journal.scan(marks.journal, MAX_JOURNAL)
         if not headers and not journal:
             return False
-        try:
-            await self._take_in(marks, headers, journal)
-        except Exception as error:
-            self._check(error)
-            if len(headers) + len(journal) == 1:
-                await self._leave_out(marks, headers, journal, error)
-            else:
-                await self._one_by_one(headers, journal)
+        error = await self._take_in(marks, headers, journal)
+        if error is not None and len(headers) + len(journal) == 1:
+            await self._leave_out(marks, headers, journal, error)
+        elif error is not None:
+            await self._one_by_one(headers, journal)
         return True
 
     async def _one_by_one(self, headers: list[BlockHeader], journal: list[JournalBlock]) -> None:
@@ -101,18 +97,9 @@ class Indexer:
         ]
         for part in parts:
             marks = await self._engine.index.marks()
-            try:
-                await self._take_in(marks, *part)
-            except Exception as error:
-                self._check(error)
+            error = await self._take_in(marks, *part)
+            if error is not None:
                 await self._leave_out(marks, *part, error)
-
-    def _check(self, error: Exception) -> None:
-        """Raise what may pass by itself."""
-        if isinstance(error, EngineStopped):
-            raise error
-        if isinstance(error, StorageError | Overloaded) and self._failures < TRIES:
-            raise error
 
     async def _leave_out(
         self,
@@ -130,8 +117,33 @@ class Indexer:
 
     async def _take_in(
         self, marks: Marks, headers: list[BlockHeader], journal: list[JournalBlock]
-    ) -> None:
-        index = self._engine.index
+    ) -> Exception | None:
+        """Take these blocks in; return what is wrong with them, None where nothing is.
+
+        Raises what may pass by itself and says nothing about them: storage that cannot write (a
+        full disk may still have room for less), or that has failed to read fewer than TRIES times.
+        """
+        try:
+            news = await self._news(marks, headers, journal)
+        except EngineStopped:
+            raise
+        except (StorageError, Overloaded) as error:
+            if self._failures < TRIES:
+                raise
+            return error
+        except Exception as error:
+            return error
+        try:
+            await self._engine.index.add(marks, news)
+        except (StorageError, Overloaded):
+            raise
+        except Exception as error:
+            return error
+        return None
+
+    async def _news(
+        self, marks: Marks, headers: list[BlockHeader], journal: list[JournalBlock]
+    ) -> News:
         after = _after(marks, headers, journal)
         counts = _count_events(headers)
         visits = _read_journal(journal, counts)
@@ -139,7 +151,7 @@ class Indexer:
         postings = await self._postings(headers, sights)
         messages = await self._messages(sights, counts)
         added = [Count(*key, min(max(n, -MAX_COUNT), MAX_COUNT)) for key, n in counts.items() if n]
-        await index.add(marks, News(after, postings, added, visits, messages))
+        return News(after, postings, added, visits, messages)
 
     async def catch_up(self) -> None:
         """Take in everything that there is now."""
