@@ -141,6 +141,33 @@ async def test_what_a_client_sends_after_a_refusal_is_thrown_away_and_not_refuse
     assert door.refused == {"malformed_request": 1}
 
 
+async def take_all(_scope: Any, receive: Any, send: Any) -> None:
+    """An application that reads the whole body before it answers."""
+    while (await receive())["more_body"]:
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_a_connection_goes_on_after_bodies_that_came_behind_their_heads(
+    authority: Authority,
+) -> None:
+    door = Door(Limits())
+    context = authority.context("localhost")
+    async with asyncio.TaskGroup() as tasks:
+        served = Arrived(Common(take_all, door, tasks, lambda: context), context, "192.0.2.1")
+        peer = served.shake_hands(authority)
+        for _ in range(3):
+            for part in (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n", b"ab", b"cd"):
+                served.hear(peer.sealed(part))
+                for _ in range(5):
+                    await asyncio.sleep(0)
+
+            assert served.connection.state is State.IDLE
+        assert served.wire.is_reading_on
+        served.connection.abort()
+
+
 async def test_small_records_that_come_one_at_a_time_are_taken(authority: Authority) -> None:
     door = Door(Limits())
     context = authority.context("localhost")

@@ -177,6 +177,8 @@ class Securing(asyncio.BufferedProtocol):
                 break
         self._is_unsealing = False
         self._flush()
+        if self._is_reading and not self.is_closing():
+            self._socket.resume_reading()  # it paused, and went on, while this was unsealed
 
     def _seal(self) -> None:
         """Seal as much as the socket takes, then say good-bye where that was all."""
