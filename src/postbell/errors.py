@@ -146,6 +146,14 @@ class DamagedRow(ServiceError):
     code = "damaged_row"
 
 
+def laneless(webhook_id: int) -> DamagedRow:
+    """Return the error for a webhook whose lane is not there."""
+    return DamagedRow(
+        f"webhook {webhook_id} is there, and its lane is not: see to the disk,"
+        " then restore a backup with 'postbell restore'"
+    )
+
+
 class Overloaded(ServiceError):
     """A bounded queue is full; *retry_after_s* says when to come back."""
 

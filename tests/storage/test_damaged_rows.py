@@ -10,7 +10,7 @@ from postbell.cli import main
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
-from postbell.errors import DamagedRow
+from postbell.errors import DamagedRow, NotFound
 from postbell.pipeline.audit import audit
 from postbell.records import BatchState
 from postbell.reports import Reports
@@ -75,6 +75,24 @@ async def test_a_webhook_of_a_dialect_that_is_not_there_keeps_no_other_away(
     ):
         with pytest.raises(DamagedRow, match=r"webhook 1 is there .* no dialect 'gone'"):
             await asked
+
+
+async def test_a_webhook_without_a_lane_is_told_to_who_asks_for_it(
+    shop: Shop, path: Path, clock: FakeClock
+) -> None:
+    webhook = await shop.webhook()
+    spoil(path, "DELETE FROM lanes WHERE webhook_id = 1")
+    directory = Directory(shop.engine.registry)
+    reports = Reports(shop.engine, DIALECTS, directory, clock)
+    desk = Desk(shop.engine, DIALECTS, AnyUrl(), clock, directory)
+
+    with pytest.raises(DamagedRow, match="webhook 1 is there, and its lane is not"):
+        await reports.webhook(None, webhook.id)
+    with pytest.raises(DamagedRow, match="webhook 1 is there, and its lane is not"):
+        await desk.resume(webhook.account_id, webhook.id, skip=True)
+    await shop.engine.registry.delete_webhook(webhook.id, clock.now())
+    with pytest.raises(NotFound):
+        await reports.webhook(None, webhook.id)
 
 
 async def test_who_asks_for_a_batch_that_cannot_be_read_is_told_so(

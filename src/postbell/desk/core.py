@@ -12,7 +12,7 @@ from postbell.desk.acting import acting, acts, by_key
 from postbell.desk.auth import Authentication, Client
 from postbell.desk.pace import Allowance, Pace
 from postbell.directory import Caller, Directory
-from postbell.errors import Conflict, NotFound, Overloaded, ServiceError, StorageError
+from postbell.errors import Conflict, NotFound, Overloaded, ServiceError, StorageError, laneless
 from postbell.holding import claim
 from postbell.ports import MOST_CLAIMED, Claim, Dialect, Engine, Sender, UrlGuard
 from postbell.records import Account, BatchState, LaneChange, OpenBatch, Replay, Webhook
@@ -179,7 +179,8 @@ class Core:
     async def _claim(self, webhook_id: int, most: int) -> Claim:
         claim = await self.engine.ledger.lane(webhook_id, most=most)
         if claim is None:
-            raise NotFound(f"no webhook {webhook_id}")
+            await self.find_webhook(None, webhook_id)  # or it was deleted meanwhile
+            raise laneless(webhook_id)
         return claim
 
     async def _waiting(self, claim: Claim) -> list[OpenBatch]:

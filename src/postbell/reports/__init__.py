@@ -11,7 +11,7 @@ from postbell import policies
 from postbell.body_limits import in_force
 from postbell.clock import Clock, rfc3339
 from postbell.directory import Directory
-from postbell.errors import BadInput, NotFound
+from postbell.errors import BadInput, NotFound, laneless
 from postbell.numerals import whole
 from postbell.pipeline.lawful import lawful_lane
 from postbell.ports import Claim, Dialect, Engine
@@ -110,12 +110,17 @@ class Reports:
         return Page(rows, str(later[limit - 1].id) if len(later) > limit else None)
 
     async def webhook(self, account_id: int | None, webhook_id: int) -> dict[str, Any]:
-        """Return one webhook's view; raise NotFound."""
+        """Return one webhook's view; raise NotFound, DamagedRow where it has no lane."""
         is_id = 0 < webhook_id < 1 << 63
         webhook = await self._engine.registry.webhook(webhook_id) if is_id else None
         if webhook is None or account_id not in (None, webhook.account_id):
             raise NotFound(f"no webhook {webhook_id}")
-        return await self.webhook_view(webhook)
+        view = await self.webhook_view(webhook)
+        if "health" not in view:
+            if await self._engine.registry.webhook(webhook_id) is None:
+                raise NotFound(f"no webhook {webhook_id}")
+            raise laneless(webhook_id)
+        return view
 
     async def webhook_view(self, webhook: Webhook) -> dict[str, Any]:
         """Return a webhook as design section 8 names it, with how its delivery stands."""
