@@ -38,8 +38,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `postbell` command of an environment with nothing but the pinned packages and it."""
     folder = tmp_path_factory.mktemp("installed")
-    venv.create(folder, with_pip=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    venv.create(folder)
+    python = str(folder / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
     locked = ["--require-hashes", "-r", str(ROOT / "requirements.lock")]
     subprocess.run([*pip, *locked], check=True, timeout=300)
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, timeout=60)
