@@ -14,7 +14,7 @@ from tests.web.walking import serving
 
 OWNER, PASSWORD = "owner@acme.example", "correct horse battery"
 HOME, AWAY, NEW = "127.9.0.1", "127.9.0.2", "127.9.0.3"
-NETWORKS, TRIES, CONNECTIONS = 16, 30, 6
+NETWORKS, TRIES, CONNECTIONS = 8, 30, 6
 LIMIT_S = 100
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
@@ -86,7 +86,7 @@ async def base_url(tmp_path: Path) -> AsyncIterator[str]:
         yield base_url
 
 
-async def test_16_networks_keep_no_owner_from_signing_in(base_url: str) -> None:
+async def test_eight_networks_keep_no_owner_from_signing_in(base_url: str) -> None:
     async with (
         asyncio.timeout(LIMIT_S),
         browser(base_url, HOME) as known_browser,
