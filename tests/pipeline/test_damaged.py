@@ -11,8 +11,10 @@ import pytest
 from postbell import signals
 from postbell.blocks import Position
 from postbell.errors import DamagedBlock
+from postbell.pipeline.index import Indexer
 from postbell.pipeline.scrub import Scrubber
 from postbell.records import EntryKind, Outcome, WebhookState
+from postbell.reports.search import Search, Wanted
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from tests.fakes import FakeClock
@@ -82,6 +84,21 @@ async def test_a_changed_bit_is_found_wherever_it_is(disk: Disk, column: str) ->
 
     assert [block.header.id for block in sound] == [2]
     assert (checked.blocks, checked.last, checked.damaged) == (2, 2, (1,))
+
+
+async def test_a_search_finds_what_lies_beside_a_damaged_block(disk: Disk) -> None:
+    rig = disk.rig
+    for number in range(3):
+        await rig.send(event(number, recipient="ada@example.net"))
+    await Indexer(rig.engine, rig.clock).catch_up()
+    await disk.flip(2)
+    search = Search(rig.engine)
+
+    for wanted in (Wanted(), Wanted(recipient="ada@example.net")):
+        found = await search.events(rig.account.id, wanted)
+        assert [row["event_id"] for row in found.rows] == ["e2", "e0"]
+    with pytest.raises(DamagedBlock):
+        await search.event(rig.account.id, "e1")
 
 
 async def test_a_damaged_block_is_not_sent_and_pauses_only_who_waits_for_it(disk: Disk) -> None:

@@ -89,7 +89,11 @@ class Search:
     async def events(
         self, account_id: int, wanted: Wanted, *, after: str = "", limit: int = 50
     ) -> Found:
-        """Return up to *limit* events, the newest first; *after* is the `next` of a page."""
+        """Return up to *limit* events, the newest first; *after* is the `next` of a page.
+
+        One damaged block takes no other's events away: its own are missing, and it is told by who
+        checks the log.
+        """
         limit = min(max(limit, 1), MAX_LIMIT)
         before = await self._before(wanted, after)
         first = await self._first(account_id, wanted)
@@ -172,7 +176,7 @@ class _Walk:
                 self._account_id, term, before=before, limit=self._limit + 1
             )
             kept = [place for place in found if place.block >= self._first]
-            for hit in await read(self._engine, kept):
+            for hit in await read(self._engine, kept, is_choosy=False):
                 if hit.header.codes[hit.offset] in self._codes and fits(self._words, hit.raw):
                     self.hits.append(hit)
                 self.reached = rfc3339(hit.header.recorded_at)
@@ -213,20 +217,25 @@ class _Walk:
             if not offsets:
                 continue
             places = [Position(header.id, at) for at in offsets[: self._limit + 1]]
-            self.hits += await read(self._engine, places)
+            self.hits += await read(self._engine, places, is_choosy=False)
             if len(self.hits) > self._limit:
                 return True
         return False
 
 
-async def read(engine: Engine, places: list[Position]) -> list[Hit]:
-    """Return the events at *places*, in that order; dropped ones are missing."""
+async def read(engine: Engine, places: list[Position], *, is_choosy: bool = True) -> list[Hit]:
+    """Return the events at *places*, in that order; dropped ones are missing.
+
+    Raises DamagedBlock; where the caller is not choosy, events of damaged blocks are missing, too.
+    """
     hits: list[Hit] = []
     blocks: dict[int, Block] = {}
     ids = list(dict.fromkeys(place.block for place in places))
     for at in range(0, len(ids), BLOCKS_AT_ONCE):
         part = ids[at : at + BLOCKS_AT_ONCE]
-        blocks = {block.header.id: block for block in await engine.log.load(part)}
+        blocks = {
+            block.header.id: block for block in await engine.log.load(part, is_choosy=is_choosy)
+        }
         for place in places:
             block = blocks.get(place.block)
             if block is not None and place.offset < block.header.count:
