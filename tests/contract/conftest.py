@@ -7,9 +7,9 @@ import pytest
 
 from postbell.ports import Engine
 from postbell.sealing import load_or_create
-from postbell.storage import sqlite
 from postbell.storage.memory import MemoryEngine
 from tests.contract.making import Shop
+from tests.empty import open_empty
 from tests.fakes import FakeClock
 
 
@@ -18,7 +18,7 @@ async def _memory(_folder: Path, clock: FakeClock) -> Engine:
 
 
 async def _sqlite(folder: Path, clock: FakeClock) -> Engine:
-    return await sqlite.open(folder / "postbell.db", load_or_create(folder / "key"), clock)
+    return await open_empty(folder / "postbell.db", load_or_create(folder / "key"), clock)
 
 
 OPENERS: dict[str, Callable[[Path, FakeClock], Awaitable[Engine]]] = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from postbell.sealing import Sealer, load_or_create
-from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
+from tests.empty import open_empty
 from tests.fakes import FakeClock
 
 
@@ -23,6 +23,6 @@ def sealer(tmp_path: Path) -> Sealer:
 
 @pytest.fixture
 async def engine(path: Path, sealer: Sealer, clock: FakeClock) -> AsyncIterator[SqliteEngine]:
-    engine = await sqlite.open(path, sealer, clock)
+    engine = await open_empty(path, sealer, clock)
     yield engine
     await engine.close()
