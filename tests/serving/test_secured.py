@@ -268,6 +268,27 @@ def test_answers_that_nobody_takes_hold_little_memory(tmp_path: Path, *, is_secu
         assert resident_bytes(service) - before < HELD * HELD_BYTES
 
 
+@pytest.mark.parametrize(
+    ("is_secured", "each_bytes"), [(False, 40 << 10), (True, 120 << 10)], ids=["clear", "tls"]
+)
+def test_what_is_idle_holds_little_whatever_it_sent(
+    tmp_path: Path, *, is_secured: bool, each_bytes: int
+) -> None:
+    with (
+        served(tmp_path, tls=Authority(tmp_path) if is_secured else None) as service,
+        contextlib.ExitStack() as stack,
+    ):
+        request = service.post(body=EVENT + b" " * 300_000)
+        with service.connect() as client:
+            assert [client.answer_to(request).status for _ in range(3)] == [202] * 3
+        before = resident_bytes(service)
+        for _ in range(2 * HELD):
+            client = stack.enter_context(service.connect())
+            assert client.answer_to(request).status == 202
+
+        assert resident_bytes(service) - before < 2 * HELD * each_bytes
+
+
 def resident_bytes(service: Served) -> int:
     text = Path(f"/proc/{service.process.pid}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", text)

@@ -35,6 +35,7 @@ class Framing:
         "_empty_lines",
         "_framing_bytes",
         "_half",
+        "_largest_bytes",
         "_left",
         "_limits",
         "_quiet_bytes",
@@ -56,6 +57,7 @@ class Framing:
 
     def _begin(self) -> None:
         self.is_whole = False
+        self._largest_bytes = 0
         self._empty_lines = 0
         self.head_bytes = 0
         """What came of the request's head."""
@@ -89,8 +91,8 @@ class Framing:
 
     def again(self) -> None:
         """Begin the next message; the one before was whole."""
-        if self.head_bytes > FREE_HEAD_BYTES:
-            self._zttp = _parser()  # the old one keeps the room that its longest head took
+        if max(self.head_bytes, self._largest_bytes) > FREE_HEAD_BYTES:
+            self._zttp = _parser()  # the old one keeps the room that its largest piece took
         else:
             self._zttp.start_next_cycle()
         self._begin()
@@ -225,6 +227,7 @@ class Framing:
             self._at = stop
 
     def _parse(self, data: bytes, at: int, stop: int) -> object:
+        self._largest_bytes = max(self._largest_bytes, stop - at)
         try:
             return self._zttp.receive_event(memoryview(data)[at:stop])
         except zttp.RemoteProtocolError as error:

@@ -9,6 +9,9 @@ import time
 from postbell.limits import Limits
 
 FIRST_READ_BYTES = 2 << 10
+MOST_READ_BYTES = 34 << 10
+"""Two records and what frames them: what OpenSSL was given at once it keeps room for, as long as
+the connection is there; of 64 KiB each, ten thousand that do nothing would hold 2 GiB."""
 GRACE_S = 0.002
 READ_S = 100e-6
 BYTE_S = 50e-9
@@ -89,5 +92,5 @@ class Unsealing:
         """Count a read, and return whether the peer's records are large enough."""
         self._left_s += READ_S + size_bytes * BYTE_S - (time.thread_time() - self._began_s)
         self._left_s = min(self._left_s, GRACE_S)
-        self._read_bytes = min(2 * self._read_bytes, 64 << 10)
+        self._read_bytes = min(2 * self._read_bytes, MOST_READ_BYTES)
         return self._left_s >= 0
