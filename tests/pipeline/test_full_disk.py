@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from postbell.errors import StorageError
+from postbell.pipeline import settle
 from postbell.pipeline.queueing import Waiting
-from postbell.records import Outcome
+from postbell.records import LaneChange, Outcome
 from postbell.sealing import load_or_create
 from postbell.signals import heard
 from postbell.storage import sqlite
@@ -122,6 +123,32 @@ async def test_a_full_disk_is_a_few_lines_of_the_log_however_many_webhooks_wait_
 
     kinds = {(fields["what"], fields["error"]) for fields in failed}
     assert len(lines) <= 2 * len(kinds) < 20
+
+
+async def test_the_more_lanes_a_full_disk_refuses_the_later_each_asks_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def later(refused: int) -> float:
+        asked.append(refused)
+        return 3600.0
+
+    async def refuse(_changes: Sequence[LaneChange]) -> list[int]:
+        raise StorageError("the disk is full")
+
+    async with running() as rig:
+        for number in range(30):
+            await rig.webhook(f"https://a.example/{number}", policy={"max_wait_s": 0})
+        await rig.send(event(0))
+        rig.engine.ledger.record = refuse
+        with monkeypatch.context() as patched:
+            patched.setattr(settle, "again_s", later)
+            while len(asked) < 30:
+                await rig.spin(1)
+
+    assert sorted(asked) == list(range(1, 31))
+    assert [settle.again_s(n) for n in (1, 500, 10_000)] == [1.0, 1.0, 20.0]
 
 
 async def test_requests_that_failed_leave_memory_at_once(engine: SqliteEngine, clock: FakeClock):

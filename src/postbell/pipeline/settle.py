@@ -22,6 +22,9 @@ from postbell.records import Lane, LaneChange
 from postbell.signals import log
 
 AGAIN_S = 1.0
+AGAIN_PER_S = 500.0
+"""So many writes a second are tried again at most, whatever the number of lanes: each that a full
+disk refuses costs the writer's time, which ingest waits for."""
 LATE_S = 0.02
 """So long a delivery waits for another write of its lane to be written down with."""
 TOGETHER = 32
@@ -46,6 +49,11 @@ def may_fail(what: str, *kinds: type[ServiceError]) -> Iterator[None]:
         log("write_failed", error=error.message, what=what)
 
 
+def again_s(refused: int) -> float:
+    """Return after how long one of so many refused writes is tried again."""
+    return max(AGAIN_S, refused / AGAIN_PER_S)
+
+
 class Settler:
     """Writes changes of held lanes, one at a time for each lane.
 
@@ -68,6 +76,7 @@ class Settler:
         self._spawn = spawn
         self._notice = notice
         self._late: dict[Held, None] = {}
+        self._refused = 0
         self._rereading: set[Held] = set()
         self._answering: set[Held] = set()
 
@@ -172,7 +181,11 @@ class Settler:
             lost = [held for held, _, _ in changes if held.id in stale]
             has_failed = False in [await self._is_read_again(held) for held in lost]
         if has_failed:
-            await asyncio.sleep(AGAIN_S)
+            self._refused += 1
+            try:
+                await asyncio.sleep(again_s(self._refused))
+            finally:
+                self._refused -= 1
         return written
 
     async def _is_read_again(self, held: Held) -> bool:
