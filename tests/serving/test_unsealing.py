@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
+import random
 import ssl
 import time
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from uvicorn.server import ServerState
 
 from postbell.limits import Limits
@@ -15,9 +18,12 @@ from postbell.listening import Served as Common
 from postbell.listening.pace import GRACE_S
 from postbell.listening.states import State
 from postbell.listening.turns import AT_ONCE
+from tests.cli.running import LIMIT_S
 from tests.serving.raw import GET
 from tests.serving.reference import Wire
 from tests.wire.certificates import Authority
+
+KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,15 @@ class Arrived:
         while time.thread_time() < until_s:
             pass
         self._securing.buffer_updated(len(data))
+
+    async def hear_all(self, data: bytes) -> None:
+        """Take what the peer sent, as soon as it is read."""
+        while data:
+            while not self.wire.is_reading_on:
+                await asyncio.sleep(0)
+            size = len(self._securing.get_buffer(-1))
+            self.hear(data[:size])
+            data = data[size:]
 
     def shake_hands(self, authority: Authority) -> "Peer":
         """Return who is at the other end, the handshake done."""
@@ -165,6 +180,40 @@ async def test_a_connection_goes_on_after_bodies_that_came_behind_their_heads(
 
             assert served.connection.state is State.IDLE
         assert served.wire.is_reading_on
+        served.connection.abort()
+
+
+def a_request(chance: random.Random) -> bytes:
+    body = b"x" * chance.choice((0, 1, 50, 3000, 17_000, 80_000))
+    if chance.random() < 0.5:
+        return b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    return head + chunk + b"0\r\n\r\n"
+
+
+def cut(data: bytes, chance: random.Random) -> list[bytes]:
+    """Return *data* in up to six pieces."""
+    cuts = sorted(chance.randrange(len(data)) for _ in range(chance.randrange(6)))
+    return [data[at:to] for at, to in itertools.pairwise((0, *cuts, len(data))) if to > at]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_every_request_is_answered_however_it_is_cut_into_records_and_reads(
+    authority: Authority, seed: int
+) -> None:
+    chance = random.Random(seed)
+    door = Door(Limits())
+    context = authority.context("localhost", key=KEY)
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(LIMIT_S):
+        served = Arrived(Common(take_all, door, tasks, lambda: context), context, "192.0.2.1")
+        peer = served.shake_hands(authority)
+        for _ in range(10):
+            records = [peer.sealed(piece) for piece in cut(a_request(chance), chance)]
+            for piece in cut(b"".join(records), chance):
+                await served.hear_all(piece)
+            while served.connection.state is not State.IDLE:
+                await asyncio.sleep(0)
         served.connection.abort()
 
 
