@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from postbell.errors import StorageError
+from postbell.errors import Overloaded, StorageError
 from tests.api.service import running
 
 
@@ -57,6 +57,18 @@ async def test_the_engine_is_asked_at_most_once_a_second() -> None:
         assert cached[0] == 200
         assert fresh == (503, {"status": "unavailable", "reason": "the disk is full"})
         assert engine.asked == 2
+
+
+async def test_a_writer_with_a_full_queue_is_not_ready() -> None:
+    class Full:
+        async def ready(self) -> None:
+            raise Overloaded("too many writes wait for the disk; come back in a second")
+
+    async with running(app={"engine": Full()}) as service:
+        status, body = await readiness(service)
+
+    assert (status, body["status"]) == (503, "unavailable")
+    assert "too many writes" in body["reason"]
 
 
 async def test_whose_request_a_proxy_passed_on_is_not_told_whether_it_is_ready() -> None:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from postbell.api.events import Ingest
 from postbell.arriving import is_forwarded
 from postbell.clock import Clock
-from postbell.errors import StorageError
+from postbell.errors import Overloaded, StorageError
 from postbell.ports import Engine
 
 CACHED_S = 1.0
@@ -53,7 +53,7 @@ class Health:
                 await self._engine.ready()
         except TimeoutError:
             return f"the storage did not answer within {TIMEOUT_S:g} s"
-        except StorageError as error:
+        except (StorageError, Overloaded) as error:
             return error.message
         return ""
 
