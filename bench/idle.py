@@ -18,10 +18,10 @@ from bench import proc
 from bench.service import Service
 from postbell.blocks import Position
 from postbell.clock import SystemClock
-from postbell.opening import open_engine
 from postbell.ports import Engine
 from postbell.records import Webhook
-from postbell.settings import Settings
+from postbell.serving.opening import open_engine
+from postbell.settings.members import Settings
 
 AT_ONCE = 100
 WINDOW_S = 10.0

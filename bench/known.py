@@ -11,13 +11,13 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from postbell.accepting import accept, id_hashes
 from postbell.blocks import MAX_EVENTS, NewBlock, build_block
 from postbell.clock import SystemClock
 from postbell.directory import Directory
-from postbell.opening import open_engine
+from postbell.ingest.accepting import accept, id_hashes
 from postbell.ports import Marks, News
-from postbell.settings import Settings
+from postbell.serving.opening import open_engine
+from postbell.settings.members import Settings
 
 HOURS = 6.0
 BLOCKS_AT_ONCE = 32

@@ -88,7 +88,8 @@ def prepare_starts() -> None:
     for name in ("postbell.app", "uvloop", "opentelemetry.trace", *modules):
         importlib.import_module(name)
 
-    from postbell import user_agents, web
+    from postbell import web
+    from postbell.ingest import user_agents
     from postbell.web import words
 
     user_agents.tables()

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from postbell.accepting import Accepted, accept
 from postbell.clock import rfc3339
 from postbell.events import EventType
+from postbell.ingest.accepting import Accepted, accept
 from postbell.ports import Stored
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)

@@ -13,9 +13,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, NamedTuple
 
-from postbell import __version__, api, process, sealing, user_agents
+from postbell import __version__, api, sealing
 from postbell.api.health import unready
 from postbell.clock import Clock
+from postbell.delivery.worker import Worker
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.dialects.engagelab.routes import routes as engagelab_routes
@@ -23,10 +24,11 @@ from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
 from postbell.errors import Overloaded, PostbellError, StorageError
 from postbell.fences import fence
-from postbell.listening import Door
-from postbell.metrics import PoolUse
-from postbell.opening import lacks_space, open_engine, open_sender
-from postbell.operating import (
+from postbell.index.indexer import Indexer
+from postbell.ingest import user_agents
+from postbell.ingest.ingest import Ingest
+from postbell.operating.metrics import PoolUse
+from postbell.operating.wiring import (
     Operation,
     operating,
     warn_of_clear_keys,
@@ -34,17 +36,17 @@ from postbell.operating import (
     warn_of_unnamed_proxy,
     warn_of_wide_networks,
 )
-from postbell.pipeline.index import Indexer
-from postbell.pipeline.ingest import Ingest
-from postbell.pipeline.worker import Worker
 from postbell.ports import Engine, Sender, UrlGuard
 from postbell.reports import Reports
 from postbell.reports.live import Live
-from postbell.serving import address_of, bind, serving
-from postbell.settings import Settings
+from postbell.serving import process
+from postbell.serving.listening import Door
+from postbell.serving.opening import lacks_space, open_engine, open_sender
+from postbell.serving.server import address_of, bind, serving
+from postbell.serving.timekeeping import SteadyClock
+from postbell.serving.tls import Certificate, certificate
+from postbell.settings.members import Settings
 from postbell.signals import log
-from postbell.timekeeping import SteadyClock
-from postbell.tls import Certificate, certificate
 from postbell.web import Site, lost_page, refused_page, words
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
@@ -56,9 +58,7 @@ USES_S = 60.0
 FULL_S = 1.0
 """A start that waits for space looks for it so often."""
 SLOW_S = 3.0
-LOOKING = (
-    "the database is still being opened; after an unclean end it is looked at, for 30 s at most"
-)
+LOOKING = "the database is still being opened; after an unclean end it is looked at, 30 s at most"
 """What is answered when that takes longer than SLOW_S."""
 
 
@@ -239,7 +239,8 @@ async def _opened(
 async def _tried(settings: Settings, clock: Clock, role: Role) -> Engine | StorageError:
     """Return the opened storage, or why it cannot be opened."""
     try:
-        return await open_engine(settings, clock, worker=role != "api", serves=True)
+        known, worker = DIALECTS.keys(), role != "api"
+        return await open_engine(settings, clock, worker=worker, serves=True, dialects=known)
     except StorageError as error:
         return error
 

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from contextvars import ContextVar, Token
 
 from postbell.errors import Overloaded
-from postbell.networks import network_of
+from postbell.text.networks import network_of
 
 OVERHEAD_BYTES = 4096
 """What a request costs beside its body, counted from the first byte of the body on."""

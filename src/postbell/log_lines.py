@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TextIO
 from urllib.parse import urlsplit
 
 from postbell.clock import rfc3339
-from postbell.printable import one_line
+from postbell.text.printable import one_line
 
 LINES_A_MINUTE = 60
 MAX_KNOWN = 10_000

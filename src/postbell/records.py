@@ -154,7 +154,7 @@ class BatchState(StrEnum):
 class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A batch that was cut and is neither delivered nor dropped; the only kind that has a row.
 
-    *id* is what receivers see (`pipeline.cut.batch_id`).  *count* is events, *done* a bitmap of
+    *id* is what receivers see (`lane.cut.batch_id`).  *count* is events, *done* a bitmap of
     the events of a run (single-event batches) that are finished, None for a batch.
     *next_at* None means parked or not before somebody says so.  *parent* is the id of the batch
     that this one is a half of, empty where it was not split.  *opened_at* is since when it could

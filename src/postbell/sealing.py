@@ -15,9 +15,9 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from postbell import small_files
 from postbell.errors import StorageError
-from postbell.strength import is_weak
+from postbell.text import small_files
+from postbell.text.strength import is_weak
 
 _MADE = re.compile(r"pb_[A-Za-z0-9_-]{43}")
 FAST = "sha256"

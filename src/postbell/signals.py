@@ -26,7 +26,7 @@ from postbell.log_lines import (
     trace,
     write_trace,
 )
-from postbell.printable import Stderr, escaped
+from postbell.text.printable import Stderr, escaped
 
 SIGNALS = (
     Signal(

@@ -14,14 +14,14 @@ from postbell.desk import Desk
 from postbell.dialects import DIALECTS, sendpulse_api
 from postbell.dialects.engagelab.routes import routes
 from postbell.directory import Directory
-from postbell.pipeline.index import Indexer
-from postbell.pipeline.ingest import Ingest
+from postbell.index.indexer import Indexer
+from postbell.ingest.ingest import Ingest
 from postbell.ports import Engine, Request
 from postbell.records import Account, Outcome
 from postbell.reports import Reports
 from postbell.sealing import Sealer
-from postbell.serving import address_of, bind, serving
-from postbell.setting_values import Address
+from postbell.serving.server import address_of, bind, serving
+from postbell.settings.values import Address
 from postbell.storage.memory import MemoryEngine
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver

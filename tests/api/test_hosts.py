@@ -2,7 +2,7 @@
 
 import pytest
 
-from postbell.arriving import Hosts, is_forwarded
+from postbell.serving.arriving import Hosts, is_forwarded
 from tests.api.service import running
 
 HOSTS = Hosts("https://bell.example.com/", ["events.example.org", "bücher.example"])

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from postbell import process
+from postbell.serving import process
 
 MIB = 1 << 20
 
@@ -174,7 +174,7 @@ def test_what_a_process_holds_is_told_in_bytes() -> None:
 
 def test_a_thread_has_not_long_to_wait_for_the_interpreter() -> None:
     """Of a process of its own: what is prepared is never undone."""
-    code = "import sys; from postbell.process import prepare; prepare()"
+    code = "import sys; from postbell.serving.process import prepare; prepare()"
     code += "; print(sys.getswitchinterval())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
 

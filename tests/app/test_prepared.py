@@ -10,10 +10,10 @@ from tests.cli.running import LIMIT_S
 SERVE = """
 import asyncio, sys
 from pathlib import Path
-from postbell import user_agents
+from postbell.ingest import user_agents
 from postbell.app import serve
-from postbell.setting_values import Address
-from postbell.settings import Settings
+from postbell.settings.values import Address
+from postbell.settings.members import Settings
 from postbell.web import words
 
 stop = asyncio.Event()

@@ -15,10 +15,10 @@ from starlette.routing import BaseRoute, Route
 from postbell.app import Parts, _ingesting
 from postbell.clock import SystemClock
 from postbell.directory import Directory
-from postbell.opening import open_engine, open_sender
-from postbell.operating import operating
+from postbell.operating.wiring import operating
 from postbell.reports.live import Live
-from postbell.settings import Settings
+from postbell.serving.opening import open_engine, open_sender
+from postbell.settings.members import Settings
 from tests.api import test_isolation as api
 from tests.web import test_isolation as web
 

@@ -10,18 +10,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from postbell.audit import Audit, audit
 from postbell.blocks import Position, Range
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
-from postbell.pipeline.audit import Audit, audit
 from postbell.ports import Request
 from postbell.records import LaneChange, Outcome, Replay, ReplayFilter, Webhook
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
+from tests.delivery.rig import OK, Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import OK, Rig, event, running
 
 DOWN = Outcome(status=503)
 NATIVE, SENDPULSE, ENGAGELAB, PICKY, SKIPPED, FAILING, DELETED, SLOW = range(1, 9)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from postbell.audit import Problem
 from postbell.blocks import Position, Range
-from postbell.pipeline.audit import Problem
-from postbell.pipeline.run import has_bit, set_bit
+from postbell.lane.run import has_bit, set_bit
 from postbell.records import Entry, EntryKind, Outcome, Verdict
 from tests.audit.building import DELETED, FAILING, NATIVE, PICKY, SENDPULSE, SKIPPED, SLOW, TYPES
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from postbell.audit import audit
 from postbell.blocks import Position, Range
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.errors import Conflict, NotFound
-from postbell.pipeline.audit import audit
 from postbell.ports import Request
 from postbell.records import Outcome, Replay, ReplayFilter
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
 from tests.audit.building import opened
+from tests.delivery.rig import OK, Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import OK, Rig, event, running
 
 ROUNDS = 40
 TYPES = ("delivered", "open", "click", "request", "hard_bounce")

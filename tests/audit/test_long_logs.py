@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
+from postbell.audit import audit
 from postbell.blocks import BlockHeader
 from postbell.clock import Clock
 from postbell.dialects import DIALECTS
 from postbell.errors import StorageError
-from postbell.pipeline.audit import audit
-from postbell.pipeline.reading import PAGE
 from postbell.ports import Engine
+from postbell.reading.reader import PAGE
 from postbell.records import Outcome
+from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event, running
 
 BLOCKS = PAGE + 88
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from postbell.pipeline.audit import PLACES, Audit, Progress
+from postbell.audit import PLACES, Audit, Progress
 from tests.audit.building import (
     DELETED,
     ENGAGELAB,

@@ -15,11 +15,11 @@ import httpx
 
 from postbell.blocks import Position
 from postbell.clock import SystemClock
-from postbell.opening import open_engine
 from postbell.ports import NewSecret
 from postbell.records import SecretKind, Webhook
 from postbell.sealing import hash_key
-from postbell.settings import Settings
+from postbell.serving.opening import open_engine
+from postbell.settings.members import Settings
 from postbell.signing import new_secret
 from tests.api.service import basic
 from tests.chaos.witness import Problems

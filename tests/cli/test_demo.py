@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from postbell.accepting import accept
 from postbell.cli.demo.stream import Stream
+from postbell.ingest.accepting import accept
 from tests.cli.running import LIMIT_S, Postbell, environ, line_with
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)

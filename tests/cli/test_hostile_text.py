@@ -22,8 +22,6 @@ from hypothesis import strategies as st
 from postbell.blocks import Position, Range
 from postbell.cli import main
 from postbell.clock import SystemClock
-from postbell.opening import open_engine
-from postbell.printable import escaped, one_line
 from postbell.records import (
     BatchState,
     Entry,
@@ -35,7 +33,9 @@ from postbell.records import (
     Verdict,
     Webhook,
 )
-from postbell.settings import load
+from postbell.serving.opening import open_engine
+from postbell.settings.members import load
+from postbell.text.printable import escaped, one_line
 from tests.cli.running import LIMIT_S, EventServer, Postbell
 from tests.cli.test_commands import commands
 from tests.cli.test_listen import post, url_of

@@ -9,8 +9,8 @@ from postbell.cli.office import opened
 from postbell.clock import SystemClock
 from postbell.desk.throttle import Throttle
 from postbell.errors import TooMany, Unauthorized
-from postbell.setting_values import Address
-from postbell.settings import Settings
+from postbell.settings.members import Settings
+from postbell.settings.values import Address
 from tests.cli.running import Postbell
 
 PASSWORD = "correct horse battery"

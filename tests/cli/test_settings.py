@@ -8,8 +8,8 @@ from tools.pages.settings import settings as reference
 
 from postbell.errors import BadInput, StorageError
 from postbell.policies import check_members
-from postbell.setting_values import Address
-from postbell.settings import SETTINGS, Loaded, Settings, load
+from postbell.settings.members import SETTINGS, Loaded, Settings, load
+from postbell.settings.values import Address
 from postbell.storage.sqlite.locking import WorkerLock
 
 

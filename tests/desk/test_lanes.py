@@ -10,8 +10,8 @@ from postbell.blocks import BlockHeader, Position, Range
 from postbell.desk.core import MAX_TRIES
 from postbell.desk.lanes import OPENED_AT_ONCE
 from postbell.errors import BadInput, Conflict
-from postbell.pipeline.tally import AT_ONCE
 from postbell.ports import Claim, Wanted
+from postbell.reading.tally import AT_ONCE
 from postbell.records import BatchState, EntryKind, LaneChange, OpenBatch, Outcome
 from tests.api.service import URL, Service, running
 

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from postbell.audit import AuditRow
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.errors import Conflict, NotFound
-from postbell.pipeline.audit import AuditRow
 from postbell.records import BatchState, EntryKind, Outcome, ReplayState, Webhook
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
-from tests.pipeline.rig import OK, Rig, event, running
+from tests.delivery.rig import OK, Rig, event, running
 
 URL = "https://a.example/hook"
 FAILS = Outcome(status=500)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from postbell.accepting import accept
 from postbell.dialects import DIALECTS
 from postbell.dialects.engagelab.failures import REASONS
 from postbell.events import EventType
 from postbell.failures import BY_CLASS, Reply, failure_of, reply_of
+from postbell.ingest.accepting import accept
 from tests.fakes import FakeClock
 
 HARD, SOFT = EventType.HARD_BOUNCE, EventType.SOFT_BOUNCE

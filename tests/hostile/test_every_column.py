@@ -12,25 +12,25 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from postbell import fences
+from postbell.audit import audit
 from postbell.clock import SystemClock
+from postbell.delivery.worker import Worker
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
-from postbell.mailing import Mailer
-from postbell.metrics import Metrics
-from postbell.notices import Notices, Recipients
-from postbell.pipeline.audit import audit
-from postbell.pipeline.index import Indexer
-from postbell.pipeline.ingest import Ingest
-from postbell.pipeline.worker import Worker
+from postbell.index.indexer import Indexer
+from postbell.ingest.ingest import Ingest
+from postbell.operating.mailing import Mailer
+from postbell.operating.metrics import Metrics
+from postbell.operating.notices import Notices, Recipients
+from postbell.operating.standings import Standings
 from postbell.reports import Reports
 from postbell.reports.live import Live
 from postbell.sealing import load_or_create
-from postbell.standings import Standings
 from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
+from tests.delivery.rig import ScriptedSender
 from tests.hostile.building import Built, build
 from tests.operating.rig import OPERATOR, SENDER, Mailbox, smtp
-from tests.pipeline.rig import ScriptedSender
 
 GOOD = "http://good.example/hook"
 EVENT = b'{"type":"open","recipient":"ada@example.net"}'

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from postbell.accepting import MAX_ID_CHARS
 from postbell.events import Draft
+from postbell.ingest.accepting import MAX_ID_CHARS
 from tests.hostile.events import VALUES, add_hostile_events, hostile, members
 from tests.hostile.test_every_column import LIMIT_S, house
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from postbell.dialects import DIALECTS
-from postbell.pipeline.index import Indexer
+from postbell.index.indexer import Indexer
 from postbell.reports import Reports
-from tests.pipeline.rig import Rig, running
+from tests.delivery.rig import Rig, running
 
 
 class Desk:

@@ -8,7 +8,7 @@ import pytest
 
 from postbell.blocks import Position, build_block
 from postbell.clock import SystemClock
-from postbell.pipeline.terms import recipient_term
+from postbell.index.terms import recipient_term
 from postbell.ports import Engine
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite

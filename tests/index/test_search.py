@@ -9,12 +9,12 @@ import pytest
 from postbell.blocks import Position, build_block
 from postbell.errors import BadInput, NotFound
 from postbell.events import EventType
-from postbell.pipeline.index import MAX_BLOCKS
-from postbell.pipeline.terms import recipient_term
+from postbell.index.indexer import MAX_BLOCKS
+from postbell.index.terms import recipient_term
 from postbell.ports import Marks, News, Postings
 from postbell.reports.search import MAX_HEADERS, Found, Wanted
+from tests.delivery.rig import event
 from tests.index.conftest import Desk
-from tests.pipeline.rig import event
 
 
 def ids(found: Found) -> list[str]:

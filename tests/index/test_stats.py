@@ -10,8 +10,8 @@ from postbell.errors import BadInput
 from postbell.records import Outcome
 from postbell.reports import rates as rates_of
 from postbell.reports.stats import Stats
+from tests.delivery.rig import event
 from tests.index.conftest import Desk
-from tests.pipeline.rig import event
 
 URL = "https://a.example/hook"
 

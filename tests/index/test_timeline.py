@@ -7,8 +7,8 @@ import pytest
 from postbell.errors import NotFound
 from postbell.records import Outcome, WebhookState
 from postbell.reports.timeline import state_of
+from tests.delivery.rig import event
 from tests.index.conftest import Desk
-from tests.pipeline.rig import event
 
 URL = "https://a.example/hook"
 DOWN = Outcome(status=503, phases_ms=(1.0, 30.0))

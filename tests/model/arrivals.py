@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from postbell.clock import Clock
+from postbell.lane.cut import batch_id
 from postbell.logged import digest_of
-from postbell.pipeline.cut import batch_id
 from tests.model.book import Arrived, Fact, Hook
 from tests.model.receivers import Post
 

@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from postbell.audit import Audit, audit
 from postbell.clock import Clock
+from postbell.delivery.worker import Worker
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
-from postbell.pipeline.audit import Audit, audit
-from postbell.pipeline.ingest import Ingest
-from postbell.pipeline.queueing import Answer
-from postbell.pipeline.worker import Worker
+from postbell.ingest.ingest import Ingest
+from postbell.ingest.queueing import Answer
 from postbell.ports import Engine, Log
 from postbell.records import Account, ApiUser
-from postbell.timekeeping import SteadyClock
+from postbell.serving.timekeeping import SteadyClock
 from tests.model.process import Process, WatchedEngine
 from tests.model.receivers import Line, Receivers
 from tests.model.ticking import TurnedClock

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from postbell.ports import Engine
-from postbell.timekeeping import SteadyClock
+from postbell.serving.timekeeping import SteadyClock
 from tests.model.turns import Turns
 
 PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index")

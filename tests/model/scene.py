@@ -24,6 +24,7 @@ from postbell.records import (
     Webhook,
     WebhookState,
 )
+from tests.delivery.rig import event
 from tests.model.accounts import Accounts
 from tests.model.arrivals import Arrivals
 from tests.model.book import Fact, Hook, Part
@@ -33,7 +34,6 @@ from tests.model.house import House, Opener
 from tests.model.process import Process
 from tests.model.receivers import Receivers
 from tests.model.ticking import TurnedClock
-from tests.pipeline.rig import event
 
 SAVED_S, MOST_SAVES = 0.2, 20
 """So long after an answer everything is in the journal, which old entries then may leave."""

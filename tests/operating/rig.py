@@ -13,11 +13,11 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client.parser import text_string_to_metric_families
 
 from postbell.clock import SystemClock
-from postbell.mailing import Mailer
-from postbell.metrics import Metrics, PoolUse
-from postbell.notices import Notices, Recipients
+from postbell.operating.mailing import Mailer
+from postbell.operating.metrics import Metrics, PoolUse
+from postbell.operating.notices import Notices, Recipients
+from postbell.operating.standings import Standings
 from postbell.records import LaneChange, OpenBatch
-from postbell.standings import Standings
 from tests.api.service import Service, running
 
 OPERATOR = "ops@example.com"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from postbell import signals
-from postbell.metrics.requests import pattern_of
+from postbell.operating.metrics.requests import pattern_of
 from tests.cli.running import LIMIT_S, Postbell, line_with
 
 FIELDS = {signal.name: set(signal.fields) for signal in signals.SIGNALS}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from postbell import mailboxes
 from postbell.errors import BadInput
-from postbell.mailing import HEADERS, Mailer
+from postbell.operating.mailing import HEADERS, Mailer
+from postbell.text import mailboxes
 from tests.fakes import FakeClock
 
 INJECTED = (

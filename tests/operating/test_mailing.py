@@ -10,7 +10,7 @@ from aiosmtpd.smtp import AuthResult
 
 from postbell.clock import SystemClock
 from postbell.errors import BadInput
-from postbell.mailing import Mailer, MailFailed
+from postbell.operating.mailing import Mailer, MailFailed
 from tests.operating.rig import SENDER, Mailbox, smtp
 from tests.wire.certificates import Authority
 

@@ -13,10 +13,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from postbell.blocks import BlockHeader, Position, Range, pack_sizes
 from postbell.clock import from_us
-from postbell.metrics import MAX_WEBHOOKS
-from postbell.metrics.following import Moments
-from postbell.metrics.requests import Requests, face_of
-from postbell.metrics.shapes import Counter
+from postbell.operating.metrics import MAX_WEBHOOKS
+from postbell.operating.metrics.following import Moments
+from postbell.operating.metrics.requests import Requests, face_of
+from postbell.operating.metrics.shapes import Counter
 from postbell.ports import Space
 from postbell.records import Entry, EntryKind, LaneChange, Outcome, Verdict
 from tests.operating.rig import Watched, watched

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from postbell.notices.kinds import KINDS, Kind, Notice
-from postbell.notices.posting import _view
-from postbell.notices.wording import Reader, Wording
+from postbell.operating.notices.kinds import KINDS, Kind, Notice
+from postbell.operating.notices.posting import _view
+from postbell.operating.notices.wording import Reader, Wording
 from postbell.web import words
 from tests.fakes import FakeClock
 from tests.operating.rig import OPERATOR, watched

@@ -10,7 +10,7 @@ import pytest
 
 from postbell import signals
 from postbell.blocks import Position, Range
-from postbell.notices.changes import OK, Changes, load, save
+from postbell.operating.notices.changes import OK, Changes, load, save
 from postbell.records import BatchState, OpenBatch
 from postbell.signals import log
 from tests.fakes import FakeClock

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from postbell import signals
-from postbell.notices.kinds import BY_NAME
-from postbell.notices.posting import MEMBERS as MEMBERS_OF
+from postbell.operating.notices.kinds import BY_NAME
+from postbell.operating.notices.posting import MEMBERS as MEMBERS_OF
 from tests.operating.rig import Watched, watched
 
 LIMIT_S = 10

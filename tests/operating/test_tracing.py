@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from postbell.blocks import Position, Range
 from postbell.errors import StorageError
+from postbell.operating.tracing import Tracing, tracing
 from postbell.ports import Request
 from postbell.records import Outcome
-from postbell.tracing import Tracing, tracing
 from tests.api.service import Service, basic, running
 
 EVENT = [{"type": "open", "recipient": "ada@example.net"}]

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import httpx
 
 from postbell.clock import SystemClock
-from postbell.opening import open_engine
 from postbell.ports import Engine
-from postbell.settings import Settings
+from postbell.serving.opening import open_engine
+from postbell.settings.members import Settings
 from postbell.storage.sqlite.backup import damaged_blocks, integrity_problems
 from tests.crash.harness import AUTH, Arrival, Service, events, receiving
+from tests.delivery.rig import Rig, event
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event
 from tests.powerloss.recorded import batch_of
 
 PAGE = 500

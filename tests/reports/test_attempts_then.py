@@ -14,8 +14,8 @@ from postbell.reports.exchange import Sent
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from postbell.storage.memory import MemoryEngine
+from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event, running
 
 OLD = "https://ada:pass-word@a.example/hooks/v1?token=hush-hush&flag"
 NEW = "https://b.example/hooks/v2"

@@ -17,8 +17,8 @@ from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from postbell.storage.memory import MemoryEngine
 from tests.crash.harness import AUTH, Service, events, receiving, until
+from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event, running
 
 URL = "https://a.example/hook"
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from postbell.cli.office import opened as office
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 from tests.cli.running import Postbell
 from tests.rights.writes import (
     EVENT,

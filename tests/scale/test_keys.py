@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from postbell.ports import Engine
 from postbell.records import Secret
+from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event, running
 from tests.scale.counting import CountingEngine
 
 ACCOUNTS = 40

@@ -4,8 +4,8 @@ import pytest
 
 from postbell.blocks import Position
 from postbell.records import Outcome
+from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event, running
 from tests.scale.counting import CountingEngine
 
 BLOCKS = 1200

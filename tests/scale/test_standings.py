@@ -7,11 +7,11 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.dialects import DIALECTS
+from postbell.operating.standings import ALL_S, SLOW_S, Standings
 from postbell.records import Outcome, WebhookState
 from postbell.reports import Reports
-from postbell.standings import ALL_S, SLOW_S, Standings
+from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event, running
 from tests.scale.counting import CountingEngine
 
 URL = "https://h7.example/"

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from postbell.blocks import Position, build_block
 from postbell.events import NUMBER_OF, EventType
 from postbell.records import Account, ApiUser, Webhook
+from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event, running
 from tests.scale.counting import CountingEngine
 
 ACCOUNTS, EACH = 1000, 10

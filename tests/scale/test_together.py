@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from postbell.blocks import Position
-from postbell.pipeline.ahead import MOST
+from postbell.lane.ahead import MOST
+from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.pipeline.rig import Rig, event, running
 from tests.scale.counting import CountingEngine
 
 BATCHES, LANES = 12, 20

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from postbell.listening import Door
+from postbell.serving.listening import Door
 from tests.serving.reference import Reading, by_h11, by_us
 from tests.serving.streams import stream
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import h11
 from uvicorn.server import ServerState
 
-from postbell.limits import Limits
-from postbell.listening import Connection, Door, Served
-from postbell.listening.framing import MAX_EMPTY_LINES
+from postbell.serving.listening import Connection, Door, Served
+from postbell.serving.listening.framing import MAX_EMPTY_LINES
+from postbell.settings.limits import Limits
 from tests.serving.splitting import split_answers
 
 MAX_TURNS = 200

@@ -7,10 +7,10 @@ from typing import Any
 
 import uvloop
 
-from postbell.limits import Limits
-from postbell.listening import Door
-from postbell.serving import bind, serving
-from postbell.setting_values import Address
+from postbell.serving.listening import Door
+from postbell.serving.server import bind, serving
+from postbell.settings.limits import Limits
+from postbell.settings.values import Address
 
 CROWD = 64
 

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import closing
 from typing import Any
 
-from postbell.serving import address_of, bind, serving
-from postbell.setting_values import Address
+from postbell.serving.server import address_of, bind, serving
+from postbell.settings.values import Address
 
 
 class Broken(Exception):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from postbell.serving import address_of, bind, serving
-from postbell.setting_values import Address
+from postbell.serving.server import address_of, bind, serving
+from postbell.settings.values import Address
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 

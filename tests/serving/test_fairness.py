@@ -5,7 +5,7 @@ import socket
 import threading
 from pathlib import Path
 
-from postbell.listening.states import RULES, SILENT, State
+from postbell.serving.listening.states import RULES, SILENT, State
 from tests.cli.running import LIMIT_S
 from tests.serving.raw import GET, Client, a_network, served
 

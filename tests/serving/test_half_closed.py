@@ -11,9 +11,9 @@ import pytest
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from postbell.arriving import end_with_client
-from postbell.serving import address_of, bind, serving
-from postbell.setting_values import Address
+from postbell.serving.arriving import end_with_client
+from postbell.serving.server import address_of, bind, serving
+from postbell.settings.values import Address
 from postbell.signals import heard
 from tests.serving.raw import Served, served
 

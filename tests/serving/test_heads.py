@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from postbell.cli.receiver import Delivery, Reply, receiving
-from postbell.limits import Limits
-from postbell.serving import address_of, bind
-from postbell.setting_values import Address
-from postbell.settings import BY_NAME
+from postbell.serving.server import address_of, bind
+from postbell.settings.limits import Limits
+from postbell.settings.members import BY_NAME
+from postbell.settings.values import Address
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from postbell.listening.framing import FREE_HEAD_BYTES
-from postbell.listening.refusals import Refusal
-from postbell.listening.room import Heads, Room
+from postbell.serving.listening.framing import FREE_HEAD_BYTES
+from postbell.serving.listening.refusals import Refusal
+from postbell.serving.listening.room import Heads, Room
 from tests.serving.raw import GET, Client, Served, a_network, served
 
 ROOM_BYTES = 1 << 20

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import uvloop
 
-from postbell.limits import Limits
-from postbell.listening import Door
-from postbell.serving import bind, serving
-from postbell.setting_values import Address
-from postbell.tls import Certificate
+from postbell.serving.listening import Door
+from postbell.serving.server import bind, serving
+from postbell.serving.tls import Certificate
+from postbell.settings.limits import Limits
+from postbell.settings.values import Address
 from tests.cli.running import LIMIT_S
 from tests.serving.raw import served
 from tests.wire.certificates import Authority

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from postbell.limits import Limits
-from postbell.listening import Door
-from postbell.listening.connects import Connects
-from postbell.listening.states import State
+from postbell.serving.listening import Door
+from postbell.serving.listening.connects import Connects
+from postbell.serving.listening.states import State
+from postbell.settings.limits import Limits
 from tests.serving.raw import GET, OFTEN, Client, Served, a_network, served
 
 IN_ALL = 12

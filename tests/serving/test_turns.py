@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
-from postbell.limits import Limits
-from postbell.listening import Connection, Door, Served
-from postbell.listening.turns import AT_ONCE, Turns
-from postbell.setting_values import Networks
+from postbell.serving.listening import Connection, Door, Served
+from postbell.serving.listening.turns import AT_ONCE, Turns
+from postbell.settings.limits import Limits
+from postbell.text.networks import Networks
 from tests.serving.raw import GET
 from tests.serving.reference import Wire
 

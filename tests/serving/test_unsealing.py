@@ -12,12 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from uvicorn.server import ServerState
 
-from postbell.limits import Limits
-from postbell.listening import Connection, Door, Securing
-from postbell.listening import Served as Common
-from postbell.listening.pace import GRACE_S
-from postbell.listening.states import State
-from postbell.listening.turns import AT_ONCE
+from postbell.serving.listening import Connection, Door, Securing
+from postbell.serving.listening import Served as Common
+from postbell.serving.listening.pace import GRACE_S
+from postbell.serving.listening.states import State
+from postbell.serving.listening.turns import AT_ONCE
+from postbell.settings.limits import Limits
 from tests.cli.running import LIMIT_S
 from tests.serving.raw import GET
 from tests.serving.reference import Wire

@@ -11,29 +11,29 @@ OUTSIDE = ("cli/",)
 
 TASKS = {
     "app.py": ("ingest", "worker", "directory", "index"),
-    "metrics/__init__.py": ("metrics",),
-    "notices/__init__.py": ("notices", "mail"),
-    "operating.py": ("standings", "metrics", "notices"),
-    "pipeline/worker.py": ("worker", "retention"),
-    "listening/connection.py": ("door",),
-    "listening/securing.py": ("door",),
-    "serving.py": ("door",),
+    "operating/metrics/__init__.py": ("metrics",),
+    "operating/notices/__init__.py": ("notices", "mail"),
+    "operating/wiring.py": ("standings", "metrics", "notices"),
+    "delivery/worker.py": ("worker", "retention"),
+    "serving/listening/connection.py": ("door",),
+    "serving/listening/securing.py": ("door",),
+    "serving/server.py": ("door",),
 }
 """Modules that start tasks, and the fences of those.  A request's own task ends with its
 connection, whatever is raised in it."""
 
 FOREVER = {
     "app.py": "directory",
-    "listening/door.py": "door",
-    "metrics/__init__.py": "",
-    "metrics/following.py": "metrics",
-    "notices/__init__.py": "notices",
-    "pipeline/index.py": "index",
-    "pipeline/ingest.py": "ingest",
-    "pipeline/worker.py": "worker",
-    "process.py": "",
-    "standings.py": "standings",
-    "timekeeping.py": "",
+    "serving/listening/door.py": "door",
+    "operating/metrics/__init__.py": "",
+    "operating/metrics/following.py": "metrics",
+    "operating/notices/__init__.py": "notices",
+    "index/indexer.py": "index",
+    "ingest/ingest.py": "ingest",
+    "delivery/worker.py": "worker",
+    "serving/process.py": "",
+    "operating/standings.py": "standings",
+    "serving/timekeeping.py": "",
 }
 """Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a
 customer comes into it."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import apsw
 import pytest
 
+from postbell.audit import audit
 from postbell.cli import main
 from postbell.errors import DamagedDatabase
-from postbell.pipeline.audit import audit
 from postbell.sealing import Sealer, load_or_create
 from postbell.storage import sqlite
 from postbell.storage.sqlite.contents import first_unreadable

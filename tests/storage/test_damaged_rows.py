@@ -6,12 +6,12 @@ from pathlib import Path
 import apsw
 import pytest
 
+from postbell.audit import audit
 from postbell.cli import main
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
 from postbell.errors import DamagedRow, NotFound
-from postbell.pipeline.audit import audit
 from postbell.records import BatchState
 from postbell.reports import Reports
 from postbell.sealing import Sealer

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
-from postbell.pipeline.index import Indexer
+from postbell.index.indexer import Indexer
 from postbell.reports import Reports
 from postbell.reports.live import Live
 from postbell.web import Site, routes
@@ -20,7 +20,7 @@ from postbell.web.pages import Pages
 from postbell.web.pictures import PICTURES
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
-from tests.pipeline.rig import Rig, running
+from tests.delivery.rig import Rig, running
 
 
 class House:

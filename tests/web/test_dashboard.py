@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from postbell.records import Outcome, WebhookState
-from tests.pipeline.rig import event
+from tests.delivery.rig import event
 from tests.web.figures import open_house, words
 
 URL = "https://app.example.com/hooks"

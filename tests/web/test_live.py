@@ -7,7 +7,7 @@ import pytest
 
 from postbell.errors import Overloaded
 from postbell.reports.live import BEAT_S, LIFE_S, MAX_PER_ACCOUNT, MAX_STREAMS, Notice
-from tests.pipeline.rig import event
+from tests.delivery.rig import event
 from tests.web.figures import House, open_house
 
 WITHIN_S = 10

@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 
 from postbell.records import Outcome
-from tests.pipeline.rig import event
+from tests.delivery.rig import event
 from tests.web.figures import open_house, words
 
 MESSAGE = {"id": "m 1/$x", "subject": "Your receipt", "from": "shop@acme.example"}

@@ -15,12 +15,12 @@ from postbell.web.problems import FAMILIES, explain
 from tests.shape import source
 
 FOR_MACHINES = (
-    "accepting.py", "api/", "cli/", "encodings.py", "desk/auth.py", "dialects/engagelab/codes.py",
-    "dialects/endpoint.py", "dialects/engagelab/routes.py", "dialects/sendpulse_api/", "mailing.py",
-    "moments.py", "opening.py",
-    "pipeline/", "sealing.py", "setting_values.py", "settings.py", "storage/memory/log.py",
+    "api/", "audit/", "cli/", "delivery/", "desk/auth.py", "dialects/endpoint.py",
+    "dialects/engagelab/codes.py", "dialects/engagelab/routes.py", "dialects/sendpulse_api/",
+    "index/", "ingest/", "lane/", "operating/mailing.py", "reading/", "sealing.py",
+    "serving/opening.py", "serving/tls.py", "settings/", "storage/memory/log.py",
     "storage/sqlite/backup.py", "storage/sqlite/locking.py", "storage/sqlite/log.py",
-    "storage/sqlite/restoring.py", "tls.py", "wire/addresses.py",
+    "storage/sqlite/restoring.py", "text/encodings.py", "wire/addresses.py",
 )  # fmt: skip
 """Modules whose errors no page shows: APIs, the command line, ingest and the log tell them."""
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from postbell import accepting
 from postbell import events as source
+from postbell.ingest import accepting
 from tools.pages import markdown
 from tools.pages.members import MEANINGS
 
@@ -24,7 +24,7 @@ def events() -> str:
     """Return the page of event types and members."""
     return markdown.page(
         "Events",
-        "`src/postbell/events.py` and `accepting.py`",
+        "`src/postbell/events.py` and `src/postbell/ingest/accepting.py`",
         "## Types\n",
         markdown.table(
             ("type", "group", "meaning"),

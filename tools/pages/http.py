@@ -19,7 +19,7 @@ from postbell.desk.forms import CHANGE_MEMBERS, CREATE_MEMBERS
 from postbell.desk.replays import REPLAY_MEMBERS
 from postbell.dialects import sendpulse_api
 from postbell.dialects.engagelab import routes as engagelab
-from postbell.metrics.requests import PATH, Scrape
+from postbell.operating.metrics.requests import PATH, Scrape
 from tools.pages import markdown
 from tools.pages.routes import MEANINGS
 

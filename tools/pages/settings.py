@@ -1,7 +1,7 @@
 """Settings: every row of `settings.py` with its spellings."""
 
-from postbell.setting_values import Setting
-from postbell.settings import POLICY_PREFIX, SETTINGS
+from postbell.settings.members import POLICY_PREFIX, SETTINGS
+from postbell.settings.values import Setting
 
 
 def settings() -> str:
@@ -26,7 +26,7 @@ def _spelled(setting: Setting) -> tuple[str, ...]:
 
 _REFERENCE_HEAD = """# Settings
 
-Generated from `src/postbell/settings.py`. `postbell serve` works with none of them set.
+Generated from `src/postbell/settings/members.py`. `postbell serve` works with none of them set.
 
 A flag wins over the environment variable, that over the chosen profile of the file, that over
 the file, that over the default. Name the file with `--config FILE` or `POSTBELL_CONFIG`, a

@@ -1,6 +1,6 @@
 """Request bodies: read within limits of size and memory, decompressed, told apart by type.
 
-How fast a body has to come is the listener's (`listening.pace`).
+How fast a body has to come is the listener's (`serving.listening.pace`).
 
 What all requests hold together is bounded by `holding.Memory`: over it the answer is 503, before
 memory grows.  It is counted as bytes arrive and come out of a decompressor, never as announced.
@@ -13,7 +13,7 @@ from typing import Any
 from postbell.api.inflate import PIECE_BYTES, inflating
 from postbell.errors import BadInput, TooLarge
 from postbell.holding import Memory, Share
-from postbell.numerals import whole
+from postbell.text.numerals import whole
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

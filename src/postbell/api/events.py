@@ -1,6 +1,6 @@
 """POST /api/v1/events: the hot path, without a framework between it and the server.
 
-Comes before `pipeline.ingest`: splits the body into the raw events, which ingest parses.
+Comes before `ingest.ingest`: splits the body into the raw events, which ingest parses.
 """
 
 import json
@@ -16,13 +16,13 @@ from postbell.api.bodies import Bodies, ClientGone, Headers, Receive
 from postbell.api.once import REPLAYED, check_key
 from postbell.api.problems import problem
 from postbell.desk import Desk
-from postbell.encodings import unmarked
 from postbell.errors import BadInput, PostbellError, TooLarge
 from postbell.holding import Share
-from postbell.pipeline.queueing import Repeated
+from postbell.ingest.queueing import Repeated
 from postbell.records import Account, ApiUser
 from postbell.rights import Right
 from postbell.signals import tell
+from postbell.text.encodings import unmarked
 
 PATH = "/api/v1/events"
 MAX_EVENTS = 10_000
@@ -35,7 +35,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Answer(Protocol):
-    """What `pipeline.ingest` says of a request's events; it is encoded as it is."""
+    """What `ingest.ingest` says of a request's events; it is encoded as it is."""
 
     @property
     def accepted(self) -> int: ...
@@ -48,7 +48,7 @@ class Answer(Protocol):
 
 
 class Ingest(Protocol):
-    """`pipeline.ingest`, as far as this face needs it."""
+    """`ingest.ingest`, as far as this face needs it."""
 
     @property
     def is_ready(self) -> bool: ...

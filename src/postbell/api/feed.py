@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 
-from postbell.arriving import end_with_client
 from postbell.blocks import BlockHeader, Position
 from postbell.errors import BadInput, Overloaded, TooMany
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType
-from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import PAGE, Reader
 from postbell.ports import Dialect, Engine, Logged
+from postbell.reading.match import Selection
+from postbell.reading.reader import PAGE, Reader
+from postbell.serving.arriving import end_with_client
 
 MAX_WAIT_S = 30
 MAX_WAITERS = 512

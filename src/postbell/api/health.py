@@ -13,10 +13,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from postbell.api.events import Ingest
-from postbell.arriving import is_forwarded
 from postbell.clock import Clock
 from postbell.errors import Overloaded, StorageError
 from postbell.ports import Engine
+from postbell.serving.arriving import is_forwarded
 
 CACHED_S = 1.0
 TIMEOUT_S = 5.0

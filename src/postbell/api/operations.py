@@ -16,8 +16,8 @@ from postbell.api.asked import NoMembers
 from postbell.desk import forms
 from postbell.errors import BadInput
 from postbell.events import EventType
-from postbell.numerals import whole
 from postbell.rights import Right
+from postbell.text.numerals import whole
 
 PREFIX = "/api/v1"
 MAX_LIMIT = 1000

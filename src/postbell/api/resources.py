@@ -19,11 +19,11 @@ from postbell.api.problems import document, problem
 from postbell.api.replies import compressed
 from postbell.desk import Caller, Desk
 from postbell.desk.pace import BURST_S, Allowance
-from postbell.encodings import unmarked
 from postbell.errors import BadInput, NotFound, PostbellError
-from postbell.numerals import whole
 from postbell.reports import Reports
 from postbell.signals import tell
+from postbell.text.encodings import unmarked
+from postbell.text.numerals import whole
 
 FACE = "native"
 MAX_FORM_BYTES = 64 * 1024

@@ -25,10 +25,10 @@ from postbell.api.once import Once
 from postbell.api.problems import CONTENT_TYPE, document
 from postbell.api.resources import Face, routes
 from postbell.api.table import OPERATIONS
-from postbell.arriving import Hosts, misdirected
 from postbell.desk import Desk
 from postbell.ports import Engine
 from postbell.reports import Reports
+from postbell.serving.arriving import Hosts, misdirected
 from postbell.signals import tell
 
 LostPage = Callable[[Request], Awaitable[Response]]

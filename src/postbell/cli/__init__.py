@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _not_utf8(words: Sequence[str]) -> str | None:
     """Return which of the words is not UTF-8, without its value, which may be a secret."""
-    from postbell.encodings import is_utf8
+    from postbell.text.encodings import is_utf8
 
     for number, word in enumerate(words, 1):
         if is_utf8(word):
@@ -85,7 +85,7 @@ def _click_sentence(error: "click.ClickException") -> str:
 
 
 def _tell(sentence: str, status: int) -> int:
-    from postbell.printable import one_line
+    from postbell.text.printable import one_line
 
     sys.stdout.flush()
     print(f"error: {one_line(sentence)}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from postbell.cli.show import json_option, print_record, print_records
 from postbell.desk.keys import DEFAULT_OVERLAP_S
 from postbell.records import Secret
 from postbell.reports.views import account_view, secret_view
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 COLUMNS = ("id", "name", "created_at")
 KEY_COLUMNS = ("id", "value", "active_at", "expires_at")

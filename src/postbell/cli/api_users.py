@@ -14,7 +14,7 @@ from postbell.desk.people import MAX_OVERLAP_S, NewKey
 from postbell.records import ApiUser
 from postbell.reports.views import api_key_view, api_user_view
 from postbell.rights import KeyScope, KeyTerms
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 COLUMNS = ("id", "account", "name", "created_at", "revoked_at")
 KEY_COLUMNS = (

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import click
 import msgspec
 
+from postbell.audit import Audit, AuditRow, Progress, audit
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_table, text
 from postbell.desk.forms import check_moment
 from postbell.dialects import DIALECTS
-from postbell.pipeline.audit import Audit, AuditRow, Progress, audit
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 SHOWN = 10
 

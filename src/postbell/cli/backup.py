@@ -7,7 +7,7 @@ import click
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, say
 from postbell.errors import UsageError
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 
 @click.command("backup", cls=SettingsCommand)
@@ -23,7 +23,7 @@ def command(settings: Settings, target: Path, as_json: bool) -> None:
     import asyncio
 
     from postbell.clock import SystemClock
-    from postbell.opening import open_engine, require_database
+    from postbell.serving.opening import open_engine, require_database
 
     require_database(settings)
     if target.exists():

@@ -12,7 +12,7 @@ from postbell.desk.forms import check_moment
 from postbell.reports import Page
 from postbell.reports.singles import Where
 from postbell.reports.views import batch_view
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 COLUMNS = (
     "id", "webhook_id", "state", "events", "attempts", "last_status", "last_error", "next_at",

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from postbell import small_files
 from postbell.errors import ServiceError, Unauthorized, UsageError
+from postbell.text import small_files
 
 TIMEOUT_S = 60.0
 FIRST_WAIT_S = 0.25

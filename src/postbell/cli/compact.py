@@ -4,7 +4,7 @@ import click
 
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, say
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 
 @click.command("compact", cls=SettingsCommand)
@@ -17,7 +17,7 @@ def command(settings: Settings, as_json: bool) -> None:
     was done once; others shrink by themselves, a little at a time. Takes 10 to 25 seconds a GB, and
     free room of twice what the file holds.
     """
-    from postbell.opening import require_database
+    from postbell.serving.opening import require_database
     from postbell.storage import sqlite
 
     require_database(settings)

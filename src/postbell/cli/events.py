@@ -15,8 +15,8 @@ from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.send import Tally, send
 from postbell.cli.show import json_option, print_json
 from postbell.errors import BadInput
-from postbell.printable import one_line
-from postbell.settings import Settings
+from postbell.settings.members import Settings
+from postbell.text.printable import one_line
 
 
 @click.group("events")

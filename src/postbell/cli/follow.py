@@ -19,12 +19,12 @@ from pathlib import Path
 
 import msgspec
 
-from postbell import small_files
 from postbell.cli.client import Client
 from postbell.cli.lines import MAX_CHUNK_BYTES, MAX_EVENTS, Item
 from postbell.cli.send import Tally, send
-from postbell.encodings import BOM
 from postbell.errors import ServiceError, UsageError
+from postbell.text import small_files
+from postbell.text.encodings import BOM
 
 POLL_S = 0.2
 QUIET_POLLS = 5

@@ -6,8 +6,8 @@ from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record
 from postbell.clock import SystemClock
-from postbell.pipeline.index import Indexer
-from postbell.settings import Settings
+from postbell.index.indexer import Indexer
+from postbell.settings.members import Settings
 from postbell.trail import Change, Subject
 
 

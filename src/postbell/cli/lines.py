@@ -10,8 +10,8 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 import zstandard
 
-from postbell.encodings import BOM, GZIP, NAMED, UTF_16, ZSTD
 from postbell.errors import BadInput
+from postbell.text.encodings import BOM, GZIP, NAMED, UTF_16, ZSTD
 
 MAX_EVENTS = 1000
 MAX_CHUNK_BYTES = 4 << 20

@@ -16,9 +16,9 @@ from postbell.cli.receiver import Delivery, Reply, receiving
 from postbell.cli.show import print_json
 from postbell.clock import rfc3339
 from postbell.errors import ServiceError
-from postbell.printable import escaped, one_line
-from postbell.serving import bind
-from postbell.setting_values import Address
+from postbell.serving.server import bind
+from postbell.settings.values import Address
+from postbell.text.printable import escaped, one_line
 
 
 class Listener:

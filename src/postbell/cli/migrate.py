@@ -4,7 +4,7 @@ import click
 
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_json
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 
 @click.command("migrate", cls=SettingsCommand)
@@ -13,7 +13,7 @@ from postbell.settings import Settings
 @with_settings("storage")
 def command(settings: Settings, check: bool, as_json: bool) -> int:
     """Bring the database to this release."""
-    from postbell.opening import open_sealer
+    from postbell.serving.opening import open_sealer
     from postbell.storage import sqlite
 
     path = settings.database_path

@@ -15,10 +15,10 @@ from postbell.desk import Desk
 from postbell.desk.acting import acts
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
-from postbell.opening import open_engine, open_sender, require_database
 from postbell.ports import Engine
 from postbell.reports import Reports
-from postbell.settings import Settings
+from postbell.serving.opening import open_engine, open_sender, require_database
+from postbell.settings.members import Settings
 from postbell.trail import Actor, ActorKind
 
 FACE = "cli"
@@ -67,7 +67,7 @@ async def opened(settings: Settings, *, may_create: bool = False) -> AsyncIterat
         require_database(settings)
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
-        engine = await open_engine(settings, clock, worker=False)
+        engine = await open_engine(settings, clock, worker=False, dialects=DIALECTS.keys())
         stack.push_async_callback(engine.close)
         guard, sender = open_sender(settings, clock)
         stack.push_async_callback(sender.close)

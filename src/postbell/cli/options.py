@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from postbell.errors import BadInput
-from postbell.setting_values import Setting
-from postbell.settings import SETTINGS, Loaded, load
+from postbell.settings.members import SETTINGS, Loaded, load
+from postbell.settings.values import Setting
 
 
 class SettingsCommand(click.Command):

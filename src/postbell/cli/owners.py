@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from postbell import mailboxes, networks, small_files
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
@@ -20,7 +19,8 @@ from postbell.desk.passwords import check_password
 from postbell.desk.throttle import unlock
 from postbell.errors import BadInput, Conflict
 from postbell.records import Owner
-from postbell.settings import Settings
+from postbell.settings.members import Settings
+from postbell.text import mailboxes, networks, small_files
 from postbell.trail import Change, Subject
 
 MAX_LINE_BYTES = 4096

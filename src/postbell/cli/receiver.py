@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from postbell.serving import address_of, serving
+from postbell.serving.server import address_of, serving
 
 MAX_BODY_BYTES = 64 << 20
 

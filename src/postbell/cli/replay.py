@@ -9,7 +9,7 @@ from postbell.cli.office import at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record
 from postbell.reports.views import replay_view
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 
 @click.command("replay", cls=SettingsCommand)

@@ -8,7 +8,7 @@ import click
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, say, text
 from postbell.errors import UsageError
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 if TYPE_CHECKING:
     from postbell.storage.sqlite import Restored
@@ -30,8 +30,8 @@ def command(settings: Settings, file: Path, ignore_digest: bool, as_json: bool) 
     written is refused. Where it is the only one, --ignore-digest takes it if it can be read; what
     is wrong in it then stays wrong.
     """
-    from postbell.opening import make_folder
     from postbell.sealing import load_or_create
+    from postbell.serving.opening import make_folder
     from postbell.storage import sqlite
 
     database, key = settings.database_path, settings.secret_key_path

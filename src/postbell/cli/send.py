@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from postbell.cli.client import Client
 from postbell.cli.lines import Item, is_json
-from postbell.printable import one_line
+from postbell.text.printable import one_line
 
 NONE_TAKEN = 422
 """The status of an answer whose events were all rejected."""

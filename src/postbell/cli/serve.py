@@ -3,7 +3,7 @@
 import click
 
 from postbell.cli.options import SettingsCommand, with_settings
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 
 @click.command("serve", cls=SettingsCommand)

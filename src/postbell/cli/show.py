@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from postbell.numerals import is_digits
-from postbell.printable import escaped, one_line
+from postbell.text.numerals import is_digits
+from postbell.text.printable import escaped, one_line
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

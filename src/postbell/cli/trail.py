@@ -9,7 +9,7 @@ from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_records
 from postbell.desk.forms import check_moment
 from postbell.ports import Wanted
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 from postbell.trail import ACTIONS
 
 COLUMNS = ("at", "account", "actor", "address", "action", "subject", "change")

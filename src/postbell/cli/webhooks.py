@@ -12,7 +12,7 @@ from postbell.cli.show import json_option, print_record, print_records
 from postbell.desk.keys import DEFAULT_OVERLAP_S
 from postbell.records import Verdict, Webhook
 from postbell.reports.views import attempt_view, secret_view, time_text
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 COLUMNS = ("id", "account", "dialect", "api_user", "state", "health", "waiting", "parked", "url")
 SECRET_COLUMNS = ("id", "kind", "value", "public_key", "active_at", "expires_at")

@@ -22,10 +22,10 @@ from postbell.desk.failures import Failures
 from postbell.desk.turns import Turns
 from postbell.directory import Caller, Directory
 from postbell.errors import Forbidden, Overloaded, ServiceError, Unauthorized
-from postbell.networks import network_of
 from postbell.ports import ApiUsers
 from postbell.rights import Right
-from postbell.strength import is_weak, was_weak
+from postbell.text.networks import network_of
+from postbell.text.strength import is_weak, was_weak
 
 MAX_HEADER_CHARS = 1024
 MAX_RIGHT = 20_000

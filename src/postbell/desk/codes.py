@@ -12,8 +12,8 @@ from hashlib import sha256
 
 import pyotp
 
-from postbell.numerals import is_digits
 from postbell.ports import Proof, SecondFactor
+from postbell.text.numerals import is_digits
 
 STEP_S = 30
 DIGITS = 6

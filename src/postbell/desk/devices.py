@@ -3,7 +3,7 @@
 A User-Agent is whatever its sender likes; only which of these marks it has is looked at.
 """
 
-from postbell.networks import parse
+from postbell.text.networks import parse
 
 MAX_READ_CHARS = 512
 

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from postbell.desk import noting
 from postbell.desk.lanes import Lanes, due
 from postbell.errors import Conflict, NotFound
-from postbell.pipeline.reading import Found
-from postbell.pipeline.split import halved, without
+from postbell.lane.split import halved, without
 from postbell.ports import Claim
+from postbell.reading.reader import Found
 from postbell.records import Entry, EntryKind, LaneChange, OpenBatch, Webhook, WebhookState
 from postbell.trail import Change
 

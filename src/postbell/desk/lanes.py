@@ -9,9 +9,9 @@ from postbell.desk import noting
 from postbell.desk.skipping import Skipped, Skipping
 from postbell.desk.stopping import Stopping, no_batch
 from postbell.errors import Conflict, NotFound
-from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import Found, Reader, narrowed, passing
 from postbell.ports import Claim
+from postbell.reading.match import Selection
+from postbell.reading.reader import Found, Reader, narrowed, passing
 from postbell.records import (
     BatchState,
     LaneChange,

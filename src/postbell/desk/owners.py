@@ -10,16 +10,16 @@ from datetime import datetime, timedelta
 from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 
-from postbell import mailboxes
 from postbell.desk import noting
 from postbell.desk.acting import acting, acting_as
 from postbell.desk.core import Core
 from postbell.desk.passwords import Passwords
 from postbell.errors import BadInput, NotFound, Overloaded, StorageError, Unauthorized
-from postbell.mailboxes import known_as
-from postbell.networks import network_of
 from postbell.ports import HALF_LASTS, RESET_LASTS, HalfSignIn
 from postbell.records import Account, Owner, Reset, Session
+from postbell.text import mailboxes
+from postbell.text.mailboxes import known_as
+from postbell.text.networks import network_of
 from postbell.trail import Change
 
 IDLE_DAYS = 14

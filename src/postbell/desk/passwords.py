@@ -13,7 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from postbell.desk.acting import acting
 from postbell.desk.turns import Turns
 from postbell.errors import BadInput
-from postbell.networks import network_of
+from postbell.text.networks import network_of
 from postbell.trail import ActorKind
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from postbell.desk.core import Core
 from postbell.errors import BadInput, Conflict, NotFound
 from postbell.records import ALL, Account, ApiUser
 from postbell.rights import UNLIMITED, ApiKey, KeyTerms
-from postbell.strength import is_weak
+from postbell.text.strength import is_weak
 
 MAX_NAME_CHARS = 64
 MIN_KEY_CHARS = 8

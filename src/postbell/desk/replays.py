@@ -10,9 +10,9 @@ from postbell.desk import forms, noting
 from postbell.desk.skipping import Skipping
 from postbell.desk.stopping import Stopping
 from postbell.errors import BadInput, Conflict
-from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import PAGE, Reader, narrowed, passing
 from postbell.ports import MOST_CLAIMED, Claim, Logged
+from postbell.reading.match import Selection
+from postbell.reading.reader import PAGE, Reader, narrowed, passing
 from postbell.records import (
     BatchState,
     LaneChange,

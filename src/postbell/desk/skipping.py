@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from postbell.blocks import BlockHeader, Position, Range
-from postbell.pipeline.match import Selection, span
-from postbell.pipeline.reading import Reader
-from postbell.pipeline.run import has_bit
-from postbell.pipeline.tally import Tally, segments
+from postbell.lane.run import has_bit
 from postbell.ports import Claim, Dialect, Engine
+from postbell.reading.match import Selection, span
+from postbell.reading.reader import Reader
+from postbell.reading.tally import Tally, segments
 from postbell.records import Entry, EntryKind, OpenBatch, Webhook
 
 

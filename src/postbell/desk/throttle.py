@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from postbell.clock import Clock
 from postbell.errors import TooMany
-from postbell.mailboxes import known_as
-from postbell.networks import network_of
 from postbell.ports import Tries
+from postbell.text.mailboxes import known_as
+from postbell.text.networks import network_of
 
 WINDOW_S = 900.0
 FAMILIAR_DAYS = 90.0

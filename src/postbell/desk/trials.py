@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from postbell import accepting, policies
+from postbell import policies
 from postbell.attempts import used_of
 from postbell.blocks import Range
 from postbell.desk import noting
 from postbell.desk.core import Core
 from postbell.errors import BadInput
+from postbell.ingest import accepting
 from postbell.ports import Claim, Dialect, Request, Signing, Stored
 from postbell.records import (
     ALL,

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from postbell.desk import Caller, Desk
-from postbell.encodings import unmarked
 from postbell.errors import BadInput, PostbellError, TooLarge
 from postbell.rights import Right
+from postbell.text.encodings import unmarked
 
 MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_S = 2

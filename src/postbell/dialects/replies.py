@@ -2,7 +2,7 @@
 
 from xxhash import xxh3_64_intdigest
 
-from postbell.numerals import whole
+from postbell.text.numerals import whole
 
 MAX_NUMBER = 2**53 - 1
 """The largest whole number that JavaScript keeps exact."""

@@ -18,9 +18,9 @@ from postbell.dialects.replies import message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import Reply, failure_of, reply_of
 from postbell.logged import Logged, parts_of
-from postbell.numerals import is_digits
 from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
+from postbell.text.numerals import is_digits
 
 PROFILE = Option(
     "profile",

@@ -17,9 +17,9 @@ from postbell.dialects.replies import MAX_NUMBER, message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import failure_of, reply_of
 from postbell.logged import Logged, parts_of
-from postbell.numerals import whole
 from postbell.ports import Signing, Tick
 from postbell.records import Policy, SecretKind
+from postbell.text.numerals import whole
 
 WORDS: Mapping[EventType, str] = {
     EventType.DELIVERED: "delivered",

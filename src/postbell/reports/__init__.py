@@ -12,8 +12,7 @@ from postbell.body_limits import in_force
 from postbell.clock import Clock, rfc3339
 from postbell.directory import Directory
 from postbell.errors import BadInput, NotFound, laneless
-from postbell.numerals import whole
-from postbell.pipeline.lawful import lawful_lane
+from postbell.lane.lawful import lawful_lane
 from postbell.ports import Claim, Dialect, Engine
 from postbell.records import BatchState, Entry, EntryKind, Webhook
 from postbell.reports.exchange import Exchange
@@ -38,6 +37,7 @@ from postbell.reports.views import (
 )
 from postbell.reports.waiting import BEHIND, FAILING, UP_TO_DATE, State, Waits
 from postbell.signing import active_at
+from postbell.text.numerals import whole
 
 Wanted = Callable[[Entry], bool]
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from postbell.attempts import Shown, Used, then
 from postbell.blocks import Range
-from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import Found, Reader, narrowed, passing
-from postbell.pipeline.run import has_bit
+from postbell.lane.run import has_bit
 from postbell.ports import Dialect, Engine, Logged, Signing
+from postbell.reading.match import Selection
+from postbell.reading.reader import Found, Reader, narrowed, passing
 from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Secret, Webhook
 from postbell.reports.singles import Singles
 from postbell.signing import signing_at

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import Overloaded
-from postbell.pipeline.terms import EVENTS
+from postbell.index.terms import EVENTS
 from postbell.ports import Engine
 
 PACE_S = 1.0

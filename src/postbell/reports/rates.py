@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from postbell.events import MACHINE, OUT_OF_BAND, TYPE_OF, EventType
-from postbell.pipeline import messages, terms
-from postbell.pipeline.messages import SLOTS
+from postbell.index import messages, terms
+from postbell.index.messages import SLOTS
 from postbell.ports import Count, Engine
 
 BOUNCES = (EventType.SOFT_BOUNCE, EventType.HARD_BOUNCE)

@@ -14,11 +14,11 @@ from postbell.blocks import Block, BlockHeader, Position
 from postbell.clock import rfc3339
 from postbell.errors import BadInput, NotFound
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType, event_id_of
-from postbell.numerals import whole
-from postbell.pipeline.reading import fits
-from postbell.pipeline.terms import event_term, message_term, recipient_term
+from postbell.index.terms import event_term, message_term, recipient_term
 from postbell.ports import Engine
+from postbell.reading.reader import fits
 from postbell.records import ReplayFilter
+from postbell.text.numerals import whole
 
 MAX_LIMIT = 500
 PAGE = 512

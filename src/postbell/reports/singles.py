@@ -17,12 +17,12 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.clock import rfc3339
 from postbell.errors import DamagedRow, NotFound
+from postbell.lane.cut import batch_id
+from postbell.lane.run import has_bit
 from postbell.logged import digest_of
-from postbell.pipeline.cut import batch_id
-from postbell.pipeline.match import Selection
-from postbell.pipeline.reading import Found, Reader, nothing
-from postbell.pipeline.run import has_bit
 from postbell.ports import Dialect, Engine
+from postbell.reading.match import Selection
+from postbell.reading.reader import Found, Reader, nothing
 from postbell.records import Entry, EntryKind, Outcome, Webhook
 
 MAX_SEARCHED = 200_000

@@ -14,9 +14,9 @@ import msgspec
 from postbell.clock import Clock, rfc3339
 from postbell.errors import BadInput
 from postbell.events import EventType
-from postbell.pipeline import terms
-from postbell.pipeline.index import MINUTES_KEPT
-from postbell.pipeline.messages import QUARTER
+from postbell.index import terms
+from postbell.index.indexer import MINUTES_KEPT
+from postbell.index.messages import QUARTER
 from postbell.ports import Count, Engine
 from postbell.reports import rates
 

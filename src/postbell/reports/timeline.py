@@ -8,9 +8,9 @@ from postbell.blocks import Position, Range
 from postbell.clock import rfc3339
 from postbell.errors import DamagedRow, NotFound
 from postbell.events import TYPES, EventType
-from postbell.pipeline.match import Selection, count_matching
-from postbell.pipeline.reading import fits
 from postbell.ports import Claim, Dialect, Engine
+from postbell.reading.match import Selection, count_matching
+from postbell.reading.reader import fits
 from postbell.records import (
     BatchState,
     Entry,

@@ -5,7 +5,7 @@ from typing import Any
 
 from postbell.body_limits import KEPT_FOR, BodyLimit, most_bytes
 from postbell.clock import rfc3339
-from postbell.pipeline.run import count_bits
+from postbell.lane.run import count_bits
 from postbell.records import (
     Account,
     ApiUser,

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from postbell import policies
 from postbell.blocks import BlockHeader, Position, Range
 from postbell.clock import Clock
-from postbell.pipeline.match import Selection, count_matching
-from postbell.pipeline.tally import Tally, segments
 from postbell.ports import Claim, Dialect, Engine, Queue
+from postbell.reading.match import Selection, count_matching
+from postbell.reading.tally import Tally, segments
 from postbell.records import OpenBatch, Webhook, WebhookState
 from postbell.reports.views import left_in
 

@@ -12,9 +12,9 @@ from starlette.routing import Route
 from postbell.desk.forms import check_moment, check_scope
 from postbell.desk.people import NewKey
 from postbell.errors import BadInput, Conflict, NotFound
-from postbell.numerals import whole
 from postbell.reports.views import time_text
 from postbell.rights import KeyScope, KeyTerms
+from postbell.text.numerals import whole
 from postbell.web import merging, webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from postbell.errors import BadInput
-from postbell.numerals import whole
 from postbell.reports import Page
 from postbell.reports.opened import Opened, key_of
+from postbell.text.numerals import whole
 from postbell.web.problems import explain
 from postbell.web.visit import Visit, with_query
 

@@ -10,10 +10,10 @@ from starlette.routing import Route
 from postbell.desk.forms import check_moment
 from postbell.errors import Conflict, NotFound
 from postbell.events import decode
-from postbell.numerals import whole
 from postbell.ports import Logged
 from postbell.reports.exchange import Sent
 from postbell.reports.singles import Where
+from postbell.text.numerals import whole
 from postbell.web import batch_list, phases
 from postbell.web.finding import places
 from postbell.web.page import page

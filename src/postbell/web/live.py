@@ -7,9 +7,9 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from postbell.arriving import end_with_client
 from postbell.errors import Overloaded
 from postbell.reports.live import Live
+from postbell.serving.arriving import end_with_client
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site

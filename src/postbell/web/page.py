@@ -11,14 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from postbell.arriving import misdirected
 from postbell.desk.acting import acts
 from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
 from postbell.errors import NotFound, Overloaded, PostbellError, ServiceError, UsageError
 from postbell.holding import claim
-from postbell.numerals import whole
 from postbell.records import Account
+from postbell.serving.arriving import misdirected
 from postbell.signals import tell
+from postbell.text.numerals import whole
 from postbell.warrants import SessionWarrant, under
 from postbell.web import cookies as jar
 from postbell.web import forms, keeping

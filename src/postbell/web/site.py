@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from postbell.arriving import Hosts
 from postbell.desk import Desk
 from postbell.desk.forms import DEFAULT_DIALECT
 from postbell.desk.throttle import Throttle
 from postbell.records import Owner
 from postbell.reports import Reports
 from postbell.reports.live import Live
+from postbell.serving.arriving import Hosts
 from postbell.web.pages import Pages
 
 Picture = Callable[..., Awaitable[Any]]

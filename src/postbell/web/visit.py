@@ -13,9 +13,9 @@ from postbell.desk.acting import acting_as
 from postbell.desk.devices import device_of, place_of
 from postbell.desk.owners import SignedIn
 from postbell.errors import NotFound, Overloaded, StorageError
-from postbell.numerals import whole
 from postbell.records import Account, Owner
 from postbell.signals import log
+from postbell.text.numerals import whole
 from postbell.trail import Actor, ActorKind
 from postbell.web import cookies as jar
 from postbell.web import words

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import BadInput, Conflict
-from postbell.numerals import whole
 from postbell.records import SecretKind
+from postbell.text.numerals import whole
 from postbell.web import merging
 from postbell.web.page import page
 from postbell.web.problems import explain

@@ -6,8 +6,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import BadInput, Conflict, PostbellError
-from postbell.numerals import whole
 from postbell.records import ReplayState
+from postbell.text.numerals import whole
 from postbell.web import standing, webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain

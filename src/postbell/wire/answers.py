@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from postbell.clock import Clock
-from postbell.numerals import is_digits
+from postbell.text.numerals import is_digits
 
 CURL_ERRORS = {
     1: "protocol",  # not HTTP/1 at all

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 
 from postbell.errors import BadInput, Value
-from postbell.numerals import is_digits
+from postbell.text.numerals import is_digits
 from postbell.wire.addresses import inside
 
 MAX_URL_BYTES = 2048

@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from postbell.cli.options import SettingsCommand, given, with_settings
-from postbell.settings import Settings
+from postbell.settings.members import Settings
 
 
 @click.command("demo", cls=SettingsCommand)

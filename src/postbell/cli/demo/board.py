@@ -13,7 +13,7 @@ from rich.text import Text
 
 from postbell.cli import verify
 from postbell.cli.receiver import Delivery, Reply
-from postbell.printable import one_line
+from postbell.text.printable import one_line
 
 SHOWN = 12
 

@@ -20,9 +20,9 @@ from postbell.cli.demo.stage import API_USER, Stage, prepare
 from postbell.cli.demo.stream import Stream
 from postbell.cli.receiver import receiving
 from postbell.errors import ServiceError
-from postbell.serving import bind
-from postbell.setting_values import Address
-from postbell.settings import Settings
+from postbell.serving.server import bind
+from postbell.settings.members import Settings
+from postbell.settings.values import Address
 
 TICK_S = 0.25
 RECEIVER = Address("127.0.0.1", 8026)

@@ -9,11 +9,12 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from postbell import sealing, small_files
+from postbell import sealing
 from postbell.cli.client import Client
 from postbell.cli.office import Office, opened
 from postbell.errors import NotFound
-from postbell.settings import Settings
+from postbell.settings.members import Settings
+from postbell.text import small_files
 
 ACCOUNT = "demo"
 API_USER = "demo"

@@ -13,7 +13,7 @@ from postbell.dialects.engagelab import codes
 from postbell.dialects.engagelab.failures import TEXTS, reason_of, sub_stat
 from postbell.events import EventType, MessageIds
 from postbell.failures import failure_of, reply_of
-from postbell.numerals import whole
+from postbell.text.numerals import whole
 
 STATUS_TEXTS = {
     EventType.REQUEST: "successfully request",

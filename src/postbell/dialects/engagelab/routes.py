@@ -25,11 +25,11 @@ from postbell.dialects.endpoint import (
 )
 from postbell.dialects.engagelab.codes import CODE_OF, codes_of, types_of
 from postbell.errors import BadInput, NotFound, PostbellError, Unauthorized
-from postbell.numerals import whole
 from postbell.records import Webhook
 from postbell.reports import Reports
 from postbell.rights import Right
 from postbell.signals import tell
+from postbell.text.numerals import whole
 
 PATH = "/v1/webhooks"
 DIALECT = "engagelab"

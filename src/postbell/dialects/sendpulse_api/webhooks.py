@@ -13,9 +13,9 @@ from postbell.dialects.endpoint import Asked
 from postbell.dialects.sendpulse_api import bodies
 from postbell.dialects.sendpulse_bulk import ACTION, UNTOLD, WORDS
 from postbell.errors import BadInput, NotFound, PostbellError
-from postbell.numerals import whole
 from postbell.records import Webhook
 from postbell.reports import Reports
+from postbell.text.numerals import whole
 from postbell.warrants import under
 
 DIALECT = "sendpulse-bulk"

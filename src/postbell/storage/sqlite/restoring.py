@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from postbell.clock import from_us
-from postbell.encodings import GZIP, ZSTD
 from postbell.errors import DamagedDatabase, StorageError, UsageError
 from postbell.sealing import Sealer
 from postbell.storage.sqlite import digest
@@ -20,6 +19,7 @@ from postbell.storage.sqlite.locking import alone, beside, give_away, has_conten
 from postbell.storage.sqlite.migrating import missing
 from postbell.storage.sqlite.placing import copy_of, decide, drop_copy, finish
 from postbell.storage.sqlite.store import SQL
+from postbell.text.encodings import GZIP, ZSTD
 
 
 class Restored(NamedTuple):

@@ -1,0 +1,312 @@
+"""Signing, sending and judging: what every attempt goes through, whatever made the batch.
+
+Used by `deliver`, `singles` and `replay`; writes nothing.  Keeps bodies that webhooks share.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+from xxhash import xxh3_128_digest
+
+from postbell.attempts import used_of
+from postbell.blocks import Position, Range
+from postbell.body_limits import in_force, refused, taken
+from postbell.clock import Clock
+from postbell.lane.held import Held
+from postbell.lane.judge import TOO_LARGE, Judgement, after, in_outage, judge
+from postbell.logged import Logged, digest_of
+from postbell.ports import Dialect, Ledger, Request, Sender, Signing
+from postbell.reading.cache import Kept
+from postbell.reading.match import Selection
+from postbell.reading.reader import Found, Reader, narrowed, passing
+from postbell.records import (
+    BatchState,
+    Entry,
+    EntryKind,
+    OpenBatch,
+    Outcome,
+    Replay,
+    Revision,
+    Secret,
+    Verdict,
+)
+from postbell.signals import log
+from postbell.signing import signing_at
+
+ANEW = "anew, after it was parked"
+"""The journal's note on a first attempt that was not the first ever."""
+LEAVE_S = 10.0
+"""So long at most a POST that is ready waits for the one before it: it may be paused meanwhile."""
+BUSY = "busy"
+BUSY_S = 0.5
+"""Where no connection was free nothing was sent: that is no attempt, and is tried again."""
+
+
+class Rendered(NamedTuple):
+    """A body and what the id of its batch is made from; no body where every event is gone.
+
+    *digest* is that of the events; *body_hash* tells whether another release writes the same
+    body, and no more: it guards nothing.
+    """
+
+    body: bytes
+    events: int
+    digest: bytes
+    body_hash: bytes
+
+
+class Post(NamedTuple):
+    """One attempt: what goes out for which batch, and which number it has."""
+
+    held: Held
+    batch: OpenBatch
+    revision: Revision
+    body: bytes
+    attempt: int
+
+
+class Courier:
+    """Signs, sends and judges; keeps bodies that several webhooks share."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        ledger: Ledger,
+        dialects: Mapping[str, Dialect],
+        sender: Sender,
+        clock: Clock,
+        account_keys: Callable[[Held], Sequence[Secret]],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.reader = reader
+        self.clock = clock
+        self._ledger = ledger
+        self._dialects = dialects
+        self._sender = sender
+        self._account_keys = account_keys
+        self._chance = chance
+        self._bodies: Kept[object, Rendered] = Kept(reader.room, lambda made: len(made.body))
+
+    async def rendered(
+        self,
+        held: Held,
+        part: Range,
+        number: int,
+        blocks: list[int] | None = None,
+        ahead: Iterable[int] = (),
+    ) -> Rendered:
+        """Return the body of a range under a revision, made once for all webhooks alike.
+
+        *blocks* hold it, where the caller knows; those *ahead* will be asked for next.
+        """
+        revision, selection = held.revision(number)
+
+        async def make() -> Rendered:
+            account_id = held.webhook.account_id
+            found = await self.reader.events(account_id, part, selection, blocks, ahead)
+            return self.render(revision, found.events)
+
+        return await self._bodies.made(_body_key(held, part, revision, selection), make)
+
+    def knows(self, held: Held, batch: OpenBatch) -> bool:
+        """Say whether the body of an open batch was made and is still kept."""
+        key = _body_key(held, batch.range, *held.revision(batch.revision))
+        return self._bodies.get(key) is not None
+
+    async def rendered_again(self, held: Held, batch: OpenBatch) -> Rendered:
+        """Return the body of an open batch."""
+        if batch.replay_id is None:
+            return await self.rendered(held, batch.range, batch.revision)
+        revision, _ = held.revision(batch.revision)
+        return self.render(revision, (await self.found(held, batch)).events)
+
+    async def found(self, held: Held, batch: OpenBatch) -> Found:
+        """Return the events of an open batch, those that its replay's filter passes."""
+        if batch.replay_id is None:
+            _, selection = held.revision(batch.revision)
+            return await self.reader.events(held.webhook.account_id, batch.range, selection)
+        replay = await self.replay(held, batch.replay_id)
+        return await self.replayed(held, replay, batch.range, None)
+
+    async def replayed(
+        self, held: Held, replay: Replay, part: Range, blocks: list[int] | None
+    ) -> Found:
+        """Return the events of *part* that a replay sends."""
+        selection = narrowed(held.revision(replay.revision)[1], replay.filter)
+        found = await self.reader.events(held.webhook.account_id, part, selection, blocks)
+        return passing(found, replay.filter)
+
+    async def replay(self, held: Held, replay_id: int) -> Replay:
+        """Return a replay of the webhook, running or done."""
+        known = held.passes.running.get(replay_id) or await self._ledger.replay(replay_id)
+        if known is None:
+            raise LookupError(f"webhook {held.id} has no replay {replay_id}")
+        return known
+
+    def render(self, revision: Revision, events: Sequence[Logged]) -> Rendered:
+        """Return the body of these events under a revision."""
+        if not events:
+            return Rendered(b"", 0, b"", b"")
+        body = self._dialects[revision.dialect].render(events, revision.options)
+        return Rendered(body, len(events), digest_of(events), xxh3_128_digest(body))
+
+    async def shortened(
+        self, revision: Revision, found: Found, most_bytes: int
+    ) -> tuple[Rendered, Position]:
+        """Return the body of the first half of these events, or of half of that and so on, that
+        is at most so long, and where the others begin; one event goes whatever its length."""
+        count = len(found)
+        while True:
+            await asyncio.sleep(0)  # a body takes long: others have their turn in between
+            count //= 2
+            made = self.render(revision, found.events[:count])
+            if len(made.body) <= most_bytes or count == 1:
+                return made, Position(*found.place(count))
+
+    async def send(self, post: Post) -> tuple[Outcome, datetime]:
+        """Sign and send one attempt; return what the receiver did, and when."""
+        held, revision = post.held, post.revision
+        dialect = self._dialects[revision.dialect]
+        if held.policy.rate_per_s > 0:
+            await self._leave(held, min(1 / held.policy.rate_per_s, LEAVE_S))
+        now = self.clock.now()
+        account_keys = self._account_keys(held)
+        secrets = signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now)
+        signing = Signing(
+            batch_id=post.batch.id,
+            attempt=post.attempt,
+            events=post.batch.count,
+            at=now,
+            secrets=secrets,
+        )
+        headers = dialect.headers(post.body, signing, revision.options)
+        own = held.webhook.headers
+        request = Request(
+            url=held.webhook.url,
+            headers=[*headers, *own],
+            body=post.body,
+            timeout_s=held.policy.timeout_s,
+            account_id=held.webhook.account_id,
+            webhook_id=held.id,
+            is_failing=in_outage(held.lane),
+            part=post.batch.range,
+        )
+        outcome = await self._sender.send(request)
+        while outcome.error == BUSY:
+            await asyncio.sleep(BUSY_S)
+            outcome = await self._sender.send(request)
+        used = used_of(request.url, own)
+        return msgspec.structs.replace(outcome, used=used), self.clock.now()
+
+    async def _leave(self, held: Held, apart_s: float) -> None:
+        """Let POSTs that are ready leave *apart_s* from each other, in the order they come.
+
+        They began so far apart, but storage may have held several up and let them go together.
+        """
+        async with held.pace.leaving:
+            wait_s = held.pace.left_s + apart_s - self.clock.monotonic_s()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            held.pace.left_s = self.clock.monotonic_s()
+
+    def judge(self, post: Post, outcome: Outcome, now: datetime) -> Judgement:
+        """Decide what comes of the attempt, and note it in the lane."""
+        held = post.held
+        lane = held.lane
+        chance = self._chance()
+        is_sure = self.clock.is_sure
+        judgement = judge(outcome, post.batch, held.policy, lane, now, chance, is_sure=is_sure)
+        noted = after(lane, outcome, judgement, post.batch.count, now)
+        limit = in_force(lane.body_limit, held.webhook.updated_at, now)
+        if judgement.verdict is Verdict.DELIVERED:
+            limit = taken(limit, len(post.body))
+        elif outcome.status == TOO_LARGE:
+            begins = post.batch.count > 1 and not post.batch.parent
+            limit = refused(limit, len(post.body), now, begins=begins)
+        held.judged(msgspec.structs.replace(noted, body_limit=limit), now, chance)
+        if held.lane.failures == 1:
+            log("webhook_failing", webhook_id=held.id, why=why(outcome))
+        elif lane.failures and judgement.verdict is Verdict.DELIVERED:
+            log("webhook_recovered", webhook_id=held.id)
+        if judgement.verdict is Verdict.PARK:
+            log(
+                "batch_parked",
+                webhook_id=held.id,
+                batch_id=post.batch.id,
+                events=post.batch.count,
+                why=why(outcome),
+            )
+        return judgement
+
+
+def follow_up(
+    batch: OpenBatch, outcome: Outcome, judgement: Judgement, now: datetime
+) -> OpenBatch | None:
+    """Return the batch as the attempt leaves it open, None once it is delivered."""
+    if judgement.verdict is Verdict.DELIVERED:
+        return None
+    is_parked = judgement.verdict is Verdict.PARK
+    return msgspec.structs.replace(
+        batch,
+        state=BatchState.PARKED if is_parked else BatchState.WAITING,
+        parked_at=now if is_parked else None,
+        attempts=batch.attempts + 1,
+        next_at=None if is_parked else judgement.next_at,
+        last_status=outcome.status,
+        last_error=outcome.error,
+    )
+
+
+def entry_of(post: Post, outcome: Outcome, judgement: Judgement, now: datetime) -> Entry:
+    """Return the journal's line for an attempt; a good answer's head and body are not kept."""
+    is_delivered = judgement.verdict is Verdict.DELIVERED
+    is_anew = post.attempt == 1 and (post.batch.last_status is not None or post.batch.last_error)
+    if is_delivered:
+        outcome = msgspec.structs.replace(outcome, headers=(), body=b"")
+    return Entry(
+        kind=EntryKind.ATTEMPT,
+        at=now,
+        account_id=post.held.webhook.account_id,
+        webhook_id=post.batch.webhook_id,
+        revision=post.batch.revision,
+        batch_id=post.batch.id,
+        range=post.batch.range,
+        count=post.batch.count,
+        attempt=post.attempt,
+        delivered=post.batch.count if is_delivered else 0,
+        verdict=judgement.verdict,
+        next_at=judgement.next_at,
+        outcome=outcome,
+        body_bytes=len(post.body),
+        replay_id=post.batch.replay_id,
+        note=ANEW if is_anew else "",
+    )
+
+
+def made_due(held: Held, now: datetime, but: str = "") -> tuple[OpenBatch, ...]:
+    """Return every waiting batch *but* one, due now: the outage is over."""
+    return tuple(
+        msgspec.structs.replace(batch, next_at=now)
+        for batch in held.open.values()
+        if batch.id != but and batch.id not in held.out and batch.next_at is not None
+    )
+
+
+def why(outcome: Outcome) -> str:
+    """Return a failed outcome in a word: the status, or the error."""
+    return outcome.error or str(outcome.status)
+
+
+def _body_key(held: Held, part: Range, revision: Revision, selection: Selection) -> object:
+    return (
+        held.webhook.account_id,
+        part,
+        revision.dialect,
+        msgspec.json.encode(revision.options, order="sorted"),
+        selection.weights,
+        selection.api_user_id,
+    )

@@ -1,0 +1,316 @@
+"""Writing down what became of a lane's work: in turn, durably, whatever it takes.
+
+Last stage of the path.  `deliver`, `singles`, `replay` and `prune` write through here alone.
+What a receiver took may be written a little later, with the lane's next cut: half the commits,
+and a crash in between only sends the batch again, with the same id and bytes.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
+
+from postbell.clock import Clock
+from postbell.directory import Directory
+from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageError
+from postbell.fences import note
+from postbell.lane.held import Held
+from postbell.lane.late import Build, Late, together
+from postbell.lane.stopping import answer, is_asked, next_end
+from postbell.ports import MOST_CLAIMED, Ledger
+from postbell.records import Lane, LaneChange
+from postbell.signals import log
+
+AGAIN_S = 1.0
+AGAIN_PER_S = 500.0
+"""So many writes a second are tried again at most, whatever the number of lanes: each that a full
+disk refuses costs the writer's time, which ingest waits for."""
+LATE_S = 0.02
+"""So long a delivery waits for another write of its lane to be written down with."""
+TOGETHER = 32
+"""So many lanes share a commit, and with it a line of the journal that each of them reads."""
+
+Spawn = Callable[[Coroutine[None, None, None]], object]
+Notice = Callable[[Held], None]
+
+
+@contextmanager
+def may_fail(what: str, *kinds: type[ServiceError]) -> Iterator[None]:
+    """Log that storage failed us inside the block, and go on after it; EngineStopped is raised.
+
+    *kinds* narrows what counts.  A full disk must not end the process: who asked asks again.
+    """
+    expected = kinds or (StorageError, Overloaded)
+    try:
+        yield
+    except EngineStopped:
+        raise
+    except expected as error:
+        log("write_failed", error=error.message, what=what)
+
+
+def again_s(refused: int) -> float:
+    """Return after how long one of so many refused writes is tried again."""
+    return max(AGAIN_S, refused / AGAIN_PER_S)
+
+
+class Settler:
+    """Writes changes of held lanes, one at a time for each lane.
+
+    *notice* is told of a lane that may have something to do again.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        directory: Directory,
+        clock: Clock,
+        owner: str,
+        spawn: Spawn,
+        notice: Notice,
+    ) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._clock = clock
+        self._owner = owner
+        self._spawn = spawn
+        self._notice = notice
+        self._late: dict[Held, None] = {}
+        self._refused = 0
+        self._rereading: set[Held] = set()
+        self._answering: set[Held] = set()
+
+    async def write(self, held: Held, build: Build) -> bool:
+        """Make durable what *build* makes of the lane as it then stands, after what is late.
+
+        The cursor of a change that was written becomes the lane's.  A full disk is waited for;
+        EngineStopped is raised.  False where *build* returned None or the lane is ours no more:
+        then nothing was written.
+        """
+        async with held.turn:
+            while not held.is_gone:
+                late = held.late[:]
+                change = together(late, held.lane, build)
+                if change is None:
+                    return False
+                if held in await self._record([(held, change, late)]):
+                    return True
+        return False
+
+    async def pause(self, held: Held, reason: str) -> None:
+        """Pause the lane's webhook."""
+        await self.write(
+            held,
+            lambda lane: LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=lane, pause=reason),
+        )
+
+    def write_late(self, held: Held, late: Late) -> None:
+        """Write down a delivery with the lane's next write, or in LATE_S where none comes."""
+        if held.is_gone:
+            return
+        held.late.append(late)
+        if not self._late:
+            self._spawn(self._flush_late())
+        self._late[held] = None
+
+    async def flush(self, held: Held) -> None:
+        """Write down at once what is late."""
+        async with held.turn:
+            while held.late and not held.is_gone:
+                late = held.late[:]
+                change = together(late, held.lane)
+                if change is None:
+                    held.settled(late)
+                else:
+                    await self._record([(held, change, late)])
+        self._notice(held)
+
+    async def _flush_late(self) -> None:
+        """Write down what is late, many lanes in one commit, until nothing is."""
+        while self._late:
+            await asyncio.sleep(LATE_S)
+            lanes = list(self._late)
+            for at in range(0, len(lanes), TOGETHER):
+                await self._flush_together(lanes[at : at + TOGETHER])
+            self._late = dict.fromkeys(h for h in self._late if h.late and not h.is_gone)
+
+    async def _flush_together(self, lanes: Sequence[Held]) -> None:
+        """Write down what is late of those lanes that nobody is writing of."""
+        async with AsyncExitStack() as turns:
+            found: list[tuple[Held, LaneChange, list[Late]]] = []
+            for held in sorted(lanes, key=_by_id):
+                if held.turn.locked() or held.is_gone:
+                    continue
+                await turns.enter_async_context(held.turn)
+                late = held.late[:]
+                change = together(late, held.lane)
+                if change is None:
+                    held.settled(late)
+                else:
+                    found.append((held, change, late))
+            if found:
+                await self._record(found)
+        for held in lanes:
+            self._notice(held)
+
+    async def _record(self, changes: Sequence[tuple[Held, LaneChange, list[Late]]]) -> set[Held]:
+        """Try to make changes durable in one commit, each with what was late of its lane.
+
+        Return the lanes of those that are.  Any other is to be built anew: its lane was read
+        again, or storage failed us and some time has passed.
+        """
+        written: set[Held] = set()
+        has_failed = True
+        with may_fail("lane"):
+            try:
+                stale = await self._ledger.record([change for _, change, _ in changes])
+            except (StorageError, Overloaded):
+                raise
+            except Exception as error:
+                if len(changes) == 1:
+                    _give_up(changes[0][0], error)
+                    return written
+                for each in changes:
+                    written |= await self._record([each])
+                return written
+            for held, change, late in changes:
+                if held.id not in stale:
+                    held.moved_to(change)
+                    held.settled(late)
+                    written.add(held)
+            lost = [held for held, _, _ in changes if held.id in stale]
+            has_failed = False in [await self._is_read_again(held) for held in lost]
+        if has_failed:
+            self._refused += 1
+            try:
+                await asyncio.sleep(again_s(self._refused))
+            finally:
+                self._refused -= 1
+        return written
+
+    async def _is_read_again(self, held: Held) -> bool:
+        """Try to read a lane that is not ours as it was."""
+        with may_fail("lane"):
+            await self._reload(held)
+            return True
+        return False
+
+    async def write_all(
+        self, lanes: Sequence[Held], build: Callable[[Held, Lane], LaneChange | None]
+    ) -> None:
+        """Make durable what *build* makes of each lane, in one commit.
+
+        For what may as well be written later: a write that fails is not tried again.
+        """
+        async with AsyncExitStack() as turns:
+            changes = {}
+            for held in sorted(lanes, key=_by_id):
+                await turns.enter_async_context(held.turn)
+                change = None if held.is_gone else build(held, held.lane)
+                if change is not None:
+                    changes[held.id] = (held, change)
+            if not changes:
+                return
+            try:
+                stale = await self._ledger.record([change for _, change in changes.values()])
+            except EngineStopped:
+                raise
+            except (StorageError, Overloaded) as error:
+                log("write_failed", error=error.message, what="idle lanes")
+                return
+            except Exception:
+                if len(changes) == 1:
+                    raise
+                stale = await self._one_by_one(list(changes.values()))
+            for held, change in changes.values():
+                if held.id not in stale and not held.is_gone:
+                    held.moved_to(change)
+            for held, _ in changes.values():
+                if held.id in stale:
+                    await self._reload(held)
+                    held.rewind()
+
+    async def _one_by_one(self, changes: Sequence[tuple[Held, LaneChange]]) -> list[int]:
+        """Write changes each alone, as one of them cannot be written; return the stale lanes."""
+        stale: list[int] = []
+        for held, change in changes:
+            try:
+                stale += await self._ledger.record([change])
+            except (StorageError, Overloaded):
+                raise
+            except Exception as error:
+                _give_up(held, error)
+        return stale
+
+    async def reload(self, held: Held) -> None:
+        """Take over what was changed from outside."""
+        async with held.turn:
+            await self._reload(held)
+
+    def answer(self, held: Held) -> datetime | None:
+        """Begin to say of what somebody stopped that it is still, or goes on; return when to look
+        again, provided that nothing else happens."""
+        if not is_asked(held) or held in self._answering or held.is_gone:
+            return None
+        if answer(held, held.lane, self._clock.now()) is not None:
+            self._answering.add(held)
+            self._spawn(self._answer(held))
+        return next_end(held)
+
+    async def _answer(self, held: Held) -> None:
+        said: LaneChange | None = None
+
+        def build(lane: Lane) -> LaneChange | None:
+            nonlocal said
+            said = answer(held, lane, self._clock.now())
+            return said
+
+        try:
+            if await self.write(held, build) and said is not None:
+                for batch in said.put:
+                    held.push(batch)
+        finally:
+            self._answering.discard(held)
+            self._notice(held)
+
+    def read_more(self, held: Held) -> None:
+        """Begin to read what did not come with the claim, once most that did is over."""
+        is_time = held.has_more and len(held.open) <= MOST_CLAIMED // 2
+        if is_time and held not in self._rereading:
+            self._rereading.add(held)
+            self._spawn(self._read_more(held))
+
+    async def _read_more(self, held: Held) -> None:
+        """Read the lane, and not again before AGAIN_S: rows that cannot be read stay there."""
+        try:
+            with may_fail("reading on"):
+                await self.reload(held)
+            self._notice(held)
+            await asyncio.sleep(AGAIN_S)
+        finally:
+            self._rereading.discard(held)
+            self._notice(held)
+
+    async def _reload(self, held: Held) -> None:
+        claims = await self._ledger.reload(self._owner, [held.id])
+        await self._directory.refresh()
+        webhook = self._directory.webhooks.get(held.id)
+        if not claims or webhook is None:
+            if webhook is not None:
+                log("lane_lost", webhook_id=held.id)
+            held.is_gone = True
+            held.late.clear()
+            return
+        held.reload(claims[0], webhook, self._clock.now())
+
+
+def _give_up(held: Held, error: Exception) -> None:
+    """Hold a lane no more whose row cannot be written, so that it keeps no other's from it."""
+    note("worker", error, item=f"webhook {held.id}", account=held.webhook.account_id)
+    held.is_gone = True
+    held.late.clear()
+
+
+def _by_id(held: Held) -> int:
+    """Who takes the turns of several lanes takes them in this order: nobody waits in a circle."""
+    return held.id

@@ -1,0 +1,399 @@
+"""Moves the lanes: hears of new blocks, feeds who matches, starts the pumps that deliver.
+
+The owner of every task of the delivery side.  `Worker.run` is one loop: look (registry, claims,
+tail of the log), then let every lane that may have work start a pump; a pump takes work after
+work from its lane until there is none.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from postbell.clock import Clock
+from postbell.delivery.account_keys import AccountKeys
+from postbell.delivery.batches import Batches
+from postbell.delivery.calls import Calls
+from postbell.delivery.courier import Courier
+from postbell.delivery.prune import Pruner
+from postbell.delivery.replays import Replays
+from postbell.delivery.scrub import Scrubber
+from postbell.delivery.settle import AGAIN_S, Settler, may_fail
+from postbell.delivery.singles import Singles
+from postbell.directory import Directory
+from postbell.errors import DamagedBlock, EngineStopped, Overloaded, StorageError
+from postbell.fences import count, fence, note
+from postbell.lane.ahead import Ahead
+from postbell.lane.held import Held
+from postbell.lane.work import Again, Cut, Load, Single, Step, Work
+from postbell.ports import LEASE_S, Claim, Dialect, Engine, Sender
+from postbell.reading.reader import PAGE, Reader
+from postbell.records import Webhook
+from postbell.signals import log
+
+POLL_S = 1.0
+HOUSEKEEPING_S, SAVE_S = 20.0, 5.0
+CLAIM_LIMIT, READERS = 1000, 8
+BROKEN, DAMAGED = "internal_error", "damaged_block"
+"""Reasons for which a webhook is paused by us."""
+
+
+class Worker:
+    """Delivers for every webhook whose lane it holds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        dialects: Mapping[str, Dialect],
+        sender: Sender,
+        clock: Clock,
+        directory: Directory,
+        *,
+        installation_policies: Mapping[str, Mapping[str, Any]],
+        retention_days: float,
+        owner: str,
+        trail_days: float = 0.0,
+        shutdown_s: float = 30.0,
+    ) -> None:
+        self._engine = engine
+        self._dialects = dialects
+        self._clock = clock
+        self._directory = directory
+        self._installation = installation_policies
+        self._owner = owner
+        self._shutdown_s = shutdown_s
+        self._changed = directory.watch()
+        self.reader = Reader(engine.log)
+        self._settler = Settler(engine.ledger, directory, clock, owner, self._spawn, self._notice)
+        self._keys = AccountKeys(engine.registry, dialects, self._spawn, self._notice_account)
+        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._keys.of)
+        self._ahead = Ahead()
+        self._batches = Batches(courier, self._settler, self._notice, self._ahead)
+        self._singles = Singles(courier, self._settler, self._spawn, self._notice)
+        self._replays = Replays(courier, self._batches, self._settler)
+        self._pruner = Pruner(
+            engine, self.reader, self._settler, self._singles, clock, retention_days, trail_days
+        )
+        self._scrubber = Scrubber(engine.log, clock)
+        self.lanes: dict[int, Held] = {}
+        self._by_account: dict[int, set[int]] = defaultdict(set)
+        self._seen = 0
+        self._ready: set[int] = set()
+        self._calls = Calls(clock.now(), clock.monotonic_s())
+        self._wake = asyncio.Event()
+        self._must_look, self._is_stopping = True, False
+        self._broken: set[int] = set()
+        self._reading = asyncio.Semaphore(READERS)
+        self._tasks: asyncio.TaskGroup
+        self._begun: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Take no more work; `run` returns once what is in flight is settled."""
+        self._is_stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until `stop`; then finish within the shutdown time and give the lanes back.
+
+        Raises EngineStopped when nothing can be written any more.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._seen = await self._engine.log.head()
+            helpers = [tasks.create_task(self._listen()), tasks.create_task(self._keep_house())]
+            while not self._is_stopping:
+                wait_s = await self.turn()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._wake.wait()
+            for helper in helpers:
+                helper.cancel()
+            await self._finish()
+        with may_fail("leases"):
+            await self._engine.ledger.release(self._owner)
+
+    async def turn(self) -> float:
+        """Do everything that can be begun now; return for how many seconds that is all."""
+        self._wake.clear()
+        if self._must_look:
+            self._must_look = False
+            with may_fail("look", Overloaded), fence("worker", item="look"):
+                await self._look()
+        now = self._clock.now()
+        if self._calls.was_set(now, self._clock.monotonic_s()):
+            for lane in self.lanes.values():
+                lane.reread(now)
+            self._ready |= self.lanes.keys()
+        self._ready |= self._calls.due(now)
+        ready, self._ready = self._ready, set()
+        for webhook_id in ready:
+            held = self.lanes.get(webhook_id)
+            if held is not None:
+                try:
+                    self._move(held, now)
+                except Exception as error:
+                    self._fail(held, error)
+        return self._calls.next_s(self._clock.now(), POLL_S)
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether something is on its way or still to be saved."""
+        return self._keys.is_busy or any(held.is_busy for held in self.lanes.values())
+
+    async def _look(self) -> None:
+        """Take notice of what other tasks and processes committed."""
+        await self._directory.refresh()
+        self._keys.heard(self._directory.version)
+        await self._reload_changed()
+        await self._read_tail()
+
+    async def _reload_changed(self) -> None:
+        """Take notice of webhooks that were added, changed or deleted."""
+        changed = set(self._changed)
+        self._changed -= changed
+        try:
+            for webhook_id in changed & self.lanes.keys():
+                held = self.lanes[webhook_id]
+                try:
+                    await self._settler.reload(held)
+                    if webhook_id in self._broken:
+                        self._broken.discard(webhook_id)
+                        held.rewind()
+                except Exception as error:
+                    self._fail(held, error)
+                changed.discard(webhook_id)
+                if held.is_gone:
+                    self._drop(held)
+                else:
+                    self._ready.add(webhook_id)
+            if changed:
+                with may_fail("claim"):
+                    await self._claim()
+                    changed.clear()
+        finally:
+            self._changed |= changed
+
+    async def _claim(self) -> None:
+        while True:
+            claims = await self._engine.ledger.claim(
+                self._owner, CLAIM_LIMIT, lease_s=LEASE_S, now=self._clock.now()
+            )
+            for claim in claims:
+                webhook = self._directory.webhooks.get(claim.lane.webhook_id)
+                if webhook is None:
+                    await self._directory.refresh()
+                    webhook = self._directory.webhooks.get(claim.lane.webhook_id)
+                known = self.lanes.get(claim.lane.webhook_id)
+                if webhook is not None and (known is None or known.is_gone):
+                    self._hold(claim, webhook)
+            if len(claims) < CLAIM_LIMIT:
+                return
+
+    def _hold(self, claim: Claim, webhook: Webhook) -> None:
+        """Take a lane in; one that cannot be (its dialect is not there) is not moved."""
+        self._pruner.given_up.add(webhook.id)
+        with fence("worker", item=f"webhook {webhook.id}", account=webhook.account_id):
+            now = self._clock.now()
+            held = Held(claim, webhook, now, self._dialects, self._installation, self._ahead)
+            self.lanes[held.id] = held
+            self._by_account[webhook.account_id].add(held.id)
+            self._broken.discard(held.id)
+            self._ready.add(held.id)
+            self._pruner.given_up.discard(held.id)
+
+    async def _read_tail(self) -> None:
+        """Feed new blocks to the lanes that match; nobody else is rung."""
+        while True:
+            page = await self._engine.log.tail(self._seen, PAGE)
+            now = self._clock.now()
+            for header in page:
+                self._seen = header.id
+                for webhook_id in self._by_account.get(header.account_id, ()):
+                    held = self.lanes[webhook_id]
+                    try:
+                        if held.feed(header, now):
+                            self._ready.add(webhook_id)
+                    except Exception as error:
+                        self._fail(held, error)
+            if len(page) < PAGE:
+                return
+
+    def _move(self, held: Held, now: datetime) -> None:
+        """Start what the lane can have started now, and note when to look again."""
+        if self._is_stopping or held.is_gone:
+            return
+        self._calls.note(self._settler.answer(held), held.id)
+        if held.id not in self._broken:
+            self._start_pump(held)
+            self._calls.note(held.next_due(now), held.id)
+
+    def _take(self, held: Held) -> Work | None:
+        """Return what a lane is to do next, None for nothing now."""
+        if self._is_stopping or not self._keys.are_known(held.webhook):
+            return None
+        return held.take(self._clock.now())
+
+    def _start_pump(self, held: Held) -> None:
+        work = self._take(held)
+        if work is not None:
+            held.pumps += 1
+            held.starting += 1
+            self._spawn(self._pump(held, work))
+        self._settler.answer(held)
+        self._settler.read_more(held)
+        is_wanted = held.intake.is_behind and not held.pace.is_down(self._clock.now())
+        if is_wanted and not held.is_reading and not held.catch_up():
+            held.is_reading = True
+            self._spawn(self._catch_up(held))
+
+    async def _pump(self, held: Held, first: Work) -> None:
+        """Do work after work of one lane; let a further pump start while there is more."""
+        work: Work | None = first
+        held.starting -= 1
+        try:
+            while work is not None:
+                self._start_pump(held)
+                try:
+                    await self._do(held, work)
+                finally:
+                    held.give_back(work)
+                # a pump that has work but did not begin yet took what comes first, and lets the
+                # next one start itself: this one must not overtake it, and is needed no more
+                work = None if held.starting or held.id in self._broken else self._take(held)
+        except Exception as error:
+            self._fail(held, error)
+        finally:
+            held.pumps -= 1
+            self._notice(held)
+
+    async def _do(self, held: Held, work: Work) -> None:
+        """Do one piece of work; an error of ours pauses this webhook and stops nothing else."""
+        try:
+            match work:
+                case Cut():
+                    await self._batches.cut(held, work)
+                case Single():
+                    await self._singles.send(held, work)
+                case Load():
+                    await self._singles.load(held, work)
+                case Step():
+                    await self._replays.step(held, work)
+                case Again():
+                    await self._batches.again(held, work)
+        except EngineStopped:
+            raise
+        except DamagedBlock as error:
+            log("block_damaged", block=error.block, webhook_id=held.id)
+            await self._break(held, DAMAGED)
+        except (StorageError, Overloaded) as error:
+            log("read_failed", webhook_id=held.id, error=error.message)
+            await asyncio.sleep(AGAIN_S)
+            held.put_back(work)
+        except Exception as error:
+            count("worker")
+            log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
+            await self._break(held)
+
+    async def _break(self, held: Held, reason: str = BROKEN) -> None:
+        """Pause a webhook for an error of our own (promise 9), or a block that cannot be sent."""
+        self._broken.add(held.id)
+        with fence("worker", item=f"webhook {held.id}", account=held.webhook.account_id):
+            await self._settler.pause(held, reason)
+            held.rewind()
+            self._broken.discard(held.id)
+
+    def _fail(self, held: Held, error: Exception) -> None:
+        """Pause a lane for an error of ours and move it no more; engine errors are raised."""
+        if isinstance(error, StorageError | Overloaded):
+            raise error
+        note("worker", error, item=f"webhook {held.id}", account=held.webhook.account_id)
+        if held.id not in self._broken:
+            self._broken.add(held.id)
+            self._spawn(self._break(held))
+
+    async def _catch_up(self, held: Held) -> None:
+        """Read what a lane that fell behind has missed, up to one full batch."""
+        try:
+            with may_fail("catching up"):
+                await self._read_missed(held)
+                return
+            await asyncio.sleep(AGAIN_S)
+        except Exception as error:
+            self._fail(held, error)
+        finally:
+            held.is_reading = False
+            self._notice(held)
+
+    async def _read_missed(self, held: Held) -> None:
+        async with self._reading:
+            while held.intake.is_behind and not held.catch_up():
+                intake, seen, limit = held.intake, self._seen, held.intake.page
+                page = await self.reader.headers(
+                    held.webhook.account_id, intake.gather.end.block, limit
+                )
+                intake.read(page, has_rest=len(page) == limit or seen != self._seen)
+
+    async def _listen(self) -> None:
+        """Turn rings, and now and then nothing, into a look."""
+        while True:
+            await self._engine.bell.wait(POLL_S)
+            self._must_look = True
+            self._wake.set()
+
+    async def _keep_house(self) -> None:
+        """Renew leases, move idle cursors, let retention drop what is old, check blocks."""
+        while True:
+            wait_s = AGAIN_S
+            with may_fail("housekeeping"), fence("worker", item="housekeeping"):
+                now = self._clock.now()
+                await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
+                await self._claim()
+                await self._pruner.sweep(list(self.lanes.values()))
+                await self._scrubber.step()
+                wait_s = HOUSEKEEPING_S
+            await asyncio.sleep(wait_s)
+
+    async def _finish(self) -> None:
+        """Let what is in flight end, within the shutdown time, and save every run.
+
+        What a full disk keeps from being saved within SAVE_S is sent again after a restart.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._shutdown_s):
+                while any(held.pumps for held in self.lanes.values()):
+                    self._wake.clear()
+                    await self._wake.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SAVE_S):
+                for held in self.lanes.values():
+                    with fence("worker", item=f"webhook {held.id}"):
+                        await self._settler.flush(held)
+                        if held.runs:
+                            await self._singles.save(held)
+        for task in list(self._begun):
+            task.cancel()
+
+    def _notice(self, held: Held) -> None:
+        self._ready.add(held.id)
+        self._wake.set()
+
+    def _notice_account(self, account_id: int) -> None:
+        self._ready |= self._by_account.get(account_id, set())
+        self._wake.set()
+
+    def _drop(self, held: Held) -> None:
+        self.lanes.pop(held.id, None)
+        self._by_account[held.webhook.account_id].discard(held.id)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        async def fenced() -> None:
+            with fence("worker", item=getattr(work, "__name__", "")):
+                await work
+
+        task = self._tasks.create_task(fenced())
+        task.add_done_callback(lambda _: work.close())
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task

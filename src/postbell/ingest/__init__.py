@@ -1,0 +1,3 @@
+"""Events come in: checked and made canonical one by one (`accepting`, with `moments` and
+`user_agents`), told from those known (`seen`), queued fairly (`queueing`), packed into blocks
+(`packing`) and durable before their request is answered (`ingest`)."""

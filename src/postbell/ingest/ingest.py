@@ -1,0 +1,327 @@
+"""The first stage: events come in, are checked, told from duplicates, and become durable.
+
+Requests that wait at the same moment share one commit.  Answers come after the commit that
+survives `kill -9` and power loss (promise 1); `worker` hears of the new blocks by the bell.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from postbell.blocks import IdBlock, NewBlock
+from postbell.clock import Clock
+from postbell.directory import Directory
+from postbell.errors import BadInput, HeadMoved, Overloaded, ServiceError, StorageError
+from postbell.events import event_id_of
+from postbell.fences import note
+from postbell.ingest.accepting import Accepting, id_hashes
+from postbell.ingest.packing import Packer
+from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, Waiting
+from postbell.ingest.seen import PART_IDS, Seen
+from postbell.ports import Engine
+from postbell.records import Account, ApiUser, IdempotencyKey
+from postbell.signals import log
+
+APPEND_TRIES = 50
+IDS_PAGE = 2000
+PARSED_AT_ONCE = 500
+STOPPING = "the service is stopping; send the events again"
+
+
+class Ingest:
+    """Takes requests, commits them in groups, answers.
+
+    At most *max_queued_bytes* wait for a commit; beyond that requests are turned away.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        directory: Directory,
+        *,
+        dedup_hours: float = 72,
+        dedup_ids: int = 50_000_000,
+        max_queued_bytes: int = 64 << 20,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._directory = directory
+        self._seen = Seen(hours=dedup_hours, max_ids=dedup_ids)
+        self._dedup_kept = timedelta(hours=dedup_hours)
+        self._queue = Queue(max_queued_bytes)
+        self._work = asyncio.Event()
+        self.is_ready = False
+
+    async def start(self) -> None:
+        """Read the ids of the past, so that duplicates of events before a restart are known."""
+        began = self._clock.monotonic_s()
+        now = self._clock.now()
+        if not self._clock.is_sure:
+            now = min(now, await self._engine.log.newest_at() or now)
+        since = now - self._dedup_kept
+        self._seen.head = await self._engine.log.first_since(since) - 1
+        await self._learn()
+        seconds = self._clock.monotonic_s() - began
+        log("duplicates_known", ids=len(self._seen), seconds=round(seconds, 3))
+        self.is_ready = True
+
+    async def run(self) -> None:
+        """Commit what waits, group by group, until cancelled; then turn the rest away."""
+        try:
+            while True:
+                await self._work.wait()
+                group = self._queue.next_group()
+                if not self._queue:
+                    self._work.clear()
+                if group:
+                    await self._commit(group)
+        finally:
+            self.is_ready = False
+            for request in self._queue.waiting():
+                request.fail(Overloaded(STOPPING))
+
+    async def submit(
+        self,
+        account: Account,
+        api_user: ApiUser,
+        raws: Sequence[bytes | msgspec.Raw],
+        *,
+        atomic: bool = False,
+        key: str = "",
+        digest: bytes = b"",
+    ) -> Answer:
+        """Store these events and return once they are durable.
+
+        *atomic* stores all or none: BadInput `atomic_rejected` names the first bad event.
+        *key* is an Idempotency-Key, *digest* that of the body under it: the same key and body
+        within 72 hours get the first answer again, another body BadInput
+        `idempotency_key_reused`.  Raises Overloaded and StorageError, after which nothing is
+        known to be stored.
+        """
+        self._queue.check_room(account.id)
+        if key:
+            answer = await self._answered(account, key, digest)
+            if answer is not None:
+                return answer
+        request = await self._parse(account, api_user, raws, key, digest)
+        if atomic and request.rejected:
+            first = request.rejected[0]
+            raise BadInput(
+                f"nothing was stored: event {first.index} is bad ({first.message}), and"
+                f" atomic=true takes all or none; {len(request.rejected)} bad in all",
+                member=f"[{first.index}]",
+                code="atomic_rejected",
+            )
+        if not request.raws and not key:
+            return Answer(0, 0, request.rejected)
+        self._queue.put(request)
+        self._work.set()
+        try:
+            return await request.done
+        except HeadMoved:
+            raise StorageError("other processes kept appending; send the events again") from None
+        finally:
+            del request  # an error's trace holds this frame: a failed request must not hold itself
+
+    async def _parse(
+        self,
+        account: Account,
+        api_user: ApiUser,
+        raws: Sequence[bytes | msgspec.Raw],
+        key: str,
+        digest: bytes,
+    ) -> Waiting:
+        """Check every event; a large request lets others have their turn in between."""
+        rejected = []
+
+        def user_id(name: str) -> int | None:
+            is_own = name == api_user.name
+            return api_user.id if is_own else self._directory.api_user_id(account.id, name)
+
+        passed = Accepting(account.name, api_user.name, user_id, self._clock.now())
+        for index, raw in enumerate(raws):
+            if index % PARSED_AT_ONCE == 0 and index:
+                await asyncio.sleep(0)
+            try:
+                passed.take(raw)
+            except BadInput as error:
+                rejected.append(Rejected(index, error.code, error.message))
+        return Waiting(
+            account,
+            passed.ids,
+            passed.users,
+            bytes(passed.codes),
+            passed.raws,
+            passed.randoms,
+            id_hashes(account.id, passed.ids),
+            rejected,
+            key,
+            digest,
+            sum(map(len, passed.raws)) + 200,
+            asyncio.get_running_loop().create_future(),
+        )
+
+    async def _answered(self, account: Account, key: str, digest: bytes) -> Repeated | None:
+        """Return the answer that this key got before, once that is durable."""
+        for request in self._queue.waiting(account.id):
+            if request.key == key:
+                _check_digest(key, request.digest, digest)
+                first = await asyncio.shield(request.done)
+                return Repeated(first.accepted, first.duplicates, first.rejected)
+        kept = await self._engine.log.find_key(account.id, key)
+        if kept is None:
+            return None
+        if kept.at + KEY_KEPT < self._clock.now() and self._clock.is_sure:
+            return None
+        _check_digest(key, kept.digest, digest)
+        return msgspec.json.decode(kept.answer, type=Repeated)
+
+    async def _commit(self, group: list[Waiting]) -> None:
+        """Write a group and answer its requests; a failure is everybody's answer."""
+        taken = list(group)
+        try:
+            await self._commit_together(group)
+        finally:
+            self._queue.done(taken)
+
+    async def _commit_together(self, group: list[Waiting]) -> None:
+        """Write a group; where that fails for another reason than storage each request is written
+        alone, so that one fails and no other."""
+        try:
+            await self._append(group)
+        except (StorageError, Overloaded) as error:
+            for request in group:
+                request.fail(error.with_traceback(None))
+        except asyncio.CancelledError:
+            for request in group:
+                request.fail(Overloaded(STOPPING))
+            raise
+        except Exception as error:
+            left = [request for request in group if not request.done.done()]
+            if len(left) > 1:
+                for request in left:
+                    await self._commit_together([request])
+                return
+            for request in left:
+                note("ingest", error, item="a request", account=request.account.name)
+                request.fail(ServiceError("an internal error; it was logged"))
+        for request in group:
+            if not request.done.done():
+                request.done.set_result(request.answer)
+
+    async def _append(self, group: list[Waiting]) -> None:
+        for attempt in range(APPEND_TRIES):
+            group[:] = await self._without_answered(group, is_first=attempt == 0)
+            now = self._clock.now()
+            blocks = await self._blocks(group)
+            keys = [
+                IdempotencyKey(
+                    request.account.id,
+                    request.key,
+                    request.digest,
+                    msgspec.json.encode(request.answer),
+                    now,
+                )
+                for request in group
+                if request.key
+            ]
+            if not blocks and not keys:
+                return
+            try:
+                headers = await self._engine.log.append(
+                    blocks, keys, head=self._seen.head, now=now, keys_since=now - KEY_KEPT
+                )
+            except HeadMoved:
+                if attempt == APPEND_TRIES - 1:
+                    raise
+                await self._learn()
+                continue
+            for header, block in zip(headers, blocks, strict=True):
+                self._seen.add(IdBlock(header.id, header.recorded_at, block.hashes))
+            self._forget()
+            return
+
+    async def _without_answered(self, group: list[Waiting], *, is_first: bool) -> list[Waiting]:
+        """Answer requests whose key another process has stored meanwhile; return the others."""
+        left = []
+        for request in group:
+            if request.key and not is_first:
+                try:
+                    answer = await self._answered(request.account, request.key, request.digest)
+                except BadInput as error:
+                    request.fail(error)
+                    continue
+                if answer is not None:
+                    request.done.set_result(answer)
+                    continue
+            left.append(request)
+        return left
+
+    async def _learn(self) -> None:
+        """Take in the ids of blocks that other processes appended.
+
+        The head is read first: what is appended meanwhile is learnt now or next time, but never
+        passed over.
+        """
+        after, head = self._seen.head, await self._engine.log.head()
+        blocks: list[IdBlock] = []
+        while True:
+            page = await self._engine.log.ids(after, IDS_PAGE)
+            blocks += page
+            is_last = len(page) < IDS_PAGE
+            if blocks and (is_last or sum(len(b.hashes) for b in blocks) >= 8 * PART_IDS):
+                self._seen.learn(blocks)
+                blocks = []
+                await asyncio.sleep(0)
+            after = page[-1].block if page else after
+            if is_last:
+                break
+        self._seen.head = max(after, head)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of ids that are too old, as far as anybody can be sure of the time."""
+        if self._clock.is_sure:
+            self._seen.forget(self._clock.now())
+
+    async def _blocks(self, group: list[Waiting]) -> list[NewBlock]:
+        """Return the blocks to write: each request's events less those accepted before."""
+        packer = Packer()
+        ids_in: dict[int, frozenset[str]] = {}
+        for request in group:
+            homes = self._seen.find(request.hashes) if request.hashes else {}
+            await self._read_ids({each for found in homes.values() for each in found}, ids_in)
+            packer.add(request, _is_known(request, homes, ids_in) if homes else None)
+        return packer.blocks()
+
+    async def _read_ids(self, homes: set[int], ids_in: dict[int, frozenset[str]]) -> None:
+        """Look into the blocks: a hash alone would one day lose an event, and so might a block that
+        is damaged."""
+        unread = sorted(homes - ids_in.keys())
+        for block in await self._engine.log.load(unread, is_choosy=False) if unread else ():
+            ids = frozenset(map(event_id_of, block.events()))
+            ids_in[block.header.id] = ids
+
+
+def _is_known(
+    request: Waiting, homes: dict[int, list[int]], ids_in: dict[int, frozenset[str]]
+) -> Callable[[int], bool]:
+    def is_known(number: int) -> bool:
+        if number not in homes or request.randoms[number]:
+            return False
+        event_id = request.ids[number]
+        return any(event_id in ids_in.get(block, ()) for block in homes[number])
+
+    return is_known
+
+
+def _check_digest(key: str, kept: bytes, digest: bytes) -> None:
+    if kept != digest:
+        raise BadInput(
+            f"Idempotency-Key {key!r} came with another body before; use a new key for new events",
+            member="idempotency-key",
+            code="idempotency_key_reused",
+        )

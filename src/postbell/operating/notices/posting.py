@@ -1,0 +1,187 @@
+"""Hands notices over: to the operator's webhook and, by mail, to the operator and the owners.
+
+What comes together goes out together: one mail for each recipient, at most one a minute.
+"""
+
+import asyncio
+import http.client
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+from postbell.clock import Clock, rfc3339
+from postbell.errors import BadInput, ServiceError
+from postbell.fences import fence, note
+from postbell.log_lines import masked
+from postbell.operating.notices.kinds import Notice
+from postbell.operating.notices.wording import Reader, Wording
+from postbell.signals import log
+
+GATHER_S = 3.0
+"""How long what happens together is gathered before the first mail."""
+BETWEEN_MAILS_S = 60.0
+AGAIN_S = (10.0, 60.0, 300.0, 1800.0)
+TIMEOUT_S = 10.0
+MAX_WAITING = 1000
+"""Notices that wait for one recipient; over it the oldest are dropped."""
+
+Deliver = Callable[[list[Notice]], Awaitable[None]]
+SendMail = Callable[[str, str, str], Awaitable[None]]
+
+
+class Outbox:
+    """What waits for one recipient, and when it may be sent."""
+
+    def __init__(self, name: str, deliver: Deliver, clock: Clock, between_s: float) -> None:
+        self.name = name
+        self.deliver = deliver
+        self._clock = clock
+        self._between_s = between_s
+        self._waiting: list[Notice] = []
+        self._next_s = clock.monotonic_s() + GATHER_S
+        self._failures = 0
+
+    def put(self, notice: Notice) -> None:
+        """Let *notice* go with the next mail."""
+        self._waiting.append(notice)
+        del self._waiting[:-MAX_WAITING]
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and self._clock.monotonic_s() >= self._next_s
+
+    async def flush(self) -> None:
+        """Send what waits, if it is time; after the last failure it is dropped."""
+        if not self._waiting or self._clock.monotonic_s() < self._next_s:
+            return
+        notices, self._waiting = self._waiting, []
+        try:
+            await self.deliver(notices)
+        except (ServiceError, BadInput) as error:
+            self._fail(notices, error.message)
+        except Exception as error:  # a fence: whoever it is for gets the next ones
+            note(
+                "mail", error, item=f"{self.name} {notices[0].kind}", account=notices[0].account_id
+            )
+            self._fail(notices, type(error).__name__)
+        else:
+            self._failures = 0
+            self._next_s = self._clock.monotonic_s() + self._between_s
+            log("notice_sent", to=self.name, notices=len(notices))
+
+    def _fail(self, notices: list[Notice], message: str) -> None:
+        self._failures += 1
+        is_last = self._failures > len(AGAIN_S)
+        log("notice_failed", to=self.name, error=message, is_last=is_last)
+        if is_last:
+            self._failures = 0
+            return
+        self._waiting = (notices + self._waiting)[-MAX_WAITING:]
+        self._next_s = self._clock.monotonic_s() + AGAIN_S[self._failures - 1]
+
+
+def by_mail(send_mail: SendMail, reader: Reader, public_url: str) -> Deliver:
+    """Return what mails notices to one person, with links to pages under *public_url*."""
+
+    async def deliver(notices: list[Notice]) -> None:
+        wording = Wording(reader)
+        await send_mail(reader.address, wording.subject(notices), wording.mail(notices, public_url))
+
+    return deliver
+
+
+def by_webhook(url: str, region: str) -> Deliver:
+    """Return what posts notices to the operator's URL: JSON, no redirects, no proxy."""
+
+    async def deliver(notices: list[Notice]) -> None:
+        told = []
+        for notice in notices:
+            with fence("notices", item=notice.kind, account=notice.account_id):
+                told.append(msgspec.Raw(msgspec.json.encode(_on_wire(notice))))
+        body = msgspec.json.encode({"region": region, "notices": told})
+        await asyncio.to_thread(_post, url, body)
+
+    return deliver
+
+
+def _on_wire(notice: Notice) -> dict[str, Any]:
+    """Return the notice with the members of its kind; a time that it tells of is not its own."""
+    view = _view(notice) | {"at": rfc3339(notice.at), "expires_at": notice.fields.get("at")}
+    return {name: view[name] for name in (*_COMMON, *MEMBERS[notice.kind])}
+
+
+_WEBHOOK = ("webhook_id", "url")
+_COMMON = ("kind", "at", "account", "text", "advice")
+MEMBERS = {
+    "webhook_failing": (*_WEBHOOK, "since", "failures"),
+    "webhook_paused": (*_WEBHOOK, "reason"),
+    "webhook_recovered": _WEBHOOK,
+    "webhook_behind": (*_WEBHOOK, "waiting", "lag_s"),
+    "webhook_caught_up": _WEBHOOK,
+    "webhook_parked": (*_WEBHOOK, "parked"),
+    "events_expiring": (*_WEBHOOK, "events", "expires_at"),
+    "account_silent": ("hours",),
+    "account_heard": ("hours",),
+    "clock_doubted": ("by_s",),
+    "clock_sure": (),
+}
+"""What the operator's webhook gets of each kind, beside what all have."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
+
+
+def _post(url: str, body: bytes) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
+    headers = {"content-type": "application/json", "user-agent": "Postbell"}
+    address, credentials = _taken_apart(url)
+    if credentials:
+        headers["authorization"] = "Basic " + b64encode(credentials.encode()).decode()
+    request = urllib.request.Request(address, body, headers)  # noqa: S310 (a checked http URL)
+    try:
+        with opener.open(request, timeout=TIMEOUT_S):
+            return
+    except urllib.error.HTTPError as error:
+        with error:
+            raise ServiceError(f"{masked(url)} answered {error.code}") from None
+    except OSError as error:
+        raise ServiceError(f"{masked(url)} cannot be reached: {error}") from None
+    except http.client.HTTPException as error:
+        raise ServiceError(f"{masked(url)} answered no HTTP: {type(error).__name__}") from None
+
+
+def _taken_apart(url: str) -> tuple[str, str]:
+    """Return the URL as it goes over the wire, and its user and password, "" for none."""
+    parts = urlsplit(url)
+    userinfo, _, host = parts.netloc.rpartition("@")
+    sent = parts._replace(
+        netloc=host.encode("idna").decode() if not host.isascii() else host,
+        path=quote(parts.path, safe=_SENT_AS_IT_IS),
+        query=quote(parts.query, safe=_SENT_AS_IT_IS),
+        fragment="",
+    )
+    return sent.geturl(), unquote(userinfo)
+
+
+_SENT_AS_IT_IS = "!$%&'()*+,/:;=?@[]~"
+
+
+_ENGLISH = Wording(Reader())
+
+
+def _view(notice: Notice) -> dict[str, Any]:
+    return {
+        "kind": notice.kind,
+        "at": rfc3339(notice.at),
+        "account": notice.account,
+        "text": _ENGLISH.text(notice),
+        "advice": _ENGLISH.advice(notice),
+        **notice.fields,
+    }

@@ -1,0 +1,181 @@
+"""Reading the log for delivery: blocks kept in memory once, shared by every webhook.
+
+Called by `deliver` and `replay`.  Holds at most so many bytes of blocks and rendered bodies.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
+from typing import NamedTuple
+
+from postbell.blocks import Block, BlockHeader, Range
+from postbell.events import NUMBER_OF, decode, folded
+from postbell.logged import Events, part_of, picked
+from postbell.ports import Log
+from postbell.reading.cache import Kept, Room
+from postbell.reading.match import Selection, span
+from postbell.records import ReplayFilter
+
+MAX_BYTES = 80 << 20
+PAGE = 512
+_AT_ONCE = 32
+"""Blocks loaded together: a sparse selection must not hold a thousand blocks in memory."""
+
+
+class Place(NamedTuple):
+    """Where one event lies."""
+
+    block: int
+    offset: int
+
+
+class Found(NamedTuple):
+    """Events of a range, in order, and where each lies, block by block."""
+
+    events: Events
+    spans: list[tuple[int, Sequence[int]]]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def place(self, number: int) -> Place:
+        """Return where event *number* lies."""
+        for block, offsets in self.spans:
+            if number < len(offsets):
+                return Place(block, offsets[number])
+            number -= len(offsets)
+        raise IndexError(number)
+
+
+def nothing() -> Found:
+    """Return no events, to add some to."""
+    return Found(Events(), [])
+
+
+class Reader:
+    """Events of ranges of the log."""
+
+    def __init__(self, log: Log, *, max_bytes: int = MAX_BYTES) -> None:
+        """Keep blocks in memory; what shares *room* with them counts within *max_bytes*, too."""
+        self._log = log
+        self.room = Room(max_bytes)
+        self._blocks: Kept[int, Block] = Kept(self.room, lambda block: len(block.body))
+
+    async def headers(self, account_id: int, first: int, limit: int = PAGE) -> list[BlockHeader]:
+        """Return headers of the account from block *first* on, ascending."""
+        return await self._log.headers(account_id, first, limit)
+
+    async def headers_of(self, account_id: int, part: Range) -> list[BlockHeader]:
+        """Return the headers of every block of the account that *part* touches."""
+        found: list[BlockHeader] = []
+        first = part.start.block
+        while True:
+            page = await self._log.headers(account_id, first, PAGE)
+            found += [header for header in page if header.id <= part.end.block]
+            if len(page) < PAGE or page[-1].id >= part.end.block:
+                return found
+            first = page[-1].id + 1
+
+    async def load(self, ids: Iterable[int], ahead: Iterable[int] = ()) -> list[Block]:
+        """Return these blocks, ascending; those that retention dropped are missing.
+
+        Where the log is asked, those *ahead* come along: a hop to a thread costs 100 us.
+        """
+        found: dict[int, Block] = {}
+        left = list(ids)
+        while left:
+            for block_id in left:
+                block = self._blocks.get(block_id)
+                if block is not None:
+                    found[block_id] = block
+            left = [block_id for block_id in left if block_id not in found]
+            coming = next(filter(None, map(self._blocks.coming, left)), None)
+            if coming is not None:
+                await coming.wait()
+            elif left:
+                # a block that is only partly cut is wanted now and again
+                wanted = dict.fromkeys((*left, *self._lacking(ahead)))
+                for block in await self._fetch(list(wanted)):
+                    if block.header.id in left:
+                        found[block.header.id] = block
+                break
+        return [found[block_id] for block_id in sorted(found)]
+
+    async def _fetch(self, ids: list[int]) -> list[Block]:
+        with self._blocks.announced(ids):
+            blocks = await self._log.load(ids)
+            for block in blocks:
+                self._blocks.put(block.header.id, block)
+        return blocks
+
+    def _lacking(self, ids: Iterable[int]) -> Iterator[int]:
+        """Yield those that neither are here nor come."""
+        for block_id in ids:
+            if self._blocks.get(block_id) is None and self._blocks.coming(block_id) is None:
+                yield block_id
+
+    async def events(
+        self,
+        account_id: int,
+        part: Range,
+        selection: Selection,
+        blocks: Iterable[int] | None = None,
+        ahead: Iterable[int] = (),
+    ) -> Found:
+        """Return the matching events of *part*, in order.
+
+        *blocks* are the ids of the blocks that hold them, where the caller knows; without it
+        they are looked up.  *ahead* are blocks that will be asked for next.
+        """
+        if blocks is None:
+            headers = await self.headers_of(account_id, part)
+            blocks = [header.id for header in headers if selection.wants(header)]
+        ids = list(blocks)
+        found = nothing()
+        for at in range(0, len(ids), _AT_ONCE):
+            if at:  # a batch of many small blocks takes long: others have their turn in between
+                await asyncio.sleep(0)
+            for block in await self.load(ids[at : at + _AT_ONCE], ahead):
+                _add_matching(found, block, part, selection)
+        return found
+
+
+def _add_matching(found: Found, block: Block, part: Range, selection: Selection) -> None:
+    header = block.header
+    first, last = span(header, part.start, part.end)
+    weights = selection.weigh(header)[first:last]
+    if not any(weights):
+        return
+    chosen, offsets = part_of(block, first, last, weights)
+    found.events.add(chosen)
+    found.spans.append((header.id, offsets))
+
+
+def passing(found: Found, wanted: ReplayFilter) -> Found:
+    """Return those events that a replay's recipient and message let through."""
+    if not wanted.recipient and not wanted.message:
+        return found
+    kept = nothing()
+    for part, (block, offsets) in zip(found.events.parts, found.spans, strict=True):
+        lets = [fits(wanted, raw) for raw in part.raws()]
+        if any(lets):
+            kept.events.add(picked(part, lets))
+            kept.spans.append((block, list(compress(offsets, lets))))
+    return kept
+
+
+def narrowed(selection: Selection, wanted: ReplayFilter) -> Selection:
+    """Return what a replay takes of a revision's selection, as far as the types go."""
+    if wanted.types is None:
+        return selection
+    return selection.narrowed(NUMBER_OF[each] for each in wanted.types)
+
+
+def fits(wanted: ReplayFilter, raw: bytes) -> bool:
+    """Say whether the event passes the filter's recipient and message."""
+    if not wanted.recipient and not wanted.message:
+        return True
+    event = decode(raw)
+    if wanted.recipient and folded(event.recipient) != folded(wanted.recipient):
+        return False
+    return not wanted.message or wanted.message in event.message.all

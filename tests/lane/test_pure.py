@@ -1,0 +1,177 @@
+"""The decisions of the path, as functions of values."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postbell.blocks import BlockHeader, Position, Range, pack_sizes
+from postbell.dialects import DIALECTS
+from postbell.lane.backoff import held_s, next_wait_s
+from postbell.lane.cut import Gather, Limits, batch_id
+from postbell.lane.judge import judge
+from postbell.reading.match import Selection, count_matching
+from postbell.records import (
+    DEFAULT_RETRY_WAITS_S,
+    Lane,
+    OpenBatch,
+    Outcome,
+    Policy,
+    Revision,
+    Verdict,
+)
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+LANE = Lane(webhook_id=1, account_id=1, cursor=Position(0, 0))
+NATIVE = Selection.of(DIALECTS["native"], Revision(1, Position(0, 0), None, None, "native", {}))
+
+
+def a_batch(attempts, count=10, parent=""):
+    return OpenBatch(
+        id="bat_1",
+        webhook_id=1,
+        revision=1,
+        range=Range(Position(0, 0), Position(1, 10)),
+        count=count,
+        cut_at=NOW,
+        attempts=attempts,
+        parent=parent,
+    )
+
+
+@given(st.integers(1, 11), st.floats(0, 1, exclude_max=True))
+def test_jitter_only_lengthens_and_by_at_most_a_fifth(attempt, chance):
+    wait_s = next_wait_s(attempt, Policy(), chance)
+
+    base = DEFAULT_RETRY_WAITS_S[attempt - 1]
+    assert wait_s is not None
+    assert base <= wait_s <= base * 1.2
+
+
+def test_after_the_last_wait_nothing_comes():
+    assert next_wait_s(12, Policy(), 0.5) is None
+
+
+def test_the_default_window_outlasts_a_weekend():
+    assert sum(DEFAULT_RETRY_WAITS_S) >= 72 * 3600
+
+
+@given(st.one_of(st.none(), st.floats(-1e9, 1e9)))
+def test_retry_after_only_delays_and_at_most_an_hour(asked):
+    assert 0 <= held_s(asked) <= 3600
+
+
+@pytest.mark.parametrize(
+    ("outcome", "success", "verdict"),
+    [
+        (Outcome(status=200), (), Verdict.DELIVERED),
+        (Outcome(status=299), (), Verdict.DELIVERED),
+        (Outcome(status=201), (200, 204), Verdict.RETRY),
+        (Outcome(status=204), (200, 204), Verdict.DELIVERED),
+        (Outcome(status=301), (), Verdict.RETRY),
+        (Outcome(status=404), (), Verdict.RETRY),
+        (Outcome(status=410), (), Verdict.PAUSE),
+        (Outcome(status=503), (), Verdict.RETRY),
+        (Outcome(error="timeout"), (), Verdict.RETRY),
+        (Outcome(error="reset", status=200), (), Verdict.RETRY),
+        (Outcome(error="refused_address"), (), Verdict.RETRY),
+    ],
+)
+def test_what_an_outcome_means(outcome, success, verdict):
+    policy = Policy(success=success)
+
+    assert judge(outcome, a_batch(0), policy, LANE, NOW, 0.0).verdict is verdict
+
+
+def test_retry_after_longer_than_the_wait_delays_the_batch_too():
+    found = judge(Outcome(status=503, retry_after_s=600), a_batch(0), Policy(), LANE, NOW, 0.0)
+
+    assert found.next_at == found.hold_until == NOW + timedelta(seconds=600)
+
+
+def test_retry_after_shorter_than_the_wait_does_not_hurry():
+    found = judge(Outcome(status=503, retry_after_s=1), a_batch(2), Policy(), LANE, NOW, 0.0)
+
+    assert found.next_at == NOW + timedelta(seconds=120)
+
+
+def test_a_batch_id_has_no_full_stop_and_depends_on_every_part():
+    here, there = Range(Position(1, 0), Position(2, 5)), Range(Position(1, 0), Position(2, 6))
+    parts = (1, 1, here, b"events", None)
+    ids = {batch_id(*parts), batch_id(*parts, body_hash=b"another release")}
+    for at, other in enumerate((2, 2, there, b"others", 7)):
+        ids.add(batch_id(*parts[:at], other, *parts[at + 1 :]))
+
+    assert len(ids) == 7
+    assert not any("." in each for each in ids)
+
+
+def header(block, sizes, codes=None):
+    codes = codes or bytes([4] * len(sizes))
+    return BlockHeader(block, 1, 1, 1, NOW, codes, pack_sizes(sizes))
+
+
+blocks = st.lists(
+    st.lists(st.tuples(st.integers(10, 400), st.sampled_from([4, 9, 16])), min_size=1, max_size=8),
+    max_size=8,
+)
+
+
+@given(blocks, st.integers(1, 9), st.integers(50, 2000))
+def test_cuts_partition_the_log_and_keep_to_the_limits(parts, max_events, max_bytes):
+    headers = [
+        header(number, [size for size, _ in part], bytes(code for _, code in part))
+        for number, part in enumerate(parts, 1)
+    ]
+    clicks = Revision(1, Position(0, 0), None, ("delivered", "open"), "native", {})
+    selection = Selection.of(DIALECTS["native"], clicks)
+    limits = Limits(max_events, max_bytes, 10, 0)
+    cuts = []
+    gather = Gather(Position(0, 0), selection, limits)
+    for each in headers:
+        gather.add(each)
+        while gather.is_full:
+            cuts.append(gather)
+            gather = Gather(gather.end, selection, limits)
+            gather.add(each)
+    cuts.append(gather)
+
+    end = Position(len(headers), headers[-1].count) if headers else Position(0, 0)
+    assert sum(cut.count for cut in cuts) == count_matching(selection, headers, Position(0, 0), end)
+    for before, after in pairwise(cuts):
+        assert before.end == after.start
+    for cut in cuts:
+        assert cut.count == count_matching(selection, headers, cut.start, cut.end)
+        assert cut.count <= max_events
+        assert cut.size_bytes <= max_bytes or cut.count == 1
+
+
+def test_the_selection_counts_what_it_takes():
+    found = count_matching(NATIVE, [header(1, [1] * 5)], Position(1, 1), Position(1, 4))
+
+    assert found == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts", "count", "parent", "verdict"),
+    [
+        (413, 0, 10, "", Verdict.SPLIT),
+        (413, 0, 1, "", Verdict.PARK),
+        (400, 0, 10, "", Verdict.RETRY),
+        (400, 11, 10, "", Verdict.SPLIT),
+        (422, 11, 10, "", Verdict.SPLIT),
+        (422, 11, 1, "", Verdict.PARK),
+        (400, 0, 10, "bat_0", Verdict.SPLIT),
+        (400, 0, 1, "bat_0", Verdict.PARK),
+        (500, 0, 10, "bat_0", Verdict.RETRY),
+        (500, 11, 10, "", Verdict.PARK),
+    ],
+)
+def test_when_a_batch_is_split(status, attempts, count, parent, verdict):
+    batch = a_batch(attempts, count, parent)
+
+    found = judge(Outcome(status=status), batch, Policy(), LANE, NOW, 0.0)
+
+    assert found.verdict is verdict
