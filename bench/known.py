@@ -11,10 +11,10 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from postbell.blocks import MAX_EVENTS, NewBlock, build_block
+from postbell.blocks import MAX_EVENTS, NewBlock, build_block, id_hashes
 from postbell.clock import SystemClock
 from postbell.directory import Directory
-from postbell.ingest.accepting import accept, id_hashes
+from postbell.ingest.accepting import accept
 from postbell.ports import Marks, News
 from postbell.serving.opening import open_engine
 from postbell.settings.members import Settings

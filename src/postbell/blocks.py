@@ -8,6 +8,8 @@ all earlier blocks of the account, and the first *offset* events of that block.
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
+from hashlib import blake2b
 from struct import pack
 from typing import NamedTuple
 
@@ -42,7 +44,7 @@ class NewBlock(msgspec.Struct, frozen=True):
     """A block before it has a place in the log.
 
     *codes*: one kind code a event (`events.kind_code`); *sizes*: bytes of each event;
-    *hashes*: 8 bytes an event (`events.id_hash`); *body*: the canonical JSON objects with a
+    *hashes*: 8 bytes an event (`id_hash`); *body*: the canonical JSON objects with a
     comma between them.
     """
 
@@ -157,3 +159,24 @@ def build_block(
         hashes=hashes,
         body=b",".join(raws),
     )
+
+
+def id_hash(account_id: int, event_id: str) -> bytes:
+    """Return the 8 bytes by which duplicates of an event id are looked for in an account."""
+    return id_hashes(account_id, (event_id,))
+
+
+def id_hashes(account_id: int, event_ids: Iterable[str]) -> bytes:
+    """Return `id_hash` of each, one after the other."""
+    begun = _account_hasher(account_id).copy
+    hashes = []
+    for event_id in event_ids:
+        hasher = begun()
+        hasher.update(event_id.encode())
+        hashes.append(hasher.digest())
+    return b"".join(hashes)
+
+
+@lru_cache(4096)
+def _account_hasher(account_id: int) -> "blake2b":
+    return blake2b(digest_size=8, key=account_id.to_bytes(8, "little"))

@@ -7,9 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from postbell.blocks import IdBlock
+from postbell.blocks import IdBlock, id_hash
 from postbell.errors import BadInput, HeadMoved, Overloaded, StorageError
-from postbell.ingest.accepting import id_hash
 from postbell.ingest.ingest import Ingest
 from postbell.ingest.queueing import Repeated
 from postbell.ingest.seen import FRESH_IDS, Seen

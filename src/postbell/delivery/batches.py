@@ -24,7 +24,7 @@ from postbell.lane.late import Late
 from postbell.lane.split import halved
 from postbell.lane.work import Again, Cut, Piece
 from postbell.logged import digest_of
-from postbell.reading.reader import Found
+from postbell.reading.found import Found
 from postbell.records import (
     BatchState,
     Entry,

@@ -21,8 +21,9 @@ from postbell.lane.judge import TOO_LARGE, Judgement, after, in_outage, judge
 from postbell.logged import Logged, digest_of
 from postbell.ports import Dialect, Ledger, Request, Sender, Signing
 from postbell.reading.cache import Kept
+from postbell.reading.found import Found, narrowed, passing
 from postbell.reading.match import Selection
-from postbell.reading.reader import Found, Reader, narrowed, passing
+from postbell.reading.reader import Reader
 from postbell.records import (
     BatchState,
     Entry,

@@ -15,8 +15,9 @@ from postbell.delivery.settle import Settler
 from postbell.lane.cut import Gather, batch_id
 from postbell.lane.held import Held
 from postbell.lane.work import Step
+from postbell.reading.found import narrowed
 from postbell.reading.match import Selection
-from postbell.reading.reader import PAGE, narrowed
+from postbell.reading.reader import PAGE
 from postbell.records import LaneChange, OpenBatch, Replay, ReplayState
 
 

@@ -10,7 +10,7 @@ from postbell.desk.lanes import Lanes, due
 from postbell.errors import Conflict, NotFound
 from postbell.lane.split import halved, without
 from postbell.ports import Claim
-from postbell.reading.reader import Found
+from postbell.reading.found import Found
 from postbell.records import Entry, EntryKind, LaneChange, OpenBatch, Webhook, WebhookState
 from postbell.trail import Change
 

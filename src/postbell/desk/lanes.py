@@ -10,8 +10,9 @@ from postbell.desk.skipping import Skipped, Skipping
 from postbell.desk.stopping import Stopping, no_batch
 from postbell.errors import Conflict, NotFound
 from postbell.ports import Claim
+from postbell.reading.found import Found, narrowed, passing
 from postbell.reading.match import Selection
-from postbell.reading.reader import Found, Reader, narrowed, passing
+from postbell.reading.reader import Reader
 from postbell.records import (
     BatchState,
     LaneChange,

@@ -11,8 +11,9 @@ from postbell.desk.skipping import Skipping
 from postbell.desk.stopping import Stopping
 from postbell.errors import BadInput, Conflict
 from postbell.ports import MOST_CLAIMED, Claim, Logged
+from postbell.reading.found import narrowed, passing
 from postbell.reading.match import Selection
-from postbell.reading.reader import PAGE, Reader, narrowed, passing
+from postbell.reading.reader import PAGE, Reader
 from postbell.records import (
     BatchState,
     LaneChange,

@@ -6,7 +6,7 @@ Used by `index`, which fills it, and by `reports`, which asks it.
 from math import log2
 from zlib import crc32
 
-from postbell.ingest.accepting import id_hash
+from postbell.blocks import id_hash
 
 TERM_MASK = (1 << 30) - 1
 _MESSAGE_SEED = 1

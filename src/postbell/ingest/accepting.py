@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -159,27 +159,6 @@ def accept(
     one = Accepting(account, api_user, api_user_id, now)
     one.take(raw)
     return Accepted(one.ids[0], one.users[0], one.codes[0], one.raws[0], one.randoms[0])
-
-
-def id_hash(account_id: int, event_id: str) -> bytes:
-    """Return the 8 bytes by which duplicates of an event id are looked for in an account."""
-    return id_hashes(account_id, (event_id,))
-
-
-def id_hashes(account_id: int, event_ids: Iterable[str]) -> bytes:
-    """Return `id_hash` of each, one after the other."""
-    begun = _account_hasher(account_id).copy
-    hashes = []
-    for event_id in event_ids:
-        hasher = begun()
-        hasher.update(event_id.encode())
-        hashes.append(hasher.digest())
-    return b"".join(hashes)
-
-
-@lru_cache(4096)
-def _account_hasher(account_id: int) -> "blake2b":
-    return blake2b(digest_size=8, key=account_id.to_bytes(8, "little"))
 
 
 def _refusal(error: Exception, raw: bytes | msgspec.Raw) -> BadInput:

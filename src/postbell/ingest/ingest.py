@@ -10,13 +10,13 @@ from datetime import timedelta
 
 import msgspec
 
-from postbell.blocks import IdBlock, NewBlock
+from postbell.blocks import IdBlock, NewBlock, id_hashes
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import BadInput, HeadMoved, Overloaded, ServiceError, StorageError
 from postbell.events import event_id_of
 from postbell.fences import note
-from postbell.ingest.accepting import Accepting, id_hashes
+from postbell.ingest.accepting import Accepting
 from postbell.ingest.packing import Packer
 from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, Waiting
 from postbell.ingest.seen import PART_IDS, Seen

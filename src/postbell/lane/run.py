@@ -13,7 +13,7 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.logged import Logged
-from postbell.reading.reader import nothing
+from postbell.reading.found import nothing
 from postbell.records import Entry, EntryKind, LaneChange, OpenBatch, Outcome
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from postbell.blocks import Position, Range
 from postbell.lane.cut import batch_id
 from postbell.logged import Logged, digest_of
-from postbell.reading.reader import Found
+from postbell.reading.found import Found
 from postbell.records import BatchState, OpenBatch
 
 

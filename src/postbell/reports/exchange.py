@@ -13,8 +13,9 @@ from postbell.attempts import Shown, Used, then
 from postbell.blocks import Range
 from postbell.lane.run import has_bit
 from postbell.ports import Dialect, Engine, Logged, Signing
+from postbell.reading.found import Found, narrowed, passing
 from postbell.reading.match import Selection
-from postbell.reading.reader import Found, Reader, narrowed, passing
+from postbell.reading.reader import Reader
 from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Secret, Webhook
 from postbell.reports.singles import Singles
 from postbell.signing import signing_at

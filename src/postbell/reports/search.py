@@ -16,7 +16,7 @@ from postbell.errors import BadInput, NotFound
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType, event_id_of
 from postbell.index.terms import event_term, message_term, recipient_term
 from postbell.ports import Engine
-from postbell.reading.reader import fits
+from postbell.reading.found import fits
 from postbell.records import ReplayFilter
 from postbell.text.numerals import whole
 

@@ -21,8 +21,9 @@ from postbell.lane.cut import batch_id
 from postbell.lane.run import has_bit
 from postbell.logged import digest_of
 from postbell.ports import Dialect, Engine
+from postbell.reading.found import Found, nothing
 from postbell.reading.match import Selection
-from postbell.reading.reader import Found, Reader, nothing
+from postbell.reading.reader import Reader
 from postbell.records import Entry, EntryKind, Outcome, Webhook
 
 MAX_SEARCHED = 200_000

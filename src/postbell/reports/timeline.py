@@ -9,8 +9,8 @@ from postbell.clock import rfc3339
 from postbell.errors import DamagedRow, NotFound
 from postbell.events import TYPES, EventType
 from postbell.ports import Claim, Dialect, Engine
+from postbell.reading.found import fits
 from postbell.reading.match import Selection, count_matching
-from postbell.reading.reader import fits
 from postbell.records import (
     BatchState,
     Entry,
