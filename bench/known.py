@@ -15,7 +15,7 @@ from postbell.blocks import MAX_EVENTS, NewBlock, build_block, id_hashes
 from postbell.clock import SystemClock
 from postbell.directory import Directory
 from postbell.ingest.accepting import accept
-from postbell.ports import Marks, News
+from postbell.ports import IndexedUpTo, News
 from postbell.serving.opening import open_engine
 from postbell.settings.members import Settings
 
@@ -64,7 +64,7 @@ async def fill(folder: Path, api_user: str, ids: int) -> None:
         ]
         now = began + timedelta(hours=HOURS) * (last / ids)
         head = (await engine.log.append(blocks, [], head=head, now=now))[-1].id
-    await engine.index.add(Marks(), News(Marks(block=head)))
+    await engine.index.add(IndexedUpTo(), News(IndexedUpTo(block=head)))
     await engine.close()
     _uncache(folder)
 

@@ -29,7 +29,7 @@ from postbell.ingest import user_agents
 from postbell.ingest.ingest import Ingest
 from postbell.operating.metrics import PoolUse
 from postbell.operating.wiring import (
-    Operation,
+    Operating,
     operating,
     warn_of_clear_keys,
     warn_of_no_sign_in,
@@ -247,7 +247,7 @@ async def _tried(settings: Settings, clock: Clock, role: Role) -> Engine | Stora
 
 @contextlib.asynccontextmanager
 async def _ingesting(
-    parts: Parts, operation: Operation, tasks: asyncio.TaskGroup
+    parts: Parts, operation: Operating, tasks: asyncio.TaskGroup
 ) -> AsyncIterator[Any]:
     """Run ingest inside the block and give the HTTP application on top of it."""
     settings = parts.settings

@@ -71,7 +71,9 @@ NUMBER_OF = {row.type: row.number for row in TYPES}
 TYPE_OF = {row.number: row.type for row in TYPES}
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+class EventPart(
+    msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """Base of an event's members: absent and null mean the same, unknown members are refused."""
 
 
@@ -100,13 +102,13 @@ class MessageIds(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, 
         return tuple(dict.fromkeys(filter(None, ids)))
 
 
-class Message(MessageIds, Part, kw_only=True, frozen=True, gc=False):
+class Message(MessageIds, EventPart, kw_only=True, frozen=True, gc=False):
     from_: str | None = msgspec.field(default=None, name="from")
     from_name: str | None = None
     subject: str | None = None
 
 
-class Smtp(Part, kw_only=True, frozen=True, gc=False):
+class Smtp(EventPart, kw_only=True, frozen=True, gc=False):
     code: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     enhanced: str | None = None
     text: str | None = None
@@ -116,33 +118,33 @@ class Smtp(Part, kw_only=True, frozen=True, gc=False):
     tls: bool | None = None
 
 
-class Try(Part, kw_only=True, frozen=True, gc=False):
+class Try(EventPart, kw_only=True, frozen=True, gc=False):
     n: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     first_at: Moment | None = None
     next_at: Moment | None = None
     final: bool | None = None
 
 
-class Bounce(Part, kw_only=True, frozen=True, gc=False):
+class Bounce(EventPart, kw_only=True, frozen=True, gc=False):
     class_: str | None = msgspec.field(default=None, name="class")
     type: str | None = None
     origin: str | None = None
     rule_id: str | None = None
 
 
-class Actor(Part, kw_only=True, frozen=True, gc=False):
+class EventActor(EventPart, kw_only=True, frozen=True, gc=False):
     kind: str | None = None
     confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     evidence: list[str] | None = None
 
 
-class Geo(Part, kw_only=True, frozen=True, gc=False):
+class Geo(EventPart, kw_only=True, frozen=True, gc=False):
     country: str | None = None
     region: str | None = None
     city: str | None = None
 
 
-class Client(Part, kw_only=True, frozen=True, gc=False):
+class Client(EventPart, kw_only=True, frozen=True, gc=False):
     ua: str | None = None
     ip: str | None = None
     geo: Geo | None = None
@@ -152,22 +154,22 @@ class Client(Part, kw_only=True, frozen=True, gc=False):
     os_version: str | None = None
 
 
-class Link(Part, kw_only=True, frozen=True, gc=False):
+class Link(EventPart, kw_only=True, frozen=True, gc=False):
     url: str | None = None
     index: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
     name: str | None = None
 
 
-class Unsubscribe(Part, kw_only=True, frozen=True, gc=False):
+class Unsubscribe(EventPart, kw_only=True, frozen=True, gc=False):
     method: str | None = None
 
 
-class Complaint(Part, kw_only=True, frozen=True, gc=False):
+class Complaint(EventPart, kw_only=True, frozen=True, gc=False):
     feedback_type: str | None = None
     confidence: str | None = None
 
 
-class Origin(Part, kw_only=True, frozen=True, gc=False):
+class Origin(EventPart, kw_only=True, frozen=True, gc=False):
     kind: str | None = None
     node: str | None = None
     position: str | None = None
@@ -194,7 +196,7 @@ class Draft(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fie
     smtp: Smtp | None = None
     attempt: Try | None = None
     bounce: Bounce | None = None
-    actor: Actor | None = None
+    actor: EventActor | None = None
     client: Client | None = None
     link: Link | None = None
     unsubscribe: Unsubscribe | None = None
@@ -218,7 +220,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     smtp: Smtp = Smtp()
     attempt: Try = Try()
     bounce: Bounce = Bounce()
-    actor: Actor = Actor()
+    actor: EventActor = EventActor()
     client: Client = Client()
     link: Link = Link()
     unsubscribe: Unsubscribe = Unsubscribe()

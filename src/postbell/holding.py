@@ -31,15 +31,15 @@ class Memory:
 
     def __init__(self, max_bytes: int) -> None:
         for_strangers = max_bytes // STRANGERS_PART
-        self.strangers = Part(for_strangers, for_strangers // NETWORK_PART)
-        self.accounts = Part(max_bytes - for_strangers, max_bytes // ACCOUNT_PART)
+        self.strangers = MemoryPart(for_strangers, for_strangers // NETWORK_PART)
+        self.accounts = MemoryPart(max_bytes - for_strangers, max_bytes // ACCOUNT_PART)
 
     @property
     def held_bytes(self) -> int:
         return self.strangers.held_bytes + self.accounts.held_bytes
 
 
-class Part:
+class MemoryPart:
     """Memory that holders share: *max_bytes*, each of them at most *most_bytes*.
 
     Its last eighth is for those who hold little (a sixty-fourth of what one may hold): many that

@@ -88,7 +88,7 @@ class Change(NamedTuple):
     new: Mapping[str, Any] | None = None
 
 
-class Secret(NamedTuple):
+class Masked(NamedTuple):
     """A value that is compared, and never shown: *shown* stands for it."""
 
     value: str
@@ -194,7 +194,7 @@ def _pair(
     key = cut(name, MAX_NAME_CHARS)
     was = {key: shown_of(before[name])} if name in before else {}
     became = {key: shown_of(after[name])} if name in after else {}
-    if isinstance(after.get(name), Secret) and was == became:
+    if isinstance(after.get(name), Masked) and was == became:
         became = {key: f"{became[key]}{CHANGED}"}
     return was, became
 
@@ -202,7 +202,7 @@ def _pair(
 def shown_of(value: Any) -> Any:
     """Return a value as an entry holds it: a scalar or a text, cut, never a secret."""
     match value:
-        case Secret():
+        case Masked():
             return cut(value.shown, MAX_VALUE_CHARS)
         case None | bool() | float():
             return value

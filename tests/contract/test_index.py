@@ -4,7 +4,15 @@ from array import array
 from datetime import timedelta
 
 from postbell.blocks import Position, Range, place_of
-from postbell.ports import Count, Engine, Marks, Message, News, Postings, Visit
+from postbell.ports import (
+    CountChange,
+    Engine,
+    IndexedRange,
+    IndexedUpTo,
+    MessageState,
+    News,
+    Postings,
+)
 from tests.contract.making import Shop, span
 from tests.fakes import FakeClock
 
@@ -19,7 +27,7 @@ def postings(account_id: int, *pairs: tuple[int, Position]) -> Postings:
 
 async def add(engine: Engine, block: int, *each: Postings) -> None:
     before = await engine.index.marks()
-    assert await engine.index.add(before, News(Marks(block, before.journal), each))
+    assert await engine.index.add(before, News(IndexedUpTo(block, before.journal), each))
 
 
 async def test_a_term_is_found_newest_first_and_paged(engine: Engine) -> None:
@@ -67,19 +75,21 @@ async def test_a_term_that_fills_many_pages_is_found_whole(engine: Engine) -> No
 async def test_an_addition_from_stale_marks_is_refused(engine: Engine) -> None:
     await add(engine, 3)
 
-    news = News(Marks(4, 0), [postings(1, (9, Position(4, 0)))])
-    is_taken = await engine.index.add(Marks(2, 0), news)
+    news = News(IndexedUpTo(4, 0), [postings(1, (9, Position(4, 0)))])
+    is_taken = await engine.index.add(IndexedUpTo(2, 0), news)
 
     assert not is_taken
-    assert await engine.index.marks() == Marks(3, 0)
+    assert await engine.index.marks() == IndexedUpTo(3, 0)
     assert await engine.index.find(1, 9, before=EVERYTHING, limit=9) == []
 
 
 async def test_counts_add_up_by_minute_and_by_hour(engine: Engine, clock: FakeClock) -> None:
     noon = clock.now()
     minutes = [noon, noon + timedelta(minutes=5), noon + timedelta(minutes=61)]
-    await _count(engine, *(Count("events", 1, at, 4, 10) for at in minutes))
-    await _count(engine, Count("events", 1, noon, 4, 5), Count("events", 2, noon, 4, 99))
+    await _count(engine, *(CountChange("events", 1, at, 4, 10) for at in minutes))
+    await _count(
+        engine, CountChange("events", 1, noon, 4, 5), CountChange("events", 2, noon, 4, 99)
+    )
 
     day = {"since": noon, "until": noon + timedelta(days=1)}
     by_minute = await engine.index.counts("events", 1, by_hour=False, **day)
@@ -97,7 +107,7 @@ async def test_counts_add_up_by_minute_and_by_hour(engine: Engine, clock: FakeCl
 async def test_counts_end_before_until(engine: Engine, clock: FakeClock) -> None:
     noon = clock.now()
     minute = timedelta(minutes=1)
-    await _count(engine, *(Count("events", 1, noon + n * minute, 4, 1) for n in range(4)))
+    await _count(engine, *(CountChange("events", 1, noon + n * minute, 4, 1) for n in range(4)))
 
     found = await engine.index.counts(
         "events", 1, by_hour=False, since=noon + minute, until=noon + 3 * minute
@@ -106,16 +116,21 @@ async def test_counts_end_before_until(engine: Engine, clock: FakeClock) -> None
     assert [count.at for count in found] == [noon + minute, noon + 2 * minute]
 
 
-async def _count(engine: Engine, *counts: Count) -> None:
+async def _count(engine: Engine, *counts: CountChange) -> None:
     before = await engine.index.marks()
     assert await engine.index.add(before, News(before, counts=counts))
 
 
 async def test_visits_are_ranges_around_an_event(engine: Engine) -> None:
     whole, half = span(3, 5), Range(Position(3, 0), Position(3, 500))
-    visits = [Visit(1, whole, 10), Visit(1, half, 12), Visit(1, span(1, 3), 9), Visit(2, whole, 11)]
+    visits = [
+        IndexedRange(1, whole, 10),
+        IndexedRange(1, half, 12),
+        IndexedRange(1, span(1, 3), 9),
+        IndexedRange(2, whole, 11),
+    ]
     before = await engine.index.marks()
-    await engine.index.add(before, News(Marks(0, 12), visits=visits))
+    await engine.index.add(before, News(IndexedUpTo(0, 12), visits=visits))
 
     inside = await engine.index.visits(1, Position(3, 499), 10)
     after = await engine.index.visits(1, Position(3, 500), 10)
@@ -130,9 +145,9 @@ async def test_old_places_visits_and_counts_are_dropped(engine: Engine, clock: F
     await add(engine, 2, *(postings(1, *((t, Position(2, t)) for t in range(20))),))
     await add(engine, 3, postings(1, (1, Position(3, 0))))
     before = await engine.index.marks()
-    visits = [Visit(1, span(1, 3), 1), Visit(1, span(3, 4), 2)]
-    counts = [Count("events", 1, at, 4, 1) for at in (old, new)]
-    await engine.index.add(before, News(Marks(3, 2), counts=counts, visits=visits))
+    visits = [IndexedRange(1, span(1, 3), 1), IndexedRange(1, span(3, 4), 2)]
+    counts = [CountChange("events", 1, at, 4, 1) for at in (old, new)]
+    await engine.index.add(before, News(IndexedUpTo(3, 2), counts=counts, visits=visits))
 
     await engine.index.drop(3, minutes_before=new, hours_before=old)
 
@@ -147,18 +162,18 @@ async def test_old_places_visits_and_counts_are_dropped(engine: Engine, clock: F
 
 async def test_a_cleared_index_begins_anew(engine: Engine, shop: Shop) -> None:
     await add(engine, 2, postings(1, (9, Position(1, 0))))
-    await _count(engine, Count("events", 1, shop.clock.now(), 4, 10))
+    await _count(engine, CountChange("events", 1, shop.clock.now(), 4, 10))
 
     await engine.index.clear()
     cleared = await engine.index.find(1, 9, before=EVERYTHING, limit=9)
     marks = await engine.index.marks()
     await add(engine, 2, postings(1, (9, Position(1, 0))))
 
-    assert (cleared, marks) == ([], Marks(0, 0))
+    assert (cleared, marks) == ([], IndexedUpTo(0, 0))
     assert await engine.index.find(1, 9, before=EVERYTHING, limit=9) == [Position(1, 0)]
 
 
-async def learn(engine: Engine, *messages: Message) -> None:
+async def learn(engine: Engine, *messages: MessageState) -> None:
     before = await engine.index.marks()
     assert await engine.index.add(before, News(before, messages=messages))
 
@@ -166,14 +181,17 @@ async def learn(engine: Engine, *messages: Message) -> None:
 async def test_what_is_known_of_a_message_is_kept_by_account_and_replaced(engine: Engine) -> None:
     key = (1 << 60) - 1
     await learn(
-        engine, Message(1, key, 30, 1, 4), Message(2, key, 45, 2, 1), Message(1, 5, 0, 1, 1)
+        engine,
+        MessageState(1, key, 30, 1, 4),
+        MessageState(2, key, 45, 2, 1),
+        MessageState(1, 5, 0, 1, 1),
     )
-    await learn(engine, Message(1, key, 30, 9, 4))
+    await learn(engine, MessageState(1, key, 30, 9, 4))
 
     found = await engine.index.messages(1, [key, 77, 5])
 
-    assert sorted(found) == [Message(1, 5, 0, 1, 1), Message(1, key, 30, 9, 4)]
-    assert await engine.index.messages(2, [key]) == [Message(2, key, 45, 2, 1)]
+    assert sorted(found) == [MessageState(1, 5, 0, 1, 1), MessageState(1, key, 30, 9, 4)]
+    assert await engine.index.messages(2, [key]) == [MessageState(2, key, 45, 2, 1)]
     assert await engine.index.messages(1, []) == []
 
 
@@ -182,7 +200,9 @@ async def test_messages_go_with_the_hours_that_they_count_in(
 ) -> None:
     hour = clock.now().replace(minute=0, second=0, microsecond=0)
     minute = int(hour.timestamp()) // 60
-    await learn(engine, *(Message(1, key, minute - 15 * (key % 2), 1, 1) for key in range(2500)))
+    await learn(
+        engine, *(MessageState(1, key, minute - 15 * (key % 2), 1, 1) for key in range(2500))
+    )
 
     await engine.index.drop(0, minutes_before=hour, hours_before=hour)
     left = await engine.index.messages(1, list(range(2500)))
@@ -196,7 +216,7 @@ async def test_a_count_can_go_down_again(engine: Engine, clock: FakeClock) -> No
     at = clock.now().replace(second=0, microsecond=0)
     for n in (3, -2):
         before = await engine.index.marks()
-        await engine.index.add(before, News(before, counts=[Count("messages", 1, at, 0, n)]))
+        await engine.index.add(before, News(before, counts=[CountChange("messages", 1, at, 0, n)]))
 
     [found] = await engine.index.counts(
         "messages", 1, by_hour=True, since=at - timedelta(hours=1), until=at + timedelta(hours=1)

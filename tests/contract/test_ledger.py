@@ -9,7 +9,7 @@ from postbell.blocks import Position, Range
 from postbell.body_limits import BodyLimit
 from postbell.errors import IdTaken, NotFound
 from postbell.events import EventType
-from postbell.ports import Parked, Queue
+from postbell.ports import Parked, QueueLengths
 from postbell.records import (
     BatchState,
     Lane,
@@ -142,7 +142,7 @@ async def test_a_queue_says_what_stands_on_a_lane(shop: Shop) -> None:
     )
 
     first, second = await shop.engine.ledger.queues(1)
-    assert first == Queue(
+    assert first == QueueLengths(
         webhook.id, Position(9, 1), now, 5, opened["opened_at"], 11, now - timedelta(days=1)
     )
     assert (second.webhook_id, second.first_block, second.opened_at) == (idle.id, None, None)

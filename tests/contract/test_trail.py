@@ -15,11 +15,11 @@ from postbell.ports import (
     ApiUsers,
     NewSecret,
     Owners,
-    Place,
     Proof,
     Registry,
     SecondFactors,
-    Wanted,
+    TrailPlace,
+    TrailQuery,
 )
 from postbell.records import (
     LaneChange,
@@ -60,7 +60,7 @@ async def note(shop: Shop, *entries: TrailEntry) -> None:
 
 
 async def noted(shop: Shop, **wanted: Any) -> list[str]:
-    return [each.action for each in await shop.engine.trail.entries(Wanted(**wanted))]
+    return [each.action for each in await shop.engine.trail.entries(TrailQuery(**wanted))]
 
 
 async def test_an_entry_is_listed_as_it_was_noted(shop: Shop) -> None:
@@ -69,7 +69,7 @@ async def test_an_entry_is_listed_as_it_was_noted(shop: Shop) -> None:
 
     await note(shop, first, second)
 
-    found = await shop.engine.trail.entries(Wanted())
+    found = await shop.engine.trail.entries(TrailQuery())
     assert [each.id for each in found] == sorted((each.id for each in found), reverse=True)
     assert [replace(each, id=0) for each in found] == [second, first]
 
@@ -384,7 +384,7 @@ async def test_entries_of_writes_at_once_go_with_their_own(shop: Shop) -> None:
         *(add(name) for name in names), *(add("acme") for _ in range(20)), return_exceptions=True
     )
 
-    found = await trail.entries(Wanted(), limit=100)
+    found = await trail.entries(TrailQuery(), limit=100)
     accounts = {each.id: each.name for each in await registry.accounts()}
     assert sorted(each.new["name"] for each in found) == sorted(names)
     assert all(accounts[each.account_id or 0] == each.new["name"] for each in found)
@@ -429,11 +429,11 @@ async def test_names_of_staff_can_be_kept_from_who_asks(shop: Shop) -> None:
 
 async def test_pages_follow_each_other_also_within_one_moment(shop: Shop) -> None:
     await note(shop, *(entry(shop, str(number)) for number in range(7)))
-    wanted, before, seen = Wanted(shop.accounts[0].id), None, []
+    wanted, before, seen = TrailQuery(shop.accounts[0].id), None, []
 
     while page := await shop.engine.trail.entries(wanted, before=before, limit=3):
         seen += [each.action for each in page]
-        before = Place(page[-1].at, page[-1].id)
+        before = TrailPlace(page[-1].at, page[-1].id)
 
     assert seen == list("6543210")
 
@@ -457,7 +457,7 @@ async def test_a_search_looks_at_so_many_entries_and_says_where_it_stopped(shop:
     for begin in range(0, rest, 1000):
         count = min(1000, rest - begin)
         await asyncio.gather(*(note(shop, entry(shop)) for _ in range(count)))
-    trail, wanted = shop.engine.trail, Wanted(shop.accounts[0].id, action="rare")
+    trail, wanted = shop.engine.trail, TrailQuery(shop.accounts[0].id, action="rare")
 
     found = await trail.entries(wanted)
     edge = await trail.edge(wanted)
@@ -468,6 +468,6 @@ async def test_a_search_looks_at_so_many_entries_and_says_where_it_stopped(shop:
     assert edge is not None
     assert [each.action for each in later] == ["rare"]
     assert end is None
-    assert await trail.edge(Wanted(shop.accounts[1].id)) is None
-    assert await trail.edge(Wanted(since=first.at)) == edge
-    assert await trail.edge(Wanted(until=first.at)) is None
+    assert await trail.edge(TrailQuery(shop.accounts[1].id)) is None
+    assert await trail.edge(TrailQuery(since=first.at)) == edge
+    assert await trail.edge(TrailQuery(until=first.at)) is None

@@ -14,7 +14,7 @@ from postbell.delivery.scrub import Scrubber
 from postbell.errors import DamagedBlock
 from postbell.index.indexer import Indexer
 from postbell.records import EntryKind, Outcome, WebhookState
-from postbell.reports.search import Search, Wanted
+from postbell.reports.search import Search, SearchQuery
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from tests.delivery.rig import Rig, event, running
@@ -94,7 +94,7 @@ async def test_a_search_finds_what_lies_beside_a_damaged_block(disk: Disk) -> No
     await disk.flip(2)
     search = Search(rig.engine)
 
-    for wanted in (Wanted(), Wanted(recipient="ada@example.net")):
+    for wanted in (SearchQuery(), SearchQuery(recipient="ada@example.net")):
         found = await search.events(rig.account.id, wanted)
         assert [row["event_id"] for row in found.rows] == ["e2", "e0"]
     with pytest.raises(DamagedBlock):

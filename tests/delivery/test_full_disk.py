@@ -12,7 +12,7 @@ import pytest
 
 from postbell.delivery import settle
 from postbell.errors import StorageError
-from postbell.ingest.queueing import Waiting
+from postbell.ingest.queueing import WaitingRequest
 from postbell.records import LaneChange, Outcome
 from postbell.sealing import load_or_create
 from postbell.signals import heard
@@ -160,7 +160,7 @@ async def test_requests_that_failed_leave_memory_at_once(engine: SqliteEngine, c
                 for number in range(1, 4):
                     with suppress(StorageError):
                         await rig.send(event(number))
-            kept = [each for each in gc.get_objects() if isinstance(each, Waiting)]
+            kept = [each for each in gc.get_objects() if isinstance(each, WaitingRequest)]
         finally:
             gc.enable()
 

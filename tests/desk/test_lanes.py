@@ -10,7 +10,7 @@ from postbell.blocks import BlockHeader, Position, Range
 from postbell.desk.core import MAX_TRIES
 from postbell.desk.lanes import OPENED_AT_ONCE
 from postbell.errors import BadInput, Conflict
-from postbell.ports import Claim, Wanted
+from postbell.ports import Claim, TrailQuery
 from postbell.reading.tally import AT_ONCE
 from postbell.records import BatchState, EntryKind, LaneChange, OpenBatch, Outcome
 from tests.api.service import URL, Service, running
@@ -317,7 +317,7 @@ async def test_many_parked_batches_are_opened_in_several_writes(service: Service
     await service.desk.resume(None, webhook.id, parked=True)
 
     claim = await service.engine.ledger.lane(webhook.id)
-    entries = await service.engine.trail.entries(Wanted(), limit=10)
+    entries = await service.engine.trail.entries(TrailQuery(), limit=10)
     retried = [e.new["batches"] for e in entries if e.action == "batches.retried"]
     assert claim is not None
     assert (claim.parked.batches, len(claim.batches)) == (0, len(put))

@@ -9,7 +9,7 @@ import pytest
 
 from postbell.desk.acting import acts
 from postbell.errors import Conflict, Unauthorized
-from postbell.ports import Wanted
+from postbell.ports import TrailQuery
 from postbell.records import LaneChange
 from postbell.trail import Actor, ActorKind, Change, Subject, TrailEntry, entry_of
 from tests.api.service import KEY, Service, running
@@ -29,7 +29,7 @@ async def service() -> AsyncIterator[Service]:
 
 async def trail(service: Service) -> list[TrailEntry]:
     """Return what was noted since the service was opened, the oldest first."""
-    found = await service.engine.trail.entries(Wanted(), limit=1000)
+    found = await service.engine.trail.entries(TrailQuery(), limit=1000)
     return [each for each in reversed(found) if each.actor.kind is not ActorKind.SYSTEM]
 
 

@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 
 from postbell.desk.acting import acts
 from postbell.desk.passwords import MAX_WAITING, MAX_WAITING_OF_ONE, Passwords
-from postbell.desk.turns import FRIENDS_IN_A_ROW, Turns
+from postbell.desk.turns import FRIENDS_IN_A_ROW, WorkTurns
 from postbell.errors import Overloaded
 from postbell.trail import Actor, ActorKind
 
@@ -21,7 +21,7 @@ class Held:
     """Turns of one thread that works for `nobody` until it is let go; what was done, in order."""
 
     def __init__(self, most: int = 100, each: int = 4, patience_s: float = LIMIT_S) -> None:
-        self.turns = Turns(1, most, each, "test-turns", patience_s=patience_s)
+        self.turns = WorkTurns(1, most, each, "test-turns", patience_s=patience_s)
         self.gate = threading.Event()
         self.done: list[str] = []
         self.waiting: list[asyncio.Future[None]] = []
@@ -157,7 +157,7 @@ async def test_whoever_went_away_leaves_his_place(make: Callable[..., Held]) -> 
 
 
 async def test_what_the_work_raises_is_raised_and_the_next_has_its_turn() -> None:
-    turns = Turns(1, 4, 4, "test-turns")
+    turns = WorkTurns(1, 4, 4, "test-turns")
 
     def fail() -> None:
         raise OSError("no memory")

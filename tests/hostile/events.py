@@ -8,7 +8,7 @@ import msgspec
 
 from postbell.blocks import build_block
 from postbell.dialects import DIALECTS
-from postbell.events import NUMBER_OF, Draft, EventType, Part
+from postbell.events import NUMBER_OF, Draft, EventPart, EventType
 from postbell.ports import Engine, NewSecret
 from postbell.records import Webhook
 from postbell.sealing import hash_key
@@ -53,7 +53,7 @@ def members() -> Iterator[tuple[str, ...]]:
 
 def _below(path: tuple[str, ...], kind: object) -> Iterator[tuple[str, ...]]:
     for each in typing.get_args(kind) or (kind,):
-        if isinstance(each, type) and issubclass(each, Part):
+        if isinstance(each, type) and issubclass(each, EventPart):
             for field in msgspec.structs.fields(each):
                 yield (*path, field.encode_name)
                 yield from _below((*path, field.encode_name), field.type)

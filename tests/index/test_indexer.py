@@ -23,7 +23,7 @@ from postbell.index.terms import (
     message_term,
     recipient_term,
 )
-from postbell.ports import Marks, News
+from postbell.ports import IndexedUpTo, News
 from postbell.records import Outcome
 from tests.delivery.rig import Rig, running
 
@@ -133,7 +133,7 @@ async def test_two_builders_count_nothing_twice() -> None:
         await Indexer(rig.engine, rig.clock).catch_up()
         await Indexer(rig.engine, rig.clock).catch_up()
 
-        assert one == Marks(0, 0)
+        assert one == IndexedUpTo(0, 0)
         assert await slots(rig, EVENTS, rig.account.id) == {4: 1}
 
 
@@ -198,7 +198,7 @@ async def test_a_block_that_a_full_disk_has_no_room_for_is_taken_in_once_there_i
         await rig.send(event(1), event(2))
         add = rig.engine.index.add
 
-        async def small_only(marks: Marks, news: News) -> bool:
+        async def small_only(marks: IndexedUpTo, news: News) -> bool:
             if not news.postings:
                 return await add(marks, news)
             refused.release()

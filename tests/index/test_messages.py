@@ -17,7 +17,7 @@ from postbell.index.messages import (
     Sights,
     counted,
 )
-from postbell.ports import Message
+from postbell.ports import MessageState
 
 ACCOUNT = 7
 OPEN, DONE = NUMBER_OF[EventType.OPEN], NUMBER_OF[EventType.DELIVERED]
@@ -28,7 +28,7 @@ class Book:
 
     def __init__(self) -> None:
         self.sampling = Sampling()
-        self.rows: dict[int, Message] = {}
+        self.rows: dict[int, MessageState] = {}
         self.counts: dict[tuple[int, int], int] = {}
 
     def read(self, keys: list[int], codes: bytes, minute: int) -> None:

@@ -11,19 +11,19 @@ from postbell.errors import BadInput, NotFound
 from postbell.events import EventType
 from postbell.index.indexer import MAX_BLOCKS
 from postbell.index.terms import recipient_term
-from postbell.ports import Marks, News, Postings
-from postbell.reports.search import MAX_HEADERS, Found, Wanted
+from postbell.ports import IndexedUpTo, News, Postings
+from postbell.reports.search import MAX_HEADERS, FoundEvents, SearchQuery
 from tests.delivery.rig import event
 from tests.index.conftest import Desk
 
 
-def ids(found: Found) -> list[str]:
+def ids(found: FoundEvents) -> list[str]:
     return [row["event_id"] for row in found.rows]
 
 
-async def search(desk: Desk, **members: Any) -> Found:
+async def search(desk: Desk, **members: Any) -> FoundEvents:
     options = {name: members.pop(name) for name in ("after", "limit") if name in members}
-    return await desk.reports.search.events(desk.account_id, Wanted(**members), **options)
+    return await desk.reports.search.events(desk.account_id, SearchQuery(**members), **options)
 
 
 async def test_a_recipient_is_found_whatever_the_case_of_its_domain(desk: Desk) -> None:
@@ -85,8 +85,8 @@ async def test_another_account_finds_nothing(desk: Desk) -> None:
     other = await desk.rig.engine.registry.add_account("bolt", desk.rig.clock.now())
     of_other = desk.reports.search.events
 
-    assert (await of_other(other.id, Wanted(message="m1"))).rows == []
-    assert (await of_other(other.id, Wanted())).rows == []
+    assert (await of_other(other.id, SearchQuery(message="m1"))).rows == []
+    assert (await of_other(other.id, SearchQuery())).rows == []
     with pytest.raises(NotFound):
         await desk.reports.search.event(other.id, "e1")
 
@@ -97,7 +97,7 @@ async def test_a_hash_that_fits_two_words_shows_nothing_wrong(desk: Desk) -> Non
     marks = await index.marks()
     term = recipient_term("ghost@example.net").to_bytes(4, "little")
     place = (1 << 10).to_bytes(8, "little")
-    await index.add(marks, News(Marks(*marks), [Postings(desk.account_id, term, place)]))
+    await index.add(marks, News(IndexedUpTo(*marks), [Postings(desk.account_id, term, place)]))
 
     assert ids(await search(desk, recipient="ghost@example.net")) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from postbell.operating.notices.kinds import KINDS, Kind, Notice
 from postbell.operating.notices.posting import _view
-from postbell.operating.notices.wording import Reader, Wording
+from postbell.operating.notices.wording import Addressee, Wording
 from postbell.web import words
 from tests.fakes import FakeClock
 from tests.operating.rig import OPERATOR, watched
@@ -38,7 +38,7 @@ def notice(kind: str, clock: FakeClock, **fields: Any) -> Notice:
 @pytest.mark.parametrize("language", words.LANGUAGES)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_kind_has_its_words(kind: Kind, language: str, clock: FakeClock) -> None:
-    wording = Wording(Reader(ADA, language))
+    wording = Wording(Addressee(ADA, language))
     told = notice(kind.name, clock)
 
     assert wording.text(told).endswith(".")
@@ -58,19 +58,19 @@ def test_every_kind_has_its_words(kind: Kind, language: str, clock: FakeClock) -
 def test_numbers_and_times_are_written_as_the_language_writes_them(
     language: str, said: str, clock: FakeClock
 ) -> None:
-    text = Wording(Reader(ADA, language)).text(notice("webhook_behind", clock))
+    text = Wording(Addressee(ADA, language)).text(notice("webhook_behind", clock))
 
     assert said in text
 
 
 def test_a_pause_says_why_in_words(clock: FakeClock) -> None:
-    text = Wording(Reader(ADA, "ru")).text(notice("webhook_paused", clock))
+    text = Wording(Addressee(ADA, "ru")).text(notice("webhook_paused", clock))
 
     assert text == "Вебхук 7 (https://app.example.com) приостановлен: он ответил 410."
 
 
 def test_times_are_in_the_readers_zone_and_in_utc(clock: FakeClock) -> None:
-    mail = Wording(Reader(ADA, "fr", "Asia/Tokyo")).mail([notice("webhook_failing", clock)], "")
+    mail = Wording(Addressee(ADA, "fr", "Asia/Tokyo")).mail([notice("webhook_failing", clock)], "")
 
     assert "depuis 2026-11-21 20:58:00 JST = 2026-11-21 11:58:00 UTC" in mail
 
@@ -81,7 +81,7 @@ def test_times_are_in_the_readers_zone_and_in_utc(clock: FakeClock) -> None:
 def test_a_mail_of_several_counts_the_others(language: str, more: str, clock: FakeClock) -> None:
     several = [notice(kind, clock) for kind in ("webhook_paused", "account_heard", "account_heard")]
 
-    assert Wording(Reader(ADA, language)).subject(several).endswith(more)
+    assert Wording(Addressee(ADA, language)).subject(several).endswith(more)
 
 
 def test_machines_get_english(clock: FakeClock) -> None:

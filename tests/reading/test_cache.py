@@ -10,13 +10,13 @@ import pytest
 from postbell.blocks import Block, BlockHeader, Position, Range, pack_sizes
 from postbell.clock import from_us
 from postbell.delivery.courier import Rendered
-from postbell.reading.cache import ENTRY_BYTES, Kept, Room
+from postbell.reading.cache import ENTRY_BYTES, Cache, Room
 
 
-def pair(max_bytes: int, entries: int) -> tuple[Kept[str, bytes], Kept[int, bytes]]:
+def pair(max_bytes: int, entries: int) -> tuple[Cache[str, bytes], Cache[int, bytes]]:
     """Return two mappings that share room for so many entries of so many bytes in all."""
     room = Room(max_bytes + entries * ENTRY_BYTES)
-    return Kept(room, len), Kept(room, len)
+    return Cache(room, len), Cache(room, len)
 
 
 def test_what_was_used_longest_ago_makes_room_in_whichever_mapping_it_is() -> None:
@@ -116,7 +116,7 @@ def test_what_is_kept_takes_no_more_memory_than_its_room_says(
     make: Callable[[int], tuple[object, Any]],
 ) -> None:
     room = Room(4 << 20)
-    kept: Kept[object, Any] = Kept(room, lambda value: len(value.body))
+    kept: Cache[object, Any] = Cache(room, lambda value: len(value.body))
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from postbell.serving.listening import Connection, Door, Served
 from postbell.serving.listening.framing import MAX_EMPTY_LINES
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from tests.serving.splitting import split_answers
 
 MAX_TURNS = 200
@@ -192,7 +192,7 @@ async def _rest() -> None:
 def a_door() -> Door:
     """Return a door with the limits of an installation where nothing is set, but for how often
     one network, which is all there is here, may connect."""
-    return Door(Limits(http_connects_per_network_s=60_000))
+    return Door(PeerLimits(http_connects_per_network_s=60_000))
 
 
 _ABSOLUTE = re.compile(rb"^(?i:http)://[^/]*")

@@ -9,7 +9,7 @@ import uvloop
 
 from postbell.serving.listening import Door
 from postbell.serving.server import bind, serving
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from postbell.settings.values import Address
 
 CROWD = 64
@@ -21,7 +21,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 async def _turns_until_all_are_in() -> int:
     sock = bind(Address("127.0.0.1", 0))
-    door = Door(Limits())
+    door = Door(PeerLimits())
     async with serving(_app, sock, shutdown_s=1, door=door):
         with contextlib.ExitStack() as stack:
             for _ in range(CROWD):  # the kernel takes them, while the loop stands still

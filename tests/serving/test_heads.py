@@ -5,17 +5,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from postbell.cli.receiver import Delivery, Reply, receiving
+from postbell.cli.receiver import Reaction, Received, receiving
 from postbell.serving.server import address_of, bind
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from postbell.settings.members import BY_NAME
 from postbell.settings.values import Address
 
 
 @pytest.fixture
 async def address() -> AsyncIterator[Address]:
-    async def answer(_delivery: Delivery) -> Reply:
-        return Reply(204)
+    async def answer(_delivery: Received) -> Reaction:
+        return Reaction(204)
 
     sock = bind(Address("127.0.0.1", 0))
     found = address_of(sock)
@@ -39,7 +39,7 @@ async def exchange(address: Address, *requests: bytes) -> bytes:
 
 def endless(begin: bytes) -> bytes:
     """Return *begin* of a head, made one byte longer than heads may be."""
-    return begin.ljust(Limits().http_head_bytes + 1, b"a")
+    return begin.ljust(PeerLimits().http_head_bytes + 1, b"a")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from postbell.serving.listening.framing import FREE_HEAD_BYTES
 from postbell.serving.listening.refusals import Refusal
-from postbell.serving.listening.room import Heads, Room
+from postbell.serving.listening.room import HeadRoom, Heads
 from tests.serving.raw import GET, Client, Served, a_network, served
 
 ROOM_BYTES = 1 << 20
@@ -96,11 +96,11 @@ class Holding:
 
     def __init__(self, max_bytes: int) -> None:
         self._heads = Heads(max_bytes)
-        self.rooms: dict[str, Room] = {}
+        self.rooms: dict[str, HeadRoom] = {}
         self.gone: list[str] = []
 
     def hold(self, name: str, network: str, size_bytes: int) -> None:
-        room = self.rooms.setdefault(name, Room(self._heads))
+        room = self.rooms.setdefault(name, HeadRoom(self._heads))
 
         def go(_refusal: Refusal) -> None:
             self.gone.append(name)

@@ -15,7 +15,7 @@ import uvloop
 from postbell.serving.listening import Door
 from postbell.serving.server import bind, serving
 from postbell.serving.tls import Certificate
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from postbell.settings.values import Address
 from tests.cli.running import LIMIT_S
 from tests.serving.raw import served
@@ -33,7 +33,7 @@ async def _hello(_scope: Any, _receive: Any, send: Any) -> None:
 async def _is_let_go(certificate: Certificate | None, client: ssl.SSLContext | None) -> bool:
     """Say whether a connection is gone for good when its peer is, without a collection."""
     sock = bind(Address("127.0.0.1", 0))
-    door = Door(Limits())
+    door = Door(PeerLimits())
     async with serving(_hello, sock, shutdown_s=1, door=door, certificate=certificate):
         host, port = sock.getsockname()[:2]
         reader, writer = await asyncio.open_connection(

@@ -10,7 +10,7 @@ import pytest
 from postbell.serving.listening import Door
 from postbell.serving.listening.connects import Connects
 from postbell.serving.listening.states import State
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from tests.serving.raw import GET, OFTEN, Client, Served, a_network, served
 
 IN_ALL = 12
@@ -114,7 +114,7 @@ def test_the_newest_is_refused_where_all_others_are_at_work() -> None:
         def make_room(self) -> None:
             raise AssertionError
 
-    door = Door(Limits(http_connections=2))
+    door = Door(PeerLimits(http_connections=2))
     for number in range(2):
         door.admit(AtWork(), f"198.51.100.{number}")
 

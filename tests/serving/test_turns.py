@@ -9,7 +9,7 @@ from uvicorn.server import ServerState
 
 from postbell.serving.listening import Connection, Door, Served
 from postbell.serving.listening.turns import AT_ONCE, Turns
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from postbell.text.networks import Networks
 from tests.serving.raw import GET
 from tests.serving.reference import Wire
@@ -119,7 +119,7 @@ class Crowd:
 
     def __init__(self, tasks: asyncio.TaskGroup, trusted: Networks = ()) -> None:
         self.begun: list[str] = []
-        self._served = Served(self._app, Door(Limits(), trusted=trusted), tasks, None)
+        self._served = Served(self._app, Door(PeerLimits(), trusted=trusted), tasks, None)
         self._server = ServerState()
 
     def connect(self, host: str) -> tuple[Connection, Wire]:

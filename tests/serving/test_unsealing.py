@@ -17,7 +17,7 @@ from postbell.serving.listening import Served as Common
 from postbell.serving.listening.pace import GRACE_S
 from postbell.serving.listening.states import State
 from postbell.serving.listening.turns import AT_ONCE
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from tests.cli.running import LIMIT_S
 from tests.serving.raw import GET
 from tests.serving.reference import Wire
@@ -99,7 +99,7 @@ async def nobody(*_asgi: Any) -> None:
 async def test_handshakes_of_another_network_have_their_turn_among_hundreds(
     authority: Authority,
 ) -> None:
-    door = Door(Limits())
+    door = Door(PeerLimits())
     context = authority.context("localhost")
     async with asyncio.TaskGroup() as tasks:
         common = Common(nobody, door, tasks, lambda: context)
@@ -123,7 +123,7 @@ async def test_handshakes_of_another_network_have_their_turn_among_hundreds(
 async def test_a_connection_that_ends_before_its_handshake_began_never_has_a_turn(
     authority: Authority,
 ) -> None:
-    door = Door(Limits())
+    door = Door(PeerLimits())
     context = authority.context("localhost")
     async with asyncio.TaskGroup() as tasks:
         common = Common(nobody, door, tasks, lambda: context)
@@ -142,7 +142,7 @@ async def test_a_connection_that_ends_before_its_handshake_began_never_has_a_tur
 async def test_what_a_client_sends_after_a_refusal_is_thrown_away_and_not_refused_again(
     authority: Authority,
 ) -> None:
-    door = Door(Limits())
+    door = Door(PeerLimits())
     context = authority.context("localhost")
     async with asyncio.TaskGroup() as tasks:
         served = Arrived(Common(nobody, door, tasks, lambda: context), context, "192.0.2.1")
@@ -167,7 +167,7 @@ async def take_all(_scope: Any, receive: Any, send: Any) -> None:
 async def test_a_connection_goes_on_after_bodies_that_came_behind_their_heads(
     authority: Authority,
 ) -> None:
-    door = Door(Limits())
+    door = Door(PeerLimits())
     context = authority.context("localhost")
     async with asyncio.TaskGroup() as tasks:
         served = Arrived(Common(take_all, door, tasks, lambda: context), context, "192.0.2.1")
@@ -203,7 +203,7 @@ async def test_every_request_is_answered_however_it_is_cut_into_records_and_read
     authority: Authority, seed: int
 ) -> None:
     chance = random.Random(seed)
-    door = Door(Limits())
+    door = Door(PeerLimits())
     context = authority.context("localhost", key=KEY)
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(LIMIT_S):
         served = Arrived(Common(take_all, door, tasks, lambda: context), context, "192.0.2.1")
@@ -218,7 +218,7 @@ async def test_every_request_is_answered_however_it_is_cut_into_records_and_read
 
 
 async def test_small_records_that_come_one_at_a_time_are_taken(authority: Authority) -> None:
-    door = Door(Limits())
+    door = Door(PeerLimits())
     context = authority.context("localhost")
     async with asyncio.TaskGroup() as tasks:
         served = Arrived(Common(nobody, door, tasks, lambda: context), context, "192.0.2.1")

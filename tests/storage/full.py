@@ -5,7 +5,7 @@ from datetime import timedelta
 import apsw
 
 from postbell.blocks import Position
-from postbell.ports import Count, Marks, Message, News, NewSecret, Visit
+from postbell.ports import CountChange, IndexedRange, IndexedUpTo, MessageState, News, NewSecret
 from postbell.records import BatchState, LaneChange, Reset, SecretKind
 from postbell.storage.sqlite import SqliteEngine
 from tests.contract.making import Shop, block, span
@@ -50,11 +50,11 @@ async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
     await engine.answers.keep(shop.key("k2"))
     places = ((number, Position(1, number)) for number in range(200))
     news = News(
-        Marks(1, 1),
+        IndexedUpTo(1, 1),
         [postings(1, *places)],
-        [Count("account", 1, clock.now(), 3, 7)],
-        [Visit(webhook.id, span(1, 2), 1)],
-        [Message(1, 77, 1000, 1, 1)],
+        [CountChange("account", 1, clock.now(), 3, 7)],
+        [IndexedRange(webhook.id, span(1, 2), 1)],
+        [MessageState(1, 77, 1000, 1, 1)],
     )
     assert await engine.index.add(await engine.index.marks(), news)
     return shop

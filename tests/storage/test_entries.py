@@ -2,7 +2,7 @@
 
 import pytest
 
-from postbell.ports import Wanted
+from postbell.ports import TrailQuery
 from postbell.storage.sqlite import SqliteEngine
 from postbell.trail import NOBODY, Subject, TrailEntry
 from tests.fakes import FakeClock
@@ -36,4 +36,4 @@ async def test_an_entry_that_the_database_refuses_takes_its_change_along(
         await engine.trail.along(engine.registry.add_account("new", clock.now()), too_large)
 
     assert await engine.registry.accounts() == []
-    assert await engine.trail.entries(Wanted()) == []
+    assert await engine.trail.entries(TrailQuery()) == []

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 from starlette.routing import BaseRoute, Route
 
-from postbell.ports import Engine, Wanted
+from postbell.ports import Engine, TrailQuery
 from postbell.records import BatchState
 from postbell.trail import TrailEntry
 from postbell.web import routes
@@ -39,7 +39,7 @@ class Stage(NamedTuple):
 
     async def entries(self, after: int = 0) -> list[TrailEntry]:
         """Return the entries with ids above *after*, the oldest first."""
-        found = await self.house.service.engine.trail.entries(Wanted(), limit=1000)
+        found = await self.house.service.engine.trail.entries(TrailQuery(), limit=1000)
         return sorted((each for each in found if each.id > after), key=lambda each: each.id)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from postbell.ports import Wanted
+from postbell.ports import TrailQuery
 from postbell.trail import NOBODY, Subject, TrailEntry
 from tests.delivery.rig import Rig, running
 
@@ -23,7 +23,7 @@ async def note(rig: Rig, *actions: str) -> None:
 
 async def kept(rig: Rig) -> list[str]:
     await rig.worker._pruner.sweep([])
-    entries = await rig.engine.trail.entries(Wanted(), limit=10_000)
+    entries = await rig.engine.trail.entries(TrailQuery(), limit=10_000)
     return [entry.action for entry in entries]
 
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from postbell.web.charts import PLOT, UNIT, Frame, Layer, Tick, bars, ceiling, lines, spark
+from postbell.web.charts import PLOT, UNIT, AxisTick, Frame, Layer, bars, ceiling, lines, spark
 
 NAME = "{http://www.w3.org/2000/svg}"
 
@@ -71,7 +71,7 @@ def test_a_screen_reader_is_told_what_the_chart_says() -> None:
 
 
 def test_the_axis_names_its_top_its_half_and_the_times() -> None:
-    ticks = [Tick(0.0, "00:00"), Tick(0.5, "12:00")]
+    ticks = [AxisTick(0.0, "00:00"), AxisTick(0.5, "12:00")]
 
     svg = tree(bars(frame(ticks=ticks), [Layer("delivered", "", [100, 120])], number))
 
@@ -100,7 +100,7 @@ def test_words_are_escaped_and_nothing_is_styled_inline() -> None:
     evil = '"><script>alert(1)</script>'
 
     drawn = bars(
-        Frame("k", evil, evil, [Tick(0.5, evil)], [evil], ["/?" + evil]),
+        Frame("k", evil, evil, [AxisTick(0.5, evil)], [evil], ["/?" + evil]),
         [Layer("delivered", evil, [1], is_striped=True)],
         lambda value: evil,
     )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from postbell.errors import Overloaded
-from postbell.reports.live import BEAT_S, LIFE_S, MAX_PER_ACCOUNT, MAX_STREAMS, Notice
+from postbell.reports.live import BEAT_S, LIFE_S, MAX_PER_ACCOUNT, MAX_STREAMS, Glimpse
 from tests.delivery.rig import event
 from tests.web.figures import House, open_house
 
@@ -17,19 +17,19 @@ class Watch:
     """One open stream; `next` waits for what it says."""
 
     def __init__(self, house: House, account_id: int) -> None:
-        self._stream: AsyncIterator[Notice | None] = house.live.watch(account_id)
+        self._stream: AsyncIterator[Glimpse | None] = house.live.watch(account_id)
         self._task = asyncio.ensure_future(self._read())
 
     async def begun(self) -> None:
         for _ in range(20):
             await asyncio.sleep(0)
 
-    async def _read(self) -> Notice | str | None:
+    async def _read(self) -> Glimpse | str | None:
         async for notice in self._stream:
             return notice
         return "ended"
 
-    async def said(self) -> Notice | str | None:
+    async def said(self) -> Glimpse | str | None:
         return await asyncio.wait_for(self._task, WITHIN_S)
 
 
@@ -42,7 +42,7 @@ async def test_news_is_told_to_the_account_that_it_is_about_only() -> None:
 
         said = await mine.said()
 
-        assert isinstance(said, Notice)
+        assert isinstance(said, Glimpse)
         assert said.events == 1
         assert await other.said() is None
 

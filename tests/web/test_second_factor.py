@@ -6,7 +6,7 @@ import pytest
 
 from postbell.desk.second_factor import SETUP_MINUTES
 from postbell.desk.throttle import RULES, WINDOW_S
-from postbell.ports import HALF_LASTS, Wanted
+from postbell.ports import HALF_LASTS, TrailQuery
 from tests.web.proving import PATH, half_way, recovery_on, secret_on, set_up
 from tests.web.visiting import ADA, BOB, OPAL, PASSWORD, Browser, House, open_house
 
@@ -483,7 +483,7 @@ async def test_the_trail_tells_of_it_all_and_holds_no_code(house: House, ada: Br
     await browser.get(PATH)
     await browser.send(f"{PATH}/off", off_present=PASSWORD, off_code=authenticator.next())
 
-    found = await house.service.engine.trail.entries(Wanted(), limit=100)
+    found = await house.service.engine.trail.entries(TrailQuery(), limit=100)
     told = [(each.action, each.new) for each in reversed(found) if each.actor.face == "pages"]
     assert told == [
         ("owner.signed_in", {}),

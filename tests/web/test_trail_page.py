@@ -2,7 +2,7 @@
 
 import re
 
-from postbell.ports import Wanted
+from postbell.ports import TrailQuery
 from tests.web.visiting import ADA, OPAL, Browser, House
 
 PATH = "/settings/trail"
@@ -101,13 +101,13 @@ async def test_wrong_passwords_and_a_lock_are_kept_but_not_without_end(
 
 async def test_a_stranger_who_tries_many_addresses_writes_nothing(house: House) -> None:
     stranger = house.browser(address="203.0.113.5")
-    before = await house.service.engine.trail.entries(Wanted())
+    before = await house.service.engine.trail.entries(TrailQuery())
 
     for number in range(40):
         await stranger.sign_in(f"nobody{number}@acme.example", "wrong")
 
     assert stranger.status == 429
-    assert await house.service.engine.trail.entries(Wanted()) == before
+    assert await house.service.engine.trail.entries(TrailQuery()) == before
 
 
 async def test_a_full_page_is_small_and_leads_to_the_next(house: House, ada: Browser) -> None:

@@ -16,7 +16,7 @@ from tests.shape import source
 OTHERS = [language for language in words.LANGUAGES if language != words.DEFAULT]
 
 
-def names(message: words.Message) -> set[str]:
+def names(message: words.Text) -> set[str]:
     """Return the names in all forms of a message, but n, which a form may leave out."""
     forms = message.values() if isinstance(message, dict) else [message]
     found = {name for form in forms for _, name, _, _ in string.Formatter().parse(form) if name}

@@ -117,7 +117,7 @@ def sites_of(path: Path, name: str) -> Iterator[Site]:
 SITES = list(sites())
 
 
-def names_in(message: words.Message) -> set[str]:
+def names_in(message: words.Text) -> set[str]:
     forms = message.values() if isinstance(message, dict) else [message]
     return {name for form in forms for _, name, _, _ in string.Formatter().parse(form) if name}
 

@@ -14,11 +14,11 @@ GivenKey = Annotated[str, Meta(min_length=8, max_length=256, description="a key 
 KeyEnd = Annotated[Moment, Meta(description="when the key ends; null: when it is revoked")]
 
 
-class Form(Struct, forbid_unknown_fields=True):
+class Body(Struct, forbid_unknown_fields=True):
     """Base of the bodies."""
 
 
-class PolicyForm(Form):
+class PolicyForm(Body):
     """How batches are cut, sent and tried again; what is left out is the dialect's."""
 
     max_events: Annotated[int, Meta(ge=1, le=10_000)] | None = None
@@ -36,7 +36,7 @@ class PolicyForm(Form):
     split_failing: bool | None = None
 
 
-class WebhookChange(Form):
+class WebhookChange(Body):
     """Members of a webhook to change (RFC 7396); `options` and `policy` are merged."""
 
     url: Annotated[str, Meta(description="absolute http or https URL")] | UnsetType = UNSET
@@ -48,7 +48,7 @@ class WebhookChange(Form):
     headers: dict[str, str] | None = None
 
 
-class NewWebhook(Form):
+class NewWebhook(Body):
     """A webhook to make."""
 
     url: Annotated[str, Meta(description="absolute http or https URL")]
@@ -65,30 +65,30 @@ class NewWebhook(Form):
     secret: Annotated[str, Meta(description="a signing key of yours")] | None = None
 
 
-class NoMembers(Form):
+class NoMembers(Body):
     """Nothing; the body may be left out."""
 
 
-class Omission(Form):
+class Omission(Body):
     """Which event of a batch to leave out."""
 
     event_id: Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
-class Resumption(Form):
+class Resumption(Body):
     """How to go on."""
 
     skip: Annotated[bool, Meta(description="leave out all that waits")] | None = None
     parked: Annotated[bool, Meta(description="send the parked batches, too")] | None = None
 
 
-class Trial(Form):
+class Trial(Body):
     """What to send as a test."""
 
     type: Annotated[str, Meta(description="only a sample of this type")] | None = None
 
 
-class Rotation(Form):
+class Rotation(Body):
     """A new signing key."""
 
     overlap_s: (
@@ -98,7 +98,7 @@ class Rotation(Form):
     secret: Annotated[str, Meta(description="a key of yours")] | None = None
 
 
-class NewApiUser(Form):
+class NewApiUser(Body):
     """An api user to make."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -107,7 +107,7 @@ class NewApiUser(Form):
     expires_at: KeyEnd | None = None
 
 
-class NewKeyForm(Form):
+class NewKeyForm(Body):
     """A further key for an api user."""
 
     key: GivenKey | None = None
@@ -115,7 +115,7 @@ class NewKeyForm(Form):
     expires_at: KeyEnd | None = None
 
 
-class KeyRotation(Form):
+class KeyRotation(Body):
     """A new key in the place of one; what it is for and when it ends stay the same."""
 
     key: GivenKey | None = None
@@ -127,7 +127,7 @@ class KeyRotation(Form):
     ) = None
 
 
-class NewReplay(Form):
+class NewReplay(Body):
     """Which old events to send again, and where to."""
 
     webhook_id: Annotated[int, Meta(ge=1)]

@@ -34,7 +34,7 @@ VALUE_BYTES = 64
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class Answer(Protocol):
+class IngestAnswer(Protocol):
     """What `ingest.ingest` says of a request's events; it is encoded as it is."""
 
     @property
@@ -47,7 +47,7 @@ class Answer(Protocol):
     def rejected(self) -> Sequence[object]: ...
 
 
-class Ingest(Protocol):
+class Ingesting(Protocol):
     """`ingest.ingest`, as far as this face needs it."""
 
     @property
@@ -62,13 +62,13 @@ class Ingest(Protocol):
         atomic: bool = False,
         key: str = "",
         digest: bytes = b"",
-    ) -> Answer: ...
+    ) -> IngestAnswer: ...
 
 
 class EventsEndpoint:
     """A bare ASGI endpoint."""
 
-    def __init__(self, desk: Desk, ingest: Ingest, bodies: Bodies) -> None:
+    def __init__(self, desk: Desk, ingest: Ingesting, bodies: Bodies) -> None:
         self._desk = desk
         self._ingest = ingest
         self._bodies = bodies
@@ -87,7 +87,7 @@ class EventsEndpoint:
         status = 202 if answer.accepted or answer.duplicates else 422
         await respond(send, status, _JSON_AGAIN if is_repeated else _JSON, _encode(answer))
 
-    async def _take(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
+    async def _take(self, scope: MutableMapping[str, Any], receive: Receive) -> IngestAnswer:
         headers = Headers(scope["headers"])
         caller = await self._desk.authenticate(
             headers.authorization, client=scope.get("client"), right=Right.INGEST

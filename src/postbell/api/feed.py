@@ -48,7 +48,7 @@ class Mark(NamedTuple):
         return urlsafe_b64encode(_MARK.pack(*self.position, self.sequence)).decode().rstrip("=")
 
 
-class Wanted(NamedTuple):
+class FeedQuery(NamedTuple):
     """What a caller asks for: at most *limit* events that *selection* takes."""
 
     account_id: int
@@ -56,7 +56,7 @@ class Wanted(NamedTuple):
     limit: int
 
 
-class Found(NamedTuple):
+class FeedPage(NamedTuple):
     """Events, where to go on, how many were lost before them, whether there may be more now."""
 
     events: list[Logged]
@@ -105,7 +105,7 @@ class Feed:
             )
         return mark
 
-    async def read(self, wanted: Wanted, start: Mark) -> Found:
+    async def read(self, wanted: FeedQuery, start: Mark) -> FeedPage:
         """Return what is there now after *start*."""
         events: list[Logged] = []
         position, sequence = start
@@ -126,15 +126,15 @@ class Feed:
                 sequence = header.first_sequence + end - 1 if end else sequence
                 is_full = len(events) >= wanted.limit or end < header.count
                 if is_full:
-                    return Found(events, Mark(position, sequence), lost, True)
+                    return FeedPage(events, Mark(position, sequence), lost, True)
             blocks += len(headers)
             if len(headers) < PAGE:
-                return Found(events, Mark(position, sequence), lost, False)
-        return Found(events, Mark(position, sequence), lost, True)
+                return FeedPage(events, Mark(position, sequence), lost, False)
+        return FeedPage(events, Mark(position, sequence), lost, True)
 
     async def read_or_wait(
-        self, wanted: Wanted, start: Mark, wait_s: float, request: Request
-    ) -> Found:
+        self, wanted: FeedQuery, start: Mark, wait_s: float, request: Request
+    ) -> FeedPage:
         """Return what is there after *start*, or comes within *wait_s* while *request* lasts: a
         client that sends no more may be gone, and is answered early with what there is.
 
@@ -168,7 +168,7 @@ class Feed:
         return self._dialects["native"].render(events, {}) if events else b"[]"
 
     async def _load(
-        self, wanted: Wanted, header: BlockHeader, first: int, end: int
+        self, wanted: FeedQuery, header: BlockHeader, first: int, end: int
     ) -> list[Logged] | None:
         """Return the wanted events [first, end) of a block, None where retention just took it."""
         weights = wanted.selection.weigh(header)[first:end]
@@ -199,7 +199,7 @@ class Feed:
                 del self._waiters[account_id]
 
 
-def _end(wanted: Wanted, header: BlockHeader, first: int, limit: int, held_bytes: int) -> int:
+def _end(wanted: FeedQuery, header: BlockHeader, first: int, limit: int, held_bytes: int) -> int:
     """Return up to which offset a block's events fit into the page; one always does."""
     sizes = header.size_list()
     for offset, weight in enumerate(wanted.selection.weigh(header)[first:], first):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from postbell.api.events import Ingest
+from postbell.api.events import Ingesting
 from postbell.clock import Clock
 from postbell.errors import Overloaded, StorageError
 from postbell.ports import Engine
@@ -25,7 +25,7 @@ TIMEOUT_S = 5.0
 class Health:
     """Asks the engine at most once a second, however often it is asked itself."""
 
-    def __init__(self, engine: Engine, ingest: Ingest, clock: Clock) -> None:
+    def __init__(self, engine: Engine, ingest: Ingesting, clock: Clock) -> None:
         self._engine = engine
         self._ingest = ingest
         self._clock = clock

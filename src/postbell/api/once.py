@@ -25,7 +25,7 @@ REPLAYED = "idempotency-replayed"
 _KEPT_HEADERS = ("content-type", "cache-control", "location", "etag")
 
 
-class Kept(msgspec.Struct, frozen=True):
+class KeptAnswer(msgspec.Struct, frozen=True):
     """An answer as it is stored."""
 
     status: int
@@ -69,7 +69,7 @@ class Once:
         headers = {
             name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
         }
-        kept = msgspec.json.encode(Kept(response.status_code, headers, bytes(response.body)))
+        kept = msgspec.json.encode(KeptAnswer(response.status_code, headers, bytes(response.body)))
         try:
             await self._answers.keep(msgspec.structs.replace(taken, answer=kept))
         except StorageError as error:
@@ -103,7 +103,7 @@ def _again(kept: IdempotencyKey, digest: bytes) -> Response:
         raise Conflict(
             f"the request with Idempotency-Key {kept.key!r} is still worked on; try again soon"
         )
-    answer = msgspec.json.decode(kept.answer, type=Kept)
+    answer = msgspec.json.decode(kept.answer, type=KeptAnswer)
     return Response(answer.body, answer.status, answer.headers | {REPLAYED: "true"})
 
 

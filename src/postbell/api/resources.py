@@ -32,7 +32,7 @@ SAFE_METHODS = ("GET", "HEAD")
 MERGE_PATCH = "application/merge-patch+json"
 
 
-class Face(NamedTuple):
+class Services(NamedTuple):
     """What the handlers of a path work with."""
 
     desk: Desk
@@ -50,7 +50,7 @@ class Call:
 
     def __init__(
         self,
-        face: Face,
+        face: Services,
         caller: Caller,
         operation: Operation,
         request: Request,
@@ -104,7 +104,7 @@ class Call:
 class Resource:
     """Serves one path."""
 
-    def __init__(self, face: Face, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, face: Services, operations: Mapping[str, Operation]) -> None:
         self._face = face
         self.operations = operations
         heads = ("HEAD",) if "GET" in operations else ()
@@ -186,7 +186,7 @@ class Resource:
         return Response(document(405, "method_not_allowed", detail), 405, headers)
 
 
-def routes(face: Face, operations: Sequence[Operation]) -> list[Route]:
+def routes(face: Services, operations: Sequence[Operation]) -> list[Route]:
     """Return a route for each path that these operations have, in their order."""
     paths: dict[str, dict[str, Operation]] = {}
     for operation in operations:

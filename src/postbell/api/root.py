@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from postbell.api import events, manual
 from postbell.api.bodies import SHARE, Bodies
-from postbell.api.events import EventsEndpoint, Ingest
+from postbell.api.events import EventsEndpoint, Ingesting
 from postbell.api.feed import Feed
 from postbell.api.gate import Gate, RefusedPage
 from postbell.api.health import Health
 from postbell.api.once import Once
 from postbell.api.problems import CONTENT_TYPE, document
-from postbell.api.resources import Face, routes
+from postbell.api.resources import Services, routes
 from postbell.api.table import OPERATIONS
 from postbell.desk import Desk
 from postbell.ports import Engine
@@ -39,7 +39,7 @@ API_PATHS = ("/api/", "/v1/", "/v2/", "/oauth/")
 def build(
     desk: Desk,
     reports: Reports,
-    ingest: Ingest,
+    ingest: Ingesting,
     engine: Engine,
     *,
     dialect_routes: Sequence[BaseRoute] = (),
@@ -59,7 +59,7 @@ def build(
     """
     bodies = Bodies(max_held_bytes=max_held_bytes)
     feed = Feed(desk.engine, desk.dialects)
-    face = Face(desk, reports, bodies, Once(desk.engine.answers, desk.clock), feed)
+    face = Services(desk, reports, bodies, Once(desk.engine.answers, desk.clock), feed)
     framework = Starlette(
         routes=[
             *routes(face, OPERATIONS),

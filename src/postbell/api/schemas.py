@@ -11,7 +11,7 @@ from postbell.events import Event, EventType, Moment
 from postbell.rights import KeyScope
 
 Id = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
+Number = Annotated[int, Meta(ge=0)]
 Next = Annotated[str | None, Meta(description="what `after` takes for the next page; null: last")]
 
 
@@ -38,7 +38,7 @@ class EventView(Event, kw_only=True, frozen=True):
 class RejectedView(Struct):
     """An event that was not taken."""
 
-    index: Count
+    index: Number
     code: str
     message: str
 
@@ -46,8 +46,8 @@ class RejectedView(Struct):
 class AcceptedView(Struct):
     """What became of the events of a request; all of it is durable."""
 
-    accepted: Count
-    duplicates: Count
+    accepted: Number
+    duplicates: Number
     rejected: list[RejectedView]
 
 
@@ -70,7 +70,7 @@ class PolicyView(Struct):
 class SecretView(Struct):
     """A signing key; `public_key` is what receivers verify signatures of an ed25519 key with."""
 
-    id: Count
+    id: Number
     kind: str
     value: str
     public_key: str | None
@@ -124,8 +124,8 @@ class WebhookView(Struct):
         ]
         | UnsetType
     ) = UNSET
-    delivered: Count | UnsetType = UNSET
-    failures: Count | UnsetType = UNSET
+    delivered: Number | UnsetType = UNSET
+    failures: Number | UnsetType = UNSET
     failing_since: Moment | UnsetType | None = UNSET
     hold_until: Moment | UnsetType | None = UNSET
     last_success_at: Moment | UnsetType | None = UNSET
@@ -201,8 +201,8 @@ class BatchView(Struct):
     id: str
     webhook_id: Id
     state: Literal["waiting", "parked", "delivered", "split", "expired", "skipped", "unknown"]
-    events: Count
-    attempts: Count
+    events: Number
+    attempts: Number
     last_status: int | None
     last_error: str
     next_at: Moment | None
@@ -245,12 +245,12 @@ class AttemptView(Struct):
     webhook_id: Id
     batch_id: str
     revision: int
-    attempt: Count
-    events: Count
-    delivered: Count
+    attempt: Number
+    events: Number
+    delivered: Number
     verdict: str | None
     next_at: Moment | None
-    body_bytes: Count
+    body_bytes: Number
     replay_id: int | None
     note: str
     status: int | UnsetType | None = UNSET
@@ -304,7 +304,7 @@ class DryRunView(Struct):
     """What a replay would send."""
 
     webhook_id: Id
-    events: Count
+    events: Number
     by_type: dict[str, Annotated[int, Meta(ge=1)]]
     first_recorded_at: Moment | None
     last_recorded_at: Moment | None

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from postbell.api import schemas, shapes
 from postbell.api.events import MAX_BODY_BYTES, MAX_EVENTS, MEDIA_TYPES
-from postbell.api.feed import MAX_WAIT_S, Wanted, selection_of
+from postbell.api.feed import MAX_WAIT_S, FeedQuery, selection_of
 from postbell.api.operations import (
     AFTER,
     PREFIX,
@@ -37,7 +37,7 @@ MAX_STEP_S = 31 * 86_400
 async def _search(call: Call) -> Response:
     query = call.query
     after, limit = query.pop("after", ""), query.pop("limit")
-    wanted = search.Wanted(**query)
+    wanted = search.SearchQuery(**query)
     found = await call.reports.search.events(call.account_id, wanted, after=after, limit=limit)
     return json_response({"events": found.rows, "next": found.next, "reached": found.reached})
 
@@ -53,7 +53,7 @@ async def _message(call: Call) -> Response:
 async def _feed(call: Call) -> Response:
     query = call.query
     start = await call.feed.start_of(call.account_id, query.get("after"), query.get("since"))
-    wanted = Wanted(
+    wanted = FeedQuery(
         call.account_id,
         selection_of(query.get("types"), await _api_user_id(call, query.get("api_user"))),
         query["limit"],

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from postbell.api.schemas import Count, EventView, Id, Next
+from postbell.api.schemas import EventView, Id, Next, Number
 from postbell.events import EventType, Moment
 
 Series = list[Annotated[int, Meta(ge=0)] | None]
@@ -28,8 +28,8 @@ class DeliveryAttempt(Struct):
 
     at: Moment
     batch_id: str
-    attempt: Count
-    events: Count
+    attempt: Number
+    events: Number
     verdict: str | None
     status: int | None
     error: str
@@ -78,7 +78,7 @@ class Buckets(Struct, kw_only=True):
 
     since: Moment
     until: Moment
-    step_s: Count
+    step_s: Number
     buckets: list[Moment]
 
 
@@ -87,7 +87,7 @@ class EventStats(Buckets, kw_only=True):
 
     types: dict[str, Series]
     known: Series
-    totals: dict[str, Count]
+    totals: dict[str, Number]
     rates: dict[str, Share]
     rates_of: Literal["messages", "events"]
 
@@ -97,7 +97,7 @@ class WebhookStats(Buckets, kw_only=True):
 
     series: dict[str, Series]
     latency_ms: dict[str, list[float | None]]
-    totals: dict[str, Count]
+    totals: dict[str, Number]
     success_rate: Share
     latency_p50_ms: float | None
     latency_p95_ms: float | None

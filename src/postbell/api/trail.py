@@ -14,14 +14,14 @@ from postbell.api.operations import (
 )
 from postbell.api.replies import json_response
 from postbell.api.resources import Call
-from postbell.ports import Wanted
+from postbell.ports import TrailQuery
 from postbell.trail import ACTIONS, ActorKind
 
 
 async def _list(call: Call) -> Response:
     query = call.query
     after, limit = query.pop("after", ""), query.pop("limit")
-    wanted = Wanted(call.account_id, hides_staff=True, **query)
+    wanted = TrailQuery(call.account_id, hides_staff=True, **query)
     page = await call.reports.trail.entries(wanted, after=after, limit=limit)
     return json_response({"entries": page.rows, "next": page.next})
 

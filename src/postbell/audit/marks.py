@@ -36,7 +36,7 @@ MARK = np.dtype(
 )
 
 
-class Line(NamedTuple):
+class JournalLine(NamedTuple):
     """An entry of the journal: that of this range in a block."""
 
     block: int
@@ -44,7 +44,7 @@ class Line(NamedTuple):
     end: int
 
 
-Source = Line | int | str
+Source = JournalLine | int | str
 """Who says so: an entry, -1 - n for the n-th open batch, or a batch's own id."""
 
 
@@ -124,7 +124,7 @@ class Marks:
     def source(self, at: int) -> Source:
         """Return who speaks in a row of *table*."""
         start, end, _, _, _, source = self.table[at].tolist()
-        return Line(source, start, end) if source >= 0 else source
+        return JournalLine(source, start, end) if source >= 0 else source
 
     def sort(self) -> None:
         """Bring *table* into the order of the log; nothing is taken in afterwards."""

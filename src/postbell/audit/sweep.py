@@ -19,7 +19,7 @@ Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-class Page:
+class BlockPage:
     """Blocks of one account in a row."""
 
     def __init__(self, headers: Sequence[BlockHeader]) -> None:
@@ -59,7 +59,7 @@ class Ground:
         self._revisions: Sequence[Revision] = webhook.revisions
         self._selections = selections
 
-    def parts(self, page: Page) -> list[tuple[int, int, int]]:
+    def parts(self, page: BlockPage) -> list[tuple[int, int, int]]:
         """Return (revision, first, end) for each revision in force somewhere in the page."""
         found = []
         starts = [max(key(revision.start), self._start) for revision in self._revisions]
@@ -72,7 +72,7 @@ class Ground:
                 found.append((revision.number, first, last))
         return found
 
-    def matches(self, page: Page, row: Mapping[int, AuditRow] | None = None) -> Flags:
+    def matches(self, page: BlockPage, row: Mapping[int, AuditRow] | None = None) -> Flags:
         """Return which events of the page match; count those without a word in *row*."""
         found = np.zeros(page.size, np.bool_)
         for revision, first, last in self.parts(page):
@@ -86,7 +86,7 @@ class Ground:
                 row[revision].not_applicable += int(np.count_nonzero((wordless > 0) & in_scope))
         return found
 
-    def _in_scope(self, page: Page, selection: Selection, first: int, last: int) -> Flags:
+    def _in_scope(self, page: BlockPage, selection: Selection, first: int, last: int) -> Flags:
         if selection.api_user_id is None:
             return np.ones(last - first, np.bool_)
         is_ours = page.users == selection.api_user_id
@@ -116,7 +116,7 @@ class Sweep:
         self._running: list[RunMark] = []
         self._finished: list[RunMark] = []
 
-    def take(self, page: Page) -> None:
+    def take(self, page: BlockPage) -> None:
         """Go over the next page of the log."""
         parts = {number: (first, last) for number, first, last in self._ground.parts(page)}
         matches = self._ground.matches(page, self._rows)
@@ -149,7 +149,7 @@ class Sweep:
         return sorted(self.odd, key=lambda odd: FAR * OFFSETS if odd.at is None else odd.at)
 
     def _lay_batches(
-        self, page: Page, parts: Mapping[int, tuple[int, int]], matches: Flags, before: Numbers
+        self, page: BlockPage, parts: Mapping[int, tuple[int, int]], matches: Flags, before: Numbers
     ) -> Numbers:
         """Return how many batches hold each event of the page."""
         table, stop = self._table, int(np.searchsorted(self._table["start"], page.end))
@@ -179,7 +179,7 @@ class Sweep:
         return np.cumsum(steps[:-1])
 
     def _lay_runs(
-        self, page: Page, parts: Mapping[int, tuple[int, int]], matches: Flags, held: Numbers
+        self, page: BlockPage, parts: Mapping[int, tuple[int, int]], matches: Flags, held: Numbers
     ) -> None:
         while self._runs and self._runs[-1].start < page.end:
             self._running.append(self._runs.pop())
@@ -205,7 +205,7 @@ class Sweep:
 
     def _compare(
         self,
-        page: Page,
+        page: BlockPage,
         parts: Mapping[int, tuple[int, int]],
         matches: Flags,
         held: Numbers,
@@ -241,7 +241,7 @@ class Sweep:
 
     def _stray(
         self,
-        page: Page,
+        page: BlockPage,
         parts: Mapping[int, tuple[int, int]],
         number: int,
         revision: int,

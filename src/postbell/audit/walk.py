@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from postbell.audit.findings import AuditRow, Problem
 from postbell.audit.marks import OFFSETS, Marks, Odd, Source, Window, key
-from postbell.audit.sweep import Ground, Page, Sweep
+from postbell.audit.sweep import BlockPage, Ground, Sweep
 from postbell.blocks import BlockHeader, Position
 from postbell.errors import StorageError
 from postbell.events import event_id_of
@@ -120,7 +120,7 @@ class Walk:
                 if not is_next and await self._is_gone(account_id, last):
                     raise _Overtaken
                 last = header
-            sweep.take(Page(headers))
+            sweep.take(BlockPage(headers))
             self._tell(min(1.0, (headers[-1].id - first.id + 1) / max(end - first.id, 1)))
         if last is not None and await self._is_gone(account_id, last):
             raise _Overtaken
@@ -137,7 +137,7 @@ class Walk:
             seen: BlockHeader | None = None
             async for headers in self._pages(account_id, first.id, run.end // OFFSETS + 1):
                 seen = seen or headers[0]
-                page = Page(headers)
+                page = BlockPage(headers)
                 inside += int(ground.matches(page)[: page.number(run.end)].sum())
             if seen is None or seen.id != first.id:
                 raise _Overtaken

@@ -29,7 +29,7 @@ class Response(NamedTuple):
     body: bytes
 
 
-class Client:
+class ApiClient:
     """Talks to *url* as *api_user*; *give_up_s* limits retries of one request, None never."""
 
     def __init__(

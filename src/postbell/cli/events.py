@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 import click
 
-from postbell.cli.client import Client
+from postbell.cli.client import ApiClient
 from postbell.cli.lines import chunks, items
 from postbell.cli.options import SettingsCommand, with_settings
-from postbell.cli.send import Tally, send
+from postbell.cli.send import SendCount, send
 from postbell.cli.show import json_option, print_json
 from postbell.errors import BadInput
 from postbell.settings.members import Settings
@@ -61,7 +61,7 @@ def send_command(
             raise BadInput(
                 f"{name} is not set; give --{name.replace('_', '-')} or POSTBELL_{name.upper()}"
             )
-    client = Client(
+    client = ApiClient(
         settings.server_url,
         settings.api_user,
         settings.api_key,
@@ -95,8 +95,8 @@ def send_command(
     return 1 if tally.rejected else 0
 
 
-def _send_all(client: Client, file: Path) -> Tally:
-    tally = Tally()
+def _send_all(client: ApiClient, file: Path) -> SendCount:
+    tally = SendCount()
     with _opened(file) as stream, _progress(file, stream, tally) as advance:
         for chunk in chunks(items(stream, str(file))):
             send(client, chunk, "send-" + secrets.token_urlsafe(18), tally)
@@ -118,7 +118,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _progress(file: Path, stream: BinaryIO, tally: Tally) -> Iterator[Callable[[], None]]:
+def _progress(file: Path, stream: BinaryIO, tally: SendCount) -> Iterator[Callable[[], None]]:
     """Show a bar of the bytes read while on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda: None

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from postbell.cli.client import Client
+from postbell.cli.client import ApiClient
 from postbell.cli.lines import MAX_CHUNK_BYTES, MAX_EVENTS, Item
-from postbell.cli.send import Tally, send
+from postbell.cli.send import SendCount, send
 from postbell.errors import ServiceError, UsageError
 from postbell.text import small_files
 from postbell.text.encodings import BOM
@@ -54,11 +54,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 class Follower:
     """Sends what is appended to *path*, for ever."""
 
-    def __init__(self, path: Path, checkpoint: Path, client: Client) -> None:
+    def __init__(self, path: Path, checkpoint: Path, client: ApiClient) -> None:
         self._path = path
         self._checkpoint = checkpoint
         self._client = client
-        self.tally = Tally()
+        self.tally = SendCount()
         self._at = _load(checkpoint)
         self._done = 0
 

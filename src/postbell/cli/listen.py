@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from postbell.cli import verify
-from postbell.cli.receiver import Delivery, Reply, receiving
+from postbell.cli.receiver import Reaction, Received, receiving
 from postbell.cli.show import print_json
 from postbell.clock import rfc3339
 from postbell.errors import ServiceError
@@ -29,11 +29,11 @@ class Listener:
         *,
         secret: str,
         dialect: str,
-        reply: Reply,
+        reply: Reaction,
         fail_first: int,
         count: int,
         out: IO[bytes] | None,
-        tell: Callable[[dict[str, Any], Delivery], None],
+        tell: Callable[[dict[str, Any], Received], None],
     ) -> None:
         self._secret = secret
         self._dialect = dialect
@@ -45,10 +45,10 @@ class Listener:
         self._seen = 0
         self.is_done = asyncio.Event()
 
-    async def answer(self, delivery: Delivery) -> Reply:
+    async def answer(self, delivery: Received) -> Reaction:
         """Note the delivery and return the reply to it."""
         if delivery.method in ("GET", "HEAD"):
-            return Reply()
+            return Reaction()
         self._seen += 1
         reply = self._reply
         if self._seen <= self._fail_first:
@@ -63,7 +63,7 @@ class Listener:
             asyncio.get_running_loop().call_later(reply.delay_s + 0.05, self.is_done.set)
         return reply
 
-    def _keep(self, out: IO[bytes], delivery: Delivery) -> None:
+    def _keep(self, out: IO[bytes], delivery: Received) -> None:
         line = {
             "at": rfc3339(delivery.at),
             "path": delivery.path,
@@ -74,7 +74,7 @@ class Listener:
         out.flush()
 
 
-def _record(delivery: Delivery, checked: verify.Check, status: int, dialect: str) -> dict[str, Any]:
+def _record(delivery: Received, checked: verify.Check, status: int, dialect: str) -> dict[str, Any]:
     return {
         "at": rfc3339(delivery.at),
         "path": delivery.path,
@@ -155,7 +155,7 @@ def command(
     signature is right; the answer is what the options say.
     """
     verify.check_secret(secret)
-    reply = Reply(status, (("retry-after", retry_after),) if retry_after else (), delay)
+    reply = Reaction(status, (("retry-after", retry_after),) if retry_after else (), delay)
     try:
         kept = out.open("ab") if out else None
     except OSError as error:
@@ -193,11 +193,11 @@ def command(
             kept.close()
 
 
-def _tell_json(record: dict[str, Any], _delivery: Delivery) -> None:
+def _tell_json(record: dict[str, Any], _delivery: Received) -> None:
     print_json(record)
 
 
-def _teller() -> Callable[[dict[str, Any], Delivery], None]:
+def _teller() -> Callable[[dict[str, Any], Received], None]:
     """Return what shows a delivery: a coloured line with its body, or a plain line."""
     if not sys.stdout.isatty():
         return lambda record, _delivery: print(_line(record), flush=True)
@@ -207,7 +207,7 @@ def _teller() -> Callable[[dict[str, Any], Delivery], None]:
 
     console = Console()
 
-    def show(record: dict[str, Any], delivery: Delivery) -> None:
+    def show(record: dict[str, Any], delivery: Received) -> None:
         colour = {True: "green", False: "red", None: "yellow"}[record["verified"]]
         console.print(Text(_line(record), style=colour))
         shown = delivery.body[:_SHOWN_BYTES]

@@ -12,7 +12,7 @@ from postbell.serving.server import address_of, serving
 MAX_BODY_BYTES = 64 << 20
 
 
-class Delivery(NamedTuple):
+class Received(NamedTuple):
     """One request as it arrived; header names are in lower case."""
 
     at: datetime
@@ -22,17 +22,17 @@ class Delivery(NamedTuple):
     body: bytes
 
 
-class Reply(NamedTuple):
+class Reaction(NamedTuple):
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     delay_s: float = 0.0
 
 
-Answer = Callable[[Delivery], Awaitable[Reply]]
+Behaviour = Callable[[Received], Awaitable[Reaction]]
 
 
 @contextlib.asynccontextmanager
-async def receiving(sock: socket.socket, answer: Answer) -> AsyncIterator[str]:
+async def receiving(sock: socket.socket, answer: Behaviour) -> AsyncIterator[str]:
     """Take deliveries on *sock* inside the block; *answer* sees each and says the reply.
 
     Gives the receiver's base URL.
@@ -41,7 +41,7 @@ async def receiving(sock: socket.socket, answer: Answer) -> AsyncIterator[str]:
         yield f"http://{address_of(sock)}"
 
 
-def _application(answer: Answer) -> Any:
+def _application(answer: Behaviour) -> Any:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         parts = []
         size = 0
@@ -52,12 +52,12 @@ def _application(answer: Answer) -> Any:
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > MAX_BODY_BYTES:
-                await _send(send, Reply(413))
+                await _send(send, Reaction(413))
                 return
             if not message.get("more_body"):
                 break
         reply = await answer(
-            Delivery(
+            Received(
                 at=datetime.now(UTC),
                 method=scope["method"],
                 path=_target(scope),
@@ -79,7 +79,7 @@ def _target(scope: Any) -> str:
     return (target + b"?" + query if query else target).decode("latin-1")
 
 
-async def _send(send: Any, reply: Reply) -> None:
+async def _send(send: Any, reply: Reaction) -> None:
     headers = [(name.encode(), value.encode()) for name, value in reply.headers]
     if reply.status not in (204, 304):
         headers.append((b"content-length", b"0"))

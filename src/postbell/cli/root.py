@@ -9,7 +9,7 @@ import click
 from postbell import __version__
 
 
-class Row(NamedTuple):
+class CommandRow(NamedTuple):
     """Where a command is, and the line that the help shows (its own docstring's first)."""
 
     module: str
@@ -18,24 +18,24 @@ class Row(NamedTuple):
 
 
 COMMANDS = {
-    "serve": Row("serve", "Serve the API, deliver, or both."),
-    "demo": Row("demo", "Start everything with sample webhooks and a stream of events."),
-    "listen": Row("listen", "Receive webhooks, show and verify them."),
-    "migrate": Row("migrate", "Bring the database to this release."),
-    "audit": Row("audit", "Prove from log and journal that nothing was lost."),
-    "accounts": Row("accounts", "Accounts: the customers."),
-    "owners": Row("owners", "Owners: who signs in to the pages."),
-    "api-users": Row("api_users", "API users: who sends, each with keys."),
-    "webhooks": Row("webhooks", "Webhooks: where events go."),
-    "events": Row("events", "Events: send them to a server."),
-    "batches": Row("batches", "Batches: what is open, parked or done."),
-    "replay": Row("replay", "Send old events again, as new batches."),
-    "index": Row("index", "The index for search and figures: how far it is, make it anew."),
-    "trail": Row("trail", "Audit trail: who changed what."),
-    "backup": Row("backup", "Copy the database while it is in use."),
-    "restore": Row("restore", "Put a backup in the place of the database."),
-    "compact": Row("compact", "Write the database file anew, without free space."),
-    "app-key": Row(
+    "serve": CommandRow("serve", "Serve the API, deliver, or both."),
+    "demo": CommandRow("demo", "Start everything with sample webhooks and a stream of events."),
+    "listen": CommandRow("listen", "Receive webhooks, show and verify them."),
+    "migrate": CommandRow("migrate", "Bring the database to this release."),
+    "audit": CommandRow("audit", "Prove from log and journal that nothing was lost."),
+    "accounts": CommandRow("accounts", "Accounts: the customers."),
+    "owners": CommandRow("owners", "Owners: who signs in to the pages."),
+    "api-users": CommandRow("api_users", "API users: who sends, each with keys."),
+    "webhooks": CommandRow("webhooks", "Webhooks: where events go."),
+    "events": CommandRow("events", "Events: send them to a server."),
+    "batches": CommandRow("batches", "Batches: what is open, parked or done."),
+    "replay": CommandRow("replay", "Send old events again, as new batches."),
+    "index": CommandRow("index", "The index for search and figures: how far it is, make it anew."),
+    "trail": CommandRow("trail", "Audit trail: who changed what."),
+    "backup": CommandRow("backup", "Copy the database while it is in use."),
+    "restore": CommandRow("restore", "Put a backup in the place of the database."),
+    "compact": CommandRow("compact", "Write the database file anew, without free space."),
+    "app-key": CommandRow(
         "accounts", "Show an account's APP KEY, which signs EngageLab deliveries.", "app_key"
     ),
 }

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from postbell.cli.client import Client
+from postbell.cli.client import ApiClient
 from postbell.cli.lines import Item, is_json
 from postbell.text.printable import one_line
 
@@ -13,7 +13,7 @@ NONE_TAKEN = 422
 
 
 @dataclass(slots=True)
-class Tally:
+class SendCount:
     """What became of the events so far."""
 
     accepted: int = 0
@@ -25,7 +25,7 @@ class Tally:
         return self.accepted + self.duplicates + self.rejected
 
 
-def send(client: Client, chunk: Sequence[Item], key: str, tally: Tally) -> None:
+def send(client: ApiClient, chunk: Sequence[Item], key: str, tally: SendCount) -> None:
     """Send one chunk under an Idempotency-Key, so that a retry stores nothing twice.
 
     Each rejected event is printed on stderr with its place and the reason.

@@ -8,7 +8,7 @@ from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_records
 from postbell.desk.forms import check_moment
-from postbell.ports import Wanted
+from postbell.ports import TrailQuery
 from postbell.settings.members import Settings
 from postbell.trail import ACTIONS
 
@@ -62,7 +62,7 @@ def list_command(
 
     async def read(office: Office) -> list[dict[str, Any]]:
         found = await office.desk.find_account(account) if account is not None else None
-        wanted = Wanted(
+        wanted = TrailQuery(
             found.id if found is not None else None,
             first,
             last,

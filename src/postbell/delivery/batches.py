@@ -37,7 +37,7 @@ from postbell.records import (
 from postbell.signals import log
 
 
-class Told(NamedTuple):
+class Closing(NamedTuple):
     """What a receiver said of a batch that is then closed: the journal's line, and why the
     webhook is to be paused, empty for not."""
 
@@ -180,7 +180,7 @@ class Batches:
                 judgement = msgspec.structs.replace(judgement, verdict=Verdict.RETRY, next_at=now)
             entry = entry_of(post, outcome, judgement, now)
             if judgement.verdict is Verdict.SPLIT:
-                told = Told(entry, judgement.pause)
+                told = Closing(entry, judgement.pause)
                 await self._split(held, batch, told, now, judgement)
                 return
             left = follow_up(batch, outcome, judgement, now)
@@ -222,7 +222,7 @@ class Batches:
         self,
         held: Held,
         batch: OpenBatch,
-        told: Told | None,
+        told: Closing | None,
         now: datetime,
         judgement: Judgement | None = None,
     ) -> None:
@@ -237,7 +237,7 @@ class Batches:
             await self._replace(held, batch, halves, EntryKind.SPLIT, told=told)
 
     async def _shorten(
-        self, held: Held, batch: OpenBatch, found: Found, told: Told | None = None
+        self, held: Held, batch: OpenBatch, found: Found, told: Closing | None = None
     ) -> None:
         """Count what retention took of the batch; what is *found* of it is cut anew, due now."""
         lost = batch.count - len(found)
@@ -268,7 +268,7 @@ class Batches:
         kind: EntryKind,
         part: Range | None = None,
         count: int | None = None,
-        told: Told | None = None,
+        told: Closing | None = None,
     ) -> None:
         """Close *batch* and open others in its place; *part* of it where that is not all of it."""
         closed = Entry(

@@ -20,7 +20,7 @@ from postbell.lane.held import Held
 from postbell.lane.judge import TOO_LARGE, Judgement, after, in_outage, judge
 from postbell.logged import Logged, digest_of
 from postbell.ports import Dialect, Ledger, Request, Sender, Signing
-from postbell.reading.cache import Kept
+from postbell.reading.cache import Cache
 from postbell.reading.found import Found, narrowed, passing
 from postbell.reading.match import Selection
 from postbell.reading.reader import Reader
@@ -90,7 +90,7 @@ class Courier:
         self._sender = sender
         self._account_keys = account_keys
         self._chance = chance
-        self._bodies: Kept[object, Rendered] = Kept(reader.room, lambda made: len(made.body))
+        self._bodies: Cache[object, Rendered] = Cache(reader.room, lambda made: len(made.body))
 
     async def rendered(
         self,

@@ -19,7 +19,7 @@ BEFORE = timedelta(days=3)
 AGAIN_AFTER = timedelta(days=1)
 
 
-class Notices:
+class Expiring:
     """Logs `events_expiring`, for each webhook at most once a day (and once a restart)."""
 
     def __init__(self, engine: Engine, kept: timedelta) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.clock import Clock
-from postbell.delivery.expiring import Notices
+from postbell.delivery.expiring import Expiring
 from postbell.delivery.settle import Settler
 from postbell.delivery.singles import Singles
 from postbell.errors import DamagedBlock
@@ -62,7 +62,7 @@ class Pruner:
         self._clock = clock
         self._kept = timedelta(days=retention_days)
         self._trail_kept = timedelta(days=max(trail_days, retention_days))
-        self._notices = Notices(engine, self._kept)
+        self._notices = Expiring(engine, self._kept)
         self._looked_at: datetime | None = None
         self._is_waiting = False
         self.given_up: set[int] = set()

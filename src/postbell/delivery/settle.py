@@ -31,7 +31,7 @@ TOGETHER = 32
 """So many lanes share a commit, and with it a line of the journal that each of them reads."""
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
-Notice = Callable[[Held], None]
+LaneCall = Callable[[Held], None]
 
 
 @contextmanager
@@ -67,7 +67,7 @@ class Settler:
         clock: Clock,
         owner: str,
         spawn: Spawn,
-        notice: Notice,
+        notice: LaneCall,
     ) -> None:
         self._ledger = ledger
         self._directory = directory

@@ -35,13 +35,13 @@ SAVE_LOOKS, SAVE_EVENTS = 10, 300
 for one event as for hundreds, and a slow machine has few in a tenth of a second."""
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
-Notice = Callable[[Held], None]
+LaneCall = Callable[[Held], None]
 
 
 class Singles:
     """Works off runs; *notice* is told of a lane that may have something to do again."""
 
-    def __init__(self, courier: Courier, settler: Settler, spawn: Spawn, notice: Notice) -> None:
+    def __init__(self, courier: Courier, settler: Settler, spawn: Spawn, notice: LaneCall) -> None:
         self._courier = courier
         self._settler = settler
         self._spawn = spawn

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 from msgspec.structs import replace
 
-from postbell.desk.auth import Client
+from postbell.desk.auth import ClientAddress
 from postbell.directory import Caller
 from postbell.records import Owner
 from postbell.trail import NOBODY, Actor, ActorKind
@@ -35,7 +35,7 @@ def acting_as(owner: Owner) -> Actor:
     return replace(acting(), kind=kind, id=owner.id, name=owner.email)
 
 
-def by_key(caller: Caller, client: Client, face: str) -> Actor:
+def by_key(caller: Caller, client: ClientAddress, face: str) -> Actor:
     """Return the actor of a request that came with an api user's key; *client* as in its scope."""
     address = client[0] if client else ""
     return Actor(ActorKind.KEY, caller.key.id, caller.api_user.name, address, face)

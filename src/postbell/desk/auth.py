@@ -19,7 +19,7 @@ from typing import Any
 from postbell import sealing
 from postbell.clock import Clock
 from postbell.desk.failures import Failures
-from postbell.desk.turns import Turns
+from postbell.desk.turns import WorkTurns
 from postbell.directory import Caller, Directory
 from postbell.errors import Forbidden, Overloaded, ServiceError, Unauthorized
 from postbell.ports import ApiUsers
@@ -38,7 +38,7 @@ MAX_WAITING_OF_NETWORK = 32
 MAX_AGE_S = 0.5
 MAX_MISS_AGE_S = 0.05
 
-Client = Sequence[Any] | None
+ClientAddress = Sequence[Any] | None
 """The address and port that a request came from, as in an ASGI scope."""
 
 
@@ -65,14 +65,14 @@ class Authentication:
         self._pending: dict[bytes, asyncio.Future[str | None]] = {}
         self._rehashing: set[int] = set()
         self._used: set[int] = set()
-        self._turns = Turns(
+        self._turns = WorkTurns(
             CHECKS_AT_ONCE, MAX_WAITING_CHECKS, MAX_WAITING_OF_NETWORK, "postbell-key"
         )
         self._decoys = [sealing.hash_key(sealing.new_api_key()) for _ in range(MAX_KEYS)]
         self._slow_decoy = ""
         self._fresh_at = float("-inf")
 
-    async def check(self, authorization: str | None, client: Client, right: Right) -> Caller:
+    async def check(self, authorization: str | None, client: ClientAddress, right: Right) -> Caller:
         """Return the caller; raise Unauthorized, Forbidden where the key is not good for *right*,
         TooMany where the client's network failed too often, Overloaded when too many wait.
 
@@ -99,7 +99,7 @@ class Authentication:
             raise Unauthorized("the key was revoked, replaced or has ended meanwhile")
         return self._admitted(caller, right)
 
-    def fail(self, client: Client) -> None:
+    def fail(self, client: ClientAddress) -> None:
         """Count credentials that are wrong without a check; raise TooMany over the limit."""
         self._failures.take(_network(client))
 
@@ -141,7 +141,7 @@ class Authentication:
             return caller
         return caller if caller.key.is_live(self._clock.now()) else None
 
-    async def _meet(self, authorization: str | None, client: Client) -> Caller:
+    async def _meet(self, authorization: str | None, client: ClientAddress) -> Caller:
         """Check a header that is not known to be right."""
         if authorization is None:
             raise Unauthorized("credentials are missing; send Authorization: Basic")
@@ -288,7 +288,7 @@ def _wrong() -> Unauthorized:
     return Unauthorized("the api user or its key is wrong")
 
 
-def _network(client: Client) -> str:
+def _network(client: ClientAddress) -> str:
     return network_of(str(client[0])) if client else ""
 
 

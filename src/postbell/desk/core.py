@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from postbell.clock import Clock
 from postbell.desk import noting
 from postbell.desk.acting import acting, acts, by_key
-from postbell.desk.auth import Authentication, Client
-from postbell.desk.pace import Allowance, Pace
+from postbell.desk.auth import Authentication, ClientAddress
+from postbell.desk.pace import Allowance, CallRate
 from postbell.directory import Caller, Directory
 from postbell.errors import Conflict, NotFound, Overloaded, ServiceError, StorageError, laneless
 from postbell.holding import claim
@@ -26,7 +26,7 @@ T = TypeVar("T")
 MAX_TRIES = 20
 INGEST_AGE_S = 0.05
 
-Step = Callable[[Claim], Awaitable[LaneChange | None]]
+NextChange = Callable[[Claim], Awaitable[LaneChange | None]]
 """Makes the next change of a lane from its present state, None for nothing to do."""
 
 Note = Callable[[Claim, LaneChange], Change | None]
@@ -62,10 +62,10 @@ class Core:
         self._sender = sender
         self.max_api_users_per_account = max_api_users_per_account
         self._authentication = Authentication(directory, clock, engine.registry)
-        self.pace = Pace(calls_per_s, clock)
+        self.pace = CallRate(calls_per_s, clock)
 
     async def authenticate(
-        self, authorization: str | None, *, client: Client = None, right: Right
+        self, authorization: str | None, *, client: ClientAddress = None, right: Right
     ) -> Caller:
         """Return who the value of an Authorization header names; raise Unauthorized otherwise.
 
@@ -95,7 +95,7 @@ class Core:
         age_s = INGEST_AGE_S if right is Right.INGEST else 0.0
         return await self._authentication.caller(caller.key.id, right, max_age_s=age_s)
 
-    def fail(self, client: Client) -> None:
+    def fail(self, client: ClientAddress) -> None:
         """Count credentials that are wrong; raise TooMany where their network sent too many."""
         self._authentication.fail(client)
 
@@ -112,7 +112,7 @@ class Core:
 
     @asynccontextmanager
     async def acting(
-        self, caller: Caller, right: Right, *, client: Client, face: str
+        self, caller: Caller, right: Right, *, client: ClientAddress, face: str
     ) -> AsyncIterator[Caller]:
         """Give the caller as he is now, when everything that he sends was read; what is written
         inside the block is his, and written while his key is good, or not at all.
@@ -238,7 +238,12 @@ class Core:
         raise Conflict("this kept changing while it was changed; try again", reason="kept_moving")
 
     async def _intervene(
-        self, webhook_id: int, change: Step, note: Note | None = None, *, most: int = MOST_CLAIMED
+        self,
+        webhook_id: int,
+        change: NextChange,
+        note: Note | None = None,
+        *,
+        most: int = MOST_CLAIMED,
     ) -> None:
         """Apply what *change* makes of the lane; tried again where the worker moved it meanwhile.
 

@@ -12,7 +12,7 @@ from postbell.log_lines import masked
 from postbell.records import Account, ApiUser, OpenBatch, Owner, Replay, Secret, Webhook
 from postbell.rights import ApiKey
 from postbell.trail import Change, Subject, flat
-from postbell.trail import Secret as Hidden
+from postbell.trail import Masked as Hidden
 
 
 def of_account(action: str, account: Account, new: Mapping[str, Any] | None = None) -> Change:

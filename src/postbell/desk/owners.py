@@ -53,7 +53,7 @@ class Begun(NamedTuple):
     is_half: bool
 
 
-class Owners(Core):
+class OwnersDesk(Core):
     """The write side of signing in."""
 
     def __init__(self, *args: Any, passwords: Passwords | None = None, **kwargs: Any) -> None:

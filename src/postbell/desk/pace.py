@@ -16,7 +16,7 @@ class Allowance(NamedTuple):
     full_in_s: int
 
 
-class Pace:
+class CallRate:
     """Lets an account make *per_s* calls a second, and ten seconds' worth at once."""
 
     def __init__(self, per_s: float, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from postbell.desk.acting import acting
-from postbell.desk.turns import Turns
+from postbell.desk.turns import WorkTurns
 from postbell.errors import BadInput
 from postbell.text.networks import network_of
 from postbell.trail import ActorKind
@@ -33,7 +33,7 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._turns = Turns(
+        self._turns = WorkTurns(
             AT_ONCE, MAX_WAITING, MAX_WAITING_OF_ONE, "postbell-password", patience_s=PATIENCE_S
         )
         self._decoy = ""

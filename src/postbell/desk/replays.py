@@ -32,7 +32,7 @@ REPLAY_MEMBERS = (
 MAX_RATE_PER_S = 100_000.0
 
 
-class Replays(Stopping):
+class ReplaysDesk(Stopping):
     """Creating and cancelling replays; the worker carries them out beside what is new."""
 
     async def create_replay(

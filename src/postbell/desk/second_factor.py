@@ -13,7 +13,7 @@ from postbell.desk import codes, noting
 from postbell.desk.acting import acting_as
 from postbell.desk.owners import (
     MAX_REFUSALS,
-    Owners,
+    OwnersDesk,
     SignedIn,
     digest,
     new_session,
@@ -28,7 +28,7 @@ from postbell.trail import Change
 SETUP_MINUTES = 15
 
 
-class SecondFactors(Owners):
+class SecondFactorsDesk(OwnersDesk):
     """The write side of second factors."""
 
     async def second_factor(self, owner_id: int) -> SecondFactor | None:

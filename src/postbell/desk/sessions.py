@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 from postbell.desk import noting
-from postbell.desk.owners import ABSOLUTE_DAYS, IDLE_DAYS, Owners, SignedIn
+from postbell.desk.owners import ABSOLUTE_DAYS, IDLE_DAYS, OwnersDesk, SignedIn
 from postbell.errors import NotFound
 from postbell.records import Owner, Session
 
 
-class Sessions(Owners):
+class Sessions(OwnersDesk):
     """Looking at sessions and ending them."""
 
     async def sessions_of(self, owner_id: int) -> list[Session]:

@@ -24,7 +24,7 @@ MAX_FAMILIAR = 40
 MAX_TYPED_CHARS = 1000
 
 
-class Rule(NamedTuple):
+class TryRule(NamedTuple):
     """How often in WINDOW_S: from a network, by anybody for one subject, and, where *by_pair* is
     set, for one subject from one network or browser; *by_subject* is then that of all strangers.
     """
@@ -35,12 +35,12 @@ class Rule(NamedTuple):
 
 
 RULES = {
-    "sign-in": Rule(by_network=30, by_subject=100, by_pair=10),
-    "reset": Rule(by_network=30, by_subject=10, by_pair=5),
-    "reset-use": Rule(by_network=30, by_subject=10),
-    "password": Rule(by_network=30, by_subject=10),
-    "code": Rule(by_network=30, by_subject=5),
-    "test": Rule(by_network=30, by_subject=10),
+    "sign-in": TryRule(by_network=30, by_subject=100, by_pair=10),
+    "reset": TryRule(by_network=30, by_subject=10, by_pair=5),
+    "reset-use": TryRule(by_network=30, by_subject=10),
+    "password": TryRule(by_network=30, by_subject=10),
+    "code": TryRule(by_network=30, by_subject=5),
+    "test": TryRule(by_network=30, by_subject=10),
 }
 
 

@@ -18,7 +18,7 @@ FRIENDS_IN_A_ROW = 4
 RETRY_S = 2
 
 
-class Turns:
+class WorkTurns:
     """Runs *at_once* pieces of work.
 
     Of at most *most* that wait in a lane, *each* of one asker, the next is of the asker who had

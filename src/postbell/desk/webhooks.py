@@ -27,7 +27,7 @@ class Revised(NamedTuple):
     effective_from: datetime | None
 
 
-class Webhooks(Keys):
+class WebhooksDesk(Keys):
     """Registration: every member is checked before anything is written."""
 
     async def create_webhook(

@@ -22,7 +22,16 @@ from postbell.fences import fence, note
 from postbell.index import terms
 from postbell.index.messages import KEY_SHIFT, Sampling, Sights
 from postbell.index.terms import TERM_MASK, message_term, recipient_term
-from postbell.ports import Count, Engine, JournalBlock, Marks, Message, News, Postings, Visit
+from postbell.ports import (
+    CountChange,
+    Engine,
+    IndexedRange,
+    IndexedUpTo,
+    JournalBlock,
+    MessageState,
+    News,
+    Postings,
+)
 from postbell.records import Entry, EntryKind, Verdict
 from postbell.signals import log
 
@@ -103,7 +112,7 @@ class Indexer:
 
     async def _leave_out(
         self,
-        marks: Marks,
+        marks: IndexedUpTo,
         headers: list[BlockHeader],
         journal: list[JournalBlock],
         error: Exception,
@@ -116,7 +125,7 @@ class Indexer:
         await self._engine.index.add(marks, News(_after(marks, headers, journal), [], [], [], []))
 
     async def _take_in(
-        self, marks: Marks, headers: list[BlockHeader], journal: list[JournalBlock]
+        self, marks: IndexedUpTo, headers: list[BlockHeader], journal: list[JournalBlock]
     ) -> Exception | None:
         """Take these blocks in; return what is wrong with them, None where nothing is.
 
@@ -142,7 +151,7 @@ class Indexer:
         return None
 
     async def _news(
-        self, marks: Marks, headers: list[BlockHeader], journal: list[JournalBlock]
+        self, marks: IndexedUpTo, headers: list[BlockHeader], journal: list[JournalBlock]
     ) -> News:
         after = _after(marks, headers, journal)
         counts = _count_events(headers)
@@ -150,7 +159,9 @@ class Indexer:
         sights: dict[int, Sights] = {}
         postings = await self._postings(headers, sights)
         messages = await self._messages(sights, counts)
-        added = [Count(*key, min(max(n, -MAX_COUNT), MAX_COUNT)) for key, n in counts.items() if n]
+        added = [
+            CountChange(*key, min(max(n, -MAX_COUNT), MAX_COUNT)) for key, n in counts.items() if n
+        ]
         return News(after, postings, added, visits, messages)
 
     async def catch_up(self) -> None:
@@ -174,9 +185,11 @@ class Indexer:
             hours_before=hours_before.replace(minute=0, second=0, microsecond=0),
         )
 
-    async def _messages(self, sights: dict[int, Sights], counts: "Counter[_Key]") -> list[Message]:
+    async def _messages(
+        self, sights: dict[int, Sights], counts: "Counter[_Key]"
+    ) -> list[MessageState]:
         """Return what is known now of the messages seen, and count them into *counts*."""
-        changed: list[Message] = []
+        changed: list[MessageState] = []
         for account_id, mine in sights.items():
             wanted = self._sampling.wanted(account_id, mine)
             keys = list({sight.key for sight in wanted})
@@ -241,8 +254,10 @@ _glance = msgspec.json.Decoder(_Glance).decode
 _glances = msgspec.json.Decoder(list[_Glance]).decode
 
 
-def _after(marks: Marks, headers: list[BlockHeader], journal: list[JournalBlock]) -> Marks:
-    return Marks(
+def _after(
+    marks: IndexedUpTo, headers: list[BlockHeader], journal: list[JournalBlock]
+) -> IndexedUpTo:
+    return IndexedUpTo(
         headers[-1].id if headers else marks.block,
         journal[-1].id if journal else marks.journal,
     )
@@ -321,7 +336,7 @@ def _count_events(headers: list[BlockHeader]) -> "Counter[_Key]":
     return counts
 
 
-def _read_journal(journal: list[JournalBlock], counts: "Counter[_Key]") -> list[Visit]:
+def _read_journal(journal: list[JournalBlock], counts: "Counter[_Key]") -> list[IndexedRange]:
     """Return which ranges the journal speaks of, and count its attempts into *counts*."""
     visits = []
     for block in journal:
@@ -333,7 +348,7 @@ def _read_journal(journal: list[JournalBlock], counts: "Counter[_Key]") -> list[
                 if n:
                     counts[terms.ATTEMPTS, entry.webhook_id, at, slot] += n
             if entry.range.start < entry.range.end:
-                visits.append(Visit(entry.webhook_id, entry.range, block.id))
+                visits.append(IndexedRange(entry.webhook_id, entry.range, block.id))
     return visits
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType
-from postbell.ports import Message
+from postbell.ports import MessageState
 
 DELIVERED, BOUNCED, FAILED, OPENED, HUMAN_OPENED, CLICKED, HUMAN_CLICKED, UNSUBSCRIBED, REPORTED = (
     1 << slot for slot in range(9)
@@ -119,15 +119,15 @@ class Sampling:
         return list(map(Sight, *columns))
 
     def read(
-        self, account_id: int, sights: Iterable[Sight], known: dict[int, Message]
-    ) -> tuple[list[Message], dict[tuple[int, int], int]]:
+        self, account_id: int, sights: Iterable[Sight], known: dict[int, MessageState]
+    ) -> tuple[list[MessageState], dict[tuple[int, int], int]]:
         """Return the rows that change, and what that adds to the counters by quarter and slot.
 
         *known* has the rows of these keys that there are.  The last result of a message counts
         (a bounce that comes back by mail takes the delivery back), in the minute of the first.
         """
         pace = self._paces[account_id]
-        changed: dict[int, Message] = {}
+        changed: dict[int, MessageState] = {}
         counts: dict[tuple[int, int], int] = {}
         for key, code, minute in sights:
             before = known.get(key)
@@ -151,7 +151,7 @@ class Sampling:
                 at = minute
             for slot in counted(after):
                 counts[at, slot] = counts.get((at, slot), 0) + weight
-            known[key] = changed[key] = Message(account_id, key, at, after, weight)
+            known[key] = changed[key] = MessageState(account_id, key, at, after, weight)
         return list(changed.values()), counts
 
 

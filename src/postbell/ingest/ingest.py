@@ -18,7 +18,7 @@ from postbell.events import event_id_of
 from postbell.fences import note
 from postbell.ingest.accepting import Accepting
 from postbell.ingest.packing import Packer
-from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, Waiting
+from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, WaitingRequest
 from postbell.ingest.seen import PART_IDS, Seen
 from postbell.ports import Engine
 from postbell.records import Account, ApiUser, IdempotencyKey
@@ -133,7 +133,7 @@ class Ingest:
         raws: Sequence[bytes | msgspec.Raw],
         key: str,
         digest: bytes,
-    ) -> Waiting:
+    ) -> WaitingRequest:
         """Check every event; a large request lets others have their turn in between."""
         rejected = []
 
@@ -149,7 +149,7 @@ class Ingest:
                 passed.take(raw)
             except BadInput as error:
                 rejected.append(Rejected(index, error.code, error.message))
-        return Waiting(
+        return WaitingRequest(
             account,
             passed.ids,
             passed.users,
@@ -179,7 +179,7 @@ class Ingest:
         _check_digest(key, kept.digest, digest)
         return msgspec.json.decode(kept.answer, type=Repeated)
 
-    async def _commit(self, group: list[Waiting]) -> None:
+    async def _commit(self, group: list[WaitingRequest]) -> None:
         """Write a group and answer its requests; a failure is everybody's answer."""
         taken = list(group)
         try:
@@ -187,7 +187,7 @@ class Ingest:
         finally:
             self._queue.done(taken)
 
-    async def _commit_together(self, group: list[Waiting]) -> None:
+    async def _commit_together(self, group: list[WaitingRequest]) -> None:
         """Write a group; where that fails for another reason than storage each request is written
         alone, so that one fails and no other."""
         try:
@@ -212,7 +212,7 @@ class Ingest:
             if not request.done.done():
                 request.done.set_result(request.answer)
 
-    async def _append(self, group: list[Waiting]) -> None:
+    async def _append(self, group: list[WaitingRequest]) -> None:
         for attempt in range(APPEND_TRIES):
             group[:] = await self._without_answered(group, is_first=attempt == 0)
             now = self._clock.now()
@@ -244,7 +244,9 @@ class Ingest:
             self._forget()
             return
 
-    async def _without_answered(self, group: list[Waiting], *, is_first: bool) -> list[Waiting]:
+    async def _without_answered(
+        self, group: list[WaitingRequest], *, is_first: bool
+    ) -> list[WaitingRequest]:
         """Answer requests whose key another process has stored meanwhile; return the others."""
         left = []
         for request in group:
@@ -287,7 +289,7 @@ class Ingest:
         if self._clock.is_sure:
             self._seen.forget(self._clock.now())
 
-    async def _blocks(self, group: list[Waiting]) -> list[NewBlock]:
+    async def _blocks(self, group: list[WaitingRequest]) -> list[NewBlock]:
         """Return the blocks to write: each request's events less those accepted before."""
         packer = Packer()
         ids_in: dict[int, frozenset[str]] = {}
@@ -307,7 +309,7 @@ class Ingest:
 
 
 def _is_known(
-    request: Waiting, homes: dict[int, list[int]], ids_in: dict[int, frozenset[str]]
+    request: WaitingRequest, homes: dict[int, list[int]], ids_in: dict[int, frozenset[str]]
 ) -> Callable[[int], bool]:
     def is_known(number: int) -> bool:
         if number not in homes or request.randoms[number]:

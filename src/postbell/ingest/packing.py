@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import compress
 
 from postbell.blocks import MAX_BYTES, MAX_EVENTS, NewBlock, build_block
-from postbell.ingest.queueing import Waiting
+from postbell.ingest.queueing import WaitingRequest
 
 HASH_BYTES = 8
 
@@ -19,7 +19,7 @@ class Packer:
             defaultdict(list)
         )
 
-    def add(self, request: Waiting, is_known: Callable[[int], bool] | None) -> None:
+    def add(self, request: WaitingRequest, is_known: Callable[[int], bool] | None) -> None:
         """Take in a request's events but for those whose id came before.
 
         *is_known* says so of an event by its number; None where none of them is.
@@ -47,7 +47,7 @@ class Packer:
             for block in _packed(account_id, user_id, parts)
         ]
 
-    def _put(self, request: Waiting, fresh: list[bool] | None) -> None:
+    def _put(self, request: WaitingRequest, fresh: list[bool] | None) -> None:
         users = set(request.users)
         for user_id in users:
             chosen = fresh

@@ -38,7 +38,7 @@ class Repeated(Answer, frozen=True):
     """The answer that an Idempotency-Key got before, given again."""
 
 
-class Waiting(msgspec.Struct):
+class WaitingRequest(msgspec.Struct):
     """A request on its way into a commit; its events as columns, *hashes* 8 bytes each."""
 
     account: Account
@@ -77,12 +77,12 @@ class Queue:
         """Take in at most about *max_bytes*, a quarter of it for any one account."""
         self._max_bytes = max_bytes
         self._bytes: dict[int, int] = {}
-        self._lines: dict[int, deque[Waiting]] = {}
+        self._lines: dict[int, deque[WaitingRequest]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._lines)
 
-    def waiting(self, account_id: int | None = None) -> Iterator[Waiting]:
+    def waiting(self, account_id: int | None = None) -> Iterator[WaitingRequest]:
         """Yield what waits, of one account or of all."""
         for each, line in self._lines.items():
             if account_id in (None, each):
@@ -98,18 +98,18 @@ class Queue:
                 " send them again a little later"
             )
 
-    def put(self, request: Waiting) -> None:
+    def put(self, request: WaitingRequest) -> None:
         """Let a request wait; its bytes count until `done`."""
         account_id = request.account.id
         self._lines.setdefault(account_id, deque()).append(request)
         self._bytes[account_id] = self._bytes.get(account_id, 0) + request.size_bytes
 
-    def next_group(self) -> list[Waiting]:
+    def next_group(self) -> list[WaitingRequest]:
         """Take the requests of the next commit: of each account in turn, up to a bound.
 
         Two requests under one Idempotency-Key never come together.
         """
-        group: list[Waiting] = []
+        group: list[WaitingRequest] = []
         keys: set[tuple[int, str]] = set()
         size_bytes = events = 0
         turns = deque(self._lines)
@@ -130,7 +130,7 @@ class Queue:
                 del self._lines[account_id]
         return group
 
-    def done(self, group: Sequence[Waiting]) -> None:
+    def done(self, group: Sequence[WaitingRequest]) -> None:
         """Give back the room of requests that were answered."""
         for request in group:
             account_id = request.account.id

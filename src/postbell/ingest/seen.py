@@ -29,7 +29,7 @@ LINE_BITS = 512
 Ids = NDArray[np.uint64]
 
 
-class Part:
+class SortedPart:
     """A sorted array of hashes; the block of each is *base* plus its entry in *homes*."""
 
     def __init__(self, hashes: Ids, homes: NDArray[np.uint32], base: int, newest_at: datetime):
@@ -39,7 +39,7 @@ class Part:
         self.newest_at = newest_at
 
     @classmethod
-    def of(cls, blocks: Sequence[IdBlock]) -> "Part":
+    def of(cls, blocks: Sequence[IdBlock]) -> "SortedPart":
         """Return the ids of these blocks, which ascend."""
         hashes = np.frombuffer(b"".join(block.hashes for block in blocks), dtype="<u8")
         base = blocks[0].block
@@ -51,13 +51,13 @@ class Part:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def with_newer(self, newer: "Part") -> "Part":
+    def with_newer(self, newer: "SortedPart") -> "SortedPart":
         """Return one part of both."""
         hashes = np.concatenate((self.hashes, newer.hashes))
         shift = np.uint32(newer.base - self.base)
         homes = np.concatenate((self.homes, newer.homes + shift))
         order = np.argsort(hashes, kind="stable")
-        return Part(hashes[order], homes[order], self.base, newer.newest_at)
+        return SortedPart(hashes[order], homes[order], self.base, newer.newest_at)
 
     def find(self, wanted: Ids) -> list[tuple[int, int]]:
         """Return (number in *wanted*, block) for each hash that is here."""
@@ -118,7 +118,7 @@ class Seen:
         self._max_ids = max_ids
         self._fresh: dict[int, int] = {}
         self._waiting: list[IdBlock] = []
-        self._parts: list[Part] = []
+        self._parts: list[SortedPart] = []
         self._filter = Filter(0)
         self._filtered = 0
         self.head = 0
@@ -143,7 +143,7 @@ class Seen:
             return
         if self._fresh:
             self._freeze()
-        self._keep(Part.of(blocks))
+        self._keep(SortedPart.of(blocks))
         self.head = blocks[-1].block
 
     def find(self, hashes: bytes) -> dict[int, list[int]]:
@@ -177,12 +177,12 @@ class Seen:
             self._refilter()
 
     def _freeze(self) -> None:
-        part = Part.of(self._waiting)
+        part = SortedPart.of(self._waiting)
         self._fresh = {}
         self._waiting = []
         self._keep(part)
 
-    def _keep(self, part: Part) -> None:
+    def _keep(self, part: SortedPart) -> None:
         self._parts.append(part)
         self._filtered += len(part)
         if self._filtered > self._filter.room:

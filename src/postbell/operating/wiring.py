@@ -36,7 +36,7 @@ MEMORY_FILE = "notices.json"
 SHUTDOWN_S = 1.0
 
 
-class Operation(NamedTuple):
+class Operating(NamedTuple):
     """What the roles take of it; *metrics_address* is "" without a listener of its own."""
 
     metrics: Metrics
@@ -74,7 +74,7 @@ async def operating(
     role: str,
     pools: Pools,
     door: Door | None = None,
-) -> AsyncIterator[Operation]:
+) -> AsyncIterator[Operating]:
     """Measure and tell inside the block; notices are the worker's."""
     reports = Reports(engine, DIALECTS, directory, clock, installation_policies=settings.policy)
     standings = Standings(reports, directory, engine.log, clock)
@@ -128,7 +128,7 @@ async def operating(
                 )
                 tasks.append(group.create_task(notices.run(), name="notices"))
             unnamed = Unnamed(clock)
-            yield Operation(metrics, tracing(engine), send_mail, settings, metrics_address, unnamed)
+            yield Operating(metrics, tracing(engine), send_mail, settings, metrics_address, unnamed)
             for task in tasks:
                 task.cancel()
 

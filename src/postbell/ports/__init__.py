@@ -32,9 +32,17 @@ from postbell.ports.path import (
     Ledger,
     Log,
     Parked,
-    Queue,
+    QueueLengths,
 )
-from postbell.ports.search import Count, Index, Marks, Message, News, Postings, Visit
+from postbell.ports.search import (
+    CountChange,
+    Index,
+    IndexedRange,
+    IndexedUpTo,
+    MessageState,
+    News,
+    Postings,
+)
 from postbell.ports.second_factors import (
     HALF_LASTS,
     HALF_SIGN_INS_KEPT,
@@ -43,7 +51,7 @@ from postbell.ports.second_factors import (
     SecondFactor,
     SecondFactors,
 )
-from postbell.ports.trail import ENTRIES_SEEN, Place, Trail, Wanted
+from postbell.ports.trail import ENTRIES_SEEN, Trail, TrailPlace, TrailQuery
 
 __all__ = [
     "ENDED_KEYS_KEPT",
@@ -61,26 +69,26 @@ __all__ = [
     "Bell",
     "Checked",
     "Claim",
-    "Count",
+    "CountChange",
     "Dialect",
     "Engine",
     "HalfSignIn",
     "Index",
+    "IndexedRange",
+    "IndexedUpTo",
     "Journal",
     "JournalBlock",
     "Ledger",
     "Log",
     "Logged",
-    "Marks",
-    "Message",
+    "MessageState",
     "NewSecret",
     "News",
     "Owners",
     "Parked",
-    "Place",
     "Postings",
     "Proof",
-    "Queue",
+    "QueueLengths",
     "Registry",
     "Request",
     "SecondFactor",
@@ -91,8 +99,8 @@ __all__ = [
     "Stored",
     "Tick",
     "Trail",
+    "TrailPlace",
+    "TrailQuery",
     "Tries",
     "UrlGuard",
-    "Visit",
-    "Wanted",
 ]

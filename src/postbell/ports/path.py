@@ -159,7 +159,7 @@ class Claim(NamedTuple):
         return self.is_worked or now < self.leased_until <= now + timedelta(seconds=LEASE_S)
 
 
-class Queue(NamedTuple):
+class QueueLengths(NamedTuple):
     """What stands on a lane, without its batches.
 
     *first_block* is the oldest block of its waiting batches, those apart that could be sent only
@@ -218,7 +218,7 @@ class Ledger(Protocol):
         id (0 for none) as of one moment, so that they account together for every event."""
         ...
 
-    async def queues(self, account_id: int) -> list[Queue]:
+    async def queues(self, account_id: int) -> list[QueueLengths]:
         """Return what stands on every lane of the account, by webhook id."""
         ...
 

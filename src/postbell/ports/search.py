@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from postbell.blocks import Position, Range
 
 
-class Marks(NamedTuple):
+class IndexedUpTo(NamedTuple):
     """How far the index has read: the newest block of the log, and of the journal, that is in."""
 
     block: int = 0
@@ -23,7 +23,7 @@ class Postings(NamedTuple):
     places: bytes
 
 
-class Count(NamedTuple):
+class CountChange(NamedTuple):
     """*n* more of kind *slot* (fewer below 0), of *owner_id*, in the minute (or hour) that begins
     at *at*."""
 
@@ -34,7 +34,7 @@ class Count(NamedTuple):
     n: int
 
 
-class Message(NamedTuple):
+class MessageState(NamedTuple):
     """What is known of a message to one recipient: *seen* are bits, *key* a number below 2**60.
 
     *minute* (since 1970) is when it counts; a row stands for *weight* messages.
@@ -47,7 +47,7 @@ class Message(NamedTuple):
     weight: int
 
 
-class Visit(NamedTuple):
+class IndexedRange(NamedTuple):
     """A range of the log that an entry of journal block *journal* speaks of, for a webhook."""
 
     webhook_id: int
@@ -58,26 +58,26 @@ class Visit(NamedTuple):
 class News(NamedTuple):
     """What the index learns in one step."""
 
-    marks: Marks
+    marks: IndexedUpTo
     postings: Sequence[Postings] = ()
-    counts: Sequence[Count] = ()
-    visits: Sequence[Visit] = ()
-    messages: Sequence[Message] = ()
+    counts: Sequence[CountChange] = ()
+    visits: Sequence[IndexedRange] = ()
+    messages: Sequence[MessageState] = ()
 
 
 class Index(Protocol):
     """What makes searching and counting fast; made from log and journal alone, so it can be
     cleared and made anew.  Terms are hashes: a find may be wrong, and is checked by its caller."""
 
-    async def marks(self) -> Marks: ...
+    async def marks(self) -> IndexedUpTo: ...
 
-    async def add(self, before: Marks, news: News) -> bool:
+    async def add(self, before: IndexedUpTo, news: News) -> bool:
         """Take *news* in, in one commit; False (nothing is written) unless the marks are still
         *before*.  Counts are of minutes and are added to those of their hour too; messages
         replace what was known of them."""
         ...
 
-    async def messages(self, account_id: int, keys: Sequence[int]) -> list[Message]:
+    async def messages(self, account_id: int, keys: Sequence[int]) -> list[MessageState]:
         """Return what is known of these messages; those that nothing is known of are missing."""
         ...
 
@@ -90,11 +90,11 @@ class Index(Protocol):
 
     async def counts(
         self, series: str, owner_id: int, *, by_hour: bool, since: datetime, until: datetime
-    ) -> list[Count]:
+    ) -> list[CountChange]:
         """Return the counts of minutes (hours) that begin in [since, until), by time and slot."""
         ...
 
-    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[Visit]:
+    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[IndexedRange]:
         """Return up to *limit* visits of ranges with this event in them, the newest first."""
         ...
 

@@ -12,14 +12,14 @@ ENTRIES_SEEN = 10_000
 """So many entries are looked at in one search, in some milliseconds: a trail may be long."""
 
 
-class Place(NamedTuple):
+class TrailPlace(NamedTuple):
     """Where an entry stands: the newest are listed first."""
 
     at: datetime
     id: int
 
 
-class Wanted(NamedTuple):
+class TrailQuery(NamedTuple):
     """Which entries: empty members want everything.
 
     *account_id* None is the whole installation.  *actor* is a kind, or a name; *hides_staff*
@@ -51,7 +51,7 @@ class Trail(Protocol):
         ...
 
     async def entries(
-        self, wanted: Wanted, *, before: Place | None = None, limit: int = 100
+        self, wanted: TrailQuery, *, before: TrailPlace | None = None, limit: int = 100
     ) -> list[TrailEntry]:
         """Return up to *limit* entries before that place, the newest first.
 
@@ -60,7 +60,9 @@ class Trail(Protocol):
         """
         ...
 
-    async def edge(self, wanted: Wanted, *, before: Place | None = None) -> Place | None:
+    async def edge(
+        self, wanted: TrailQuery, *, before: TrailPlace | None = None
+    ) -> TrailPlace | None:
         """Return the place of the last entry that `entries` looks at, None where there are fewer
         than ENTRIES_SEEN."""
         ...

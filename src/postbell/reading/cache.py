@@ -22,9 +22,9 @@ class Room:
         self.max_bytes = max_bytes
         self._bytes = 0
         self._uses = 0
-        self._sharing: list[Kept[Any, Any]] = []
+        self._sharing: list[Cache[Any, Any]] = []
 
-    def share(self, kept: "Kept[Any, Any]") -> None:
+    def share(self, kept: "Cache[Any, Any]") -> None:
         """Let a mapping take part."""
         self._sharing.append(kept)
 
@@ -41,7 +41,7 @@ class Room:
             self._bytes -= oldest.forget()
 
 
-class Kept(Generic[Key, Value]):
+class Cache(Generic[Key, Value]):
     """A mapping that forgets what was used longest ago where its *room* is too small.
 
     *weigh* says how many bytes a value holds; what keeping it takes is added.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from postbell.blocks import Block, BlockHeader, Range
 from postbell.logged import part_of
 from postbell.ports import Log
-from postbell.reading.cache import Kept, Room
+from postbell.reading.cache import Cache, Room
 from postbell.reading.found import Found, nothing
 from postbell.reading.match import Selection, span
 
@@ -26,7 +26,7 @@ class Reader:
         """Keep blocks in memory; what shares *room* with them counts within *max_bytes*, too."""
         self._log = log
         self.room = Room(max_bytes)
-        self._blocks: Kept[int, Block] = Kept(self.room, lambda block: len(block.body))
+        self._blocks: Cache[int, Block] = Cache(self.room, lambda block: len(block.body))
 
     async def headers(self, account_id: int, first: int, limit: int = PAGE) -> list[BlockHeader]:
         """Return headers of the account from block *first* on, ascending."""

@@ -15,14 +15,14 @@ from postbell.errors import BadInput, NotFound, laneless
 from postbell.lane.lawful import lawful_lane
 from postbell.ports import Claim, Dialect, Engine
 from postbell.records import BatchState, Entry, EntryKind, Webhook
-from postbell.reports.exchange import Exchange
+from postbell.reports.exchange import Exchanges
 from postbell.reports.opened import OpenBatches
 from postbell.reports.outcomes import Outcomes
 from postbell.reports.search import Search
-from postbell.reports.singles import Singles, Where
+from postbell.reports.singles import SinglesReport, Where
 from postbell.reports.stats import Stats
 from postbell.reports.timeline import Timeline
-from postbell.reports.trail import Trail
+from postbell.reports.trail import TrailReport
 from postbell.reports.views import (
     account_view,
     api_user_view,
@@ -35,11 +35,11 @@ from postbell.reports.views import (
     secret_view,
     time_text,
 )
-from postbell.reports.waiting import BEHIND, FAILING, UP_TO_DATE, State, Waits
+from postbell.reports.waiting import BEHIND, FAILING, UP_TO_DATE, Waits, WebhookStanding
 from postbell.signing import active_at
 from postbell.text.numerals import whole
 
-Wanted = Callable[[Entry], bool]
+EntryTest = Callable[[Entry], bool]
 
 
 class Page(NamedTuple):
@@ -70,9 +70,9 @@ class Reports:
         self.timeline = Timeline(engine, dialects, self.search)
         self.outcomes = Outcomes(engine, clock)
         self.open = OpenBatches(engine)
-        self.trail = Trail(engine, directory)
-        self.singles = Singles(engine, dialects)
-        self.exchange = Exchange(engine, dialects, self.singles)
+        self.trail = TrailReport(engine, directory)
+        self.singles = SinglesReport(engine, dialects)
+        self.exchange = Exchanges(engine, dialects, self.singles)
         self.waits = Waits(engine, dialects, clock, self._installation_policies)
 
     async def accounts(self) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ class Reports:
             "body_limit": body_limit_view(limit),
         }
 
-    async def states(self, account_id: int) -> list[State]:
+    async def states(self, account_id: int) -> list[WebhookStanding]:
         """Return how each webhook of the account stands, by id: what counts are made of."""
         webhooks = await self.matching_webhooks(account_id)
         return await self.waits.states(account_id, webhooks)
@@ -286,7 +286,7 @@ class Reports:
         return [secret_view(one) for one in keys]
 
     async def _entries(
-        self, wants: Wanted, after: str, limit: int, **narrow: Any
+        self, wants: EntryTest, after: str, limit: int, **narrow: Any
     ) -> tuple[list[Entry], str | None]:
         """Return *limit* entries, newest first, and the mark of the last one.
 

@@ -17,7 +17,7 @@ from postbell.reading.found import Found, narrowed, passing
 from postbell.reading.match import Selection
 from postbell.reading.reader import Reader
 from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Secret, Webhook
-from postbell.reports.singles import Singles
+from postbell.reports.singles import SinglesReport
 from postbell.signing import signing_at
 
 
@@ -56,10 +56,12 @@ class _About(NamedTuple):
     used: Used | None = None
 
 
-class Exchange:
+class Exchanges:
     """Renders batches again, open ones and those that are over."""
 
-    def __init__(self, engine: Engine, dialects: Mapping[str, Dialect], singles: Singles) -> None:
+    def __init__(
+        self, engine: Engine, dialects: Mapping[str, Dialect], singles: SinglesReport
+    ) -> None:
         self._engine = engine
         self._dialects = dialects
         self._singles = singles

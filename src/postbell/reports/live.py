@@ -24,7 +24,7 @@ MAX_STREAMS = 200
 MAX_PER_ACCOUNT = 20
 
 
-class Notice(NamedTuple):
+class Glimpse(NamedTuple):
     """What can be seen of an account's state; another value is news."""
 
     events: int = 0
@@ -40,7 +40,7 @@ class Live:
         self._directory = directory
         self._clock = clock
         self._open: Counter[int] = Counter()
-        self._known: dict[int, tuple[float, Notice]] = {}
+        self._known: dict[int, tuple[float, Glimpse]] = {}
         self._closed = asyncio.Event()
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class Live:
             del self._open[account_id]
             self._known.pop(account_id, None)
 
-    async def watch(self, account_id: int) -> AsyncIterator[Notice | None]:
+    async def watch(self, account_id: int) -> AsyncIterator[Glimpse | None]:
         """Yield news of the account, and None as a sign of life; end with LIFE_S or `close`."""
         began = beat = self._clock.monotonic_s()
         last = await self._look(account_id)
@@ -84,7 +84,7 @@ class Live:
         except TimeoutError:
             return
 
-    async def _look(self, account_id: int) -> Notice:
+    async def _look(self, account_id: int) -> Glimpse:
         """Return the account's state, read at most once in PACE_S for all its streams."""
         now = self._clock.monotonic_s()
         known = self._known.get(account_id)
@@ -99,7 +99,7 @@ class Live:
             until=moment + timedelta(hours=1),
         )
         newest = await self._engine.journal.recent(account_id=account_id, limit=1)
-        notice = Notice(
+        notice = Glimpse(
             sum(count.n for count in counts),
             newest[0].id if newest else 0,
             self._directory.version,

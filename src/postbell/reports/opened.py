@@ -12,7 +12,7 @@ MAX_READ = 20_000
 PAGE = 1000
 ENOUGH = 50
 
-Row = dict[str, Any]
+View = dict[str, Any]
 
 
 class Opened(NamedTuple):
@@ -22,7 +22,7 @@ class Opened(NamedTuple):
     in all, *has_more* that some comes after those.  *is_partial* where more than MAX_READ wait.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[View]
     parked: int
     has_more: bool
     is_partial: bool
@@ -51,7 +51,7 @@ class OpenBatches:
         webhook_id: int | None = None,
         *,
         before: str = "",
-        fits: Callable[[Row], bool] = lambda _: True,
+        fits: Callable[[View], bool] = lambda _: True,
         enough: int = ENOUGH,
     ) -> Opened:
         """Return the open and parked batches of an account or one of its webhooks.
@@ -90,11 +90,11 @@ class OpenBatches:
         account_id: int,
         webhook_id: int | None,
         before: str,
-        fits: Callable[[Row], bool],
+        fits: Callable[[View], bool],
         enough: int,
-    ) -> tuple[list[Row], bool]:
+    ) -> tuple[list[View], bool]:
         """Return views of parked batches, and whether there may be more that fit."""
-        found: list[Row] = []
+        found: list[View] = []
         mark, read, limit = _moment(before), 0, enough
         while len(found) < enough and read < MAX_READ:
             page = await self._engine.ledger.parked(
@@ -116,7 +116,7 @@ class OpenBatches:
         return claim.parked.batches if claim is not None and is_ours else 0
 
 
-def key_of(row: Row) -> tuple[str, str]:
+def key_of(row: View) -> tuple[str, str]:
     """Return what batches are ordered by, open and finished ones: a time, then the id."""
     return row.get("finished_at") or row["cut_at"], row["id"]
 

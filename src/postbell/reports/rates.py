@@ -11,7 +11,7 @@ from datetime import datetime
 from postbell.events import MACHINE, OUT_OF_BAND, TYPE_OF, EventType
 from postbell.index import messages, terms
 from postbell.index.messages import SLOTS
-from postbell.ports import Count, Engine
+from postbell.ports import CountChange, Engine
 
 BOUNCES = (EventType.SOFT_BOUNCE, EventType.HARD_BOUNCE)
 FINAL = (EventType.DELIVERED, *BOUNCES, EventType.DROPPED, EventType.FAILED)
@@ -22,7 +22,7 @@ PAGE = 512
 Rates = dict[str, float | None]
 
 
-def of_messages(counts: Iterable[Count]) -> Rates:
+def of_messages(counts: Iterable[CountChange]) -> Rates:
     """Return shares of messages: of those with a result, and of those delivered."""
     sums: Counter[int] = Counter()
     for count in counts:
@@ -45,7 +45,7 @@ def of_messages(counts: Iterable[Count]) -> Rates:
     }
 
 
-def of_events(counts: list[Count]) -> Rates:
+def of_events(counts: list[CountChange]) -> Rates:
     """Return shares of events: what was opened twice counts twice."""
 
     def total(*kinds: EventType, flag: int = 0, without: int = 0) -> int:
@@ -74,7 +74,7 @@ def of_events(counts: list[Count]) -> Rates:
 
 async def from_log(
     engine: Engine, account_id: int, since: datetime, until: datetime
-) -> tuple[list[Count], datetime]:
+) -> tuple[list[CountChange], datetime]:
     """Return events by minute and kind code, and from when on they are complete.
 
     Reads headers from the newest back, at most MAX_HEADERS of them.
@@ -96,7 +96,7 @@ async def from_log(
         edge, looked = begin, looked + len(mine) + 1
         if len(mine) < PAGE // 8:
             width *= 2
-    counts = [Count(terms.EVENTS, account_id, at, code, n) for (at, code), n in sums.items()]
+    counts = [CountChange(terms.EVENTS, account_id, at, code, n) for (at, code), n in sums.items()]
     return counts, since if edge <= first else reached
 
 

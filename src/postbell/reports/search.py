@@ -29,7 +29,7 @@ MAX_HITS = 4096
 BLOCKS_AT_ONCE = 8
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked for; empty members match everything.
 
     *recipient* is a whole address, its domain without regard to case; *message* is an event's
@@ -63,7 +63,7 @@ class Hit(NamedTuple):
         return view
 
 
-class Found(NamedTuple):
+class FoundEvents(NamedTuple):
     """A page of events; *next* goes on after it, None where there is no more.
 
     *reached* is when the oldest event was recorded that the search looked at, where it stopped
@@ -87,8 +87,8 @@ class Search:
         return max(await self._engine.log.head() - marks.block, 0)
 
     async def events(
-        self, account_id: int, wanted: Wanted, *, after: str = "", limit: int = 50
-    ) -> Found:
+        self, account_id: int, wanted: SearchQuery, *, after: str = "", limit: int = 50
+    ) -> FoundEvents:
         """Return up to *limit* events, the newest first; *after* is the `next` of a page.
 
         One damaged block takes no other's events away: its own are missing, and it is told by who
@@ -105,11 +105,13 @@ class Search:
             await search.places(term, before)
         hits = search.hits
         if len(hits) > limit:
-            return Found([hit.view() for hit in hits[:limit]], _mark(hits[limit - 1].position))
+            return FoundEvents(
+                [hit.view() for hit in hits[:limit]], _mark(hits[limit - 1].position)
+            )
         rows = [hit.view() for hit in hits]
         if search.left is None:
-            return Found(rows, None)
-        return Found(rows, _mark(search.left), search.reached)
+            return FoundEvents(rows, None)
+        return FoundEvents(rows, _mark(search.left), search.reached)
 
     async def event(self, account_id: int, event_id: str) -> Hit:
         """Return one event by its id; raise NotFound."""
@@ -130,7 +132,7 @@ class Search:
         places = await self._engine.index.find(account_id, term, before=end, limit=limit)
         return await read(self._engine, places)
 
-    async def _before(self, wanted: Wanted, after: str) -> Position:
+    async def _before(self, wanted: SearchQuery, after: str) -> Position:
         end = await self._engine.log.head() + 1
         if wanted.until is not None:
             end = min(end, await self._engine.log.first_since(wanted.until))
@@ -144,7 +146,7 @@ class Search:
             )
         return min(Position(at, number), Position(end, 0))
 
-    async def _first(self, account_id: int, wanted: Wanted) -> int:
+    async def _first(self, account_id: int, wanted: SearchQuery) -> int:
         if wanted.since is not None:
             return await self._engine.log.first_since(wanted.since)
         oldest = await self._engine.log.headers(account_id, 0, 1)
@@ -155,7 +157,7 @@ class _Walk:
     """One search on its way back through the log; *left* is where it goes on, None at the end."""
 
     def __init__(
-        self, engine: Engine, account_id: int, wanted: Wanted, first: int, limit: int
+        self, engine: Engine, account_id: int, wanted: SearchQuery, first: int, limit: int
     ) -> None:
         self._engine = engine
         self._account_id = account_id
@@ -244,7 +246,7 @@ async def read(engine: Engine, places: list[Position], *, is_choosy: bool = True
     return hits
 
 
-def _term(wanted: Wanted) -> int | None:
+def _term(wanted: SearchQuery) -> int | None:
     """Return the term that finds the fewest, None without words."""
     if wanted.message:
         return message_term(wanted.message)

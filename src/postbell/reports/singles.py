@@ -55,7 +55,7 @@ class Where(NamedTuple):
         return self.since is not None and at < self.since - NEAR
 
 
-class Singles:
+class SinglesReport:
     """Looks through runs; what was found lately is remembered."""
 
     def __init__(self, engine: Engine, dialects: Mapping[str, Dialect]) -> None:

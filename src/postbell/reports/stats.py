@@ -17,7 +17,7 @@ from postbell.events import EventType
 from postbell.index import terms
 from postbell.index.indexer import MINUTES_KEPT
 from postbell.index.messages import QUARTER
-from postbell.ports import Count, Engine
+from postbell.ports import CountChange, Engine
 from postbell.reports import rates
 
 HOUR_S = 3600
@@ -50,7 +50,7 @@ class Grid(msgspec.Struct, frozen=True):
     def starts(self) -> list[datetime]:
         return [self.since + timedelta(seconds=self.step_s * n) for n in range(self.size)]
 
-    def fill(self, counts: Iterable[Count]) -> Series:
+    def fill(self, counts: Iterable[CountChange]) -> Series:
         """Return the sums of *counts* by bucket."""
         sums: Counter[int] = Counter()
         for count in counts:
@@ -148,7 +148,7 @@ class Stats:
             )
             grid = msgspec.structs.replace(grid, known_from=max(known_from, grid.known_from))
             shares = rates.of_events(counts)
-        by_type: dict[EventType, list[Count]] = {}
+        by_type: dict[EventType, list[CountChange]] = {}
         for count in counts:
             by_type.setdefault(rates.type_of(count.slot), []).append(count)
         return grid.view() | {
@@ -188,7 +188,7 @@ class Stats:
 
     async def _counts(
         self, series: str, owner_id: int, grid: Grid, *, until: datetime | None = None
-    ) -> list[Count]:
+    ) -> list[CountChange]:
         return await self._engine.index.counts(
             series,
             owner_id,
@@ -210,7 +210,7 @@ _SERIES = {
 _SHARES = {"p50": 0.5, "p95": 0.95}
 
 
-def quantile(latencies: list[Count], share: float) -> float | None:
+def quantile(latencies: list[CountChange], share: float) -> float | None:
     """Return the latency in ms that *share* of the successes kept to, None for none."""
     total = sum(count.n for count in latencies)
     below = 0
@@ -221,15 +221,15 @@ def quantile(latencies: list[Count], share: float) -> float | None:
     return None
 
 
-def _by_bucket(latencies: list[Count], grid: Grid, share: float) -> list[float | None]:
-    by_bucket: dict[int, list[Count]] = {}
+def _by_bucket(latencies: list[CountChange], grid: Grid, share: float) -> list[float | None]:
+    by_bucket: dict[int, list[CountChange]] = {}
     for count in latencies:
         number = int((count.at - grid.since).total_seconds()) // grid.step_s
         by_bucket.setdefault(number, []).append(count)
     return [quantile(by_bucket.get(number, []), share) for number in range(grid.size)]
 
 
-def _total(counts: Iterable[Count], slot: int) -> int:
+def _total(counts: Iterable[CountChange], slot: int) -> int:
     return sum(count.n for count in counts if count.slot == slot)
 
 

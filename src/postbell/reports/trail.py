@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from postbell.clock import from_us, rfc3339, to_us
 from postbell.directory import Directory
 from postbell.errors import BadInput
-from postbell.ports import Engine, Place, Wanted
+from postbell.ports import Engine, TrailPlace, TrailQuery
 from postbell.trail import STAFF, TrailEntry
 
 
@@ -21,14 +21,14 @@ class Entries(NamedTuple):
     next: str | None
 
 
-class Trail:
+class TrailReport:
     """Reading the trail."""
 
     def __init__(self, engine: Engine, directory: Directory) -> None:
         self._engine = engine
         self._directory = directory
 
-    async def entries(self, wanted: Wanted, *, after: str = "", limit: int = 100) -> Entries:
+    async def entries(self, wanted: TrailQuery, *, after: str = "", limit: int = 100) -> Entries:
         """Return entries; *after* is `next` of the page before.
 
         With `wanted.hides_staff`, for who belongs to an account, it is said of the installation's
@@ -38,7 +38,7 @@ class Trail:
         found = await trail.entries(wanted, before=place, limit=limit + 1)
         shown, edge = found[:limit], None
         if len(found) > limit:
-            edge = Place(shown[-1].at, shown[-1].id)
+            edge = TrailPlace(shown[-1].at, shown[-1].id)
         elif wanted.actor or wanted.action or wanted.subject:
             edge = await trail.edge(wanted, before=place)
         more = None if edge is None else f"{to_us(edge.at)}-{edge.id}"
@@ -66,7 +66,7 @@ class Trail:
         }
 
 
-def _place(after: str) -> Place | None:
+def _place(after: str) -> TrailPlace | None:
     if not after:
         return None
     match = _MARK.fullmatch(after)
@@ -74,7 +74,7 @@ def _place(after: str) -> Place | None:
         raise BadInput(
             "after is not a mark that a list returned as next", member="after", reason="mark"
         )
-    return Place(from_us(int(match[1])), int(match[2]))
+    return TrailPlace(from_us(int(match[1])), int(match[2]))
 
 
 _MARK = re.compile(r"([0-9]{1,16})-([0-9]{1,18})", re.ASCII)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from postbell import policies
 from postbell.blocks import BlockHeader, Position, Range
 from postbell.clock import Clock
-from postbell.ports import Claim, Dialect, Engine, Queue
+from postbell.ports import Claim, Dialect, Engine, QueueLengths
 from postbell.reading.match import Selection, count_matching
 from postbell.reading.tally import Tally, segments
 from postbell.records import OpenBatch, Webhook, WebhookState
@@ -38,7 +38,7 @@ class Waiting(NamedTuple):
     lag_s: float
 
 
-class State(NamedTuple):
+class WebhookStanding(NamedTuple):
     """A webhook and the one word for how it stands: paused, failing, behind or up_to_date."""
 
     webhook: Webhook
@@ -84,7 +84,7 @@ class Waits:
         """Return whether that long a wait is more than the webhook's policy explains."""
         return lag_s > self._limit_s(webhook)
 
-    async def states(self, account_id: int, webhooks: Sequence[Webhook]) -> list[State]:
+    async def states(self, account_id: int, webhooks: Sequence[Webhook]) -> list[WebhookStanding]:
         """Return how each of the account's *webhooks* stands, without counting what waits."""
         queues = {each.webhook_id: each for each in await self._engine.ledger.queues(account_id)}
         old = _Headers(self._engine, account_id)
@@ -94,10 +94,10 @@ class Waits:
             await asyncio.sleep(0)  # others have their turn between two webhooks
             if queue is not None:  # it was deleted in between
                 word = await self._word(webhook, queue, old)
-                found.append(State(webhook, word, queue.parked, queue.last_success_at))
+                found.append(WebhookStanding(webhook, word, queue.parked, queue.last_success_at))
         return found
 
-    async def _word(self, webhook: Webhook, queue: Queue, old: "_Headers") -> str:
+    async def _word(self, webhook: Webhook, queue: QueueLengths, old: "_Headers") -> str:
         if webhook.state is WebhookState.PAUSED:
             return PAUSED
         if queue.failing_since is not None:

@@ -18,7 +18,7 @@ from postbell.errors import ServiceError
 from postbell.serving.listening import Connection, Door, Securing, Served
 from postbell.serving.listening.refusals import STOPPING
 from postbell.serving.tls import Certificate
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from postbell.settings.values import Address
 from postbell.signals import log
 
@@ -78,7 +78,7 @@ async def serving(
 
     Where the server itself ends early, the block is cancelled and ServiceError raised.
     """
-    door = door or Door(Limits())
+    door = door or Door(PeerLimits())
     async with asyncio.TaskGroup() as group:
         tls = None if certificate is None else lambda: certificate.context
         served = Served(app, door, group, tls)

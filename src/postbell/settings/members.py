@@ -16,14 +16,14 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from postbell.errors import BadInput
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from postbell.settings.values import (
     CHECKS,
     PREFIX,
     READERS,
+    About,
     Address,
     Names,
-    Row,
     Setting,
     shown,
 )
@@ -32,47 +32,47 @@ from postbell.text.encodings import is_utf8
 from postbell.text.networks import Networks
 
 
-class Settings(Limits, frozen=True, kw_only=True):
+class Settings(PeerLimits, frozen=True, kw_only=True):
     """The settings in force; what limits the listener is in `limits`."""
 
-    data_dir: Annotated[Path, Row("folder of the database and the secret key", "storage")] = Path(
+    data_dir: Annotated[Path, About("folder of the database and the secret key", "storage")] = Path(
         "postbell-data"
     )
     database_url: Annotated[
-        str, Row("database; a relative path is inside the data folder", "storage")
+        str, About("database; a relative path is inside the data folder", "storage")
     ] = "sqlite:///postbell.db"
     secret_key_file: Annotated[
         Path,
-        Row(
+        About(
             "file of the key that seals secrets at rest; made on the first start;"
             " a relative path is inside the data folder",
             "storage",
         ),
     ] = Path("secret.key")
-    listen: Annotated[Address, Row("address of the HTTP server; port 0 picks a free one")] = (
+    listen: Annotated[Address, About("address of the HTTP server; port 0 picks a free one")] = (
         Address("127.0.0.1", 8025)
     )
-    public_url: Annotated[str, Row("base URL under which customers reach this service")] = ""
+    public_url: Annotated[str, About("base URL under which customers reach this service")] = ""
     hosts: Annotated[
         Names,
-        Row(
+        About(
             "further names that requests may ask for; names of others are refused where this is"
             " given, or sign_in is false"
         ),
     ] = ()
-    region: Annotated[str, Row("name of this data centre")] = ""
+    region: Annotated[str, About("name of this data centre")] = ""
     allow_networks: Annotated[
-        Networks, Row("networks that webhooks may reach although they are inside", "storage")
+        Networks, About("networks that webhooks may reach although they are inside", "storage")
     ] = ()
     ca_file: Annotated[
-        str, Row("file of certificates to trust instead of the built-in ones", "outgoing")
+        str, About("file of certificates to trust instead of the built-in ones", "outgoing")
     ] = ""
     retention_days: Annotated[
-        float, Row("how long events and attempts are kept", "service", "days", 0.01, 3650)
+        float, About("how long events and attempts are kept", "service", "days", 0.01, 3650)
     ] = 30.0
     trail_days: Annotated[
         float,
-        Row(
+        About(
             "how long the audit trail is kept; never shorter than events are",
             "service",
             "days",
@@ -82,69 +82,71 @@ class Settings(Limits, frozen=True, kw_only=True):
     ] = 0.0
     index: Annotated[
         str,
-        Row("whether the worker keeps the index for search and figures", choices=("on", "off")),
+        About("whether the worker keeps the index for search and figures", choices=("on", "off")),
     ] = "on"
     dedup_hours: Annotated[
-        float, Row("how long duplicates are recognised", "service", "hours", 0, 8760)
+        float, About("how long duplicates are recognised", "service", "hours", 0, 8760)
     ] = 72.0
     dedup_ids: Annotated[
-        int, Row("how many of the newest ids are recognised", "service", "ids", 0, 2_000_000_000)
+        int, About("how many of the newest ids are recognised", "service", "ids", 0, 2_000_000_000)
     ] = 50_000_000
     max_connections: Annotated[
-        int, Row("connections to receivers in all", "service", "connections", 1, 100_000)
+        int, About("connections to receivers in all", "service", "connections", 1, 100_000)
     ] = 512
     max_connections_per_host: Annotated[
-        int, Row("connections of one account to one host", "service", "connections", 1, 10_000)
+        int, About("connections of one account to one host", "service", "connections", 1, 10_000)
     ] = 64
     max_connections_per_account: Annotated[
-        int, Row("connections to receivers of one account", "service", "connections", 1, 100_000)
+        int, About("connections to receivers of one account", "service", "connections", 1, 100_000)
     ] = 128
     max_webhooks_per_account: Annotated[
-        int, Row("webhooks that an account may have", "storage", "webhooks", 1, 1_000_000)
+        int, About("webhooks that an account may have", "storage", "webhooks", 1, 1_000_000)
     ] = 1000
     max_api_users_per_account: Annotated[
-        int, Row("api users that an account may have", "storage", "api users", 1, 100_000)
+        int, About("api users that an account may have", "storage", "api users", 1, 100_000)
     ] = 1000
     unique_urls: Annotated[
         bool,
-        Row("whether EngageLab's API refuses a second webhook of an account for a URL (30708)"),
+        About("whether EngageLab's API refuses a second webhook of an account for a URL (30708)"),
     ] = False
     sign_in: Annotated[
         bool,
-        Row("whether pages ask who is there; false makes everybody who can reach them an operator"),
+        About(
+            "whether pages ask who is there; false makes everybody who can reach them an operator"
+        ),
     ] = True
     second_factor: Annotated[
         str,
-        Row(
+        About(
             "who must sign in with a one-time code, too; optional lets each person choose",
             choices=("optional", "operators", "required"),
         ),
     ] = "optional"
     tls_cert_file: Annotated[
-        str, Row("file of the server's certificate and its chain (PEM); read again at SIGHUP")
+        str, About("file of the server's certificate and its chain (PEM); read again at SIGHUP")
     ] = ""
-    tls_key_file: Annotated[str, Row("file of the certificate's private key (PEM)")] = ""
+    tls_key_file: Annotated[str, About("file of the certificate's private key (PEM)")] = ""
     trusted_proxies: Annotated[
         Networks,
-        Row("networks of proxies whose Forwarded and X-Forwarded-* headers are believed"),
+        About("networks of proxies whose Forwarded and X-Forwarded-* headers are believed"),
     ] = ()
     metrics_listen: Annotated[
-        str, Row("address of a listener of its own for /metrics, as HOST:PORT")
+        str, About("address of a listener of its own for /metrics, as HOST:PORT")
     ] = ""
     metrics_token: Annotated[
         str,
-        Row("token that /metrics is answered to on the main listener; to nobody without one"),
+        About("token that /metrics is answered to on the main listener; to nobody without one"),
     ] = ""
     smtp_url: Annotated[
         str,
-        Row("mail server, as smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start"),
+        About("mail server, as smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start"),
     ] = ""
-    notice_from: Annotated[str, Row("address that mails of this service come from")] = ""
-    operator_email: Annotated[str, Row("address that all notices are mailed to")] = ""
-    operator_webhook: Annotated[str, Row("URL that all notices are posted to, as JSON")] = ""
+    notice_from: Annotated[str, About("address that mails of this service come from")] = ""
+    operator_email: Annotated[str, About("address that all notices are mailed to")] = ""
+    operator_webhook: Annotated[str, About("URL that all notices are posted to, as JSON")] = ""
     lag_limit_s: Annotated[
         float,
-        Row(
+        About(
             "longest wait of an event since it could be sent that makes no notice; 0 for none",
             "service",
             "seconds",
@@ -154,7 +156,7 @@ class Settings(Limits, frozen=True, kw_only=True):
     ] = 900.0
     silence_h: Annotated[
         float,
-        Row(
+        About(
             "hours without an event of an account that make a notice; 0 for none",
             "service",
             "hours",
@@ -162,16 +164,16 @@ class Settings(Limits, frozen=True, kw_only=True):
             8760,
         ),
     ] = 0.0
-    support: Annotated[str, Row("address or URL of your support, shown below every page")] = ""
+    support: Annotated[str, About("address or URL of your support, shown below every page")] = ""
     default_dialect: Annotated[
-        str, Row("format that the form of an account's first webhook begins with")
+        str, About("format that the form of an account's first webhook begins with")
     ] = "native"
     shutdown_s: Annotated[
-        float, Row("wait for what is in flight when stopping", "service", "seconds", 0, 600)
+        float, About("wait for what is in flight when stopping", "service", "seconds", 0, 600)
     ] = 30.0
     log_format: Annotated[
         str,
-        Row(
+        About(
             "lines of the log; auto is text on a terminal, else json",
             "log",
             choices=("auto", "text", "json"),
@@ -179,15 +181,15 @@ class Settings(Limits, frozen=True, kw_only=True):
     ] = "auto"
     log_level: Annotated[
         str,
-        Row("least level of the log", "log", choices=("debug", "info", "warning", "error")),
+        About("least level of the log", "log", choices=("debug", "info", "warning", "error")),
     ] = "info"
     policy: Annotated[
         dict[str, dict[str, Any]],
-        Row("policy defaults of a dialect for the installation"),
+        About("policy defaults of a dialect for the installation"),
     ] = {}
-    url: Annotated[str, Row("server that commands of a customer talk to", "client")] = ""
-    api_user: Annotated[str, Row("api user that they talk as", "client")] = ""
-    api_key: Annotated[str, Row("its key", "client")] = ""
+    url: Annotated[str, About("server that commands of a customer talk to", "client")] = ""
+    api_user: Annotated[str, About("api user that they talk as", "client")] = ""
+    api_key: Annotated[str, About("its key", "client")] = ""
 
     @property
     def database_path(self) -> Path:
@@ -383,7 +385,7 @@ def _rows() -> tuple[Setting, ...]:
         kind, row = get_args(hints[field.name])
         default = field.default if field.default is not msgspec.NODEFAULT else {}
         rows.append(Setting(field.name, kind, default, row))
-    return tuple(sorted(rows, key=lambda setting: setting.name in Limits.__struct_fields__))
+    return tuple(sorted(rows, key=lambda setting: setting.name in PeerLimits.__struct_fields__))
 
 
 SETTINGS = _rows()

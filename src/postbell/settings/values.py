@@ -16,7 +16,7 @@ from postbell.text.numerals import whole
 PREFIX = "POSTBELL_"
 
 
-class Row(NamedTuple):
+class About(NamedTuple):
     """What the type of a setting cannot say; *scope* names the commands that take its flag."""
 
     help: str
@@ -33,7 +33,7 @@ class Setting(NamedTuple):
     name: str
     type: Any
     default: Any
-    row: Row
+    row: About
 
     @property
     def flag(self) -> str:

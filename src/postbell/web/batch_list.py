@@ -26,7 +26,7 @@ MAX_SEARCHED = 2000
 OVER = "over"
 """Stands in a mark for a stream that has no more."""
 
-Row = dict[str, Any]
+View = dict[str, Any]
 
 
 class Filters(NamedTuple):
@@ -37,7 +37,7 @@ class Filters(NamedTuple):
     status: str
     since: str
 
-    def fit(self, row: Row, since: datetime | None) -> bool:
+    def fit(self, row: View, since: datetime | None) -> bool:
         """Return whether a row has the status (503, 5xx, or an error's name) and the time."""
         status, code = self.status.lower(), str(row["last_status"] or "")
         if status.endswith("xx") and status[:1] != code[:1]:
@@ -54,7 +54,7 @@ class Filters(NamedTuple):
 class Finished(NamedTuple):
     """Finished batches that fit, each with how many were read up to it, and the mark after all."""
 
-    rows: list[tuple[int, Row]]
+    rows: list[tuple[int, View]]
     next: str
 
 
@@ -123,7 +123,7 @@ def _sentence(visit: Visit, opened: Opened) -> str:
     return visit.say("batches.fine")
 
 
-async def _merge(visit: Visit, asked: Filters, opened: Opened) -> tuple[list[Row], str]:
+async def _merge(visit: Visit, asked: Filters, opened: Opened) -> tuple[list[View], str]:
     """Return a page of rows, and the mark of the next one, "" after the last."""
     open_mark, _, over_mark = visit.query("after").partition("~")
     since = visit.format.local(asked.since)
@@ -159,7 +159,7 @@ def _states(asked: Filters) -> tuple[str, ...]:
 
 async def _finished(visit: Visit, asked: Filters, since: datetime | None, mark: str) -> Finished:
     """Read finished batches from *mark* on until a page is full or enough were searched."""
-    rows: list[tuple[int, Row]] = []
+    rows: list[tuple[int, View]] = []
     read, after = 0, mark
     while len(rows) < ON_A_PAGE and read < MAX_SEARCHED:
         page = await _page(visit, asked, after, ON_A_PAGE)
@@ -179,10 +179,10 @@ async def _page(visit: Visit, asked: Filters, mark: str, limit: int) -> Page:
     )
 
 
-def _at(row: Row) -> datetime:
+def _at(row: View) -> datetime:
     return datetime.fromisoformat(key_of(row)[0])
 
 
-def _is_after(row: Row, mark: str) -> bool:
+def _is_after(row: View, mark: str) -> bool:
     """Return whether the row comes after that of the mark; every one where there is none."""
     return not mark or ".".join(key_of(row)) < mark

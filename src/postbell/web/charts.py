@@ -32,7 +32,7 @@ class Layer(NamedTuple):
     is_striped: bool = False
 
 
-class Tick(NamedTuple):
+class AxisTick(NamedTuple):
     """A word under the time axis at *share* of its width."""
 
     share: float
@@ -47,7 +47,7 @@ class Frame(NamedTuple):
     key: str
     title: str
     description: str
-    ticks: Sequence[Tick] = ()
+    ticks: Sequence[AxisTick] = ()
     hints: Sequence[str] = ()
     links: Sequence[str] = ()
     empty: str = ""

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.records import EntryKind
-from postbell.reports.search import Wanted
+from postbell.reports.search import SearchQuery
 from postbell.web import standing
 from postbell.web.formats import middle
 from postbell.web.page import page
@@ -84,7 +84,7 @@ async def _show(visit: Visit) -> Response:
 
 
 async def _any_event(visit: Visit) -> list[dict[str, Any]]:
-    found = await visit.site.reports.search.events(visit.account_id, Wanted(), limit=1)
+    found = await visit.site.reports.search.events(visit.account_id, SearchQuery(), limit=1)
     return found.rows
 
 

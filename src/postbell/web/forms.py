@@ -47,7 +47,7 @@ class Form:
         }
 
 
-class Gone(Exception):
+class BrowserGone(Exception):
     """The browser left, or was sent away, before its form was whole: nobody waits for a page."""
 
 
@@ -63,7 +63,7 @@ async def read(receive: Receive, content_type: str) -> Form:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise BrowserGone
         body += message.get("body", b"")
         if len(body) > MAX_BYTES:
             raise TooLarge(

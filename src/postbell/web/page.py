@@ -56,7 +56,7 @@ HSTS = "max-age=31536000"
 SET_UP_PATH = "/settings/account/second-factor"
 
 
-class Page:
+class PageRoute:
     """Serves one path; *handlers* are by method.
 
     *is_open* pages need nobody signed in; *leads_in* ones are what somebody who must set up a
@@ -140,7 +140,7 @@ class Page:
                 if response is None:
                     with acts(visit.actor):
                         response = await self._act(visit)
-        except forms.Gone:
+        except forms.BrowserGone:
             return Response(status_code=400)
         except PostbellError as error:
             response = error_page(visit, error)
@@ -259,7 +259,7 @@ def page(
     **handlers: Handler,
 ) -> Route:
     """Return the route of a page with a handler for each method (GET, POST)."""
-    served = Page(
+    served = PageRoute(
         site, handlers, is_open=is_open, operator=operator, leads_in=leads_in, again=again
     )
     return Route(path, served)
@@ -271,12 +271,12 @@ def lost_page(site: Site) -> Callable[[Request], Awaitable[Response]]:
     async def nothing(_visit: Visit) -> Response:
         raise NotFound("no such page")
 
-    return Page(site, {"GET": nothing}, is_open=True).answer
+    return PageRoute(site, {"GET": nothing}, is_open=True).answer
 
 
 def refused_page(site: Site) -> Callable[[Request, PostbellError], Awaitable[Response]]:
     """Return what answers a form that is refused before any page sees it."""
-    return Page(site, {}, is_open=True).refuse
+    return PageRoute(site, {}, is_open=True).refuse
 
 
 def error_page(visit: Visit, error: PostbellError) -> Response:

@@ -13,7 +13,7 @@ from postbell.clock import rfc3339
 from postbell.events import EventType
 from postbell.reports.stats import Grid
 from postbell.web import charts, site
-from postbell.web.charts import Frame, Layer, Tick
+from postbell.web.charts import AxisTick, Frame, Layer
 from postbell.web.visit import Visit, with_query
 
 HOUR_S = 3600
@@ -41,7 +41,7 @@ SPARK = Span(DAY_S, HOUR_S, 0)
 FAILURES = (EventType.HARD_BOUNCE, EventType.DROPPED, EventType.FAILED)
 
 
-class Entry(NamedTuple):
+class LegendLine(NamedTuple):
     """A line of a legend."""
 
     swatch: Markup
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
     link: str = ""
 
 
-class Row(NamedTuple):
+class FigureLine(NamedTuple):
     """A line of the table of figures."""
 
     at: Markup
@@ -62,9 +62,9 @@ class Picture(NamedTuple):
     """A chart with everything around it, for the macro `picture` (picture.html)."""
 
     svg: Markup
-    legend: Sequence[Entry]
+    legend: Sequence[LegendLine]
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[FigureLine]
 
 
 def span_of(visit: Visit, known_from: datetime) -> str:
@@ -108,7 +108,7 @@ def events_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any
     if not layers:
         layers = [Layer("unknown", "", found["known"])]
     legend = [
-        Entry(
+        LegendLine(
             charts.swatch(layer, frame.key),
             layer.label,
             number(found["totals"][layer.name]),
@@ -143,7 +143,7 @@ def deliveries_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str,
         empty=say("chart.no_deliveries"),
     )
     legend = [
-        Entry(charts.swatch(layer, frame.key), layer.label, number(totals[layer.name]))
+        LegendLine(charts.swatch(layer, frame.key), layer.label, number(totals[layer.name]))
         for layer in layers
     ]
     svg = charts.bars(frame, layers, number)
@@ -173,7 +173,7 @@ def latency_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, An
         empty=say("chart.no_success"),
     )
     legend = [
-        Entry(
+        LegendLine(
             charts.swatch(layer, frame.key, is_line=True),
             layer.label,
             length(found[f"latency_{layer.name}_ms"]),
@@ -224,7 +224,7 @@ PICTURES: Mapping[str, site.Picture] = {
 }
 
 
-def _ticks(visit: Visit, grid: Grid, span: Span) -> list[Tick]:
+def _ticks(visit: Visit, grid: Grid, span: Span) -> list[AxisTick]:
     found = []
     for at, start in enumerate(grid.starts):
         local = start.astimezone(visit.format.zone)
@@ -235,7 +235,7 @@ def _ticks(visit: Visit, grid: Grid, span: Span) -> list[Tick]:
             is_tick = seconds % span.tick_s == 0
         if is_tick:
             text = f"{local:%H:%M}" if span.tick_s < DAY_S else f"{local:%m-%d}"
-            found.append(Tick(at / grid.size, text))
+            found.append(AxisTick(at / grid.size, text))
     return found
 
 
@@ -263,7 +263,7 @@ def _rows(
     layers: Sequence[Layer],
     figure: charts.Numbers | None = None,
     links: Sequence[str] = (),
-) -> list[Row]:
+) -> list[FigureLine]:
     """Return the figures of each bucket that has any, the newest first."""
     write = figure or visit.format.number
     found = []
@@ -272,7 +272,7 @@ def _rows(
         if any(values):
             figures = ["–" if value is None else write(value) for value in values]
             link = links[at] if links else ""
-            found.append(Row(visit.format.moment(start), figures, link))
+            found.append(FigureLine(visit.format.moment(start), figures, link))
     return found[::-1]
 
 

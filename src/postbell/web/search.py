@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from postbell.errors import BadInput, NotFound
 from postbell.events import EventType, MessageIds
-from postbell.reports.search import Found, Wanted
+from postbell.reports.search import FoundEvents, SearchQuery
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site
@@ -39,7 +39,7 @@ async def _search(visit: Visit) -> Response:
         problems["type"] = visit.say("form.no_such_choice", given=filters["type"][:40])
     if not problems and exact != filters:
         return visit.redirect(with_query(PATH, exact))
-    found = Found([], None)
+    found = FoundEvents([], None)
     if not problems:
         try:
             found = await _find(visit, exact, kinds)
@@ -63,10 +63,10 @@ async def _search(visit: Visit) -> Response:
     )
 
 
-async def _find(visit: Visit, exact: dict[str, str], kinds: list[EventType]) -> Found:
+async def _find(visit: Visit, exact: dict[str, str], kinds: list[EventType]) -> FoundEvents:
     """Search; a word that is no message's id may be an event's."""
     search = visit.site.reports.search
-    wanted = Wanted(
+    wanted = SearchQuery(
         recipient=exact["recipient"],
         message=exact["message"],
         types=tuple(kinds),
@@ -78,7 +78,9 @@ async def _find(visit: Visit, exact: dict[str, str], kinds: list[EventType]) -> 
     )
     if exact["message"] and not found.rows and found.next is None:
         try:
-            return Found([(await search.event(visit.account_id, exact["message"])).view()], None)
+            return FoundEvents(
+                [(await search.event(visit.account_id, exact["message"])).view()], None
+            )
         except NotFound:
             return found
     return found

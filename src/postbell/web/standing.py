@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from postbell.reports.waiting import State
+from postbell.reports.waiting import WebhookStanding
 from postbell.web.words import Words
 
 STATES = ("up_to_date", "paused", "behind", "failing")
@@ -18,12 +18,12 @@ def sentence(say: Words, number: Callable[[int], str], words: Sequence[str]) -> 
     return say(key, n=len(words), count=number(len(words)), good=number(good))
 
 
-def ranked(states: Sequence[State]) -> list[State]:
+def ranked(states: Sequence[WebhookStanding]) -> list[WebhookStanding]:
     """Return an account's webhooks, those that need attention first, else by id."""
     return sorted(states, key=key_of)
 
 
-def key_of(state: State) -> tuple[int, int]:
+def key_of(state: WebhookStanding) -> tuple[int, int]:
     """Return by what webhooks are listed."""
     return len(STATES) - STATES.index(state.word), state.webhook.id
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import BadInput
-from postbell.ports import Wanted
+from postbell.ports import TrailQuery
 from postbell.reports.trail import Entries
 from postbell.trail import ACTIONS, ActorKind
 from postbell.web.page import page
@@ -60,7 +60,7 @@ async def _show(visit: Visit, path: str, account_id: int | None) -> Response:
         return visit.redirect(with_query(path, exact))
     found = Entries([], None)
     if not problems:
-        wanted = Wanted(
+        wanted = TrailQuery(
             account_id,
             since=visit.format.local(exact["since"]),
             until=visit.format.local(exact["until"]),

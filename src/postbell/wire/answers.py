@@ -57,14 +57,14 @@ KEPT_HEAD_BYTES = 4 * 1024
 MAX_RETRY_AFTER_S = 366 * 86_400.0
 
 
-class Head(NamedTuple):
+class ResponseHead(NamedTuple):
     """The headers of a response, names in lower case; *is_whole*: its empty line came."""
 
     headers: tuple[tuple[str, str], ...]
     is_whole: bool
 
 
-def parse_head(lines: Sequence[bytes]) -> Head:
+def parse_head(lines: Sequence[bytes]) -> ResponseHead:
     """Return the head of the last response in *lines* (interim 1xx ones come before it).
 
     Folded lines (RFC 9112 section 5.2) are joined with a space; trailers are left out.
@@ -87,7 +87,7 @@ def parse_head(lines: Sequence[bytes]) -> Head:
             name, colon, value = line.partition(":")
             if colon:
                 headers.append((name.strip().lower(), value.strip()))
-    return Head(tuple(headers), is_whole)
+    return ResponseHead(tuple(headers), is_whole)
 
 
 def kept_headers(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -30,7 +30,7 @@ class End(NamedTuple):
     text: str
 
 
-class Exchange:
+class Transfer:
     """An easy handle with what it received; used again and again, for one request at a time.
 
     *refusal* names what forbids an address, empty for a good one; *refused* is the address that
@@ -157,7 +157,7 @@ class CurlLoop:
         self._loop = asyncio.get_running_loop()
         self._ready = select.epoll()
         self._watched: set[int] = set()
-        self._active: dict[pycurl.Curl, Exchange] = {}
+        self._active: dict[pycurl.Curl, Transfer] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
         self._due_at = 0.0
@@ -170,7 +170,7 @@ class CurlLoop:
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, max_connections)
         self._loop.add_reader(self._ready.fileno(), self._on_ready)
 
-    async def run(self, exchange: Exchange) -> End:
+    async def run(self, exchange: Transfer) -> End:
         """Make the exchange and return how it ended; when cancelled, its connection is closed."""
         easy = exchange.easy
         future: asyncio.Future[End] = self._loop.create_future()

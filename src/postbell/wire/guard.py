@@ -17,7 +17,7 @@ from postbell.wire.resolver import Resolver, Unresolved
 from postbell.wire.urls import Target, parse
 
 
-class Refused(Exception):
+class AddressRefused(Exception):
     """The host must not be reached; *reason* says so to the customer."""
 
     def __init__(self, reason: str) -> None:
@@ -44,7 +44,7 @@ class Guard:
         target = parse(url)
         try:
             await self.vet(target)
-        except Refused as refused:
+        except AddressRefused as refused:
             raise _refused_url(target, refused) from None
         except Unresolved:
             if target.is_inside_name:
@@ -88,25 +88,25 @@ class Guard:
             return "not an address"
 
 
-def refused_connection(target: Target, address: str, kind: str) -> Refused:
+def refused_connection(target: Target, address: str, kind: str) -> AddressRefused:
     """Return why *target* may not be reached at *address*, and log where its name led.
 
     The address is named only where the customer wrote it himself; a name of the inside is
     refused in the same words whether there is such a name or not.
     """
     if target.is_literal:
-        return Refused(f"host {target.host} is inside ({kind})")
+        return AddressRefused(f"host {target.host} is inside ({kind})")
     log("host_refused", host=target.host, address=address, kind=kind)
     if target.is_inside_name:
         return _by_form(target)
-    return Refused(f"host {target.host} resolves to an address that is not allowed ({kind})")
+    return AddressRefused(f"host {target.host} resolves to an address that is not allowed ({kind})")
 
 
-def _by_form(target: Target) -> Refused:
-    return Refused(f"host {target.host} is a name of the inside")
+def _by_form(target: Target) -> AddressRefused:
+    return AddressRefused(f"host {target.host} is a name of the inside")
 
 
-def _refused_url(target: Target, refused: Refused) -> BadInput:
+def _refused_url(target: Target, refused: AddressRefused) -> BadInput:
     return BadInput(
         f"{refused.reason}; use a host that is reachable from the internet, or have the "
         "operator list its network in POSTBELL_ALLOW_NETWORKS",

@@ -22,8 +22,8 @@ from postbell.wire.answers import (
     parse_head,
     retry_after_s,
 )
-from postbell.wire.curl import CurlLoop, End, Exchange
-from postbell.wire.guard import Guard, Refused, refused_connection
+from postbell.wire.curl import CurlLoop, End, Transfer
+from postbell.wire.guard import AddressRefused, Guard, refused_connection
 from postbell.wire.headers import header_lines
 from postbell.wire.resolver import Unresolved
 from postbell.wire.slots import Busy, SlotLimits, Slots
@@ -89,7 +89,7 @@ class CurlSender:
         )
         self._failing = Slots(SlotLimits(max_failing, share, share, max_wait_s))
         self._curl: CurlLoop | None = None
-        self._idle: list[Exchange] = []
+        self._idle: list[Transfer] = []
         self._is_closed = False
 
     async def send(self, request: Request) -> Outcome:
@@ -117,7 +117,7 @@ class CurlSender:
             if error.member != "url":
                 raise
             return Outcome(error="refused_address", detail=error.message)
-        except Refused as refused:
+        except AddressRefused as refused:
             return Outcome(error="refused_address", detail=refused.reason)
         except Unresolved as unresolved:
             return Outcome(error="dns", detail=f"host {unresolved.name} does not resolve")
@@ -190,8 +190,8 @@ class CurlSender:
         if self._is_closed:
             raise ServiceError("the sender is closed; nothing can be sent until a restart")
 
-    def _new_exchange(self) -> Exchange:
-        exchange = Exchange(self._guard.refusal)
+    def _new_exchange(self) -> Transfer:
+        exchange = Transfer(self._guard.refusal)
         setopt = exchange.easy.setopt
         for option, value in OPTIONS:
             setopt(option, value)
@@ -200,7 +200,7 @@ class CurlSender:
         setopt(pycurl.USERAGENT, self._user_agent)
         return exchange
 
-    def _put_back(self, exchange: Exchange, end: End) -> None:
+    def _put_back(self, exchange: Transfer, end: End) -> None:
         if end.code or self._is_closed:
             exchange.easy.close()
             return
@@ -212,7 +212,7 @@ class CurlSender:
         self,
         request: Request,
         target: Target,
-        exchange: Exchange,
+        exchange: Transfer,
         end: End,
         resolved_ms: float,
         spent_s: float,
@@ -249,7 +249,7 @@ class CurlSender:
         )
 
 
-def _error(request: Request, target: Target, exchange: Exchange, end: End) -> tuple[str, str]:
+def _error(request: Request, target: Target, exchange: Transfer, end: End) -> tuple[str, str]:
     """Return the word of `errors.UNANSWERED` for a failed exchange, and what to tell a person."""
     if exchange.refused:
         return "refused_address", refused_connection(target, *exchange.refused).reason

@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from postbell.cli import verify
-from postbell.cli.receiver import Delivery, Reply
+from postbell.cli.receiver import Reaction, Received
 from postbell.text.printable import one_line
 
 SHOWN = 12
 
 
-class Shown(NamedTuple):
+class BoardRow(NamedTuple):
     """A row of the table: a batch, or several of one event each that came after another."""
 
     time: str
@@ -36,15 +36,15 @@ class Board:
         self.secrets: Mapping[str, str] = {}
         self.sent = 0
         self._totals: dict[str, list[int]] = {}
-        self._latest: deque[Shown] = deque(maxlen=SHOWN)
+        self._latest: deque[BoardRow] = deque(maxlen=SHOWN)
         self._console = Console(highlight=False)
         self._live: Live | None = None
 
-    async def answer(self, delivery: Delivery) -> Reply:
+    async def answer(self, delivery: Received) -> Reaction:
         """Take a delivery whose signature is right; refuse others with 401."""
         dialect = delivery.path.lstrip("/").partition("?")[0]
         if delivery.method != "POST":
-            return Reply()
+            return Reaction()
         checked = verify.check(
             delivery.headers,
             delivery.body,
@@ -56,7 +56,7 @@ class Board:
         batch_id = one_line(verify.batch_id_of(delivery.headers))
         if checked.is_good is False:
             self.say(f"refused {batch_id} {dialect}: {checked.reason}")
-            return Reply(401)
+            return Reaction(401)
         total = self._totals.setdefault(dialect, [0, 0])
         total[0] += 1
         total[1] += events
@@ -64,9 +64,9 @@ class Board:
             print(f"delivered {batch_id} {dialect} {events} events", flush=True)
         else:
             clock = delivery.at.astimezone().strftime("%H:%M:%S")
-            self._note(Shown(clock, dialect, batch_id, 1, events, checked.reason))
+            self._note(BoardRow(clock, dialect, batch_id, 1, events, checked.reason))
             self._live.update(self._picture())
-        return Reply()
+        return Reaction()
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
@@ -85,7 +85,7 @@ class Board:
             yield
         self._live = None
 
-    def _note(self, row: Shown) -> None:
+    def _note(self, row: BoardRow) -> None:
         last = self._latest[-1] if self._latest else None
         is_more = last and last.dialect == row.dialect and last.events == last.batches
         if last and is_more and row.events == 1:

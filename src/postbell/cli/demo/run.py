@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from postbell.app import serve
-from postbell.cli.client import Client
+from postbell.cli.client import ApiClient
 from postbell.cli.demo.board import Board
 from postbell.cli.demo.stage import API_USER, Stage, prepare
 from postbell.cli.demo.stream import Stream
@@ -72,7 +72,7 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
 async def _produce(stage: Stage, plan: Plan, board: Board) -> None:
     """Send events at the plan's rate until its number is reached."""
     stream = Stream(plan.seed)
-    client = Client(stage.url, API_USER, stage.api_key, give_up_s=5)
+    client = ApiClient(stage.url, API_USER, stage.api_key, give_up_s=5)
     due = 0.0
     with contextlib.closing(client):
         while not plan.events or board.sent < plan.events:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from postbell import sealing
-from postbell.cli.client import Client
+from postbell.cli.client import ApiClient
 from postbell.cli.office import Office, opened
 from postbell.errors import NotFound
 from postbell.settings.members import Settings
@@ -40,7 +40,7 @@ async def prepare(settings: Settings, url: str, receiver_url: str) -> Stage:
     async with opened(settings) as office:
         await _account(office)
         api_key = await _api_key(office, settings.data_dir / KEY_FILE)
-        client = Client(url, API_USER, api_key)
+        client = ApiClient(url, API_USER, api_key)
         try:
             ids = await asyncio.to_thread(_webhooks, client, receiver_url)
         finally:
@@ -93,7 +93,7 @@ def _write(file: Path, key: str) -> None:
         out.write(key + "\n")
 
 
-def _webhooks(client: Client, receiver_url: str) -> dict[str, int]:
+def _webhooks(client: ApiClient, receiver_url: str) -> dict[str, int]:
     """Return the webhooks' ids by dialect; EngageLab's is made through its own API."""
     listed = client.call("GET", "/api/v1/webhooks?limit=100")
     known = {row["dialect"]: row for row in reversed(listed["webhooks"])}
@@ -110,7 +110,7 @@ def _webhooks(client: Client, receiver_url: str) -> dict[str, int]:
     return ids
 
 
-def _create(client: Client, dialect: str, url: str, policy: dict[str, Any]) -> int:
+def _create(client: ApiClient, dialect: str, url: str, policy: dict[str, Any]) -> int:
     if dialect == "engagelab":
         answer = client.call("POST", "/v1/webhooks", {"url": url})
         return int(answer["result"][0]["id"])

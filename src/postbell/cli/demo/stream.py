@@ -12,7 +12,7 @@ ACTIVE_MESSAGES = 12
 Extra = dict[str, Any]
 
 
-class Step(NamedTuple):
+class StoryStep(NamedTuple):
     """The event that comes next for a message, and with which chance the message goes on."""
 
     type: str
@@ -20,13 +20,13 @@ class Step(NamedTuple):
     chance: float = 1.0
 
 
-class Mail(NamedTuple):
+class DemoMail(NamedTuple):
     """A message under way, with the steps that are left."""
 
     message: Extra
     recipient: str
     tags: list[str]
-    steps: list[Step]
+    steps: list[StoryStep]
 
 
 class Stream:
@@ -36,7 +36,7 @@ class Stream:
         self._random = random.Random(seed)
         self._seed = seed
         self._made = 0
-        self._active: list[Mail] = []
+        self._active: list[DemoMail] = []
 
     def take(self, count: int, now: datetime) -> list[Extra]:
         """Return the next *count* events, as they happen at *now*."""
@@ -59,7 +59,7 @@ class Stream:
             **step.extra,
         }
 
-    def _mail(self) -> Mail:
+    def _mail(self) -> DemoMail:
         self._made += 1
         chance = self._random
         name, domain = chance.choice(_NAMES), chance.choice(_DOMAINS)
@@ -71,20 +71,20 @@ class Stream:
             "from": sender,
             "subject": subject.format(number=number),
         }
-        return Mail(message, recipient, [tag], list(self._steps(recipient, domain)))
+        return DemoMail(message, recipient, [tag], list(self._steps(recipient, domain)))
 
-    def _steps(self, recipient: str, domain: str) -> Iterator[Step]:
+    def _steps(self, recipient: str, domain: str) -> Iterator[StoryStep]:
         chance = self._random
         mx = f"mx{chance.randint(1, 3)}.{domain}"
-        yield Step("request", {})
-        yield Step("sent", {}, 0.99)
+        yield StoryStep("request", {})
+        yield StoryStep("sent", {}, 0.99)
         fate = chance.random()
         if fate < 0.10:
             reply = {"code": 451, "enhanced": "4.7.1", "text": "try again later", "mx": mx}
-            yield Step("deferred", {"smtp": reply, "attempt": {"n": 1}})
+            yield StoryStep("deferred", {"smtp": reply, "attempt": {"n": 1}})
         if fate < 0.03:
             text = f"550 5.1.1 <{recipient}>: user unknown"
-            yield Step(
+            yield StoryStep(
                 "hard_bounce",
                 {
                     "smtp": {"code": 550, "enhanced": "5.1.1", "text": text, "mx": mx},
@@ -94,7 +94,7 @@ class Stream:
             return
         if fate < 0.06:
             text = f"552 5.2.2 <{recipient}>: mailbox full"
-            yield Step(
+            yield StoryStep(
                 "soft_bounce",
                 {
                     "smtp": {"code": 552, "enhanced": "5.2.2", "text": text, "mx": mx},
@@ -103,15 +103,19 @@ class Stream:
             )
             return
         reply = {"code": 250, "enhanced": "2.0.0", "text": "2.0.0 OK", "mx": mx, "tls": True}
-        yield Step("delivered", {"smtp": reply})
+        yield StoryStep("delivered", {"smtp": reply})
         client = self._client()
-        yield Step("open", {"client": client, "actor": {"kind": "human", "confidence": 0.9}}, 0.45)
+        yield StoryStep(
+            "open", {"client": client, "actor": {"kind": "human", "confidence": 0.9}}, 0.45
+        )
         page = chance.choice(_PAGES)
-        yield Step("click", {"client": client, "link": {"url": page, "index": 0}}, 0.35)
+        yield StoryStep("click", {"client": client, "link": {"url": page, "index": 0}}, 0.35)
         if chance.random() < 0.6:
-            yield Step("unsubscribe", {"client": client, "unsubscribe": {"method": "link"}}, 0.12)
+            yield StoryStep(
+                "unsubscribe", {"client": client, "unsubscribe": {"method": "link"}}, 0.12
+            )
         else:
-            yield Step("spam_report", {"complaint": {"feedback_type": "abuse"}}, 0.05)
+            yield StoryStep("spam_report", {"complaint": {"feedback_type": "abuse"}}, 0.05)
 
     def _client(self) -> Extra:
         agent, name, version, system = self._random.choice(_CLIENTS)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from postbell.clock import is_good
-from postbell.desk import Caller, Client, Desk
+from postbell.desk import Caller, ClientAddress, Desk
 from postbell.errors import StorageError, Unauthorized
 from postbell.rights import Right
 from postbell.sealing import Sealer
@@ -49,7 +49,9 @@ class Tokens:
         self._desk = desk
         self._sealer = sealer
 
-    async def issue(self, client_id: str, client_secret: str, *, client: Client = None) -> Token:
+    async def issue(
+        self, client_id: str, client_secret: str, *, client: ClientAddress = None
+    ) -> Token:
         """Return a token for an api user's name and key; raise Unauthorized for others."""
         if ":" in client_id:
             self._desk.fail(client)
@@ -68,7 +70,7 @@ class Tokens:
         return Token(sealed.decode().rstrip("="), int((ends_at - now).total_seconds()))
 
     async def check(
-        self, authorization: str | None, *, client: Client = None, right: Right
+        self, authorization: str | None, *, client: ClientAddress = None, right: Right
     ) -> Caller:
         """Return the caller that an Authorization header's token names; raise Unauthorized,
         Forbidden where its key is not good for *right*.

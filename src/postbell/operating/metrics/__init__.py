@@ -21,7 +21,7 @@ from postbell.directory import Directory
 from postbell.errors import Overloaded, StorageError
 from postbell.fences import LOOPS, failed, fence
 from postbell.operating.metrics.following import Following
-from postbell.operating.metrics.requests import Listener, Requests, Scrape
+from postbell.operating.metrics.requests import MetricsApp, Requests, Scrape
 from postbell.operating.metrics.shapes import Counter, Histogram, gauge
 from postbell.operating.standings import Standing, Standings
 from postbell.ports import Engine, Space
@@ -46,7 +46,7 @@ class PoolUse(NamedTuple):
 Pools = Callable[[], Iterable[PoolUse]]
 
 
-class Door(Protocol):
+class DoorCounts(Protocol):
     """What is counted of a listener: its connections by state, and why some were refused or
     ended."""
 
@@ -75,7 +75,7 @@ class Metrics:
         role: str,
         region: str,
         pools: Pools,
-        doors: Sequence[Door] = (),
+        doors: Sequence[DoorCounts] = (),
     ) -> None:
         self._engine = engine
         self._space = Space()
@@ -112,9 +112,9 @@ class Metrics:
         """Return the endpoint for those who bring *token*: nobody for "", everybody for None."""
         return Scrape(self.write, token=token)
 
-    def listener(self) -> Listener:
+    def listener(self) -> MetricsApp:
         """Return the application of a listener of its own."""
-        return Listener(self.scrape(None))
+        return MetricsApp(self.scrape(None))
 
     async def write(self, accept: str) -> tuple[str, bytes]:
         """Return content type and text in the best form that *accept* names."""

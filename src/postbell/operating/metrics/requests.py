@@ -133,7 +133,7 @@ class Scrape:
             await _answer(send, 200, content_type, b"" if scope["method"] == "HEAD" else body)
 
 
-class Listener:
+class MetricsApp:
     """The application of a listener of its own: `/metrics` and nothing else."""
 
     def __init__(self, scrape: Scrape) -> None:

@@ -25,7 +25,7 @@ from postbell.operating.notices.posting import (
     by_webhook,
 )
 from postbell.operating.notices.watching import Watching
-from postbell.operating.notices.wording import Reader
+from postbell.operating.notices.wording import Addressee
 from postbell.operating.standings import Standings
 from postbell.ports import Engine
 from postbell.signals import heard, log
@@ -141,10 +141,10 @@ class Notices:
             deliver = by_mail(to.send_mail, reader, to.public_url)
             self._outbox(reader.address, deliver, BETWEEN_MAILS_S).put(notice)
 
-    async def _readers(self, notice: Notice) -> list[Reader]:
+    async def _readers(self, notice: Notice) -> list[Addressee]:
         """Return the operator and those of the account's users who want notices, each once."""
         operator = self._recipients.operator_email
-        found = {operator: Reader(operator)} if operator else {}
+        found = {operator: Addressee(operator)} if operator else {}
         try:
             owners = await self._engine.owners.of(notice.account_id)
         except StorageError as error:
@@ -152,7 +152,7 @@ class Notices:
             return list(found.values())
         for owner in owners:
             if owner.wants_notices:
-                found[owner.email] = Reader(owner.email, owner.spoken, owner.time_zone)
+                found[owner.email] = Addressee(owner.email, owner.spoken, owner.time_zone)
         return list(found.values())
 
     def _outbox(self, name: str, deliver: Deliver, between_s: float) -> Outbox:

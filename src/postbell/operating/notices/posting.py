@@ -19,7 +19,7 @@ from postbell.errors import BadInput, ServiceError
 from postbell.fences import fence, note
 from postbell.log_lines import masked
 from postbell.operating.notices.kinds import Notice
-from postbell.operating.notices.wording import Reader, Wording
+from postbell.operating.notices.wording import Addressee, Wording
 from postbell.signals import log
 
 GATHER_S = 3.0
@@ -85,7 +85,7 @@ class Outbox:
         self._next_s = self._clock.monotonic_s() + AGAIN_S[self._failures - 1]
 
 
-def by_mail(send_mail: SendMail, reader: Reader, public_url: str) -> Deliver:
+def by_mail(send_mail: SendMail, reader: Addressee, public_url: str) -> Deliver:
     """Return what mails notices to one person, with links to pages under *public_url*."""
 
     async def deliver(notices: list[Notice]) -> None:
@@ -173,7 +173,7 @@ def _taken_apart(url: str) -> tuple[str, str]:
 _SENT_AS_IT_IS = "!$%&'()*+,/:;=?@[]~"
 
 
-_ENGLISH = Wording(Reader())
+_ENGLISH = Wording(Addressee())
 
 
 def _view(notice: Notice) -> dict[str, Any]:

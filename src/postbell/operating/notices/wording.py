@@ -12,7 +12,7 @@ MAX_WRITTEN = 50
 """Notices that a mail writes out."""
 
 
-class Reader(NamedTuple):
+class Addressee(NamedTuple):
     """Whom a mail is for; without a language English, without a time zone UTC."""
 
     address: str = ""
@@ -23,7 +23,7 @@ class Reader(NamedTuple):
 class Wording:
     """The words for one reader."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Addressee) -> None:
         self._say = words.of(reader.language)
         self._zone = reader.time_zone
 

@@ -16,9 +16,9 @@ from postbell.serving.listening.door import Door
 from postbell.serving.listening.exchange import App, Exchange
 from postbell.serving.listening.framing import Framing
 from postbell.serving.listening.gone import GONE
-from postbell.serving.listening.pace import Pace, Unsealing
+from postbell.serving.listening.pace import ExchangePace, Unsealing
 from postbell.serving.listening.refusals import FULL, SLOW_BODY, TINY_RECORDS, Refusal, answer
-from postbell.serving.listening.room import Room
+from postbell.serving.listening.room import HeadRoom
 from postbell.serving.listening.states import RULES, SILENT, State
 
 
@@ -46,13 +46,13 @@ class Connection(asyncio.BufferedProtocol):
         self._network = ""
         self._client = self._local = ("", 0)
         self._framing: Framing
-        self._pace: Pace
+        self._pace: ExchangePace
         self._exchange: Exchange | None = None
         self._writable: asyncio.Event | None = None
         self._entered_s = 0.0
         self._drained_bytes = 0
         self._in_row = 0
-        self._room = Room(served.door.heads)
+        self._room = HeadRoom(served.door.heads)
         self._peer_ended = False
         self._is_stopping = self.is_last = False
         self.state = State.FRESH if served.tls is None else State.HANDSHAKE
@@ -71,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._local = (transport.get_extra_info("sockname") or ("", 0))[:2]
         self._framing = Framing(self._door.limits)
-        self._pace = Pace(self._door.limits)
+        self._pace = ExchangePace(self._door.limits)
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own
         self._arm()
 

@@ -14,7 +14,7 @@ from postbell.serving.listening.connects import Connects
 from postbell.serving.listening.room import Heads
 from postbell.serving.listening.states import RULES, WAITING, WORKING, State
 from postbell.serving.listening.turns import Turns
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 from postbell.signals import log
 from postbell.text.networks import Networks, is_in, network_of
 
@@ -49,7 +49,7 @@ class Guest(Protocol):
 class Door:
     """Admits connections within *limits*; networks in *trusted* are not counted singly."""
 
-    def __init__(self, limits: Limits, *, trusted: Networks = (), name: str = "main") -> None:
+    def __init__(self, limits: PeerLimits, *, trusted: Networks = (), name: str = "main") -> None:
         self.name = name
         self.limits = limits
         self._places = process.places(limits.http_connections)

@@ -16,7 +16,7 @@ from postbell.serving.listening.heads import Head, Headers
 from postbell.serving.listening.refusals import STOPPING, Refusal, document
 from postbell.signals import log
 
-Message = MutableMapping[str, Any]
+AsgiMessage = MutableMapping[str, Any]
 App = Callable[..., Awaitable[None]]
 
 
@@ -71,7 +71,7 @@ class Exchange:
         "started",
     )
 
-    def __init__(self, line: Line, scope: Message, head: Head) -> None:
+    def __init__(self, line: Line, scope: AsgiMessage, head: Head) -> None:
         self._line = line
         self._scope = scope
         self._parts: list[bytes] = []
@@ -133,7 +133,7 @@ class Exchange:
         self._hears_no_more = True
         self._wake()
 
-    async def receive(self) -> Message:
+    async def receive(self) -> AsgiMessage:
         """ASGI: return the next part of the body, then wait until the client leaves.
 
         Shutting down its side is no leaving: it has said all, and still reads.
@@ -159,7 +159,7 @@ class Exchange:
             await self._waiting.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AsgiMessage) -> None:
         """ASGI: write a part of the answer; waits while the peer takes none."""
         await self._line.writable()
         if self.is_gone:

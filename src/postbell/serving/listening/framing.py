@@ -12,7 +12,7 @@ import zttp
 from postbell.serving.listening import heads
 from postbell.serving.listening.heads import Head
 from postbell.serving.listening.refusals import Refusal, bad
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 
 MAX_EMPTY_LINES = 4
 """Ignored before a request line; RFC 9112 section 2.2 wants at least one."""
@@ -46,7 +46,7 @@ class Framing:
         "is_whole",
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PeerLimits) -> None:
         self._limits = limits
         self._zttp = _parser()
         self._data = b""

@@ -1,7 +1,7 @@
 """What a connection has for a transport once its own is gone."""
 
 
-class Gone:
+class GoneTransport:
     """Takes what is still said to a peer that left; there is one of it.
 
     A transport knows its protocol, over TLS for good: a protocol that kept it would be garbage that
@@ -23,4 +23,4 @@ class Gone:
         return 0
 
 
-GONE = Gone()
+GONE = GoneTransport()

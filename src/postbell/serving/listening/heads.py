@@ -15,7 +15,7 @@ from postbell.serving.listening.refusals import Refusal, bad
 from postbell.text.numerals import whole
 
 Headers = list[tuple[bytes, bytes]]
-Place = tuple[str, int]
+HostPort = tuple[str, int]
 
 
 MAX_QUERY_FIELDS = 100
@@ -39,7 +39,7 @@ class Head(NamedTuple):
         """Say whether neither chunks nor a further request are for this client."""
         return self.http_version == "1.0"
 
-    def scope(self, client: Place, server: Place, scheme: str) -> dict[str, Any]:
+    def scope(self, client: HostPort, server: HostPort, scheme: str) -> dict[str, Any]:
         """Return what an ASGI application is told of the request."""
         return {
             "type": "http",

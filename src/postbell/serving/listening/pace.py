@@ -6,7 +6,7 @@ empties them, and only waiting for the peer counts.
 
 import time
 
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 
 FIRST_READ_BYTES = 2 << 10
 MOST_READ_BYTES = 34 << 10
@@ -21,12 +21,12 @@ read's on a busy machine; a byte costs a fortieth in large records, forty times 
 its own."""
 
 
-class Pace:
+class ExchangePace:
     """The pace of one request's body and of its answer."""
 
     __slots__ = ("_limits", "_stalled_s", "_written_bytes", "body_s", "unsealing")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PeerLimits) -> None:
         self._limits = limits
         self.unsealing: Unsealing | None = None
         self.begin()

@@ -25,7 +25,7 @@ class Heads:
         )
         """Those who hold something that may go, by the bits of how much they hold."""
 
-    def take(self, room: "Room", of: Hashable, size_bytes: int) -> None:
+    def take(self, room: "HeadRoom", of: Hashable, size_bytes: int) -> None:
         """Reserve bytes for *room*, of the network *of*, from one that holds more if need be.
 
         Raises Refusal where the network has its part, or none that may go holds far more.
@@ -40,7 +40,7 @@ class Heads:
         network.rooms.setdefault(room)
         self._change(network, size_bytes)
 
-    def keep(self, room: "Room", *, may_go: bool) -> None:
+    def keep(self, room: "HeadRoom", *, may_go: bool) -> None:
         """Say whether *room*, which holds something, may be told to give way."""
         network = self._networks[room.network]
         if may_go:
@@ -49,7 +49,7 @@ class Heads:
             network.rooms.pop(room, None)
         self._change(network, 0)
 
-    def give_back(self, room: "Room", size_bytes: int) -> None:
+    def give_back(self, room: "HeadRoom", size_bytes: int) -> None:
         """Return all that *room* holds."""
         network = self._networks[room.network]
         network.rooms.pop(room, None)
@@ -57,7 +57,7 @@ class Heads:
         if not network.held_bytes:
             del self._networks[room.network]
 
-    def _largest(self, than_bytes: int) -> "Room":
+    def _largest(self, than_bytes: int) -> "HeadRoom":
         """Return the oldest of a network that holds most, and far more *than_bytes*."""
         for networks in reversed(self._by_size[than_bytes.bit_length() + 1 :]):
             for network in networks:
@@ -72,7 +72,7 @@ class Heads:
             self._by_size[network.held_bytes.bit_length()].setdefault(network)
 
 
-class Room:
+class HeadRoom:
     """What the head of one connection's request has of *heads*."""
 
     __slots__ = ("_heads", "_held_bytes", "network", "refuse")
@@ -114,4 +114,4 @@ class _Network:
 
     def __init__(self) -> None:
         self.held_bytes = 0
-        self.rooms: dict[Room, None] = {}
+        self.rooms: dict[HeadRoom, None] = {}

@@ -8,7 +8,7 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
-from postbell.settings.limits import Limits
+from postbell.settings.limits import PeerLimits
 
 
 class State(enum.Enum):
@@ -39,7 +39,7 @@ class State(enum.Enum):
 class Rule(NamedTuple):
     """What holds in a state: the limit of time, in seconds, and what may follow."""
 
-    limit_s: Callable[[Limits], float]
+    limit_s: Callable[[PeerLimits], float]
     then: frozenset[State]
 
 

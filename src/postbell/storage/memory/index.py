@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from postbell.blocks import Position, place_of, position_of
-from postbell.ports import Count, Marks, Message, News, Visit
+from postbell.ports import CountChange, IndexedRange, IndexedUpTo, MessageState, News
 
 
 class MemoryIndex:
     def __init__(self) -> None:
-        self._marks = Marks()
+        self._marks = IndexedUpTo()
         self._places: dict[tuple[int, int], set[int]] = {}
         self._counts: Counter[tuple[bool, str, int, datetime, int]] = Counter()
-        self._visits: set[Visit] = set()
-        self._messages: dict[tuple[int, int], Message] = {}
+        self._visits: set[IndexedRange] = set()
+        self._messages: dict[tuple[int, int], MessageState] = {}
 
-    async def marks(self) -> Marks:
+    async def marks(self) -> IndexedUpTo:
         return self._marks
 
-    async def add(self, before: Marks, news: News) -> bool:
+    async def add(self, before: IndexedUpTo, news: News) -> bool:
         if before != self._marks:
             return False
         self._marks = news.marks
@@ -35,7 +35,7 @@ class MemoryIndex:
         self._messages |= {(each.account_id, each.key): each for each in news.messages}
         return True
 
-    async def messages(self, account_id: int, keys: Sequence[int]) -> list[Message]:
+    async def messages(self, account_id: int, keys: Sequence[int]) -> list[MessageState]:
         found = (self._messages.get((account_id, key)) for key in keys)
         return [each for each in found if each is not None]
 
@@ -48,14 +48,14 @@ class MemoryIndex:
 
     async def counts(
         self, series: str, owner_id: int, *, by_hour: bool, since: datetime, until: datetime
-    ) -> list[Count]:
+    ) -> list[CountChange]:
         return [
-            Count(series, owner_id, at, slot, n)
+            CountChange(series, owner_id, at, slot, n)
             for (hour, name, owner, at, slot), n in sorted(self._counts.items())
             if (hour, name, owner) == (by_hour, series, owner_id) and since <= at < until
         ]
 
-    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[Visit]:
+    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[IndexedRange]:
         found = [
             visit
             for visit in self._visits
@@ -76,7 +76,7 @@ class MemoryIndex:
                 del self._counts[count]
 
     async def clear(self) -> None:
-        self._marks = Marks()
+        self._marks = IndexedUpTo()
         self._places.clear()
         self._counts.clear()
         self._visits.clear()

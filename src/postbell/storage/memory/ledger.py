@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from postbell.blocks import Position
 from postbell.errors import NotFound
-from postbell.ports import MOST_CLAIMED, Claim, JournalBlock, Parked, Queue
+from postbell.ports import MOST_CLAIMED, Claim, JournalBlock, Parked, QueueLengths
 from postbell.records import (
     BatchState,
     Entry,
@@ -81,20 +81,20 @@ class MemoryLedger:
         claim = self._read(webhook_id)._replace(batches=self._of(webhook_id), has_more=False)
         return claim, journal[-1].id if journal else 0
 
-    async def queues(self, account_id: int) -> list[Queue]:
+    async def queues(self, account_id: int) -> list[QueueLengths]:
         return [
             self._queue(lane)
             for _, lane in sorted(self._tables.lanes.items())
             if account_id == lane.account_id
         ]
 
-    def _queue(self, lane: Lane) -> Queue:
+    def _queue(self, lane: Lane) -> QueueLengths:
         batches = [b for b in self._tables.batches.values() if b.webhook_id == lane.webhook_id]
         waiting = [batch for batch in batches if batch.state is BatchState.WAITING]
         parked = [batch.count for batch in batches if batch.state is BatchState.PARKED]
         blocks = [batch.range.start.block for batch in waiting if batch.opened_at is None]
         opened = [batch.opened_at for batch in waiting if batch.opened_at is not None]
-        return Queue(
+        return QueueLengths(
             lane.webhook_id,
             lane.cursor,
             lane.failing_since,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from postbell.ports import ENTRIES_SEEN, Place, Wanted
+from postbell.ports import ENTRIES_SEEN, TrailPlace, TrailQuery
 from postbell.storage.memory.tables import Tables
 from postbell.trail import STAFF, TrailEntry
 
@@ -29,14 +29,16 @@ class MemoryTrail:
         return made
 
     async def entries(
-        self, wanted: Wanted, *, before: Place | None = None, limit: int = 100
+        self, wanted: TrailQuery, *, before: TrailPlace | None = None, limit: int = 100
     ) -> list[TrailEntry]:
         seen = self._newest(wanted, before)[:ENTRIES_SEEN]
         return list(islice((entry for entry in seen if _fits(entry, wanted)), limit))
 
-    async def edge(self, wanted: Wanted, *, before: Place | None = None) -> Place | None:
+    async def edge(
+        self, wanted: TrailQuery, *, before: TrailPlace | None = None
+    ) -> TrailPlace | None:
         last = self._newest(wanted, before)[ENTRIES_SEEN - 1 : ENTRIES_SEEN]
-        return Place(last[0].at, last[0].id) if last else None
+        return TrailPlace(last[0].at, last[0].id) if last else None
 
     async def drop(self, before: datetime, limit: int) -> int:
         old = sorted(e.at for e in self._tables.trail if e.at < before)[:limit]
@@ -44,7 +46,7 @@ class MemoryTrail:
         self._tables.trail = [e for e in self._tables.trail if e.id not in gone]
         return len(gone)
 
-    def _newest(self, wanted: Wanted, before: Place | None) -> list[TrailEntry]:
+    def _newest(self, wanted: TrailQuery, before: TrailPlace | None) -> list[TrailEntry]:
         found = [
             entry
             for entry in self._tables.trail
@@ -56,7 +58,7 @@ class MemoryTrail:
         return sorted(found, key=lambda entry: (entry.at, entry.id), reverse=True)
 
 
-def _fits(entry: TrailEntry, wanted: Wanted) -> bool:
+def _fits(entry: TrailEntry, wanted: TrailQuery) -> bool:
     kind, _, subject_id = wanted.subject.partition(":")
     names = [entry.actor.kind.value]
     if not (wanted.hides_staff and entry.actor.kind in STAFF):

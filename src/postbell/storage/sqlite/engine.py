@@ -79,7 +79,7 @@ class SqliteEngine:
         path: Path,
         sealer: Sealer,
         clock: Clock,
-        opened: "Opened",
+        opened: "OpenedFiles",
         lock: WorkerLock | None,
         dialects: Container[str] | None,
     ) -> None:
@@ -166,7 +166,7 @@ class PolledBell(RingBell):
             self.writer.listen(-1)
 
 
-class Opened(NamedTuple):
+class OpenedFiles(NamedTuple):
     """The database's files, opened: for the writer, for the readers, and the share in them."""
 
     connection: apsw.Connection
@@ -174,7 +174,7 @@ class Opened(NamedTuple):
     files: FilesLock
 
 
-def _connect(path: Path, *, is_hard: bool) -> Opened:
+def _connect(path: Path, *, is_hard: bool) -> OpenedFiles:
     with contextlib.ExitStack() as stack:
         files = entered(path)
         stack.callback(files.leave)
@@ -186,6 +186,6 @@ def _connect(path: Path, *, is_hard: bool) -> Opened:
                 harden(connection, path)
         except apsw.Error as error:
             raise as_storage_error(error, f"cannot write the database {path}") from error
-        opened = Opened(connection, Readers(path), files)
+        opened = OpenedFiles(connection, Readers(path), files)
         stack.pop_all()
     return opened

@@ -9,7 +9,7 @@ import msgspec
 
 from postbell.blocks import Position, Range, place_of, position_of
 from postbell.clock import from_us, to_us
-from postbell.ports import Count, Marks, Message, News, Visit
+from postbell.ports import CountChange, IndexedRange, IndexedUpTo, MessageState, News
 from postbell.storage.sqlite import segments
 from postbell.storage.sqlite.connecting import one, row, rows
 from postbell.storage.sqlite.segments import INDEX_SQL
@@ -25,10 +25,10 @@ class SqliteIndex:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def marks(self) -> Marks:
+    async def marks(self) -> IndexedUpTo:
         return await self._store.readers.run(_marks)
 
-    async def add(self, before: Marks, news: News) -> bool:
+    async def add(self, before: IndexedUpTo, news: News) -> bool:
         built = await self._store.readers.run(
             lambda db: [segments.build(db, each) for each in news.postings if each.terms]
         )
@@ -43,25 +43,25 @@ class SqliteIndex:
 
     async def counts(
         self, series: str, owner_id: int, *, by_hour: bool, since: datetime, until: datetime
-    ) -> list[Count]:
+    ) -> list[CountChange]:
         key = (by_hour, series, owner_id, to_us(since), to_us(until))
         found = await self._store.readers.run(lambda db: rows(db, INDEX_SQL["counts"], *key))
-        return [Count(series, owner_id, from_us(at), slot, n) for at, slot, n in found]
+        return [CountChange(series, owner_id, from_us(at), slot, n) for at, slot, n in found]
 
-    async def messages(self, account_id: int, keys: Sequence[int]) -> list[Message]:
+    async def messages(self, account_id: int, keys: Sequence[int]) -> list[MessageState]:
         wanted = msgspec.json.encode(keys).decode()
         found = await self._store.readers.run(
             lambda db: rows(db, INDEX_SQL["messages"], account_id, wanted)
         )
-        return [Message._make(each) for each in found]
+        return [MessageState._make(each) for each in found]
 
-    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[Visit]:
+    async def visits(self, webhook_id: int, position: Position, limit: int) -> list[IndexedRange]:
         place = place_of(position)
         near = await self._store.readers.run(
             lambda db: rows(db, INDEX_SQL["visits"], webhook_id, place, NEAREST)
         )
         found = [
-            Visit(webhook_id, Range(position_of(start), position_of(end)), journal)
+            IndexedRange(webhook_id, Range(position_of(start), position_of(end)), journal)
             for start, journal, end in near
             if place < end
         ]
@@ -86,21 +86,21 @@ class SqliteIndex:
         def work(db: apsw.Connection) -> None:
             for part in ("segments", "pages", "counts", "messages", "visits"):
                 db.execute(INDEX_SQL[f"clear_{part}"])
-            _set_marks(db, Marks())
+            _set_marks(db, IndexedUpTo())
 
         await self._store.writer.run(work)
 
 
-def _marks(db: apsw.Connection) -> Marks:
-    return Marks._make(one(db, INDEX_SQL["read_marks"]))
+def _marks(db: apsw.Connection) -> IndexedUpTo:
+    return IndexedUpTo._make(one(db, INDEX_SQL["read_marks"]))
 
 
-def _set_marks(db: apsw.Connection, marks: Marks) -> None:
+def _set_marks(db: apsw.Connection, marks: IndexedUpTo) -> None:
     db.execute(INDEX_SQL["set_mark"], ("index_block", marks.block))
     db.execute(INDEX_SQL["set_mark"], ("index_journal", marks.journal))
 
 
-def _add(db: apsw.Connection, before: Marks, news: News, built: list[segments.Built]) -> bool:
+def _add(db: apsw.Connection, before: IndexedUpTo, news: News, built: list[segments.Built]) -> bool:
     if _marks(db) != before:
         return False
     _set_marks(db, news.marks)

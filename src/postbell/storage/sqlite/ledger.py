@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from postbell.blocks import Position
 from postbell.clock import from_us, to_us
 from postbell.errors import NotFound
-from postbell.ports import MOST_CLAIMED, Claim, Parked, Queue
+from postbell.ports import MOST_CLAIMED, Claim, Parked, QueueLengths
 from postbell.records import BatchState, Entry, LaneChange, OpenBatch, Replay
 from postbell.storage.identity import id_taken
 from postbell.storage.sqlite import rows as to
@@ -114,7 +114,7 @@ class SqliteLedger:
 
         return await self._store.readers.run(work)
 
-    async def queues(self, account_id: int) -> list[Queue]:
+    async def queues(self, account_id: int) -> list[QueueLengths]:
         found = await self._store.readers.run(lambda db: rows(db, SQL["queues"], account_id))
         return to.readable(to.queue, found, "lane", account=1)
 

@@ -12,7 +12,7 @@ import apsw
 from postbell.errors import Overloaded, StorageError
 from postbell.storage.sqlite.connecting import connect
 from postbell.storage.sqlite.faults import FAULTS, as_storage_error
-from postbell.storage.sqlite.threads import Answer, deliver
+from postbell.storage.sqlite.threads import ThreadAnswer, deliver
 
 T = TypeVar("T")
 
@@ -77,13 +77,13 @@ class Readers:
         connection.close()
 
 
-def _read(connection: apsw.Connection, reading: Reading) -> Answer:
+def _read(connection: apsw.Connection, reading: Reading) -> ThreadAnswer:
     try:
         with connection:
             value = reading.work(connection)
     except FAULTS as error:
         told = as_storage_error(error, "the database cannot be read")
-        return Answer(reading.future, error=told)
+        return ThreadAnswer(reading.future, error=told)
     except Exception as error:
-        return Answer(reading.future, error=error)
-    return Answer(reading.future, value=value)
+        return ThreadAnswer(reading.future, error=error)
+    return ThreadAnswer(reading.future, value=value)

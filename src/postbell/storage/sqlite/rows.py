@@ -12,7 +12,7 @@ from postbell.clock import from_us, to_us
 from postbell.errors import DamagedRow
 from postbell.events import EventType
 from postbell.fences import PASSING, count, fence
-from postbell.ports import Queue
+from postbell.ports import QueueLengths
 from postbell.records import (
     Account,
     ApiUser,
@@ -275,8 +275,8 @@ def batch_values(batch: OpenBatch, account_id: int) -> tuple[Any, ...]:
     )
 
 
-def queue(row: Row) -> Queue:
-    return Queue(
+def queue(row: Row) -> QueueLengths:
+    return QueueLengths(
         webhook_id=row[0],
         cursor=Position(row[2], row[3]),
         failing_since=moment(row[4]),

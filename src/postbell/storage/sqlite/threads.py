@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 
 
-class Answer(NamedTuple):
+class ThreadAnswer(NamedTuple):
     """What a thread found out for a caller that waits on the loop."""
 
     future: asyncio.Future[Any]
@@ -16,7 +16,7 @@ class Answer(NamedTuple):
     error: BaseException | None = None
 
 
-def deliver(loop: asyncio.AbstractEventLoop, answers: list[Answer]) -> None:
+def deliver(loop: asyncio.AbstractEventLoop, answers: list[ThreadAnswer]) -> None:
     """Resolve *answers* on *loop*, from any thread."""
     call_soon(loop, _resolve, answers)
 
@@ -39,9 +39,9 @@ async def in_thread(work: Callable[[], T], name: str) -> T:
 
     def run() -> None:
         try:
-            answer = Answer(future, value=work())
+            answer = ThreadAnswer(future, value=work())
         except BaseException as error:
-            answer = Answer(future, error=error)
+            answer = ThreadAnswer(future, error=error)
         deliver(loop, [answer])
 
     thread = threading.Thread(target=run, name=name, daemon=True)
@@ -53,7 +53,7 @@ async def in_thread(work: Callable[[], T], name: str) -> T:
             thread.join()
 
 
-def _resolve(answers: list[Answer]) -> None:
+def _resolve(answers: list[ThreadAnswer]) -> None:
     for future, value, error in answers:
         if future.done():
             continue

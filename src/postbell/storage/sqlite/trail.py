@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import apsw
 
 from postbell.clock import from_us, to_us
-from postbell.ports import ENTRIES_SEEN, Place, Wanted
+from postbell.ports import ENTRIES_SEEN, TrailPlace, TrailQuery
 from postbell.storage.sql.statements import load
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, row, rows
@@ -39,7 +39,7 @@ class SqliteTrail:
             riding.reset(token)
 
     async def entries(
-        self, wanted: Wanted, *, before: Place | None = None, limit: int = 100
+        self, wanted: TrailQuery, *, before: TrailPlace | None = None, limit: int = 100
     ) -> list[TrailEntry]:
         kind, _, subject_id = wanted.subject.partition(":")
         values: list[object] = [
@@ -58,12 +58,14 @@ class SqliteTrail:
         found = await self._store.readers.run(lambda db: rows(db, SQL[name], *values))
         return [_entry(found_row) for found_row in found]
 
-    async def edge(self, wanted: Wanted, *, before: Place | None = None) -> Place | None:
+    async def edge(
+        self, wanted: TrailQuery, *, before: TrailPlace | None = None
+    ) -> TrailPlace | None:
         name, values = "edge", _stretch(wanted, before)
         if wanted.account_id is not None:
             name, values = "edge_of_account", (*values, wanted.account_id)
         found = await self._store.readers.run(lambda db: row(db, SQL[name], *values))
-        return None if found is None else Place(from_us(found[0]), found[1])
+        return None if found is None else TrailPlace(from_us(found[0]), found[1])
 
     async def drop(self, before: datetime, limit: int) -> int:
         gone = await self._store.writer.run(
@@ -72,7 +74,7 @@ class SqliteTrail:
         return len(gone)
 
 
-def _stretch(wanted: Wanted, before: Place | None) -> tuple[int, ...]:
+def _stretch(wanted: TrailQuery, before: TrailPlace | None) -> tuple[int, ...]:
     """Return since when and before which place to look, and at how many entries."""
     edges = [(to_us(wanted.until), 0)] if wanted.until is not None else []
     edges += [(to_us(before.at), before.id)] if before is not None else []

@@ -25,7 +25,7 @@ from postbell.storage.sqlite.faults import (
     named,
     stopped,
 )
-from postbell.storage.sqlite.threads import Answer, call_soon, deliver
+from postbell.storage.sqlite.threads import ThreadAnswer, call_soon, deliver
 
 T = TypeVar("T")
 
@@ -198,12 +198,12 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         except EngineStopped as error:
-            answers = [Answer(job.future, error=error) for job in group]
+            answers = [ThreadAnswer(job.future, error=error) for job in group]
         except apsw.Error as error:
             answers = self._give_up(group, error, at_commit=at_commit)
         deliver(self._loop, answers)
 
-    def _run_apart(self, job: Job) -> Answer:
+    def _run_apart(self, job: Job) -> ThreadAnswer:
         """Run one of several jobs so that, where it fails, it is undone alone.
 
         Only where one of them did fail: savepoints cost as much as half of what they surround.
@@ -215,21 +215,23 @@ class Writer:
         self._connection.execute("RELEASE job")
         return answer
 
-    def _answer(self, job: Job) -> Answer:
+    def _answer(self, job: Job) -> ThreadAnswer:
         """Run one job; errors that concern the whole transaction are raised."""
         try:
             value = job.work(self._connection)
             if job.along is not None:
                 job.along(self._connection, value)
-            return Answer(job.future, value=value)
+            return ThreadAnswer(job.future, value=value)
         except WHOLE_GROUP:
             raise
         except FAULTS as error:
-            return Answer(job.future, error=as_storage_error(error))
+            return ThreadAnswer(job.future, error=as_storage_error(error))
         except Exception as error:
-            return Answer(job.future, error=error)
+            return ThreadAnswer(job.future, error=error)
 
-    def _give_up(self, group: list[Job], error: apsw.Error, *, at_commit: bool) -> list[Answer]:
+    def _give_up(
+        self, group: list[Job], error: apsw.Error, *, at_commit: bool
+    ) -> list[ThreadAnswer]:
         told: StorageError = as_storage_error(error)
         if is_lost_sync(error, at_commit=at_commit):
             self._stop_cause = named(error)
@@ -239,7 +241,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             except apsw.Error as second:
                 self._stop_cause = f"{error}; then {second}"
-        return [Answer(job.future, error=told) for job in group]
+        return [ThreadAnswer(job.future, error=told) for job in group]
 
     def _notice_others(self) -> None:
         now, before = time.monotonic(), self.looked

@@ -16,13 +16,13 @@ LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский", "fr": "
 DEFAULT = "en"
 FORMS = frozenset(("one", "few", "many", "other"))
 
-Message = str | dict[str, str]
+Text = str | dict[str, str]
 
 
 class Words:
     """The messages of one language."""
 
-    def __init__(self, language: str, messages: Mapping[str, Message]) -> None:
+    def __init__(self, language: str, messages: Mapping[str, Text]) -> None:
         self.language = language
         self.messages = messages
 
@@ -72,15 +72,15 @@ def choose(wanted: str, accept: str) -> str:
     )
 
 
-def _read(language: str) -> dict[str, Message]:
-    messages: dict[str, Message] = {}
+def _read(language: str) -> dict[str, Text]:
+    messages: dict[str, Text] = {}
     for file in sorted(files(__package__).joinpath(language).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".toml"):
             _add(messages, "", tomllib.loads(file.read_text("utf-8")))
     return messages
 
 
-def _add(messages: dict[str, Message], prefix: str, table: Mapping[str, Any]) -> None:
+def _add(messages: dict[str, Text], prefix: str, table: Mapping[str, Any]) -> None:
     """Add a table's messages under dotted keys; a table of plural forms is one message."""
     for name, value in table.items():
         key = f"{prefix}{name}"
