@@ -11,8 +11,8 @@ OUTSIDE = ("cli/",)
 
 TASKS = {
     "app.py": ("ingest", "worker", "directory", "index"),
-    "operating/metrics/__init__.py": ("metrics",),
-    "operating/notices/__init__.py": ("notices", "mail"),
+    "operating/metrics/exposition.py": ("metrics",),
+    "operating/notices/telling.py": ("notices", "mail"),
     "operating/wiring.py": ("standings", "metrics", "notices"),
     "delivery/worker.py": ("worker", "retention"),
     "serving/listening/connection.py": ("door",),
@@ -25,9 +25,9 @@ connection, whatever is raised in it."""
 FOREVER = {
     "app.py": "directory",
     "serving/listening/door.py": "door",
-    "operating/metrics/__init__.py": "",
+    "operating/metrics/exposition.py": "",
     "operating/metrics/following.py": "metrics",
-    "operating/notices/__init__.py": "notices",
+    "operating/notices/telling.py": "notices",
     "index/indexer.py": "index",
     "ingest/ingest.py": "ingest",
     "delivery/worker.py": "worker",
