@@ -2,7 +2,7 @@
 
 `accepting` parses each event once, fills in what may be absent, fixes the id and encodes the
 canonical JSON that the log keeps; dialects read it back with `decode`.
-Structure and types: shared reference `taxonomy.md` sections 1 and 4.
+All members and types: docs/reference/events.md.
 """
 
 from datetime import datetime

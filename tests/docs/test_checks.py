@@ -96,6 +96,14 @@ def test_a_long_file_is_a_complaint(root: Path) -> None:
     assert list(tracked.too_long(root)) == ["a.py has 401 lines; at most 400, split it"]
 
 
+def test_a_page_that_a_module_names_and_nobody_has_is_a_complaint(root: Path) -> None:
+    (root / "src").mkdir()
+    (root / "docs" / "here.md").write_text("# Here\n")
+    (root / "src" / "a.py").write_text('"""See docs/here.md and `taxonomy.md`, section 6."""\n')
+
+    assert list(links.unheld(root)) == ["src/a.py names taxonomy.md, which does not exist"]
+
+
 def test_a_decision_that_the_index_lacks_is_a_complaint(root: Path) -> None:
     folder = root / "docs" / "decisions"
     (folder / "README.md").write_text("[one](0001-one.md)\n")

@@ -1,6 +1,6 @@
 """What is true of every POST, checked at the moment when it arrives and when it is answered.
 
-The rules, in the words of design.md: same id, same bytes; batches are ranges; first attempts in
+The rules: same id, same bytes; batches are ranges; first attempts in
 order of acceptance; one in flight where ordered; never more than the concurrency; nothing while
 paused; no retry before its time.
 """

@@ -21,6 +21,7 @@ CHECKS: Mapping[str, Check] = {
     "reference": _reference,
     "architecture": architecture.drift,
     "links": links.broken,
+    "pages": links.unheld,
     "commands": commands.unknown,
     "decisions": records.unlisted,
     "floors": floors.loose,

@@ -1,4 +1,5 @@
-"""Links in Markdown: a file that is linked exists, an anchor is a heading of it."""
+"""Links in Markdown: a file that is linked exists, an anchor is a heading of it; pages that modules
+name are there."""
 
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from tools.checks.tracked import files
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
+_PAGE = re.compile(r"[\w/.-]+\.md\b")
 _OUTSIDE = re.compile(r"^[a-z][a-z0-9+.-]*:")
 
 
@@ -29,6 +31,16 @@ def broken(root: Path) -> Iterator[str]:
                 yield f"{where} links to {target}, which does not exist"
             elif anchor and path.suffix == ".md" and anchor not in anchors(path):
                 yield f"{where} links to {target}, which is no heading there"
+
+
+def unheld(root: Path) -> Iterator[str]:
+    """Yield a complaint for each page that a module names and the project does not hold."""
+    for module in files(root):
+        if module.suffix != ".py" or module.relative_to(root).parts[0] != "src":
+            continue
+        for name in _PAGE.findall(module.read_text(encoding="utf-8")):
+            if not (root / name).exists():
+                yield f"{module.relative_to(root)} names {name}, which does not exist"
 
 
 def anchors(page: Path) -> set[str]:

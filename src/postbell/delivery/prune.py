@@ -1,6 +1,6 @@
 """Retention: drops old blocks of log and journal, and counts what was still to be sent.
 
-Run by `worker` now and then.  Retention wins over everything (design, section 4): events that
+Run by `worker` now and then.  Retention wins over everything: events that
 go before they were delivered are journaled as expired; nothing else ever disappears.
 """
 

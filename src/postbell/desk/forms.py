@@ -1,7 +1,8 @@
 """What a customer writes about a webhook, checked member by member before anything is stored.
 
-A form is JSON: the members of a webhook as design says, `null` meaning the default.  In a change
-(RFC 7396) absent members stay; `options` and `policy` are merged, a null in them resets one.
+A form is JSON: the members of a webhook, as docs/reference/http.md has them, `null` meaning the
+default.  In a change (RFC 7396) absent members stay; `options` and `policy` are merged, a null in
+them resets one.
 """
 
 import re

@@ -33,7 +33,7 @@ class WebhooksDesk(Keys):
     async def create_webhook(
         self, account_id: int, form: Mapping[str, Any], *, is_url_unique: bool = False
     ) -> Webhook:
-        """Create a webhook from the members of design section 8, and `start` and `secret`.
+        """Create a webhook from its members (`forms`), and `start` and `secret`.
 
         Its state is active.  A key is made where the dialect signs and none is given.
         """

@@ -1,7 +1,6 @@
 """The SendPulse dialect: the batched, unsigned push of SendPulse's SMTP service.
 
-Payloads follow the service's "SMTP WebHooks" page (reference `sendpulse.md` sections 2 to 4);
-where that page is silent the comment says so.
+Payloads follow the service's "SMTP WebHooks" page; where that page is silent the comment says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The dialect `sendpulse-bulk`: the batched, unsigned push of SendPulse's bulk e-mail service.
 
-Payloads follow the service's "Enable webhooks for Email service" page (reference `sendpulse.md`
-sections 1 and 8); what that page leaves open is told in docs/explain/differences.md.
+Payloads follow the service's "Enable webhooks for Email service" page; what that page leaves open
+is told in docs/explain/differences.md.
 """
 
 from collections.abc import Callable, Mapping, Sequence

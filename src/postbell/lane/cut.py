@@ -14,7 +14,7 @@ from postbell.reading.match import Selection, span
 from postbell.records import Policy
 
 RUN_EVENTS = 1024
-"""Single-event batches in one run (design, section 4)."""
+"""Single-event batches in one run."""
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""A run: up to 1024 single-event batches under one record (design, section 4).
+"""A run: up to 1024 single-event batches under one record (docs/explain/batching.md).
 
 Made by `held`, worked off by `deliver`.  A row is written only while a run is unfinished at a
 save; ids are computed, so a crash sends the undone part again with the same ids and bytes.

@@ -123,7 +123,7 @@ class Reports:
         return view
 
     async def webhook_view(self, webhook: Webhook) -> dict[str, Any]:
-        """Return a webhook as design section 8 names it, with how its delivery stands."""
+        """Return a webhook in the words of docs/reference/http.md, with how its delivery stands."""
         policy = policies.of_webhook(webhook, self._dialects, self._installation_policies)
         view = {
             "id": webhook.id,

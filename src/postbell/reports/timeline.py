@@ -247,7 +247,7 @@ def _recipients(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def state_of(views: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the event that gives a message its state (taxonomy, section 1).
+    """Return the event that gives a message its state.
 
     A late event never lowers the rank, so a complaint stays; a later `unsubscribe` and
     `resubscribe` undo each other; opens, clicks and replies give no state.

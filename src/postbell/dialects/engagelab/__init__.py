@@ -1,6 +1,7 @@
 """The EngageLab dialect: one event per POST, nested payload, MD5 over timestamp and APP KEY.
 
-Source: EngageLab "API WebHooks" and "WebHook" pages (2023-08-10), reference `engagelab.md`.
+Source: EngageLab's pages "API WebHooks" and "WebHook" (2023-08-10); what they leave open is told in
+docs/explain/differences.md.
 The words are in `codes`, the failures in `failures`, the fields in `payload`.
 """
 

@@ -1,6 +1,6 @@
 """EngageLab's event codes: numbers and names of the API, words on the wire, canonical types.
 
-Source: EngageLab "API WebHooks" (page of 2023-08-10); reference `engagelab.md` section 4.
+Source: EngageLab "API WebHooks" (page of 2023-08-10).
 The management API and the push both read this table.
 """
 
@@ -79,7 +79,7 @@ def codes_of(types: Collection[EventType] | None) -> list[int]:
 
 
 def code_for(kind: EventType, is_out_of_band: bool, is_by_phase: bool) -> Code:
-    """Return the code that an event of *kind* goes out under (reference E9).
+    """Return the code that an event of *kind* goes out under.
 
     By hardness, the type says it.  By phase, a failure in the SMTP session is `invalid_email`
     and a bounce that came back later is `soft_bounce`, whatever its hardness.

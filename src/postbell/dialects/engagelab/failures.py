@@ -1,7 +1,7 @@
 """Why a mail failed, in EngageLab's sub-status codes: tables only.
 
 A sub-status is 4 (in `invalid_email`) or 5 (in `soft_bounce`) followed by the reason's digits.
-Reasons: reference `engagelab.md` section 10.2; by bounce class: `taxonomy.md` section 6.
+Reasons: the predecessor's table of them; by bounce class: docs/explain/differences.md.
 """
 
 from collections.abc import Mapping

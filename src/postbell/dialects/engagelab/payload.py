@@ -1,6 +1,7 @@
 """EngageLab's payload: one stored event in, one JSON object out, field by field.
 
-Fields, presence and texts: reference `engagelab.md` sections 10 and 11.
+Fields, presence and texts: EngageLab's page "WebHook"; what it leaves open:
+docs/explain/differences.md.
 """
 
 from datetime import UTC, datetime

@@ -1,7 +1,6 @@
 """EngageLab's management API: /v1/webhooks, as documented (page of 2023-08-10).
 
-Parameters, shapes, codes and texts: reference `engagelab.md` sections 2 to 5, 9 and 12; its
-decisions E1 to E9 are named where they are carried out.
+What the page leaves open, and what we do there: docs/explain/differences.md.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -99,7 +98,7 @@ class Webhooks:
         self._unique_urls = unique_urls
 
     async def query(self, asked: Asked) -> dict[str, Any]:
-        """List, the newest first; a limit over 100 counts as 100 (E6)."""
+        """List, the newest first; a limit over 100 counts as 100."""
         query = asked.query
         offset = _number(query.get("offset"), 0, "offset", OFFSET_EMPTY, OFFSET_ILLEGAL)
         limit = _number(query.get("limit"), MAX_LIMIT, "limit", LIMIT_EMPTY, LIMIT_ILLEGAL)
@@ -111,7 +110,7 @@ class Webhooks:
         return {"result": rows, "count": len(rows), "total": len(found)}
 
     async def add(self, asked: Asked) -> dict[str, Any]:
-        """Create a webhook that speaks this dialect; no api_user means all of them (E3)."""
+        """Create a webhook that speaks this dialect; no api_user means all of them."""
         form = _form(asked.body)
         members = _members(form)
         members["url"] = form.get("url")
@@ -122,7 +121,7 @@ class Webhooks:
         return {"result": [_row(webhook)]}
 
     async def modify(self, asked: Asked) -> dict[str, Any] | Told:
-        """Change what is given; null is as good as absent (E8).  POST is taken for PUT (E1).
+        """Change what is given; null is as good as absent.  POST is taken for PUT.
 
         Where that selects other events, a header of our own says from when on.
         """
@@ -220,7 +219,7 @@ def _members(form: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _types(event: Any) -> list[str]:
-    """Return the canonical types of the codes in `event` (E7)."""
+    """Return the canonical types of the codes in `event`."""
     if event == []:
         raise Refused(EVENT_EMPTY, "event can not be empty; leave it out for all events")
     if not isinstance(event, list) or not all(type(code) is int for code in event):

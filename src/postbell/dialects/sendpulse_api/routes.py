@@ -1,7 +1,7 @@
 """The paths of SendPulse's API: always JSON, always 200 for what worked, never a redirect.
 
-Clients send stray queries, bodies on GET and DELETE, and paths with a slash at the end
-(reference `sendpulse.md` section 10): all of it is taken.
+Its own client libraries send stray queries, bodies on GET and DELETE, and paths with a slash at the
+end: all of it is taken.
 """
 
 import re
