@@ -11,7 +11,7 @@ from postbell.clock import Clock
 from postbell.dialects import DIALECTS
 from postbell.errors import StorageError
 from postbell.ports import Engine
-from postbell.reading.reader import PAGE
+from postbell.reading.paging import PAGE
 from postbell.records import Outcome
 from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock

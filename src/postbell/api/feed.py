@@ -22,7 +22,8 @@ from postbell.errors import BadInput, Overloaded, TooMany
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType
 from postbell.ports import Dialect, Engine, Logged
 from postbell.reading.match import Selection
-from postbell.reading.reader import PAGE, Reader
+from postbell.reading.paging import PAGE
+from postbell.reading.reader import Reader
 from postbell.serving.arriving import end_with_client
 
 MAX_WAIT_S = 30

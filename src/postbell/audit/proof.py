@@ -16,7 +16,7 @@ from postbell.blocks import BlockHeader
 from postbell.errors import DamagedRow
 from postbell.fences import failed, fence
 from postbell.ports import Dialect, Engine
-from postbell.reading.reader import PAGE
+from postbell.reading.paging import PAGE, batch_pages
 
 MAX_PROBLEMS = 100
 CHECKED_AT_ONCE = 64
@@ -135,9 +135,7 @@ async def _orphans(engine: Engine) -> list[Problem]:
     """Return open batches that belong to no webhook: a deleted one leaves none."""
     found: list[Problem] = []
     known: set[int] = set()
-    after = ""
-    while True:
-        page = await engine.ledger.open_batches(after=after, limit=PAGE)
+    async for page in batch_pages(engine.ledger):
         for batch in page:
             if batch.webhook_id in known:
                 continue
@@ -154,9 +152,9 @@ async def _orphans(engine: Engine) -> list[Problem]:
                         batch_ids=(batch.id,),
                     )
                 )
-        if len(page) < PAGE or len(found) >= MAX_PROBLEMS:
-            return found
-        after = page[-1].id
+        if len(found) >= MAX_PROBLEMS:
+            break
+    return found
 
 
 async def _has_webhook(engine: Engine, webhook_id: int) -> bool:

@@ -4,7 +4,7 @@ Used by `audit`.  The lane and the end of the journal are read together; what co
 is left out.  Where retention overtakes the reading, it begins again.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from postbell.audit.findings import AuditRow, Problem
@@ -15,7 +15,7 @@ from postbell.errors import StorageError
 from postbell.events import event_id_of
 from postbell.ports import Claim, Dialect, Engine
 from postbell.reading.match import Selection
-from postbell.reading.reader import PAGE
+from postbell.reading.paging import header_pages
 from postbell.records import Webhook
 
 ENTRIES = 2000
@@ -109,7 +109,8 @@ class Walk:
         first: BlockHeader | None = None
         last: BlockHeader | None = None
         low = FROM_NOWHERE
-        async for headers in self._pages(account_id, self._window.first, end):
+        log = self._engine.log
+        async for headers in header_pages(log, account_id, self._window.first, end - 1):
             if first is None:
                 first = headers[0]
                 is_whole = first.first_sequence == 1
@@ -135,26 +136,14 @@ class Walk:
                 continue
             inside = 0
             seen: BlockHeader | None = None
-            async for headers in self._pages(account_id, first.id, run.end // OFFSETS + 1):
+            log = self._engine.log
+            async for headers in header_pages(log, account_id, first.id, run.end // OFFSETS):
                 seen = seen or headers[0]
                 page = BlockPage(headers)
                 inside += int(ground.matches(page)[: page.number(run.end)].sum())
             if seen is None or seen.id != first.id:
                 raise _Overtaken
             run.seen = max(run.count - inside, 0)
-
-    async def _pages(
-        self, account_id: int, first: int, end: int
-    ) -> AsyncIterator[list[BlockHeader]]:
-        """Yield the account's headers from block *first* up to, not including, *end*."""
-        while True:
-            page = await self._engine.log.headers(account_id, first, PAGE)
-            headers = [header for header in page if header.id < end]
-            if headers:
-                yield headers
-            if len(page) < PAGE or len(headers) < len(page):
-                return
-            first = page[-1].id + 1
 
     async def _is_gone(self, account_id: int, header: BlockHeader | None) -> bool:
         """Say whether retention has dropped this block since it was read."""

@@ -22,7 +22,8 @@ from postbell.lane.held import Held
 from postbell.logged import digest_of
 from postbell.ports import Engine
 from postbell.reading.match import count_matching
-from postbell.reading.reader import PAGE, Reader
+from postbell.reading.paging import batch_pages
+from postbell.reading.reader import Reader
 from postbell.reading.tally import segments
 from postbell.records import BatchState, Entry, EntryKind, Lane, LaneChange, OpenBatch
 from postbell.signals import log
@@ -141,12 +142,8 @@ class Pruner:
                 claim = await self._engine.ledger.lane(webhook.id)
             if claim is not None:
                 before = min(before, claim.lane.cursor.block)
-                after = ""
-                while page := await self._engine.ledger.open_batches(
-                    webhook_id=webhook.id, after=after, limit=PAGE
-                ):
+                async for page in batch_pages(self._engine.ledger, webhook_id=webhook.id):
                     before = min(before, *(batch.range.start.block for batch in page))
-                    after = page[-1].id
         return before
 
     async def _drop(self, before: int, now: datetime) -> None:
@@ -156,15 +153,10 @@ class Pruner:
 
     async def _open(self, held: dict[int, Held]) -> AsyncIterator[tuple[Held, OpenBatch]]:
         """Yield every open batch with its lane; there may be too many to hold at once."""
-        after = ""
-        while True:
-            page = await self._engine.ledger.open_batches(after=after, limit=PAGE)
+        async for page in batch_pages(self._engine.ledger):
             for batch in page:
                 if batch.webhook_id in held:
                     yield held[batch.webhook_id], batch
-            if len(page) < PAGE:
-                return
-            after = page[-1].id
 
     async def _end_parked(self, held: Held, batch: OpenBatch, now: datetime) -> None:
         """Let go of a batch that was parked for as long as the policy keeps it."""

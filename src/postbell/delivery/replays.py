@@ -17,7 +17,6 @@ from postbell.lane.held import Held
 from postbell.lane.work import Step
 from postbell.reading.found import narrowed
 from postbell.reading.match import Selection
-from postbell.reading.reader import PAGE
 from postbell.records import LaneChange, OpenBatch, Replay, ReplayState
 
 
@@ -92,15 +91,12 @@ class Replays:
             if part.end <= replay.position:
                 continue
             found = Gather(max(part.start, replay.position), selection, limits)
-            first = found.end.block
-            while not found.is_full:
-                page = await self._courier.reader.headers(held.webhook.account_id, first)
+            first, last = found.end.block, part.end.block
+            async for page in self._courier.reader.pages(held.webhook.account_id, first, last):
                 for header in page:
-                    if header.id <= part.end.block:
-                        found.add(header, until=_clip(part, header.id, header.count))
-                if len(page) < PAGE or page[-1].id >= part.end.block:
+                    found.add(header, until=_clip(part, header.id, header.count))
+                if found.is_full:
                     break
-                first = page[-1].id + 1
             if found.count:
                 return found
         return None

@@ -29,7 +29,8 @@ from postbell.lane.ahead import Ahead
 from postbell.lane.held import Held
 from postbell.lane.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import LEASE_S, Claim, Dialect, Engine, Sender
-from postbell.reading.reader import PAGE, Reader
+from postbell.reading.paging import PAGE
+from postbell.reading.reader import Reader
 from postbell.records import Webhook
 from postbell.signals import log
 

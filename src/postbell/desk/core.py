@@ -15,6 +15,7 @@ from postbell.directory import Caller, Directory
 from postbell.errors import Conflict, NotFound, Overloaded, ServiceError, StorageError, laneless
 from postbell.holding import claim
 from postbell.ports import MOST_CLAIMED, Claim, Dialect, Engine, Sender, UrlGuard
+from postbell.reading.paging import batch_pages
 from postbell.records import Account, BatchState, LaneChange, OpenBatch, Replay, Webhook
 from postbell.rights import Right
 from postbell.signals import tell
@@ -187,14 +188,9 @@ class Core:
         """Return all batches of a lane that wait, those, too, that did not come with it."""
         if not claim.has_more:
             return claim.batches
-        waiting: list[OpenBatch] = []
-        after = ""
-        while page := await self.engine.ledger.open_batches(
-            webhook_id=claim.lane.webhook_id, state=BatchState.WAITING, after=after
-        ):
-            waiting += page
-            after = page[-1].id
-        return waiting
+        webhook_id, waits = claim.lane.webhook_id, BatchState.WAITING
+        pages = batch_pages(self.engine.ledger, webhook_id=webhook_id, state=waits)
+        return [batch async for page in pages for batch in page]
 
     async def _rewrite(
         self,

@@ -13,7 +13,8 @@ from postbell.errors import BadInput, Conflict
 from postbell.ports import MOST_CLAIMED, Claim, Logged
 from postbell.reading.found import narrowed, passing
 from postbell.reading.match import Selection
-from postbell.reading.reader import PAGE, Reader
+from postbell.reading.paging import batch_pages
+from postbell.reading.reader import Reader
 from postbell.records import (
     BatchState,
     LaneChange,
@@ -107,17 +108,10 @@ class ReplaysDesk(Stopping):
         selection = narrowed(selection, plan.filter)
         reader = Reader(self.engine.log, max_bytes=0)
         for part in plan.ranges:
-            first = part.start.block
-            while True:
-                headers = await reader.headers(plan.account_id, first)
-                for header in headers:
-                    if header.id > part.end.block or not selection.wants(header):
-                        continue
+            async for page in reader.pages(plan.account_id, part.start.block, part.end.block):
+                for header in filter(selection.wants, page):
                     found = await reader.events(plan.account_id, part, selection, (header.id,))
                     yield passing(found, plan.filter).events
-                if len(headers) < PAGE or headers[-1].id >= part.end.block:
-                    break
-                first = headers[-1].id + 1
 
     async def plan_replay(
         self, account_id: int | None, webhook_id: int, form: Mapping[str, Any]
@@ -187,13 +181,8 @@ class ReplaysDesk(Stopping):
         if form.get("from_webhook_id") is not None:
             source = forms.check_id(form["from_webhook_id"], "from_webhook_id")
             await self.find_webhook(webhook.account_id, source)
-        parked = []
-        after = ""
-        while page := await self.engine.ledger.open_batches(
-            webhook_id=source, state=BatchState.PARKED, after=after
-        ):
-            parked += [batch.range for batch in page]
-            after = page[-1].id
+        pages = batch_pages(self.engine.ledger, webhook_id=source, state=BatchState.PARKED)
+        parked = [batch.range async for page in pages for batch in page]
         if not parked:
             raise Conflict(f"webhook {source} has no parked batches", reason="none_parked")
         return _joined(parked)

@@ -17,7 +17,7 @@ from postbell.errors import NotFound, StorageError
 from postbell.fences import fence
 from postbell.log_lines import masked
 from postbell.ports import Log
-from postbell.reading.reader import PAGE
+from postbell.reading.paging import PAGE
 from postbell.records import Webhook, WebhookState
 from postbell.reports import Reports
 from postbell.signals import log

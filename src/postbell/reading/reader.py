@@ -4,7 +4,7 @@ Called by `deliver` and `replay`.  Holds at most so many bytes of blocks and ren
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from postbell.blocks import Block, BlockHeader, Range
 from postbell.logged import part_of
@@ -12,9 +12,9 @@ from postbell.ports import Log
 from postbell.reading.cache import Cache, Room
 from postbell.reading.found import Found, nothing
 from postbell.reading.match import Selection, span
+from postbell.reading.paging import PAGE, header_pages
 
 MAX_BYTES = 80 << 20
-PAGE = 512
 _AT_ONCE = 32
 """Blocks loaded together: a sparse selection must not hold a thousand blocks in memory."""
 
@@ -34,14 +34,12 @@ class Reader:
 
     async def headers_of(self, account_id: int, part: Range) -> list[BlockHeader]:
         """Return the headers of every block of the account that *part* touches."""
-        found: list[BlockHeader] = []
-        first = part.start.block
-        while True:
-            page = await self._log.headers(account_id, first, PAGE)
-            found += [header for header in page if header.id <= part.end.block]
-            if len(page) < PAGE or page[-1].id >= part.end.block:
-                return found
-            first = page[-1].id + 1
+        pages = self.pages(account_id, part.start.block, part.end.block)
+        return [header async for page in pages for header in page]
+
+    def pages(self, account_id: int, first: int, last: int) -> AsyncIterator[list[BlockHeader]]:
+        """Yield headers of the account's blocks *first* to *last*, a page at a time."""
+        return header_pages(self._log, account_id, first, last)
 
     async def load(self, ids: Iterable[int], ahead: Iterable[int] = ()) -> list[Block]:
         """Return these blocks, ascending; those that retention dropped are missing.

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from postbell.ports import Engine
+from postbell.reading.paging import PAGE, batch_pages
 from postbell.records import BatchState, OpenBatch
 from postbell.reports.views import batch_view
 
 MAX_READ = 20_000
-PAGE = 1000
 ENOUGH = 50
 
 View = dict[str, Any]
@@ -69,21 +69,14 @@ class OpenBatches:
         self, account_id: int, webhook_id: int | None
     ) -> tuple[list[OpenBatch], bool]:
         found: list[OpenBatch] = []
-        after, read = "", 0
-        while read < MAX_READ:
-            page = await self._engine.ledger.open_batches(
-                webhook_id=webhook_id,
-                account_id=account_id,
-                state=BatchState.WAITING,
-                after=after,
-                limit=PAGE,
-            )
+        read = 0
+        narrow = {"webhook_id": webhook_id, "account_id": account_id, "state": BatchState.WAITING}
+        async for page in batch_pages(self._engine.ledger, **narrow):
             found += [batch for batch in page if batch.done is None]
             read += len(page)
-            if len(page) < PAGE:
-                return found, False
-            after = page[-1].id
-        return found, True
+            if read >= MAX_READ and len(page) == PAGE:
+                return found, True
+        return found, False
 
     async def _parked(
         self,

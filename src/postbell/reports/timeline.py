@@ -11,6 +11,7 @@ from postbell.events import TYPES, EventType
 from postbell.ports import Claim, Dialect, Engine
 from postbell.reading.found import fits
 from postbell.reading.match import Selection, count_matching
+from postbell.reading.paging import header_pages
 from postbell.records import (
     BatchState,
     Entry,
@@ -26,7 +27,6 @@ from postbell.reports.views import time_text
 MAX_EVENTS = 200
 MAX_WEBHOOKS = 50
 MAX_VISITS = 64
-PAGE = 512
 RANKS = {row.type: row.rank for row in TYPES if row.rank is not None}
 
 
@@ -182,13 +182,10 @@ class _Target:
     async def _is_done(self, entry: Entry, revision: Revision, hit: Hit) -> bool:
         """Look at the event's bit in a run's record."""
         selection = self._selection(revision)
-        start, number, first = entry.range.start, 0, entry.range.start.block
-        while True:
-            page = await self._engine.log.headers(hit.header.account_id, first, PAGE)
+        start, number, header = entry.range.start, 0, hit.header
+        log = self._engine.log
+        async for page in header_pages(log, header.account_id, start.block, header.id):
             number += count_matching(selection, page, start, hit.position)
-            if len(page) < PAGE or page[-1].id >= hit.header.id:
-                break
-            first = page[-1].id + 1
         done = entry.done or b""
         return number >> 3 < len(done) and bool(done[number >> 3] >> (number & 7) & 1)
 
