@@ -20,6 +20,7 @@ from postbell.events import TYPES, EventType, Moment
 from postbell.ports import Dialect, Signing
 from postbell.records import ALL
 from postbell.rights import KeyScope
+from postbell.text.fields import FRAMING, is_name
 
 CREATE_MEMBERS = (
     "url", "api_user", "types", "dialect", "options", "policy", "headers", "start", "secret",
@@ -28,13 +29,7 @@ CHANGE_MEMBERS = CREATE_MEMBERS[:-2]
 MAX_TEXT_CHARS = 1000
 MAX_HEADERS = 20
 MAX_HEADER_BYTES = 8192
-RESERVED_HEADERS = frozenset(
-    (
-        "connection", "content-encoding", "content-length", "content-type", "expect", "host",
-        "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade",
-    )
-)  # fmt: skip
+RESERVED_HEADERS = FRAMING | {"content-encoding", "content-type"}
 DEFAULT_DIALECT = "native"
 
 
@@ -162,7 +157,7 @@ def check_headers(
     size = 0
     for name, text in value.items():
         where = f"headers.{name[:80]}"
-        if not _TOKEN.fullmatch(name):
+        if not is_name(name):
             raise BadInput(
                 f"{_short(name)} is not the name of a header",
                 member=where,
@@ -286,5 +281,4 @@ def _short(value: Any) -> str:
     )
 
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _FIELD_VALUE = re.compile(r"|[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")

@@ -2,35 +2,16 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from string import ascii_letters, digits
 
 from postbell.errors import BadInput
-
-FRAMING = frozenset(
-    (
-        "host",
-        "connection",
-        "content-length",
-        "expect",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
-"""Headers that say where a request goes or where it ends; they are ours alone."""
-
-_TOKEN = frozenset(ascii_letters + digits + "!#$%&'*+-.^_`|~")
+from postbell.text.fields import FRAMING, is_name
 
 
 @lru_cache(maxsize=1024)
 def refused_name(name: str) -> str:
     """Return why a request header may not have this name, empty for a good one."""
-    if not name or not _TOKEN.issuperset(name):
-        return "is not a header name (letters, digits and !#$%&'*+-.^_`|~)"
+    if not is_name(name):
+        return "is not a header name (1 to 100 letters, digits and !#$%&'*+-.^_`|~)"
     return "is set by Postbell alone" if name.lower() in FRAMING else ""
 
 
