@@ -9,7 +9,7 @@ from tests.powerloss.disk import Disk
 from tests.powerloss.recorded import Recorded
 
 SEED = 20
-IMAGES = 150
+IMAGES = 200
 
 
 @pytest.mark.long
