@@ -90,7 +90,7 @@ def _goals(results: list[Result]) -> Table:
             table.add_row(row.name, f"p99_ratio: {way}", f"{ratio:g}", "")
         for figure, (small, whole) in (row.grown or {}).items():
             table.add_row(row.name, f"{figure}: a tenth, all", f"{small:g}, {whole:g}", "")
-        for name in ("later_us", "start_s"):
+        for name in ("later_us", "start_s", "rush_max_ms"):
             if getattr(row, name) is not None:
                 table.add_row(row.name, name, f"{getattr(row, name):g}", "")
     return table

@@ -34,6 +34,7 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     p99_ms: float | None = None
     alone_p99_ms: float | None = None
     p99_ratio: float | None = None
+    rush_max_ms: float | None = None
     later_us: float | None = None
     write_bytes: float | None = None
     start_s: float | None = None

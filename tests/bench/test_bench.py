@@ -89,7 +89,7 @@ def test_a_healthy_webhook_is_timed_alone_and_beside_broken_ones() -> None:
 def test_ingest_is_timed_beside_connections_that_misbehave_in_every_way() -> None:
     row = small("hostile", 30)
 
-    timed = {"p50_ms", "p99_ms", "alone_p99_ms", "p99_ratio"}
+    timed = {"p50_ms", "p99_ms", "alone_p99_ms", "p99_ratio", "rush_max_ms"}
     assert MEMBERS | timed | {"failed", "ways"} == set(members(row))
     assert len(NAMES) == 12
     assert row.ways is not None and set(row.ways) == {*NAMES, ONE_NETWORK}
