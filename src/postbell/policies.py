@@ -23,19 +23,25 @@ MAX_RETRIES = 50
 MAX_RETRY_WAIT_S = 7 * 86_400
 EXPECTED: Mapping[str, str] = {
     "success": 'a list of status codes of 200 to 599, or "2xx",',
+    "refused": "a list of status codes of 200 to 599",
     "retry_waits_s": f"a list of at most {MAX_RETRIES} waits of 0 to {MAX_RETRY_WAIT_S} seconds",
     "ordered": "true or false",
     "split_failing": "true or false",
 }
 """What the members without a range are."""
-REASONS: Mapping[str, str] = {"success": "success_codes", "retry_waits_s": "waits_range"}
+REASONS: Mapping[str, str] = {
+    "success": "success_codes",
+    "refused": "status_codes",
+    "retry_waits_s": "waits_range",
+}
 
 
 def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
     """Return policy members in their stored form; raise BadInput that names the wrong one.
 
-    *success* is a list of status codes (200 to 599) or "2xx"; *retry_waits_s* a list of at most
-    50 waits of 0 to 604,800 s; ranges of the others are in RANGES.
+    *success* is a list of status codes (200 to 599) or "2xx", *refused* such a list;
+    *retry_waits_s* a list of at most 50 waits of 0 to 604,800 s; ranges of the others are in
+    RANGES.
     """
     checked = dict(members)
     known = Policy.__struct_fields__
@@ -66,8 +72,9 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         path = str(error).partition(" - at `$.")[2]
         raise _refusal(path.rstrip("`").partition("[")[0], members) from None
-    if not all(200 <= code <= 599 for code in policy.success):
-        raise _refusal("success", members)
+    for name in ("success", "refused"):
+        if not all(200 <= code <= 599 for code in getattr(policy, name)):
+            raise _refusal(name, members)
     if len(policy.retry_waits_s) > MAX_RETRIES or not all(
         0 <= wait <= MAX_RETRY_WAIT_S for wait in policy.retry_waits_s
     ):

@@ -46,9 +46,9 @@ class ApiUser(msgspec.Struct, frozen=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How batches of a webhook are cut, sent and tried again.
 
-    *success* holds status codes, or is empty for any 2xx ("2xx" on the wire);
-    *rate_per_s* is POSTs a second, 0 for no limit; *split_failing* lets the last attempts of a
-    batch split it whatever the failure is, while others are taken.
+    *success* holds status codes, empty for any 2xx ("2xx" on the wire), *refused* others that park
+    a batch at once; *rate_per_s* is POSTs a second, 0 for no limit; *split_failing* lets the last
+    attempts of a batch split it whatever the failure is, while others are taken.
     """
 
     max_events: int = 1000
@@ -56,6 +56,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_bytes: int = 1 << 20
     timeout_s: float = 15.0
     success: tuple[int, ...] = ()
+    refused: tuple[int, ...] = ()
     retry_waits_s: tuple[float, ...] = DEFAULT_RETRY_WAITS_S
     concurrency: int = 4
     ordered: bool = False
@@ -106,9 +107,8 @@ class Revision(msgspec.Struct, frozen=True):
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A callback URL with everything its customer set.
 
-    *policy* holds only the members that were set on this webhook; `dialects.policy_of` fills in
-    the rest.  *revisions* are in ascending order, the last one is current.  *active_since* is
-    when it was last resumed, None where it never was.
+    *policy* holds the members that were set on this webhook; `policies.of_webhook` adds the rest.
+    *revisions* ascend, the last is current.  *active_since* is when it was last resumed, or None.
     """
 
     id: int

@@ -131,6 +131,7 @@ def test_a_native_webhook_comes_with_its_key(postbell: Postbell, webhook_id: int
     [
         ("success=201", 'policy.success is 201; a list of status codes of 200 to 599, or "2xx",'),
         ("success=[100]", "policy.success is [100]; a list of status codes"),
+        ("refused=[600]", "policy.refused is [600]; a list of status codes of 200 to 599"),
         ("retry_waits_s=[-1]", "policy.retry_waits_s is [-1]; a list of at most 50 waits of 0 to"),
         ("retry_waits_s=5", "policy.retry_waits_s is 5; a list of at most 50 waits of 0 to"),
         ("ordered=maybe", "policy.ordered is maybe; true or false expected"),

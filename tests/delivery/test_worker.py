@@ -133,6 +133,27 @@ async def test_a_batch_is_parked_after_its_last_retry_and_is_counted():
         assert (found.rows[0].parked, found.problems) == (2, [])
 
 
+async def test_refused_batches_are_parked_and_do_not_make_an_outage():
+    async with running() as rig:
+        policy = {"max_wait_s": 0, "max_events": 1, "refused": [406]}
+        webhook = await rig.webhook(policy=policy)
+        rig.sender.answers[URL] = [Outcome(status=406)] * 9
+
+        await rig.send(*[event(n) for n in range(10)])
+        await rig.turn()
+
+        batches = await rig.engine.ledger.open_batches()
+        assert [(b.state, b.attempts, b.last_status) for b in batches] == [
+            (BatchState.PARKED, 1, 406)
+        ] * 9
+        assert len(rig.sender.got[URL]) == 10
+        claim = await rig.engine.ledger.lane(webhook.id)
+        assert claim is not None
+        lane = claim.lane
+        assert (lane.failures, lane.failing_since, lane.delivered) == (0, None, 1)
+        assert (await rig.audit()).problems == []
+
+
 async def test_retry_after_holds_the_whole_webhook_for_at_most_an_hour():
     async with running() as rig:
         await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [1, 1]})

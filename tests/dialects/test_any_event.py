@@ -1,6 +1,6 @@
 """Whatever ingest takes, every dialect writes: valid JSON, and the same bytes."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -16,7 +16,8 @@ from postbell.dialects.options import Option
 from postbell.dialects.replies import message_number
 from postbell.dialects.sendpulse import OPTIONS as SENDPULSE_OPTIONS
 from postbell.events import TYPES, EventType
-from postbell.ports import Dialect, Stored
+from postbell.ports import Dialect, Signing, Stored
+from postbell.records import Secret, SecretKind
 from tests.strategies import SENDABLE, stored, stored_events, texts
 
 
@@ -33,6 +34,15 @@ SETTINGS = [
     *_settings("sendpulse-bulk", ()),
     *_settings("engagelab", ENGAGELAB_OPTIONS),
 ]
+AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SIGNING = Signing(
+    url="https://example.net/",
+    batch_id="bat_01",
+    attempt=2,
+    events=1,
+    at=AT,
+    secrets=[Secret(1, SecretKind.APP_KEY, "postbell-test-key", AT, AT)],
+)
 NUMBERS = {row.type: row.number for row in TYPES}
 
 
@@ -65,6 +75,9 @@ def test_any_acceptable_events_render_to_valid_json_and_always_the_same(
     wire = sum(weight(dialect, event, options) for event in events)
     assert (len(read) if isinstance(read, list) else 1) == wire
     assert dialect.render(list(events), dict(options)) == body
+    sealed = dialect.seal(body, SIGNING, options)
+    assert len(sealed) == len(body)
+    assert dialect.seal(body, SIGNING, options) == sealed
 
 
 @given(stored_events([EventType.DELIVERED, EventType.CLICK, EventType.HARD_BOUNCE]))

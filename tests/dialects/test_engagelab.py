@@ -27,7 +27,9 @@ def told(event: dict[str, Any], options: dict[str, Any] | None = None) -> dict[s
 
 
 def headers(keys: list[Secret], options: dict[str, Any] | None = None) -> dict[str, str]:
-    about = Signing(batch_id="bat_01", attempt=1, events=1, at=AT, secrets=keys)
+    about = Signing(
+        url="https://example.net/", batch_id="bat_01", attempt=1, events=1, at=AT, secrets=keys
+    )
     return dict(ENGAGELAB.headers(b"{}", about, options or {}))
 
 

@@ -68,7 +68,9 @@ def test_the_example_carries_its_words_only() -> None:
 
 def test_the_example_sends_its_newest_key_as_a_token() -> None:
     keys = [Secret(1, SecretKind.APP_KEY, "new_key_1", AT, AT)]
-    about = Signing(batch_id="bat_01", attempt=1, events=2, at=AT, secrets=keys)
+    about = Signing(
+        url="https://example.net/", batch_id="bat_01", attempt=1, events=2, at=AT, secrets=keys
+    )
 
     headers = dict(ACME.headers(b"[]", about, {}))
 

@@ -26,7 +26,9 @@ def key(number: int, kind: SecretKind) -> Secret:
 
 
 def signed(body: bytes, secrets: list[Secret], at: datetime) -> dict[str, str]:
-    about = Signing(batch_id="bat_01", attempt=3, events=7, at=at, secrets=secrets)
+    about = Signing(
+        url="https://example.net/", batch_id="bat_01", attempt=3, events=7, at=at, secrets=secrets
+    )
     return dict(NATIVE.headers(body, about, {}))
 
 

@@ -117,6 +117,7 @@ def request_of(
     ]
     body = dialect.render(events, {})
     about = Signing(
+        url="https://example.net/",
         batch_id="bat_01",
         attempt=1,
         events=count,

@@ -146,7 +146,9 @@ def test_the_hash_of_a_message_id_never_changes() -> None:
 
 def test_a_request_is_not_signed_and_says_batch_attempt_and_count_in_our_headers() -> None:
     at = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-    about = Signing(batch_id="bat_01", attempt=2, events=1000, at=at, secrets=[])
+    about = Signing(
+        url="https://example.net/", batch_id="bat_01", attempt=2, events=1000, at=at, secrets=[]
+    )
 
     headers = SENDPULSE.headers(b"[]", about, {})
 

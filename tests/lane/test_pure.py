@@ -6,12 +6,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from postbell.blocks import BlockHeader, Position, Range, pack_sizes
 from postbell.dialects import DIALECTS
 from postbell.lane.backoff import held_s, next_wait_s
 from postbell.lane.cut import Gather, Limits, batch_id
-from postbell.lane.judge import judge
+from postbell.lane.judge import BISECT_FAILURES, after, judge
 from postbell.reading.match import Selection, count_matching
 from postbell.records import (
     DEFAULT_RETRY_WAITS_S,
@@ -85,6 +86,45 @@ def test_what_an_outcome_means(outcome, success, verdict):
     assert judge(outcome, a_batch(0), policy, LANE, NOW, 0.0).verdict is verdict
 
 
+@pytest.mark.parametrize("status", [406, 410, 413, 400, 503])
+def test_a_status_that_the_policy_calls_refused_parks_at_once_and_is_no_failure(status):
+    policy = Policy(refused=(400, 406, 410, 413, 503), split_failing=True)
+    outcome = Outcome(status=status, retry_after_s=60)
+    lane = replace(LANE, failures=2, failing_since=NOW)
+
+    found = judge(outcome, replace(a_batch(0), count=5), policy, lane, NOW, 0.0)
+
+    assert (found.verdict, found.next_at, found.pause) == (Verdict.PARK, None, "")
+    assert after(lane, outcome, found, 5, NOW) == lane
+
+
+@pytest.mark.parametrize(
+    ("count", "failures", "verdict"),
+    [
+        (5, 0, Verdict.SPLIT),
+        (5, BISECT_FAILURES, Verdict.PARK),
+        (1, 0, Verdict.PARK),
+    ],
+)
+def test_a_refused_batch_that_is_bisected_is_split_until_all_is_refused(count, failures, verdict):
+    policy, lane = Policy(refused=(422,)), replace(LANE, failures=failures)
+    batch = replace(a_batch(0), count=count, bisect_since=NOW)
+
+    found = judge(Outcome(status=422), batch, policy, lane, NOW, 0.0)
+    left = after(lane, Outcome(status=422), found, count, NOW)
+
+    assert found.verdict is verdict
+    assert left.failures == failures + (verdict is Verdict.SPLIT)
+
+
+def test_what_is_a_success_is_not_refused_nor_what_did_not_come_whole():
+    policy = Policy(success=(406,), refused=(406, 409))
+
+    assert judge(Outcome(status=406), a_batch(0), policy, LANE, NOW, 0.0).verdict == "delivered"
+    cut_off = Outcome(status=409, error="reset")
+    assert judge(cut_off, a_batch(0), policy, LANE, NOW, 0.0).verdict is Verdict.RETRY
+
+
 def test_retry_after_longer_than_the_wait_delays_the_batch_too():
     found = judge(Outcome(status=503, retry_after_s=600), a_batch(0), Policy(), LANE, NOW, 0.0)
 
@@ -140,8 +180,8 @@ def test_cuts_partition_the_log_and_keep_to_the_limits(parts, max_events, max_by
 
     end = Position(len(headers), headers[-1].count) if headers else Position(0, 0)
     assert sum(cut.count for cut in cuts) == count_matching(selection, headers, Position(0, 0), end)
-    for before, after in pairwise(cuts):
-        assert before.end == after.start
+    for before, following in pairwise(cuts):
+        assert before.end == following.start
     for cut in cuts:
         assert cut.count == count_matching(selection, headers, cut.start, cut.end)
         assert cut.count <= max_events

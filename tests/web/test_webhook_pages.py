@@ -162,6 +162,21 @@ async def test_policy_headers_options_and_key_are_taken_from_the_form(
     assert webhook.headers == (("X-Token", "hush"), ("X-Team", "mail"))
 
 
+async def test_a_dash_is_a_list_without_anything_and_is_shown_as_one(
+    house: House, ada: Browser
+) -> None:
+    await house.service.webhook(policy={"refused": [406, 409]})
+    before = await ada.get("/webhooks/1/settings")
+
+    fields = {"url": URL, "types": ticked(before)}
+    await ada.send("/webhooks/1/settings", **fields, policy__refused="-", policy__retry_waits_s="-")
+
+    webhook = await house.service.desk.find_webhook(None, 1)
+    assert 'value="406 409"' in before
+    assert webhook.policy == {"refused": (), "retry_waits_s": ()}
+    assert (await ada.get("/webhooks/1/settings")).count('value="-"') == 2
+
+
 async def test_settings_show_what_is_stored_and_emptied_fields_go_back_to_defaults(
     house: House, ada: Browser
 ) -> None:

@@ -85,6 +85,7 @@ def _shown(policy: Policy, name: str) -> str:
 
 _WORDS = {
     "success": 'list of status codes, or "2xx"',
+    "refused": "list of status codes that park a batch at once",
     "retry_waits_s": "list of at most 50 waits in seconds",
     "ordered": "true or false: one batch at a time, in order",
     "split_failing": "true or false: the last attempts of a batch split it whatever the failure is,"

@@ -26,6 +26,7 @@ class PolicyForm(Body):
     max_bytes: Annotated[int, Meta(ge=1024, le=16 << 20)] | None = None
     timeout_s: Annotated[float, Meta(ge=0.1, le=120)] | None = None
     success: list[Annotated[int, Meta(ge=100, le=599)]] | Literal["2xx"] | None = None
+    refused: list[Annotated[int, Meta(ge=200, le=599)]] | None = None
     retry_waits_s: (
         Annotated[list[Annotated[float, Meta(ge=0, le=604_800)]], Meta(max_length=50)] | None
     ) = None

@@ -59,6 +59,7 @@ class PolicyView(Struct):
     max_bytes: int
     timeout_s: float
     success: list[int] | Literal["2xx"]
+    refused: list[int]
     retry_waits_s: list[float]
     concurrency: int
     ordered: bool

@@ -61,7 +61,7 @@ class Rendered(NamedTuple):
 
 
 class Post(NamedTuple):
-    """One attempt: what goes out for which batch, and which number it has."""
+    """One attempt: what goes out for which batch, unsealed, and which number it has."""
 
     held: Held
     batch: OpenBatch
@@ -178,18 +178,20 @@ class Courier:
         account_keys = self._account_keys(held)
         secrets = signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now)
         signing = Signing(
+            url=held.webhook.url,
             batch_id=post.batch.id,
             attempt=post.attempt,
             events=post.batch.count,
             at=now,
             secrets=secrets,
         )
-        headers = dialect.headers(post.body, signing, revision.options)
+        body = dialect.seal(post.body, signing, revision.options)
+        headers = dialect.headers(body, signing, revision.options)
         own = held.webhook.headers
         request = Request(
             url=held.webhook.url,
             headers=[*headers, *own],
-            body=post.body,
+            body=body,
             timeout_s=held.policy.timeout_s,
             account_id=held.webhook.account_id,
             webhook_id=held.id,
@@ -225,11 +227,11 @@ class Courier:
         limit = in_force(lane.body_limit, held.webhook.updated_at, now)
         if judgement.verdict is Verdict.DELIVERED:
             limit = taken(limit, len(post.body))
-        elif outcome.status == TOO_LARGE:
+        elif outcome.status == TOO_LARGE and not judgement.is_refused:
             begins = post.batch.count > 1 and not post.batch.parent
             limit = refused(limit, len(post.body), now, begins=begins)
         held.judged(msgspec.structs.replace(noted, body_limit=limit), now, chance)
-        if held.lane.failures == 1:
+        if held.lane.failures == 1 and not judgement.is_refused:
             log("webhook_failing", webhook_id=held.id, why=why(outcome))
         elif lane.failures and judgement.verdict is Verdict.DELIVERED:
             log("webhook_recovered", webhook_id=held.id)

@@ -194,7 +194,12 @@ def own_headers(dialect: Dialect, options: Mapping[str, Any], clock: Clock) -> s
     """Return the names, in lower case, of the headers that the dialect writes itself."""
     now = clock.now()
     signing = Signing(
-        batch_id="sample", attempt=1, events=1, at=now, secrets=sample_secrets(dialect, now)
+        url="https://example.com/",
+        batch_id="sample",
+        attempt=1,
+        events=1,
+        at=now,
+        secrets=sample_secrets(dialect, now),
     )
     return {name.lower() for name, _ in dialect.headers(b"[]", signing, options)}
 

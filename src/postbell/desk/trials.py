@@ -87,8 +87,16 @@ class Trials(Core):
             account_keys = await self.engine.registry.account_secrets(webhook.account_id)
             secrets = signing_at(webhook.secrets, account_keys, dialect.secret_kinds, now)
         batch_id = batch_id or new_trial_id()
-        signing = Signing(batch_id=batch_id, attempt=1, events=len(stored), at=now, secrets=secrets)
+        signing = Signing(
+            url=webhook.url,
+            batch_id=batch_id,
+            attempt=1,
+            events=len(stored),
+            at=now,
+            secrets=secrets,
+        )
         body = dialect.render(stored, webhook.options)
+        body = dialect.seal(body, signing, webhook.options)
         headers = (*dialect.headers(body, signing, webhook.options), *webhook.headers)
         outcome = await self.sender.send(
             Request(

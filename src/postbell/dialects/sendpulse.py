@@ -186,6 +186,9 @@ class SendPulse:
         is_literal = UNSUBSCRIBED.of(options) == "literal"
         return _encode(list(_written(read, is_literal, str(BOUNCES.of(options)))))
 
+    def seal(self, body: bytes, signing: Signing, options: Mapping[str, Any]) -> bytes:
+        return body
+
     def headers(
         self, body: bytes, signing: Signing, options: Mapping[str, Any]
     ) -> list[tuple[str, str]]:

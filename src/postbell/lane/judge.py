@@ -33,7 +33,8 @@ class Judgement(msgspec.Struct, frozen=True):
 
     *next_at* is set for RETRY and PAUSE, and for a SPLIT whose halves wait as the batch would
     have: they have had its *attempts*.  *hold_until* holds every batch of the webhook; *pause* is
-    the reason for which the webhook is paused, empty for none.
+    the reason for which the webhook is paused, empty for none.  *is_refused*: the answer says
+    something of the batch and nothing of the receiver, which neither fails nor is over an outage.
     """
 
     verdict: Verdict
@@ -41,6 +42,7 @@ class Judgement(msgspec.Struct, frozen=True):
     hold_until: datetime | None = None
     pause: str = ""
     attempts: int = 0
+    is_refused: bool = False
 
 
 def is_success(outcome: Outcome, policy: Policy) -> bool:
@@ -66,6 +68,8 @@ def judge(
 
     *lane* is as it stood before this outcome; *chance* in [0, 1) is the jitter.  Nobody is
     hopeless while the clock is not *is_sure*.
+    A status that the policy calls refused parks the batch, whatever else it may mean; one that
+    somebody wants to be bisected is split.
     A body that is too large (413) is split at once; one that the receiver refuses (400, 422)
     after its last attempt, and then its halves at once, down to the one event that is refused.
     Whatever the failure is, a batch that somebody wants to be bisected is split at once, and one
@@ -75,17 +79,22 @@ def judge(
     """
     if is_success(outcome, policy):
         return Judgement(Verdict.DELIVERED)
+    wants_halves = batch.bisect_since is not None and _is_found_out(batch, batch.bisect_since, lane)
+    half_or_park = Verdict.SPLIT if batch.count > 1 else Verdict.PARK
+    if not outcome.error and outcome.status in policy.refused:
+        if wants_halves and batch.count > 1:  # counts, so that halving ends where all is refused
+            return Judgement(Verdict.SPLIT)
+        return Judgement(Verdict.PARK, is_refused=True)
     if outcome.status == GONE:
         return Judgement(Verdict.PAUSE, next_at=now, pause="gone")
     pause = "failing" if is_sure and _is_hopeless(lane, now) else ""
     if outcome.status == TOO_LARGE or (outcome.status in REFUSED and batch.parent):
-        return Judgement(Verdict.SPLIT if batch.count > 1 else Verdict.PARK, pause=pause)
+        return Judgement(half_or_park, pause=pause)
     held = held_s(outcome.retry_after_s)
     hold_until = now + timedelta(seconds=held) if held else None
     wait_s = next_wait_s(batch.attempts + 1, policy, chance)
-    if batch.bisect_since is not None and _is_found_out(batch, batch.bisect_since, lane):
-        verdict = Verdict.SPLIT if batch.count > 1 else Verdict.PARK
-        return Judgement(verdict, hold_until=hold_until, pause=pause)
+    if wants_halves:
+        return Judgement(half_or_park, hold_until=hold_until, pause=pause)
     if wait_s is None and outcome.status in REFUSED and batch.count > 1:
         return Judgement(Verdict.SPLIT, hold_until=hold_until, pause=pause)
     if policy.split_failing and _is_alone_failing(batch, policy, lane):
@@ -109,6 +118,8 @@ def after(lane: Lane, outcome: Outcome, judgement: Judgement, events: int, now: 
             hold_until=None,
             delivered=lane.delivered + events,
         )
+    if judgement.is_refused:
+        return lane
     later = [moment for moment in (lane.hold_until, judgement.hold_until) if moment is not None]
     return msgspec.structs.replace(
         lane,

@@ -24,8 +24,12 @@ class Stored(NamedTuple):
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True):
-    """What headers are made from; *secrets* are those that sign at *at*, newest first."""
+    """What seal and headers are made from; *secrets* are those that sign at *at*, newest first.
 
+    *url* is the webhook's as it was registered, user, password and query included.
+    """
+
+    url: str
     batch_id: str
     attempt: int
     events: int
@@ -50,6 +54,10 @@ class Dialect(Protocol):
 
     Pure: the same events and options give the same bytes in every release, or the golden tests
     fail.  *options* is always what `check_options` returned.
+
+    "The same bytes on every attempt" is said of what `render` returns: the id of a batch, the
+    events in it and the hash that is kept of it are of the body without its seal.  Where a
+    provider signs inside the body, `seal` makes that one part anew for each attempt.
     """
 
     @property
@@ -109,10 +117,19 @@ class Dialect(Protocol):
         """
         ...
 
+    def seal(self, body: bytes, signing: Signing, options: Mapping[str, Any]) -> bytes:
+        """Return the rendered *body* with what this attempt signs inside it: *body* itself where
+        the signature is a header.
+
+        It changes no event and is exactly as long, since limits and figures are of the rendered
+        body; the same *signing* gives the same bytes.
+        """
+        ...
+
     def headers(
         self, body: bytes, signing: Signing, options: Mapping[str, Any]
     ) -> list[tuple[str, str]]:
-        """Return content type, signature and the dialect's own headers."""
+        """Return content type, signature and the dialect's own headers; *body* is sealed."""
         ...
 
     def sample(self) -> Sequence[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What a batch carries and what a request of it looked like, made again from the log.
 
-The body has the same bytes as every attempt had; timestamp and signature are those that an
-attempt at its time makes.
+The rendered body has the same bytes as every attempt had; timestamp and signature, in headers or
+inside the body, are those that an attempt at its time makes.
 """
 
 import json
@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from postbell.attempts import Shown, Used, then
+import msgspec
+
+from postbell.attempts import HIDDEN, Headers, Shown, Used, then
 from postbell.blocks import Range
 from postbell.lane.run import has_bit
 from postbell.ports import Dialect, Engine, Logged, Signing
@@ -26,7 +28,8 @@ class Sent(NamedTuple):
 
     *is_changed*: the webhook has another URL or other headers by now, and what is not kept of
     those stands as `attempts.HIDDEN`; *is_unsure*: it was made before they were kept, and what
-    stands here is the webhook's of now.
+    stands here is the webhook's of now.  *is_sealed*: timestamp and signature are inside the body,
+    which was another one in those on each attempt.
     """
 
     url: str
@@ -36,6 +39,7 @@ class Sent(NamedTuple):
     missing: int
     is_changed: bool = False
     is_unsure: bool = False
+    is_sealed: bool = False
 
     def pretty(self) -> str:
         """Return the body indented where it is JSON, else as text."""
@@ -87,25 +91,32 @@ class Exchanges:
             return None
         dialect = self._dialects[revision.dialect]
         at = about.at or now
+        was = Shown(webhook.url, webhook.headers, is_changed=False)
+        if about.used is not None:
+            was = then(about.used, webhook.url, webhook.headers)
         signing = Signing(
+            url=was.url,
             batch_id=batch_id,
             attempt=max(about.attempts, 1),
             events=len(events),
             at=at,
             secrets=await self._secrets(webhook, dialect, at),
         )
-        body = dialect.render(events, revision.options)
-        was = Shown(webhook.url, webhook.headers, is_changed=False)
-        if about.used is not None:
-            was = then(about.used, webhook.url, webhook.headers)
+        rendered = dialect.render(events, revision.options)
+        body = dialect.seal(rendered, signing, revision.options)
+        headers = dialect.headers(body, signing, revision.options)
+        if was.url != webhook.url:
+            other = msgspec.structs.replace(signing, url="")
+            headers = _hidden(headers, dialect.headers(body, other, revision.options))
         return Sent(
             was.url,
-            [*dialect.headers(body, signing, revision.options), *was.headers],
+            [*headers, *was.headers],
             body,
             events,
             about.size - len(events),
             was.is_changed,
             is_unsure=about.at is not None and about.used is None,
+            is_sealed=body != rendered,
         )
 
     async def of_run(self, account_id: int | None, run_id: str) -> Sequence[Logged]:
@@ -176,6 +187,14 @@ class Exchanges:
     async def _secrets(self, webhook: Webhook, dialect: Dialect, at: datetime) -> Sequence[Secret]:
         account = await self._engine.registry.account_secrets(webhook.account_id)
         return signing_at(webhook.secrets, account, dialect.secret_kinds, at)
+
+
+def _hidden(headers: Headers, of_another_url: Headers) -> list[tuple[str, str]]:
+    """Return headers without the values that only the URL makes, which is not known."""
+    return [
+        (name, value if value == other else HIDDEN)
+        for (name, value), (_, other) in zip(headers, of_another_url, strict=True)
+    ]
 
 
 def _used(entry: Entry | None) -> Used | None:

@@ -26,7 +26,8 @@ FORMAT = "format"
 BATCH_FIELDS = ("max_events", "max_wait_s")
 WHOLE = ("max_events", "max_bytes", "concurrency")
 MORE_FIELDS = ("max_bytes", "timeout_s", "concurrency", "rate_per_s", "keep_parked_days")
-TEXT_FIELDS = ("success", "retry_waits_s")
+NOTHING = "-"
+"""What stands for a list that is empty, where an empty field is the default."""
 FLAG_FIELDS = ("ordered", "split_failing")
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -69,7 +70,7 @@ def stored(desk: Desk, webhook: Webhook) -> Typed:
         dialect=webhook.dialect,
         words=words_of(dialect.ticks(webhook.options), webhook.types),
         options={name: _shown(value) for name, value in webhook.options.items()},
-        policy={name: _shown(value) for name, value in webhook.policy.items()},
+        policy={name: _shown(value) or _EMPTY[name] for name, value in webhook.policy.items()},
         headers="\n".join(f"{name}: {value}" for name, value in webhook.headers),
     )
 
@@ -230,12 +231,18 @@ def _policy_value(name: str, text: str) -> Any:
     if name == "success":
         parts = text.replace(",", " ").split()
         return "2xx" if [part.lower() for part in parts] == ["2xx"] else [int(p) for p in parts]
+    if name == "refused":
+        return [int(part) for part in _parts(text)]
     if name == "retry_waits_s":
-        return [_seconds(part) for part in text.replace(",", " ").split()]
+        return [_seconds(part) for part in _parts(text)]
     number = float(text.replace(",", ".").replace("\u00a0", ""))
     if not math.isfinite(number):
         raise ValueError(text)
     return int(number) if name in WHOLE and number == int(number) else number
+
+
+def _parts(text: str) -> list[str]:
+    return [] if text == NOTHING else text.replace(",", " ").split()
 
 
 def _seconds(text: str) -> float:
@@ -275,5 +282,8 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         is_waits = any(isinstance(each, float) for each in value)
-        return waits_text(value) if is_waits else " ".join(map(str, value)) or "2xx"
+        return waits_text(value) if is_waits else " ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_EMPTY = {"success": "2xx", "refused": NOTHING, "retry_waits_s": NOTHING}
