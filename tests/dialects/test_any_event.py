@@ -32,6 +32,7 @@ SETTINGS = [
     *_settings("native", ()),
     *_settings("sendpulse", SENDPULSE_OPTIONS),
     *_settings("sendpulse-bulk", ()),
+    *_settings("mailgun", ()),
     *_settings("engagelab", ENGAGELAB_OPTIONS),
 ]
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -57,7 +58,7 @@ def carried(draw: st.DrawFn, most: int) -> tuple[Dialect, dict[str, Any], list[S
     name, options = draw(st.sampled_from(SETTINGS))
     dialect = find(name)
     types = [kind for kind in SENDABLE if kind in dialect.carries(options)]
-    if name == "engagelab" and not options.get("array"):
+    if dialect.policy(options).max_events == 1 and not options.get("array"):
         most = 1
     events = draw(st.lists(stored_events(types), min_size=1, max_size=most))
     return dialect, options, events

@@ -15,7 +15,7 @@ def test_an_unknown_dialect_is_refused_with_the_known_ones() -> None:
 
     assert (
         caught.value.message
-        == "no dialect 'acme'; known: engagelab, native, sendpulse, sendpulse-bulk"
+        == "no dialect 'acme'; known: engagelab, mailgun, native, sendpulse, sendpulse-bulk"
     )
     assert caught.value.member == "dialect"
 

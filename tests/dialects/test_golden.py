@@ -44,6 +44,11 @@ def test_every_golden_file_says_where_it_is_from() -> None:
             "target sent delivered invalid_email soft_bounce open click unsubscribe report_spam",
         ),
         (
+            "mailgun",
+            "accepted delivered permanent_fail temporary_fail opened clicked unsubscribed"
+            " complained",
+        ),
+        (
             "sendpulse",
             "delivered undelivered opened clicked unsubscribed spam_by_user resubscribed"
             " soft_bounces hard_bounces",

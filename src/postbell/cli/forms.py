@@ -21,7 +21,7 @@ OPTIONS: tuple[Decorator, ...] = (
         help=TYPE_HELP,
     ),
     click.option(
-        "--dialect", help="Payload dialect: native, engagelab, sendpulse, sendpulse-bulk."
+        "--dialect", help="Payload dialect: native, engagelab, mailgun, sendpulse, sendpulse-bulk."
     ),
     click.option(
         "--option",

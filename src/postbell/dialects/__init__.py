@@ -6,12 +6,13 @@ other.  A new one is a further line here and its fixtures.
 
 from collections.abc import Mapping
 
-from postbell.dialects import engagelab, native, sendpulse, sendpulse_bulk
+from postbell.dialects import engagelab, mailgun, native, sendpulse, sendpulse_bulk
 from postbell.errors import BadInput
 from postbell.ports import Dialect
 
 _ALL: tuple[Dialect, ...] = (
     engagelab.dialect,
+    mailgun.dialect,
     native.dialect,
     sendpulse.dialect,
     sendpulse_bulk.dialect,

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from postbell.dialects import clients, samples, ticking
 from postbell.dialects import options as tables
-from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
 from postbell.dialects.replies import MAX_NUMBER, message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
@@ -190,7 +190,7 @@ def _nothing(_event: _Event) -> dict[str, Any]:
 def _opened(event: _Event) -> dict[str, Any]:
     client = event.client
     return {
-        "open_device": _device(client),
+        "open_device": clients.device(client.os, client.ua),
         "open_platform": client.os or "",
         "browser_ver": client.name_version or "",
         "browser_name": client.name or "",
@@ -250,18 +250,5 @@ EXTRAS: Mapping[EventType, Extra] = {
     EventType.SPAM_REPORT: _reported,
 }
 """The members of each event beyond the four that all have."""
-
-DEVICES = (
-    ("Tablet", ("ipad", "tablet", "kindle")),
-    ("Mobile", ("mobile", "iphone", "ios", "android", "windows phone")),
-    ("Desktop", ("windows", "mac", "linux", "x11", "cros", "ubuntu", "bsd")),
-)
-"""What names a device in the operating system or the user agent; the first row that fits counts."""
-
-
-def _device(client: _Client) -> str:
-    said = f"{client.os or ''} {client.ua or ''}".lower()
-    return next((name for name, marks in DEVICES if any(mark in said for mark in marks)), "")
-
 
 dialect = SendPulseBulk()
