@@ -14,7 +14,7 @@ import django
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 
-from postbell.ports import NewSecret
+from postbell.ports import NewSecret, Probe, Request
 from postbell.records import SecretKind
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
@@ -92,6 +92,18 @@ def judging() -> Iterator[Judge]:
 
 def sender() -> CurlSender:
     return CurlSender(Guard(LOOPBACK, Resolver()))
+
+
+def request_of(judge: Judge, probe: Probe) -> Request:
+    return Request(
+        url=judge.url("mandrill"),
+        headers=probe.headers,
+        body=probe.body,
+        is_head=probe.method == "HEAD",
+        timeout_s=10,
+        account_id=1,
+        webhook_id=1,
+    )
 
 
 def send_for_real(rig: Rig) -> CurlSender:

@@ -14,8 +14,8 @@ def test_an_unknown_dialect_is_refused_with_the_known_ones() -> None:
         find("acme")
 
     assert (
-        caught.value.message
-        == "no dialect 'acme'; known: engagelab, mailgun, native, sendpulse, sendpulse-bulk"
+        caught.value.message == "no dialect 'acme'; known:"
+        " engagelab, mailgun, mandrill, native, sendpulse, sendpulse-bulk"
     )
     assert caught.value.member == "dialect"
 

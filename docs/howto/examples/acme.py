@@ -14,7 +14,7 @@ from postbell.dialects import options as tables
 from postbell.dialects import samples, ticking
 from postbell.dialects.options import Option, words
 from postbell.events import TYPE_OF, EventType
-from postbell.ports import Logged, Signing, Tick
+from postbell.ports import Logged, Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
 
 WORDS: Mapping[EventType, str] = {
@@ -67,6 +67,9 @@ class Acme:
 
     def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
         return tables.rows(OPTIONS)
+
+    def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
+        return ()
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset(WORDS)

@@ -21,7 +21,8 @@ OPTIONS: tuple[Decorator, ...] = (
         help=TYPE_HELP,
     ),
     click.option(
-        "--dialect", help="Payload dialect: native, engagelab, mailgun, sendpulse, sendpulse-bulk."
+        "--dialect",
+        help="Payload dialect: native, engagelab, mailgun, mandrill, sendpulse, sendpulse-bulk.",
     ),
     click.option(
         "--option",

@@ -11,8 +11,8 @@ from postbell.blocks import START, Position
 from postbell.desk import colliding, forms, noting, secrets
 from postbell.desk.keys import Keys
 from postbell.errors import BadInput, Stale
-from postbell.ports import Dialect, NewSecret, Request
-from postbell.records import Account, SecretKind, Webhook
+from postbell.ports import Dialect, NewSecret, Probe, Request
+from postbell.records import Account, Outcome, SecretKind, Webhook
 
 HEAD = Position(0, -1)
 """What `Registry.add_webhook` takes for "the log's head at the commit"."""
@@ -233,33 +233,38 @@ class WebhooksDesk(Keys):
         await self._persist(write)
 
     async def _check_answers(self, webhook: Webhook) -> None:
-        """Call the URL as the option `url_check` says; raise BadInput unless it answers 200."""
-        for method, body in _URL_CHECKS[webhook.options.get("url_check", "off")]:
-            headers = webhook.headers
-            if body is not None:
-                headers = (("Content-Type", "application/json; charset=utf-8"), *headers)
-            outcome = await self.sender.send(
-                Request(
-                    url=webhook.url,
-                    headers=headers,
-                    body=body,
-                    timeout_s=URL_CHECK_TIMEOUT_S,
-                    account_id=webhook.account_id,
-                    webhook_id=webhook.id,
-                )
-            )
+        """Ask the URL what its dialect asks; raise BadInput unless it answers 200."""
+        dialect = self.dialects[webhook.dialect]
+        for probe in dialect.probes(webhook.url, webhook.options):
+            asked, outcome = probe, await self._asked(webhook, probe)
+            while outcome.status != 200 and asked.instead is not None:
+                asked = asked.instead
+                outcome = await self._asked(webhook, asked)
             if outcome.status != 200:
                 got = f"with status {outcome.status}" if outcome.status else "with nothing"
                 why = f" ({outcome.error})" if outcome.error else ""
                 raise BadInput(
-                    f"the url answered {method} {got}{why}; status 200 expected",
+                    f"the url answered {asked.method} {got}{why}; status 200 expected",
                     member="url",
                     code="url_check_failed",
                     reason="url_check_status" if outcome.status else "url_check_error",
-                    method=method,
+                    method=asked.method,
                     answer=outcome.status or 0,
                     error=outcome.error,
                 )
+
+    async def _asked(self, webhook: Webhook, probe: Probe) -> Outcome:
+        return await self.sender.send(
+            Request(
+                url=webhook.url,
+                headers=(*probe.headers, *webhook.headers),
+                body=probe.body,
+                is_head=probe.method == "HEAD",
+                timeout_s=URL_CHECK_TIMEOUT_S,
+                account_id=webhook.account_id,
+                webhook_id=webhook.id,
+            )
+        )
 
 
 def tag_of(webhook: Webhook) -> str:
@@ -272,10 +277,3 @@ def _check_tag(webhook: Webhook, only_if: Collection[str] | None) -> None:
         raise Stale(
             f"webhook {webhook.id} was changed since it was read; read it again, then change it"
         )
-
-
-_URL_CHECKS: Mapping[str, tuple[tuple[str, bytes | None], ...]] = {
-    "off": (),
-    "get": (("GET", None),),
-    "get_and_post": (("GET", None), ("POST", b"")),
-}

@@ -6,13 +6,14 @@ other.  A new one is a further line here and its fixtures.
 
 from collections.abc import Mapping
 
-from postbell.dialects import engagelab, mailgun, native, sendpulse, sendpulse_bulk
+from postbell.dialects import engagelab, mailgun, mandrill, native, sendpulse, sendpulse_bulk
 from postbell.errors import BadInput
 from postbell.ports import Dialect
 
 _ALL: tuple[Dialect, ...] = (
     engagelab.dialect,
     mailgun.dialect,
+    mandrill.dialect,
     native.dialect,
     sendpulse.dialect,
     sendpulse_bulk.dialect,

@@ -19,7 +19,7 @@ from postbell.errors import BadInput
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import Failure, Reply, failure_of, reply_of
 from postbell.logged import Logged
-from postbell.ports import Signing, Tick
+from postbell.ports import Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
 
 WORDS: Mapping[EventType, str] = {
@@ -166,6 +166,9 @@ class Mailgun:
             )
 
     def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
+        return ()
+
+    def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
         return ()
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:

@@ -13,7 +13,7 @@ from postbell.dialects import options as tables
 from postbell.dialects import samples, ticking
 from postbell.events import TYPE_OF, EventType
 from postbell.logged import Logged, Part, parts_of
-from postbell.ports import Signing, Tick
+from postbell.ports import Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
 from postbell.signing import standard_signatures
 
@@ -39,6 +39,9 @@ class Native:
         return
 
     def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
+        return ()
+
+    def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
         return ()
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:

@@ -17,7 +17,7 @@ from postbell.dialects.replies import message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import Reply, failure_of, reply_of
 from postbell.logged import Logged, parts_of
-from postbell.ports import Signing, Tick
+from postbell.ports import Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
 from postbell.text.numerals import is_digits
 
@@ -165,6 +165,9 @@ class SendPulse:
 
     def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
         return tables.rows(OPTIONS)
+
+    def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
+        return ()
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset(WORDS)

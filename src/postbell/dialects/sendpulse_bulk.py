@@ -17,7 +17,7 @@ from postbell.dialects.replies import MAX_NUMBER, message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import failure_of, reply_of
 from postbell.logged import Logged, parts_of
-from postbell.ports import Signing, Tick
+from postbell.ports import Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
 from postbell.text.numerals import whole
 
@@ -111,6 +111,9 @@ class SendPulseBulk:
 
     def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
         return tables.rows(OPTIONS)
+
+    def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
+        return ()
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset() if ACTION.of(options) in UNTOLD else frozenset(WORDS)

@@ -19,7 +19,7 @@ from postbell.ports.customers import (
     Registry,
     Tries,
 )
-from postbell.ports.dialect import Dialect, Signing, Stored, Tick
+from postbell.ports.dialect import Dialect, Probe, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Engine, Space
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
@@ -87,6 +87,7 @@ __all__ = [
     "Owners",
     "Parked",
     "Postings",
+    "Probe",
     "Proof",
     "QueueLengths",
     "Registry",

@@ -49,6 +49,19 @@ class Tick(NamedTuple):
     is_further: bool = False
 
 
+class Probe(NamedTuple):
+    """A request that a URL must answer with 200 before events are sent there.
+
+    *method* is GET or HEAD, which have no body, or POST; *instead* is asked where the answer is
+    another one.
+    """
+
+    method: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes | None
+    instead: "Probe | None" = None
+
+
 class Dialect(Protocol):
     """A provider's words: what it carries, how it is written and signed, and its defaults.
 
@@ -90,6 +103,10 @@ class Dialect(Protocol):
 
     def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
         """Return (name, values, default, meaning) of each option, for reference and help."""
+        ...
+
+    def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
+        """Return what *url* is asked when it is registered or changed; most ask nothing."""
         ...
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:

@@ -12,8 +12,8 @@ from postbell.records import Outcome
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a customer's URL.
 
-    *webhook_id* and *account_id* choose the limits; *body* None sends a GET without one; *part* is
-    what it carries of the log, None for what is of no log.
+    *webhook_id* and *account_id* choose the limits; *body* None sends a GET without one, or
+    a HEAD where it *is_head*; *part* is what it carries of the log, None for what is of no log.
     """
 
     url: str
@@ -22,6 +22,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float
     account_id: int
     webhook_id: int
+    is_head: bool = False
     is_failing: bool = False
     part: Range | None = None
 

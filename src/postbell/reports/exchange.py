@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -21,6 +22,8 @@ from postbell.reading.reader import Reader
 from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Secret, Webhook
 from postbell.reports.singles import SinglesReport
 from postbell.signing import signing_at
+
+FORM = "application/x-www-form-urlencoded"
 
 
 class Sent(NamedTuple):
@@ -41,12 +44,25 @@ class Sent(NamedTuple):
     is_unsure: bool = False
     is_sealed: bool = False
 
+    @property
+    def is_form(self) -> bool:
+        """Whether the body is the fields of a form instead of JSON."""
+        return any(name == "content-type" and value == FORM for name, value in self.headers)
+
     def pretty(self) -> str:
-        """Return the body indented where it is JSON, else as text."""
-        try:
-            return json.dumps(json.loads(self.body), indent=2, ensure_ascii=False)
-        except ValueError:
-            return self.body.decode("utf-8", "replace")
+        """Return the body indented where it is JSON, a form's fields decoded, else as text."""
+        text = self.body.decode("utf-8", "replace")
+        if not self.is_form:
+            return _indented(text)
+        fields = parse_qsl(text, keep_blank_values=True)
+        return "\n".join(f"{name}={_indented(value)}" for name, value in fields)
+
+
+def _indented(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
 
 
 class _About(NamedTuple):

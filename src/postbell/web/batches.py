@@ -11,7 +11,7 @@ from postbell.desk.forms import check_moment
 from postbell.errors import Conflict, NotFound
 from postbell.events import decode
 from postbell.ports import Logged
-from postbell.reports.exchange import Sent
+from postbell.reports.exchange import FORM, Sent
 from postbell.reports.singles import Where
 from postbell.text.numerals import whole
 from postbell.web import batch_list, phases
@@ -23,6 +23,7 @@ from postbell.web.site import Site
 from postbell.web.visit import Visit
 
 PATH = batch_list.PATH
+JSON = "application/json"
 EVENTS_SHOWN = 20
 BODY_CHARS = 6000
 CURL_BODY_BYTES = 2000
@@ -129,8 +130,8 @@ async def _body(visit: Visit) -> Response:
             f"nothing is left of batch {visit.name[:80]!r}: its events have expired",
             reason="batch_gone",
         )
-    headers = {"content-disposition": f'attachment; filename="{visit.name[:60]}.json"'}
-    return Response(sent.body, headers=headers, media_type="application/json")
+    headers = {"content-disposition": f'attachment; filename="{_file(sent, visit.name[:60])}"'}
+    return Response(sent.body, headers=headers, media_type=FORM if sent.is_form else JSON)
 
 
 async def _back(visit: Visit) -> Response:
@@ -176,10 +177,14 @@ async def _park(visit: Visit) -> Response:
     return visit.redirect(f"{PATH}/{visit.name}", "batch_parked")
 
 
+def _file(sent: Sent, batch_id: str) -> str:
+    return f"{batch_id}.{'txt' if sent.is_form else 'json'}"
+
+
 def curl_of(sent: Sent, batch_id: str) -> str:
     """Return the request as a curl command; a long body comes from the file to download."""
     is_short = len(sent.body) <= CURL_BODY_BYTES
-    body = sent.body.decode("utf-8", "replace") if is_short else f"@{batch_id}.json"
+    body = sent.body.decode("utf-8", "replace") if is_short else f"@{_file(sent, batch_id)}"
     lines = [f"curl -X POST {shlex.quote(sent.url)}"]
     lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in sent.headers]
     lines.append(f"--data-binary {shlex.quote(body)}")

@@ -163,7 +163,9 @@ class CurlSender:
         easy.setopt(pycurl.TIMEOUT_MS, max(1, round(request.timeout_s * 1000)))
         if not target.is_literal:
             easy.setopt(pycurl.RESOLVE, [_pin(target, addresses)])
-        if request.body is None:
+        if request.is_head:
+            easy.setopt(pycurl.NOBODY, 1)
+        elif request.body is None:
             easy.setopt(pycurl.HTTPGET, 1)
         else:
             easy.setopt(pycurl.POSTFIELDS, request.body)
@@ -204,6 +206,7 @@ class CurlSender:
         if end.code or self._is_closed:
             exchange.easy.close()
             return
+        exchange.easy.setopt(pycurl.NOBODY, 0)
         exchange.easy.setopt(pycurl.POSTFIELDS, b"")
         exchange.clear()
         self._idle.append(exchange)

@@ -17,7 +17,7 @@ from postbell.dialects.engagelab import codes, payload
 from postbell.dialects.options import FLAG, Option, words
 from postbell.errors import BadInput
 from postbell.events import OUT_OF_BAND, TYPE_OF, EventType
-from postbell.ports import Logged, Signing, Tick
+from postbell.ports import Logged, Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
 from postbell.signing import (
     ENGAGELAB_APP_KEY_HEADER,
@@ -57,6 +57,7 @@ OPTIONS = (SIGNATURE, CODES, URL_CHECK, ARRAY)
 RETRY_WAITS_S = (180.0, 600.0, 1800.0, 3600.0, 21_600.0, 43_200.0, 86_400.0)
 """3 min, 10 min, 30 min, 1 h, 6 h, 12 h, 24 h: at most 7 retries (reference section 8)."""
 
+_ASKED = {"off": 0, "get": 1, "get_and_post": 2}
 _NUMBER_BITS = 0x3F
 _encode = msgspec.json.Encoder().encode
 
@@ -96,6 +97,10 @@ class EngageLab:
 
     def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
         return tables.rows(OPTIONS)
+
+    def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
+        asked = [Probe("GET", (), None), Probe("POST", (("content-type", self.content_type),), b"")]
+        return asked[: _ASKED[str(URL_CHECK.of(options))]]
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
         return frozenset(codes.CODE_OF)
