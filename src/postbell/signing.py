@@ -1,9 +1,8 @@
-"""Keys and signatures: Standard Webhooks 1.0.0 and EngageLab's two formulas.
+"""Keys and the signatures of Standard Webhooks 1.0.0.
 
-Plain functions over bytes; which of them a request carries is the dialect's matter.
+Plain functions over bytes; what a request carries is the dialect's matter.
 """
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -17,12 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from postbell.clock import APART
 from postbell.errors import BadInput
 from postbell.records import Secret, SecretKind
-
-TEST_APP_KEY = "test_appkey"
-"""EngageLab's official key of the console's "try it" sender (docs of 2023-08-10)."""
-
-ENGAGELAB_APP_KEY_HEADER = "email"
-"""The constant value of `X-WebHook-AppKey`: it names the product and is not the secret."""
 
 
 def new_secret(kind: SecretKind) -> str:
@@ -109,17 +102,6 @@ def standard_signatures(
     """
     head = f"{message_id}.{timestamp_s}.".encode()
     return [_SIGNERS[key.kind](key.value, head, body) for key in keys if key.kind in _SIGNERS]
-
-
-def engagelab_md5(timestamp: str, app_key: str) -> str:
-    """Return md5hex(timestamp + "email" + APP KEY), what EngageLab's production sends."""
-    signed = (timestamp + ENGAGELAB_APP_KEY_HEADER + app_key).encode()
-    return hashlib.md5(signed, usedforsecurity=False).hexdigest()
-
-
-def engagelab_hmac(timestamp: str, app_key: str) -> str:
-    """Return hex(HMAC-SHA256(APP KEY, timestamp)), EngageLab's other documented formula."""
-    return hmac.digest(app_key.encode(), timestamp.encode(), "sha256").hex()
 
 
 def _sign_v1(secret: str, head: bytes, body: bytes) -> str:

@@ -8,13 +8,18 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from postbell.dialects import find
+from postbell.ports import Signing
+from postbell.records import Secret, SecretKind
 from tests.cli.running import LIMIT_S, Postbell, line_with
+from tests.strategies import stored
 
 KEY = b"0123456789abcdef01234567"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -133,6 +138,75 @@ def test_both_engagelab_formulas_are_known(postbell: Postbell, formula: str) -> 
 
         shown = first_json(process)
     assert (shown["dialect"], shown["verified"], shown["events"]) == ("engagelab", True, 1)
+
+
+APP_KEY = "an-app-key-of-tests"
+
+
+def made(name: str, url: str, key: str = APP_KEY) -> tuple[bytes, dict[str, str]]:
+    """Return body and headers of a delivery of one event, as the dialect of this name makes it."""
+    dialect, at = find(name), datetime.now(UTC)
+    secrets = [Secret(1, SecretKind.APP_KEY, key, at, at)]
+    about = Signing(url=url, batch_id="bat_3", attempt=1, events=1, at=at, secrets=secrets)
+    sample = stored({"type": "open", "recipient": "ada@example.net"})
+    body = dialect.seal(dialect.render([sample], {}), about, {})
+    return body, dict(dialect.headers(body, about, {}))
+
+
+@pytest.mark.parametrize("name", ["mailgun", "mandrill"])
+def test_what_is_signed_in_the_body_or_with_the_url_is_checked(
+    postbell: Postbell, name: str
+) -> None:
+    with postbell.running("listen", "--port", "0", "--secret", APP_KEY, "--json") as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[-1] + "/hook?a=%20b"
+
+        post(url, *made(name, url))
+        post(url, *made(name, url, "another-app-key"))
+        post(url, *made(name, url + "&c=d"))
+
+        shown = [first_json(process) for _ in range(3)]
+    is_of_url = name == "mandrill"
+    assert [each["verified"] for each in shown] == [True, False, not is_of_url]
+    assert {each["dialect"] for each in shown} == {name}
+    assert {each["events"] for each in shown} == {1}
+
+
+def test_the_url_that_is_signed_can_be_given(postbell: Postbell) -> None:
+    registered = "https://ada:secret@hooks.example.com/hook"
+    words = ("--secret", APP_KEY, "--url", registered, "--json")
+    with postbell.running("listen", "--port", "0", *words) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[-1]
+
+        post(url, *made("mandrill", registered))
+
+        assert first_json(process)["signature"] == "verified"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "reason"),
+    [
+        ("mailgun", b"[]", "the body has no signature"),
+        ("mailgun", b"\xff", "the body has no signature"),
+        ("mailgun", b'{"signature":' + b"[" * 9000, "the body has no signature"),
+        ("mailgun", b'{"signature":{"timestamp":"\\u00b2","token":"","signature":""}}', "off"),
+        ("mandrill", b"\xff%ff=", "header x-mandrill-signature is missing"),
+    ],
+)
+def test_a_body_that_is_none_of_the_dialect_is_said_to_be_bad(
+    postbell: Postbell, name: str, body: bytes, reason: str
+) -> None:
+    words = ("--secret", APP_KEY, "--dialect", name, "--json")
+    with postbell.running("listen", "--port", "0", *words) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[-1]
+
+        post(url, body)
+
+        shown = first_json(process)
+    assert shown["verified"] is False
+    assert shown["signature"].endswith(reason)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import START, Position, Range
+from postbell.dialects.engagelab.signature import md5
 from postbell.ports import NewSecret
 from postbell.records import Replay, ReplayFilter, SecretKind, WebhookState
-from postbell.signing import engagelab_md5
 from tests.delivery.rig import event, running
 
 URL = "https://a.example/hook"
@@ -119,5 +119,5 @@ async def test_events_of_before_are_signed_with_the_key_of_their_dialect():
 
         (request,) = rig.sender.got[URL]
         headers = {name.lower(): value for name, value in request.headers}
-        expected = engagelab_md5(headers["x-webhook-timestamp"], key.value)
+        expected = md5(headers["x-webhook-timestamp"], key.value)
         assert headers["x-webhook-signature"] == expected

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from postbell.dialects.engagelab.signature import md5
 from postbell.ports import NewSecret
 from postbell.records import SecretKind
-from postbell.signing import engagelab_md5
 from tests.delivery.rig import Rig, event, running
 
 URL = "https://a.example/hook"
@@ -16,7 +16,7 @@ def signer(rig: Rig, keys: list[str]) -> list[str]:
     for request in rig.sender.got[URL]:
         headers = {name.lower(): value for name, value in request.headers}
         stamp, signature = headers["x-webhook-timestamp"], headers["x-webhook-signature"]
-        signed += [key for key in keys if engagelab_md5(stamp, key) == signature]
+        signed += [key for key in keys if md5(stamp, key) == signature]
     return signed
 
 

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from postbell.desk.keys import MAX_KEYS
+from postbell.dialects.engagelab.signature import md5
 from postbell.errors import BadInput, Conflict
 from postbell.ports import NewSecret
 from postbell.records import SecretKind
-from postbell.signing import engagelab_md5, signing_at
+from postbell.signing import signing_at
 from tests.api.service import URL, Service, running
 
 HOUR = 3600.0
@@ -164,7 +165,7 @@ async def test_a_test_is_signed_with_the_key_in_force(service: Service) -> None:
     await service.desk.test_webhook(None, webhook)
 
     headers = dict(service.receivers.got[0].headers)
-    expected = engagelab_md5(headers["X-WebHook-Timestamp"], "my-own-app-key")
+    expected = md5(headers["X-WebHook-Timestamp"], "my-own-app-key")
     assert headers["X-WebHook-Signature"] == expected
 
 
@@ -178,7 +179,7 @@ async def test_a_test_after_a_change_of_dialect_is_signed_with_the_accounts_key(
     await service.desk.test_webhook(None, webhook)
 
     headers = dict(service.receivers.got[0].headers)
-    assert headers["X-WebHook-Signature"] == engagelab_md5(headers["X-WebHook-Timestamp"], shared)
+    assert headers["X-WebHook-Signature"] == md5(headers["X-WebHook-Timestamp"], shared)
 
 
 async def test_of_two_app_keys_that_processes_made_at_once_the_shown_one_signs(

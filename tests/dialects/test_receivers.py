@@ -19,6 +19,7 @@ import pytest
 
 from postbell import signing
 from postbell.dialects import find
+from postbell.dialects.engagelab import signature
 from postbell.ports import Signing
 from postbell.records import Secret, SecretKind
 from tests.strategies import stored
@@ -193,7 +194,7 @@ def test_a_receiver_whose_secrets_are_empty_lets_nobody_in(language: str, tmp_pa
         ("webhook-signature", "v1," + b64encode(hmac.digest(b"", content, "sha256")).decode()),
         ("X-WebHook-Timestamp", now_ms),
         ("X-WebHook-AppKey", "email"),
-        ("X-WebHook-Signature", signing.engagelab_md5(now_ms, "")),
+        ("X-WebHook-Signature", signature.md5(now_ms, "")),
     ]
 
     with example(language, kept, dict.fromkeys(ENVIRONMENT, "")) as port:

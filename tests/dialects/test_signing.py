@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from postbell import signing
+from postbell.dialects.engagelab import signature
 from postbell.errors import BadInput
 from postbell.records import Secret, SecretKind
 
@@ -58,13 +59,13 @@ def test_the_ed25519_vector_is_met(raw: bytes) -> None:
 
 
 def test_the_md5_vector_of_engagelab_is_met() -> None:
-    made = signing.engagelab_md5("1676615711325", "test_appkey")
+    made = signature.md5("1676615711325", "test_appkey")
 
     assert made == "674d14e99eef300c56e029ce1c60b211"
 
 
 def test_the_hmac_vector_of_engagelab_is_met() -> None:
-    made = signing.engagelab_hmac("1676615711325", "test_appkey")
+    made = signature.keyed("1676615711325", "test_appkey")
 
     assert made == "38bdd03e79ac716bd4d70c6d49397ae8530f3ea5a8620668c4409ff6aa70cf4d"
 

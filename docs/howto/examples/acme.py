@@ -12,6 +12,7 @@ import msgspec
 from postbell.clock import to_us
 from postbell.dialects import options as tables
 from postbell.dialects import samples, ticking
+from postbell.dialects.checks import Unsigned
 from postbell.dialects.options import Option, words
 from postbell.events import TYPE_OF, EventType
 from postbell.ports import Logged, Probe, Signing, Tick
@@ -55,6 +56,7 @@ class Acme:
     content_type = "application/json"
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.APP_KEY,)
     signs_with_several = False
+    verifier = Unsigned()
 
     def policy(self, options: Mapping[str, Any]) -> Policy:
         return Policy(max_events=100, max_wait_s=10.0, timeout_s=5.0)

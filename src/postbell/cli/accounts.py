@@ -86,7 +86,7 @@ def list_command(settings: Settings, as_json: bool) -> None:
 def app_key(
     settings: Settings, account: str, rotate: bool, overlap_s: float | None, as_json: bool
 ) -> None:
-    """Show an account's APP KEY, which signs EngageLab deliveries.
+    """Show an account's APP KEY, which signs where a dialect has one.
 
     Only one signature fits into a request: after --rotate the old key signs until the new one
     begins.

@@ -22,7 +22,7 @@ OPTIONS: tuple[Decorator, ...] = (
     ),
     click.option(
         "--dialect",
-        help="Payload dialect: native, engagelab, mailgun, mandrill, sendpulse, sendpulse-bulk.",
+        help="Payload dialect; of an unknown one you are told the known ones. [default: native]",
     ),
     click.option(
         "--option",

@@ -15,7 +15,9 @@ from postbell.cli import verify
 from postbell.cli.receiver import Reaction, Received, receiving
 from postbell.cli.show import print_json
 from postbell.clock import rfc3339
+from postbell.dialects import DIALECTS
 from postbell.errors import ServiceError
+from postbell.ports import Check
 from postbell.serving.server import bind
 from postbell.settings.values import Address
 from postbell.text.printable import escaped, one_line
@@ -29,6 +31,7 @@ class Listener:
         *,
         secret: str,
         dialect: str,
+        url: str,
         reply: Reaction,
         fail_first: int,
         count: int,
@@ -37,6 +40,7 @@ class Listener:
     ) -> None:
         self._secret = secret
         self._dialect = dialect
+        self._url = url
         self._reply = reply
         self._fail_first = fail_first
         self._count = count
@@ -53,12 +57,13 @@ class Listener:
         reply = self._reply
         if self._seen <= self._fail_first:
             reply = reply._replace(status=503)
-        checked = verify.check(
-            delivery.headers, delivery.body, self._secret, delivery.at, self._dialect
-        )
+        looked_at = verify.delivery_of(delivery, self._url)
+        dialect = self._dialect or verify.dialect_of(looked_at)
+        checked = verify.check(looked_at, self._secret, dialect)
+        events = verify.event_count(looked_at, dialect)
         if self._out is not None:
             self._keep(self._out, delivery)
-        self._tell(_record(delivery, checked, reply.status, self._dialect), delivery)
+        self._tell(_record(delivery, checked, reply.status, dialect, events), delivery)
         if self._count and self._seen >= self._count:
             asyncio.get_running_loop().call_later(reply.delay_s + 0.05, self.is_done.set)
         return reply
@@ -74,14 +79,16 @@ class Listener:
         out.flush()
 
 
-def _record(delivery: Received, checked: verify.Check, status: int, dialect: str) -> dict[str, Any]:
+def _record(
+    delivery: Received, checked: Check, status: int, dialect: str, events: int
+) -> dict[str, Any]:
     return {
         "at": rfc3339(delivery.at),
         "path": delivery.path,
-        "dialect": dialect or verify.dialect_of(delivery.headers),
+        "dialect": dialect,
         "batch": verify.batch_id_of(delivery.headers),
         "attempt": delivery.headers.get("postbell-attempt"),
-        "events": verify.event_count(delivery.body),
+        "events": events,
         "bytes": len(delivery.body),
         "verified": checked.is_good,
         "signature": checked.reason,
@@ -101,8 +108,14 @@ def _record(delivery: Received, checked: verify.Check, status: int, dialect: str
 @click.option("--secret", default="", metavar="KEY", help="whsec_..., whpk_... or an APP KEY.")
 @click.option(
     "--dialect",
-    type=click.Choice(["native", "engagelab", "sendpulse", "sendpulse-bulk"]),
-    help="Verify as this dialect. [default: what the headers look like]",
+    type=click.Choice(list(DIALECTS)),
+    help="Verify as this dialect. [default: what the delivery looks like]",
+)
+@click.option(
+    "--url",
+    default="",
+    metavar="URL",
+    help="The URL as it is registered, where that is signed. [default: what was asked for]",
 )
 @click.option(
     "--status",
@@ -141,6 +154,7 @@ def command(
     port: int,
     secret: str,
     dialect: str | None,
+    url: str,
     status: int,
     delay: float,
     retry_after: str | None,
@@ -154,7 +168,7 @@ def command(
     A developer's receiver: each POST is shown with its batch, its events and whether the
     signature is right; the answer is what the options say.
     """
-    verify.check_secret(secret)
+    verify.check_secret(secret, dialect)
     reply = Reaction(status, (("retry-after", retry_after),) if retry_after else (), delay)
     try:
         kept = out.open("ab") if out else None
@@ -171,6 +185,7 @@ def command(
         listener = Listener(
             secret=secret,
             dialect=dialect or "",
+            url=url,
             reply=reply,
             fail_first=fail_first,
             count=count,
@@ -181,8 +196,8 @@ def command(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end, number)
         sock = bind(Address(host, port), "--host and --port")
-        async with receiving(sock, listener.answer) as url:
-            print(f"listening on {url}", file=sys.stderr if as_json else sys.stdout, flush=True)
+        async with receiving(sock, listener.answer) as own_url:
+            print(f"listening on {own_url}", file=sys.stderr if as_json else sys.stdout, flush=True)
             await listener.is_done.wait()
         return 130 if signal.SIGINT in ended_by else 0
 

@@ -36,7 +36,7 @@ COMMANDS = {
     "restore": CommandRow("restore", "Put a backup in the place of the database."),
     "compact": CommandRow("compact", "Write the database file anew, without free space."),
     "app-key": CommandRow(
-        "accounts", "Show an account's APP KEY, which signs EngageLab deliveries.", "app_key"
+        "accounts", "Show an account's APP KEY, which signs where a dialect has one.", "app_key"
     ),
 }
 

@@ -21,6 +21,13 @@ _ALL: tuple[Dialect, ...] = (
 
 DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}
 
+API_ROOTS: Mapping[str, str] = {
+    "v1": engagelab.dialect.name,
+    "v2": sendpulse.dialect.name,
+    "oauth": sendpulse.dialect.name,
+}
+"""Whose management API a path is of, by its first part."""
+
 
 def find(name: str) -> Dialect:
     """Return the dialect of this name; raise BadInput that lists the known ones."""

@@ -9,18 +9,20 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from postbell.clock import to_us
-from postbell.dialects import form, samples, ticking
+from postbell.dialects import checks, form, samples, ticking
 from postbell.dialects import options as tables
+from postbell.dialects.checks import VERIFIED, Verifying, is_same
 from postbell.dialects.options import Option, words
 from postbell.errors import BadInput
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import failure_of, reply_of
 from postbell.logged import Logged, parts_of
-from postbell.ports import Probe, Signing, Tick
+from postbell.ports import Check, Delivery, Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
 
 URL_CHECK = Option(
@@ -141,6 +143,32 @@ _decode = msgspec.json.Decoder(list[_Event]).decode
 _encode = msgspec.json.Encoder().encode
 
 
+class _Signed(Verifying):
+    """Mandrill's verifier: of the one field that its deliveries have."""
+
+    header = "x-mandrill-signature"
+
+    def count(self, body: bytes) -> int:
+        return checks.count_json(_value_of(body))
+
+    def verify(self, delivery: Delivery, secret: str) -> Check:
+        if is_same(
+            delivery.headers[self.header],
+            _signature(secret, delivery.url, _value_of(delivery.body)),
+        ):
+            return VERIFIED
+        return Check(False, "the signature is of another key, body or URL (--url)")
+
+
+def _value_of(body: bytes) -> bytes:
+    """Return the field's value as any form has it, nothing where there is none."""
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
+    except ValueError:
+        return b""
+    return fields.get(FIELD[:-1].decode(), "").encode()
+
+
 class Mandrill:
     """The words of Mailchimp Transactional."""
 
@@ -149,6 +177,7 @@ class Mandrill:
     content_type = "application/x-www-form-urlencoded"
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.APP_KEY,)
     signs_with_several = False
+    verifier = _Signed()
 
     def policy(self, options: Mapping[str, Any]) -> Policy:
         # "roughly each minute"; neither a timeout nor the waits are published: those are ours

@@ -12,6 +12,7 @@ import msgspec
 
 from postbell.dialects import options as tables
 from postbell.dialects import samples, ticking
+from postbell.dialects.checks import Unsigned
 from postbell.dialects.options import Option, words
 from postbell.dialects.replies import message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
@@ -146,6 +147,7 @@ class SendPulse:
     content_type = "application/json"
     secret_kinds: tuple[SecretKind, ...] = ()
     signs_with_several = False
+    verifier = Unsigned()
 
     def policy(self, options: Mapping[str, Any]) -> Policy:
         is_original = PROFILE.of(options) == "original"

@@ -12,6 +12,7 @@ import msgspec
 
 from postbell.dialects import clients, samples, ticking
 from postbell.dialects import options as tables
+from postbell.dialects.checks import Unsigned
 from postbell.dialects.options import Option, words
 from postbell.dialects.replies import MAX_NUMBER, message_number
 from postbell.events import TYPE_OF, EventType, MessageIds
@@ -98,6 +99,7 @@ class SendPulseBulk:
     content_type = "application/json"
     secret_kinds: tuple[SecretKind, ...] = ()
     signs_with_several = False
+    verifier = Unsigned()
 
     def policy(self, options: Mapping[str, Any]) -> Policy:
         # "every minute or when the limit of 100 events is reached"; the timeout and waits are ours

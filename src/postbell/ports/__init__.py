@@ -34,6 +34,7 @@ from postbell.ports.path import (
     Parked,
     QueueLengths,
 )
+from postbell.ports.receiving import Check, Delivery, Verifier
 from postbell.ports.search import (
     CountChange,
     Index,
@@ -67,9 +68,11 @@ __all__ = [
     "Answers",
     "ApiUsers",
     "Bell",
+    "Check",
     "Checked",
     "Claim",
     "CountChange",
+    "Delivery",
     "Dialect",
     "Engine",
     "HalfSignIn",
@@ -104,4 +107,5 @@ __all__ = [
     "TrailQuery",
     "Tries",
     "UrlGuard",
+    "Verifier",
 ]

@@ -8,6 +8,7 @@ import msgspec
 
 from postbell.events import EventType
 from postbell.logged import Logged
+from postbell.ports.receiving import Verifier
 from postbell.records import (
     Policy,
     Secret,
@@ -87,6 +88,11 @@ class Dialect(Protocol):
     @property
     def signs_with_several(self) -> bool:
         """True where one request can carry several signatures (rotation with overlap)."""
+        ...
+
+    @property
+    def verifier(self) -> Verifier:
+        """What a developer's receiver checks deliveries with."""
         ...
 
     def policy(self, options: Mapping[str, Any]) -> Policy:

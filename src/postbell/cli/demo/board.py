@@ -45,14 +45,9 @@ class Board:
         dialect = delivery.path.lstrip("/").partition("?")[0]
         if delivery.method != "POST":
             return Reaction()
-        checked = verify.check(
-            delivery.headers,
-            delivery.body,
-            self.secrets.get(dialect, ""),
-            delivery.at,
-            dialect,
-        )
-        events = verify.event_count(delivery.body)
+        looked_at = verify.delivery_of(delivery)
+        checked = verify.check(looked_at, self.secrets.get(dialect, ""), dialect)
+        events = verify.event_count(looked_at, dialect)
         batch_id = one_line(verify.batch_id_of(delivery.headers))
         if checked.is_good is False:
             self.say(f"refused {batch_id} {dialect}: {checked.reason}")

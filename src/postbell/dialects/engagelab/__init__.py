@@ -13,18 +13,12 @@ import msgspec
 from postbell.clock import to_us
 from postbell.dialects import options as tables
 from postbell.dialects import samples
-from postbell.dialects.engagelab import codes, payload
+from postbell.dialects.engagelab import codes, payload, signature
 from postbell.dialects.options import FLAG, Option, words
 from postbell.errors import BadInput
 from postbell.events import OUT_OF_BAND, TYPE_OF, EventType
 from postbell.ports import Logged, Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
-from postbell.signing import (
-    ENGAGELAB_APP_KEY_HEADER,
-    TEST_APP_KEY,
-    engagelab_hmac,
-    engagelab_md5,
-)
 
 SIGNATURE = Option(
     "signature",
@@ -70,6 +64,7 @@ class EngageLab:
     content_type = "application/json; charset=utf-8"
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.APP_KEY,)
     signs_with_several = False
+    verifier = signature.Signed()
 
     def policy(self, options: Mapping[str, Any]) -> Policy:
         return Policy(
@@ -133,13 +128,13 @@ class EngageLab:
         self, body: bytes, signing: Signing, options: Mapping[str, Any]
     ) -> list[tuple[str, str]]:
         keys = (key.value for key in signing.secrets if key.kind is SecretKind.APP_KEY)
-        app_key = next(keys, TEST_APP_KEY)
+        app_key = next(keys, signature.TEST_APP_KEY)
         timestamp = str(to_us(signing.at) // 1000)
-        sign = engagelab_md5 if SIGNATURE.of(options) == "md5" else engagelab_hmac
+        sign = signature.md5 if SIGNATURE.of(options) == "md5" else signature.keyed
         return [
             ("content-type", self.content_type),
             ("X-WebHook-Timestamp", timestamp),
-            ("X-WebHook-AppKey", ENGAGELAB_APP_KEY_HEADER),
+            ("X-WebHook-AppKey", signature.APP_KEY_HEADER),
             ("X-WebHook-Signature", sign(timestamp, app_key)),
             ("postbell-batch", signing.batch_id),
             ("postbell-attempt", str(signing.attempt)),

@@ -11,16 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from postbell.dialects import API_ROOTS
 from postbell.operating.metrics.shapes import Counter, Histogram
 from postbell.signals import UnitOfWork, log, tell
 
 PATH = "/metrics"
 INGEST = "/api/v1/events"
 FACES = {
+    **API_ROOTS,
     "api": "native",
-    "v1": "engagelab",
-    "v2": "sendpulse",
-    "oauth": "sendpulse",
     "healthz": "health",
     "readyz": "health",
     "metrics": "metrics",

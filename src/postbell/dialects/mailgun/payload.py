@@ -1,26 +1,15 @@
-"""The Mailgun dialect: one event per POST, signed inside the body.
+"""Mailgun's payload: one stored event in, `event-data` out, members in its examples' order."""
 
-Payloads follow Mailgun's pages on webhooks and events (read in November 2026) and what its
-receivers take; what they leave open is told in docs/explain/differences.md.
-"""
-
-import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from postbell.clock import to_us
-from postbell.dialects import clients, samples, ticking
-from postbell.dialects import options as tables
-from postbell.errors import BadInput
-from postbell.events import TYPE_OF, EventType, MessageIds
+from postbell.dialects import clients
+from postbell.events import EventType, MessageIds
 from postbell.failures import Failure, Reply, failure_of, reply_of
-from postbell.logged import Logged
-from postbell.ports import Probe, Signing, Tick
-from postbell.records import Policy, SecretKind
 
 WORDS: Mapping[EventType, str] = {
     EventType.REQUEST: "accepted",
@@ -39,11 +28,6 @@ WORDS: Mapping[EventType, str] = {
 EVENTS: Mapping[str, str] = {"permanent_fail": "failed", "temporary_fail": "failed"}
 """What the payload calls those that it does not call as above."""
 
-RETRY_WAITS_S = (300.0, 600.0, 900.0, 3600.0, 7200.0, 14_400.0)
-"""5 min, 10 min, 15 min, 1 h, 2 h, 4 h."""
-NOT_ACCEPTABLE = 406
-"""Mailgun's way for a receiver to say that it does not want this event again."""
-
 SUPPRESSED: Mapping[str, tuple[str, int]] = {
     "unsubscribed": ("suppress-unsubscribe", 606),
     "suppressed": ("suppress-bounce", 605),
@@ -52,14 +36,6 @@ SUPPRESSED: Mapping[str, tuple[str, int]] = {
 OLD = ("expired", "networkerror")
 """Bounce classes that Mailgun calls too old to be tried again."""
 
-STAMP_CHARS, TOKEN_CHARS, SIGNATURE_CHARS = 10, 50, 64
-_TO_STAMP = b'{"signature":{"timestamp":"'
-_TO_TOKEN = b'","token":"'
-_TO_SIGNATURE = b'","signature":"'
-_TOKEN_AT = len(_TO_STAMP) + STAMP_CHARS + len(_TO_TOKEN)
-_SEAL_CHARS = _TOKEN_AT + TOKEN_CHARS + len(_TO_SIGNATURE) + SIGNATURE_CHARS
-
-_NUMBER_BITS = 0x3F
 _EMPTY = msgspec.Raw(b"{}")
 
 
@@ -108,7 +84,7 @@ class _Link(msgspec.Struct, frozen=True, gc=False):
     url: str | None = None
 
 
-class _Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True):
     """What this dialect reads of a stored event."""
 
     event_id: str
@@ -127,127 +103,34 @@ class _Event(msgspec.Struct, frozen=True):
     link: _Link = _Link()
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+read = msgspec.json.Decoder(Event).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Mailgun:
-    """The words of Mailgun."""
-
-    name = "mailgun"
-    title = "Mailgun"
-    content_type = "application/json"
-    secret_kinds: tuple[SecretKind, ...] = (SecretKind.APP_KEY,)
-    signs_with_several = False
-
-    def policy(self, options: Mapping[str, Any]) -> Policy:
-        # Mailgun documents no timeout: 10 s is ours
-        return Policy(
-            max_events=1,
-            max_wait_s=0.0,
-            max_bytes=1 << 20,
-            timeout_s=10.0,
-            success=(200,),
-            refused=(NOT_ACCEPTABLE,),
-            retry_waits_s=RETRY_WAITS_S,
-            concurrency=32,
-        )
-
-    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(tables.check(self.name, (), options))
-
-    def check_policy(self, policy: Policy, options: Mapping[str, Any]) -> None:
-        if policy.max_events != 1:
-            raise BadInput(
-                f"policy.max_events is {policy.max_events}, but Mailgun sends one event per POST;"
-                " set it to 1",
-                member="policy.max_events",
-                reason="only_one_event",
-            )
-
-    def option_rows(self) -> Sequence[tuple[str, str, str, str]]:
-        return ()
-
-    def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
-        return ()
-
-    def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
-        return frozenset(WORDS)
-
-    def ticks(self, options: Mapping[str, Any]) -> Sequence[Tick]:
-        return ticking.by_word(WORDS)
-
-    def weight(
-        self, code: int, types: frozenset[EventType] | None, options: Mapping[str, Any]
-    ) -> int:
-        kind = TYPE_OF.get(code & _NUMBER_BITS)
-        return int(kind in WORDS and (types is None or kind in types))
-
-    def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
-        """Return the body with zeros where the seal's timestamp and signature go.
-
-        The token is a digest of the event's id: the same in every retry and replay, since
-        receivers recognise repeats by it.
-        """
-        ((raw, _, _),) = events
-        event = _decode(raw)
-        token = blake2b(event.event_id.encode(), digest_size=TOKEN_CHARS // 2).hexdigest()
-        seal = _sealed(b"0" * STAMP_CHARS, token.encode(), b"0" * SIGNATURE_CHARS)
-        return b'%b"},"event-data":%b}' % (seal, _encode(_event_data(event)))
-
-    def seal(self, body: bytes, signing: Signing, options: Mapping[str, Any]) -> bytes:
-        """Return the body with the time of this attempt, and the HMAC of it and the token.
-
-        Receivers refuse a timestamp of more than a few minutes ago.
-        """
-        keys = (key.value for key in signing.secrets if key.kind is SecretKind.APP_KEY)
-        key = next(keys, None)
-        if key is None:
-            return body
-        stamp = b"%010d" % (to_us(signing.at) // 1_000_000)
-        token = body[_TOKEN_AT : _TOKEN_AT + TOKEN_CHARS]
-        signature = hmac.digest(key.encode(), stamp + token, "sha256").hex()
-        return _sealed(stamp, token, signature.encode()) + body[_SEAL_CHARS:]
-
-    def headers(
-        self, body: bytes, signing: Signing, options: Mapping[str, Any]
-    ) -> list[tuple[str, str]]:
-        return [
-            ("content-type", self.content_type),
-            ("postbell-batch", signing.batch_id),
-            ("postbell-attempt", str(signing.attempt)),
-            ("postbell-events", str(signing.events)),
-        ]
-
-    def sample(self) -> Sequence[dict[str, Any]]:
-        return samples.of_types(WORDS)
-
-
-def _sealed(stamp: bytes, token: bytes, signature: bytes) -> bytes:
-    return b"".join((_TO_STAMP, stamp, _TO_TOKEN, token, _TO_SIGNATURE, signature))
-
-
-def _event_data(event: _Event) -> dict[str, Any]:
+def write(event: Event) -> bytes:
+    """Return what Mailgun calls `event-data`."""
     word = WORDS[event.type]
     failure = _failure(event) if word in EVENTS else None
     why = {} if failure is None else _why(event, failure)
-    return {
-        "event": EVENTS.get(word, word),
-        **why,
-        "id": event.event_id,
-        "timestamp": to_us(event.occurred_at) // 1000 / 1000,
-        "log-level": _LEVELS.get(word, "info"),
-        "recipient": event.recipient,
-        "recipient-domain": _domain(event.recipient),
-        "tags": event.tags,
-        "user-variables": event.metadata,
-        "account": {"id": event.account},
-        "domain": {"name": _domain(event.message.from_ or "")},
-        **(_engaged(event) if event.type in _ENGAGED else _posted(event, failure)),
-    }
+    return _encode(
+        {
+            "event": EVENTS.get(word, word),
+            **why,
+            "id": event.event_id,
+            "timestamp": to_us(event.occurred_at) // 1000 / 1000,
+            "log-level": _LEVELS.get(word, "info"),
+            "recipient": event.recipient,
+            "recipient-domain": _domain(event.recipient),
+            "tags": event.tags,
+            "user-variables": event.metadata,
+            "account": {"id": event.account},
+            "domain": {"name": _domain(event.message.from_ or "")},
+            **(_engaged(event) if event.type in _ENGAGED else _posted(event, failure)),
+        }
+    )
 
 
-def _posted(event: _Event, failure: Failure | None) -> dict[str, Any]:
+def _posted(event: Event, failure: Failure | None) -> dict[str, Any]:
     """Return the members of what becomes of a mail on its way."""
     message = event.message
     data: dict[str, Any] = {
@@ -283,7 +166,7 @@ def _posted(event: _Event, failure: Failure | None) -> dict[str, Any]:
     return data
 
 
-def _status(event: _Event, reply: Reply) -> dict[str, Any]:
+def _status(event: Event, reply: Reply) -> dict[str, Any]:
     smtp, attempt = event.smtp, event.attempt
     status: dict[str, Any] = {"code": reply.code}
     if reply.enhanced:
@@ -302,7 +185,7 @@ def _status(event: _Event, reply: Reply) -> dict[str, Any]:
     return status
 
 
-def _failure(event: _Event) -> Failure:
+def _failure(event: Event) -> Failure:
     smtp = event.smtp
     reply = reply_of(smtp.code, smtp.enhanced, smtp.text)
     failure = failure_of(event.type, reply, event.bounce.class_)
@@ -312,7 +195,7 @@ def _failure(event: _Event) -> Failure:
     return failure
 
 
-def _why(event: _Event, failure: Failure) -> dict[str, Any]:
+def _why(event: Event, failure: Failure) -> dict[str, Any]:
     if event.type is EventType.DEFERRED:
         return {"severity": "temporary", "reason": "generic"}
     if event.type is EventType.DROPPED:
@@ -323,7 +206,7 @@ def _why(event: _Event, failure: Failure) -> dict[str, Any]:
     return {"severity": "permanent", "reason": reason}
 
 
-def _engaged(event: _Event) -> dict[str, Any]:
+def _engaged(event: Event) -> dict[str, Any]:
     """Return the members of what a recipient did with a mail."""
     client, geo = event.client, event.client.geo
     is_machine = event.actor.kind in ("prefetch", "scanner")
@@ -347,7 +230,7 @@ def _engaged(event: _Event) -> dict[str, Any]:
     }
 
 
-def _message_id(event: _Event) -> str:
+def _message_id(event: Event) -> str:
     return event.message.rfc_message_id or event.message.key or event.event_id
 
 
@@ -361,5 +244,3 @@ _BOUNCES: Mapping[EventType, str] = {
     EventType.HARD_BOUNCE: "hard",
 }
 _ENGAGED = frozenset((EventType.OPEN, EventType.CLICK, EventType.UNSUBSCRIBE))
-
-dialect = Mailgun()
