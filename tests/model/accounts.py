@@ -195,7 +195,7 @@ def _justified(
             if status in REFUSALS and not is_alone:
                 yield f"{entry.batch_id} of {entry.count} events is parked, not split, on {status}"
             is_found = is_alone and not hook.bisected.isdisjoint(numbers)
-            is_due = is_found or (status in REFUSALS and is_alone)
+            is_due = is_found or (status in REFUSALS and is_alone) or status in hook.policy.refused
             if not is_due and entry.attempt <= fewest_waits:
                 yield f"{entry.batch_id} is parked after {entry.attempt} attempts"
         if entry.replay_id is not None:
@@ -254,8 +254,9 @@ def _paused(
         (at, entry) for at, entry in journal if entry.kind is EntryKind.ATTEMPT or entry.delivered
     ]
     since = [entry for at, entry in tried if at > hook.resumed_before]
-    surely = _failures(entry for at, entry in tried if at > hook.resumed_after)
-    perhaps = _failures(entry for entry in since if entry.kind is not EntryKind.RUN)
+    refused = hook.policy.refused
+    surely = _failures((entry for at, entry in tried if at > hook.resumed_after), refused)
+    perhaps = _failures((entry for entry in since if entry.kind is not EntryKind.RUN), refused)
     if reason == "internal_error":
         yield "an error of our own paused it"
     if hook.state is WebhookState.PAUSED and reason == "gone" and not _was_gone(since):
@@ -272,13 +273,14 @@ def _paused(
         yield "active after 5 days of failures"
 
 
-def _failures(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the failed attempts since the last success."""
+def _failures(entries: Iterable[Entry], refused: Container[int | None]) -> list[Entry]:
+    """Return the failed attempts since the last success; one that was refused for good is none."""
     failed: list[Entry] = []
     for entry in entries:
+        status = entry.outcome.status if entry.outcome is not None else None
         if entry.delivered:
             failed.clear()
-        else:
+        elif entry.verdict is not Verdict.PARK or status not in refused:
             failed.append(entry)
     return failed
 

@@ -103,6 +103,8 @@ class Arrivals:
         if is_taken:
             hook.forget_waits()
             return
+        if status in hook.policy.refused:
+            return
         hook.failures_in_row += 1
         if not post.process.clock.is_sure:
             hook.unsure.add((post.batch_id, post.attempt))

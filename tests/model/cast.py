@@ -14,10 +14,12 @@ TYPES = ("delivered", "open", "click", "hard_bounce", "soft_bounce", "request", 
 TICKABLE = (None, ("delivered",), ("delivered", "click"), ("hard_bounce", "soft_bounce"))
 CAST: tuple[dict[str, Any], ...] = (
     {"policy": {"max_events": 3, "max_wait_s": 2, "retry_waits_s": [5, 30, 120], "concurrency": 2}},
-    {"policy": {"max_events": 2, "max_wait_s": 0, "retry_waits_s": [10, 60], "ordered": True}},
+    {"policy": {"max_events": 2, "max_wait_s": 0, "retry_waits_s": [10, 60], "ordered": True,
+     "refused": [406]}},
     {"dialect": "sendpulse", "options": {"bounces": "both"}, "policy": {"max_wait_s": 5,
      "max_events": 4, "rate_per_s": 4, "keep_parked_days": 0.25}},
     {"dialect": "engagelab", "policy": {"retry_waits_s": [3, 10], "concurrency": 3}},
+    {"dialect": "mailgun", "policy": {"retry_waits_s": [3, 1000], "concurrency": 2}},
     {"api_user": "main", "types": ["open", "hard_bounce"], "policy": {"max_bytes": 1024,
      "max_wait_s": 1, "retry_waits_s": [20_000, 40_000] * 8, "keep_parked_days": 0.5}},
     {"policy": {"max_events": 400, "max_wait_s": 3, "retry_waits_s": [5, 60, 90, 300],
