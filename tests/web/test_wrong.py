@@ -17,8 +17,8 @@ from tests.shape import source
 FOR_MACHINES = (
     "api/", "audit/", "cli/", "delivery/", "desk/auth.py", "dialects/endpoint.py",
     "dialects/engagelab/codes.py", "dialects/engagelab/routes.py", "dialects/sendpulse_api/",
-    "index/", "ingest/", "lane/", "operating/mailing.py", "reading/", "sealing.py",
-    "serving/opening.py", "serving/tls.py", "settings/", "storage/memory/log.py",
+    "dialects/standard.py", "index/", "ingest/", "lane/", "operating/mailing.py", "reading/",
+    "sealing.py", "serving/opening.py", "serving/tls.py", "settings/", "storage/memory/log.py",
     "storage/sqlite/backup.py", "storage/sqlite/locking.py", "storage/sqlite/log.py",
     "storage/sqlite/restoring.py", "text/encodings.py", "wire/addresses.py",
 )  # fmt: skip
