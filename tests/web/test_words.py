@@ -153,3 +153,20 @@ def test_french_takes_nought_as_one() -> None:
 def test_an_unknown_message_is_an_error() -> None:
     with pytest.raises(LookupError, match=r"nothing\.here"):
         words.of("en")("nothing.here")
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_a_word_that_stands_for_several_types_is_called_by_a_text_of_its_own(
+    language: str,
+) -> None:
+    say = words.of(language)
+
+    unsaid = [
+        f"{name}: {tick.word}"
+        for name, dialect in DIALECTS.items()
+        for tick in dialect.ticks({})
+        if len(tick.types) > 1
+        and not (say.has(f"word.{name}.{tick.word}") or say.has(f"word.{tick.word}"))
+    ]
+
+    assert unsaid == []
