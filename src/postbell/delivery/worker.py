@@ -183,8 +183,8 @@ class Worker:
             )
             for claim in claims:
                 webhook = self._directory.webhooks.get(claim.lane.webhook_id)
-                if webhook is None:
-                    await self._directory.refresh()
+                if webhook is None:  # made this very moment; what was claimed is not claimed again
+                    await self._directory.refresh(is_sure=True)
                     webhook = self._directory.webhooks.get(claim.lane.webhook_id)
                 known = self.lanes.get(claim.lane.webhook_id)
                 if webhook is not None and (known is None or known.is_gone):
