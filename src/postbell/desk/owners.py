@@ -200,7 +200,7 @@ class OwnersDesk(Core):
         looks_at = session.account_id if owner.is_operator else owner.account_id
         account = self.directory.accounts.get(looks_at)
         if account is None:
-            await self.directory.refresh()
+            await self.directory.refresh(is_sure=True)
             account = self.directory.account(owner.account_id)
         is_due = (now - session.seen_at).total_seconds() >= TOUCH_EVERY_S
         if is_due or place != session.place:
