@@ -9,6 +9,7 @@ import pytest
 
 from postbell.storage import sqlite
 from postbell.storage.sqlite.answers import SQL as ANSWERS_SQL
+from postbell.storage.sqlite.checkpoints import SQL as CHECKPOINTS_SQL
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
 from postbell.storage.sqlite.trail import SQL as TRAIL_SQL
@@ -32,6 +33,7 @@ LISTS = {
     "messages": "json_each",
     "drop_old_tries": "tries",
     "forget_tries": "tries",
+    "sources": "sources",
     "entries": "subquery",
     "entries_of_account": "subquery",
 }
@@ -53,8 +55,17 @@ BIG = (
     "index_visits",
     "index_messages",
     "trail",
+    "remembered",
 )
-EVERY = {**SQL, **REGISTRY_SQL, **INDEX_SQL, **ANSWERS_SQL, **TRIES_SQL, **TRAIL_SQL}
+EVERY = {
+    **SQL,
+    **REGISTRY_SQL,
+    **INDEX_SQL,
+    **ANSWERS_SQL,
+    **TRIES_SQL,
+    **TRAIL_SQL,
+    **CHECKPOINTS_SQL,
+}
 
 
 @pytest.fixture

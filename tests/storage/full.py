@@ -9,6 +9,7 @@ from postbell.ports import CountChange, IndexedRange, IndexedUpTo, MessageState,
 from postbell.records import BatchState, LaneChange, Reset, SecretKind
 from postbell.storage.sqlite import SqliteEngine
 from tests.contract.making import Shop, block, span
+from tests.contract.test_checkpoints import begin, remember
 from tests.contract.test_index import postings
 from tests.contract.test_owners import open_session
 from tests.contract.test_second_factors import half, with_factor
@@ -48,6 +49,7 @@ async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
     await engine.tries.remember(b"subject", [b"mark"], now=clock.now(), since=since, kept=9)
     await engine.answers.begin(shop.key("k2"), stale_before=since, kept_since=since)
     await engine.answers.keep(shop.key("k2"))
+    await remember(shop, await begin(shop), "queue-id")
     places = ((number, Position(1, number)) for number in range(200))
     news = News(
         IndexedUpTo(1, 1),

@@ -127,6 +127,7 @@ def test_a_rotten_text_is_told_as_damage_wherever_it_is(
         ("UPDATE journal SET body = substr(body, 1, 99)", "journal row 1 cannot be read"),
         ("UPDATE trail SET actor_kind = 'nobody' WHERE id = 3", "trail 3 cannot be read"),
         ("UPDATE trail SET new = '{' WHERE id = 3", "trail 3 cannot be read"),
+        ("UPDATE sources SET standing = '{}'", "source mail cannot be read"),
         ("UPDATE revisions SET webhook_id = 9", "revisions belongs to one of webhooks"),
         ("DELETE FROM accounts WHERE id = 1", "belongs to one of accounts"),
         ("DELETE FROM heads WHERE account_id = 0", "it lacks a row that is there always"),

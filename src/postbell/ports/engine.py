@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+from postbell.ports.checkpoints import Checkpoints
 from postbell.ports.customers import Answers, Owners, Registry, Tries
 from postbell.ports.path import Journal, Ledger, Log
 from postbell.ports.search import Index
@@ -41,6 +42,8 @@ class Engine(Protocol):
     def index(self) -> Index: ...
     @property
     def trail(self) -> Trail: ...
+    @property
+    def checkpoints(self) -> Checkpoints: ...
     @property
     def bell(self) -> "Bell": ...
 

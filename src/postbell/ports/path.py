@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, Position
+from postbell.ports.checkpoints import Progress
 from postbell.records import (
     BatchState,
     Entry,
@@ -38,12 +39,15 @@ class Log(Protocol):
         head: int,
         now: datetime,
         keys_since: datetime | None = None,
+        progress: Sequence[Progress] = (),
     ) -> list[BlockHeader]:
-        """Write *blocks* and *keys* in one commit and return the headers, in order.
+        """Write *blocks*, *keys* and *progress* in one commit and return the headers, in order.
 
         *head* is the newest block id that the caller has recognised duplicates against: if there
         is a newer one, nothing is written and HeadMoved is raised; so it is where one of the keys
-        exists.  Those from before *keys_since*, where given, are replaced.
+        exists, and where a source does not stand at the revision that its progress is from.  Keys
+        from before *keys_since*, where given, are replaced.  Raises BadInput where a progress holds
+        more than it may.
         `recorded_at` is *now*, but never before that of an earlier block, unless `correct` came
         between them.
         """

@@ -6,6 +6,7 @@ Nothing survives the process.  Every method runs without a pause, so each is one
 from postbell.clock import Clock
 from postbell.ports import Space
 from postbell.storage.memory.answers import MemoryAnswers
+from postbell.storage.memory.checkpoints import MemoryCheckpoints
 from postbell.storage.memory.index import MemoryIndex
 from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
 from postbell.storage.memory.log import MemoryLog
@@ -32,6 +33,7 @@ class MemoryEngine:
         self.answers = MemoryAnswers(tables)
         self.tries = MemoryTries(tables)
         self.trail = MemoryTrail(tables)
+        self.checkpoints = MemoryCheckpoints(tables)
         self.bell = tables.bell
 
     async def ready(self) -> None:

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of
 from postbell.clock import to_us
 from postbell.errors import HeadMoved
-from postbell.ports import Checked
+from postbell.ports import Checked, Progress
 from postbell.records import IdempotencyKey
 from postbell.storage.corrections import Correction, part_since
 from postbell.storage.identity import damaged
+from postbell.storage.memory import checkpoints
 from postbell.storage.memory.tables import Tables
 
 
@@ -28,6 +29,7 @@ class MemoryLog:
         head: int,
         now: datetime,
         keys_since: datetime | None = None,
+        progress: Sequence[Progress] = (),
     ) -> list[BlockHeader]:
         tables = self._tables
         if tables.head != head:
@@ -36,9 +38,11 @@ class MemoryLog:
             kept = tables.keys.get((key.account_id, key.key))
             if kept is not None and (keys_since is None or kept.at >= keys_since):
                 raise HeadMoved(f"the idempotency key {key.key!r} was stored meanwhile")
+        checkpoints.check(tables, progress)
         recorded_at = max(now, tables.newest_at)
         headers = [self._add(block, recorded_at) for block in blocks]
         tables.keys.update({(key.account_id, key.key): key for key in keys})
+        checkpoints.move(tables, progress, recorded_at)
         tables.bell.ring()
         return headers
 

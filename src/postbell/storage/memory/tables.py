@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from postbell.blocks import Block
 from postbell.clock import Clock
-from postbell.ports import SESSIONS_KEPT, HalfSignIn, JournalBlock, SecondFactor
+from postbell.ports import SESSIONS_KEPT, HalfSignIn, JournalBlock, SecondFactor, SourceRow
 from postbell.records import (
     Account,
     ApiUser,
@@ -92,6 +92,9 @@ class Tables:
 
     journal: list[JournalBlock] = field(default_factory=list)
     last_journal: int = 0
+
+    sources: dict[str, SourceRow] = field(default_factory=dict)
+    remembered: dict[str, dict[str, tuple[bytes, datetime]]] = field(default_factory=dict)
 
     trail: list[TrailEntry] = field(default_factory=list)
     last_entry: int = 0

@@ -14,6 +14,7 @@ import msgspec
 from postbell.records import SecretKind, WebhookState
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.checking import CHECKING_SQL
+from postbell.storage.sqlite.checkpoints import SQL as CHECKPOINTS_SQL
 from postbell.storage.sqlite.connecting import Row, row, rows
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
@@ -81,5 +82,6 @@ _MADE = (
     Made("batch", SQL["batch"], to.batch),
     Made("replay", SQL["replay"], to.replay),
     Made("journal row", SQL["scan_journal"], lambda found: to.entries_of_body(found[1])),
+    Made("source", CHECKPOINTS_SQL["sources"], to.source),
     Made("entry of the audit trail", CHECKING_SQL["trail"], _trail_entry),
 )

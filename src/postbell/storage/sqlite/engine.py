@@ -14,6 +14,7 @@ from postbell.sealing import Sealer
 from postbell.storage.ringing import RingBell
 from postbell.storage.sqlite.answers import SqliteAnswers
 from postbell.storage.sqlite.backup import copy
+from postbell.storage.sqlite.checkpoints import SqliteCheckpoints
 from postbell.storage.sqlite.connecting import connect
 from postbell.storage.sqlite.entering import entered
 from postbell.storage.sqlite.faults import as_storage_error
@@ -103,6 +104,7 @@ class SqliteEngine:
         self.answers = SqliteAnswers(store)
         self.index = SqliteIndex(store)
         self.trail = SqliteTrail(store)
+        self.checkpoints = SqliteCheckpoints(store)
 
     @property
     def bell(self) -> RingBell:

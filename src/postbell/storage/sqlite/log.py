@@ -9,9 +9,11 @@ import apsw
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of
 from postbell.clock import from_us, to_us
 from postbell.errors import HeadMoved
-from postbell.ports import Checked
+from postbell.ports import Checked, Progress
 from postbell.records import IdempotencyKey
+from postbell.storage.bounds import check_progress
 from postbell.storage.corrections import Correction, part_since
+from postbell.storage.sqlite import checkpoints
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, one, row, rows, scalar
 from postbell.storage.sqlite.store import SQL, Store
@@ -33,10 +35,13 @@ class SqliteLog:
         head: int,
         now: datetime,
         keys_since: datetime | None = None,
+        progress: Sequence[Progress] = (),
     ) -> list[BlockHeader]:
+        check_progress(progress)
         size_bytes = sum(len(block.body) for block in blocks)
         headers = await self._store.writer.run(
-            lambda db: _append(db, blocks, keys, head, now, keys_since), size_bytes=size_bytes
+            lambda db: _append(db, blocks, keys, head, now, keys_since, progress),
+            size_bytes=size_bytes,
         )
         self._store.recent.keep(headers, blocks)
         self._store.bell.ring()
@@ -128,6 +133,7 @@ def _append(
     head: int,
     now: datetime,
     keys_since: datetime | None,
+    progress: Sequence[Progress],
 ) -> list[BlockHeader]:
     newest, newest_at = one(db, SQL["read_head"])
     if newest != head:
@@ -138,6 +144,7 @@ def _append(
         if not db.changes():
             raise HeadMoved(f"the idempotency key {key.key!r} was stored meanwhile")
     at = max(to_us(now), newest_at)
+    checkpoints.move(db, progress, at)
     recorded_at = from_us(at)
     sequences: dict[int, int] = {}
     headers = []

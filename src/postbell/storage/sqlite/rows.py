@@ -12,7 +12,7 @@ from postbell.clock import from_us, to_us
 from postbell.errors import DamagedRow
 from postbell.events import EventType
 from postbell.fences import PASSING, count, fence
-from postbell.ports import QueueLengths
+from postbell.ports import QueueLengths, SourceRow, SourceStanding
 from postbell.records import (
     Account,
     ApiUser,
@@ -40,6 +40,7 @@ _members = msgspec.json.Decoder(dict[str, Any]).decode
 headers_of = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 _ranges = msgspec.json.Decoder(tuple[Range, ...]).decode
 _filter = msgspec.json.Decoder(ReplayFilter).decode
+_standing = msgspec.json.Decoder(SourceStanding).decode
 
 
 def readable(
@@ -327,4 +328,19 @@ def revision(row: Row) -> Revision:
         types=types_of(row[4]),
         dialect=row[5],
         options=members_of(row[6]),
+    )
+
+
+def source(found: Row) -> SourceRow:
+    name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing = found
+    return SourceRow(
+        name=name,
+        revision=revision,
+        checkpoint=checkpoint,
+        position=position,
+        taken=taken,
+        duplicates=duplicates,
+        refused=refused,
+        moved_at=moment(moved_at),
+        standing=_standing(standing),
     )

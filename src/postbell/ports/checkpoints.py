@@ -1,0 +1,123 @@
+"""Where each source stands, and what it has to remember of facts that belong together."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+MAX_CHECKPOINT_BYTES = 65_536
+MAX_KEY_CHARS = 200
+MAX_VALUE_BYTES = 4_096
+MOST_REMEMBERED = 100_000
+
+
+class Remembered(NamedTuple):
+    """What a source keeps under a key of its own until then, or until it is more than it may keep.
+
+    The *key* has at most MAX_KEY_CHARS, the *value* MAX_VALUE_BYTES.
+    """
+
+    key: str
+    value: bytes
+    until: datetime
+
+
+class Progress(NamedTuple):
+    """That a source stands further on; it is written with the events before the new place.
+
+    *revision* is the one that the source stands at (`Checkpoints.tell`); *checkpoint* is the
+    source's own, of at most MAX_CHECKPOINT_BYTES, *position* the same for people.  What became of
+    its facts is added to the counts.  It *forgets* these keys, then *remembers* those, at most
+    *most* in all: of more, those that end first are let go.
+    """
+
+    source: str
+    revision: int
+    checkpoint: bytes
+    position: str = ""
+    taken: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    forget: Sequence[str] = ()
+    remember: Sequence[Remembered] = ()
+    most: int = MOST_REMEMBERED
+
+
+class SourceState(StrEnum):
+    """How a source does."""
+
+    WAITING = "waiting"
+    READING = "reading"
+    UP_TO_DATE = "up_to_date"
+    HELD = "held"
+    FAILING = "failing"
+    STOPPED = "stopped"
+
+
+class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source said of itself at *seen_at*.
+
+    *place* is what it reads; *lag_bytes* lie there unread, None where nobody can say.  *fault* is
+    what kept it from reading last, *refusal* what was wrong with the fact that was refused last.
+    """
+
+    kind: str
+    place: str
+    account: str
+    api_user: str
+    state: SourceState
+    seen_at: datetime
+    lag_bytes: int | None = None
+    fault: str = ""
+    fault_at: datetime | None = None
+    refusal: str = ""
+    refused_at: datetime | None = None
+
+
+class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of a source, but for what it remembers.
+
+    *revision* rises whenever it moves; *moved_at* is when it did last.
+    """
+
+    name: str
+    revision: int
+    checkpoint: bytes
+    position: str
+    taken: int
+    duplicates: int
+    refused: int
+    moved_at: datetime | None
+    standing: SourceStanding
+
+
+class Checkpoints(Protocol):
+    """A row for each source, by name; `Log.append` moves it."""
+
+    async def tell(self, standings: Mapping[str, SourceStanding]) -> dict[str, int]:
+        """Note how sources do, and return each one's revision; one that is new begins here, with
+        an empty checkpoint."""
+        ...
+
+    async def read(self, source: str) -> SourceRow | None:
+        """Return what is kept of a source."""
+        ...
+
+    async def all(self) -> list[SourceRow]:
+        """Return what is kept of every source, by name."""
+        ...
+
+    async def recall(self, source: str, keys: Sequence[str], now: datetime) -> dict[str, bytes]:
+        """Return what the source remembers under these keys and has not ended."""
+        ...
+
+    async def sweep(self, now: datetime, limit: int) -> int:
+        """Let go of up to *limit* of what has ended, of any source; return how many went."""
+        ...
+
+    async def forget(self, source: str) -> bool:
+        """Let go of all that is kept of a source, so that it begins anew; False where there is
+        nothing.  One that runs meanwhile finds its revision gone."""
+        ...
