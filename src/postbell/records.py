@@ -13,6 +13,7 @@ import msgspec
 from postbell.attempts import Used
 from postbell.blocks import START, Position, Range
 from postbell.body_limits import BodyLimit
+from postbell.entry_kinds import EntryKind as EntryKind
 from postbell.events import EventType
 from postbell.rights import ApiKey
 from postbell.stops import Stop
@@ -216,24 +217,12 @@ class Verdict(StrEnum):
     PAUSE = "pause"
 
 
-class EntryKind(StrEnum):
-    """What a journal entry records of a range."""
-
-    ATTEMPT = "attempt"
-    RUN = "run"
-    SKIPPED = "skipped"
-    EXPIRED = "expired"
-    SPLIT = "split"
-    RECUT = "recut"
-    TEST = "test"
-
-
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the journal: an attempt, or how a range left without one.
 
     *delivered* counts the events that this entry finished; ranges of entries that finished
     events, with the open batches, partition the log between a webhook's start and its cursor.
-    *done* is the bitmap of a run's delivered events (EntryKind.RUN); *body_bytes* the size sent.
+    *done* is the bitmap of a run's delivered events; *body_bytes* the size sent.
     """
 
     kind: EntryKind
@@ -253,6 +242,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     done: bytes | None = None
     replay_id: int | None = None
     note: str = ""
+
+    @property
+    def posts(self) -> int:
+        """Return how many requests of an attempt this tells of: each event of a run went alone."""
+        if not self.kind.row.is_attempt:
+            return 0
+        return self.delivered if self.kind.row.is_run else 1
 
 
 class ReplayState(StrEnum):

@@ -1,5 +1,6 @@
 import ast
 import re
+from collections.abc import Iterator
 
 from postbell.settings.members import SETTINGS
 from postbell.signals import SIGNALS
@@ -123,3 +124,27 @@ def test_whole_numbers_are_read_in_one_place() -> None:
     ]
 
     assert elsewhere == []
+
+
+def test_who_reads_the_journal_asks_the_row_of_a_kind_never_which_it_is() -> None:
+    """Only who makes an entry names a kind: it hands it on, to `Entry` or to what makes one."""
+    compared = [
+        (path, node.lineno, node.attr)
+        for path, tree in source.trees()
+        for handed in [{id(each) for each in handed_on(tree)}]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "EntryKind"
+        and id(node) not in handed
+    ]
+
+    assert compared == []
+
+
+def handed_on(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield what is an argument of a call, as it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from node.args
+            yield from (keyword.value for keyword in node.keywords)

@@ -7,16 +7,17 @@ finished batch takes 48 bytes here, a run is kept only while parts of it are mis
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postbell.audit.findings import DELIVERED, EXPIRED, PARKED, SKIPPED, WAITING, AuditRow
 from postbell.blocks import Position, Range
+from postbell.entry_kinds import CountsAs
 from postbell.lane.run import count_bits
 from postbell.ports import Claim, JournalBlock
-from postbell.records import BatchState, Entry, EntryKind, OpenBatch, Verdict
+from postbell.records import BatchState, Entry, OpenBatch, Verdict
 
 OFFSETS = 1 << 20
 """More than a block has events: a position is one number, block * OFFSETS + offset."""
@@ -136,7 +137,8 @@ class Marks:
         row = self._rows.get(entry.revision)
         if row is not None and self._window.has(entry.at):
             _count_beside(row, entry)
-        if entry.kind is EntryKind.TEST or not self._concerns(entry.range):
+        kind = entry.kind.row
+        if not kind.is_counted or not self._concerns(entry.range):
             return
         flaw = _flaw(entry)
         if flaw and len(self.odd) < MAX_ODD:
@@ -144,15 +146,21 @@ class Marks:
             self.odd.append(Odd(flaw, entry.revision, at, sources=(entry.batch_id,)))
         if entry.replay_id is not None:
             return
-        if entry.kind is EntryKind.RUN and entry.delivered < entry.count:
+        if kind.is_run and entry.delivered < entry.count:
             self._take_part(entry)
-        elif entry.kind in (EntryKind.ATTEMPT, EntryKind.RUN):
-            if entry.delivered:
-                self._add(entry.range, entry.revision, entry.count, DELIVERED, journal_id)
-        elif entry.kind is EntryKind.SKIPPED:
-            self._add(entry.range, entry.revision, entry.count, SKIPPED, journal_id)
-        elif entry.kind is EntryKind.EXPIRED:
-            self._add(entry.range, entry.revision, entry.count, EXPIRED, journal_id)
+            return
+        match kind.counts_as:
+            case CountsAs.DELIVERED:
+                if entry.delivered:
+                    self._add(entry.range, entry.revision, entry.count, DELIVERED, journal_id)
+            case CountsAs.SKIPPED:
+                self._add(entry.range, entry.revision, entry.count, SKIPPED, journal_id)
+            case CountsAs.EXPIRED:
+                self._add(entry.range, entry.revision, entry.count, EXPIRED, journal_id)
+            case CountsAs.SPLIT | CountsAs.RECUT | CountsAs.TEST:
+                pass
+            case never:
+                assert_never(never)
 
     def _take_part(self, entry: Entry) -> None:
         run = self._run(entry.batch_id, entry.range, entry.revision, entry.count)
@@ -199,19 +207,24 @@ def key(position: Position) -> int:
 
 
 def _count_beside(row: AuditRow, entry: Entry) -> None:
-    if entry.kind is EntryKind.TEST:
-        row.tests += 1
-    elif entry.replay_id is not None:
-        row.replayed += entry.delivered
-    elif entry.kind is EntryKind.SPLIT:
-        row.split += 1
-    elif entry.kind is EntryKind.RECUT:
-        row.recut += 1
+    match entry.kind.row.counts_as:
+        case CountsAs.TEST:
+            row.tests += 1
+        case _ if entry.replay_id is not None:
+            row.replayed += entry.delivered
+        case CountsAs.SPLIT:
+            row.split += 1
+        case CountsAs.RECUT:
+            row.recut += 1
+        case CountsAs.DELIVERED | CountsAs.SKIPPED | CountsAs.EXPIRED:
+            pass
+        case never:
+            assert_never(never)
 
 
 def _flaw(entry: Entry) -> str:
     """Return in what the entry contradicts itself, empty where it does not."""
-    if entry.kind is EntryKind.RUN:
+    if entry.kind.row.is_run:
         done = entry.done or b""
         if count_bits(done) != entry.delivered or len(done) != (entry.count + 7) // 8:
             return (
@@ -219,7 +232,7 @@ def _flaw(entry: Entry) -> str:
                 f" but says {entry.delivered} were delivered"
             )
         return ""
-    if entry.kind is not EntryKind.ATTEMPT:
+    if not entry.kind.row.is_attempt:
         return ""
     is_success = entry.verdict is Verdict.DELIVERED
     if entry.delivered != (entry.count if is_success else 0):

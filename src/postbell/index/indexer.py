@@ -10,12 +10,14 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import assert_never
 
 import msgspec
 import numpy as np
 
 from postbell.blocks import BlockHeader, Position, place_of
 from postbell.clock import Clock
+from postbell.entry_kinds import CountsAs
 from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.events import MessageIds
 from postbell.fences import fence, note
@@ -32,7 +34,7 @@ from postbell.ports import (
     News,
     Postings,
 )
-from postbell.records import Entry, EntryKind, Verdict
+from postbell.records import Entry, Verdict
 from postbell.signals import log
 
 MAX_BLOCKS = 512
@@ -341,7 +343,7 @@ def _read_journal(journal: list[JournalBlock], counts: "Counter[_Key]") -> list[
     visits = []
     for block in journal:
         for entry in block.entries:
-            if entry.kind is EntryKind.TEST:
+            if not entry.kind.row.is_counted:
                 continue
             at = _minute(entry.at)
             for slot, n in _slots(entry):
@@ -354,17 +356,24 @@ def _read_journal(journal: list[JournalBlock], counts: "Counter[_Key]") -> list[
 
 def _slots(entry: Entry) -> list[tuple[int, int]]:
     """Return what an entry adds to its webhook's counters; each single of a run is an attempt."""
-    if entry.kind is EntryKind.SKIPPED:
-        return [(terms.SKIPPED, entry.count)]
-    if entry.kind is EntryKind.EXPIRED:
-        return [(terms.EXPIRED, entry.count)]
-    if entry.kind not in (EntryKind.ATTEMPT, EntryKind.RUN):
-        return []
+    match entry.kind.row.counts_as:
+        case CountsAs.SKIPPED:
+            return [(terms.SKIPPED, entry.count)]
+        case CountsAs.EXPIRED:
+            return [(terms.EXPIRED, entry.count)]
+        case CountsAs.SPLIT | CountsAs.RECUT | CountsAs.TEST:
+            return []
+        case CountsAs.DELIVERED:
+            return _attempt_slots(entry)
+        case never:
+            assert_never(never)
+
+
+def _attempt_slots(entry: Entry) -> list[tuple[int, int]]:
     if entry.verdict is Verdict.DELIVERED:
-        attempts = entry.delivered if entry.kind is EntryKind.RUN else 1
-        found = [(terms.DELIVERED, entry.delivered), (terms.SUCCESSES, attempts)]
+        found = [(terms.DELIVERED, entry.delivered), (terms.SUCCESSES, entry.posts)]
         if entry.outcome is not None and entry.outcome.phases_ms:
-            found.append((terms.latency_slot(entry.outcome.phases_ms[-1]), attempts))
+            found.append((terms.latency_slot(entry.outcome.phases_ms[-1]), entry.posts))
         return found
     parked = entry.count if entry.verdict is Verdict.PARK else 0
     return [(terms.FAILED, entry.count), (terms.FAILURES, 1), (terms.PARKED, parked)]

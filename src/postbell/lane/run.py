@@ -14,7 +14,7 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.logged import Logged
 from postbell.reading.found import nothing
-from postbell.records import Entry, EntryKind, LaneChange, OpenBatch, Outcome
+from postbell.records import Entry, LaneChange, OpenBatch, Outcome
 
 
 class Run:
@@ -140,7 +140,7 @@ class Run:
         self.is_saved = True
         gone = len(change.entries)
         for entry in change.entries:
-            if entry.kind is EntryKind.RUN and entry.done is not None:
+            if entry.kind.row.is_run and entry.done is not None:
                 kept = int.from_bytes(self.fresh, "little") & ~int.from_bytes(entry.done, "little")
                 self.fresh = bytearray(kept.to_bytes(len(self.fresh), "little"))
                 gone -= 1

@@ -14,7 +14,7 @@ from postbell.directory import Directory
 from postbell.errors import BadInput, NotFound, laneless
 from postbell.lane.lawful import lawful_lane
 from postbell.ports import Claim, Dialect, Engine
-from postbell.records import BatchState, Entry, EntryKind, Webhook
+from postbell.records import BatchState, Entry, Webhook
 from postbell.reports.exchange import Exchanges
 from postbell.reports.opened import OpenBatches
 from postbell.reports.outcomes import Outcomes
@@ -237,7 +237,7 @@ class Reports:
         if not entries:
             entries = [await self.singles.find(account_id, batch_id, where)]
         view = finished_view(entries[0]) | {"attempts_made": [attempt_view(e) for e in entries]}
-        runs = [entry for entry in entries if entry.kind is EntryKind.RUN]
+        runs = [entry for entry in entries if entry.kind.row.is_run]
         return view | {"events": sum(run.delivered for run in runs)} if runs else view
 
     async def attempts(

@@ -19,7 +19,7 @@ from postbell.ports import Dialect, Engine, Logged, Signing
 from postbell.reading.found import Found, narrowed, passing
 from postbell.reading.match import Selection
 from postbell.reading.reader import Reader
-from postbell.records import Entry, EntryKind, OpenBatch, ReplayFilter, Revision, Secret, Webhook
+from postbell.records import Entry, OpenBatch, ReplayFilter, Revision, Secret, Webhook
 from postbell.reports.singles import SinglesReport
 from postbell.signing import signing_at
 
@@ -140,7 +140,7 @@ class Exchanges:
         blocks = await self._engine.journal.recent(
             batch_id=run_id, account_id=account_id, limit=100
         )
-        runs = [e for block in blocks for e in block.entries if e.kind is EntryKind.RUN]
+        runs = [e for block in blocks for e in block.entries if e.kind.row.is_run]
         webhook = await self._engine.registry.webhook(runs[0].webhook_id) if runs else None
         if webhook is None or account_id not in (None, webhook.account_id):
             return ()
@@ -166,7 +166,7 @@ class Exchanges:
             )
             for entry in reversed(block.entries)
         ]
-        last = next((e for e in entries if e.kind is EntryKind.ATTEMPT), None)
+        last = next((e for e in entries if e.kind.row.is_attempt and not e.kind.row.is_run), None)
         at = _began(last) if last is not None else None
         used = _used(last)
         open_batch = await self._engine.ledger.batch(batch_id)

@@ -3,11 +3,12 @@
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
 from postbell.clock import Clock
+from postbell.entry_kinds import CountsAs
 from postbell.ports import Engine
-from postbell.records import Entry, EntryKind
+from postbell.records import Entry
 from postbell.reports.views import attempt_view
 
 WINDOW = timedelta(hours=24)
@@ -64,16 +65,18 @@ class Outcomes:
 
 
 def _add(one: Sum, entry: Entry) -> None:
-    if entry.kind is EntryKind.SKIPPED:
-        one.skipped += entry.count
-    elif entry.kind is EntryKind.EXPIRED:
-        one.expired += entry.count
-    elif entry.kind is EntryKind.RUN:
-        one.attempts += entry.delivered
-        one.successes += entry.delivered
-    elif entry.kind is EntryKind.ATTEMPT:
-        one.attempts += 1
-        if entry.delivered:
-            one.successes += 1
-        elif len(one.errors) < MAX_ERRORS:
-            one.errors.append(attempt_view(entry))
+    match entry.kind.row.counts_as:
+        case CountsAs.SKIPPED:
+            one.skipped += entry.count
+        case CountsAs.EXPIRED:
+            one.expired += entry.count
+        case CountsAs.DELIVERED:
+            one.attempts += entry.posts
+            if entry.delivered:
+                one.successes += entry.posts
+            elif len(one.errors) < MAX_ERRORS:
+                one.errors.append(attempt_view(entry))
+        case CountsAs.SPLIT | CountsAs.RECUT | CountsAs.TEST:
+            pass
+        case never:
+            assert_never(never)

@@ -24,7 +24,7 @@ from postbell.ports import Dialect, Engine
 from postbell.reading.found import Found, nothing
 from postbell.reading.match import Selection
 from postbell.reading.reader import Reader
-from postbell.records import Entry, EntryKind, Outcome, Webhook
+from postbell.records import Entry, Outcome, Webhook
 
 MAX_SEARCHED = 200_000
 """Events that a page or an API request looks through: about a second of one core."""
@@ -125,7 +125,7 @@ class SinglesReport:
                     looked_at += 1
                     if looked_at > MAX_ENTRIES * max(where.most // MAX_SEARCHED, 1):
                         raise _gave_up(wanted, 0, entry)
-                    if entry.kind is EntryKind.RUN and where.may_be(entry.at):
+                    if entry.kind.row.is_run and where.may_be(entry.at):
                         yield entry
             if not blocks:
                 return

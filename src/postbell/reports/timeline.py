@@ -15,7 +15,6 @@ from postbell.reading.paging import header_pages
 from postbell.records import (
     BatchState,
     Entry,
-    EntryKind,
     OpenBatch,
     Revision,
     Verdict,
@@ -164,7 +163,7 @@ class _Target:
 
     async def _is_in(self, entry: Entry, hit: Hit) -> bool:
         """Say whether an entry whose range holds the event speaks of it."""
-        if entry.kind is EntryKind.TEST:
+        if not entry.kind.row.is_counted:
             return False
         if entry.replay_id is not None:
             replay = None
@@ -204,8 +203,8 @@ def _standing(
     if open_batch is not None and open_batch.state is BatchState.PARKED:
         return "parked", time_text(open_batch.parked_at)
     for entry in told:
-        if entry.kind in (EntryKind.SKIPPED, EntryKind.EXPIRED):
-            return entry.kind.value, rfc3339(entry.at)
+        if entry.kind.row.counts_as.is_loss:
+            return entry.kind.row.counts_as.value, rfc3339(entry.at)
     if told and (open_batch is not None or not is_cut):
         return "failing", rfc3339(told[0].at)
     return ("sending" if is_cut else "waiting"), None
@@ -223,7 +222,7 @@ def _attempt(entry: Entry) -> dict[str, Any]:
         "status": outcome.status if outcome else None,
         "error": outcome.error if outcome else "",
         "took_ms": phases[-1] if phases else None,
-        "is_run": entry.kind is EntryKind.RUN,
+        "is_run": entry.kind.row.is_run,
     }
 
 

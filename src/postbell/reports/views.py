@@ -5,12 +5,12 @@ from typing import Any
 
 from postbell.body_limits import KEPT_FOR, BodyLimit, most_bytes
 from postbell.clock import rfc3339
+from postbell.entry_kinds import Ending
 from postbell.lane.run import count_bits
 from postbell.records import (
     Account,
     ApiUser,
     Entry,
-    EntryKind,
     OpenBatch,
     Replay,
     Secret,
@@ -170,13 +170,10 @@ def replay_view(replay: Replay) -> dict[str, Any]:
     }
 
 
-def ending_of(entry: Entry) -> str:
-    """Return how the entry ended its batch: delivered, split, expired; empty where it did not."""
-    if entry.kind in (EntryKind.ATTEMPT, EntryKind.RUN):
-        return "delivered" if entry.verdict is Verdict.DELIVERED else ""
-    if entry.kind is EntryKind.EXPIRED:
-        return "expired" if entry.batch_id else ""
-    return "split" if entry.kind is EntryKind.SPLIT else ""
+def ending_of(entry: Entry) -> Ending:
+    """Return how the entry ended its batch, empty where it did not or was of none."""
+    is_failed = entry.kind.row.is_attempt and entry.verdict is not Verdict.DELIVERED
+    return "" if is_failed or not entry.batch_id else entry.kind.row.ends_batch_as
 
 
 def left_in(batch: OpenBatch) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from postbell.blocks import Position, Range
-from postbell.records import Entry, EntryKind
+from postbell.records import Entry
 
 
 def entry_filter(
@@ -23,7 +23,8 @@ def entry_filter(
 
 def is_first_attempt(entry: Entry) -> bool:
     """Say whether nothing older can speak of the entry's batch."""
-    return entry.kind is EntryKind.ATTEMPT and entry.attempt == 1 and not entry.note
+    kind = entry.kind.row
+    return kind.is_attempt and not kind.is_run and entry.attempt == 1 and not entry.note
 
 
 def reaches(part: Range, block: int | None) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 from starlette.routing import Route
 
-from postbell.records import EntryKind
+from postbell.records import Verdict
 from postbell.reports.search import SearchQuery
 from postbell.web import standing
 from postbell.web.formats import middle
@@ -116,7 +116,7 @@ async def _why(visit: Visit, webhook_id: int) -> str:
         visit.account_id, webhook_id=webhook_id, limit=SEEN_ENTRIES
     )
     for row in found.rows:
-        if row["kind"] != EntryKind.ATTEMPT or row["delivered"]:
+        if row["verdict"] in (None, Verdict.DELIVERED):
             continue
         key = f"dash.why.{row.get('error')}"
         return str(row["status"]) if row.get("status") else visit.say(key)

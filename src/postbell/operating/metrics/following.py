@@ -19,7 +19,7 @@ from postbell.events import TYPE_OF
 from postbell.fences import fence
 from postbell.operating.metrics.shapes import OTHER, Counter, Histogram
 from postbell.ports import Engine
-from postbell.records import Entry, EntryKind, Outcome
+from postbell.records import Entry, Outcome
 from postbell.signals import log
 
 FOLLOW_S = 1.0
@@ -134,12 +134,12 @@ class Following:
         dialect = webhook.dialect if webhook is not None else OTHER
         if self._tells:
             log("attempt_made", account=webhook.account if webhook else "", **_told(entry, dialect))
-        if entry.kind in (EntryKind.SKIPPED, EntryKind.EXPIRED):
-            self.lost.add((dialect, entry.kind.value), entry.count)
-        if entry.kind is EntryKind.TEST or entry.verdict is None:
+        kind = entry.kind.row
+        if kind.counts_as.is_loss:
+            self.lost.add((dialect, kind.counts_as.value), entry.count)
+        if not kind.is_attempt or entry.verdict is None:
             return
-        posts = entry.delivered if entry.kind is EntryKind.RUN else 1
-        self.attempts.add((dialect, entry.verdict.value, _result(entry)), posts)
+        self.attempts.add((dialect, entry.verdict.value, _result(entry)), entry.posts)
         if entry.delivered:
             self.delivered.add((dialect,), entry.delivered)
             began = self._recorded.get(entry.range.start.block)
