@@ -220,7 +220,7 @@ async def _opened(
             found = opening.result()
             if not isinstance(found, StorageError):
                 return found
-            is_full = await asyncio.to_thread(lacks_space, settings.data_dir)
+            is_full = await asyncio.to_thread(lacks_space, settings)
             if not found.retryable or (not is_full and has_space):
                 failure = found
                 break

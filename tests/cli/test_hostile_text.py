@@ -34,7 +34,7 @@ from postbell.records import (
     Webhook,
 )
 from postbell.serving.opening import open_engine
-from postbell.settings.members import load
+from postbell.settings.members import Settings
 from postbell.text.printable import escaped, one_line
 from tests.cli.running import LIMIT_S, EventServer, Postbell
 from tests.cli.test_commands import commands
@@ -123,8 +123,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def fill(folder: Path) -> None:
     now = datetime(2026, 11, 29, tzinfo=UTC)
-    environ = {"POSTBELL_DATA_DIR": str(folder)}
-    settings = load({}, environ, check_policy=lambda _dialect, members: dict(members)).settings
+    settings = Settings(data_dir=folder)
     engine = await open_engine(settings, SystemClock(), worker=False)
     registry = engine.registry
     account = await registry.add_account(HOSTILE, now)

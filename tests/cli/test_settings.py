@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from tools.pages.settings import settings as reference
 
-from postbell.errors import BadInput, StorageError
+from postbell.errors import BadInput
 from postbell.policies import check_members
 from postbell.settings.members import SETTINGS, Loaded, Settings, load
 from postbell.settings.values import Address
-from postbell.storage.sqlite.locking import WorkerLock
+from postbell.storage.engines import problem
 
 
 def check_policy(dialect: str, members: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,8 @@ def loaded(
     environ: Mapping[str, str] | None = None,
     **more: Any,
 ) -> Loaded:
-    return load(flags or {}, environ or {}, check_policy=check_policy, **more)
+    checks = {"check_policy": check_policy, "check_database": problem}
+    return load(flags or {}, environ or {}, **checks, **more)
 
 
 def toml(folder: Path, text: str) -> Path:
@@ -160,9 +161,9 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
             "sign_in is 'maybe' (from POSTBELL_SIGN_IN); true | false expected",
         ),
         (
-            {"POSTBELL_DATABASE_URL": "postgresql://db/x"},
-            "database_url is 'postgresql://db/x' (from POSTBELL_DATABASE_URL);"
-            " scheme 'postgresql' is not supported; supported now: sqlite:///FILE",
+            {"POSTBELL_DATABASE_URL": "postgresql://bell:hidden@db/x?password=hidden"},
+            "database_url is 'postgresql://db/***' (from POSTBELL_DATABASE_URL);"
+            " no engine 'postgresql'; known: sqlite:///FILE",
         ),
         (
             {"POSTBELL_METRICS_LISTEN": "9090"},
@@ -250,29 +251,6 @@ def test_an_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:
 def test_a_profile_without_a_file_is_refused() -> None:
     with pytest.raises(BadInput, match="no file has profiles"):
         loaded(environ={"POSTBELL_PROFILE": "tr"})
-
-
-def test_a_relative_database_is_inside_the_data_folder_and_an_absolute_one_is_not() -> None:
-    inside = loaded({"data_dir": "data"}).settings
-    outside = loaded({"database_url": "sqlite:////var/lib/my%20bell.db"}).settings
-
-    assert inside.database_path == Path("data/postbell.db")
-    assert outside.database_path == Path("/var/lib/my bell.db")
-
-
-def test_a_link_to_a_database_is_followed_so_that_it_has_one_lock_by_every_name(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "postbell.db").symlink_to("../disk.db")
-    named = loaded({"data_dir": str(tmp_path / "data")}).settings
-    lock = WorkerLock(tmp_path / "disk.db")
-
-    with pytest.raises(StorageError, match="is the worker of"):
-        WorkerLock(named.database_path)
-
-    assert named.database_path == tmp_path / "disk.db"
-    lock.release()
 
 
 def test_the_reference_names_every_setting_by_key_flag_and_variable() -> None:

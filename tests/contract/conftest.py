@@ -7,14 +7,14 @@ import pytest
 
 from postbell.ports import Engine
 from postbell.sealing import load_or_create
-from postbell.storage.memory import MemoryEngine
+from postbell.storage.engines import ENGINES, named
 from tests.contract.making import Shop
 from tests.empty import open_empty
 from tests.fakes import FakeClock
 
 
-async def _memory(_folder: Path, clock: FakeClock) -> Engine:
-    return MemoryEngine(clock)
+async def _memory(folder: Path, clock: FakeClock) -> Engine:
+    return await named("memory:", folder).open(load_or_create(folder / "key"), clock)
 
 
 async def _sqlite(folder: Path, clock: FakeClock) -> Engine:
@@ -25,6 +25,7 @@ OPENERS: dict[str, Callable[[Path, FakeClock], Awaitable[Engine]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
 }
+assert set(OPENERS) == set(ENGINES), "an engine is done when it passes the suite"
 
 
 @pytest.fixture(params=OPENERS)

@@ -15,7 +15,7 @@ import httpx
 
 from postbell.clock import SystemClock
 from postbell.ports import Engine
-from postbell.serving.opening import open_engine
+from postbell.serving.opening import database, open_engine
 from postbell.settings.members import Settings
 from postbell.storage.sqlite.backup import damaged_blocks, integrity_problems
 from tests.crash.harness import AUTH, Arrival, Service, events, receiving
@@ -52,7 +52,7 @@ async def _look(image: Image, bodies: dict[str, bytes]) -> list[str]:
     settings = Settings(data_dir=image.folder / "data")
     engine = await open_engine(settings, SystemClock(), worker=True, serves=True)
     try:
-        path = settings.database_path
+        path = Path(database(settings).place)
         problems = integrity_problems(path) + damaged_blocks(path)
         problems += missing(image, await stored(engine))
         if image.is_set_up and not await engine.registry.api_users():

@@ -9,6 +9,16 @@ import postbell
 FOLDER = Path(postbell.__file__).parent
 
 
+TEXTS = {".py", ".sql", ".toml", ".html", ".css", ".js", ".txt"}
+
+
+def files() -> Iterator[str]:
+    """Yield the path (relative to the package) of every file of text in it."""
+    for path in sorted(FOLDER.rglob("*")):
+        if path.suffix in TEXTS:
+            yield str(path.relative_to(FOLDER))
+
+
 def trees(below: str = "") -> Iterator[tuple[str, ast.Module]]:
     """Yield the path (relative to the package) and the tree of every module in *below*."""
     for path in sorted((FOLDER / below).rglob("*.py")):

@@ -1,4 +1,5 @@
 import ast
+import re
 
 import pytest
 
@@ -45,6 +46,37 @@ def test_no_provider_is_named_but_by_its_own_dialect() -> None:
     ]
 
     assert named == []
+
+
+ENGINE_WORDS = re.compile(r"sqlite|apsw|pragma\b|vacuum|-wal\b|-journal\b|\.db\b", re.IGNORECASE)
+DEFAULT_ENGINE = "settings/members.py"
+"""The default of `database_url`, which the reference shows."""
+
+
+def test_no_engine_is_known_but_inside_storage() -> None:
+    named = [
+        (path, line)
+        for path in source.files()
+        if not path.startswith("storage/")
+        for line in (source.FOLDER / path).read_text(encoding="utf-8").splitlines()
+        if ENGINE_WORDS.search(line)
+    ]
+
+    assert [path for path, _ in named] == [DEFAULT_ENGINE], named
+
+
+def test_an_engine_is_opened_by_the_table_only() -> None:
+    doors = ("postbell.storage.engines.", "postbell.storage.folders.")
+
+    past = [
+        (path, name)
+        for path, tree in source.trees()
+        if not path.startswith("storage/")
+        for name in source.imports(tree)
+        if name.startswith("postbell.storage") and not name.startswith(doors)
+    ]
+
+    assert past == []
 
 
 def test_tasks_are_started_in_task_groups_only() -> None:

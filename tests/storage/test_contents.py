@@ -11,6 +11,7 @@ import pytest
 from postbell.audit import audit
 from postbell.cli import main
 from postbell.errors import DamagedDatabase
+from postbell.ports import Restored
 from postbell.sealing import Sealer, load_or_create
 from postbell.storage import sqlite
 from postbell.storage.sqlite.contents import first_unreadable
@@ -53,7 +54,7 @@ def spoil(folder: Path, statement: str) -> None:
     connection.close()
 
 
-def restored(folder: Path, sealer: Sealer) -> sqlite.Restored:
+def restored(folder: Path, sealer: Sealer) -> Restored:
     """Restore the database elsewhere from a copy that has no digest, as `sqlite3 .backup` makes."""
     copy = folder / "copy.db"
     source, target = apsw.Connection(str(folder / "postbell.db")), apsw.Connection(str(copy))

@@ -25,7 +25,7 @@ def command(settings: Settings, target: Path, as_json: bool) -> None:
     from postbell.clock import SystemClock
     from postbell.serving.opening import open_engine, require_database
 
-    require_database(settings)
+    database = require_database(settings)
     if target.exists():
         raise UsageError(f"{target} exists already; choose another name for the backup")
     if not target.parent.is_dir():
@@ -44,5 +44,5 @@ def command(settings: Settings, target: Path, as_json: bool) -> None:
         key = str(settings.secret_key_path)
         print_record({"target": str(target), "bytes": size, "secret_key_file": key}, as_json=True)
     else:
-        say(f"copied {settings.database_path} to {target}")
+        say(f"copied {database.place} to {target}")
         say(f"copy {settings.secret_key_path}, too, and keep it apart")

@@ -18,15 +18,14 @@ def command(settings: Settings, as_json: bool) -> None:
     free room of twice what the file holds.
     """
     from postbell.serving.opening import require_database
-    from postbell.storage import sqlite
 
-    require_database(settings)
-    before, after = sqlite.compact(settings.database_path)
+    database = require_database(settings)
+    before, after = database.compact()
     if as_json:
         sizes = {"bytes_before": before.database_bytes, "bytes": after.database_bytes}
-        print_record({"database": str(settings.database_path), **sizes}, as_json=True)
+        print_record({"database": database.place, **sizes}, as_json=True)
     else:
         say(
-            f"{settings.database_path}: {before.database_bytes:,} bytes before,"
+            f"{database.place}: {before.database_bytes:,} bytes before,"
             f" {after.database_bytes:,} now"
         )

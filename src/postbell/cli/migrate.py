@@ -13,15 +13,13 @@ from postbell.settings.members import Settings
 @with_settings("storage")
 def command(settings: Settings, check: bool, as_json: bool) -> int:
     """Bring the database to this release."""
-    from postbell.serving.opening import open_sealer
-    from postbell.storage import sqlite
+    from postbell.serving.opening import database, open_sealer
 
-    path = settings.database_path
     if check:
-        names = sqlite.pending(path)
+        names = database(settings).pending()
     else:
         open_sealer(settings)
-        names = sqlite.migrate(path)
+        names = database(settings).migrate()
     if as_json:
         print_json([{"migration": name} for name in names])
     elif names:

@@ -68,6 +68,7 @@ def _load(flags: Mapping[str, Any], config: Path | None, profile: str | None) ->
         config=config or above.get("config"),
         profile=profile or above.get("profile") or "",
         check_policy=_check_policy,
+        check_database=_check_database,
     )
     if "default_dialect" in loaded.given:
         _check_dialect(loaded.settings.default_dialect)
@@ -91,6 +92,12 @@ def _check_dialect(name: str) -> None:
         dialects.find(name)
     except BadInput as error:
         raise BadInput(f"default_dialect: {error.message}", member="default_dialect") from None
+
+
+def _check_database(url: str) -> str:
+    from postbell.storage.engines import problem
+
+    return problem(url)
 
 
 def _check_policy(dialect: str, members: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from postbell.errors import UsageError
 from postbell.settings.members import Settings
 
 if TYPE_CHECKING:
-    from postbell.storage.sqlite import Restored
+    from postbell.ports import Restored
 
 
 @click.command("restore", cls=SettingsCommand)
@@ -31,21 +31,18 @@ def command(settings: Settings, file: Path, ignore_digest: bool, as_json: bool) 
     is wrong in it then stays wrong.
     """
     from postbell.sealing import load_or_create
-    from postbell.serving.opening import make_folder
-    from postbell.storage import sqlite
+    from postbell.serving.opening import database
 
-    database, key = settings.database_path, settings.secret_key_path
+    there, key = database(settings), settings.secret_key_path
     if not key.exists():
         raise UsageError(
             f"there is no secret key file {key}; put the one that belongs to the backup there"
             " first, or name it with --secret-key-file"
         )
-    make_folder(database.parent)
-    sealer = load_or_create(key)
-    done = sqlite.restore(file, database, sealer, ignores_digest=ignore_digest)
+    done = there.restore(file, load_or_create(key), ignores_digest=ignore_digest)
     if as_json:
         members = {
-            "database": str(database),
+            "database": there.place,
             "file": str(file),
             "kept": None if done.kept is None else str(done.kept),
             "block": done.block,
@@ -56,17 +53,17 @@ def command(settings: Settings, file: Path, ignore_digest: bool, as_json: bool) 
         }
         print_record(members, as_json=True)
     else:
-        _print(done, database, file)
+        _print(done, there.place, file)
 
 
-def _print(done: "Restored", database: Path, file: Path) -> None:
-    say(f"restored {database} from {file}")
+def _print(done: "Restored", place: str, file: Path) -> None:
+    say(f"restored {place} from {file}")
     if done.kept is not None:
         say(f"what was there before is kept as {done.kept}")
     if not done.is_verified:
         click.echo(
-            "it cannot be verified as a whole: it has no digest, or another one; what SQLite, the"
-            " checksums of blocks and reading every row tell was checked"
+            "it cannot be verified as a whole: it has no digest, or another one; what the"
+            " engine's own check, the checksums of blocks and reading every row tell was checked"
         )
     newest = "none" if done.recorded_at is None else f"of {text(done.recorded_at)}"
     click.echo(f"newest event: {newest}; what was accepted after the backup is not in it")

@@ -32,7 +32,7 @@ from postbell.ports.customers import (
     Tries,
 )
 from postbell.ports.dialect import Dialect, Probe, Signing, Stored, Tick
-from postbell.ports.engine import Bell, Engine, Space
+from postbell.ports.engine import Bell, Database, Engine, Restored, Space
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
     LEASE_S,
@@ -89,6 +89,7 @@ __all__ = [
     "Checkpoints",
     "Claim",
     "CountChange",
+    "Database",
     "Delivery",
     "Dialect",
     "Engine",
@@ -114,6 +115,7 @@ __all__ = [
     "Registry",
     "Remembered",
     "Request",
+    "Restored",
     "SecondFactor",
     "SecondFactors",
     "Sender",

@@ -1,26 +1,114 @@
-"""A storage implementation, opened and closed together, and its bell."""
+"""A database, what a storage implementation does with it once it is open, and its bell."""
 
+from collections.abc import Container
+from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from postbell.clock import Clock
 from postbell.ports.checkpoints import Checkpoints
 from postbell.ports.customers import Answers, Owners, Registry, Tries
 from postbell.ports.path import Journal, Ledger, Log
 from postbell.ports.search import Index
 from postbell.ports.second_factors import SecondFactors
 from postbell.ports.trail import Trail
+from postbell.sealing import Sealer
 
 
 class Space(NamedTuple):
     """Bytes on disk: of the database, of these what nothing lies in, and of what is written beside
-    it first (SQLite's WAL)."""
+    it first (a write-ahead log)."""
 
     database_bytes: int = 0
     free_bytes: int = 0
     wal_bytes: int = 0
 
 
+class Restored(NamedTuple):
+    """What is in place now: the newest block, 0 for none, and when it was recorded.
+
+    *kept* is where the database from before is, None where there was none; *pending* names the
+    migrations that the backup lacks; of its *sealed* secrets the key opens *opened*.  It
+    *is_verified* where the backup's digest says of every bit that it is as it was written.
+    """
+
+    kept: Path | None
+    block: int
+    recorded_at: datetime | None
+    pending: list[str]
+    sealed: int
+    opened: int
+    is_verified: bool = False
+
+
+class Database(Protocol):
+    """What a URL names: where an engine keeps one installation, whoever has it open.
+
+    Its methods block; where one of them is not an engine's to do, it raises UsageError that says
+    what does it.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: a file, or a URL without credentials."""
+        ...
+
+    def exists(self) -> bool:
+        """Say whether there is one with anything in it."""
+        ...
+
+    def lacks_room(self) -> bool:
+        """Say whether it cannot be opened because there is no room for what that writes."""
+        ...
+
+    async def open(
+        self,
+        sealer: Sealer,
+        clock: Clock,
+        *,
+        worker: bool = False,
+        serves: bool = False,
+        dialects: Container[str] | None = None,
+    ) -> "Engine":
+        """Open it, made where there is none, without blocking; the caller closes it.
+
+        A *worker* delivers, one that *serves* acknowledges.  *dialects* are the names of those that
+        this release has, None for any: a webhook of another one is a row that it cannot read.
+        Raises StorageError where it cannot be used, has a newer schema, lacks a migration, or has a
+        worker already and takes no second one.
+        """
+        ...
+
+    def pending(self) -> list[str]:
+        """Return the names of migrations that it lacks, in order."""
+        ...
+
+    def migrate(self) -> list[str]:
+        """Bring it (made where missing) to this release's schema, whole or not at all; return the
+        names of what was done."""
+        ...
+
+    def compact(self) -> tuple[Space, Space]:
+        """Write it anew without what is free; return what it took before and takes now.
+
+        Raises Conflict while a process has it open.
+        """
+        ...
+
+    def restore(self, source: Path, sealer: Sealer, *, ignores_digest: bool = False) -> Restored:
+        """Put what `Engine.backup` wrote to *source* in its place, whole or not at all, and keep
+        what was there.
+
+        Raises Conflict while a process has it open; UsageError for what is not the whole of a
+        backup; StorageError where that is damaged, is of a newer release, was sealed with other
+        keys, or cannot be written.  *ignores_digest* takes one that can be read though it is not
+        as it was written.
+        """
+        ...
+
+
 class Engine(Protocol):
-    """A storage implementation: the ports above, opened and closed together."""
+    """A database that is open: the ports of storage, opened and closed together."""
 
     @property
     def log(self) -> Log: ...
@@ -58,6 +146,15 @@ class Engine(Protocol):
     async def shrink(self) -> bool:
         """Give the system a little of the space back that dropped rows left, unless that is about
         what new ones will need; return whether some of it was.  Writers wait for milliseconds."""
+        ...
+
+    async def backup(self, target: Path) -> None:
+        """Write a consistent, durable copy to *target*, which must not exist; writers go on.
+
+        It holds no key that unseals.  Raises StorageError where what is copied is damaged; then,
+        as ever when it fails, nothing is left at *target*.  Raises UsageError where that is not the
+        engine's to do.
+        """
         ...
 
     async def close(self) -> None: ...

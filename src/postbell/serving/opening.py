@@ -6,15 +6,17 @@ from pathlib import Path
 from postbell import sealing
 from postbell.clock import Clock
 from postbell.errors import ServiceError, UsageError
+from postbell.ports import Database, Engine
 from postbell.settings.members import Settings
-from postbell.storage import sqlite
+from postbell.storage.engines import named
+from postbell.storage.folders import lacks_room, make_folder
 from postbell.text import small_files
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
 from postbell.wire.sender import CurlSender
 
 PROBE_BYTES = 64 << 10
-"""Twice what SQLite needs to open a database."""
+"""What is written when a service starts: the secret key file, and some."""
 
 
 async def open_engine(
@@ -24,34 +26,32 @@ async def open_engine(
     worker: bool,
     serves: bool = False,
     dialects: Collection[str] | None = None,
-) -> sqlite.SqliteEngine:
+) -> Engine:
     """Open the database, made on the first start with its folder and key; the caller closes it.
 
-    *worker* takes the lock of the one process that delivers; one that *serves* acknowledges.
+    *worker* delivers, one that *serves* acknowledges.
     """
     sealer = open_sealer(settings)
-    return await sqlite.open(
-        settings.database_path,
-        sealer,
-        clock,
-        worker=worker,
-        serves=serves,
-        dialects=dialects,
+    return await database(settings).open(
+        sealer, clock, worker=worker, serves=serves, dialects=dialects
     )
 
 
+def database(settings: Settings) -> Database:
+    """Return the database that the settings name."""
+    return named(settings.database_url, settings.data_dir)
+
+
 def open_sealer(settings: Settings) -> sealing.Sealer:
-    """Return the sealer of the database that is there or will be made, in folders that are made.
+    """Return the sealer of the database that is there or will be made; the data folder is made.
 
     Raises ServiceError for a database whose key file is gone: a new one would not open it.
     """
     make_folder(settings.data_dir)
-    database, key = settings.database_path, settings.secret_key_path
-    make_folder(database.parent)
-    is_there = database.exists() and database.stat().st_size > 0
-    if is_there and not key.exists():
+    there, key = database(settings), settings.secret_key_path
+    if there.exists() and not key.exists():
         raise ServiceError(
-            f"the database {database} was made with a secret key file, but {key} is not there;"
+            f"the database {there.place} was made with a secret key file, but {key} is not there;"
             " put it back from your backup, or name it with --secret-key-file"
         )
     return sealing.load_or_create(key)
@@ -80,31 +80,17 @@ def open_sender(settings: Settings, clock: Clock) -> tuple[Guard, CurlSender]:
     )
 
 
-def lacks_space(folder: Path) -> bool:
-    """Say whether nothing can be written to *folder* because its disk or quota is full; blocks."""
-    return sqlite.lacks_room(folder, PROBE_BYTES)
+def lacks_space(settings: Settings) -> bool:
+    """Say whether a disk or quota is too full for the database or the key to be opened; blocks."""
+    return lacks_room(settings.data_dir, PROBE_BYTES) or database(settings).lacks_room()
 
 
-def require_database(settings: Settings) -> Path:
-    """Return the database's file; raise UsageError where there is none yet."""
-    path = settings.database_path
-    if not path.is_file():
+def require_database(settings: Settings) -> Database:
+    """Return the database; raise UsageError where there is none yet."""
+    there = database(settings)
+    if not there.exists():
         raise UsageError(
-            f"there is no database {path}; name its folder with --data-dir, or make it with"
+            f"there is no database {there.place}; name its folder with --data-dir, or make it with"
             " 'postbell accounts create'"
         )
-    return path
-
-
-def make_folder(folder: Path) -> None:
-    """Make *folder*, for its owner only, and those above it, unless they exist; durably."""
-    try:
-        for each in (*reversed(folder.parents), folder):
-            if not each.is_dir():
-                each.mkdir(mode=0o700 if each == folder else 0o777, exist_ok=True)
-                sealing.sync_folder(each.parent)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ServiceError(
-            f"cannot make the folder {folder}: {reason}; choose another with --data-dir"
-        ) from None
+    return there

@@ -6,12 +6,10 @@ A flag wins over the environment, over the file's profile, over the file, over t
 """
 
 import json
-import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -192,13 +190,6 @@ class Settings(PeerLimits, frozen=True, kw_only=True):
     api_key: Annotated[str, About("its key", "client")] = ""
 
     @property
-    def database_path(self) -> Path:
-        """Return the SQLite file that `database_url` names, or the one that a link there leads to:
-        what lies beside it, locks and WAL, is the same by whatever name it is opened."""
-        named = self.data_dir / unquote(urlsplit(self.database_url).path.removeprefix("/"))
-        return Path(os.path.realpath(named)) if named.is_symlink() else named
-
-    @property
     def secret_key_path(self) -> Path:
         return self.data_dir / self.secret_key_file
 
@@ -210,6 +201,7 @@ class Settings(PeerLimits, frozen=True, kw_only=True):
 
 OWN_VARIABLES = {"POSTBELL_CONFIG", "POSTBELL_PROFILE"}
 PolicyCheck = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+Check = Callable[[Any], str]
 
 
 class Loaded(NamedTuple):
@@ -225,12 +217,14 @@ def load(
     config: Path | None = None,
     profile: str = "",
     check_policy: PolicyCheck,
+    check_database: Check,
 ) -> Loaded:
     """Return the settings in force, warnings, and the names that somebody set.
 
     *config* and *profile* default to POSTBELL_CONFIG and POSTBELL_PROFILE; *check_policy* checks
-    a dialect's policy members.  Raises BadInput that names the key, the value, what is expected
-    and where the value came from.
+    a dialect's policy members, *check_database* says what is wrong with a URL of one, "" for
+    nothing.  Raises BadInput that names the key, the value, what is expected and where the value
+    came from.
     """
     _check_variables(environ)
     config = config or (
@@ -240,6 +234,7 @@ def load(
     found: dict[str, Any] = {}
     policies: dict[str, dict[str, Any]] = {}
     warnings: list[str] = []
+    checks = {**CHECKS, "database_url": check_database}
     for origin, values in (
         *_file_layers(config, profile),
         ("environment", _environment(environ, warnings)),
@@ -255,7 +250,7 @@ def load(
             else:
                 setting = BY_NAME[name]
                 where = _where(origin, setting.variable, setting.flag)
-                found[name] = _value(setting, value, where)
+                found[name] = _value(setting, value, where, checks.get(name))
     if policies:
         found["policy"] = policies
     settings = Settings(**found)
@@ -350,7 +345,7 @@ def _where(origin: str, variable: str, flag: str) -> str:
     return {"environment": variable, "flag": flag}.get(origin, origin)
 
 
-def _value(setting: Setting, value: Any, where: str) -> Any:
+def _value(setting: Setting, value: Any, where: str, check: Check | None) -> Any:
     """Return *value* (text, or TOML's type) as the setting's type, inside its range."""
     try:
         converted = READERS[setting.type](value)
@@ -362,8 +357,8 @@ def _value(setting: Setting, value: Any, where: str) -> Any:
         raise _wrong(setting, value, where)
     if row.unit and not row.low <= converted <= row.high:
         raise _wrong(setting, value, where)
-    if setting.name in CHECKS:
-        reason = CHECKS[setting.name](converted)
+    if check is not None:
+        reason = check(converted)
         if reason:
             raise _wrong(setting, value, where, reason)
     return converted

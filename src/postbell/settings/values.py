@@ -139,15 +139,6 @@ def read_address(value: Any) -> Address:
     return Address(host.strip("[]") or "127.0.0.1", number)
 
 
-def _check_database(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite":
-        return f"scheme {parts.scheme!r} is not supported; supported now: sqlite:///FILE"
-    if parts.netloc or len(parts.path) < 2:
-        return "three slashes and a file expected, as in sqlite:///postbell.db"
-    return ""
-
-
 def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
@@ -199,7 +190,7 @@ def _check_email(address: str) -> str:
 
 
 SECRETS = ("metrics_token", "api_key")
-WITH_SECRETS = ("smtp_url", "operator_webhook", "public_url", "url")
+WITH_SECRETS = ("database_url", "smtp_url", "operator_webhook", "public_url", "url")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 READERS: dict[Any, Callable[[Any], Any]] = {
@@ -221,7 +212,6 @@ METAVARS: dict[Any, str] = {
     dict[str, dict[str, Any]]: "DIALECT=JSON",
 }
 CHECKS: dict[str, Callable[[Any], str]] = {
-    "database_url": _check_database,
     "public_url": _check_base_url,
     "operator_webhook": _check_url,
     "metrics_listen": _check_listener,

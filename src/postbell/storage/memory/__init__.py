@@ -3,52 +3,7 @@
 Nothing survives the process.  Every method runs without a pause, so each is one commit.
 """
 
-from postbell.clock import Clock
-from postbell.ports import Space
-from postbell.storage.memory.answers import MemoryAnswers
-from postbell.storage.memory.checkpoints import MemoryCheckpoints
-from postbell.storage.memory.index import MemoryIndex
-from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
-from postbell.storage.memory.log import MemoryLog
-from postbell.storage.memory.owners import MemoryOwners
-from postbell.storage.memory.registry import MemoryRegistry
-from postbell.storage.memory.second_factors import MemorySecondFactors
-from postbell.storage.memory.tables import Tables
-from postbell.storage.memory.trail import MemoryTrail
-from postbell.storage.memory.tries import MemoryTries
+from postbell.storage.memory.database import MemoryDatabase
+from postbell.storage.memory.engine import MemoryEngine
 
-
-class MemoryEngine:
-    """All ports over one set of Python lists and dicts."""
-
-    def __init__(self, clock: Clock) -> None:
-        tables = Tables(clock)
-        self.log = MemoryLog(tables)
-        self.ledger = MemoryLedger(tables)
-        self.journal = MemoryJournal(tables)
-        self.registry = MemoryRegistry(tables)
-        self.owners = MemoryOwners(tables)
-        self.second_factors = MemorySecondFactors(tables)
-        self.index = MemoryIndex()
-        self.answers = MemoryAnswers(tables)
-        self.tries = MemoryTries(tables)
-        self.trail = MemoryTrail(tables)
-        self.checkpoints = MemoryCheckpoints(tables)
-        self.bell = tables.bell
-
-    async def ready(self) -> None:
-        """Return at once: memory always takes a write."""
-
-    async def space(self) -> Space:
-        """Return that nothing is on disk."""
-        return Space()
-
-    async def shrink(self) -> bool:
-        """Do nothing: Python does."""
-        return False
-
-    async def close(self) -> None:
-        """Forget nothing: what was stored goes with the engine itself."""
-
-
-__all__ = ["MemoryEngine"]
+__all__ = ["MemoryDatabase", "MemoryEngine"]

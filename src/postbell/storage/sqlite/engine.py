@@ -11,6 +11,7 @@ from postbell.clock import Clock, to_us
 from postbell.errors import StorageError
 from postbell.ports import Space
 from postbell.sealing import Sealer
+from postbell.storage.folders import lacks_room
 from postbell.storage.ringing import RingBell
 from postbell.storage.sqlite.answers import SqliteAnswers
 from postbell.storage.sqlite.backup import copy
@@ -30,7 +31,7 @@ from postbell.storage.sqlite.readers import Readers
 from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.registry import SqliteRegistry
 from postbell.storage.sqlite.second_factors import SqliteSecondFactors
-from postbell.storage.sqlite.space import APPEND_BYTES, give_back, has_too_much, lacks_room, measure
+from postbell.storage.sqlite.space import APPEND_BYTES, give_back, has_too_much, measure
 from postbell.storage.sqlite.store import SQL, Store
 from postbell.storage.sqlite.threads import in_thread
 from postbell.storage.sqlite.trail import SqliteTrail

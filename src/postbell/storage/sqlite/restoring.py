@@ -3,12 +3,11 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from postbell.clock import from_us
 from postbell.errors import DamagedDatabase, StorageError, UsageError
+from postbell.ports import Restored
 from postbell.sealing import Sealer
 from postbell.storage.sqlite import digest
 from postbell.storage.sqlite.backup import damaged_blocks, unreadable
@@ -20,23 +19,6 @@ from postbell.storage.sqlite.migrating import missing
 from postbell.storage.sqlite.placing import copy_of, decide, drop_copy, finish
 from postbell.storage.sqlite.store import SQL
 from postbell.text.encodings import GZIP, ZSTD
-
-
-class Restored(NamedTuple):
-    """What is in place now: the newest block, 0 for none, and when it was recorded.
-
-    *kept* is where the database from before is, None where there was none; *pending* names the
-    migrations that the backup lacks; of its *sealed* secrets the key opens *opened*.  It
-    *is_verified* where the backup's digest says of every bit that it is as it was written.
-    """
-
-    kept: Path | None
-    block: int
-    recorded_at: datetime | None
-    pending: list[str]
-    sealed: int
-    opened: int
-    is_verified: bool = False
 
 
 def restore(

@@ -1,7 +1,5 @@
 """What a database takes on disk, and giving back what nothing lies in any more."""
 
-import errno
-import tempfile
 from pathlib import Path
 
 import apsw
@@ -22,18 +20,6 @@ KEPT_PART = 8
 
 APPEND_BYTES = 2 * MAX_BYTES
 """What the largest block takes in the WAL, and some."""
-
-
-def lacks_room(folder: Path, size_bytes: int) -> bool:
-    """Say whether so much cannot be written to *folder* because its disk or quota is full; blocks.
-
-    A commit may find room all the same, in what the database's files take already.
-    """
-    try:
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
-            return probe.write(bytes(size_bytes)) < size_bytes
-    except OSError as error:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def measure(connection: apsw.Connection, database: Path) -> Space:
