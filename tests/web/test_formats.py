@@ -6,7 +6,7 @@ import pytest
 
 from postbell.errors import BadInput
 from postbell.web import words
-from postbell.web.formats import Format, middle, zone, zone_names
+from postbell.web.formats import Format, middle, plain, zone, zone_names
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -72,7 +72,7 @@ def test_a_message_takes_a_time_with_the_exact_moment_on_hover() -> None:
     ("value", "text"), [(1_048_576, "1048576"), (0, "0"), (0.5, "0.5"), (15.0, "15")]
 )
 def test_a_default_is_written_as_one_types_it(value: float, text: str) -> None:
-    assert form().plain(value) == text
+    assert plain(value) == text
 
 
 def test_a_time_in_an_address_is_the_same_for_everybody() -> None:

@@ -2,7 +2,7 @@
 
 from postbell.dialects import DIALECTS
 from postbell.events import TYPES
-from postbell.policies import RANGES, on_wire
+from postbell.policies import MEMBERS, Member, on_wire
 from postbell.ports import Dialect
 from postbell.records import Policy
 from tools.pages import markdown
@@ -21,14 +21,15 @@ def dialects() -> str:
         "## Policy\n",
         _POLICY,
         markdown.table(
-            ("member", "values", *map(markdown.code, DIALECTS)),
+            ("member", "values", "meaning", *map(markdown.code, DIALECTS)),
             (
                 (
-                    markdown.code(name),
-                    _values(name),
-                    *(_shown(dialect.policy({}), name) for dialect in DIALECTS.values()),
+                    markdown.code(row.name),
+                    row.expected,
+                    row.meaning,
+                    *(_shown(dialect.policy({}), row) for dialect in DIALECTS.values()),
                 )
-                for name in Policy.__struct_fields__
+                for row in MEMBERS
             ),
         ),
     )
@@ -69,28 +70,13 @@ def _about(dialect: Dialect) -> str:
     )
 
 
-def _values(name: str) -> str:
-    if name in RANGES:
-        low, high, unit = RANGES[name]
-        return f"{low:g} to {high:,.10g} {unit}"
-    return _WORDS[name]
-
-
-def _shown(policy: Policy, name: str) -> str:
-    value = on_wire(policy)[name]
+def _shown(policy: Policy, row: Member) -> str:
+    value = getattr(on_wire(policy), row.name)
     if isinstance(value, list | tuple):
         return ", ".join(f"{each:g}" for each in value)
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
-_WORDS = {
-    "success": 'list of status codes, or "2xx"',
-    "refused": "list of status codes that park a batch at once",
-    "retry_waits_s": "list of at most 50 waits in seconds",
-    "ordered": "true or false: one batch at a time, in order",
-    "split_failing": "true or false: the last attempts of a batch split it whatever the failure is,"
-    " while others are taken",
-}
 _POLICY = """The defaults; an operator changes them for an installation with the setting `policy`
 ([settings](settings.md)), a customer for one webhook with its member `policy`.
 """

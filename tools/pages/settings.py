@@ -32,7 +32,7 @@ A flag wins over the environment variable, that over the chosen profile of the f
 the file, that over the default. Name the file with `--config FILE` or `POSTBELL_CONFIG`, a
 profile in it (a table `[profile.NAME]`, one for each data centre) with `--profile NAME` or
 `POSTBELL_PROFILE`. An empty variable counts as unset. The policy defaults of a dialect are a
-table `[policy.DIALECT]` in the file.
+table `[policy.DIALECT]` in the file, with the members that [dialects](dialects.md#policy) have.
 
 | key in the file | flag | variable | values | default | meaning |
 |---|---|---|---|---|---|"""

@@ -3,11 +3,12 @@
 Absent and null mean the default; members that are not listed are refused by name.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 
 from postbell.events import EventType, Moment
+from postbell.policies import MEMBERS
 from postbell.rights import KeyScope
 
 GivenKey = Annotated[str, Meta(min_length=8, max_length=256, description="a key of yours")]
@@ -18,23 +19,18 @@ class Body(Struct, forbid_unknown_fields=True):
     """Base of the bodies."""
 
 
-class PolicyForm(Body):
-    """How batches are cut, sent and tried again; what is left out is the dialect's."""
+_Members: Any = defstruct(
+    "_Members",
+    [
+        (row.name, Annotated[row.wire_type | None, Meta(description=row.meaning)], None)
+        for row in MEMBERS
+    ],
+    bases=(Body,),
+)
 
-    max_events: Annotated[int, Meta(ge=1, le=10_000)] | None = None
-    max_wait_s: Annotated[float, Meta(ge=0, le=3600)] | None = None
-    max_bytes: Annotated[int, Meta(ge=1024, le=16 << 20)] | None = None
-    timeout_s: Annotated[float, Meta(ge=0.1, le=120)] | None = None
-    success: list[Annotated[int, Meta(ge=100, le=599)]] | Literal["2xx"] | None = None
-    refused: list[Annotated[int, Meta(ge=200, le=599)]] | None = None
-    retry_waits_s: (
-        Annotated[list[Annotated[float, Meta(ge=0, le=604_800)]], Meta(max_length=50)] | None
-    ) = None
-    concurrency: Annotated[int, Meta(ge=1, le=256)] | None = None
-    ordered: bool | None = None
-    rate_per_s: Annotated[float, Meta(ge=0, le=100_000)] | None = None
-    keep_parked_days: Annotated[float, Meta(ge=0, le=3650)] | None = None
-    split_failing: bool | None = None
+
+class PolicyForm(_Members):  # type: ignore[misc]  # its members are the table's
+    """How batches are cut, sent and tried again; what is left out is the dialect's."""
 
 
 class WebhookChange(Body):

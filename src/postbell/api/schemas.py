@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from postbell.events import Event, EventType, Moment
+from postbell.policies import PolicyView
 from postbell.rights import KeyScope
 
 Id = Annotated[int, Meta(ge=1)]
@@ -49,23 +50,6 @@ class AcceptedView(Struct):
     accepted: Number
     duplicates: Number
     rejected: list[RejectedView]
-
-
-class PolicyView(Struct):
-    """How batches are cut, sent and tried again."""
-
-    max_events: int
-    max_wait_s: float
-    max_bytes: int
-    timeout_s: float
-    success: list[int] | Literal["2xx"]
-    refused: list[int]
-    retry_waits_s: list[float]
-    concurrency: int
-    ordered: bool
-    rate_per_s: float
-    keep_parked_days: float
-    split_failing: bool
 
 
 class SecretView(Struct):

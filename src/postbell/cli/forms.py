@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from postbell.cli.options import SettingsCommand
 from postbell.errors import BadInput
+from postbell.policies import MEMBERS
 
 TYPE_HELP = 'Only events of this type; several times or with commas; "all" for every one.'
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -50,6 +52,16 @@ CREATE_OPTIONS: tuple[Decorator, ...] = (
     click.option("--start", help="Begin at: now, oldest, or a time. [default: now]"),
     click.option("--secret", help="Sign with this key. [default: a new one is made]"),
 )
+
+
+class FormCommand(SettingsCommand):
+    """A command with a webhook's members, whose help has those of a policy, too."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Members of a policy"):
+            formatter.write_dl(
+                [(row.name, f"{row.meaning.capitalize()}: {row.expected}.") for row in MEMBERS]
+            )
 
 
 def form_options(*further: Decorator) -> Decorator:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from postbell.cli.forms import CREATE_OPTIONS, form_of, form_options
+from postbell.cli.forms import CREATE_OPTIONS, FormCommand, form_of, form_options
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
@@ -23,7 +23,7 @@ def command() -> None:
     """Webhooks: where events go."""
 
 
-@command.command("create", cls=SettingsCommand)
+@command.command("create", cls=FormCommand)
 @click.argument("account")
 @click.argument("url")
 @form_options(*CREATE_OPTIONS)
@@ -40,7 +40,7 @@ def create(settings: Settings, account: str, url: str, as_json: bool, **given: A
     print_record(at_desk(settings, change), as_json=as_json)
 
 
-@command.command("update", cls=SettingsCommand)
+@command.command("update", cls=FormCommand)
 @click.argument("webhook_id", type=int)
 @click.option("--url", help="Call this URL from now on.")
 @form_options()

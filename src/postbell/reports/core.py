@@ -7,6 +7,8 @@ every account.  Lists return a page and where the next one begins, None after th
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from postbell import policies
 from postbell.body_limits import in_force
 from postbell.clock import Clock, rfc3339
@@ -133,7 +135,7 @@ class Reports:
             "types": None if webhook.types is None else [kind.value for kind in webhook.types],
             "dialect": webhook.dialect,
             "options": webhook.options,
-            "policy": policies.on_wire(policy),
+            "policy": msgspec.to_builtins(policies.on_wire(policy)),
             "headers": dict(webhook.headers),
             "state": webhook.state.value,
             "state_reason": webhook.state_reason,

@@ -35,9 +35,9 @@ class Format:
             return "–"
         return _localised(self._say.language, f"{value:,.{digits}f}")
 
-    def plain(self, value: float) -> str:
-        """Return a number as one types it: no groups, no exponent, no zeros at its end."""
-        return f"{value:.6f}".rstrip("0").rstrip(".")
+    def figure(self, value: float) -> str:
+        """Return a number with as many digits as it has."""
+        return written(self._say.language, value)
 
     def percent(self, share: float | None, digits: int = 1) -> str:
         """Return a share of 1 as per cent."""
@@ -174,6 +174,11 @@ class Format:
         if not local.utcoffset():
             return utc
         return f"{local:%Y-%m-%d %H:%M:%S %Z} = {utc}"
+
+
+def plain(value: float) -> str:
+    """Return a number as one types it: no groups, no exponent, no zeros at its end."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def written(language: str, value: float) -> str:

@@ -3,8 +3,6 @@
 What was typed is kept as typed; `members` turns it into what the desk takes.
 """
 
-import math
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,22 +12,16 @@ from postbell.desk import Desk
 from postbell.desk.forms import DEFAULT_DIALECT
 from postbell.errors import BadInput
 from postbell.events import EventType
+from postbell.policies import MEMBERS
 from postbell.ports import Dialect, Tick
-from postbell.records import ALL, Policy, Webhook
+from postbell.records import ALL, Webhook
+from postbell.web import boxes
 from postbell.web.forms import Form
 from postbell.web.merging import BASE
 from postbell.web.words import Words
 
 FORMAT = "format"
 """The name of the buttons that ask for the form in the words of another dialect."""
-
-BATCH_FIELDS = ("max_events", "max_wait_s")
-WHOLE = ("max_events", "max_bytes", "concurrency")
-MORE_FIELDS = ("max_bytes", "timeout_s", "concurrency", "rate_per_s", "keep_parked_days")
-NOTHING = "-"
-"""What stands for a list that is empty, where an empty field is the default."""
-FLAG_FIELDS = ("ordered", "split_failing")
-UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(slots=True)
@@ -69,8 +61,8 @@ def stored(desk: Desk, webhook: Webhook) -> Typed:
         api_user=webhook.api_user,
         dialect=webhook.dialect,
         words=words_of(dialect.ticks(webhook.options), webhook.types),
-        options={name: _shown(value) for name, value in webhook.options.items()},
-        policy={name: _shown(value) or _EMPTY[name] for name, value in webhook.policy.items()},
+        options={name: _option(value) for name, value in webhook.options.items()},
+        policy={name: boxes.written(name, value) for name, value in webhook.policy.items()},
         headers="\n".join(f"{name}: {value}" for name, value in webhook.headers),
     )
 
@@ -215,75 +207,26 @@ def _policy(values: Typed, say: Words, before: Webhook | None) -> dict[str, Any]
     found: dict[str, Any] = {}
     for name, text in values.policy.items():
         try:
-            found[name] = _policy_value(name, text)
+            found[name] = boxes.read(name, text)
         except ValueError:
-            values.problems[f"policy.{name}"] = say(
-                "form.bad_waits" if name == "retry_waits_s" else "form.bad_number", text=text[:40]
-            )
+            values.problems[f"policy.{name}"] = say(boxes.complaint(name), text=text[:40])
     if before is not None:
         found = dict.fromkeys(before.policy) | found
     return found
 
 
-def _policy_value(name: str, text: str) -> Any:
-    if name in FLAG_FIELDS:
-        return text == "true"
-    if name == "success":
-        parts = text.replace(",", " ").split()
-        return "2xx" if [part.lower() for part in parts] == ["2xx"] else [int(p) for p in parts]
-    if name == "refused":
-        return [int(part) for part in _parts(text)]
-    if name == "retry_waits_s":
-        return [_seconds(part) for part in _parts(text)]
-    number = float(text.replace(",", ".").replace("\u00a0", ""))
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return int(number) if name in WHOLE and number == int(number) else number
-
-
-def _parts(text: str) -> list[str]:
-    return [] if text == NOTHING else text.replace(",", " ").split()
-
-
-def _seconds(text: str) -> float:
-    """Return seconds from "90", "5s", "2m", "1h" or "1d"."""
-    found = re.fullmatch(r"([0-9.]+)([smhd]?)", text.strip().lower())
-    if found is None:
-        raise ValueError(text)
-    return float(found[1]) * UNITS_S[found[2]]
-
-
-def defaults(desk: Desk, values: Typed) -> Policy:
-    """Return the policy that holds where a field is left empty."""
+def defaults(desk: Desk, values: Typed) -> dict[str, str]:
+    """Return what holds where a box is left empty, as one would write it there."""
     dialect = desk.dialects.get(values.dialect) or desk.dialects[DEFAULT_DIALECT]
     try:
         options = dialect.check_options(values.options)
     except BadInput:
         options = {}
-    return policies.effective(
+    policy = policies.effective(
         dialect, options, desk.installation_policies.get(dialect.name, {}), {}
     )
+    return {row.name: boxes.written(row.name, getattr(policy, row.name)) for row in MEMBERS}
 
 
-def waits_text(waits_s: Sequence[float]) -> str:
-    """Return waits in their largest whole units: "5s 30s 2m 1h"."""
-    return " ".join(map(_wait_text, waits_s))
-
-
-def _wait_text(wait_s: float) -> str:
-    for unit, size in (("h", 3600), ("m", 60)):
-        if wait_s >= size and wait_s % size == 0:
-            return f"{wait_s / size:g}{unit}"
-    return f"{wait_s:g}s"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        is_waits = any(isinstance(each, float) for each in value)
-        return waits_text(value) if is_waits else " ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-_EMPTY = {"success": "2xx", "refused": NOTHING, "retry_waits_s": NOTHING}
+def _option(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from postbell.desk.webhooks import tag_of
 from postbell.errors import BadInput, Conflict, Stale
+from postbell.policies import MEMBERS
 from postbell.records import ALL, Webhook
 from postbell.web import merging, webhook_form
 from postbell.web.problems import explain
@@ -24,18 +25,14 @@ def form_context(visit: Visit, values: Typed) -> dict[str, Any]:
         for name, text in values.options.items()
         if any(row[0] == name and text in row[1].split(", ") for row in chosen.option_rows())
     }
-    default = webhook_form.defaults(desk, values)
     return {
         "values": values,
         "dialects": sorted(desk.dialects.values(), key=lambda each: each.title),
         "chosen": chosen,
         "ticks": chosen.ticks(chosen.check_options(options)),
-        "default": default,
-        "default_waits": webhook_form.waits_text(default.retry_waits_s),
+        "default": webhook_form.defaults(desk, values),
         "users": desk.directory.api_users_of(visit.account_id),
-        "batch_fields": webhook_form.BATCH_FIELDS,
-        "more_fields": webhook_form.MORE_FIELDS,
-        "flag_fields": webhook_form.FLAG_FIELDS,
+        "members": MEMBERS,
     }
 
 
