@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from postbell.ports import Dropped, Engine
+
 KEY = "pb_4XkQ0s7Zr2mVnW8yLcTe1uGfHjKdPaBi"
 """A strong api key, so that its check costs nothing; a weak one costs each process 50 ms."""
 
@@ -29,3 +31,9 @@ class FakeClock:
     def jump(self, seconds: float) -> None:
         """Move the wall clock alone."""
         self._now += timedelta(seconds=seconds)
+
+
+async def drop(engine: Engine, before: int) -> Dropped:
+    """Drop blocks as if what any lane loses with them had been counted."""
+    counted = {webhook.id for webhook in await engine.registry.webhooks()}
+    return await engine.drop_blocks(before, counted=counted)

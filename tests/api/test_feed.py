@@ -12,6 +12,7 @@ import pytest
 
 from postbell.api import feed
 from tests.api.service import ALICE, Service, listening, running
+from tests.fakes import drop
 
 PATH = "/api/v1/feed"
 
@@ -172,7 +173,7 @@ async def test_what_retention_took_is_counted(service: Service) -> None:
     read = await page(service, "?limit=1")
     await post(service, "ev_3")
     await post(service, "ev_4")
-    await service.engine.log.drop(3, service.clock.now())
+    await drop(service.engine, 3)
 
     found = await page(service, f"?after={read['next']}")
 

@@ -14,7 +14,7 @@ from postbell.ports import Engine
 from postbell.reading.paging import PAGE
 from postbell.records import Outcome
 from tests.delivery.rig import Rig, event, running
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, drop
 
 BLOCKS = PAGE + 88
 
@@ -53,7 +53,7 @@ class Overtaking:
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
         page = await self._engine.log.headers(account_id, first, limit)
         if limit > 1 and self.fronts:
-            await self._engine.log.drop(self.fronts.pop(0), self._clock.now())
+            await drop(self._engine, self.fronts.pop(0))
         return page
 
 
@@ -104,7 +104,7 @@ async def test_a_run_that_lost_its_front_is_counted_from_what_is_left(front: int
     async with running() as rig:
         await run_of_ten(rig)
 
-        await rig.engine.log.drop(front, rig.clock.now())
+        await drop(rig.engine, front)
 
         found = await rig.audit()
         (row,) = found.rows
@@ -118,7 +118,7 @@ async def test_a_run_that_loses_more_while_it_is_counted_is_counted_again(front:
     async with running() as rig:
         await run_of_ten(rig)
         await rig.send(event(998), event(999, "open"))
-        await rig.engine.log.drop(3, rig.clock.now())
+        await drop(rig.engine, 3)
         engine: Any = Overtaking(rig.engine, rig.clock, [front])
 
         found = await audit(engine, DIALECTS)
@@ -135,7 +135,7 @@ async def test_a_batch_that_lost_its_front_is_no_problem() -> None:
         await rig.turn()
         await rig.later(60)
 
-        await rig.engine.log.drop(4, rig.clock.now())
+        await drop(rig.engine, 4)
 
         found = await rig.audit()
         assert ([row.delivered for row in found.rows], found.problems) == ([14], [])

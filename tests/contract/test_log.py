@@ -41,9 +41,9 @@ async def test_ids_rise_and_sequences_count_events_of_each_account(shop: Shop) -
 async def test_ids_and_sequences_go_on_after_everything_was_dropped(shop: Shop) -> None:
     [before] = await shop.append(block(3))
 
-    dropped = await shop.engine.log.drop(before.id + 1, shop.clock.now())
+    dropped = await shop.engine.drop_blocks(before.id + 1, counted=())
 
-    assert dropped == 1
+    assert dropped == (1, before.id + 1)
     assert await shop.engine.log.head() == before.id
     [after] = await shop.append(block(1))
     assert after.id > before.id
@@ -130,7 +130,7 @@ async def test_recorded_at_recovers_once_a_clock_that_was_ahead_is_corrected(sho
     assert ahead.recorded_at == right + timedelta(days=1)
     assert after.recorded_at == right == await log.newest_at()
     assert (after.id, after.first_sequence) == (ahead.id + 1, ahead.first_sequence + ahead.count)
-    await log.drop(0, right + timedelta(seconds=1))
+    await log.drop_keys(right + timedelta(seconds=1))
     assert await log.find_key(1, "k1") is None
 
 
@@ -166,7 +166,7 @@ async def test_first_since_takes_what_a_clock_ahead_stamped_for_what_it_can_be(s
     assert await log.first_since(begun + 3 * minute) == ids[5]
     assert await log.first_since(begun + 4 * minute) == ids[5] + 1
 
-    await log.drop(ids[4], begun)
+    await shop.engine.drop_blocks(ids[4], counted=())
     assert await log.first_since(begun) == ids[4]
     assert await log.first_since(begun + 3 * minute) == ids[5]
 
@@ -234,7 +234,7 @@ async def test_id_hashes_are_read_in_order_and_paged(shop: Shop) -> None:
 
 async def test_load_leaves_out_what_is_dropped_and_repeats_nothing(shop: Shop) -> None:
     headers = await shop.append(block(), block(), block())
-    await shop.engine.log.drop(headers[1].id, shop.clock.now())
+    await shop.engine.drop_blocks(headers[1].id, counted=())
 
     loaded = await shop.engine.log.load([headers[2].id, headers[0].id, headers[1].id] * 2)
 
@@ -259,26 +259,26 @@ async def test_first_since_finds_the_first_block_from_a_moment_on(shop: Shop) ->
 
 async def test_first_since_is_above_the_head_of_an_emptied_log(shop: Shop) -> None:
     [header] = await shop.append(block())
-    await shop.engine.log.drop(header.id + 1, shop.clock.now())
+    await shop.engine.drop_blocks(header.id + 1, counted=())
 
     assert await shop.engine.log.first_since(shop.clock.now()) == header.id + 1
 
 
-async def test_drop_takes_every_block_below_and_counts_them(shop: Shop) -> None:
+async def test_every_block_below_goes_and_is_counted(shop: Shop) -> None:
     headers = await shop.append(*(block() for _ in range(70)))
 
-    dropped = await shop.engine.log.drop(headers[65].id, shop.clock.now())
+    dropped = await shop.engine.drop_blocks(headers[65].id, counted=())
 
-    assert dropped == 65
+    assert dropped == (65, headers[65].id)
     assert (await shop.engine.log.tail(0, 100)) == headers[65:]
 
 
-async def test_drop_takes_only_keys_older_than_the_moment(shop: Shop) -> None:
+async def test_only_keys_older_than_the_moment_go(shop: Shop) -> None:
     await shop.append(keys=[shop.key("old")])
     shop.clock.advance(60)
     await shop.append(keys=[shop.key("new")])
 
-    await shop.engine.log.drop(0, shop.clock.now())
+    await shop.engine.log.drop_keys(shop.clock.now())
 
     assert await shop.engine.log.find_key(1, "old") is None
     assert await shop.engine.log.find_key(1, "new") is not None

@@ -20,6 +20,7 @@ from postbell.records import (
     WebhookState,
 )
 from tests.delivery.rig import Rig, event, running
+from tests.fakes import drop
 
 URL = "https://a.example/hook"
 DOWN = Outcome(status=503)
@@ -290,7 +291,7 @@ async def test_what_is_left_of_a_run_goes_on_after_its_first_events_were_dropped
 
         for task in list(rig.worker._begun):
             task.cancel()
-        await rig.engine.log.drop(6, rig.clock.now())
+        await drop(rig.engine, 6)
         rig.clock.advance(61)
         rig.worker = rig.new_worker("w2")
         rig.worker._tasks = rig._tasks

@@ -26,6 +26,7 @@ from postbell.index.terms import (
 from postbell.ports import IndexedUpTo, News
 from postbell.records import Outcome
 from tests.delivery.rig import Rig, running
+from tests.fakes import drop
 
 END = Position(1 << 40, 0)
 
@@ -144,7 +145,7 @@ async def test_a_sweep_forgets_old_minutes_and_what_retention_dropped() -> None:
         await rig.send(event(2))
         indexer = Indexer(rig.engine, rig.clock)
         await indexer.catch_up()
-        await rig.engine.log.drop(2, rig.clock.now())
+        await drop(rig.engine, 2)
         rig.clock.advance(MINUTES_KEPT.total_seconds() + 60)
 
         await indexer.sweep()

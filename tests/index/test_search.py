@@ -14,6 +14,7 @@ from postbell.index.terms import recipient_term
 from postbell.ports import IndexedUpTo, News, Postings
 from postbell.reports.search import MAX_HEADERS, FoundEvents, SearchQuery
 from tests.delivery.rig import event
+from tests.fakes import drop
 from tests.index.conftest import Desk
 
 
@@ -115,7 +116,7 @@ async def test_an_event_is_got_by_its_id_as_it_is_on_the_wire(desk: Desk) -> Non
 async def test_dropped_events_are_not_found(desk: Desk) -> None:
     await desk.send(event(1, recipient="a@x.example"))
     await desk.send(event(2, recipient="a@x.example"))
-    await desk.rig.engine.log.drop(2, desk.rig.clock.now())
+    await drop(desk.rig.engine, 2)
 
     assert ids(await search(desk, recipient="a@x.example")) == ["e2"]
     assert ids(await search(desk)) == ["e2"]

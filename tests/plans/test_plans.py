@@ -34,6 +34,7 @@ LISTS = {
     "drop_old_tries": "tries",
     "forget_tries": "tries",
     "sources": "sources",
+    "needed": "lanes",
     "entries": "subquery",
     "entries_of_account": "subquery",
 }

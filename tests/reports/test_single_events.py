@@ -18,7 +18,7 @@ from postbell.storage import sqlite
 from postbell.storage.memory import MemoryEngine
 from tests.crash.harness import AUTH, Service, events, receiving, until
 from tests.delivery.rig import Rig, event, running
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, drop
 
 URL = "https://a.example/hook"
 
@@ -137,7 +137,7 @@ async def test_events_of_a_run_that_retention_shortened_are_still_found(rig: Rig
     await rig.send(*(event(number) for number in range(10)))
     await rig.send(*(event(number) for number in range(10, 20)))
     await arrived(rig, 20)
-    await rig.engine.log.drop(2, rig.clock.now())
+    await drop(rig.engine, 2)
     reports = reports_of(rig)
     first, last = ids_of(rig)[3], ids_of(rig)[13]
 

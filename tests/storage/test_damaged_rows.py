@@ -7,6 +7,7 @@ import apsw
 import pytest
 
 from postbell.audit import audit
+from postbell.blocks import START
 from postbell.cli import main
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
@@ -16,7 +17,7 @@ from postbell.records import BatchState
 from postbell.reports import Reports
 from postbell.sealing import Sealer
 from postbell.storage import sqlite
-from tests.contract.making import Shop
+from tests.contract.making import Shop, block
 from tests.fakes import FakeClock
 
 
@@ -75,6 +76,29 @@ async def test_a_webhook_of_a_dialect_that_is_not_there_keeps_no_other_away(
     ):
         with pytest.raises(DamagedRow, match=r"webhook 1 is there .* no dialect 'gone'"):
             await asked
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE webhooks SET dialect = 'gone'",
+        "UPDATE webhooks SET policy = '{'",
+        "DELETE FROM revisions",
+        "PRAGMA foreign_keys = OFF; DELETE FROM accounts",
+    ],
+)
+async def test_what_cannot_be_read_keeps_no_block_for_ever(
+    shop: Shop, path: Path, damage: str
+) -> None:
+    ids = [header.id for header in await shop.append(block(), block(), block())]
+    await shop.webhook(start=START)
+    kept = await shop.engine.drop_blocks(ids[2], counted=())
+    spoil(path, damage)
+
+    dropped = await shop.engine.drop_blocks(ids[2], counted=())
+
+    assert kept == (0, 0)
+    assert dropped == (2, ids[2])
 
 
 async def test_a_webhook_without_a_lane_is_told_to_who_asks_for_it(

@@ -15,7 +15,7 @@ from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
 from postbell.storage.sqlite.connecting import KEPT_WAL_BYTES, PAGE_BYTES
 from postbell.storage.sqlite.space import APPEND_BYTES, KEPT_BYTES, STEP_PAGES
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, drop
 
 MIB = 1 << 20
 LOOKS = 200
@@ -37,7 +37,7 @@ async def fill(engine: SqliteEngine, clock: FakeClock, mib: int) -> int:
 async def empty(engine: SqliteEngine, clock: FakeClock, mib: int) -> None:
     """Append so many MiB and drop them."""
     head = await fill(engine, clock, mib)
-    await engine.log.drop(head + 1, clock.now())
+    await drop(engine, head + 1)
 
 
 async def test_what_is_free_is_given_back_in_small_steps_but_for_what_is_soon_needed(

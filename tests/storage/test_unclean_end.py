@@ -18,7 +18,7 @@ from postbell.storage import sqlite
 from postbell.storage.sqlite.checking import first_problem
 from postbell.storage.sqlite.connecting import PAGE_BYTES
 from tests.contract.making import Shop, block
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, drop
 
 
 @contextmanager
@@ -167,7 +167,7 @@ async def test_the_wal_of_another_time_is_refused_and_nothing_touched(
         if folder == "early":
             early = killed(path, path.parent / folder)
         else:
-            await running.log.drop(15, clock.now())
+            await drop(running, 15)
     late = killed(path, path.parent / "late")
     await running.close()
     kept, given = (early, late) if is_newer else (late, early)

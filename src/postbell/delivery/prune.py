@@ -112,12 +112,12 @@ class Pruner:
         async for each, batch in self._open(held):
             with _fenced(each, batch):
                 await self._end_parked(each, batch, now)
-        await self._engine.log.drop(0, now - KEY_KEPT)
+        await self._engine.log.drop_keys(now - KEY_KEPT)
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
         if oldest and oldest[0].id < before:
             before = await self._expire(held, Position(before, 0), now)
-            await self._drop(await self._needed_by_others(held, before), now)
+            await self._drop(held, before, now)
         with fence("retention", item="the trail"):
             await self._drop_entries(now)
         with fence("retention", item="notices"):
@@ -129,27 +129,13 @@ class Pruner:
             if await self._engine.trail.drop(now - self._trail_kept, ENTRIES_AT_ONCE) == 0:
                 return
 
-    async def _needed_by_others(self, held: dict[int, Held], before: int) -> int:
-        """Return up to which block, *before* at most, no lane that is not ours waits for events.
-
-        What such a lane loses is counted by its holder, or by who claims it next: only then may
-        the blocks go.
-        """
-        for webhook in await self._engine.registry.webhooks():
-            claim = None
-            is_others = webhook.id not in held or held[webhook.id].is_gone
-            if is_others and webhook.id not in self.given_up:
-                claim = await self._engine.ledger.lane(webhook.id)
-            if claim is not None:
-                before = min(before, claim.lane.cursor.block)
-                async for page in batch_pages(self._engine.ledger, webhook_id=webhook.id):
-                    before = min(before, *(batch.range.start.block for batch in page))
-        return before
-
-    async def _drop(self, before: int, now: datetime) -> None:
-        blocks = await self._engine.log.drop(before, now - KEY_KEPT)
-        journal = await self._engine.journal.drop(now - self._kept, below=before)
-        log("blocks_dropped", blocks=blocks, journal=journal)
+    async def _drop(self, held: dict[int, Held], before: int, now: datetime) -> None:
+        """Drop what is too old, but for what lanes wait for that are not ours: what such a lane
+        loses is counted by its holder, or by who claims it next."""
+        counted = {each.id for each in held.values() if not each.is_gone} | self.given_up
+        dropped = await self._engine.drop_blocks(before, counted=counted)
+        journal = await self._engine.journal.drop(now - self._kept, below=dropped.edge)
+        log("blocks_dropped", blocks=dropped.blocks, journal=journal)
 
     async def _open(self, held: dict[int, Held]) -> AsyncIterator[tuple[Held, OpenBatch]]:
         """Yield every open batch with its lane; there may be too many to hold at once."""

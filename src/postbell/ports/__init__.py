@@ -32,7 +32,7 @@ from postbell.ports.customers import (
     Tries,
 )
 from postbell.ports.dialect import Dialect, Probe, Signing, Stored, Tick
-from postbell.ports.engine import Bell, Database, Engine, Restored, Space
+from postbell.ports.engine import Bell, Database, Dropped, Engine, Restored, Space
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
     LEASE_S,
@@ -92,6 +92,7 @@ __all__ = [
     "Database",
     "Delivery",
     "Dialect",
+    "Dropped",
     "Engine",
     "HalfSignIn",
     "Index",

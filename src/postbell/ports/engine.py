@@ -1,6 +1,6 @@
 """A database, what a storage implementation does with it once it is open, and its bell."""
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -22,6 +22,13 @@ class Space(NamedTuple):
     database_bytes: int = 0
     free_bytes: int = 0
     wal_bytes: int = 0
+
+
+class Dropped(NamedTuple):
+    """So many *blocks* went; none is left with an id below *edge*."""
+
+    blocks: int
+    edge: int
 
 
 class Restored(NamedTuple):
@@ -146,6 +153,16 @@ class Engine(Protocol):
     async def shrink(self) -> bool:
         """Give the system a little of the space back that dropped rows left, unless that is about
         what new ones will need; return whether some of it was.  Writers wait for milliseconds."""
+        ...
+
+    async def drop_blocks(self, before: int, *, counted: Collection[int]) -> Dropped:
+        """Drop the log's blocks with ids below *before* that nobody needs any more, oldest first.
+
+        The lowest that a lane needs is where its cursor stands, or where one of its batches begins,
+        open or parked.  Webhooks that are *counted* need none: what they lose was written down.
+        Nor do those that cannot be read: nobody would ever count for them.  That is looked at in
+        each commit that drops some, so what is made or claimed meanwhile keeps what it needs.
+        """
         ...
 
     async def backup(self, target: Path) -> None:

@@ -116,9 +116,8 @@ class Log(Protocol):
         """Return what is kept under this Idempotency-Key."""
         ...
 
-    async def drop(self, before: int, keys_before: datetime) -> int:
-        """Drop all blocks with ids below *before* and all keys older than *keys_before*;
-        return how many blocks went."""
+    async def drop_keys(self, before: datetime) -> None:
+        """Drop all keys from before that; blocks go by `Engine.drop_blocks`."""
         ...
 
 

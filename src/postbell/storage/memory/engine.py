@@ -1,10 +1,11 @@
 """The memory engine: all ports over one set of Python lists and dicts."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from postbell.clock import Clock
 from postbell.errors import UsageError
-from postbell.ports import Space
+from postbell.ports import Dropped, Space
 from postbell.storage.memory.answers import MemoryAnswers
 from postbell.storage.memory.checkpoints import MemoryCheckpoints
 from postbell.storage.memory.index import MemoryIndex
@@ -22,7 +23,7 @@ class MemoryEngine:
     """One installation; nothing of it survives the process."""
 
     def __init__(self, clock: Clock) -> None:
-        tables = Tables(clock)
+        self._tables = tables = Tables(clock)
         self.log = MemoryLog(tables)
         self.ledger = MemoryLedger(tables)
         self.journal = MemoryJournal(tables)
@@ -46,6 +47,19 @@ class MemoryEngine:
     async def shrink(self) -> bool:
         """Do nothing: Python does."""
         return False
+
+    async def drop_blocks(self, before: int, *, counted: Collection[int]) -> Dropped:
+        """Drop them at once: nobody waits for it."""
+        tables = self._tables
+        lanes = (lane for lane in tables.lanes.values() if lane.webhook_id not in counted)
+        batches = (each for each in tables.batches.values() if each.webhook_id not in counted)
+        needed = [lane.cursor.block for lane in lanes] + [b.range.start.block for b in batches]
+        edge = min([before, *needed])
+        gone = [block_id for block_id in tables.blocks if block_id < edge]
+        for block_id in gone:
+            del tables.blocks[block_id], tables.hashes[block_id], tables.checksums[block_id]
+        tables.corrections = [each for each in tables.corrections if each.block >= edge]
+        return Dropped(len(gone), edge)
 
     async def backup(self, target: Path) -> None:
         """Refuse it: nothing is to be put back."""

@@ -138,14 +138,9 @@ class MemoryLog:
     async def find_key(self, account_id: int, key: str) -> IdempotencyKey | None:
         return self._tables.keys.get((account_id, key))
 
-    async def drop(self, before: int, keys_before: datetime) -> int:
+    async def drop_keys(self, before: datetime) -> None:
         tables = self._tables
-        gone = [block_id for block_id in tables.blocks if block_id < before]
-        for block_id in gone:
-            del tables.blocks[block_id], tables.hashes[block_id], tables.checksums[block_id]
-        tables.keys = {name: key for name, key in tables.keys.items() if key.at >= keys_before}
-        tables.corrections = [each for each in tables.corrections if each.block >= before]
-        return len(gone)
+        tables.keys = {name: key for name, key in tables.keys.items() if key.at >= before}
 
     def _headers(self) -> Iterable[BlockHeader]:
         return (block.header for block in self._tables.blocks.values())

@@ -1,7 +1,7 @@
 """The SQLite engine: the ports over one file, opened and closed together."""
 
 import contextlib
-from collections.abc import Container
+from collections.abc import Collection, Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import apsw
 
 from postbell.clock import Clock, to_us
 from postbell.errors import StorageError
-from postbell.ports import Space
+from postbell.ports import Dropped, Space
 from postbell.sealing import Sealer
 from postbell.storage.folders import lacks_room
 from postbell.storage.ringing import RingBell
@@ -17,6 +17,7 @@ from postbell.storage.sqlite.answers import SqliteAnswers
 from postbell.storage.sqlite.backup import copy
 from postbell.storage.sqlite.checkpoints import SqliteCheckpoints
 from postbell.storage.sqlite.connecting import connect
+from postbell.storage.sqlite.dropping import drop_blocks
 from postbell.storage.sqlite.entering import entered
 from postbell.storage.sqlite.faults import as_storage_error
 from postbell.storage.sqlite.hardening import harden
@@ -94,7 +95,7 @@ class SqliteEngine:
         recent = Recent()
         self._writer = recent.writer = self._bell.writer = Writer(connection, self._bell.ring)
         self._is_closed = False
-        store = Store(self._writer, readers, self._bell, sealer, clock, recent)
+        self._store = store = Store(self._writer, readers, self._bell, sealer, clock, recent)
         self.log = SqliteLog(store)
         self.ledger = SqliteLedger(store, path, is_worker=lock is not None)
         self.journal = SqliteJournal(store)
@@ -132,6 +133,9 @@ class SqliteEngine:
         if not has_too_much(await self.space()):
             return False
         return await self._writer.run(give_back, is_reserved=True)
+
+    async def drop_blocks(self, before: int, *, counted: Collection[int]) -> Dropped:
+        return await drop_blocks(self._store, self.registry, before, counted)
 
     async def backup(self, target: Path) -> None:
         """Write a consistent, durable copy to *target*, which must not exist; writers go on.

@@ -18,7 +18,6 @@ from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, one, row, rows, scalar
 from postbell.storage.sqlite.store import SQL, Store
 
-DROP_BLOCKS = 32
 DROP_KEYS = 1000
 """So many rows go in one commit, so that appends wait for retention only a few milliseconds."""
 
@@ -107,16 +106,9 @@ class SqliteLog:
         found = await self._store.readers.run(lambda db: row(db, SQL["find_key"], account_id, key))
         return None if found is None else to.idempotency_key(found)
 
-    async def drop(self, before: int, keys_before: datetime) -> int:
-        dropped = 0
-        self._store.recent.drop(before)
-        while gone := await self._drop(SQL["drop_blocks"], before, DROP_BLOCKS):
-            dropped += gone
-        while await self._drop(SQL["drop_keys"], to_us(keys_before), DROP_KEYS):
+    async def drop_keys(self, before: datetime) -> None:
+        while await self._drop(SQL["drop_keys"], to_us(before), DROP_KEYS):
             pass
-        while await self._drop(SQL["drop_corrections"], before, DROP_KEYS):
-            pass
-        return dropped
 
     async def _drop(self, statement: str, before: int, limit: int) -> int:
         def work(db: apsw.Connection) -> int:

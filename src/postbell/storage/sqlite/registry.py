@@ -227,6 +227,11 @@ class SqliteRegistry(SqliteApiUsers):
     async def account_secrets(self, account_id: int) -> list[Secret]:
         return await self._store.readers.run(lambda db: self._secrets(db, "account", account_id))
 
+    def can_read(self, db: apsw.Connection, webhook_id: int) -> bool:
+        """Say whether this release can read the webhook."""
+        found = row(db, REGISTRY_SQL["webhook"], webhook_id)
+        return found is not None and bool(self._read(db, [found]))
+
     def _webhooks(
         self, db: apsw.Connection, account_id: int, changed_after: int = 0
     ) -> list[Webhook]:

@@ -105,6 +105,20 @@ SELECT id FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT 1;
 -- At most ?2 of the blocks below ?1 are gone, the oldest first.
 DELETE FROM blocks WHERE id IN (SELECT id FROM blocks WHERE id < ?1 ORDER BY id LIMIT ?2);
 
+-- name: needed
+-- The lowest block that each lane needs, of those that need one below ?1, but not of the webhooks in
+-- the JSON list ?2.
+SELECT lanes.webhook_id, min(cursor_block, coalesce((
+    SELECT min((
+        SELECT start_block FROM batches
+        WHERE webhook_id = lanes.webhook_id AND state = column1 AND (done IS NULL) = column2
+        ORDER BY start_block LIMIT 1
+    )) FROM (VALUES ('waiting', 0), ('waiting', 1), ('parked', 0), ('parked', 1))
+), cursor_block)) AS needed_block
+FROM lanes
+WHERE lanes.webhook_id NOT IN (SELECT found.value FROM json_each(?2) AS found)
+    AND needed_block < ?1;
+
 -- name: find_key
 -- What is kept under an Idempotency-Key.
 SELECT account_id, key, digest, answer, at FROM keys WHERE account_id = ?1 AND key = ?2;
