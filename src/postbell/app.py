@@ -6,8 +6,6 @@ finish what is in flight, at the same time; then ingest, sender and engine close
 
 import asyncio
 import contextlib
-import os
-import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -331,7 +329,7 @@ async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Work
         installation_policies=parts.settings.policy,
         retention_days=parts.settings.retention_days,
         trail_days=parts.settings.trail_days,
-        owner=f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}",
+        owner=process.owner(),
         shutdown_s=parts.settings.shutdown_s,
     )
     task = tasks.create_task(worker.run(), name="worker")

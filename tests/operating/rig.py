@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from postbell.clock import SystemClock
 from postbell.operating.mailing import Mailer
 from postbell.operating.metrics import Metrics, PoolUse
-from postbell.operating.notices import Notices, Recipients
+from postbell.operating.notices import Recipients, Teller
 from postbell.operating.standings import Standings
 from postbell.records import LaneChange, OpenBatch
 from tests.api.service import Service, running
@@ -87,17 +87,16 @@ class Watched:
         )
         self.notices = self.new_notices()
 
-    def new_notices(self, **changes: Any) -> Notices:
-        """Return notices as after a restart: only the file remembers."""
-        settings: dict[str, Any] = {"lag_limit_s": 900.0, "silence_h": 0.0} | changes
+    def new_notices(self, **changes: Any) -> Teller:
+        """Return notices as after a restart: only storage remembers."""
+        settings: dict[str, Any] = {"lag_limit_s": 900.0, "silence_h": 0.0, "owner": "w1"} | changes
         webhook = settings.pop("operator_webhook", "")
-        return Notices(
+        return Teller(
             self.service.engine,
             self.service.directory,
             self.standings,
             self.service.clock,
             Recipients(self.mailer.send, OPERATOR, webhook, "sg", "https://bell.example.com"),
-            self.folder / "notices.json",
             **settings,
         )
 

@@ -28,6 +28,7 @@ FIELDS: dict[str, Any] = {
     "at": "2026-11-24T12:00:00Z",
     "hours": "2.5",
     "by_s": -2_678_400.0,
+    "machine": "mx1",
 }
 
 

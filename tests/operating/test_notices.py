@@ -1,6 +1,7 @@
 """Notices over a real SMTP server: once for each change, to whom they concern, never a storm."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,10 +11,8 @@ import pytest
 
 from postbell import signals
 from postbell.blocks import Position, Range
-from postbell.operating.notices.changes import OK, Changes, load, save
 from postbell.records import BatchState, OpenBatch
 from postbell.signals import log
-from tests.fakes import FakeClock
 from tests.operating.rig import OPERATOR, SENDER, Watched, watched
 
 ADA, EVE = "ada@acme.example", "eve@beta.example"
@@ -44,7 +43,7 @@ async def test_a_failing_webhook_is_told_to_the_operator_and_its_own_users(rig: 
 
     await rig.tell()
 
-    assert [to for to, _ in rig.mailbox.taken] == [OPERATOR, ADA]
+    assert sorted(to for to, _ in rig.mailbox.taken) == [ADA, OPERATOR]
     mail = rig.mailbox.taken[0][1]
     assert mail["subject"].startswith("Postbell: Webhook 1 (https")
     assert mail["from"] == SENDER
@@ -320,7 +319,7 @@ async def test_a_jump_of_the_clock_is_told_to_the_operator_alone_and_once(rig: W
     await rig.tell(100)
 
     jumped, sure = rig.mailbox.texts(OPERATOR)
-    assert "The clock of the machine moved by +31\u00a0d" in jumped
+    assert f"The clock of the machine {os.uname().nodename} moved by +31\u00a0d" in jumped
     assert "account" not in jumped.splitlines()[0]
     assert "runs evenly again" in sure
     assert rig.mailbox.texts(ADA) == []
@@ -347,41 +346,3 @@ async def test_a_mail_that_was_not_taken_is_sent_later(rig: Watched) -> None:
 
     assert too_early == 0
     assert len(rig.mailbox.texts(ADA)) == 1
-
-
-def test_the_memory_survives_a_broken_file(tmp_path: Path) -> None:
-    path = tmp_path / "notices.json"
-    path.write_bytes(b"{broken")
-
-    changes = load(path)
-
-    assert changes.last("webhook 1 delivery") == OK
-
-
-def test_what_is_well_for_long_is_forgotten(clock: FakeClock, tmp_path: Path) -> None:
-    changes = Changes()
-    changes.is_news("a", "failing", clock.now())
-    changes.is_news("b", "failing", clock.now())
-    changes.is_news("b", OK, clock.now())
-    clock.advance(3601)
-
-    changes.forget(clock.now())
-    save(tmp_path / "m.json", changes.taken())
-
-    assert load(tmp_path / "m.json").last("a") == "failing"
-    assert b'"b"' not in (tmp_path / "m.json").read_bytes()
-
-
-def test_what_is_news_while_the_memory_is_written_is_written_the_next_time(
-    clock: FakeClock, tmp_path: Path
-) -> None:
-    changes = Changes()
-    changes.is_news("a", "failing", clock.now())
-    memory = changes.taken()
-    assert not changes.is_changed
-    changes.is_news("b", "failing", clock.now())
-
-    save(tmp_path / "m.json", memory)
-
-    assert changes.is_changed
-    assert load(tmp_path / "m.json").last("b") == OK

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -362,3 +363,23 @@ def _break_a_receiver(postbell: Postbell, told: Callable[[], Any]) -> Any:
         process.send_signal(signal.SIGTERM)
         process.wait(LIMIT_S)
     return notice
+
+
+def test_what_a_release_before_told_is_taken_over_at_the_start(tmp_path: Path) -> None:
+    postbell = Postbell(
+        tmp_path / "data",
+        POSTBELL_LISTEN="127.0.0.1:0",
+        POSTBELL_OPERATOR_WEBHOOK="http://127.0.0.1:9/bell",
+    )
+    postbell("accounts", "create", "acme")
+    file = tmp_path / "data" / "notices.json"
+    file.write_text('{"webhook 1 lag": ["behind", "2026-11-21T12:00:00Z", "behind"]}')
+
+    with postbell.running("serve") as process:
+        line_with(process, READY)
+        ends_at = time.monotonic() + LIMIT_S
+        while file.exists() and time.monotonic() < ends_at:
+            time.sleep(0.05)
+        signals_of(process)
+
+    assert not file.exists()

@@ -10,6 +10,7 @@ import pytest
 from postbell.storage import sqlite
 from postbell.storage.sqlite.answers import SQL as ANSWERS_SQL
 from postbell.storage.sqlite.checkpoints import SQL as CHECKPOINTS_SQL
+from postbell.storage.sqlite.notices import SQL as NOTICES_SQL
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
 from postbell.storage.sqlite.trail import SQL as TRAIL_SQL
@@ -35,6 +36,7 @@ LISTS = {
     "forget_tries": "tries",
     "sources": "sources",
     "needed": "lanes",
+    "recipients": "letters",
     "entries": "subquery",
     "entries_of_account": "subquery",
 }
@@ -66,6 +68,7 @@ EVERY = {
     **TRIES_SQL,
     **TRAIL_SQL,
     **CHECKPOINTS_SQL,
+    **NOTICES_SQL,
 }
 
 

@@ -12,7 +12,8 @@ OUTSIDE = ("cli/",)
 TASKS = {
     "app.py": ("ingest", "worker", "directory", "index"),
     "operating/metrics/exposition.py": ("metrics",),
-    "operating/notices/telling.py": ("notices", "mail"),
+    "operating/notices/handing.py": ("notices", "mail"),
+    "operating/notices/telling.py": ("notices",),
     "operating/wiring.py": ("standings", "metrics", "notices"),
     "delivery/worker.py": ("worker", "retention"),
     "serving/listening/connection.py": ("door",),

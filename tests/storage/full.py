@@ -5,7 +5,17 @@ from datetime import timedelta
 import apsw
 
 from postbell.blocks import Position
-from postbell.ports import CountChange, IndexedRange, IndexedUpTo, MessageState, News, NewSecret
+from postbell.ports import (
+    CountChange,
+    IndexedRange,
+    IndexedUpTo,
+    Letter,
+    MessageState,
+    News,
+    NewSecret,
+    Telling,
+    Told,
+)
 from postbell.records import BatchState, LaneChange, Reset, SecretKind
 from postbell.storage.sqlite import SqliteEngine
 from tests.contract.making import Shop, block, span
@@ -50,6 +60,10 @@ async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
     await engine.answers.begin(shop.key("k2"), stale_before=since, kept_since=since)
     await engine.answers.keep(shop.key("k2"))
     await remember(shop, await begin(shop), "queue-id")
+    told = Told("failing", clock.now(), "failing")
+    letters = [Letter("ops@example.com", 1, b"{}") for _ in range(20)]
+    await engine.notices.tell([Telling("webhook 1 delivery", told, 0, letters)])
+    assert await engine.notices.hold("w1", lease_s=60.0, now=clock.now())
     places = ((number, Position(1, number)) for number in range(200))
     news = News(
         IndexedUpTo(1, 1),

@@ -49,6 +49,24 @@ async def test_a_closed_worker_makes_room_for_the_next(
     await second.close()
 
 
+async def test_who_hands_notices_over_after_a_worker_that_was_killed_waits_for_no_lease(
+    path: Path, sealer: Sealer, clock: FakeClock
+) -> None:
+    first = await sqlite.open(path, sealer, clock, worker=True)
+    await first.notices.hold("w1", lease_s=60.0, now=clock.now())
+    beside = await sqlite.open(path, sealer, clock)
+    while_it_lives = await beside.notices.hold("w2", lease_s=60.0, now=clock.now())
+    await first.close()
+    await beside.close()
+
+    second = await sqlite.open(path, sealer, clock, worker=True)
+    held = [await second.notices.hold(w, lease_s=60.0, now=clock.now()) for w in ("w3", "w4")]
+
+    await second.close()
+    assert not while_it_lives
+    assert held == [True, False]
+
+
 async def test_a_worker_that_cannot_open_gives_the_lock_back(
     path: Path, sealer: Sealer, clock: FakeClock
 ) -> None:

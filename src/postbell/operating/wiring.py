@@ -18,12 +18,13 @@ from postbell.directory import Directory
 from postbell.operating.mailing import Mailer
 from postbell.operating.metrics import Metrics, Pools
 from postbell.operating.metrics.requests import PATH
-from postbell.operating.notices import Notices, Recipients
+from postbell.operating.notices import Recipients, Teller
 from postbell.operating.notices.posting import SendMail
 from postbell.operating.standings import Standings
 from postbell.operating.tracing import Tracing, tracing
 from postbell.ports import Engine, Sender
 from postbell.reports import Reports
+from postbell.serving import process
 from postbell.serving.listening import Door
 from postbell.serving.proxying import Trusting, Unnamed
 from postbell.serving.server import address_of, bind, serving
@@ -32,7 +33,8 @@ from postbell.settings.values import Address, read_address
 from postbell.signals import log
 from postbell.text.networks import too_wide
 
-MEMORY_FILE = "notices.json"
+OLD_MEMORY = "notices.json"
+"""In the data folder: what notices were told, before storage kept that."""
 SHUTDOWN_S = 1.0
 
 
@@ -75,7 +77,7 @@ async def operating(
     pools: Pools,
     door: Door | None = None,
 ) -> AsyncIterator[Operating]:
-    """Measure and tell inside the block; notices are the worker's."""
+    """Measure and tell inside the block; notices are the workers'."""
     reports = Reports(engine, DIALECTS, directory, clock, installation_policies=settings.policy)
     standings = Standings(reports, directory, engine.log, clock)
     doors = [] if door is None else [door]
@@ -110,7 +112,7 @@ async def operating(
                 group.create_task(metrics.run(), name="metrics"),
             ]
             if role != "api" and (send_mail is not None or settings.operator_webhook):
-                notices = Notices(
+                teller = Teller(
                     engine,
                     directory,
                     standings,
@@ -122,11 +124,12 @@ async def operating(
                         settings.region,
                         settings.public_url,
                     ),
-                    settings.data_dir / MEMORY_FILE,
+                    owner=process.owner(),
+                    old_memory=settings.data_dir / OLD_MEMORY,
                     lag_limit_s=settings.lag_limit_s,
                     silence_h=settings.silence_h,
                 )
-                tasks.append(group.create_task(notices.run(), name="notices"))
+                tasks.append(group.create_task(teller.run(), name="notices"))
             unnamed = Unnamed(clock)
             yield Operating(metrics, tracing(engine), send_mail, settings, metrics_address, unnamed)
             for task in tasks:

@@ -33,6 +33,7 @@ from postbell.ports.customers import (
 )
 from postbell.ports.dialect import Dialect, Probe, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Database, Dropped, Engine, Restored, Space
+from postbell.ports.notices import LETTERS_KEPT, Letter, Notices, Telling, Told, ToldOf
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
     LEASE_S,
@@ -72,6 +73,7 @@ __all__ = [
     "HALF_LASTS",
     "HALF_SIGN_INS_KEPT",
     "LEASE_S",
+    "LETTERS_KEPT",
     "MAX_CHECKPOINT_BYTES",
     "MAX_KEY_CHARS",
     "MAX_VALUE_BYTES",
@@ -101,11 +103,13 @@ __all__ = [
     "Journal",
     "JournalBlock",
     "Ledger",
+    "Letter",
     "Log",
     "Logged",
     "MessageState",
     "NewSecret",
     "News",
+    "Notices",
     "Owners",
     "Parked",
     "Postings",
@@ -126,7 +130,10 @@ __all__ = [
     "SourceState",
     "Space",
     "Stored",
+    "Telling",
     "Tick",
+    "Told",
+    "ToldOf",
     "Trail",
     "TrailPlace",
     "TrailQuery",

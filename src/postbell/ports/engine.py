@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from postbell.clock import Clock
 from postbell.ports.checkpoints import Checkpoints
 from postbell.ports.customers import Answers, Owners, Registry, Tries
+from postbell.ports.notices import Notices
 from postbell.ports.path import Journal, Ledger, Log
 from postbell.ports.search import Index
 from postbell.ports.second_factors import SecondFactors
@@ -139,6 +140,8 @@ class Engine(Protocol):
     def trail(self) -> Trail: ...
     @property
     def checkpoints(self) -> Checkpoints: ...
+    @property
+    def notices(self) -> Notices: ...
     @property
     def bell(self) -> "Bell": ...
 

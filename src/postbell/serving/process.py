@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import os
 import resource
+import secrets
 import signal
 import sys
 import time
@@ -33,6 +35,11 @@ SPARE_S = 10.0
 the pages of holes that crowds left would add up to many times what one of them held."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of glibc's `mallopt` (malloc.h)."""
+
+
+def owner() -> str:
+    """Return a name for what this process holds, which no other one has, on no machine."""
+    return f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def places(wanted: int) -> int:

@@ -31,10 +31,12 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that changed; *fields* fill the kind's sentences.  What concerns no account has
-    an empty one, and the id 0: it is for the operator."""
+    an empty one, and the id 0: it is for the operator.  *subject* is what was told to be otherwise
+    before, empty where that is not remembered."""
 
     kind: str
     at: datetime
     account_id: int
     account: str
     fields: dict[str, Any] = {}
+    subject: str = ""

@@ -27,62 +27,52 @@ GATHER_S = 3.0
 BETWEEN_MAILS_S = 60.0
 AGAIN_S = (10.0, 60.0, 300.0, 1800.0)
 TIMEOUT_S = 10.0
-MAX_WAITING = 1000
-"""Notices that wait for one recipient; over it the oldest are dropped."""
-
 Deliver = Callable[[list[Notice]], Awaitable[None]]
 SendMail = Callable[[str, str, str], Awaitable[None]]
 
 
 class Outbox:
-    """What waits for one recipient, and when it may be sent."""
+    """When something may go to one recipient, and how often it failed."""
 
-    def __init__(self, name: str, deliver: Deliver, clock: Clock, between_s: float) -> None:
+    def __init__(self, name: str, clock: Clock, between_s: float) -> None:
         self.name = name
-        self.deliver = deliver
         self._clock = clock
         self._between_s = between_s
-        self._waiting: list[Notice] = []
         self._next_s = clock.monotonic_s() + GATHER_S
         self._failures = 0
 
-    def put(self, notice: Notice) -> None:
-        """Let *notice* go with the next mail."""
-        self._waiting.append(notice)
-        del self._waiting[:-MAX_WAITING]
-
     @property
-    def is_idle(self) -> bool:
-        return not self._waiting and self._clock.monotonic_s() >= self._next_s
+    def is_due(self) -> bool:
+        return self._clock.monotonic_s() >= self._next_s
 
-    async def flush(self) -> None:
-        """Send what waits, if it is time; after the last failure it is dropped."""
-        if not self._waiting or self._clock.monotonic_s() < self._next_s:
-            return
-        notices, self._waiting = self._waiting, []
+    async def hand_over(self, notices: list[Notice], deliver: Deliver) -> bool:
+        """Send these; return whether they are done with: taken, or dropped after the last failure.
+
+        Until the next time nothing is due.
+        """
         try:
-            await self.deliver(notices)
+            await deliver(notices)
         except (ServiceError, BadInput) as error:
-            self._fail(notices, error.message)
+            return self._fail(error.message)
         except Exception as error:  # a fence: whoever it is for gets the next ones
             note(
                 "mail", error, item=f"{self.name} {notices[0].kind}", account=notices[0].account_id
             )
-            self._fail(notices, type(error).__name__)
-        else:
-            self._failures = 0
-            self._next_s = self._clock.monotonic_s() + self._between_s
-            log("notice_sent", to=self.name, notices=len(notices))
+            return self._fail(type(error).__name__)
+        self._failures = 0
+        self._next_s = self._clock.monotonic_s() + self._between_s
+        log("notice_sent", to=self.name, notices=len(notices))
+        return True
 
-    def _fail(self, notices: list[Notice], message: str) -> None:
+    def _fail(self, message: str) -> bool:
         self._failures += 1
         is_last = self._failures > len(AGAIN_S)
         log("notice_failed", to=self.name, error=message, is_last=is_last)
         if is_last:
             self._failures = 0
-            return
-        self._waiting = (notices + self._waiting)[-MAX_WAITING:]
+            return True
         self._next_s = self._clock.monotonic_s() + AGAIN_S[self._failures - 1]
+        return False
 
 
 def by_mail(send_mail: SendMail, reader: Addressee, public_url: str) -> Deliver:
@@ -127,8 +117,8 @@ MEMBERS = {
     "events_expiring": (*_WEBHOOK, "events", "expires_at"),
     "account_silent": ("hours",),
     "account_heard": ("hours",),
-    "clock_doubted": ("by_s",),
-    "clock_sure": (),
+    "clock_doubted": ("machine", "by_s"),
+    "clock_sure": ("machine",),
 }
 """What the operator's webhook gets of each kind, beside what all have."""
 

@@ -1,50 +1,42 @@
 """Notices: tells the operator and a customer's users what changed, once, and never in a storm.
 
 After `standings`, which looks at webhooks, and the log's own events (`signals`); before mail and
-the operator's webhook.  One process of an installation runs it: the worker.
+the operator's webhook.  Workers run it: each tells what it hears of itself, and one of them, who
+holds a lease, looks at webhooks and accounts and hands over what all of them told.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import os
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from postbell.clock import Clock
 from postbell.directory import Directory
-from postbell.errors import StorageError
+from postbell.errors import Overloaded, StorageError
 from postbell.fences import fence
-from postbell.operating.notices.changes import load, save
+from postbell.operating.notices.changes import Changes
+from postbell.operating.notices.handing import Handing, Recipients, cannot
 from postbell.operating.notices.kinds import Notice
-from postbell.operating.notices.posting import (
-    BETWEEN_MAILS_S,
-    Deliver,
-    Outbox,
-    SendMail,
-    by_mail,
-    by_webhook,
-)
+from postbell.operating.notices.moving import take_over
 from postbell.operating.notices.watching import Watching
-from postbell.operating.notices.wording import Addressee
 from postbell.operating.standings import Standings
-from postbell.ports import Engine
+from postbell.ports import LEASE_S, Engine, Letter, Telling
 from postbell.signals import heard, log
 
 LOOK_S = 2.0
 ACCOUNTS_EVERY_S = 60.0
+RENEW_S = 20.0
+MAX_HEARD = 1000
+"""So much of what was heard waits for storage to take it."""
+PAGE = 1000
 
 
-class Recipients(NamedTuple):
-    """Where notices go; empty texts and None for nowhere."""
-
-    send_mail: SendMail | None
-    operator_email: str
-    operator_webhook: str
-    region: str
-    public_url: str
-
-
-class Notices:
+class Teller:
     """Watches and tells; `run` does both until cancelled."""
 
     def __init__(
@@ -54,32 +46,35 @@ class Notices:
         standings: Standings,
         clock: Clock,
         recipients: Recipients,
-        memory: Path,
         *,
+        owner: str,
         lag_limit_s: float,
         silence_h: float,
+        old_memory: Path | None = None,
         look_s: float = LOOK_S,
     ) -> None:
-        """Keep what was told in the file *memory*."""
+        """Hold the lease as *owner*; *old_memory* is where a release before kept what was told."""
         self._engine = engine
         self._standings = standings
         self._clock = clock
-        self._recipients = recipients
-        self._memory = memory
-        self._changes = load(memory)
+        self._owner = owner
+        self._old_memory = old_memory
+        self._changes = Changes()
         self._watching = Watching(
             engine,
             directory,
             clock,
             self._changes,
+            os.uname().nodename,
             lag_limit_s=lag_limit_s,
             silence_h=silence_h,
         )
         self._look_s = look_s
-        self._outboxes: dict[str, Outbox] = {}
+        self._handing = Handing(engine, clock, recipients, self._holds)
+        self.flush = self._handing.flush
         self._heard: list[dict[str, Any]] = []
         self._clocks: list[dict[str, Any]] = []
-        self._accounts_at_s = float("-inf")
+        self._accounts_at_s = self._renew_at_s = self._holds_until_s = float("-inf")
 
     async def run(self) -> None:
         """Look and tell, again and again."""
@@ -87,78 +82,97 @@ class Notices:
             hearing.enter_context(heard("events_expiring", self._heard.append))
             for name in ("clock_jumped", "clock_unsure", "clock_sure"):
                 hearing.enter_context(heard(name, self._clocks.append))
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._again(self.look), name="notices-look")
-                tasks.create_task(self._again(self.flush), name="notices-send")
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._again(self.look), name="notices-look")
+                    tasks.create_task(self._again(self.flush), name="notices-send")
+            finally:
+                with contextlib.suppress(StorageError, Overloaded):
+                    await self._engine.notices.release(self._owner)
 
     async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
-            with fence("notices", item=step.__name__):
-                await step()
+            try:
+                with fence("notices", item=step.__name__):
+                    await step()
+            except (StorageError, Overloaded) as error:
+                cannot(error)
             await asyncio.sleep(self._look_s)
 
     async def look(self) -> None:
-        """Find what is news and hand it to the outboxes; remember it in the file."""
-        found = list(self._watching.of_webhooks(self._standings.seen))
-        while self._heard:
-            fields = self._heard.pop(0)
+        """Find what is news, and write down together that it was told and to whom it goes.
+
+        Where that cannot be written nothing was told: the next look finds it again.
+        """
+        await self._learn()
+        self._changes.begin()
+        del self._heard[:-MAX_HEARD], self._clocks[:-MAX_HEARD]
+        was_heard, clocks = list(self._heard), list(self._clocks)
+        found: list[Notice] = []
+        for fields in was_heard:
             with fence("notices", item=f"webhook {fields['webhook_id']}"):
                 found += self._watching.expiring(
                     fields["webhook_id"], fields["events"], fields["at"]
                 )
-        while self._clocks:
-            found += self._watching.of_clock(self._clocks.pop(0).get("by_s"))
-        if self._clock.monotonic_s() >= self._accounts_at_s:
+        for fields in clocks:
+            found += self._watching.of_clock(fields.get("by_s"))
+        is_due = self._clock.monotonic_s() >= self._accounts_at_s
+        if await self._holds():
+            found += self._watching.of_webhooks(self._standings.seen)
+            if is_due:
+                found += await self._watching.of_accounts()
+        await self._tell(found)
+        del self._heard[: len(was_heard)], self._clocks[: len(clocks)]
+        if is_due:
             self._accounts_at_s = self._clock.monotonic_s() + ACCOUNTS_EVERY_S
-            found += await self._watching.of_accounts()
-            self._changes.forget(self._clock.now())
+            await self._forget()
+
+    async def _learn(self) -> None:
+        if self._old_memory is not None:
+            await take_over(self._old_memory, self._engine.notices, self._watching.machine)
+            self._old_memory = None
+        is_over = False
+        while not is_over:
+            told = await self._engine.notices.told(self._changes.version, PAGE)
+            self._changes.learn(told)
+            is_over = len(told) < PAGE
+
+    async def _holds(self) -> bool:
+        """Say whether this process hands over, after it has tried to where nobody does."""
+        began_s = self._clock.monotonic_s()
+        if began_s >= self._renew_at_s:
+            is_ours = await self._engine.notices.hold(
+                self._owner, lease_s=LEASE_S, now=self._clock.now()
+            )
+            self._holds_until_s = began_s + LEASE_S if is_ours else began_s
+            self._renew_at_s = began_s + RENEW_S if is_ours else began_s
+        return self._clock.monotonic_s() < self._holds_until_s
+
+    async def _tell(self, found: list[Notice]) -> None:
+        letters: dict[str, list[Letter]] = defaultdict(list)
         for notice in found:
-            log("notice_made", kind=notice.kind, account=notice.account)
             with fence("notices", item=notice.kind, account=notice.account_id):
-                await self._address(notice)
-        if self._changes.is_changed:
-            try:
-                await asyncio.to_thread(save, self._memory, self._changes.taken())
-            except (OSError, ValueError) as error:
-                self._changes.is_changed = True
-                log("notice_failed", to="the file", error=str(error), is_last=False)
-
-    async def flush(self) -> None:
-        """Send what is due."""
-        async with asyncio.TaskGroup() as tasks:
-            for outbox in self._outboxes.values():
-                tasks.create_task(outbox.flush())
-        self._outboxes = {n: box for n, box in self._outboxes.items() if not box.is_idle}
-
-    async def _address(self, notice: Notice) -> None:
-        to = self._recipients
-        if to.operator_webhook:
-            deliver = by_webhook(to.operator_webhook, to.region)
-            self._outbox("operator_webhook", deliver, 0.0).put(notice)
-        if to.send_mail is None:
+                letters[notice.subject] += await self._letters(notice)
+        told = self._changes.told_now()
+        tellings = [Telling(each, *told[each], letters.pop(each, ())) for each in told]
+        if letters[""]:
+            tellings.append(Telling("", None, 0, letters[""]))
+        if not tellings:
             return
-        for reader in await self._readers(notice):
-            deliver = by_mail(to.send_mail, reader, to.public_url)
-            self._outbox(reader.address, deliver, BETWEEN_MAILS_S).put(notice)
+        refused = await self._engine.notices.tell(tellings)
+        for notice in found:
+            if not notice.subject or notice.subject not in refused:
+                log("notice_made", kind=notice.kind, account=notice.account)
+        for letter in (each for telling in tellings for each in telling.letters):
+            self._handing.outbox(letter.recipient)
 
-    async def _readers(self, notice: Notice) -> list[Addressee]:
-        """Return the operator and those of the account's users who want notices, each once."""
-        operator = self._recipients.operator_email
-        found = {operator: Addressee(operator)} if operator else {}
-        try:
-            owners = await self._engine.owners.of(notice.account_id)
-        except StorageError as error:
-            log("standings_stale", error=error.message)
-            return list(found.values())
-        for owner in owners:
-            if owner.wants_notices:
-                found[owner.email] = Addressee(owner.email, owner.spoken, owner.time_zone)
-        return list(found.values())
+    async def _forget(self) -> None:
+        gone = self._changes.forgettable(self._watching.is_there, self._clock.now())
+        if gone:
+            await self._engine.notices.forget(gone)
+            self._changes.forget(gone)
 
-    def _outbox(self, name: str, deliver: Deliver, between_s: float) -> Outbox:
-        outbox = self._outboxes.get(name)
-        if outbox is None:
-            shown = "operator_webhook" if name == "operator_webhook" else "mail"
-            outbox = self._outboxes[name] = Outbox(shown, deliver, self._clock, between_s)
-        outbox.deliver = deliver
-        return outbox
+    async def _letters(self, notice: Notice) -> Iterable[Letter]:
+        written = msgspec.json.encode(notice)
+        names = await self._handing.names(notice.account_id)
+        return [Letter(name, notice.account_id, written) for name in names]

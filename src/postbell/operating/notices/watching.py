@@ -15,6 +15,7 @@ from postbell.operating.standings import Standing
 from postbell.ports import Engine
 from postbell.records import Account
 from postbell.signals import log
+from postbell.text.numerals import whole
 
 FAILING, PAUSED, BEHIND, SILENT = "failing", "paused", "behind", "silent"
 DOUBTED = "doubted"
@@ -33,6 +34,7 @@ class Watching:
         directory: Directory,
         clock: Clock,
         changes: Changes,
+        machine: str,
         *,
         lag_limit_s: float,
         silence_h: float,
@@ -41,6 +43,8 @@ class Watching:
         self._directory = directory
         self._clock = clock
         self._changes = changes
+        self.machine = machine
+        self._clock_of = clock_of(machine)
         self._lag_limit_s = lag_limit_s
         self._silence_h = silence_h
 
@@ -85,11 +89,21 @@ class Watching:
     def of_clock(self, by_s: float | None) -> list[Notice]:
         """Return the notice that the clock moved by so much, None for that it is well again."""
         condition = OK if by_s is None else DOUBTED
-        if not self._changes.is_news("clock", condition, self._clock.now()):
+        if not self._changes.is_news(self._clock_of, condition, self._clock.now()):
             return []
-        if by_s is None:
-            return [self._notice("clock_sure", 0, "", {})]
-        return [self._notice("clock_doubted", 0, "", {"by_s": by_s})]
+        fields: dict[str, Any] = {"machine": self.machine}
+        kind = "clock_sure"
+        if by_s is not None:
+            kind, fields = "clock_doubted", fields | {"by_s": by_s}
+        return [self._notice(kind, 0, "", fields, self._clock_of)]
+
+    def is_there(self, subject: str) -> bool:
+        """Say whether what a subject is of still exists."""
+        what, _, rest = subject.partition(" ")
+        number = whole(rest.partition(" ")[0])
+        if what == "webhook":
+            return number in self._directory.webhooks
+        return what != "account" or number in self._directory.accounts
 
     def _delivery(self, each: Standing, now: datetime) -> Iterable[Notice]:
         subject = f"webhook {each.webhook_id} delivery"
@@ -109,7 +123,7 @@ class Watching:
                 "failures": each.failures,
                 "reason": each.reason or "customer",
             }
-            yield self._notice(kind, each.account_id, each.account, fields)
+            yield self._notice(kind, each.account_id, each.account, fields, subject)
 
     def _has_taken(self, each: Standing, subject: str) -> bool:
         """Say whether the webhook has taken something since it was told to be bad: resuming it
@@ -122,12 +136,12 @@ class Watching:
         """Tell of events that were given up, once an hour where there are more and more."""
         subject = f"webhook {each.webhook_id} parked"
         told = self._changes.last(subject)
-        known = 0 if told == OK else int(told)
+        known = whole(told) or 0
         if each.parked > known:
             if self._changes.is_quiet(subject, now):
                 return
             fields = _about(each) | {"parked": each.parked}
-            yield self._notice("webhook_parked", each.account_id, each.account, fields)
+            yield self._notice("webhook_parked", each.account_id, each.account, fields, subject)
         self._changes.is_news(subject, str(each.parked) if each.parked else OK, now)
 
     def _lag(self, each: Standing, now: datetime) -> Iterable[Notice]:
@@ -140,7 +154,7 @@ class Watching:
         if self._changes.is_news(subject, condition, now):
             kind = "webhook_behind" if condition == BEHIND else "webhook_caught_up"
             fields = _about(each) | {"waiting": each.waiting, "lag_s": round(each.lag_s)}
-            yield self._notice(kind, each.account_id, each.account, fields)
+            yield self._notice(kind, each.account_id, each.account, fields, subject)
 
     async def _silence(self, account: Account) -> list[Notice]:
         """Return the change of one account; one that never sent anything is not silent."""
@@ -151,19 +165,34 @@ class Watching:
         if not is_heard and not await log_.headers(account.id, 0, 1):
             return []
         condition = OK if is_heard else SILENT
-        if not self._changes.is_news(f"account {account.id} silence", condition, now):
+        subject = f"account {account.id} silence"
+        if not self._changes.is_news(subject, condition, now):
             return []
         kind = "account_heard" if is_heard else "account_silent"
-        return [self._notice(kind, account.id, account.name, {"hours": f"{self._silence_h:g}"})]
+        fields = {"hours": f"{self._silence_h:g}"}
+        return [self._notice(kind, account.id, account.name, fields, subject)]
 
-    def _notice(self, kind: str, account_id: int, account: str, fields: dict[str, Any]) -> Notice:
+    def _notice(
+        self,
+        kind: str,
+        account_id: int,
+        account: str,
+        fields: dict[str, Any],
+        subject: str = "",
+    ) -> Notice:
         return Notice(
             kind=kind,
             at=self._clock.now(),
             account_id=account_id,
             account=account,
             fields=fields,
+            subject=subject,
         )
+
+
+def clock_of(machine: str) -> str:
+    """Return the subject that a machine's clock is."""
+    return f"clock of {machine}"
 
 
 def _about(each: Standing) -> dict[str, Any]:

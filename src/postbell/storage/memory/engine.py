@@ -11,6 +11,7 @@ from postbell.storage.memory.checkpoints import MemoryCheckpoints
 from postbell.storage.memory.index import MemoryIndex
 from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
 from postbell.storage.memory.log import MemoryLog
+from postbell.storage.memory.notices import MemoryNotices
 from postbell.storage.memory.owners import MemoryOwners
 from postbell.storage.memory.registry import MemoryRegistry
 from postbell.storage.memory.second_factors import MemorySecondFactors
@@ -35,6 +36,7 @@ class MemoryEngine:
         self.tries = MemoryTries(tables)
         self.trail = MemoryTrail(tables)
         self.checkpoints = MemoryCheckpoints(tables)
+        self.notices = MemoryNotices(tables)
         self.bell = tables.bell
 
     async def ready(self) -> None:

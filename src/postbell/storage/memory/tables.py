@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 
 from postbell.blocks import Block
 from postbell.clock import Clock
-from postbell.ports import SESSIONS_KEPT, HalfSignIn, JournalBlock, SecondFactor, SourceRow
+from postbell.ports import (
+    SESSIONS_KEPT,
+    HalfSignIn,
+    JournalBlock,
+    Letter,
+    SecondFactor,
+    SourceRow,
+    ToldOf,
+)
 from postbell.records import (
     Account,
     ApiUser,
@@ -98,6 +106,11 @@ class Tables:
 
     trail: list[TrailEntry] = field(default_factory=list)
     last_entry: int = 0
+
+    told: dict[str, ToldOf] = field(default_factory=dict)
+    last_told: int = 0
+    letters: dict[int, Letter] = field(default_factory=dict)
+    last_letter: int = 0
 
     def change(self, *webhook_ids: int) -> None:
         """Raise the registry's version, for these webhooks, and ring."""

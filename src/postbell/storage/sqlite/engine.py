@@ -27,6 +27,7 @@ from postbell.storage.sqlite.ledger import SqliteLedger
 from postbell.storage.sqlite.locking import FilesLock, WorkerLock, has_worker
 from postbell.storage.sqlite.log import SqliteLog
 from postbell.storage.sqlite.migrating import prepare
+from postbell.storage.sqlite.notices import SqliteNotices
 from postbell.storage.sqlite.owners import SqliteOwners
 from postbell.storage.sqlite.readers import Readers
 from postbell.storage.sqlite.recent import Recent
@@ -107,6 +108,7 @@ class SqliteEngine:
         self.index = SqliteIndex(store)
         self.trail = SqliteTrail(store)
         self.checkpoints = SqliteCheckpoints(store)
+        self.notices = SqliteNotices(store, is_worker=lock is not None)
 
     @property
     def bell(self) -> RingBell:
