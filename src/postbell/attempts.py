@@ -43,6 +43,18 @@ def used_of(url: str, headers: tuple[tuple[str, str], ...]) -> Used:
     return Used(shown(url), _mark(url), tuple((name, _mark(value)) for name, value in headers))
 
 
+def unset(own: Headers, made: Headers) -> tuple[tuple[str, str], ...]:
+    """Return the customer's *own* headers but those that the dialect has *made*.
+
+    Own ones are checked against the webhook's dialect of now; a batch of an older revision may
+    speak another one, and a header that comes twice has the value of neither.
+    """
+    if not own:
+        return ()
+    names = {name.lower() for name, _ in made}
+    return tuple((name, value) for name, value in own if name.lower() not in names)
+
+
 def shown(url: str) -> str:
     """Return a URL without what it may keep secret."""
     try:

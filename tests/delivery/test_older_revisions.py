@@ -121,3 +121,30 @@ async def test_events_of_before_are_signed_with_the_key_of_their_dialect():
         headers = {name.lower(): value for name, value in request.headers}
         expected = md5(headers["x-webhook-timestamp"], key.value)
         assert headers["x-webhook-signature"] == expected
+
+
+HEADERS = [("native", "mandrill", "webhook-id"), ("mandrill", "native", "X-Mandrill-Signature")]
+
+
+@pytest.mark.parametrize(("before", "now", "name"), HEADERS)
+async def test_a_header_of_ones_own_gives_way_to_one_that_the_dialect_of_before_sets(
+    before, now, name
+):
+    async with running() as rig:
+        paused = {"state": WebhookState.PAUSED, "state_reason": "customer"}
+        key = NewSecret(SecretKind.APP_KEY, "a-key-of-its-own", rig.clock.now())
+        webhook = await rig.webhook(dialect=before, secrets=[key], **paused)
+        await rig.send(event(1))
+        await rig.turn()
+
+        own = ((name, "mine"), ("x-own", "mine"))
+        await change(rig, webhook, dialect=now, headers=own, state=WebhookState.ACTIVE)
+        await rig.later(60)
+        await rig.send(event(2))
+        await rig.later(60)
+
+        first, second = (request.headers for request in rig.sender.got[URL])
+        assert [value for each, value in first if each == name] != ["mine"]
+        assert [each.lower() for each, _ in first].count(name.lower()) == 1
+        assert ("x-own", "mine") in first
+        assert (name, "mine") in second

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from xxhash import xxh3_128_digest
 
-from postbell.attempts import used_of
+from postbell.attempts import unset, used_of
 from postbell.blocks import Position, Range
 from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
@@ -187,7 +187,7 @@ class Courier:
         )
         body = dialect.seal(post.body, signing, revision.options)
         headers = dialect.headers(body, signing, revision.options)
-        own = held.webhook.headers
+        own = unset(held.webhook.headers, headers)
         request = Request(
             url=held.webhook.url,
             headers=[*headers, *own],

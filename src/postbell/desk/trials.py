@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from postbell import policies
-from postbell.attempts import used_of
+from postbell.attempts import unset, used_of
 from postbell.blocks import Range
 from postbell.desk import noting
 from postbell.desk.core import Core
@@ -97,7 +97,9 @@ class Trials(Core):
         )
         body = dialect.render(stored, webhook.options)
         body = dialect.seal(body, signing, webhook.options)
-        headers = (*dialect.headers(body, signing, webhook.options), *webhook.headers)
+        made = dialect.headers(body, signing, webhook.options)
+        own = unset(webhook.headers, made)
+        headers = (*made, *own)
         outcome = await self.sender.send(
             Request(
                 url=webhook.url,
@@ -108,7 +110,7 @@ class Trials(Core):
                 webhook_id=webhook.id,
             )
         )
-        outcome = msgspec.structs.replace(outcome, used=used_of(webhook.url, webhook.headers))
+        outcome = msgspec.structs.replace(outcome, used=used_of(webhook.url, own))
         is_success = _is_success(outcome.status, policy)
         return Posted(batch_id, len(stored), headers, body, outcome, is_success)
 

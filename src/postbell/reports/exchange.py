@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from postbell.attempts import HIDDEN, Headers, Shown, Used, then
+from postbell.attempts import HIDDEN, Headers, Shown, Used, then, unset
 from postbell.blocks import Range
 from postbell.lane.run import has_bit
 from postbell.ports import Dialect, Engine, Logged, Signing
@@ -126,7 +126,7 @@ class Exchanges:
             headers = _hidden(headers, dialect.headers(body, other, revision.options))
         return Sent(
             was.url,
-            [*headers, *was.headers],
+            [*headers, *unset(was.headers, headers)],
             body,
             events,
             about.size - len(events),
