@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from postbell.dialects.engagelab.signature import md5
-from postbell.ports import NewSecret
-from postbell.records import SecretKind
+from postbell.ports import NewSecret, Request
+from postbell.records import Outcome, SecretKind
 from tests.delivery.rig import Rig, event, running
 
 URL = "https://a.example/hook"
@@ -61,3 +61,22 @@ async def test_keys_of_a_dialect_that_a_webhook_had_before_do_not_hide_the_accou
         await rig.turn()
 
         assert signer(rig, ["shared-key"]) == ["shared-key"]
+
+
+async def test_what_had_to_wait_for_a_connection_is_signed_as_it_leaves() -> None:
+    async with running() as rig:
+        key = NewSecret(SecretKind.APP_KEY, "its-own-key", rig.clock.now())
+        await rig.webhook(dialect="mailgun", secrets=[key])
+
+        def is_busy(request: Request) -> Outcome:
+            rig.clock.advance(1200)
+            return Outcome(error="busy")
+
+        rig.sender.answers[URL] = [is_busy]
+        await rig.send(event(1))
+        await rig.turn(rounds=5000)
+
+        stamps = [body["signature"]["timestamp"] for body in rig.bodies()]
+        tokens = {body["signature"]["token"] for body in rig.bodies()}
+        assert int(stamps[1]) - int(stamps[0]) == 1200
+        assert len(tokens) == 1

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from xxhash import xxh3_128_digest
 
-from postbell.attempts import unset, used_of
+from postbell.attempts import Used, unset, used_of
 from postbell.blocks import Position, Range
 from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
@@ -170,27 +170,35 @@ class Courier:
 
     async def send(self, post: Post) -> tuple[Outcome, datetime]:
         """Sign and send one attempt; return what the receiver did, and when."""
-        held, revision = post.held, post.revision
+        policy = post.held.policy
+        if policy.rate_per_s > 0:
+            await self._leave(post.held, min(1 / policy.rate_per_s, LEAVE_S))
+        while True:
+            request, used = self._signed(post)
+            outcome = await self._sender.send(request)
+            if outcome.error != BUSY:
+                return msgspec.structs.replace(outcome, used=used), self.clock.now()
+            await asyncio.sleep(BUSY_S)  # then signed anew: receivers refuse what is minutes old
+
+    def _signed(self, post: Post) -> tuple[Request, Used]:
+        """Return an attempt as it is made now, and what is kept of where it goes."""
+        held, revision, now = post.held, post.revision, self.clock.now()
         dialect = self._dialects[revision.dialect]
-        if held.policy.rate_per_s > 0:
-            await self._leave(held, min(1 / held.policy.rate_per_s, LEAVE_S))
-        now = self.clock.now()
         account_keys = self._account_keys(held)
-        secrets = signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now)
         signing = Signing(
             url=held.webhook.url,
             batch_id=post.batch.id,
             attempt=post.attempt,
             events=post.batch.count,
             at=now,
-            secrets=secrets,
+            secrets=signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now),
         )
         body = dialect.seal(post.body, signing, revision.options)
         headers = dialect.headers(body, signing, revision.options)
         own = unset(held.webhook.headers, headers)
         request = Request(
             url=held.webhook.url,
-            headers=[*headers, *own],
+            headers=(*headers, *own),
             body=body,
             timeout_s=held.policy.timeout_s,
             account_id=held.webhook.account_id,
@@ -198,12 +206,7 @@ class Courier:
             is_failing=in_outage(held.lane),
             part=post.batch.range,
         )
-        outcome = await self._sender.send(request)
-        while outcome.error == BUSY:
-            await asyncio.sleep(BUSY_S)
-            outcome = await self._sender.send(request)
-        used = used_of(request.url, own)
-        return msgspec.structs.replace(outcome, used=used), self.clock.now()
+        return request, used_of(request.url, own)
 
     async def _leave(self, held: Held, apart_s: float) -> None:
         """Let POSTs that are ready leave *apart_s* from each other, in the order they come.
