@@ -1,7 +1,9 @@
 """The Mandrill dialect: its signature, its form, its probe, and what django-anymail's receiver says
 of what comes off the socket."""
 
+import hmac
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus
@@ -12,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postbell.dialects import DIALECTS, find, form
-from postbell.dialects.mandrill import FIELD
+from postbell.dialects import DIALECTS, find
 from postbell.errors import BadInput
 from postbell.events import EventType
-from postbell.ports import Signing
+from postbell.ports import Delivery, Signing
 from postbell.records import Outcome, Secret, SecretKind
 from postbell.reports import Reports
+from postbell.text import form
 from tests.delivery.rig import event, running
 from tests.dialects import judges
 from tests.dialects.judges import PATIENCE
@@ -37,7 +39,7 @@ def signature(key: str, value: bytes) -> str | None:
         at=AT,
         secrets=[Secret(1, SecretKind.APP_KEY, key, AT, AT)] if key else [],
     )
-    headers = MANDRILL.headers(FIELD + form.encoded(value), about, {})
+    headers = MANDRILL.headers(b"mandrill_events=" + form.encoded(value), about, {})
     return dict(headers).get("X-Mandrill-Signature")
 
 
@@ -47,6 +49,28 @@ def test_the_signature_is_that_of_the_vectors() -> None:
     assert signature("TEST_WEBHOOK_KEY", value) == "Cln2sYw6PvMLc37vREr9KFkMeyw="
     assert signature("test-webhook", b"[]") == "IWW00pvxDJxNzhfmIcG4ARrSAmg="
     assert signature("", b"[]") is None
+
+
+def checked(body: bytes, signed: bytes, key: str = "TEST_WEBHOOK_KEY") -> bool | None:
+    """Return what our verifier says of a form, where *signed* was signed beside the URL."""
+    made = b64encode(hmac.digest(key.encode(), URL.encode() + signed, "sha1")).decode()
+    delivery = Delivery(URL, {"x-mandrill-signature": made}, body, AT)
+    return MANDRILL.verifier.check(delivery, "TEST_WEBHOOK_KEY").is_good
+
+
+def test_every_field_of_a_form_is_signed() -> None:
+    assert checked(b"mandrill_events=%5B%5D", b"mandrill_events[]")
+    assert checked(b"more=+&mandrill_events=%5B%5D", b"mandrill_events[]more ")
+    assert not checked(b"mandrill_events=%5B%5D&more=1", b"mandrill_events[]")
+    twice = b"mandrill_events=%5B1%5D&mandrill_events=%5B%5D"
+    assert not checked(twice, b"mandrill_events[]")
+    assert MANDRILL.verifier.count(twice) == 0
+
+
+def test_a_probe_is_let_pass_with_an_empty_array_alone() -> None:
+    assert checked(b"mandrill_events=%5B%5D", b"mandrill_events[]", "test-webhook")
+    assert not checked(b"mandrill_events=%5B1%5D", b"mandrill_events[1]", "test-webhook")
+    assert not checked(b"mandrill_events=%5B%5D&a=b", b"amandrill_events[]b", "test-webhook")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from postbell.clock import to_us
-from postbell.dialects import checks, form, samples, ticking
+from postbell.dialects import checks, samples, ticking
 from postbell.dialects import options as tables
-from postbell.dialects.checks import VERIFIED, Verifying, is_same
+from postbell.dialects.checks import VERIFIED, InHeader, is_same
 from postbell.dialects.options import Option, words
 from postbell.errors import BadInput
 from postbell.events import TYPE_OF, EventType, MessageIds
@@ -24,6 +24,7 @@ from postbell.failures import failure_of, reply_of
 from postbell.logged import Logged, parts_of
 from postbell.ports import Check, Delivery, Probe, Signing, Tick
 from postbell.records import Policy, SecretKind
+from postbell.text import form
 
 URL_CHECK = Option(
     "url_check",
@@ -79,9 +80,11 @@ BOUNCES: Mapping[str, tuple[str, int]] = {
 ANY_BOUNCE = ("general", 40)
 
 MAX_EVENTS = 1000
-FIELD = b"mandrill_events="
-PROBE_KEY = "test-webhook"
-"""What signs the empty array that a URL is tried with before its owner knows the key."""
+HEADER = "X-Mandrill-Signature"
+FIELD = "mandrill_events"
+PROBE, PROBE_KEY = f"{FIELD}[]".encode(), "test-webhook"
+"""What is signed of the empty array that a URL is tried with before its owner knows the key, and
+what signs it."""
 
 _NUMBER_BITS = 0x3F
 
@@ -143,30 +146,27 @@ _decode = msgspec.json.Decoder(list[_Event]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class _Signed(Verifying):
-    """Mandrill's verifier: of the one field that its deliveries have."""
-
-    header = "x-mandrill-signature"
-
-    def count(self, body: bytes) -> int:
-        return checks.count_json(_value_of(body))
-
-    def verify(self, delivery: Delivery, secret: str) -> Check:
-        if is_same(
-            delivery.headers[self.header],
-            _signature(secret, delivery.url, _value_of(delivery.body)),
-        ):
-            return VERIFIED
-        return Check(False, "the signature is of another key, body or URL (--url)")
-
-
-def _value_of(body: bytes) -> bytes:
-    """Return the field's value as any form has it, nothing where there is none."""
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of any form, in the order in which they are signed."""
     try:
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        return sorted(parse_qsl(body.decode(), keep_blank_values=True))
     except ValueError:
-        return b""
-    return fields.get(FIELD[:-1].decode(), "").encode()
+        return []
+
+
+def _verify(delivery: Delivery, secret: str) -> Check:
+    given = delivery.headers[HEADER.lower()]
+    signed = "".join(name + value for name, value in _fields(delivery.body)).encode()
+    if is_same(given, _signature(secret, delivery.url, signed)):
+        return VERIFIED
+    if signed == PROBE and is_same(given, _signature(PROBE_KEY, delivery.url, signed)):
+        return Check(True, "verified, a probe of the URL")
+    return Check(False, "the signature is of another key, body or URL (--url)")
+
+
+def _count(body: bytes) -> int:
+    values = [value for name, value in _fields(body) if name == FIELD]
+    return checks.count_json(values[0]) if len(values) == 1 else 0
 
 
 class Mandrill:
@@ -177,7 +177,7 @@ class Mandrill:
     content_type = "application/x-www-form-urlencoded"
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.APP_KEY,)
     signs_with_several = False
-    verifier = _Signed()
+    verifier = InHeader(HEADER.lower(), _verify, count=_count)
 
     def policy(self, options: Mapping[str, Any]) -> Policy:
         # "roughly each minute"; neither a timeout nor the waits are published: those are ours
@@ -209,9 +209,11 @@ class Mandrill:
     def probes(self, url: str, options: Mapping[str, Any]) -> Sequence[Probe]:
         if URL_CHECK.of(options) == "off":
             return ()
-        signature = _signature(PROBE_KEY, url, b"[]")
-        headers = (("content-type", self.content_type), ("X-Mandrill-Signature", signature))
-        post = Probe("POST", headers, FIELD + form.encoded(b"[]"))
+        headers = (
+            ("content-type", self.content_type),
+            (HEADER, _signature(PROBE_KEY, url, PROBE)),
+        )
+        post = Probe("POST", headers, _form(b"[]"))
         return [Probe("HEAD", (), None, instead=post)]
 
     def carries(self, options: Mapping[str, Any]) -> frozenset[EventType]:
@@ -228,7 +230,7 @@ class Mandrill:
 
     def render(self, events: Sequence[Logged], options: Mapping[str, Any]) -> bytes:
         read = _decode(b"[%b]" % b",".join([part.body for part in parts_of(events)]))
-        return FIELD + form.encoded(_encode([_written(event) for event in read]))
+        return _form(_encode([_written(event) for event in read]))
 
     def seal(self, body: bytes, signing: Signing, options: Mapping[str, Any]) -> bytes:
         return body
@@ -245,18 +247,21 @@ class Mandrill:
         keys = (key.value for key in signing.secrets if key.kind is SecretKind.APP_KEY)
         key = next(keys, None)
         if key is not None:
-            value = form.decoded(body[len(FIELD) :])
-            made.insert(1, ("X-Mandrill-Signature", _signature(key, signing.url, value)))
+            signed = FIELD.encode() + form.decoded(body[len(_form(b"")) :])
+            made.insert(1, (HEADER, _signature(key, signing.url, signed)))
         return made
 
     def sample(self) -> Sequence[dict[str, Any]]:
         return samples.of_types(WORDS)
 
 
-def _signature(key: str, url: str, value: bytes) -> str:
-    """Return what signs the one field of a form: its URL, name and value, one after another."""
-    signed = url.encode() + FIELD[:-1] + value
-    return b64encode(hmac.digest(key.encode(), signed, "sha1")).decode()
+def _form(value: bytes) -> bytes:
+    return f"{FIELD}=".encode() + form.encoded(value)
+
+
+def _signature(key: str, url: str, fields: bytes) -> str:
+    """Return what signs a form: its URL, then its *fields* by name, each as name and value."""
+    return b64encode(hmac.digest(key.encode(), url.encode() + fields, "sha1")).decode()
 
 
 def _written(event: _Event) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from typing import Any
 from postbell.blocks import apart
 from postbell.clock import rfc3339, to_us
 from postbell.dialects import options as tables
-from postbell.dialects import samples, ticking
-from postbell.dialects.standard import Standard
+from postbell.dialects import samples, standard, ticking
 from postbell.events import TYPE_OF, EventType
 from postbell.logged import Logged, Part, parts_of
 from postbell.ports import Probe, Signing, Tick
@@ -29,7 +28,7 @@ class Native:
     content_type = "application/json"
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.SYMMETRIC, SecretKind.ED25519)
     signs_with_several = True
-    verifier = Standard()
+    verifier = standard.VERIFIER
 
     def policy(self, options: Mapping[str, Any]) -> Policy:
         return Policy(max_events=1000, max_wait_s=5.0, max_bytes=1 << 20, timeout_s=15.0)

@@ -8,7 +8,7 @@ import re
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from postbell.dialects.checks import VERIFIED, Verifying
+from postbell.dialects.checks import VERIFIED, InHeader
 from postbell.errors import BadInput
 from postbell.ports import Check, Delivery
 
@@ -16,39 +16,37 @@ TOLERANCE_S = 300
 PUBLIC_KEY_BYTES = 32
 
 
-class Standard(Verifying):
-    """The native dialect's verifier."""
+HEADER = "webhook-signature"
 
-    header = "webhook-signature"
 
-    def check_key(self, secret: str) -> None:
-        if secret.startswith("whsk_"):
+def _check_key(secret: str) -> None:
+    if secret.startswith("whsk_"):
+        raise BadInput(
+            "a whsk_ key signs; give its public key, whpk_..., to verify", member="secret"
+        )
+    if secret.startswith(("whsec_", "whpk_")):
+        key = _key(secret)
+        if secret.startswith("whpk_") and len(key) != PUBLIC_KEY_BYTES:
             raise BadInput(
-                "a whsk_ key signs; give its public key, whpk_..., to verify", member="secret"
+                f"a whpk_ key holds {PUBLIC_KEY_BYTES} bytes, this one {len(key)}; copy it whole",
+                member="secret",
             )
-        if secret.startswith(("whsec_", "whpk_")):
-            key = _key(secret)
-            if secret.startswith("whpk_") and len(key) != PUBLIC_KEY_BYTES:
-                raise BadInput(
-                    f"a whpk_ key holds {PUBLIC_KEY_BYTES} bytes, this one {len(key)};"
-                    " copy it whole",
-                    member="secret",
-                )
 
-    def verify(self, delivery: Delivery, secret: str) -> Check:
-        headers = delivery.headers
-        stamp = headers.get("webhook-timestamp", "")
-        if not _STAMP(stamp) or abs(delivery.at.timestamp() - int(stamp)) > TOLERANCE_S:
-            return Check(False, f"webhook-timestamp is more than {TOLERANCE_S} s off")
-        content = b".".join((headers.get("webhook-id", "").encode(), stamp.encode(), delivery.body))
-        version = "v1a" if secret.startswith("whpk_") else "v1"
-        parts = (part.partition(",") for part in headers[self.header].split())
-        given = [value for kind, _, value in parts if kind == version]
-        if not given:
-            return Check(False, f"webhook-signature has no {version} signature")
-        if _VERSIONS[version](_key(secret), content, given):
-            return VERIFIED
-        return Check(False, "the signature is of another key or body")
+
+def _verify(delivery: Delivery, secret: str) -> Check:
+    headers = delivery.headers
+    stamp = headers.get("webhook-timestamp", "")
+    if not _STAMP(stamp) or abs(delivery.at.timestamp() - int(stamp)) > TOLERANCE_S:
+        return Check(False, f"webhook-timestamp is more than {TOLERANCE_S} s off")
+    content = b".".join((headers.get("webhook-id", "").encode(), stamp.encode(), delivery.body))
+    version = "v1a" if secret.startswith("whpk_") else "v1"
+    parts = (part.partition(",") for part in headers[HEADER].split())
+    given = [value for kind, _, value in parts if kind == version]
+    if not given:
+        return Check(False, f"{HEADER} has no {version} signature")
+    if _VERSIONS[version](_key(secret), content, given):
+        return VERIFIED
+    return Check(False, "the signature is of another key or body")
 
 
 def _is_symmetric(key: bytes, content: bytes, given: list[str]) -> bool:
@@ -79,3 +77,6 @@ def _key(secret: str) -> bytes:
 
 _STAMP = re.compile("[0-9]{1,16}").fullmatch
 _VERSIONS = {"v1": _is_symmetric, "v1a": _is_ed25519}
+
+VERIFIER = InHeader(HEADER, _verify, _check_key)
+"""The native dialect's."""

@@ -4,11 +4,11 @@ The rendered body has the same bytes as every attempt had; timestamp and signatu
 inside the body, are those that an attempt at its time makes.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -22,6 +22,7 @@ from postbell.reading.reader import Reader
 from postbell.records import Entry, OpenBatch, ReplayFilter, Revision, Secret, Webhook
 from postbell.reports.singles import SinglesReport
 from postbell.signing import signing_at
+from postbell.text import form
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -50,15 +51,20 @@ class Sent(NamedTuple):
         return any(name == "content-type" and value == FORM for name, value in self.headers)
 
     def pretty(self) -> str:
-        """Return the body indented where it is JSON, a form's fields decoded, else as text."""
-        text = self.body.decode("utf-8", "replace")
+        """Return the body indented where it is JSON, a form's fields decoded, else as text.
+
+        Of a long body it takes a good part of a second: off the loop, please.
+        """
         if not self.is_form:
-            return _indented(text)
-        fields = parse_qsl(text, keep_blank_values=True)
-        return "\n".join(f"{name}={_indented(value)}" for name, value in fields)
+            return _indented(self.body)
+        fields = (field.partition(b"=") for field in self.body.split(b"&"))
+        return "\n".join(
+            f"{name.decode()}={_indented(form.decoded(value))}" for name, _, value in fields
+        )
 
 
-def _indented(text: str) -> str:
+def _indented(body: bytes) -> str:
+    text = body.decode("utf-8", "replace")
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except ValueError:
@@ -118,12 +124,9 @@ class Exchanges:
             at=at,
             secrets=await self._secrets(webhook, dialect, at),
         )
-        rendered = dialect.render(events, revision.options)
-        body = dialect.seal(rendered, signing, revision.options)
-        headers = dialect.headers(body, signing, revision.options)
-        if was.url != webhook.url:
-            other = msgspec.structs.replace(signing, url="")
-            headers = _hidden(headers, dialect.headers(body, other, revision.options))
+        is_elsewhere = was.url != webhook.url
+        made = await asyncio.to_thread(_made, dialect, revision, events, signing, is_elsewhere)
+        headers, body, is_sealed = made
         return Sent(
             was.url,
             [*headers, *unset(was.headers, headers)],
@@ -132,7 +135,7 @@ class Exchanges:
             about.size - len(events),
             was.is_changed,
             is_unsure=about.at is not None and about.used is None,
-            is_sealed=body != rendered,
+            is_sealed=is_sealed,
         )
 
     async def of_run(self, account_id: int | None, run_id: str) -> Sequence[Logged]:
@@ -203,6 +206,24 @@ class Exchanges:
     async def _secrets(self, webhook: Webhook, dialect: Dialect, at: datetime) -> Sequence[Secret]:
         account = await self._engine.registry.account_secrets(webhook.account_id)
         return signing_at(webhook.secrets, account, dialect.secret_kinds, at)
+
+
+def _made(
+    dialect: Dialect,
+    revision: Revision,
+    events: Sequence[Logged],
+    signing: Signing,
+    is_elsewhere: bool,
+) -> tuple[Headers, bytes, bool]:
+    """Return the dialect's headers and the body, and whether it is sealed; where the webhook
+    *is_elsewhere* by now, what depends on the URL is hidden."""
+    rendered = dialect.render(events, revision.options)
+    body = dialect.seal(rendered, signing, revision.options)
+    headers = dialect.headers(body, signing, revision.options)
+    if is_elsewhere:
+        other = msgspec.structs.replace(signing, url="")
+        headers = _hidden(headers, dialect.headers(body, other, revision.options))
+    return headers, body, body != rendered
 
 
 def _hidden(headers: Headers, of_another_url: Headers) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """One batch with the whole exchange; the list of batches is in `batch_list`."""
 
+import asyncio
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from postbell.reports.exchange import FORM, Sent
 from postbell.reports.singles import Where
 from postbell.text.numerals import whole
 from postbell.web import batch_list, phases
-from postbell.web.finding import places
+from postbell.web.finding import Places, places
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.search import message_path
@@ -66,8 +67,8 @@ async def _batch_page(visit: Visit, problem: str = "", status: int = 200) -> Res
         webhook = await reports.webhook(visit.account_id, batch["webhook_id"])
     except NotFound:
         webhook = None
-    pretty = sent.pretty() if sent is not None else ""
     find = visit.query("find").strip()[:200]
+    pretty, found = await asyncio.to_thread(_read, sent, find)
     drawn = [phases.drawn(each.get("phases_ms", ())) for each in batch["attempts_made"]]
     return visit.render(
         "batch.html",
@@ -78,7 +79,7 @@ async def _batch_page(visit: Visit, problem: str = "", status: int = 200) -> Res
         body=pretty[:BODY_CHARS],
         is_cut=len(pretty) > BODY_CHARS,
         find=find,
-        places=places(pretty, find),
+        places=found,
         phases=[each.svg for each in drawn],
         phase_rows=[each.rows for each in drawn],
         curl=curl_of(sent, visit.name) if sent is not None else "",
@@ -87,6 +88,12 @@ async def _batch_page(visit: Visit, problem: str = "", status: int = 200) -> Res
         events_count=len(logged),
         problem=problem,
     )
+
+
+def _read(sent: Sent | None, find: str) -> tuple[str, Places]:
+    """Return a body for people, and where in it stands what they look for."""
+    pretty = sent.pretty() if sent is not None else ""
+    return pretty, places(pretty, find)
 
 
 def _where(visit: Visit) -> Where:

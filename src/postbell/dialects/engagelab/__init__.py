@@ -64,7 +64,7 @@ class EngageLab:
     content_type = "application/json; charset=utf-8"
     secret_kinds: tuple[SecretKind, ...] = (SecretKind.APP_KEY,)
     signs_with_several = False
-    verifier = signature.Signed()
+    verifier = signature.VERIFIER
 
     def policy(self, options: Mapping[str, Any]) -> Policy:
         return Policy(

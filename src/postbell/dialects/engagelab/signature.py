@@ -3,12 +3,13 @@
 import hashlib
 import hmac
 
-from postbell.dialects.checks import VERIFIED, Verifying, is_same
+from postbell.dialects.checks import VERIFIED, InHeader, is_same
 from postbell.ports import Check, Delivery
 
 TEST_APP_KEY = "test_appkey"
 """EngageLab's official key of the console's "try it" sender (docs of 2023-08-10)."""
 
+HEADER = "x-webhook-signature"
 APP_KEY_HEADER = "email"
 """The constant value of `X-WebHook-AppKey`: it names the product and is not the secret."""
 
@@ -24,16 +25,13 @@ def keyed(timestamp: str, app_key: str) -> str:
     return hmac.digest(app_key.encode(), timestamp.encode(), "sha256").hex()
 
 
-class Signed(Verifying):
-    """EngageLab's verifier: both formulas are known."""
+def _verify(delivery: Delivery, secret: str) -> Check:
+    headers = delivery.headers
+    stamp, product = headers.get("x-webhook-timestamp", ""), headers.get("x-webhook-appkey", "")
+    if is_same(headers[HEADER], md5(stamp, secret, product), keyed(stamp, secret)):
+        return VERIFIED
+    return Check(False, "the signature is of another APP KEY")
 
-    header = "x-webhook-signature"
 
-    def verify(self, delivery: Delivery, secret: str) -> Check:
-        stamp = delivery.headers.get("x-webhook-timestamp", "")
-        product = delivery.headers.get("x-webhook-appkey", "")
-        if is_same(
-            delivery.headers[self.header], md5(stamp, secret, product), keyed(stamp, secret)
-        ):
-            return VERIFIED
-        return Check(False, "the signature is of another APP KEY")
+VERIFIER = InHeader(HEADER, _verify)
+"""It knows both formulas."""

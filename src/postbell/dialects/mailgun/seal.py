@@ -4,7 +4,7 @@ import hmac
 
 import msgspec
 
-from postbell.dialects.checks import VERIFIED, Verifying, is_same
+from postbell.dialects.checks import NO_SECRET, VERIFIED, any_key, count_json, is_same
 from postbell.ports import Check, Delivery
 from postbell.text.numerals import whole
 
@@ -43,15 +43,21 @@ class _Body(msgspec.Struct):
     signature: _Triple
 
 
-class Sealed(Verifying):
+class Sealed:
     """Mailgun's verifier: the signature is in the body, of which it covers two members."""
 
     def knows(self, delivery: Delivery) -> bool:
         return delivery.body.startswith(_TO_STAMP)
 
+    def check_key(self, secret: str) -> None:
+        any_key(secret)
+
+    def count(self, body: bytes) -> int:
+        return count_json(body)
+
     def check(self, delivery: Delivery, secret: str) -> Check:
         if not secret:
-            return Check(None, "no secret given")
+            return NO_SECRET
         try:
             triple = _decode_body(delivery.body).signature
         except (msgspec.DecodeError, RecursionError):
