@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, NamedTuple
 
-from postbell import __version__, api, sealing
+from postbell import __version__, api, sealing, sources
 from postbell.api.health import unready
 from postbell.clock import Clock
 from postbell.delivery.worker import Worker
@@ -45,6 +45,7 @@ from postbell.serving.timekeeping import SteadyClock
 from postbell.serving.tls import Certificate, certificate
 from postbell.settings.members import Settings
 from postbell.signals import log
+from postbell.sources.running import SourceParts, Sources
 from postbell.web import Site, lost_page, refused_page, words
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
@@ -293,6 +294,9 @@ async def _ingesting(
         unnamed_proxy=operation.unnamed.peer,
         live=parts.live,
     )
+    named = {name: sources.open(members) for name, members in settings.source.items()}
+    beyond = SourceParts(ingest, parts.engine.checkpoints, parts.directory, parts.clock)
+    reading = tasks.create_task(Sources(named, beyond).run(), name="sources")
     noting = tasks.create_task(_noting_uses(desk), name="key-uses")
     sealer = sealing.load_or_create(settings.secret_key_path)
     routes = [
@@ -312,7 +316,9 @@ async def _ingesting(
         refused_page=refused_page(site),
         public_url=settings.public_url,
     )
+    reading.cancel()
     noting.cancel()
+    await asyncio.wait((reading,))
     await _note_uses(desk)
     task.cancel()
 

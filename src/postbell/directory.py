@@ -93,6 +93,10 @@ class Directory:
             )
         return found
 
+    def account_named(self, name: str) -> Account | None:
+        """Return the account of this name."""
+        return next((each for each in self.accounts.values() if each.name == name), None)
+
     def caller(self, key_id: int) -> Caller | None:
         """Return who calls by this key; None for an unknown one and for a revoked api user's.
 

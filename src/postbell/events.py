@@ -174,6 +174,7 @@ class Origin(EventPart, kw_only=True, frozen=True, gc=False):
     node: str | None = None
     position: str | None = None
     raw_ref: str | None = None
+    type: str | None = None
 
 
 class Draft(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):

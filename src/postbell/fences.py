@@ -23,6 +23,7 @@ LOOPS: Mapping[str, str] = {
     "notices": "a webhook, an account, a notice, a recipient",
     "retention": "an open batch, a webhook",
     "rows": "a row of the database",
+    "sources": "a source of events",
     "standings": "a webhook",
     "traces": "a request",
     "worker": "a webhook's lane, a block of the log for a webhook",

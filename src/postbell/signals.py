@@ -10,23 +10,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from functools import cache
-from typing import Any, TextIO, cast
-
-import msgspec
+from typing import Any
 
 from postbell.log_lines import (
     Repeats,
     Signal,
+    console,
     lasting,
-    mask_urls,
-    plain_times,
-    printable,
-    trace,
-    write_trace,
+    write_json,
+    write_text,
 )
-from postbell.text.printable import Stderr, escaped
 
 SIGNALS = (
     Signal(
@@ -262,6 +255,32 @@ SIGNALS = (
         "notices could not be handed over; tried again unless it was the last time",
         ("to", "error", "is_last"),
     ),
+    Signal(
+        "source_began",
+        "info",
+        "a source reads on from where it stands",
+        ("source", "place", "position"),
+    ),
+    lasting(
+        "source_hindered",
+        "warning",
+        "something keeps a source from reading; it goes on once that has ended",
+        ("source", "error"),
+        ("state",),
+    ),
+    lasting(
+        "source_refused",
+        "warning",
+        "a fact that a source read makes no event; it went on",
+        ("source",),
+        ("place", "code", "error", "refused"),
+    ),
+    Signal(
+        "source_lost",
+        "error",
+        "what a source was reading is gone, and perhaps facts with it",
+        ("place", "error"),
+    ),
     Signal("duplicates_known", "info", "the ids of past events were read", ("ids", "seconds")),
 )
 
@@ -334,47 +353,8 @@ def configure(form: str = "auto", level: str = "info") -> None:
     global _write, _threshold
     is_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     _threshold = LEVELS[level]
-    _write = _write_text if is_text else _write_json
-    _console.cache_clear()
-
-
-def _write_text(signal: Signal, fields: dict[str, Any]) -> None:
-    getattr(_console(), signal.level)(signal.name, **fields)
-
-
-@cache
-def _console() -> Any:
-    """Return what writes text; made by the first line, since most commands write none and its
-    libraries take a sixth of their time."""
-    import structlog
-
-    return structlog.wrap_logger(
-        structlog.PrintLogger(cast(TextIO, Stderr())),
-        processors=[
-            mask_urls,
-            plain_times,
-            printable,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper("iso", utc=True),
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), sort_keys=False, exception_formatter=write_trace
-            ),
-        ],
-        cache_logger_on_first_use=True,
-    )
-
-
-def _write_json(signal: Signal, fields: dict[str, Any]) -> None:
-    line = mask_urls(None, "", fields) | {
-        "event": signal.name,
-        "level": signal.level,
-        "timestamp": datetime.now(UTC),
-    }
-    if error := line.pop("exc_info", None):
-        line["exception"] = trace(error)
-    stream = Stderr()
-    stream.write(escaped(_encode(line).decode()) + "\n")
-    stream.flush()
+    _write = write_text if is_text else write_json
+    console.cache_clear()
 
 
 def is_debug() -> bool:
@@ -389,6 +369,5 @@ _hearers: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {}
 _line = threading.RLock()
 _write: Callable[[Signal, dict[str, Any]], None] | None = None
 _gathering: ContextVar[dict[str, Any] | None] = ContextVar("gathering", default=None)
-_encode = msgspec.json.Encoder(enc_hook=str).encode
 _lost = 0
 _threshold = LEVELS["info"]

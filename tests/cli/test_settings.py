@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from tools.pages.settings import settings as reference
 
+from postbell import sources
 from postbell.errors import BadInput
 from postbell.policies import check_members
 from postbell.settings.members import SETTINGS, Loaded, Settings, load
+from postbell.settings.tables import TABLES
 from postbell.settings.values import Address
 from postbell.storage.engines import problem
 
@@ -18,12 +20,21 @@ def check_policy(dialect: str, members: Mapping[str, Any]) -> dict[str, Any]:
     return check_members(members)
 
 
+def check_source(_name: str, members: Mapping[str, Any]) -> dict[str, Any]:
+    sources.open(members)
+    return dict(members)
+
+
 def loaded(
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     **more: Any,
 ) -> Loaded:
-    checks = {"check_policy": check_policy, "check_database": problem}
+    checks = {
+        "check_policy": check_policy,
+        "check_source": check_source,
+        "check_database": problem,
+    }
     return load(flags or {}, environ or {}, **checks, **more)
 
 
@@ -91,7 +102,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "allow_networks": ("10.0.0.0/8, ::1/128", (ip_network("10.0.0.0/8"), ip_network("::1"))),
     }
     for setting in SETTINGS:
-        if setting.name == "policy":
+        if setting.name in TABLES:
             continue
         text, value = special.get(setting.name) or samples.get(setting.type, ("text", "text"))
 

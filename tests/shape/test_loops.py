@@ -19,6 +19,7 @@ TASKS = {
     "serving/listening/connection.py": ("door",),
     "serving/listening/securing.py": ("door",),
     "serving/server.py": ("door",),
+    "sources/running.py": ("sources",),
 }
 """Modules that start tasks, and the fences of those.  A request's own task ends with its
 connection, whatever is raised in it."""
@@ -35,9 +36,11 @@ FOREVER = {
     "serving/process.py": "",
     "operating/standings.py": "standings",
     "serving/timekeeping.py": "",
+    "sources/file.py": "",
+    "sources/running.py": "sources",
 }
 """Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a
-customer comes into it."""
+customer comes into it, and for a source: what leaves it is fenced by what runs it."""
 
 
 def _of_the_service() -> Iterator[tuple[str, ast.Module]]:

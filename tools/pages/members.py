@@ -68,5 +68,6 @@ MEANINGS = {
     "source.node": "machine",
     "source.position": "place in the source; no part of the id",
     "source.raw_ref": "reference to the raw record",
+    "source.type": "what the source calls it, where the type is `unknown`",
     "sequence": "rises in the account's log; set by Postbell, ignored at ingest",
 }

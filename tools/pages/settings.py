@@ -1,6 +1,7 @@
 """Settings: every row of `settings.py` with its spellings."""
 
-from postbell.settings.members import POLICY_PREFIX, SETTINGS
+from postbell.settings.members import SETTINGS
+from postbell.settings.tables import TABLES, prefix
 from postbell.settings.values import Setting
 
 
@@ -14,11 +15,11 @@ def settings() -> str:
 
 
 def _spelled(setting: Setting) -> tuple[str, ...]:
-    is_policy = setting.name == "policy"
+    thing = TABLES.get(setting.name)
     default = setting.default
     return (
-        "`--policy DIALECT=JSON`" if is_policy else f"`{setting.flag}`",
-        f"`{POLICY_PREFIX}<DIALECT>`" if is_policy else f"`{setting.variable}`",
+        f"`{setting.flag} {thing}=JSON`" if thing else f"`{setting.flag}`",
+        f"`{prefix(setting.name)}<{thing}>`" if thing else f"`{setting.variable}`",
         setting.values.replace("|", "\\|"),
         f"`{default:g}`" if isinstance(default, float) else f"`{default}`" if default else "",
     )
@@ -32,7 +33,13 @@ A flag wins over the environment variable, that over the chosen profile of the f
 the file, that over the default. Name the file with `--config FILE` or `POSTBELL_CONFIG`, a
 profile in it (a table `[profile.NAME]`, one for each data centre) with `--profile NAME` or
 `POSTBELL_PROFILE`. An empty variable counts as unset. The policy defaults of a dialect are a
-table `[policy.DIALECT]` in the file, with the members that [dialects](dialects.md#policy) have.
+table `[policy.DIALECT]` in the file, with the members that [dialects](dialects.md#policy) have; a
+source of events is a table `[source.NAME]`. In a variable or a flag each is a JSON object.
+
+A source has these members: `kind` (`file`, the default), and for a file `path` (absolute),
+`account` and `api_user` (whose the events are, where a line names no other api user of that
+account) and `format` (`json-lines`, the default). [Follow a file](../howto/follow-a-file.md) shows
+them at work.
 
 | key in the file | flag | variable | values | default | meaning |
 |---|---|---|---|---|---|"""

@@ -11,6 +11,7 @@ import click
 
 from postbell.errors import BadInput
 from postbell.settings.members import SETTINGS, Loaded, load
+from postbell.settings.tables import TABLES, pair
 from postbell.settings.values import Setting
 
 
@@ -60,14 +61,15 @@ def _load(flags: Mapping[str, Any], config: Path | None, profile: str | None) ->
 
     above = click.get_current_context().find_root().params
     given = {name: value for name, value in flags.items() if value not in (None, ())}
-    if "policy" in given:
-        given["policy"] = dict(_policy_pair(text) for text in given["policy"])
+    for name in TABLES & given.keys():
+        given[name] = dict(pair(name, text) for text in given[name])
     loaded = load(
         given,
         os.environ,
         config=config or above.get("config"),
         profile=profile or above.get("profile") or "",
         check_policy=_check_policy,
+        check_source=_check_source,
         check_database=_check_database,
     )
     if "default_dialect" in loaded.given:
@@ -108,11 +110,11 @@ def _check_policy(dialect: str, members: Mapping[str, Any]) -> dict[str, Any]:
     return check_members(members)
 
 
-def _policy_pair(text: str) -> tuple[str, str]:
-    dialect, equals, members = text.partition("=")
-    if not equals:
-        raise BadInput(f"--policy is {text!r}; DIALECT=JSON expected", member="policy")
-    return dialect, members
+def _check_source(_name: str, members: Mapping[str, Any]) -> dict[str, Any]:
+    from postbell import sources
+
+    sources.open(members)
+    return dict(members)
 
 
 def _flag(row: Setting) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -120,7 +122,7 @@ def _flag(row: Setting) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         row.flag,
         _parameter(row),
         cls=SettingOption,
-        multiple=row.name == "policy",
+        multiple=row.name in TABLES,
         metavar=row.values if row.row.choices else row.metavar,
         help=row.row.help[:1].upper() + row.row.help[1:] + ".",
     )

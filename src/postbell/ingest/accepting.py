@@ -83,21 +83,27 @@ class Accepting:
         Raises BadInput whose code is one of `malformed`, `invalid`, `unknown_member`,
         `too_large`, `unknown_api_user`, `refused_type`.
         """
-        if len(raw) > MAX_EVENT_BYTES:
-            raise BadInput(
-                f"the event has {len(raw)} bytes; the limit is {MAX_EVENT_BYTES} bytes an event",
-                code="too_large",
-            )
-        try:
-            draft = _decode_draft(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _refusal(error, raw) from None
+        draft = draft_of(raw)
         if draft.type is EventType.UNKNOWN:
             raise BadInput(
                 "type 'unknown' is made by sources only; send one of the documented types",
                 member="type",
                 code="refused_type",
             )
+        self._add(draft)
+
+    def take_draft(self, draft: Draft) -> None:
+        """Check what a source made, as `take` does, and add its canonical form; `unknown` types
+        come in by this door.  *draft* is not changed."""
+        try:
+            raw = _encode(draft)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadInput(
+                f"the event cannot be written as JSON: {error}", code="invalid"
+            ) from None
+        self._add(draft_of(raw))
+
+    def _add(self, draft: Draft) -> None:
         user = draft.api_user = draft.api_user or self._api_user
         user_id = self._known.get(user) or self._known_now(user)
         if user_id is None:
@@ -145,6 +151,19 @@ class Accepting:
         if user_id is not None:
             self._known[user] = user_id
         return user_id
+
+
+def draft_of(raw: bytes | msgspec.Raw) -> Draft:
+    """Read an event that somebody else wrote; raise BadInput as `Accepting.take` does."""
+    if len(raw) > MAX_EVENT_BYTES:
+        raise BadInput(
+            f"the event has {len(raw)} bytes; the limit is {MAX_EVENT_BYTES} bytes an event",
+            code="too_large",
+        )
+    try:
+        return _decode_draft(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refusal(error, raw) from None
 
 
 def accept(

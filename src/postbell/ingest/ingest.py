@@ -10,23 +10,23 @@ from datetime import timedelta
 
 import msgspec
 
-from postbell.blocks import IdBlock, NewBlock, id_hashes
+from postbell.blocks import IdBlock, NewBlock
 from postbell.clock import Clock
 from postbell.directory import Directory
-from postbell.errors import BadInput, HeadMoved, Overloaded, ServiceError, StorageError
-from postbell.events import event_id_of
+from postbell.errors import BadInput, Conflict, HeadMoved, Overloaded, ServiceError, StorageError
+from postbell.events import Draft, event_id_of
 from postbell.fences import note
 from postbell.ingest.accepting import Accepting
 from postbell.ingest.packing import Packer
+from postbell.ingest.parsing import checked, request_of
 from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, WaitingRequest
 from postbell.ingest.seen import PART_IDS, Seen
-from postbell.ports import Engine
+from postbell.ports import Engine, Progress
 from postbell.records import Account, ApiUser, IdempotencyKey
 from postbell.signals import log
 
 APPEND_TRIES = 50
 IDS_PAGE = 2000
-PARSED_AT_ONCE = 500
 STOPPING = "the service is stopping; send the events again"
 
 
@@ -117,6 +117,47 @@ class Ingest:
             )
         if not request.raws and not key:
             return Answer(0, 0, request.rejected)
+        try:
+            return await self._written(request)
+        finally:
+            del request  # an error's trace holds this frame: a failed request must not hold itself
+
+    async def take(
+        self, account: Account, api_user: ApiUser, drafts: Sequence[Draft], progress: Progress
+    ) -> Answer:
+        """Store what a source read, and that it did, and return once both are durable: in one
+        commit, whatever accounts the drafts name.
+
+        *account* and *api_user* are of those that name none.  Raises Conflict, and nothing is
+        stored, where the source does not stand where its progress is from; Overloaded and
+        StorageError as `submit`.
+        """
+        by_account: dict[str, list[int]] = {account.name: []}
+        for index, draft in enumerate(drafts):
+            by_account.setdefault(draft.account or account.name, []).append(index)
+        rejected: list[Rejected] = []
+        parts = []
+        for name, indexes in by_account.items():
+            owner = account if name == account.name else self._directory.account_named(name)
+            if owner is None:
+                message = f"no account {name!r}; make it, or name another in the settings"
+                rejected += [Rejected(index, "unknown_account", message) for index in indexes]
+                continue
+            self._queue.check_room(owner.id)
+            user = api_user if owner is account else None
+            passed = self._accepting(owner, user)
+            chosen = ((index, drafts[index]) for index in indexes)
+            rejected += await checked(passed.take_draft, chosen)
+            parts.append(request_of(owner, passed, rejected))
+        request, *others = parts
+        request.progress, request.others = progress, tuple(others)
+        try:
+            return await self._written(request)
+        finally:
+            del request, parts, others
+
+    async def _written(self, request: WaitingRequest) -> Answer:
+        """Let a request wait for its commit."""
         self._queue.put(request)
         self._work.set()
         try:
@@ -124,7 +165,16 @@ class Ingest:
         except HeadMoved:
             raise StorageError("other processes kept appending; send the events again") from None
         finally:
-            del request  # an error's trace holds this frame: a failed request must not hold itself
+            del request
+
+    def _accepting(self, account: Account, api_user: ApiUser | None) -> Accepting:
+        def user_id(name: str) -> int | None:
+            if api_user is not None and name == api_user.name:
+                return api_user.id
+            return self._directory.api_user_id(account.id, name)
+
+        own = "" if api_user is None else api_user.name
+        return Accepting(account.name, own, user_id, self._clock.now())
 
     async def _parse(
         self,
@@ -135,34 +185,9 @@ class Ingest:
         digest: bytes,
     ) -> WaitingRequest:
         """Check every event; a large request lets others have their turn in between."""
-        rejected = []
-
-        def user_id(name: str) -> int | None:
-            is_own = name == api_user.name
-            return api_user.id if is_own else self._directory.api_user_id(account.id, name)
-
-        passed = Accepting(account.name, api_user.name, user_id, self._clock.now())
-        for index, raw in enumerate(raws):
-            if index % PARSED_AT_ONCE == 0 and index:
-                await asyncio.sleep(0)
-            try:
-                passed.take(raw)
-            except BadInput as error:
-                rejected.append(Rejected(index, error.code, error.message))
-        return WaitingRequest(
-            account,
-            passed.ids,
-            passed.users,
-            bytes(passed.codes),
-            passed.raws,
-            passed.randoms,
-            id_hashes(account.id, passed.ids),
-            rejected,
-            key,
-            digest,
-            sum(map(len, passed.raws)) + 200,
-            asyncio.get_running_loop().create_future(),
-        )
+        passed = self._accepting(account, api_user)
+        rejected = await checked(passed.take, enumerate(raws))
+        return request_of(account, passed, rejected, key, digest)
 
     async def _answered(self, account: Account, key: str, digest: bytes) -> Repeated | None:
         """Return the answer that this key got before, once that is durable."""
@@ -228,11 +253,17 @@ class Ingest:
                 for request in group
                 if request.key
             ]
-            if not blocks and not keys:
+            progress = [request.moved for request in group if request.moved is not None]
+            if not blocks and not keys and not progress:
                 return
             try:
                 headers = await self._engine.log.append(
-                    blocks, keys, head=self._seen.head, now=now, keys_since=now - KEY_KEPT
+                    blocks,
+                    keys,
+                    head=self._seen.head,
+                    now=now,
+                    keys_since=now - KEY_KEPT,
+                    progress=progress,
                 )
             except HeadMoved:
                 if attempt == APPEND_TRIES - 1:
@@ -247,9 +278,15 @@ class Ingest:
     async def _without_answered(
         self, group: list[WaitingRequest], *, is_first: bool
     ) -> list[WaitingRequest]:
-        """Answer requests whose key another process has stored meanwhile; return the others."""
+        """Answer requests whose key another process has stored meanwhile, and refuse sources that
+        stand elsewhere by now; return the others."""
         left = []
         for request in group:
+            if request.progress is not None and not is_first:
+                row = await self._engine.checkpoints.read(request.progress.source)
+                if row is None or row.revision != request.progress.revision:
+                    request.fail(moved(request.progress.source))
+                    continue
             if request.key and not is_first:
                 try:
                     answer = await self._answered(request.account, request.key, request.digest)
@@ -293,10 +330,10 @@ class Ingest:
         """Return the blocks to write: each request's events less those accepted before."""
         packer = Packer()
         ids_in: dict[int, frozenset[str]] = {}
-        for request in group:
-            homes = self._seen.find(request.hashes) if request.hashes else {}
+        for part in (part for request in group for part in request.parts):
+            homes = self._seen.find(part.hashes) if part.hashes else {}
             await self._read_ids({each for found in homes.values() for each in found}, ids_in)
-            packer.add(request, _is_known(request, homes, ids_in) if homes else None)
+            packer.add(part, _is_known(part, homes, ids_in) if homes else None)
         return packer.blocks()
 
     async def _read_ids(self, homes: set[int], ids_in: dict[int, frozenset[str]]) -> None:
@@ -306,6 +343,11 @@ class Ingest:
         for block in await self._engine.log.load(unread, is_choosy=False) if unread else ():
             ids = frozenset(map(event_id_of, block.events()))
             ids_in[block.header.id] = ids
+
+
+def moved(source: str) -> Conflict:
+    """Return the error for a source that does not stand where somebody took it to stand."""
+    return Conflict(f"the source {source!r} was moved meanwhile; it goes on from where it stands")
 
 
 def _is_known(

@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from postbell.errors import Overloaded
+from postbell.ports import Progress
 from postbell.records import Account
 
 GROUP_BYTES = 16 << 20
@@ -39,7 +40,11 @@ class Repeated(Answer, frozen=True):
 
 
 class WaitingRequest(msgspec.Struct):
-    """A request on its way into a commit; its events as columns, *hashes* 8 bytes each."""
+    """A request on its way into a commit; its events as columns, *hashes* 8 bytes each.
+
+    A source's has its *progress*, and *others* with the events of further accounts, which become
+    durable with it.
+    """
 
     account: Account
     ids: Sequence[str]
@@ -54,6 +59,12 @@ class WaitingRequest(msgspec.Struct):
     size_bytes: int
     done: "asyncio.Future[Answer]"
     duplicates: int = 0
+    progress: Progress | None = None
+    others: tuple["WaitingRequest", ...] = ()
+
+    @property
+    def parts(self) -> "tuple[WaitingRequest, ...]":
+        return (self, *self.others)
 
     @property
     def events(self) -> int:
@@ -62,7 +73,21 @@ class WaitingRequest(msgspec.Struct):
     @property
     def answer(self) -> Answer:
         """What its sender is told, once it is durable."""
-        return Answer(self.events - self.duplicates, self.duplicates, self.rejected)
+        events = sum(part.events for part in self.parts)
+        duplicates = sum(part.duplicates for part in self.parts)
+        return Answer(events - duplicates, duplicates, self.rejected)
+
+    @property
+    def moved(self) -> Progress | None:
+        """The source's progress with what became of its events."""
+        if self.progress is None:
+            return None
+        answer, refused = self.answer, self.progress.refused
+        return self.progress._replace(
+            taken=answer.accepted,
+            duplicates=answer.duplicates,
+            refused=refused + len(answer.rejected),
+        )
 
     def fail(self, error: Exception) -> None:
         """Tell its sender that nothing is known to be stored."""
@@ -100,9 +125,10 @@ class Queue:
 
     def put(self, request: WaitingRequest) -> None:
         """Let a request wait; its bytes count until `done`."""
-        account_id = request.account.id
-        self._lines.setdefault(account_id, deque()).append(request)
-        self._bytes[account_id] = self._bytes.get(account_id, 0) + request.size_bytes
+        self._lines.setdefault(request.account.id, deque()).append(request)
+        for part in request.parts:
+            account_id = part.account.id
+            self._bytes[account_id] = self._bytes.get(account_id, 0) + part.size_bytes
 
     def next_group(self) -> list[WaitingRequest]:
         """Take the requests of the next commit: of each account in turn, up to a bound.
@@ -132,9 +158,9 @@ class Queue:
 
     def done(self, group: Sequence[WaitingRequest]) -> None:
         """Give back the room of requests that were answered."""
-        for request in group:
-            account_id = request.account.id
-            left = self._bytes[account_id] - request.size_bytes
+        for part in (part for request in group for part in request.parts):
+            account_id = part.account.id
+            left = self._bytes[account_id] - part.size_bytes
             if left > 0:
                 self._bytes[account_id] = left
             else:

@@ -1,4 +1,4 @@
-"""What the path asks of the world: storage, sending, waking, dialects.
+"""What the path asks of the world: storage, sending, waking, dialects, sources.
 
 One contract suite (`tests/contract/`) says in executable form what an engine promises here.
 Times are aware UTC; any storage method may raise StorageError; what a method wrote is durable
@@ -65,6 +65,7 @@ from postbell.ports.second_factors import (
     SecondFactor,
     SecondFactors,
 )
+from postbell.ports.source import Inlet, Refused, Source, SourceReading
 from postbell.ports.trail import ENTRIES_SEEN, Trail, TrailPlace, TrailQuery
 
 __all__ = [
@@ -100,6 +101,7 @@ __all__ = [
     "Index",
     "IndexedRange",
     "IndexedUpTo",
+    "Inlet",
     "Journal",
     "JournalBlock",
     "Ledger",
@@ -117,6 +119,7 @@ __all__ = [
     "Progress",
     "Proof",
     "QueueLengths",
+    "Refused",
     "Registry",
     "Remembered",
     "Request",
@@ -125,6 +128,8 @@ __all__ = [
     "SecondFactors",
     "Sender",
     "Signing",
+    "Source",
+    "SourceReading",
     "SourceRow",
     "SourceStanding",
     "SourceState",

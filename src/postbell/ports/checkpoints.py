@@ -60,7 +60,8 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
     """What a source said of itself at *seen_at*.
 
     *place* is what it reads; *lag_bytes* lie there unread, None where nobody can say.  *fault* is
-    what kept it from reading last, *refusal* what was wrong with the fact that was refused last.
+    what kept it from reading last, *refusal* what was wrong with a fact: the first of those that
+    were refused last.
     """
 
     kind: str

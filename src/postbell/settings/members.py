@@ -5,7 +5,6 @@ From it come the command-line flag (`--retention-days`), the environment variabl
 A flag wins over the environment, over the file's profile, over the file, over the default.
 """
 
-import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 import msgspec
 
 from postbell.errors import BadInput
+from postbell.settings import tables
 from postbell.settings.limits import PeerLimits
+from postbell.settings.tables import CheckMembers
 from postbell.settings.values import (
     CHECKS,
     PREFIX,
@@ -185,6 +186,10 @@ class Settings(PeerLimits, frozen=True, kw_only=True):
         dict[str, dict[str, Any]],
         About("policy defaults of a dialect for the installation"),
     ] = {}
+    source: Annotated[
+        dict[str, dict[str, Any]],
+        About("a source of events, by its name: its kind and what that needs"),
+    ] = {}
     url: Annotated[str, About("server that commands of a customer talk to", "client")] = ""
     api_user: Annotated[str, About("api user that they talk as", "client")] = ""
     api_key: Annotated[str, About("its key", "client")] = ""
@@ -200,7 +205,6 @@ class Settings(PeerLimits, frozen=True, kw_only=True):
 
 
 OWN_VARIABLES = {"POSTBELL_CONFIG", "POSTBELL_PROFILE"}
-PolicyCheck = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 Check = Callable[[Any], str]
 
 
@@ -216,15 +220,16 @@ def load(
     *,
     config: Path | None = None,
     profile: str = "",
-    check_policy: PolicyCheck,
+    check_policy: CheckMembers,
+    check_source: CheckMembers,
     check_database: Check,
 ) -> Loaded:
     """Return the settings in force, warnings, and the names that somebody set.
 
     *config* and *profile* default to POSTBELL_CONFIG and POSTBELL_PROFILE; *check_policy* checks
-    a dialect's policy members, *check_database* says what is wrong with a URL of one, "" for
-    nothing.  Raises BadInput that names the key, the value, what is expected and where the value
-    came from.
+    a dialect's policy members, *check_source* those of a source, *check_database* says what is
+    wrong with a URL of one, "" for nothing.  Raises BadInput that names the key, the value, what is
+    expected and where the value came from.
     """
     _check_variables(environ)
     config = config or (
@@ -232,27 +237,27 @@ def load(
     )
     profile = profile or environ.get("POSTBELL_PROFILE", "")
     found: dict[str, Any] = {}
-    policies: dict[str, dict[str, Any]] = {}
+    named: dict[str, dict[str, dict[str, Any]]] = {}
     warnings: list[str] = []
     checks = {**CHECKS, "database_url": check_database}
+    member_checks = {"policy": check_policy, "source": check_source}
     for origin, values in (
         *_file_layers(config, profile),
         ("environment", _environment(environ, warnings)),
         ("flag", flags),
     ):
         for name, value in values.items():
-            if name == "policy":
-                for dialect, members in value.items():
-                    variable = POLICY_PREFIX + dialect.upper().replace("-", "_")
-                    where = _where(origin, variable, "--policy")
-                    checked = _policy(dialect, members, where, check_policy)
-                    policies[dialect] = policies.get(dialect, {}) | checked
+            if name in tables.TABLES:
+                things = named.setdefault(name, {})
+                for thing, members in value.items():
+                    where = _where(origin, tables.variable(name, thing), f"--{name}")
+                    checked = tables.read(name, thing, members, where, member_checks[name])
+                    things[thing] = things.get(thing, {}) | checked
             else:
                 setting = BY_NAME[name]
                 where = _where(origin, setting.variable, setting.flag)
                 found[name] = _value(setting, value, where, checks.get(name))
-    if policies:
-        found["policy"] = policies
+    found |= named
     settings = Settings(**found)
     if settings.second_factor != "optional" and not settings.sign_in:
         raise BadInput(
@@ -300,8 +305,8 @@ def _file_layers(config: Path | None, profile: str) -> list[tuple[str, dict[str,
                 f"unknown key {unknown[0]!r} in {origin}; known: {', '.join(BY_NAME)}",
                 member=unknown[0],
             )
-        if not isinstance(values.get("policy", {}), dict):
-            raise BadInput(f"policy in {origin} is not a table [policy.DIALECT]", member="policy")
+        for name in tables.TABLES:
+            tables.check_table(name, values.get(name, {}), origin)
     return layers
 
 
@@ -311,34 +316,14 @@ def _environment(environ: Mapping[str, str], warnings: list[str]) -> dict[str, A
     for variable, text in sorted(environ.items()):
         if not variable.startswith(PREFIX) or variable in OWN_VARIABLES or not text:
             continue
-        if variable in by_variable and by_variable[variable].name != "policy":
-            values[by_variable[variable].name] = text
-        elif variable.startswith(POLICY_PREFIX):
-            dialect = variable.removeprefix(POLICY_PREFIX).lower().replace("_", "-")
-            values.setdefault("policy", {})[dialect] = text
+        setting, of_table = by_variable.get(variable), tables.named_by(variable)
+        if setting is not None and setting.name not in tables.TABLES:
+            values[setting.name] = text
+        elif of_table is not None:
+            values.setdefault(of_table[0], {})[of_table[1]] = text
         else:
             warnings.append(f"no setting is named {variable}; it has no effect")
     return values
-
-
-def _policy(dialect: str, members: Any, where: str, check: PolicyCheck) -> dict[str, Any]:
-    if isinstance(members, str):
-        try:
-            members = json.loads(members)
-        except ValueError as error:
-            raise BadInput(
-                f"policy.{dialect} from {where} is not JSON: {error}", member="policy"
-            ) from None
-    if not isinstance(members, dict):
-        raise BadInput(
-            f"policy.{dialect} from {where} is not an object of policy members", member="policy"
-        )
-    try:
-        return check(dialect, members)
-    except BadInput as error:
-        raise BadInput(
-            f"policy.{dialect} from {where}: {error.message}", member=error.member
-        ) from None
 
 
 def _where(origin: str, variable: str, flag: str) -> str:
@@ -385,4 +370,3 @@ def _rows() -> tuple[Setting, ...]:
 
 SETTINGS = _rows()
 BY_NAME = {setting.name: setting for setting in SETTINGS}
-POLICY_PREFIX = "POSTBELL_POLICY_"

@@ -46,7 +46,8 @@ class Setting(NamedTuple):
     @property
     def metavar(self) -> str:
         """Return the word that stands for a value in help texts."""
-        return METAVARS.get(self.type, self.row.unit.upper() or "TEXT")
+        known = METAVARS.get(self.type, self.row.unit.upper() or "TEXT")
+        return METAVARS.get(self.name, known)
 
     @property
     def values(self) -> str:
@@ -209,7 +210,8 @@ METAVARS: dict[Any, str] = {
     Networks: "NETWORKS",
     Names: "NAMES",
     Address: "HOST:PORT",
-    dict[str, dict[str, Any]]: "DIALECT=JSON",
+    "policy": "DIALECT=JSON",
+    "source": "NAME=JSON",
 }
 CHECKS: dict[str, Callable[[Any], str]] = {
     "public_url": _check_base_url,

@@ -1,0 +1,99 @@
+"""A way events come in beside the API: the service reads what mail left somewhere, or listens.
+
+A source reads facts, makes drafts of events of them, and hands these over with the place after
+them, its checkpoint.  Both are written in one commit: whatever ends the process at whatever moment,
+no fact is lost and none comes in twice.  It knows nothing of the log, of the queue before it, of
+other sources or of who delivers; where the world is away it waits, and where a fact makes no sense
+it counts it as refused and goes on.
+
+A new one is a module under `sources/`, a row in their table, its tests and a howto.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from postbell.events import Draft
+from postbell.ports.checkpoints import MOST_REMEMBERED, Remembered, SourceState
+
+
+class Refused(NamedTuple):
+    """A fact that makes no event: where it stood, for people, as `line 7`, and why."""
+
+    place: str
+    code: str
+    message: str
+
+
+class SourceReading(NamedTuple):
+    """What a source read at once, at most a thousand facts or so; all of it becomes durable
+    together.
+
+    *drafts* are values, checked as what comes in over the API is; nobody changes them afterwards.
+    Their `account` and `api_user` say whose each is, None the source's own.  Their ids are a pure
+    function of the fact: with `event_id` or `occurred_at` given they are, however often the fact
+    is read; without both an id is made up.  A type that no rule maps is `unknown`, with the word
+    for it in `source.type`: it comes in by this door only.  *places* says where each draft's fact
+    stood.  *checkpoint* is the source's own (`Progress` says what bounds it and what the source
+    remembers), *position* the same for people.
+    """
+
+    drafts: Sequence[Draft]
+    places: Sequence[str]
+    checkpoint: bytes
+    position: str
+    refused: Sequence[Refused] = ()
+    forget: Sequence[str] = ()
+    remember: Sequence[Remembered] = ()
+    most: int = MOST_REMEMBERED
+
+
+class Inlet(Protocol):
+    """Where one source hands over what it read.
+
+    Conflict, which both `take` and `report` raise, says that the source stands elsewhere by now:
+    another process moved it, or somebody lets it begin anew.  It may leave `Source.run`, which
+    then is called again.
+    """
+
+    @property
+    def checkpoint(self) -> bytes:
+        """Return the checkpoint that is durable; empty where the source never was anywhere."""
+        ...
+
+    async def take(self, reading: SourceReading) -> None:
+        """Return once all of it is durable; wait for as long as nothing can be written.  Of several
+        at once one is written after the other.
+
+        Who cannot wait sets a limit of time around the call: then it may be durable or not, and
+        the same fact, read again, comes in once.
+        """
+        ...
+
+    async def recall(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return what the source remembers under these keys and has not ended."""
+        ...
+
+    def report(self, state: SourceState, *, lag_bytes: int | None = None, fault: str = "") -> None:
+        """Say how the source does: *fault* is what keeps it from reading, with the way out."""
+        ...
+
+
+class Source(Protocol):
+    """One source as the settings name it; *place* is what it reads, as people write it.
+
+    *account* and *api_user* are names: whose the events are where a draft does not say.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def place(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def api_user(self) -> str: ...
+
+    async def run(self, inlet: Inlet) -> None:
+        """Read from the inlet's checkpoint on until cancelled, in bounded memory; what blocks runs
+        in a thread.  An error that leaves it is logged, and it is called again after a wait."""
+        ...

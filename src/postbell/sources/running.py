@@ -1,0 +1,294 @@
+"""Running sources: each hands over here what it read, which goes to ingest with its checkpoint.
+
+What goes wrong with one ends neither the service nor another: it is told, and tried again.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec import structs
+
+from postbell.clock import Clock
+from postbell.directory import Directory
+from postbell.errors import Conflict, Overloaded, ServiceError, StorageError
+from postbell.fences import note
+from postbell.ingest.ingest import Ingest, moved
+from postbell.ports import (
+    Checkpoints,
+    Progress,
+    Refused,
+    Source,
+    SourceReading,
+    SourceStanding,
+    SourceState,
+)
+from postbell.records import Account, ApiUser
+from postbell.signals import log
+
+TELL_S = 2.0
+"""So often sources that changed note how they do; those that did not, every KEEP_S."""
+KEEP_S = 20.0
+SWEEP_S = 60.0
+SWEPT_AT_ONCE = 1000
+MAX_WAIT_S = 30.0
+
+
+class SourceParts(NamedTuple):
+    """What sources hand over to."""
+
+    ingest: Ingest
+    checkpoints: Checkpoints
+    directory: Directory
+    clock: Clock
+
+
+class Sources:
+    """All sources of the settings, by name."""
+
+    def __init__(self, sources: Mapping[str, Source], parts: SourceParts) -> None:
+        self._parts = parts
+        self._running = [Running(name, source, parts) for name, source in sources.items()]
+
+    async def run(self) -> None:
+        """Run until cancelled; then each is told to be stopped."""
+        if not self._running:
+            return
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for each in self._running:
+                    tasks.create_task(each.run(), name=f"source {each.name}")
+                tasks.create_task(self._watch(), name="sources")
+        finally:
+            for each in self._running:
+                each.stop()
+            await self._tell()
+
+    async def _watch(self) -> None:
+        """Note how they do, and let go of what they need not remember any more."""
+        swept_s = self._parts.clock.monotonic_s()
+        while True:
+            await asyncio.sleep(TELL_S)
+            await self._tell()
+            now_s = self._parts.clock.monotonic_s()
+            if now_s >= swept_s + SWEEP_S and self._parts.clock.is_sure:
+                swept_s = now_s
+                await self._sweep()
+
+    async def _tell(self) -> None:
+        now = self._parts.clock.now()
+        news = {each.name: each for each in self._running if each.has_news(now)}
+        if not news:
+            return
+        try:
+            told = {name: each.standing(now) for name, each in news.items()}
+            revisions = await self._parts.checkpoints.tell(told)
+        except (Overloaded, StorageError) as error:
+            log("write_failed", what="how sources do", error=error.message)
+            return
+        for name, each in news.items():
+            each.told(told[name], revisions[name])
+
+    async def _sweep(self) -> None:
+        try:
+            now, checkpoints = self._parts.clock.now(), self._parts.checkpoints
+            while await checkpoints.sweep(now, SWEPT_AT_ONCE) == SWEPT_AT_ONCE:
+                pass
+        except (Overloaded, StorageError) as error:
+            log("write_failed", what="what sources remember", error=error.message)
+
+
+class Running:
+    """One source, and its inlet."""
+
+    def __init__(self, name: str, source: Source, parts: SourceParts) -> None:
+        self.name = name
+        self._source = source
+        self._parts = parts
+        self._standing = SourceStanding(
+            kind=source.kind,
+            place=source.place,
+            account=source.account,
+            api_user=source.api_user,
+            state=SourceState.WAITING,
+            seen_at=parts.clock.now(),
+        )
+        self._told: SourceStanding | None = None
+        self._revision = 0
+        self._checkpoint = b""
+        self._is_taking = False
+        self._is_moved = False
+        self._turn = asyncio.Lock()
+
+    @property
+    def checkpoint(self) -> bytes:
+        return self._checkpoint
+
+    async def run(self) -> None:
+        """Run the source, again whenever it ends; never returns."""
+        wait_s = 1.0
+        while True:
+            began_s = self._parts.clock.monotonic_s()
+            try:
+                await self._begin()
+                await self._source.run(self)
+            except Conflict as error:
+                log("source_hindered", source=self.name, error=error.message, state="moved")
+            except (Overloaded, StorageError, ServiceError) as error:
+                self._say(SourceState.FAILING, fault=error.message)
+            except Exception as error:
+                note("sources", error, item=self.name, account=self._source.account)
+                self._say(SourceState.FAILING, fault=f"{type(error).__name__}: {error}"[:500])
+            is_lasting = self._parts.clock.monotonic_s() - began_s > MAX_WAIT_S
+            wait_s = 1.0 if is_lasting else min(wait_s * 2, MAX_WAIT_S)
+            await asyncio.sleep(wait_s)
+
+    async def _begin(self) -> None:
+        """Take up the checkpoint that is stored."""
+        self._is_moved = False
+        checkpoints = self._parts.checkpoints
+        await checkpoints.tell({self.name: self.standing(self._parts.clock.now())})
+        row = await checkpoints.read(self.name)
+        if row is None:
+            raise moved(self.name)
+        self._revision, self._checkpoint = row.revision, row.checkpoint
+        log("source_began", source=self.name, place=self._source.place, position=row.position)
+
+    async def take(self, reading: SourceReading) -> None:
+        """Hand over to ingest; see `ports.Inlet`."""
+        async with self._turn:
+            self._is_taking = True
+            try:
+                while not await self._taken(reading):
+                    pass
+            finally:
+                self._is_taking = False
+
+    async def _taken(self, reading: SourceReading) -> bool:
+        """Try to make *reading* durable; wait before somebody tries again."""
+        owner = self._owner()
+        if isinstance(owner, str):
+            self._say(SourceState.FAILING, fault=owner)
+            await asyncio.sleep(1.0)
+            return False
+        progress = Progress(
+            source=self.name,
+            revision=self._revision,
+            checkpoint=reading.checkpoint,
+            position=reading.position,
+            refused=len(reading.refused),
+            forget=reading.forget,
+            remember=reading.remember,
+            most=reading.most,
+        )
+        try:
+            answer = await self._parts.ingest.take(*owner, reading.drafts, progress)
+        except (Overloaded, StorageError) as error:
+            self._say(SourceState.HELD, fault=error.message)
+            await asyncio.sleep(error.retry_after_s if isinstance(error, Overloaded) else 1.0)
+            return await self._is_durable(reading)
+        self._revision += 1
+        self._checkpoint = reading.checkpoint
+        self._note(
+            [
+                *reading.refused,
+                *(Refused(reading.places[r.index], r.code, r.message) for r in answer.rejected),
+            ]
+        )
+        return True
+
+    async def _is_durable(self, reading: SourceReading) -> bool:
+        """Say whether what failed became durable nevertheless; raise Conflict where something
+        else did."""
+        try:
+            row = await self._parts.checkpoints.read(self.name)
+        except (Overloaded, StorageError):
+            return False
+        if row is not None and row.revision == self._revision:
+            return False
+        if row is None or (row.revision, row.checkpoint) != (
+            self._revision + 1,
+            reading.checkpoint,
+        ):
+            raise moved(self.name)
+        self._revision, self._checkpoint = row.revision, row.checkpoint
+        return True
+
+    async def recall(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return what the source remembers; see `ports.Inlet`."""
+        now = self._parts.clock.now()
+        return await self._parts.checkpoints.recall(self.name, keys, now)
+
+    def report(self, state: SourceState, *, lag_bytes: int | None = None, fault: str = "") -> None:
+        """Note how it does; see `ports.Inlet`."""
+        if self._is_moved:
+            raise moved(self.name)
+        self._say(state, fault=fault, lag_bytes=lag_bytes)
+
+    def stop(self) -> None:
+        """Note that it does not run any more."""
+        self._standing = structs.replace(self._standing, state=SourceState.STOPPED)
+
+    def standing(self, now: datetime) -> SourceStanding:
+        return structs.replace(self._standing, seen_at=now)
+
+    def has_news(self, now: datetime) -> bool:
+        """Say whether it should be noted how it does."""
+        told = self._told
+        if told is None or abs((now - told.seen_at).total_seconds()) >= KEEP_S:
+            return True
+        return structs.replace(self._standing, seen_at=told.seen_at) != told
+
+    def told(self, standing: SourceStanding, revision: int) -> None:
+        """Take notice that this was noted, and at which revision the source stands."""
+        self._told = standing
+        self._is_moved = not self._is_taking and revision != self._revision
+
+    def _owner(self) -> tuple[Account, ApiUser] | str:
+        """Return whose the events are, or what is wrong with that."""
+        source, directory = self._source, self._parts.directory
+        account, user = directory.account_named(source.account), directory.api_user(source.api_user)
+        if account is None:
+            return (
+                f"no account {source.account!r}; make it with 'postbell accounts create"
+                f" {source.account}', or name another in the settings"
+            )
+        if user is None or user.account_id != account.id:
+            return (
+                f"no api user {source.api_user!r} in account {account.name!r}; make it with"
+                f" 'postbell api-users create {account.name} {source.api_user}', or name another"
+            )
+        return account, user
+
+    def _say(self, state: SourceState, *, fault: str = "", lag_bytes: int | None = None) -> None:
+        standing = self._standing
+        is_new = bool(fault) and (fault != standing.fault or state is not standing.state)
+        if is_new:
+            log("source_hindered", source=self.name, error=fault, state=state.value)
+        self._standing = structs.replace(
+            standing,
+            state=state,
+            lag_bytes=lag_bytes,
+            fault=fault or standing.fault,
+            fault_at=self._parts.clock.now() if is_new else standing.fault_at,
+        )
+
+    def _note(self, refused: list[Refused]) -> None:
+        """Tell of facts that made no event."""
+        if not refused:
+            return
+        first = refused[0]
+        log(
+            "source_refused",
+            source=self.name,
+            place=first.place,
+            code=first.code,
+            error=first.message,
+            refused=len(refused),
+        )
+        self._standing = structs.replace(
+            self._standing,
+            refusal=f"{first.place}: {first.message}"[:500],
+            refused_at=self._parts.clock.now(),
+        )

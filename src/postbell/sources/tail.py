@@ -1,0 +1,379 @@
+"""Reading what is appended to a file, in chunks of whole lines: through rotation by renaming and
+by copying and truncating, and exactly where it left off.
+
+Where it stands is a `Place`, which its owner keeps.  Nothing is held open or remembered that a
+place would not find again.  Every call may block.
+"""
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from postbell.errors import ServiceError
+from postbell.text.encodings import BOM
+from postbell.text.numerals import whole
+
+POLL_S = 0.2
+"""So long its owner waits after a read that found nothing."""
+QUIET_POLLS = 5
+"""So often nothing is found in a file that was renamed, until it counts as read to its end."""
+MARK_BYTES = 256
+MAX_LINES = 1000
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a file was read.
+
+    *head* is a hash of its first *head_bytes*, *mark* one of the last bytes before *offset*, by
+    which a file that was truncated and written anew is told apart; *line* counts the lines before
+    *offset*; *modified_ns* is when the file was written last, by which newer ones are known where
+    it is gone.  *is_inside* a line that is too long.
+    """
+
+    inode: int = 0
+    offset: int = 0
+    line: int = 0
+    head: str = ""
+    head_bytes: int = 0
+    mark: str = ""
+    modified_ns: int = 0
+    is_inside: bool = False
+
+
+class Line(NamedTuple):
+    """A line that is not blank, without what is blank around it, by its number in the file."""
+
+    number: int
+    raw: bytes
+
+
+class Chunk(NamedTuple):
+    """What was read, from *before* up to *after*; *too_long* is the number of a line that ended
+    here and is longer than any chunk, 0 for none.  *is_agreed* where it is what was agreed on."""
+
+    before: Place
+    lines: list[Line]
+    too_long: int
+    after: Place
+    is_agreed: bool
+
+
+class Tail:
+    """Reads *path* from *place* on, for ever, in chunks of at most *most_bytes* and MAX_LINES.
+
+    Where its owner began to do something with what lies before the offset *agreed*, and may not
+    have noted that it did, the first chunk ends there, if the file is still the same.  *say* is
+    told when lines may be lost.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        place: Place,
+        *,
+        most_bytes: int,
+        say: Callable[[str], None],
+        agreed: int = 0,
+    ) -> None:
+        self._path = path
+        self._most_bytes = most_bytes
+        self._say = say
+        self._agreed = agreed
+        self._at = self._here = place
+        self._file: int | None = None
+        self._done = 0
+        self._quiet_polls = 0
+        self.is_there = False
+        self.lag_bytes: int | None = None
+
+    def read(self) -> Chunk | None:
+        """Return what comes next, the same again until it is confirmed; None where there is
+        nothing now.  Raises ServiceError where a file cannot be read."""
+        try:
+            file = self._file if self._file is not None else self._open()
+            self.is_there = file is not None
+            if file is None:
+                return None
+            chunk = self._next(file)
+            if self._file is not None:
+                self.lag_bytes = self._lag(file, chunk)
+        except OSError as error:
+            self.close()
+            raise _unreadable(self._path, error) from None
+        except ServiceError:
+            self.close()
+            raise
+        return chunk
+
+    def confirm(self, chunk: Chunk) -> None:
+        """Go on after *chunk*."""
+        self._at = self._here = chunk.after
+        self._agreed = self._done = 0
+
+    def close(self) -> None:
+        """Let go of the file; the next `read` finds it again."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> int | None:
+        """Open the file that the place is in, wherever rotation took it; else the next."""
+        file = self._find()
+        if file is None:
+            self.lag_bytes = None
+            return None
+        if self._done or not self._is_in(file):
+            self._here = Place()
+            self._agreed = 0
+        self._here = msgspec.structs.replace(self._here, inode=os.fstat(file).st_ino)
+        self._file, self._quiet_polls = file, 0
+        return file
+
+    def _find(self) -> int | None:
+        """Open the file to go on with; None where there is none, and where rotation was under way
+        while it was looked for: names then were now of one file, now of another."""
+        self._here = self._at
+        family = _family(self._path)
+        file, is_lost = self._found(family)
+        if file is not None and family != _family(self._path):
+            os.close(file)
+            return None
+        if is_lost:
+            self._say(
+                f"the file that was read up to line {self._at.line} was removed or emptied: lines"
+                " after that one, if there were any, are lost; going on with the next newer file"
+            )
+        return file
+
+    def _found(self, family: list[tuple[Path, int | None]]) -> tuple[int | None, bool]:
+        """Open the file of this inode, else a copy that begins like it, else the next newer one,
+        and say of that whether lines before it may be lost."""
+        at = self._at
+        paths = [path for path, _ in family]
+        newer = (
+            path for path in paths if path == self._path or _modified_ns(path) > at.modified_ns
+        )
+        if self._done:
+            inodes = [inode for _, inode in family]
+            is_there = self._done in inodes
+            after = paths[inodes.index(self._done) + 1 :] if is_there else newer
+            return _first(after), False
+        if not at.head_bytes:
+            return _opened(self._path), False
+        for path, _ in sorted(family, key=lambda each: each[1] != at.inode):
+            file = _opened(path)
+            if file is not None:
+                if self._is_in(file):
+                    return file, False
+                os.close(file)
+        file = _first(newer)
+        return file, file is not None
+
+    def _is_in(self, file: int) -> bool:
+        """Say whether *file* begins as the place's did, reaches as far, and is alike before there.
+
+        A copy passes (rotation may copy and truncate), a file written anew does not.
+        """
+        at = self._here
+        return (
+            at.head_bytes > 0
+            and os.fstat(file).st_size >= max(at.offset, self._agreed)
+            and _hash(os.pread(file, at.head_bytes, 0)) == at.head
+            and (not at.mark or _mark(file, at.offset) == at.mark)
+        )
+
+    def _next(self, file: int) -> Chunk | None:
+        """Return the next chunk of the open file; leave it where it was replaced or truncated and
+        its end is reached."""
+        at = self._here
+        if chunk := self._chunk(file, is_last=False):
+            self._quiet_polls = 0
+            return chunk
+        if self._agreed or (at.offset and not self._is_in(file)):
+            self.close()
+            return None
+        newer = self._newer(at)
+        if self._done and not newer:
+            self.close()  # it is empty yet: rotation may be quicker than the next look
+            self.lag_bytes = 0
+        self._quiet_polls += bool(newer)
+        if newer > 1 or self._quiet_polls > QUIET_POLLS:
+            if chunk := self._chunk(file, is_last=True):
+                return chunk
+            self._done = at.inode
+            self.close()
+        return None
+
+    def _newer(self, at: Place) -> int:
+        """Return how many files came after the open one.  It may still be written to while there is
+        only one: its writer has yet to hear of the rotation."""
+        inode = _inode(self._path)
+        if inode == at.inode:
+            return 0
+        inodes = [each for _, each in _family(self._path) if each is not None]
+        if at.inode in inodes:
+            return len(inodes) - inodes.index(at.inode) - 1
+        return inode is not None
+
+    def _chunk(self, file: int, *, is_last: bool) -> Chunk | None:
+        """Return whole lines from the place on, None where there are none, or where the file is
+        another by now: it is looked at after it was read, since truncated and written anew it may
+        be longer already than what was read of it before.
+
+        *is_last* takes a last line without its newline as whole.
+        """
+        at = self._here
+        want = self._agreed - at.offset if self._agreed else self._most_bytes
+        read = os.pread(file, want, at.offset)
+        size = want if self._agreed else self._cut(read, is_last=is_last)
+        data = read[:size]
+        is_end = is_last and size == len(read) < want
+        is_long = at.is_inside or (size == self._most_bytes and b"\n" not in data)
+        is_inside = is_long and not is_end and not data.endswith(b"\n")
+        if len(data) < size or not (data or (is_end and at.is_inside)):
+            return None
+        after = self._after(file, data, is_inside=is_inside)
+        if after is None or (at.offset and not self._is_in(file)):
+            return None
+        before = msgspec.structs.replace(at, head=after.head, head_bytes=after.head_bytes)
+        lines = [] if is_long else _lines(data, at)
+        too_long = at.line + 1 if is_long and not is_inside else 0
+        return Chunk(before, lines, too_long, after, bool(self._agreed))
+
+    def _cut(self, data: bytes, *, is_last: bool) -> int:
+        """Return how much of *data* goes together, 0 for nothing yet."""
+        if self._here.is_inside:
+            return data.find(b"\n") + 1 or len(data)
+        end = data.rfind(b"\n") + 1
+        if not end:
+            return len(data) if is_last or len(data) == self._most_bytes else 0
+        place = -1
+        for _ in range(MAX_LINES):
+            place = data.find(b"\n", place + 1, end)
+            if place < 0:
+                return end
+        return place + 1
+
+    def _after(self, file: int, data: bytes, *, is_inside: bool) -> Place | None:
+        """Return the place after *data*, None where the file does not hold it there any more."""
+        at = self._here
+        end = at.offset + len(data)
+        head_bytes = min(end, MARK_BYTES)
+        head = os.pread(file, head_bytes, 0)
+        if head[at.offset :] != data[: max(head_bytes - at.offset, 0)]:
+            return None
+        return Place(
+            inode=at.inode,
+            offset=end,
+            line=at.line + data.count(b"\n"),
+            head=_hash(head),
+            head_bytes=head_bytes,
+            mark=_mark(file, end),
+            modified_ns=os.fstat(file).st_mtime_ns,
+            is_inside=is_inside,
+        )
+
+    def _lag(self, file: int, chunk: Chunk | None) -> int:
+        """Return how many bytes lie after *chunk*, in this file and those that came after it."""
+        at = self._here if chunk is None else chunk.after
+        behind = os.fstat(file).st_size - at.offset
+        if _inode(self._path) not in (None, at.inode):
+            family = _family(self._path)
+            inodes = [inode for _, inode in family]
+            first = inodes.index(at.inode) + 1 if at.inode in inodes else len(family) - 1
+            behind += sum(_size(path) for path, _ in family[first:])
+        return max(behind, 0)
+
+
+def _lines(data: bytes, at: Place) -> list[Line]:
+    lines = data.removeprefix(b"" if at.offset else BOM).split(b"\n")
+    return [
+        Line(number, line.strip()) for number, line in enumerate(lines, at.line + 1) if line.strip()
+    ]
+
+
+def _hash(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest() if data else ""
+
+
+def _mark(file: int, offset: int) -> str:
+    """Return a hash of the last bytes before *offset*."""
+    first = max(offset - MARK_BYTES, 0)
+    return _hash(os.pread(file, offset - first, first))
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _modified_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _family(path: Path) -> list[tuple[Path, int | None]]:
+    """Return the files that rotation made of *path*, the oldest first, and *path*; with each its
+    inode, None where it is not there."""
+    found = [
+        sibling
+        for sibling in path.parent.glob(glob.escape(path.name) + "[.-]*")
+        if _ROTATION.fullmatch(sibling.name[len(path.name) :]) and sibling.is_file()
+    ]
+    return [(each, _inode(each)) for each in (*sorted(found, key=_age), path)]
+
+
+def _age(path: Path) -> tuple[int, int, str]:
+    """Return what is lower the older a rotated file is: of those of one moment, which a clock of
+    4 ms makes, the one with the higher number, or the earlier date."""
+    digits = path.suffix[1:]
+    number = whole(digits) if len(digits) < _DATE_DIGITS else None
+    return _modified_ns(path), -(number or 0), path.name
+
+
+def _first(paths: Iterable[Path]) -> int | None:
+    """Open the first of these files that is there."""
+    return next((file for file in map(_opened, paths) if file is not None), None)
+
+
+def _opened(path: Path) -> int | None:
+    """Open a file, None where it is not there; whatever else it is, it is not waited for."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    kind = stat.S_IFMT(os.fstat(file).st_mode)
+    if kind == stat.S_IFREG:
+        return file
+    os.close(file)
+    raise ServiceError(f"{path} is {_KINDS.get(kind, 'no file')}; name a file that lines come to")
+
+
+def _unreadable(path: Path, error: OSError) -> ServiceError:
+    return ServiceError(f"cannot read {path}: {error.strerror}")
+
+
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device"}
+_DATE_DIGITS = 8
+_ROTATION = re.compile(r"[.-]\d[\d.T-]*")
+"""What log rotation appends to a name: `.1`, `-20260101`, `.2026-01-01T00-00`."""

@@ -1,0 +1,114 @@
+"""The real service follows a file that is written and rotated, and is killed again and again: each
+line comes in exactly once."""
+
+import asyncio
+import json
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from postbell.clock import SystemClock
+from postbell.sealing import load_or_create
+from postbell.storage import sqlite
+from tests.crash.harness import Service
+
+KILLS = 8
+LINES_BETWEEN = 400
+
+
+class Writer:
+    """Appends lines that name no id and no time: nothing but the checkpoint tells one from a second
+    reading of it.  Rotates as logrotate does, by renaming and by copying, none of which is lost."""
+
+    def __init__(self, path: Path, chance: random.Random) -> None:
+        self.path = path
+        self.count = 0
+        self._chance = chance
+
+    def line(self) -> str:
+        number, self.count = self.count, self.count + 1
+        return json.dumps({"type": "open", "recipient": f"n{number}@b.example"}) + "\n"
+
+    async def write(self, lines: int) -> None:
+        for _ in range(lines):
+            with self.path.open("a") as file:
+                line = self.line()
+                file.write(line[:9])
+                if self._chance.random() < 0.1:
+                    file.flush()  # half a line for a while
+                    await asyncio.sleep(0.003)
+                file.write(line[9:])
+            if self._chance.random() < 0.01:
+                self._rotate()
+            await asyncio.sleep(0.001)
+
+    def _rotate(self) -> None:
+        """Rotate to .1, and what was there to .2 and so on."""
+        numbers = sorted(int(each.suffix[1:]) for each in self.path.parent.glob("*.jsonl.*"))
+        for number in reversed(numbers):
+            self._at(number).rename(self._at(number + 1))
+        if self._chance.random() < 0.5:
+            self.path.rename(self._at(1))
+        else:
+            shutil.copy(self.path, self._at(1))
+            self.path.write_text("")
+
+    def _at(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+
+async def until_taken(service: Service, count: int) -> None:
+    async with asyncio.timeout(90):
+        while len(await recipients(service)) < count:
+            await asyncio.sleep(0.5)
+
+
+async def recipients(service: Service) -> list[str]:
+    """Return whom the log has events of, in order."""
+    data = service.folder / "data"
+    sealer = load_or_create(data / "secret.key")
+    engine = await sqlite.open(data / "postbell.db", sealer, SystemClock())
+    headers = await engine.log.tail(0, 1_000_000)
+    blocks = await engine.log.load([header.id for header in headers])
+    await engine.close()
+    return [json.loads(raw)["recipient"] for block in blocks for raw in block.events()]
+
+
+@pytest.mark.long
+async def test_killed_while_a_file_is_written_and_rotated(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "events.jsonl"
+    source = {"path": str(path), "account": "acme", "api_user": "main"}
+    service = Service(tmp_path, POSTBELL_SOURCE_MAIL=json.dumps(source))
+    await service.set_up()
+    writer = Writer(path, chance)
+    try:
+        path.write_text(writer.line())
+        await service.start()
+        await until_taken(service, 1)
+        for _ in range(KILLS):
+            await service.kill()
+            writing = asyncio.create_task(writer.write(LINES_BETWEEN))
+            await service.start()
+            await asyncio.sleep(chance.random())
+            await service.kill()
+            await service.start()
+            await writing
+        await until_taken(service, writer.count)
+        assert await service.stop() == 0
+    finally:
+        await service.kill()
+
+    found = await recipients(service)
+    report = await service.audit()
+    counts = Counter(found)
+    wanted = [f"n{number}@b.example" for number in range(writer.count)]
+    assert [each for each in wanted if counts[each] != 1] == [], seed
+    assert found == wanted, seed
+    assert report["problems"] == []

@@ -1,0 +1,315 @@
+"""Sources at work over a real file: what comes in, and what goes wrong with one."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postbell import sources
+from postbell.errors import BadInput, Overloaded, StorageError
+from postbell.ingest.ingest import Ingest
+from postbell.ports import Inlet, SourceReading, SourceRow, SourceState
+from postbell.sources.running import SourceParts, Sources
+from tests.delivery.rig import Rig, event, running
+from tests.ingest.test_ingest import FailingLog, stored_ids
+
+LIMIT_S = 30
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "events.jsonl"
+
+
+def append(path: Path, *lines: object) -> None:
+    with path.open("a") as file:
+        for line in lines:
+            file.write((line if isinstance(line, str) else json.dumps(line)) + "\n")
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    rig: Rig, *paths: Path, ingest: Ingest | None = None, **others: Any
+) -> AsyncIterator[None]:
+    """Run a source for each file, named as the file is, and *others*, into the rig's ingest or
+    that of another process."""
+    named: dict[str, Any] = {
+        path.stem: sources.open({"path": str(path), "account": "acme", "api_user": "main"})
+        for path in paths
+    }
+    parts = SourceParts(ingest or rig.ingest, rig.engine.checkpoints, rig.directory, rig.clock)
+    task = asyncio.create_task(Sources(named | others, parts).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        assert task.cancelled()
+
+
+async def until(done: Callable[[], Awaitable[Any]]) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while not await done():
+            await asyncio.sleep(0.02)
+
+
+async def row_of(rig: Rig, name: str = "events") -> SourceRow:
+    found = await rig.engine.checkpoints.read(name)
+    assert found is not None
+    return found
+
+
+def stands(rig: Rig, name: str = "events", **members: Any) -> Callable[[], Awaitable[bool]]:
+    """Return what says whether a source stands so: members of its row or of its standing."""
+
+    async def so() -> bool:
+        found = await rig.engine.checkpoints.read(name)
+        return found is not None and all(
+            getattr(found, member, None) == value or getattr(found.standing, member, None) == value
+            for member, value in members.items()
+        )
+
+    return so
+
+
+async def test_lines_come_in_and_on_after_a_restart(log: Path) -> None:
+    async with running() as rig:
+        append(log, event(0), event(1))
+        async with reading(rig, log):
+            await until(stands(rig, taken=2))
+        append(log, event(2))
+        async with reading(rig, log):
+            await until(stands(rig, taken=3))
+
+        found = await row_of(rig)
+        assert await stored_ids(rig) == ["e0", "e1", "e2"]
+        assert (found.position, found.duplicates) == ("line 3", 0)
+        assert found.standing.state is SourceState.STOPPED
+
+
+async def test_a_line_that_is_no_event_is_counted_and_passed(log: Path) -> None:
+    async with running() as rig:
+        append(log, event(0), "not json", {"type": "open"}, "", event(1), event(2, api_user="?"))
+        append(log, '{"type":7,"recipient":"a@b.example"}', "x" * (1 << 20), event(3))
+
+        async with reading(rig, log):
+            await until(stands(rig, taken=3))
+
+        found = await row_of(rig)
+        assert await stored_ids(rig) == ["e0", "e1", "e3"]
+        assert (found.refused, found.position) == (5, "line 9")
+        assert found.standing.refusal.startswith("line 8: it has over 1048576 bytes")
+
+
+async def test_a_type_that_there_is_not_comes_in_as_unknown(log: Path) -> None:
+    async with running() as rig:
+        given = {"event_id": "u", "type": "rebound", "recipient": "a@b.example"}
+        append(log, given | {"source": {"kind": "mta"}, "metadata": {"a": 1.5}})
+
+        async with reading(rig, log):
+            await until(stands(rig, taken=1))
+
+        [block] = await rig.engine.log.load([1])
+        stored = json.loads(block.body)
+        assert (stored["type"], stored["metadata"]) == ("unknown", {"a": 1.5})
+        assert stored["source"] == {"kind": "mta", "type": "rebound"}
+
+
+async def test_a_line_names_an_api_user_but_no_other_account(log: Path) -> None:
+    async with running() as rig:
+        registry = rig.engine.registry
+        await registry.add_api_user(rig.account.id, "second", "x", rig.clock.now())
+        other = await registry.add_account("other", rig.clock.now())
+        await registry.add_api_user(other.id, "theirs", "x", rig.clock.now())
+        await rig.directory.refresh()
+        append(log, event(0, api_user="second"), event(1, account="other"))
+        append(log, event(2, account="other", api_user="theirs"))
+
+        async with reading(rig, log):
+            await until(stands(rig, taken=2, refused=1))
+
+        headers = await rig.engine.log.tail(0, 10)
+        assert {header.account_id for header in headers} == {rig.account.id}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("\ufeff" + json.dumps(event(0)) + "\n", ""),
+        (json.dumps(event(0)).encode("utf-16") + b"\n", "line 1: the file is UTF-16"),
+        (gzip.compress(b"x" * 100) + b"\n", "line 1: the file is compressed"),
+    ],
+)
+async def test_a_file_in_another_form_is_told(log: Path, content: str | bytes, told: str) -> None:
+    async with running() as rig:
+        log.write_bytes(content.encode() if isinstance(content, str) else content)
+
+        async with reading(rig, log):
+            await until(stands(rig, lag_bytes=0, state=SourceState.UP_TO_DATE))
+
+        found = await row_of(rig)
+        assert (found.taken == 1, found.refused == 0) == (not told, not told)
+        assert found.standing.refusal.startswith(told)
+
+
+async def test_a_file_is_waited_for(log: Path) -> None:
+    async with running() as rig:
+        async with reading(rig, log):
+            await until(stands(rig, state=SourceState.WAITING))
+            append(log, event(0))
+            await until(stands(rig, taken=1, state=SourceState.UP_TO_DATE))
+
+        assert (
+            await row_of(rig)
+        ).standing.fault == f"{log} is not there yet; it is read once it is"
+
+
+async def test_what_cannot_be_read_is_told_and_tried_again(log: Path) -> None:
+    async with running() as rig:
+        log.mkdir()
+        async with reading(rig, log):
+            await until(stands(rig, state=SourceState.FAILING))
+            log.rmdir()
+            append(log, event(0))
+            await until(stands(rig, taken=1))
+
+        assert "is a folder; name a file" in (await row_of(rig)).standing.fault
+
+
+async def test_an_account_and_an_api_user_are_waited_for(log: Path) -> None:
+    async with running() as rig:
+        append(log, event(0))
+        late = sources.open({"path": str(log), "account": "late", "api_user": "mail"})
+        faults = []
+        async with reading(rig, late=late):
+            await until(stands(rig, "late", state=SourceState.FAILING))
+            faults.append((await row_of(rig, "late")).standing.fault)
+            account = await rig.engine.registry.add_account("late", rig.clock.now())
+            await rig.directory.refresh()
+            await until(stands(rig, "late", fault=NO_USER))
+            await rig.engine.registry.add_api_user(account.id, "mail", "x", rig.clock.now())
+            await rig.directory.refresh()
+            await until(stands(rig, "late", taken=1))
+
+        assert "postbell accounts create late" in faults[0]
+
+
+NO_USER = (
+    "no api user 'mail' in account 'late'; make it with 'postbell api-users create late mail', or"
+    " name another"
+)
+
+
+class LyingLog(FailingLog):
+    """The engine's log; the first append is written, and then said to have failed."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__(log, [])
+        self.lied = 0
+
+    async def append(self, *args: Any, **kwargs: Any) -> Any:
+        headers = await super().append(*args, **kwargs)
+        if not self.lied:
+            self.lied += 1
+            raise StorageError("nobody knows whether it was written")
+        return headers
+
+
+async def test_what_is_full_is_waited_for_and_nothing_is_lost_or_doubled(log: Path) -> None:
+    """Lines without an id: nothing would tell a second one from the first."""
+    async with running() as rig:
+        rig.engine.log = FailingLog(
+            rig.engine.log, [StorageError("the disk is full"), Overloaded("too many events wait")]
+        )
+        append(log, *({"type": "open", "recipient": f"a{n}@b.example"} for n in range(5)))
+
+        async with reading(rig, log):
+            await until(stands(rig, state=SourceState.HELD))
+            await until(stands(rig, taken=5))
+
+        assert len(await stored_ids(rig)) == 5
+
+
+async def test_what_was_written_though_it_seemed_not_is_not_doubled(log: Path) -> None:
+    async with running() as rig:
+        rig.engine.log = lying = LyingLog(rig.engine.log)
+        append(log, {"type": "open", "recipient": "a@b.example"})
+
+        async with reading(rig, log):
+            await until(stands(rig, taken=1))
+            append(log, {"type": "click", "recipient": "a@b.example"})
+            await until(stands(rig, taken=2))
+
+        assert (lying.lied, len(await stored_ids(rig))) == (1, 2)
+
+
+class Broken:
+    """A source with a bug."""
+
+    kind, place, account, api_user = "broken", "nowhere", "acme", "main"
+
+    async def run(self, inlet: Inlet) -> None:
+        await inlet.take(SourceReading([], [], b"here", "somewhere"))
+        raise LookupError("a bug")
+
+
+async def test_a_bug_of_one_source_ends_no_other(log: Path) -> None:
+    async with running() as rig:
+        append(log, event(0))
+
+        async with reading(rig, log, broken=Broken()):
+            await until(stands(rig, "broken", fault="LookupError: a bug"))
+            append(log, event(1))
+            await until(stands(rig, taken=2))
+
+        assert (await row_of(rig, "broken")).position == "somewhere"
+
+
+async def test_a_source_that_is_forgotten_begins_anew(log: Path) -> None:
+    async with running() as rig:
+        append(log, event(0), event(1))
+        async with reading(rig, log):
+            await until(stands(rig, taken=2))
+            rig.clock.advance(1)
+            await rig.engine.checkpoints.forget("events")
+            await until(stands(rig, duplicates=2))
+
+        assert await stored_ids(rig) == ["e0", "e1"]
+
+
+async def test_two_processes_that_read_one_file_take_each_line_once(log: Path) -> None:
+    """Lines without an id, so that only the checkpoint keeps them from coming twice."""
+    async with running() as rig:
+        ingest = Ingest(rig.engine, rig.clock, rig.directory)
+        await ingest.start()
+        committing = asyncio.create_task(ingest.run())
+        async with reading(rig, log), reading(rig, log, ingest=ingest):
+            for number in range(3):
+                lines = ({"type": "open", "recipient": f"{number}-{n}@b.example"} for n in range(9))
+                append(log, *lines)
+                await until(stands(rig, taken=9 * (number + 1)))
+
+        committing.cancel()
+        assert len(await stored_ids(rig)) == 27
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ({"kind": "pigeon"}, "no kind of source 'pigeon'; known: file"),
+        ({"kind": ["file"]}, "no kind of source"),
+        ({}, "missing required field `path`"),
+        ({"path": "events.jsonl", "account": "a", "api_user": "b"}, "an absolute path expected"),
+        ({"path": "/x", "account": "a", "api_user": "b", "formt": "x"}, "unknown field `formt`"),
+        ({"path": "/x", "account": "a", "api_user": "b", "format": "csv"}, "csv"),
+        ({"path": "/x", "account": 7, "api_user": "b"}, "account"),
+    ],
+)
+def test_a_source_that_is_said_wrong_is_refused(members: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        sources.open(members)
