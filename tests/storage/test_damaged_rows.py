@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -16,6 +17,7 @@ from postbell.errors import DamagedRow, NotFound
 from postbell.records import BatchState
 from postbell.reports import Reports
 from postbell.sealing import Sealer
+from postbell.signals import heard
 from postbell.storage import sqlite
 from tests.contract.making import Shop, block
 from tests.fakes import FakeClock
@@ -99,6 +101,37 @@ async def test_what_cannot_be_read_keeps_no_block_for_ever(
 
     assert kept == (0, 0)
     assert dropped == (2, ids[2])
+
+
+async def test_what_an_account_had_is_told_where_the_account_is_gone(
+    shop: Shop, path: Path, clock: FakeClock
+) -> None:
+    lost, kept = await shop.webhook(), await shop.webhook(account_id=shop.accounts[1].id)
+    spoil(path, f"PRAGMA foreign_keys = OFF; DELETE FROM accounts WHERE id = {lost.account_id}")
+    directory = Directory(shop.engine.registry)
+    reports = Reports(shop.engine, DIALECTS, directory, clock)
+    told: list[Any] = []
+
+    with heard("item_failed", told.append):
+        await directory.refresh()
+    found = await audit(shop.engine, DIALECTS)
+
+    assert [(each["item"], each["account"]) for each in told] == [
+        (f"api user {shop.users[0].id}", lost.account_id),
+        (f"webhook {lost.id}", lost.account_id),
+    ]
+    assert all("whose it is, is not there" in each["error"] for each in told)
+    assert list(directory.webhooks) == [kept.id]
+    assert [problem.what for problem in found.problems] == [
+        "rows cannot be read: the log names them"
+    ]
+    with pytest.raises(DamagedRow, match=f"webhook {lost.id} is there and cannot be read"):
+        await reports.webhook(None, lost.id)
+    with pytest.raises(DamagedRow, match=f"api user {shop.users[0].id} is there and cannot"):
+        await shop.engine.registry.revoke_api_user(shop.users[0].id, clock.now())
+    await shop.engine.registry.delete_webhook(lost.id, clock.now())
+    with pytest.raises(NotFound):
+        await reports.webhook(None, lost.id)
 
 
 async def test_a_webhook_without_a_lane_is_told_to_who_asks_for_it(

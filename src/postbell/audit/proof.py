@@ -41,10 +41,9 @@ async def audit(
     report = Audit(since=since, until=until)
     unread = failed["rows"]
     await _check_log(engine, window, report)
+    every = await engine.registry.webhooks()
     webhooks = [
-        webhook.id
-        for account in await engine.registry.accounts()
-        for webhook in await engine.registry.webhooks(account.id)
+        webhook.id for webhook in sorted(every, key=lambda each: (each.account_id, each.id))
     ]
     for done, webhook_id in enumerate(webhooks):
 

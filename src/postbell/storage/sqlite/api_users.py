@@ -155,10 +155,12 @@ def account_name(db: apsw.Connection, account_id: int) -> str:
 
 
 def _user(db: apsw.Connection, api_user_id: int) -> ApiUser:
+    keys = rows(db, REGISTRY_SQL["keys_of_api_user"], api_user_id)
     found = row(db, REGISTRY_SQL["api_user"], api_user_id)
-    if found is None:
+    user = to.asked_for(lambda each: to.api_user(each, keys), found, "api user")
+    if user is None:
         raise NotFound(f"no api user {api_user_id}")
-    return to.api_user(found, rows(db, REGISTRY_SQL["keys_of_api_user"], api_user_id))
+    return user
 
 
 def _check_key(db: apsw.Connection, asking: Warrant | None, touched: Iterable[KeyTerms]) -> None:

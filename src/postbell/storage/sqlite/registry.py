@@ -288,7 +288,7 @@ class SqliteRegistry(SqliteApiUsers):
         webhook = Webhook(
             id=found[0],
             account_id=found[1],
-            account=found[2],
+            account=to.account_of(found),
             url=self._unseal(found[3]),
             api_user=found[4],
             types=to.types_of(found[5]),

@@ -26,12 +26,12 @@ UPDATE api_users SET key_hash = '', revoked_at = coalesce(revoked_at, ?2) WHERE 
 -- name: api_user
 -- One api user.
 SELECT api_users.id, account_id, accounts.name, api_users.name, api_users.created_at, revoked_at
-FROM api_users JOIN accounts ON accounts.id = account_id WHERE api_users.id = ?1;
+FROM api_users LEFT JOIN accounts ON accounts.id = account_id WHERE api_users.id = ?1;
 
 -- name: api_users
 -- The api users of an account, or with NULL all.
 SELECT api_users.id, account_id, accounts.name, api_users.name, api_users.created_at, revoked_at
-FROM api_users CROSS JOIN accounts ON accounts.id = account_id
+FROM api_users LEFT JOIN accounts ON accounts.id = account_id
 WHERE ?1 IS NULL OR account_id = ?1 ORDER BY api_users.id;
 
 -- name: add_api_key
@@ -125,7 +125,7 @@ WHERE id = ?1;
 SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
     state, state_reason, start_block, start_offset, webhooks.created_at, updated_at,
     active_since
-FROM webhooks JOIN accounts ON accounts.id = account_id
+FROM webhooks LEFT JOIN accounts ON accounts.id = account_id
 WHERE webhooks.id = ?1 AND deleted_at IS NULL;
 
 -- name: webhooks
@@ -133,7 +133,7 @@ WHERE webhooks.id = ?1 AND deleted_at IS NULL;
 SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
     state, state_reason, start_block, start_offset, webhooks.created_at, updated_at,
     active_since
-FROM webhooks JOIN accounts ON accounts.id = account_id
+FROM webhooks LEFT JOIN accounts ON accounts.id = account_id
 WHERE version > ?1 AND deleted_at IS NULL;
 
 -- name: webhooks_of_account
@@ -141,7 +141,7 @@ WHERE version > ?1 AND deleted_at IS NULL;
 SELECT webhooks.id, account_id, name, url, api_user, types, dialect, options, policy, headers,
     state, state_reason, start_block, start_offset, webhooks.created_at, updated_at,
     active_since
-FROM webhooks JOIN accounts ON accounts.id = account_id
+FROM webhooks LEFT JOIN accounts ON accounts.id = account_id
 WHERE account_id = ?2 AND version > ?1 AND deleted_at IS NULL ORDER BY webhooks.id;
 
 -- name: deleted_webhooks

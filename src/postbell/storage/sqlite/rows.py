@@ -136,9 +136,20 @@ def account(row: Row) -> Account:
     return Account(row[0], row[1], from_us(row[2]))
 
 
+def account_of(row: Row) -> str:
+    """Return the name of the account that a row belongs to, its third column; raise ValueError
+    where that is not there."""
+    if row[2] is None:
+        raise ValueError(f"account {row[1]}, whose it is, is not there")
+    name: str = row[2]
+    return name
+
+
 def api_user(row: Row, keys: Iterable[Row]) -> ApiUser:
     keys_of = tuple(readable(api_key, keys, "key of api user"))
-    return ApiUser(row[0], row[1], row[2], row[3], from_us(row[4]), moment(row[5]), keys_of)
+    return ApiUser(
+        row[0], row[1], account_of(row), row[3], from_us(row[4]), moment(row[5]), keys_of
+    )
 
 
 def api_key(row: Row) -> ApiKey:
