@@ -1,9 +1,15 @@
-"""A whole installation inside one event loop: storage, ingest, desk, and workers that may die."""
+"""A whole installation inside one event loop: storage, ingest, desk, and workers that may die.
+
+Either one process does it all, or what serves and what works are processes apart, each with an
+engine of its own on one database.  Whoever makes up the accounts is a further one, as `postbell
+audit` is.
+"""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from postbell.audit import Audit, audit
@@ -14,11 +20,12 @@ from postbell.dialects import DIALECTS
 from postbell.directory import Directory
 from postbell.ingest.ingest import Ingest
 from postbell.ingest.queueing import Answer
-from postbell.ports import Engine, Log
+from postbell.ports import Log
 from postbell.records import Account, ApiUser
 from postbell.serving.timekeeping import SteadyClock
 from tests.model.process import Process, WatchedEngine
 from tests.model.receivers import Line, Receivers
+from tests.model.storages import SEEN_S, Role, Stored
 from tests.model.ticking import TurnedClock
 from tests.model.turns import Turns
 
@@ -27,7 +34,8 @@ SHUTDOWN_S = 5.0
 POLLING_S = 1.1
 """A little more than workers take to look without having been rung for."""
 
-Opener = Callable[[Clock], Awaitable[Engine]]
+Opener = Callable[[Clock, Role], Awaitable[Stored]]
+"""Opens the database for a process; raises StorageError where it has a worker already."""
 
 
 class AnyUrl:
@@ -40,10 +48,12 @@ class AnyUrl:
 class House:
     """The service and its workers; `drain` lets them do all that can be done at this moment.
 
-    Everybody but the workers is one process, which dies with the machine alone.
+    *is_apart* says that workers have processes of their own; the other one dies with the machine
+    alone.  *engine* is that of who makes up the accounts.
     """
 
     clock: SteadyClock
+    is_apart = False
 
     def __init__(self, opener: Opener, machine: TurnedClock, receivers: Receivers) -> None:
         self.machine = machine
@@ -52,8 +62,10 @@ class House:
         self.processes: list[Process] = []
         self._opener = opener
         self._born = 0
-        self._stored: Engine
-        self.engine: Engine
+        self._looking: list[asyncio.Task[None]] = []
+        self._serving: Process
+        self._reading: Process
+        self.engine: Any
         self.desk: Desk
         self._directory: Directory
         self._ingest: Ingest
@@ -62,36 +74,51 @@ class House:
 
     async def open(self) -> None:
         """Open the storage, as after a start of the machine, and everything but a worker."""
+        await self._serve()
+        stored = await self._opener(self._new_clock(), Role.READER)
+        self._reading = Process("auditor", stored)
+        self.engine = WatchedEngine(self._reading, self.turns)
+
+    async def _serve(self) -> None:
         self.clock = self._new_clock()
-        self._stored = await self._opener(self.clock)
-        self.engine = WatchedEngine(self._stored, Process("service"), self.turns)
-        self._directory = Directory(self.engine.registry)
+        stored = await self._opener(self.clock, Role.SERVICE if self.is_apart else Role.ALL)
+        self._serving = Process("service", stored)
+        engine: Any = WatchedEngine(self._serving, self.turns)
+        self._directory = Directory(engine.registry)
         await self._directory.refresh()
-        await _compare(self.clock, self.engine.log)
+        await _compare(self.clock, engine.log)
         self._ticking = asyncio.create_task(self.clock.run())
-        self.desk = Desk(self.engine, DIALECTS, AnyUrl(), self.clock, self._directory)
-        self._ingest = Ingest(self.engine, self.clock, self._directory)
+        self.desk = Desk(engine, DIALECTS, AnyUrl(), self.clock, self._directory)
+        self._ingest = Ingest(engine, self.clock, self._directory)
         await self._ingest.start()
         self._committing = asyncio.create_task(self._ingest.run())
 
     async def close(self) -> None:
         """End every process and close the storage."""
-        while self.processes:
-            await self.processes.pop().end()
+        for process in self.processes[:]:
+            await self.bury(process)
+        await self._stop_serving()
+        await self._reading.stored.close()
+
+    async def _stop_serving(self) -> None:
         for task in (self._committing, self._ticking):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
         await self.turns.rest()
-        await self._stored.close()
+        await self._serving.stored.close()
+
+    async def serve_anew(self) -> None:
+        """Start what serves anew, whose process is apart from the worker's."""
+        await self._stop_serving()
+        await self._serve()
 
     async def account(self, name: str, *users: str) -> tuple[Account, list[ApiUser]]:
         """Make an account with these api users."""
         now = self.clock.now()
-        account = await self.engine.registry.add_account(name, now)
-        made = [
-            await self.engine.registry.add_api_user(account.id, user, user, now) for user in users
-        ]
+        registry = self._serving.stored.engine.registry
+        account = await registry.add_account(name, now)
+        made = [await registry.add_api_user(account.id, user, user, now) for user in users]
         await self._directory.refresh()
         return account, made
 
@@ -102,12 +129,19 @@ class House:
     async def audit(self) -> Audit:
         return await audit(self.engine, DIALECTS)
 
-    def start_worker(self) -> Process:
-        """Start a worker in a process of its own, beside those that there are."""
+    async def start_worker(self) -> Process:
+        """Start a worker beside those that there are.
+
+        Raises StorageError where it is apart, and the database takes one only.
+        """
+        clock = self._new_clock()
+        stored = self._serving.stored
+        if self.is_apart:
+            stored = await self._opener(clock, Role.WORKER)
         self._born += 1
-        process = Process(f"w{self._born}")
-        engine = WatchedEngine(self._stored, process, self.turns)
-        process.clock = clock = self._new_clock()
+        process = Process(f"w{self._born}", stored)
+        engine: Any = WatchedEngine(process, self.turns)
+        process.clock = clock
         process.worker = Worker(
             engine,
             DIALECTS,
@@ -129,8 +163,13 @@ class House:
         return SteadyClock(self.machine)
 
     async def bury(self, process: Process) -> None:
-        await process.end()
+        """Take a worker away, and its storage with it."""
         self.processes.remove(process)
+        await process.end()
+        await self.turns.rest()
+        await process.stored.bury(process.name)
+        if process.stored is not self._serving.stored:
+            await process.stored.close()
 
     async def stop(self, process: Process) -> None:
         """Stop a worker in good order; what does not answer in time is left to the next."""
@@ -147,15 +186,33 @@ class House:
         await self.drain()
         for _ in range(steps):
             self.machine.advance(seconds / steps)
+            self._look()
             await self.drain()
+
+    def _look(self) -> None:
+        """Let every process that is not frozen see, in its turn, what others have committed."""
+        workers = [process for process in self.processes if not process.is_frozen]
+        looking = {each.stored: each for each in (self._serving, *workers)}
+        for stored, process in looking.items():
+            made = self.turns.make(
+                stored.look, partial(getattr, process, "is_dead"), is_urgent=True
+            )
+            self._looking.append(asyncio.create_task(made))
 
     async def rest(self) -> None:
         """Give the workers the time to take notice of everything, without rings too."""
         await self.elapse(2 * POLLING_S, 2)
 
+    async def notice(self) -> None:
+        """Let everybody take notice of what others have committed, and do what follows."""
+        await self.elapse(SEEN_S)
+
     async def drain(self) -> None:
         """Let everybody do all that can be done at this moment."""
         await self.turns.rest()
+        while self._looking:
+            looking = self._looking.pop()
+            looking.result() if looking.done() else looking.cancel()  # its process is dead
         for process in self.processes:
             if process.task.done() and not process.is_dead:
                 process.task.result()

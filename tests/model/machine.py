@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from postbell.clock import Clock
-from postbell.ports import Engine
 from postbell.signals import heard
 from tests.model.cast import CAST, REVISIONS, STRANGER, TICKABLE, TYPES, USERS
 from tests.model.receivers import BEHAVIOURS
 from tests.model.scene import Scene
+from tests.model.storages import Role, Stored
 from tests.model.ticking import TurnedClock, TurnedLoop
 
 MAX_HOOKS = 8
@@ -35,8 +35,8 @@ SENT_TYPES = st.lists(st.sampled_from(TYPES), min_size=1, max_size=6)
 class Deliveries(RuleBasedStateMachine):
     """An installation, and all that can befall it."""
 
-    async def opened(self, clock: Clock) -> Engine:
-        """Open the storage; called again after a crash."""
+    async def opened(self, clock: Clock, role: Role) -> Stored:
+        """Open the storage for a process; called again after a crash."""
         raise NotImplementedError
 
     def __init__(self) -> None:
@@ -70,9 +70,10 @@ class Deliveries(RuleBasedStateMachine):
         names=st.lists(NAMES, min_size=len(CAST), max_size=len(CAST)),
         most=st.sampled_from(["takes", "takes 9 kB", "takes 20 kB", "refuses poison (500)"]),
         order=st.integers(0, 2**32),
+        apart=st.booleans(),
     )
-    def open(self, names: list[str], most: str, order: int) -> None:
-        self.run(self.scene.open(order))
+    def open(self, names: list[str], most: str, order: int, apart: bool) -> None:
+        self.run(self.scene.open(order, apart=apart))
         self.scene.receivers.standing.update(zip(self.scene.hooks, [*names, most], strict=True))
 
     @rule(
@@ -122,15 +123,19 @@ class Deliveries(RuleBasedStateMachine):
         self.run(self.scene.house.elapse(steps, steps))
         self.clock.jump(-seconds)
 
-    @rule(steps=st.integers(0, 60), away_s=st.sampled_from([0, 0, 61, 4000]))
-    def crash(self, steps: int, away_s: float) -> None:
-        self.scene.away_s = away_s
+    @rule(steps=st.integers(0, 60), away_s=st.sampled_from([0, 0, 61, 4000]), whole=st.booleans())
+    def crash(self, steps: int, away_s: float, whole: bool) -> None:
+        self.scene.away_s, self.scene.dies_whole = away_s, whole
         self.scene.process.die_after(steps) if steps else self.scene.process.die()
-        self.run(self.scene.house.drain())
+        self.run(self.scene.house.notice())
 
     @rule(name=st.one_of(st.none(), NAMES))
     def replace_worker(self, name: str | None) -> None:
         self.run(self.scene.restart() if name is None else self.scene.overtake(name))
+
+    @rule()
+    def serve_anew(self) -> None:
+        self.run(self.scene.serve_anew())
 
     @rule(which=ANY)
     def pause(self, which: int) -> None:
@@ -182,6 +187,6 @@ class Deliveries(RuleBasedStateMachine):
             try:
                 if not self.is_over:
                     self.run(self.scene.settle_down())
-                    self.run(self.scene.house.stop(self.scene.process))
+                    self.run(self.scene.end())
             finally:
                 self.runner.run(self.scene.house.close())

@@ -9,11 +9,24 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from postbell.ports import Engine
 from postbell.serving.timekeeping import SteadyClock
+from tests.model.storages import Stored
 from tests.model.turns import Turns
 
 PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index")
+WRITES = {
+    "log": {"append", "trust"},
+    "ledger": {"claim", "renew", "release", "record", "intervene", "add_replay"},
+    "registry": {
+        "add_account",
+        "add_api_user",
+        "add_secrets",
+        "add_webhook",
+        "set_webhook",
+        "delete_webhook",
+    },
+}
+"""Calls that are one write and nothing else: several of one process may become one commit."""
 
 
 class Process:
@@ -22,8 +35,9 @@ class Process:
     *is_stale* says that another worker may have taken over its lanes.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, stored: Stored) -> None:
         self.name = name
+        self.stored = stored
         self.is_dead = False
         self.is_stale = False
         self.task: asyncio.Task[None]
@@ -72,8 +86,9 @@ class Process:
 class WatchedPort:
     """A storage port whose calls are steps of a process, and made in turn with those of others."""
 
-    def __init__(self, port: Any, process: Process, turns: Turns) -> None:
-        self._port = port
+    def __init__(self, name: str, process: Process, turns: Turns) -> None:
+        self._port = getattr(process.stored.engine, name)
+        self._writes = WRITES.get(name, set())
         self._process = process
         self._turns = turns
 
@@ -83,7 +98,9 @@ class WatchedPort:
         async def call(*args: Any, **options: Any) -> Any:
             await self._process.step()
             returned = await self._turns.make(
-                partial(method, *args, **options), lambda: self._process.is_dead
+                partial(method, *args, **options),
+                lambda: self._process.is_dead,
+                self._process.stored if name in self._writes else None,
             )
             await self._process.step()
             return returned
@@ -94,9 +111,18 @@ class WatchedPort:
 class WatchedEngine:
     """An engine as one process uses it."""
 
-    def __init__(self, engine: Engine, process: Process, turns: Turns) -> None:
-        self.bell = engine.bell
-        self.shrink = engine.shrink
-        self.trail = engine.trail  # whose writes go through the other ports
+    def __init__(self, process: Process, turns: Turns) -> None:
+        self._process = process
+        self._turns = turns
+        self.bell = process.stored.bell
+        self.trail: Any = WatchedPort("trail", process, turns)
+        self.trail.along = process.stored.engine.trail.along  # with a write of another port
         for name in PORTS:
-            setattr(self, name, WatchedPort(getattr(engine, name), process, turns))
+            setattr(self, name, WatchedPort(name, process, turns))
+
+    async def shrink(self) -> bool:
+        return bool(
+            await self._turns.make(
+                self._process.stored.engine.shrink, lambda: self._process.is_dead
+            )
+        )

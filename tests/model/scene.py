@@ -14,7 +14,7 @@ from postbell import policies
 from postbell.blocks import Position
 from postbell.clock import rfc3339
 from postbell.dialects import DIALECTS
-from postbell.errors import BadInput, Conflict
+from postbell.errors import BadInput, Conflict, StorageError
 from postbell.records import (
     ALL,
     Account,
@@ -43,7 +43,7 @@ class Scene:
     """An installation with two accounts and some webhooks, and the model of it.
 
     *process* is the worker that holds the lanes; *away_s* is for how long the service stays
-    away when that dies next.
+    away when that dies next, *dies_whole* that what serves dies with it though it is apart.
     """
 
     main: Account
@@ -61,6 +61,8 @@ class Scene:
         self.accounts = Accounts(self.house, self.facts, self.hooks)
         self.hands = Hands(self.house, self.receivers, self.arrivals, self.hooks)
         self.away_s = 0.0
+        self.dies_whole = True
+        self.is_over = False
 
     @property
     def broken(self) -> list[str]:
@@ -72,10 +74,11 @@ class Scene:
         hooks = [hook for hook in self.hooks.values() if not hook.is_deleted]
         return hooks[which % len(hooks)]
 
-    async def open(self, order: int) -> None:
+    async def open(self, order: int, *, apart: bool = False) -> None:
         """Open it; *order* says who comes next wherever several could, 0 for first come, first
-        served."""
+        served; *apart* that the worker is a process of its own."""
         self.house.turns.chance = Random(order) if order else None
+        self.house.is_apart = apart
         await self.house.open()
         self.main, mains = await self.house.account("acme", "main", "other")
         self.elsewhere, others = await self.house.account("elsewhere", STRANGER)
@@ -84,7 +87,7 @@ class Scene:
         for cast in CAST:
             await self.create(self.main.id, cast)
         random.seed(order)  # of the waits' jitter; modules that came until now have drawn too
-        self.process = self.house.start_worker()
+        self.process = await self.house.start_worker()
         await self.house.rest()
 
     async def create(self, account_id: int, form: dict[str, Any]) -> None:
@@ -180,19 +183,19 @@ class Scene:
             hook.lately = [hook.policy]
 
     async def mourn(self) -> None:
-        """Start the service anew where its worker has died."""
-        if self.process.is_dead:
-            await self.house.close()
+        """Start the worker anew where it has died, and the service where that died with it; find
+        that the accounts hold meanwhile."""
+        if self.process.is_dead and not self.is_over:
+            if self.house.is_apart and not self.dies_whole:
+                await self.house.bury(self.process)
+            else:
+                await self.house.close()
+                await self.house.open()
             self._expect_nothing()
-            await self.accounts_of_the_dead()
-            self.process = self.house.start_worker()
+            await self.accounts.make_up()
+            await self.house.elapse(self.away_s)
+            self.process = await self.house.start_worker()
             await self.house.drain()
-
-    async def accounts_of_the_dead(self) -> None:
-        """Open the storage again, and find that the accounts hold without a worker."""
-        await self.house.open()
-        await self.accounts.make_up()
-        await self.house.elapse(self.away_s)
 
     def _expect_nothing(self) -> None:
         for hook in self.hooks.values():
@@ -207,28 +210,36 @@ class Scene:
         await self.accounts.read_journal()
         await self.house.stop(self.process)
         self._expect_nothing()
-        self.process = self.house.start_worker()
+        self.process = await self.house.start_worker()
         await self.look()
 
+    async def serve_anew(self) -> None:
+        """Start what serves anew, where that is a process of its own."""
+        if self.house.is_apart:
+            await self.house.serve_anew()
+
     async def overtake(self, name: str) -> None:
-        """Freeze a worker until another has taken its lanes over, and let it go on then.
+        """Freeze a worker until another has taken its lanes over, and let it go on then; or for
+        as long as that would take, where the database takes no other worker while it lives.
 
         Whose leases end by another clock than the newcomer's is told by no engine that has two.
         """
         if self.process.clock.now() != self.clock.now():
             return
         await self.accounts.read_journal()
-        stale = self.process
-        stale.freeze()
-        stale.is_stale = True
+        frozen = self.process
+        frozen.freeze()
         self._expect_nothing()
-        self.process = self.house.start_worker()
+        with suppress(StorageError):
+            self.process = await self.house.start_worker()
+            frozen.is_stale = True
         await self.house.elapse(90, 9)
-        for post in [post for post in self.receivers.hanging if post.process is stale]:
+        for post in [post for post in self.receivers.hanging if post.process is frozen]:
             self.receivers.release(post, name)
-        stale.thaw()
+        frozen.thaw()
         await self.house.rest()
-        await self.house.bury(stale)
+        if frozen.is_stale:
+            await self.house.bury(frozen)
         await self.look()
 
     async def resume(self, hook: Hook, skip: bool, parked: bool, name: str | None = None) -> None:
@@ -342,6 +353,11 @@ class Scene:
             raise AssertionError(f"webhook {hook.id} does not get everything: {lane}")
         for replay in await self.house.engine.ledger.replays():
             assert replay.state is not ReplayState.RUNNING
+
+    async def end(self) -> None:
+        """Stop the worker in good order, for good."""
+        self.is_over = True
+        await self.house.stop(self.process)
 
     async def _is_waiting(self, hook: Hook) -> bool:
         claim = None if hook.is_deleted else await self.house.engine.ledger.lane(hook.id)

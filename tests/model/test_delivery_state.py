@@ -10,11 +10,9 @@ import os
 from hypothesis import Phase, settings
 
 from postbell.clock import Clock
-from postbell.ports import Engine
-from postbell.sealing import load_or_create
-from postbell.storage import sqlite
 from postbell.storage.memory import MemoryEngine
 from tests.model.machine import Deliveries
+from tests.model.storages import Role, Stored, opened_on_sqlite
 
 EXAMPLES = int(os.environ.get("POSTBELL_MODEL_EXAMPLES", "0"))
 STEPS = int(os.environ.get("POSTBELL_MODEL_STEPS", "30"))
@@ -36,19 +34,15 @@ BRIEFER = settings(BOUNDED, max_examples=EXAMPLES or 24)
 
 
 class OnMemory(Deliveries):
-    async def opened(self, clock: Clock) -> Engine:
+    async def opened(self, clock: Clock, role: Role) -> Stored:
         if not hasattr(self, "engine"):
             self.engine = MemoryEngine(self.clock)
-        ledger = self.engine.ledger
-        for owner in {lease.owner for lease in ledger._tables.leases.values()}:
-            await ledger.release(owner)  # nobody is left, whatever the clock says
-        return self.engine
+        return Stored(self.engine)
 
 
 class OnSqlite(Deliveries):
-    async def opened(self, clock: Clock) -> Engine:
-        sealer = load_or_create(self.path / "key")
-        return await sqlite.open(self.path / "postbell.db", sealer, clock, worker=True)
+    async def opened(self, clock: Clock, role: Role) -> Stored:
+        return await opened_on_sqlite(self.path, clock, role)
 
 
 TestMemory = OnMemory.TestCase

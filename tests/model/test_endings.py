@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 from postbell.clock import Clock
-from postbell.ports import Engine
 from postbell.storage.memory import MemoryEngine
 from tests.model.scene import Scene
+from tests.model.storages import Role, Stored
 from tests.model.ticking import TurnedClock, TurnedLoop
 
 
@@ -15,8 +15,8 @@ def test_a_worker_that_is_killed_leaves_nothing_that_goes_off_later() -> None:
     engine = MemoryEngine(clock)
     failures: list[dict[str, Any]] = []
 
-    async def opened(clock: Clock) -> Engine:
-        return engine
+    async def opened(clock: Clock, role: Role) -> Stored:
+        return Stored(engine)
 
     async def play(scene: Scene) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, what: failures.append(what))

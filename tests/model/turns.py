@@ -1,7 +1,9 @@
-"""Who comes next: calls of storage are made one at a time, in an order that the story draws.
+"""Who comes next: calls of storage are made in turn, in an order that the story draws.
 
 Threads, and how busy the machine is, decide nothing: a call is made once nobody else has anything
 to do, and its caller may learn of it long after, even while others are in the midst of something.
+Of writes that wait for the same storage, several may be made at once, to become one commit, and
+one that fails among them.
 """
 
 import asyncio
@@ -10,23 +12,39 @@ from contextvars import Context, copy_context
 from random import Random
 from typing import Any, NamedTuple
 
+from tests.model.storages import Stored
 from tests.model.ticking import TurnedLoop
 
 MAX_ROUNDS = 1_000_000
 EARLY = 6
 """An answer that is there may be given in one of so many turns of the loop, whoever is at work."""
+SPOILT = 8
+"""One of so many writes, or piles of them, has one beside it that fails."""
+DELAYED = 16
+"""One of so many that hurry does not come first."""
 
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
 class Call(NamedTuple):
-    """Work that somebody waits for, in his context; *is_lost* says that he is dead."""
+    """Work that somebody waits for, in his context; *is_lost* says that he is dead.
+
+    *written_to* is the storage of a write that may be in one commit with others; *is_urgent* what
+    mostly comes before all else.
+    """
 
     work: Work
     waiter: asyncio.Future[Any]
     is_lost: Callable[[], bool]
     context: Context
+    written_to: Stored | None
+    is_urgent: bool
+
+    @property
+    def is_gone(self) -> bool:
+        """Say whether nobody waits for it any more."""
+        return self.waiter.cancelled() or self.is_lost()
 
 
 class Answer(NamedTuple):
@@ -55,11 +73,16 @@ class Turns:
         self._rounds = 0
 
     async def make(
-        self, work: Callable[[], Coroutine[Any, Any, Any]], is_lost: Callable[[], bool]
+        self,
+        work: Work,
+        is_lost: Callable[[], bool],
+        written_to: Stored | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> Any:
         """Return what *work* returns, done in turn; it may be done though its caller has gone."""
         waiter = asyncio.get_running_loop().create_future()
-        self._calls.append(Call(work, waiter, is_lost, copy_context()))
+        self._calls.append(Call(work, waiter, is_lost, copy_context(), written_to, is_urgent))
         self._watch()
         return await waiter
 
@@ -97,31 +120,57 @@ class Turns:
     def _go_on(self) -> None:
         """Give an answer or make a call; where there is none, all have come to rest."""
         many = len(self._answers) + len(self._calls)
-        chosen = self._draw(many) if many else 0
+        urgent = [at for at, call in enumerate(self._calls, len(self._answers)) if call.is_urgent]
+        if urgent and self._draw(DELAYED):
+            chosen = urgent[0]
+        else:
+            chosen = self._draw(many) if many else 0
         if many == 0:
             self._rest(None)
         elif chosen < len(self._answers):
             _give(self._answers.pop(chosen))
         else:
-            call = self._calls.pop(chosen - len(self._answers))
-            is_lost = call.waiter.cancelled() or call.is_lost()
-            if not is_lost or self._draw(2) == 0:
-                self._making = asyncio.get_running_loop().create_task(self._do(call))
+            pile = self._pile(self._calls.pop(chosen - len(self._answers)))
+            made = [call for call in pile if not call.is_gone or self._draw(2) == 0]
+            if made:
+                self._making = asyncio.get_running_loop().create_task(self._do(made))
 
-    async def _do(self, call: Call) -> None:
+    def _pile(self, call: Call) -> list[Call]:
+        """Return the call with others that are to be made at once with it, in their order."""
+        if self.chance is None or call.written_to is None:
+            return [call]
+        beside = [each for each in self._calls if each.written_to is call.written_to]
+        beside = self.chance.sample(beside, self._draw(len(beside) + 1))
+        for each in beside:
+            self._calls.remove(each)
+        return [call, *beside]
+
+    async def _do(self, pile: list[Call]) -> None:
         try:
-            self._answers.append(
-                Answer(
-                    call.waiter,
-                    await asyncio.get_running_loop().create_task(call.work(), context=call.context),
-                )
-            )
+            tasks = await self._made(pile, pile[0].written_to)
+            for call, task in zip(pile, tasks, strict=True):
+                self._answers.append(await _answer(call, task))
         except Exception as error:
-            self._answers.append(Answer(call.waiter, error=error))
+            self._rest(error)
         finally:
             self._making = None
             self._is_rung = True  # who was woken by a ring meanwhile may still be at work, or not
             self._watch()
+
+    async def _made(self, pile: list[Call], written_to: Stored | None) -> list[asyncio.Task[Any]]:
+        """Begin calls, several at once, or one beside a write that fails."""
+        is_drawn = written_to is not None and self.chance is not None
+        spoilt_at = self._draw(SPOILT * len(pile)) if is_drawn else len(pile)
+        if written_to is None or (len(pile) == 1 and spoilt_at > 0):
+            return [_begun(call) for call in pile]
+        async with written_to.piled():
+            tasks = [_begun(call) for call in pile[:spoilt_at]]
+            spoiling = asyncio.create_task(written_to.spoil()) if spoilt_at < len(pile) else None
+            tasks += [_begun(call) for call in pile[spoilt_at:]]
+            await asyncio.sleep(0)  # all have begun: their writes wait for the writer
+        if spoiling is not None:
+            await spoiling
+        return tasks
 
     def _rest(self, error: Exception | None) -> None:
         self._rounds = 0
@@ -131,6 +180,17 @@ class Turns:
     def _draw(self, many: int) -> int:
         """Return a number below *many*."""
         return self.chance.randrange(many) if self.chance is not None else 0
+
+
+def _begun(call: Call) -> asyncio.Task[Any]:
+    return asyncio.get_running_loop().create_task(call.work(), context=call.context)
+
+
+async def _answer(call: Call, task: asyncio.Task[Any]) -> Answer:
+    try:
+        return Answer(call.waiter, await task)
+    except Exception as error:
+        return Answer(call.waiter, error=error)
 
 
 def _give(answer: Answer) -> None:

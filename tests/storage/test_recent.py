@@ -6,6 +6,7 @@ import pytest
 
 from postbell.blocks import BlockHeader, NewBlock, build_block
 from postbell.storage.sqlite.recent import MAX_BLOCKS, MAX_BYTES, Recent
+from tests.fakes import FakeClock
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -19,7 +20,7 @@ def appended(block_id: int, size: int) -> tuple[BlockHeader, NewBlock]:
     ("size", "kept"), [(10, MAX_BLOCKS), (1 << 20, MAX_BYTES >> 20)], ids=["small", "large"]
 )
 def test_the_oldest_blocks_are_forgotten(size: int, kept: int) -> None:
-    recent = Recent()
+    recent = Recent(FakeClock())
     last = kept + 5
 
     for block_id in range(1, last + 1):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from postbell import fences
+from postbell.clock import SystemClock
 from postbell.errors import StorageError
 from postbell.sealing import Sealer
 from postbell.signals import heard, log
@@ -42,8 +43,9 @@ async def listen(engine: SqliteEngine) -> None:
 
 
 async def test_what_others_commit_takes_nothing_away_that_is_being_read(
-    path: Path, sealer: Sealer, clock: FakeClock
+    path: Path, sealer: Sealer
 ) -> None:
+    clock = SystemClock()
     mine = await sqlite.open(path, sealer, clock)
     other = await sqlite.open(path, sealer, clock)
     shop = await Shop.open(mine, clock)

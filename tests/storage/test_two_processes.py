@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from postbell.clock import SystemClock
 from postbell.desk.auth import Authentication
 from postbell.directory import Directory
 from postbell.errors import HeadMoved
@@ -15,12 +16,17 @@ from postbell.storage import sqlite
 from postbell.storage.sqlite import SqliteEngine
 from tests.api.service import basic
 from tests.contract.making import block
-from tests.fakes import FakeClock
+
+
+@pytest.fixture
+def clock() -> SystemClock:
+    """The time by which each looks for what the other commits."""
+    return SystemClock()
 
 
 @pytest.fixture
 async def other(
-    engine: SqliteEngine, path: Path, sealer: Sealer, clock: FakeClock
+    engine: SqliteEngine, path: Path, sealer: Sealer, clock: SystemClock
 ) -> AsyncIterator[SqliteEngine]:
     other = await sqlite.open(path, sealer, clock)
     yield other
@@ -28,7 +34,7 @@ async def other(
 
 
 async def test_the_commit_of_one_wakes_the_other(
-    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+    engine: SqliteEngine, other: SqliteEngine, clock: SystemClock
 ) -> None:
     while await other.bell.wait(0.12):
         pass
@@ -42,7 +48,7 @@ async def test_the_commit_of_one_wakes_the_other(
 
 
 async def test_a_commit_while_nobody_listened_is_heard_afterwards(
-    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+    engine: SqliteEngine, other: SqliteEngine, clock: SystemClock
 ) -> None:
     while await other.bell.wait(0.12):
         pass
@@ -54,7 +60,7 @@ async def test_a_commit_while_nobody_listened_is_heard_afterwards(
 
 
 async def test_only_one_of_them_appends_after_a_head(
-    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+    engine: SqliteEngine, other: SqliteEngine, clock: SystemClock
 ) -> None:
     await engine.log.append([block()], [], head=0, now=clock.now())
 
@@ -65,7 +71,7 @@ async def test_only_one_of_them_appends_after_a_head(
 
 
 async def test_both_write_at_once_and_nothing_is_lost(
-    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+    engine: SqliteEngine, other: SqliteEngine, clock: SystemClock
 ) -> None:
     names = [f"account-{n}" for n in range(60)]
 
@@ -82,7 +88,7 @@ async def test_both_write_at_once_and_nothing_is_lost(
 
 
 async def test_a_key_that_the_other_made_this_very_moment_is_right(
-    engine: SqliteEngine, other: SqliteEngine, clock: FakeClock
+    engine: SqliteEngine, other: SqliteEngine, clock: SystemClock
 ) -> None:
     """While somebody listens for rings, a process takes the version it knows for true."""
     account = await engine.registry.add_account("acme", clock.now())

@@ -93,8 +93,10 @@ class SqliteEngine:
         connection, readers, self._files = opened
         self._readers = readers
         self._bell = PolledBell()
-        recent = Recent()
-        self._writer = recent.writer = self._bell.writer = Writer(connection, self._bell.ring)
+        recent = Recent(clock)
+        self._writer = recent.writer = self._bell.writer = Writer(
+            connection, self._bell.ring, clock
+        )
         self._is_closed = False
         self._store = store = Store(self._writer, readers, self._bell, sealer, clock, recent)
         self.log = SqliteLog(store)

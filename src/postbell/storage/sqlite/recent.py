@@ -8,11 +8,11 @@ It is the event loop's alone: what the writer's thread saw is read from its `loo
 is done here.
 """
 
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from postbell.blocks import Block, BlockHeader, NewBlock
+from postbell.clock import Clock
 from postbell.storage.sqlite.writer import POLL_S, Writer
 
 MAX_BYTES = 8 << 20
@@ -22,7 +22,8 @@ MAX_BLOCKS = 2048
 class Recent:
     """Blocks that this process appended, ids without a gap, and the registry's version."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.writer: Writer | None = None
         self._blocks: OrderedDict[int, Block] = OrderedDict()
         self._bytes = 0
@@ -92,7 +93,7 @@ class Recent:
             self._foreign_version = looked.version
             self._epoch += 1
             self._forget_blocks()
-        return time.monotonic() - looked.at_s < 2 * POLL_S
+        return self._clock.monotonic_s() - looked.at_s < 2 * POLL_S
 
     def _forget_blocks(self) -> None:
         self._blocks.clear()

@@ -7,7 +7,6 @@ of its own: a job changes nothing but the database, and may run twice.
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
+from postbell.clock import Clock
 from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.storage.sqlite.connecting import PAGE_BYTES
 from postbell.storage.sqlite.faults import (
@@ -86,11 +86,14 @@ class Writer:
     on the loop; the queue alone is changed by both, under its lock.
     """
 
-    def __init__(self, connection: apsw.Connection, on_foreign_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: apsw.Connection, on_foreign_commit: Callable[[], None], clock: Clock
+    ) -> None:
         """Take over *connection*; *on_foreign_commit* is called on the loop, at most 50 ms after
         another process committed, while somebody listens."""
         self._connection = connection
         self._on_foreign_commit = on_foreign_commit
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Job] = deque()
         self._queued_bytes = 0
@@ -244,7 +247,7 @@ class Writer:
         return [ThreadAnswer(job.future, error=told) for job in group]
 
     def _notice_others(self) -> None:
-        now, before = time.monotonic(), self.looked
+        now, before = self._clock.monotonic_s(), self.looked
         if self._listeners == 0 or now < before.at_s + POLL_S:
             return
         try:
