@@ -1,4 +1,4 @@
-"""Write docs/reference from the code (`./do docs`), or say which page is out of date.
+"""Write the generated pages of docs (`./do docs`), or say which one is out of date.
 
 python -m tools.reference [--check]
 """
@@ -8,20 +8,19 @@ from pathlib import Path
 
 from tools.pages import PAGES
 
-FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+FOLDER = Path(__file__).parent.parent / "docs"
 
 
 def outdated() -> list[str]:
     """Return the names of pages that differ from what the code says now."""
     return [
-        f"docs/reference/{name}.md"
+        f"docs/{name}.md"
         for name, write in PAGES.items()
         if not _path(name).exists() or _path(name).read_text(encoding="utf-8") != write()
     ]
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, write in PAGES.items():
         _path(name).write_text(write(), encoding="utf-8")
 

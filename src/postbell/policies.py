@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from postbell.errors import BadInput
 from postbell.ports import Dialect
-from postbell.records import Policy, Webhook
+from postbell.records import Policy, Revision, Webhook
 
 ANY_2XX = "2xx"
 
@@ -232,3 +232,14 @@ def on_wire(policy: Policy) -> PolicyView:
     """Return the policy as APIs and the CLI show it."""
     found = {row.name: getattr(policy, row.name) or row.word for row in MEMBERS if row.word}
     return PolicyView(**msgspec.structs.asdict(policy) | found)
+
+
+def of_revision(
+    policy: Policy, webhook: Webhook, revision: Revision, dialects: Mapping[str, Dialect]
+) -> Policy:
+    """Return the policy in force for batches of a revision: those of an older one are at most as
+    large as its own dialect makes them by default, which may not be able to write larger ones."""
+    if revision.number == webhook.revisions[-1].number:
+        return policy
+    most = dialects[revision.dialect].policy(revision.options).max_events
+    return msgspec.structs.replace(policy, max_events=min(policy.max_events, most))

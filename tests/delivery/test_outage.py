@@ -61,8 +61,8 @@ def held_in_memory(rig: Rig) -> int:
     (held,) = rig.worker.lanes.values()
     intake = held.intake
     return (
-        len(held.open)
-        + len(held.due)
+        len(held.slots)
+        + held.slots.times
         + len(held.runs)
         + len(rig.worker._calls)
         + len(intake._ahead)

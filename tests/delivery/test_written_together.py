@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from postbell.delivery.turns import Turn
 from postbell.errors import Overloaded, StorageError
 from postbell.lane.held import Held
 from postbell.lane.late import Late
@@ -80,7 +81,7 @@ async def test_who_takes_the_turns_of_several_lanes_never_waits_in_a_circle() ->
         settler, gate = rig.worker._settler, asyncio.Event()
 
         async def write() -> None:
-            async with one.turn:
+            async with Turn(one.line):
                 await gate.wait()
 
         writing = asyncio.create_task(write())

@@ -55,6 +55,7 @@ class Deliveries(RuleBasedStateMachine):
             try:
                 await doing
                 await self.scene.mourn()
+                await self.scene.compare()
             finally:
                 assert not self.scene.broken, "\n".join(self.scene.broken[:9])
 

@@ -26,6 +26,7 @@ from postbell.records import (
 )
 from tests.delivery.rig import event
 from tests.model.accounts import Accounts
+from tests.model.agreeing import disagreements
 from tests.model.arrivals import Arrivals
 from tests.model.book import Fact, Hook, Part
 from tests.model.cast import CAST, STRANGER
@@ -63,11 +64,12 @@ class Scene:
         self.away_s = 0.0
         self.dies_whole = True
         self.is_over = False
+        self.disagreements: list[str] = []
 
     @property
     def broken(self) -> list[str]:
         """Everything that was against the rules."""
-        return self.arrivals.broken + self.accounts.broken
+        return self.arrivals.broken + self.accounts.broken + self.disagreements
 
     def pick(self, which: int) -> Hook:
         """Return one of the webhooks."""
@@ -196,6 +198,15 @@ class Scene:
             await self.house.elapse(self.away_s)
             self.process = await self.house.start_worker()
             await self.house.drain()
+
+    async def compare(self) -> None:
+        """Let everybody rest, and hold what the worker has in its hands against what is written."""
+        await self.house.drain()
+        if not self.process.is_dead:
+            was_set = self.clock.was_set
+            self.disagreements += await disagreements(
+                self.house.engine, self.process, was_set=was_set
+            )
 
     def _expect_nothing(self) -> None:
         for hook in self.hooks.values():

@@ -17,10 +17,12 @@ class TurnedClock(FakeClock):
     """
 
     slack_s = 0.0
+    was_set = False
     _ahead_s = _known_s = 0.0
 
     def jump(self, seconds: float) -> None:
         super().jump(seconds)
+        self.was_set = True
         self._ahead_s += seconds
 
     def taken(self) -> None:

@@ -1,4 +1,4 @@
-"""The generated reference: one function a page, each from the code's own tables."""
+"""The generated pages: one function a page, each from the code's own tables."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,18 +7,20 @@ from tools.pages.dialects import dialects
 from tools.pages.errors import errors
 from tools.pages.events import events
 from tools.pages.http import http
+from tools.pages.lanes import lanes
 from tools.pages.settings import settings
 from tools.pages.signals import signals
 from tools.pages.trail import trail
 
 PAGES: Mapping[str, Callable[[], str]] = {
-    "cli": cli,
-    "dialects": dialects,
-    "errors": errors,
-    "events": events,
-    "http": http,
-    "settings": settings,
-    "signals": signals,
-    "trail": trail,
+    "explain/lanes": lanes,
+    "reference/cli": cli,
+    "reference/dialects": dialects,
+    "reference/errors": errors,
+    "reference/events": events,
+    "reference/http": http,
+    "reference/settings": settings,
+    "reference/signals": signals,
+    "reference/trail": trail,
 }
-"""File name in docs/reference without `.md`, and what writes it."""
+"""File name in docs without `.md`, and what writes it."""

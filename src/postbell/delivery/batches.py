@@ -13,36 +13,30 @@ from typing import NamedTuple
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.delivery.courier import Courier, Post, Rendered, entry_of, follow_up, made_due
+from postbell.delivery.courier import Courier, Post, Rendered
 from postbell.delivery.settle import Settler
+from postbell.lane import changes
 from postbell.lane.ahead import Ahead
+from postbell.lane.changes import Build
 from postbell.lane.cut import batch_id
 from postbell.lane.held import Held
 from postbell.lane.intake import AHEAD_BLOCKS
 from postbell.lane.judge import Judgement, in_outage
 from postbell.lane.late import Late
 from postbell.lane.split import halved
+from postbell.lane.stage import Stage
 from postbell.lane.work import Again, Cut, Piece
 from postbell.logged import digest_of
 from postbell.reading.found import Found
-from postbell.records import (
-    BatchState,
-    Entry,
-    EntryKind,
-    Lane,
-    LaneChange,
-    OpenBatch,
-    Verdict,
-)
+from postbell.records import Entry, Lane, LaneChange, OpenBatch, Verdict
 from postbell.signals import log
 
 
 class Closing(NamedTuple):
-    """What a receiver said of a batch that is then closed: the journal's line, and why the
-    webhook is to be paused, empty for not."""
+    """An attempt after which its batch is closed: the journal's line, and what is made of it."""
 
     entry: Entry
-    pause: str
+    judgement: Judgement
 
 
 class Batches:
@@ -77,34 +71,35 @@ class Batches:
                 piece, one = await self._fitting(held, work.pieces, len(pieces))
                 pieces.append(piece)
                 made.append(one)
-            if work.after is not None:
-                await work.after
+            now = self._courier.clock.now()
             cut = [
-                (piece, self._new(held, piece, one))
+                (piece, self._new(held, piece, one, now))
                 for piece, one in zip(pieces, made, strict=True)
             ]
-            is_ours = await self._settler.write(
-                held, lambda lane: self._cut_change(held, lane, cut)
-            )
+            batches = [batch for _, batch in cut if batch is not None]
+            part = Range(pieces[0].range.start, pieces[-1].range.end)
+
+            def build(lane: Lane) -> LaneChange | None:
+                is_ours = held.intake.is_within(part, pieces[0].revision)
+                return (
+                    changes.cut(lane, cut, now) if is_ours and lane.cursor == part.start else None
+                )
+
+            ids = [batch.id for batch in batches]
+            is_ours = await self._settler.write(held, build, place=work.place, cut=ids)
         finally:
             held.cut_ended(work)
         if not is_ours or pieces != work.pieces:
             held.rewind()
         if not is_ours:
             return
-        first = None if held.has_unsent else cut[0][1]
-        for _, batch in cut:
-            if batch is not None and batch is not first:
-                held.open[batch.id] = batch
-                held.due.push_ahead(batch)
         if len(cut) > 1:
             self._notice(held)
-        if first is not None:
+        if batches and held.slots.stage(batches[0].id) is Stage.OUT:
             self._ahead.sent(was_known=True)
-            held.open[first.id] = first
-            body = made[0]
+            body = next(one for one in made if one.events)
             made.clear()  # the others are kept within bounds, and not by this request, too
-            await self.attempt(held, first, body)
+            await self.attempt(held, batches[0], body)
 
     async def _fitting(
         self, held: Held, pieces: Sequence[Piece], at: int
@@ -144,21 +139,22 @@ class Batches:
         the receiver would refuse, as longer ones than it has taken, is split without being sent.
         """
         batch = work.batch
-        if held.due.was_ahead(batch.id):
+        if work.was_ahead and batch.replay_id is None:
             self._ahead.sent(was_known=self._courier.knows(held, batch))
         made = await self._courier.rendered_again(held, batch)
-        if batch.id not in held.open or held.due.is_stopped(batch.id):
+        if batch.id not in held.slots or held.slots.is_stopped(batch.id):
             return
         if made.events < batch.count:
             await self._shorten(held, batch, await self._courier.found(held, batch))
         elif batch.body_hash and made.body_hash != batch.body_hash:
-            await self._replace(held, batch, (self._recut(batch, made),), EntryKind.RECUT)
+            now = self._courier.clock.now()
+            anew = self._recut(batch, made, now)
+            await self._replace(held, batch, lambda lane: changes.recut(lane, batch, anew, now))
         elif made.events > 1 and held.sizes.is_too_long(len(made.body)):
-            await self._split(held, batch, None, self._courier.clock.now())
+            await self._split(held, batch, None)
         else:
-            if held.opening == batch.id:
-                held.opening = ""
-                self._notice(held)
+            held.slots.sent(batch.id)
+            self._notice(held)
             await self.attempt(held, batch, made)
 
     async def attempt(self, held: Held, batch: OpenBatch, made: Rendered) -> None:
@@ -168,148 +164,103 @@ class Batches:
         the journal notes the attempt, and that is all.
         """
         batch = msgspec.structs.replace(batch, body_hash=made.body_hash)
-        held.out.add(batch.id)
-        is_late = False
+        was_out = False
         try:
             revision, _ = held.revision(batch.revision)
-            post = Post(held, batch, revision, made.body, batch.attempts + 1)
+            post = Post(held, batch, revision, made.body)
             outcome, now = await self._courier.send(post)
             was_out = in_outage(held.lane)
             judgement = self._courier.judge(post, outcome, now)
-            if judgement.verdict is Verdict.SPLIT and held.due.is_stopped(batch.id):
+            if judgement.verdict is Verdict.SPLIT and held.slots.is_stopped(batch.id):
                 judgement = msgspec.structs.replace(judgement, verdict=Verdict.RETRY, next_at=now)
-            entry = entry_of(post, outcome, judgement, now)
+            entry = self._courier.entry(post, outcome, judgement, now)
             if judgement.verdict is Verdict.SPLIT:
-                told = Closing(entry, judgement.pause)
-                await self._split(held, batch, told, now, judgement)
+                await self._split(held, batch, Closing(entry, judgement))
                 return
-            left = follow_up(batch, outcome, judgement, now)
-            put: tuple[OpenBatch, ...] = ()
 
-            def settled(lane: Lane) -> LaneChange:
-                nonlocal put
-                if batch.id not in held.open:
-                    return _noted(lane, entry, judgement.pause)
-                others = made_due(held, now, batch.id) if was_out and left is None else ()
-                stands = held.open[batch.id]
-                put = (*((_asked_anew(left, batch, stands, now),) if left else ()), *others)
-                return LaneChange(
-                    webhook_id=held.id,
-                    epoch=lane.epoch,
-                    lane=lane,
-                    put=put,
-                    drop=() if left else (batch.id,),
-                    entries=(entry,),
-                    pause=judgement.pause,
-                )
+            def build(lane: Lane) -> LaneChange:
+                stands = held.slots.get(batch.id)
+                if stands is None:
+                    return changes.noted(lane, entry, judgement.pause)
+                due = held.all_due(now, batch.id) if was_out else ()
+                return changes.answered(lane, batch, stands, entry, judgement, now, due)
 
-            is_late = left is None and not was_out and not held.policy.ordered
-            if is_late:
-                self._settler.write_late(held, Late(batch.id, settled))
-                return
-            await self._settler.write(held, settled)
-        except Exception:
-            held.out.discard(batch.id)
-            if batch.id in held.open:
-                held.push(held.open[batch.id])
-            raise
+            is_taken = judgement.verdict is Verdict.DELIVERED
+            if is_taken and not was_out and not held.policy.ordered:
+                self._settler.write_late(held, Late(batch.id, build))
+            else:
+                await self._settler.write(held, build)
         finally:
-            if not is_late:
-                held.out.discard(batch.id)
-        self._exchange(held, batch, put)
+            held.slots.back(batch.id)
+            if was_out:
+                held.pace.recovered()
 
-    async def _split(
-        self,
-        held: Held,
-        batch: OpenBatch,
-        told: Closing | None,
-        now: datetime,
-        judgement: Judgement | None = None,
-    ) -> None:
+    async def _split(self, held: Held, batch: OpenBatch, told: Closing | None) -> None:
         """Open halves in the batch's place."""
-        batch = held.open.get(batch.id, batch)
+        batch = held.slots.get(batch.id) or batch
+        now = told.entry.at if told is not None else self._courier.clock.now()
         found = await self._courier.found(held, batch)
         if len(found) < batch.count:
             await self._shorten(held, batch, found, told)
-        else:
-            due_at, attempts = (judgement.next_at, judgement.attempts) if judgement else (None, 0)
-            halves = halved(batch, found, now, due_at, attempts)
-            await self._replace(held, batch, halves, EntryKind.SPLIT, told=told)
+            return
+        entry, due_at, attempts, pause = None, None, 0, ""
+        if told is not None:
+            entry, judgement = told
+            due_at, attempts, pause = judgement.next_at, judgement.attempts, judgement.pause
+        halves = halved(batch, found, now, due_at, attempts)
+        await self._replace(
+            held,
+            batch,
+            lambda lane: changes.split(lane, batch, halves, now, entry, pause),
+            told,
+        )
 
     async def _shorten(
         self, held: Held, batch: OpenBatch, found: Found, told: Closing | None = None
     ) -> None:
         """Count what retention took of the batch; what is *found* of it is cut anew, due now."""
+        now = self._courier.clock.now()
         lost = batch.count - len(found)
         edge = Position(found.place(0).block, 0) if found else batch.range.end
-        rest: tuple[OpenBatch, ...] = ()
+        rest: OpenBatch | None = None
         if found:
             kept, digest = Range(edge, batch.range.end), digest_of(found.events)
-            rest = (
-                msgspec.structs.replace(
-                    batch,
-                    id=batch_id(held.id, batch.revision, kept, digest, batch.replay_id),
-                    range=kept,
-                    count=len(found),
-                    next_at=self._courier.clock.now(),
-                    body_hash=b"",
-                    stop=None,
-                ),
+            rest = msgspec.structs.replace(
+                batch,
+                id=batch_id(held.id, batch.revision, kept, digest, batch.replay_id),
+                range=kept,
+                count=len(found),
+                next_at=now,
+                body_hash=b"",
+                stop=None,
             )
         part = Range(batch.range.start, edge)
-        await self._replace(held, batch, rest, EntryKind.EXPIRED, part, lost, told)
+        entry = told.entry if told is not None else None
+        pause = told.judgement.pause if told is not None else ""
+        await self._replace(
+            held,
+            batch,
+            lambda lane: changes.shortened(lane, batch, part, lost, rest, now, entry, pause),
+            told,
+        )
         log("events_expired", webhook_id=held.id, events=lost)
 
     async def _replace(
-        self,
-        held: Held,
-        batch: OpenBatch,
-        others: tuple[OpenBatch, ...],
-        kind: EntryKind,
-        part: Range | None = None,
-        count: int | None = None,
-        told: Closing | None = None,
+        self, held: Held, batch: OpenBatch, build: Build, told: Closing | None = None
     ) -> None:
-        """Close *batch* and open others in its place; *part* of it where that is not all of it."""
-        closed = Entry(
-            kind=kind,
-            at=self._courier.clock.now(),
-            account_id=held.webhook.account_id,
-            webhook_id=held.id,
-            revision=batch.revision,
-            batch_id=batch.id,
-            range=part or batch.range,
-            count=batch.count if count is None else count,
-            replay_id=batch.replay_id,
-            note=" ".join(each.id for each in others),
-        )
+        """Put what *build* makes in the batch's place; where a person took it away meanwhile only
+        the attempt is noted."""
 
         def replaced(lane: Lane) -> LaneChange | None:
-            if batch.id not in held.open:
-                return _noted(lane, told.entry, told.pause) if told is not None else None
-            return LaneChange(
-                webhook_id=held.id,
-                epoch=lane.epoch,
-                lane=lane,
-                put=others,
-                drop=(batch.id,),
-                entries=(*((told.entry,) if told is not None else ()), closed),
-                pause=told.pause if told is not None else "",
-            )
+            if batch.id in held.slots:
+                return build(lane)
+            if told is None:
+                return None
+            return changes.noted(lane, told.entry, told.judgement.pause)
 
         await self._settler.write(held, replaced)
-        self._exchange(held, batch, others)
 
-    def _exchange(self, held: Held, batch: OpenBatch, put: tuple[OpenBatch, ...]) -> None:
-        """Hold what a settled batch became instead of it, unless it was taken away meanwhile."""
-        if batch.id not in held.open:
-            return
-        held.close(batch.id)
-        for each in put:
-            if each.state is BatchState.WAITING:
-                held.push(each)
-
-    def _recut(self, batch: OpenBatch, made: Rendered) -> OpenBatch:
+    def _recut(self, batch: OpenBatch, made: Rendered, now: datetime) -> OpenBatch:
         """Return the batch as this release writes it, under an id of its own."""
         return msgspec.structs.replace(
             batch,
@@ -322,14 +273,13 @@ class Batches:
                 body_hash=made.body_hash,
             ),
             attempts=0,
-            next_at=self._courier.clock.now(),
+            next_at=now,
             body_hash=made.body_hash,
         )
 
-    def _new(self, held: Held, piece: Piece, made: Rendered) -> OpenBatch | None:
+    def _new(self, held: Held, piece: Piece, made: Rendered, now: datetime) -> OpenBatch | None:
         if not made.events:
             return None
-        now = self._courier.clock.now()
         return OpenBatch(
             id=batch_id(held.id, piece.revision, piece.range, made.digest),
             webhook_id=held.id,
@@ -340,59 +290,3 @@ class Batches:
             next_at=now,
             body_hash=made.body_hash,
         )
-
-    def _cut_change(
-        self, held: Held, lane: Lane, cut: list[tuple[Piece, OpenBatch | None]]
-    ) -> LaneChange | None:
-        """Return the cut, None where the cursor or the webhook's revisions moved meanwhile."""
-        first, last = cut[0][0], cut[-1][0]
-        part = Range(first.range.start, last.range.end)
-        if lane.cursor != part.start or not held.intake.is_within(part, first.revision):
-            return None
-        counts = ((piece, piece.events - (batch.count if batch else 0)) for piece, batch in cut)
-        return LaneChange(
-            webhook_id=lane.webhook_id,
-            epoch=lane.epoch,
-            lane=msgspec.structs.replace(lane, cursor=part.end),
-            put=tuple(batch for _, batch in cut if batch is not None),
-            entries=tuple(self._lost(lane, piece, lost) for piece, lost in counts if lost),
-        )
-
-    def _lost(self, lane: Lane, piece: Piece, events: int) -> Entry:
-        """Return the line for events that retention took before they were cut."""
-        return Entry(
-            kind=EntryKind.EXPIRED,
-            at=self._courier.clock.now(),
-            account_id=lane.account_id,
-            webhook_id=lane.webhook_id,
-            revision=piece.revision,
-            batch_id="",
-            range=Range(piece.range.start, piece.range.start),
-            count=events,
-        )
-
-
-def _asked_anew(left: OpenBatch, sent: OpenBatch, stands: OpenBatch, now: datetime) -> OpenBatch:
-    """Return what an attempt left of a batch; due now where somebody wanted it to be bisected
-    while it was *sent*, and stopped where somebody wants to change it."""
-    if left.state is BatchState.WAITING:
-        left = msgspec.structs.replace(left, stop=stands.stop)
-    if stands.bisect_since == sent.bisect_since:
-        return left
-    return msgspec.structs.replace(
-        left,
-        state=BatchState.WAITING,
-        parked_at=None,
-        next_at=now,
-        bisect_since=stands.bisect_since,
-    )
-
-
-def _noted(lane: Lane, attempt: Entry, pause: str) -> LaneChange:
-    """Return the change that notes an attempt of a batch that is closed: it delivered nothing."""
-    entry = msgspec.structs.replace(
-        attempt, delivered=0, verdict=None, next_at=None, note="closed while it was sent"
-    )
-    return LaneChange(
-        webhook_id=lane.webhook_id, epoch=lane.epoch, lane=lane, entries=(entry,), pause=pause
-    )

@@ -16,6 +16,8 @@ from postbell.attempts import Used, unset, used_of
 from postbell.blocks import Position, Range
 from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
+from postbell.delivery.turns import Turn
+from postbell.lane.entries import of_attempt
 from postbell.lane.held import Held
 from postbell.lane.judge import TOO_LARGE, Judgement, after, in_outage, judge
 from postbell.logged import Logged, digest_of
@@ -25,9 +27,7 @@ from postbell.reading.found import Found, narrowed, passing
 from postbell.reading.match import Selection
 from postbell.reading.reader import Reader
 from postbell.records import (
-    BatchState,
     Entry,
-    EntryKind,
     OpenBatch,
     Outcome,
     Replay,
@@ -38,7 +38,6 @@ from postbell.records import (
 from postbell.signals import log
 from postbell.signing import signing_at
 
-ANEW = "anew, after it was parked"
 """The journal's note on a first attempt that was not the first ever."""
 LEAVE_S = 10.0
 """So long at most a POST that is ready waits for the one before it: it may be paused meanwhile."""
@@ -61,13 +60,12 @@ class Rendered(NamedTuple):
 
 
 class Post(NamedTuple):
-    """One attempt: what goes out for which batch, unsealed, and which number it has."""
+    """One attempt: what goes out for which batch, given as it stood before, unsealed."""
 
     held: Held
     batch: OpenBatch
     revision: Revision
     body: bytes
-    attempt: int
 
 
 class Courier:
@@ -188,7 +186,7 @@ class Courier:
         signing = Signing(
             url=held.webhook.url,
             batch_id=post.batch.id,
-            attempt=post.attempt,
+            attempt=post.batch.attempts + 1,
             events=post.batch.count,
             at=now,
             secrets=signing_at(held.webhook.secrets, account_keys, dialect.secret_kinds, now),
@@ -213,11 +211,11 @@ class Courier:
 
         They began so far apart, but storage may have held several up and let them go together.
         """
-        async with held.pace.leaving:
-            wait_s = held.pace.left_s + apart_s - self.clock.monotonic_s()
+        async with Turn(held.pace.leaving):
+            wait_s = held.pace.leaves_in_s(apart_s, self.clock.monotonic_s())
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            held.pace.left_s = self.clock.monotonic_s()
+            held.pace.leaves(self.clock.monotonic_s())
 
     def judge(self, post: Post, outcome: Outcome, now: datetime) -> Judgement:
         """Decide what comes of the attempt, and note it in the lane."""
@@ -248,58 +246,16 @@ class Courier:
             )
         return judgement
 
-
-def follow_up(
-    batch: OpenBatch, outcome: Outcome, judgement: Judgement, now: datetime
-) -> OpenBatch | None:
-    """Return the batch as the attempt leaves it open, None once it is delivered."""
-    if judgement.verdict is Verdict.DELIVERED:
-        return None
-    is_parked = judgement.verdict is Verdict.PARK
-    return msgspec.structs.replace(
-        batch,
-        state=BatchState.PARKED if is_parked else BatchState.WAITING,
-        parked_at=now if is_parked else None,
-        attempts=batch.attempts + 1,
-        next_at=None if is_parked else judgement.next_at,
-        last_status=outcome.status,
-        last_error=outcome.error,
-    )
-
-
-def entry_of(post: Post, outcome: Outcome, judgement: Judgement, now: datetime) -> Entry:
-    """Return the journal's line for an attempt; a good answer's head and body are not kept."""
-    is_delivered = judgement.verdict is Verdict.DELIVERED
-    is_anew = post.attempt == 1 and (post.batch.last_status is not None or post.batch.last_error)
-    if is_delivered:
-        outcome = msgspec.structs.replace(outcome, headers=(), body=b"")
-    return Entry(
-        kind=EntryKind.ATTEMPT,
-        at=now,
-        account_id=post.held.webhook.account_id,
-        webhook_id=post.batch.webhook_id,
-        revision=post.batch.revision,
-        batch_id=post.batch.id,
-        range=post.batch.range,
-        count=post.batch.count,
-        attempt=post.attempt,
-        delivered=post.batch.count if is_delivered else 0,
-        verdict=judgement.verdict,
-        next_at=judgement.next_at,
-        outcome=outcome,
-        body_bytes=len(post.body),
-        replay_id=post.batch.replay_id,
-        note=ANEW if is_anew else "",
-    )
-
-
-def made_due(held: Held, now: datetime, but: str = "") -> tuple[OpenBatch, ...]:
-    """Return every waiting batch *but* one, due now: the outage is over."""
-    return tuple(
-        msgspec.structs.replace(batch, next_at=now)
-        for batch in held.open.values()
-        if batch.id != but and batch.id not in held.out and batch.next_at is not None
-    )
+    def entry(self, post: Post, outcome: Outcome, judgement: Judgement, now: datetime) -> Entry:
+        """Return the journal's line for an attempt."""
+        return of_attempt(
+            post.batch,
+            post.held.webhook.account_id,
+            outcome,
+            judgement,
+            now,
+            body_bytes=len(post.body),
+        )
 
 
 def why(outcome: Outcome) -> str:

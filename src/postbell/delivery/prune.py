@@ -17,7 +17,9 @@ from postbell.delivery.singles import Singles
 from postbell.errors import DamagedBlock
 from postbell.fences import fence
 from postbell.ingest.queueing import KEY_KEPT
+from postbell.lane import changes
 from postbell.lane.cut import batch_id
+from postbell.lane.entries import of_range
 from postbell.lane.held import Held
 from postbell.logged import digest_of
 from postbell.ports import Engine
@@ -25,7 +27,7 @@ from postbell.reading.match import count_matching
 from postbell.reading.paging import batch_pages
 from postbell.reading.reader import Reader
 from postbell.reading.tally import segments
-from postbell.records import BatchState, Entry, EntryKind, Lane, LaneChange, OpenBatch
+from postbell.records import BatchState, EntryKind, Lane, LaneChange, OpenBatch
 from postbell.signals import log
 
 IDLE_BLOCKS = 100
@@ -172,19 +174,15 @@ class Pruner:
                     before = min(before, batch.range.start.block)
                     log("block_damaged", block=error.block, webhook_id=each.id)
         for each in held.values():
-            each.is_passed_over = True  # nothing is cut meanwhile, but what was begun before
-            try:
-                with _fenced(each):
-                    while each.lane.cursor < edge and not each.is_drained and not each.is_gone:
-                        await self._pass_over(each, edge, now)
-            finally:
-                each.is_passed_over = False
+            with each.passing_over(), _fenced(each):
+                while each.lane.cursor < edge and not each.is_drained and not each.is_gone:
+                    await self._pass_over(each, edge, now)
         return before
 
     async def _shorten(self, held: Held, batch: OpenBatch, edge: Position, now: datetime) -> None:
         """Close a batch whose first events go; what is left of it is cut anew.
 
-        A replay's batch stays while anything of it does: `deliver` cuts it anew.
+        A replay's batch stays while anything of it does: `batches` cuts it anew.
         """
         rest = None
         if batch.range.end > edge:
@@ -216,26 +214,23 @@ class Pruner:
         Nothing is done where a cut has moved it meanwhile.
         """
         cursor = held.lane.cursor
-        entries = []
+        lost = []
         for revision, part in segments(held.webhook.revisions, Range(cursor, edge)):
             gone = await self._count(held, revision.number, part)
             if gone:
-                entries.append(self._entry(held, revision.number, "", part, gone, now))
+                lost.append(
+                    of_range(EntryKind.EXPIRED, held.lane, revision.number, part, gone, now)
+                )
 
         def build(lane: Lane) -> LaneChange | None:
             if lane.cursor != cursor:
                 return None
-            moved = msgspec.structs.replace(lane, cursor=edge)
-            return LaneChange(
-                webhook_id=held.id, epoch=lane.epoch, lane=moved, entries=tuple(entries)
-            )
+            return changes.passed_over(lane, edge, lost, held.runs)
 
         if await self._settler.write(held, build):
-            for run in [run for run in held.runs if not run.is_saved]:
-                held.runs.remove(run)
             held.rewind()
-            if entries:
-                events = sum(entry.count for entry in entries)
+            if lost:
+                events = sum(entry.count for entry in lost)
                 log("events_expired", webhook_id=held.id, events=events)
 
     async def _close(
@@ -249,65 +244,30 @@ class Pruner:
     ) -> None:
         """Close a batch that nobody touched since it was listed; else leave it for the next look.
 
-        Whoever opens a parked batch raises the lane's epoch; whoever sends one holds it in *out*.
+        Whoever opens a parked batch raises the lane's epoch; whoever sends one has it in hand.
         """
-        if batch.id in held.out:
+        if held.slots.is_in_hand(batch.id):
             return
         epoch = held.lane.epoch
-        held.out.add(batch.id)
+        held.slots.reserve(batch.id)
         try:
             is_same = await self._engine.ledger.batch(batch.id) == batch
-            entry = self._entry(held, batch.revision, batch.id, part, gone, now, batch.replay_id)
 
             def build(lane: Lane) -> LaneChange | None:
                 if not is_same or lane.epoch != epoch:
                     return None
-                return LaneChange(
-                    webhook_id=held.id,
-                    epoch=epoch,
-                    put=(rest,) if rest else (),
-                    drop=(batch.id,),
-                    entries=(entry,),
-                )
+                return changes.shortened(lane, batch, part, gone, rest, now)
 
             is_closed = await self._settler.write(held, build)
         finally:
-            held.out.discard(batch.id)
-        if not is_closed:
-            if batch.id in held.open:
-                held.push(held.open[batch.id])
-            return
-        held.close(batch.id)
-        if rest is not None and rest.state is BatchState.WAITING:
-            held.push(rest)
-        log("events_expired", webhook_id=held.id, events=gone)
+            held.slots.back(batch.id)
+        if is_closed:
+            log("events_expired", webhook_id=held.id, events=gone)
 
     async def _count(self, held: Held, number: int, part: Range) -> int:
         _, selection = held.revision(number)
         headers = await self._reader.headers_of(held.webhook.account_id, part)
         return count_matching(selection, headers, part.start, part.end)
-
-    def _entry(
-        self,
-        held: Held,
-        number: int,
-        batch_id: str,
-        part: Range,
-        count: int,
-        now: datetime,
-        replay_id: int | None = None,
-    ) -> Entry:
-        return Entry(
-            kind=EntryKind.EXPIRED,
-            at=now,
-            account_id=held.webhook.account_id,
-            webhook_id=held.id,
-            revision=number,
-            batch_id=batch_id,
-            range=part,
-            count=count,
-            replay_id=replay_id,
-        )
 
 
 def _fenced(held: Held, batch: OpenBatch | None = None) -> fence:
@@ -321,6 +281,4 @@ def _moved_on(held: Held, lane: Lane) -> LaneChange | None:
     is_idle = held.idle_blocks >= IDLE_BLOCKS and gather.start == lane.cursor
     if not is_idle:
         return None
-    gather.start = gather.end
-    moved = msgspec.structs.replace(lane, cursor=gather.end)
-    return LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=moved)
+    return changes.moved_on(lane, gather.end)

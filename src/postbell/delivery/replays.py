@@ -12,12 +12,14 @@ from postbell.blocks import Position, Range
 from postbell.delivery.batches import Batches
 from postbell.delivery.courier import Courier, Rendered
 from postbell.delivery.settle import Settler
+from postbell.lane import changes
 from postbell.lane.cut import Gather, batch_id
 from postbell.lane.held import Held
+from postbell.lane.stage import Stage
 from postbell.lane.work import Step
 from postbell.reading.found import narrowed
 from postbell.reading.match import Selection
-from postbell.records import LaneChange, OpenBatch, Replay, ReplayState
+from postbell.records import OpenBatch, Replay, ReplayState
 
 
 class Replays:
@@ -53,33 +55,21 @@ class Replays:
             moved = msgspec.structs.replace(
                 replay, position=end, events=replay.events + made.events
             )
+        ids = () if batch is None else (batch.id,)
         is_written = await self._settler.write(
             held,
             lambda lane: (
-                LaneChange(
-                    webhook_id=held.id,
-                    epoch=lane.epoch,
-                    lane=lane,
-                    put=(batch,) if batch else (),
-                    replay=moved,
-                )
-                if replay.id in held.passes.running
-                else None
+                changes.replayed(lane, moved, batch) if replay.id in held.passes.running else None
             ),
+            cut=ids,
         )
-        if not is_written:
-            return
-        if moved.state is ReplayState.DONE:
-            held.passes.end(moved)
-            return
-        held.passes.running[replay.id] = moved
-        if batch is None or made is None:
+        if not is_written or batch is None or made is None:
             return
         if replay.rate_per_s > 0:
             pause = timedelta(seconds=batch.count / replay.rate_per_s)
             held.passes.slow_down(moved, self._courier.clock.now() + pause)
-        held.open[batch.id] = batch
-        await self._batches.attempt(held, batch, made)
+        if held.slots.stage(batch.id) is Stage.OUT:
+            await self._batches.attempt(held, batch, made)
 
     async def _gather(self, held: Held, replay: Replay, selection: Selection) -> Gather | None:
         """Return the replay's next batch before filtering, None at its end."""

@@ -9,13 +9,18 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
+from typing import NamedTuple
 
 from postbell.clock import Clock
+from postbell.delivery.turns import Turn
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageError
 from postbell.fences import note
+from postbell.lane import changes as to_write
+from postbell.lane.changes import Build
 from postbell.lane.held import Held
-from postbell.lane.late import Build, Late, together
+from postbell.lane.late import Late, together
+from postbell.lane.line import Place
 from postbell.lane.stopping import answer, is_asked, next_end
 from postbell.ports import MOST_CLAIMED, Ledger
 from postbell.records import Lane, LaneChange
@@ -32,6 +37,15 @@ TOGETHER = 32
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
 LaneCall = Callable[[Held], None]
+
+
+class Writing(NamedTuple):
+    """A change of a lane that is to be written, with what was late of it and is *cut* by it."""
+
+    held: Held
+    change: LaneChange
+    late: list[Late]
+    cut: Sequence[str] = ()
 
 
 @contextmanager
@@ -80,49 +94,49 @@ class Settler:
         self._rereading: set[Held] = set()
         self._answering: set[Held] = set()
 
-    async def write(self, held: Held, build: Build) -> bool:
+    async def write(
+        self, held: Held, build: Build, *, place: Place | None = None, cut: Sequence[str] = ()
+    ) -> bool:
         """Make durable what *build* makes of the lane as it then stands, after what is late.
 
-        The cursor of a change that was written becomes the lane's.  A full disk is waited for;
-        EngineStopped is raised.  False where *build* returned None or the lane is ours no more:
-        then nothing was written.
+        The lane is then as it was written (`Held.apply`, which is told what is *cut*).  A *place*
+        in its line that was taken before is left.  A full disk is waited for; EngineStopped is
+        raised.  False where *build* returned None or the lane is ours no more: then nothing was
+        written.
         """
-        async with held.turn:
+        async with Turn(held.line, place):
             while not held.is_gone:
                 late = held.late[:]
                 change = together(late, held.lane, build)
                 if change is None:
                     return False
-                if held in await self._record([(held, change, late)]):
+                if held in await self._record([Writing(held, change, late, cut)]):
                     return True
         return False
 
     async def pause(self, held: Held, reason: str) -> None:
         """Pause the lane's webhook."""
-        await self.write(
-            held,
-            lambda lane: LaneChange(webhook_id=held.id, epoch=lane.epoch, lane=lane, pause=reason),
-        )
+        await self.write(held, lambda lane: to_write.paused(lane, reason))
 
     def write_late(self, held: Held, late: Late) -> None:
         """Write down a delivery with the lane's next write, or in LATE_S where none comes."""
         if held.is_gone:
             return
-        held.late.append(late)
+        held.took(late)
         if not self._late:
             self._spawn(self._flush_late())
         self._late[held] = None
 
     async def flush(self, held: Held) -> None:
         """Write down at once what is late."""
-        async with held.turn:
+        async with Turn(held.line):
             while held.late and not held.is_gone:
                 late = held.late[:]
                 change = together(late, held.lane)
                 if change is None:
                     held.settled(late)
                 else:
-                    await self._record([(held, change, late)])
+                    await self._record([Writing(held, change, late)])
         self._notice(held)
 
     async def _flush_late(self) -> None:
@@ -137,23 +151,23 @@ class Settler:
     async def _flush_together(self, lanes: Sequence[Held]) -> None:
         """Write down what is late of those lanes that nobody is writing of."""
         async with AsyncExitStack() as turns:
-            found: list[tuple[Held, LaneChange, list[Late]]] = []
+            found: list[Writing] = []
             for held in sorted(lanes, key=_by_id):
-                if held.turn.locked() or held.is_gone:
+                if not held.line.is_free or held.is_gone:
                     continue
-                await turns.enter_async_context(held.turn)
+                await turns.enter_async_context(Turn(held.line))
                 late = held.late[:]
                 change = together(late, held.lane)
                 if change is None:
                     held.settled(late)
                 else:
-                    found.append((held, change, late))
+                    found.append(Writing(held, change, late))
             if found:
                 await self._record(found)
         for held in lanes:
             self._notice(held)
 
-    async def _record(self, changes: Sequence[tuple[Held, LaneChange, list[Late]]]) -> set[Held]:
+    async def _record(self, changes: Sequence[Writing]) -> set[Held]:
         """Try to make changes durable in one commit, each with what was late of its lane.
 
         Return the lanes of those that are.  Any other is to be built anew: its lane was read
@@ -163,22 +177,22 @@ class Settler:
         has_failed = True
         with may_fail("lane"):
             try:
-                stale = await self._ledger.record([change for _, change, _ in changes])
+                stale = await self._ledger.record([each.change for each in changes])
             except (StorageError, Overloaded):
                 raise
             except Exception as error:
                 if len(changes) == 1:
-                    _give_up(changes[0][0], error)
+                    _give_up(changes[0].held, error)
                     return written
                 for each in changes:
                     written |= await self._record([each])
                 return written
-            for held, change, late in changes:
+            for held, change, late, cut in changes:
                 if held.id not in stale:
-                    held.moved_to(change)
+                    held.apply(change, cut)
                     held.settled(late)
                     written.add(held)
-            lost = [held for held, _, _ in changes if held.id in stale]
+            lost = [each.held for each in changes if each.held.id in stale]
             has_failed = False in [await self._is_read_again(held) for held in lost]
         if has_failed:
             self._refused += 1
@@ -205,7 +219,7 @@ class Settler:
         async with AsyncExitStack() as turns:
             changes = {}
             for held in sorted(lanes, key=_by_id):
-                await turns.enter_async_context(held.turn)
+                await turns.enter_async_context(Turn(held.line))
                 change = None if held.is_gone else build(held, held.lane)
                 if change is not None:
                     changes[held.id] = (held, change)
@@ -224,7 +238,7 @@ class Settler:
                 stale = await self._one_by_one(list(changes.values()))
             for held, change in changes.values():
                 if held.id not in stale and not held.is_gone:
-                    held.moved_to(change)
+                    held.apply(change)
             for held, _ in changes.values():
                 if held.id in stale:
                     await self._reload(held)
@@ -244,7 +258,7 @@ class Settler:
 
     async def reload(self, held: Held) -> None:
         """Take over what was changed from outside."""
-        async with held.turn:
+        async with Turn(held.line):
             await self._reload(held)
 
     def answer(self, held: Held) -> datetime | None:
@@ -258,24 +272,15 @@ class Settler:
         return next_end(held)
 
     async def _answer(self, held: Held) -> None:
-        said: LaneChange | None = None
-
-        def build(lane: Lane) -> LaneChange | None:
-            nonlocal said
-            said = answer(held, lane, self._clock.now())
-            return said
-
         try:
-            if await self.write(held, build) and said is not None:
-                for batch in said.put:
-                    held.push(batch)
+            await self.write(held, lambda lane: answer(held, lane, self._clock.now()))
         finally:
             self._answering.discard(held)
             self._notice(held)
 
     def read_more(self, held: Held) -> None:
         """Begin to read what did not come with the claim, once most that did is over."""
-        is_time = held.has_more and len(held.open) <= MOST_CLAIMED // 2
+        is_time = held.has_more and len(held.slots) <= MOST_CLAIMED // 2
         if is_time and held not in self._rereading:
             self._rereading.add(held)
             self._spawn(self._read_more(held))
@@ -298,8 +303,7 @@ class Settler:
         if not claims or webhook is None:
             if webhook is not None:
                 log("lane_lost", webhook_id=held.id)
-            held.is_gone = True
-            held.late.clear()
+            held.lost()
             return
         held.reload(claims[0], webhook, self._clock.now())
 
@@ -307,8 +311,7 @@ class Settler:
 def _give_up(held: Held, error: Exception) -> None:
     """Hold a lane no more whose row cannot be written, so that it keeps no other's from it."""
     note("worker", error, item=f"webhook {held.id}", account=held.webhook.account_id)
-    held.is_gone = True
-    held.late.clear()
+    held.lost()
 
 
 def _by_id(held: Held) -> int:

@@ -26,6 +26,7 @@ from postbell.directory import Directory
 from postbell.errors import DamagedBlock, EngineStopped, Overloaded, StorageError
 from postbell.fences import count, fence, note
 from postbell.lane.ahead import Ahead
+from postbell.lane.gate import Gate
 from postbell.lane.held import Held
 from postbell.lane.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import LEASE_S, Claim, Dialect, Engine, Sender
@@ -230,44 +231,39 @@ class Worker:
             self._start_pump(held)
             self._calls.note(held.next_due(now), held.id)
 
-    def _take(self, held: Held) -> Work | None:
-        """Return what a lane is to do next, None for nothing now."""
-        if self._is_stopping or not self._keys.are_known(held.webhook):
-            return None
-        return held.take(self._clock.now())
+    def _may_take(self, held: Held) -> bool:
+        return not self._is_stopping and self._keys.are_known(held.webhook)
 
     def _start_pump(self, held: Held) -> None:
-        work = self._take(held)
-        if work is not None:
-            held.pumps += 1
-            held.starting += 1
-            self._spawn(self._pump(held, work))
+        if self._may_take(held) and held.hand_out(self._clock.now()):
+            self._spawn(self._pump(held))
         self._settler.answer(held)
         self._settler.read_more(held)
-        is_wanted = held.intake.is_behind and not held.pace.is_down(self._clock.now())
-        if is_wanted and not held.is_reading and not held.catch_up():
-            held.is_reading = True
+        is_wanted = held.intake.is_behind and held.stand(self._clock.now()).gate is not Gate.DOWN
+        if is_wanted and held.may_read():
             self._spawn(self._catch_up(held))
 
-    async def _pump(self, held: Held, first: Work) -> None:
-        """Do work after work of one lane; let a further pump start while there is more."""
-        work: Work | None = first
-        held.starting -= 1
+    async def _pump(self, held: Held) -> None:
+        """Do work after work of one lane; let a further pump start while there is more.
+
+        What was taken first begins first, whichever pump comes to it.
+        """
         try:
-            while work is not None:
+            while (work := self._begin(held)) is not None:
                 self._start_pump(held)
                 try:
                     await self._do(held, work)
                 finally:
                     held.give_back(work)
-                # a pump that has work but did not begin yet took what comes first, and lets the
-                # next one start itself: this one must not overtake it, and is needed no more
-                work = None if held.starting or held.id in self._broken else self._take(held)
         except Exception as error:
             self._fail(held, error)
         finally:
-            held.pumps -= 1
+            held.pump_ended()
             self._notice(held)
+
+    def _begin(self, held: Held) -> Work | None:
+        may_take = held.id not in self._broken and self._may_take(held)
+        return held.begin(self._clock.now(), may_take=may_take)
 
     async def _do(self, held: Held, work: Work) -> None:
         """Do one piece of work; an error of ours pauses this webhook and stops nothing else."""
@@ -291,7 +287,8 @@ class Worker:
         except (StorageError, Overloaded) as error:
             log("read_failed", webhook_id=held.id, error=error.message)
             await asyncio.sleep(AGAIN_S)
-            held.put_back(work)
+            if isinstance(work, Cut):
+                held.rewind()
         except Exception as error:
             count("worker")
             log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
@@ -324,7 +321,7 @@ class Worker:
         except Exception as error:
             self._fail(held, error)
         finally:
-            held.is_reading = False
+            held.was_read()
             self._notice(held)
 
     async def _read_missed(self, held: Held) -> None:

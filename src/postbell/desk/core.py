@@ -14,6 +14,7 @@ from postbell.desk.pace import Allowance, CallRate
 from postbell.directory import Caller, Directory
 from postbell.errors import Conflict, NotFound, Overloaded, ServiceError, StorageError, laneless
 from postbell.holding import claim
+from postbell.lane import changes
 from postbell.ports import MOST_CLAIMED, Claim, Dialect, Engine, Sender, UrlGuard
 from postbell.reading.paging import batch_pages
 from postbell.records import Account, BatchState, LaneChange, OpenBatch, Replay, Webhook
@@ -258,9 +259,7 @@ class Core:
             write = self.engine.ledger.intervene(replace(step, writes=claim.lane.writes))
             if await self.trailed(write, _once_done(kept)):
                 return
-            await self.engine.ledger.intervene(
-                LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch)
-            )
+            await self.engine.ledger.intervene(changes.touched(claim.lane))
         raise Conflict(
             f"webhook {webhook_id} kept moving while it was changed; try again",
             reason="kept_moving",

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from postbell.desk import noting
 from postbell.desk.lanes import Lanes, due
 from postbell.errors import Conflict, NotFound
+from postbell.lane import changes
+from postbell.lane.entries import of_batch
 from postbell.lane.split import halved, without
 from postbell.ports import Claim
 from postbell.reading.found import Found
@@ -47,12 +49,7 @@ class Isolating(Lanes):
         async def step(claim: Claim) -> LaneChange:
             standing = await self.still_open(batch_id)
             asked.append(replace(due(standing, now), attempts=0, bisect_since=now))
-            return LaneChange(
-                webhook_id=webhook.id,
-                epoch=claim.lane.epoch,
-                lane=replace(claim.lane, hold_until=None),
-                put=(asked[-1],),
-            )
+            return changes.hurried(claim.lane, asked[-1:])
 
         def note(*_: object) -> Change:
             return noting.of_batch("batch.bisected", webhook, asked[-1], {"events": found.count})
@@ -74,7 +71,7 @@ class Isolating(Lanes):
             halves = halved(found, await self._all_events_of(webhook, found), self.clock.now())
             told = {"halves": _ids(halves), "events": found.count}
             note = noting.of_batch("batch.split", webhook, found, told)
-            await self._close(webhook, found, halves, (), note)
+            await self._close(webhook, found, halves, note)
         return halves
 
     async def skip_event(
@@ -95,20 +92,12 @@ class Isolating(Lanes):
                 )
             now = self.clock.now()
             part, rest = without(found, events, ids.index(event_id), now)
-            skipped = Entry(
-                kind=EntryKind.SKIPPED,
-                at=now,
-                account_id=webhook.account_id,
-                webhook_id=webhook.id,
-                revision=found.revision,
-                batch_id=batch_id,
-                range=part,
-                count=1,
-                replay_id=found.replay_id,
+            skipped = of_batch(
+                EntryKind.SKIPPED, found, webhook.account_id, now, part=part, count=1
             )
             told = {"event_id": event_id, "batches": _ids(rest)}
             note = noting.of_batch("batch.event_skipped", webhook, found, told)
-            await self._close(webhook, found, rest, (skipped,), note)
+            await self._close(webhook, found, rest, note, skipped)
         return rest
 
     async def _close(
@@ -116,32 +105,15 @@ class Isolating(Lanes):
         webhook: Webhook,
         batch: OpenBatch,
         others: Sequence[OpenBatch],
-        entries: tuple[Entry, ...],
         note: Change,
+        left_out: Entry | None = None,
     ) -> None:
-        """Put others in a batch's place, and journal *entries* of what they leave out."""
-        closed = Entry(
-            kind=EntryKind.SPLIT,
-            at=self.clock.now(),
-            account_id=webhook.account_id,
-            webhook_id=webhook.id,
-            revision=batch.revision,
-            batch_id=batch.id,
-            range=batch.range,
-            count=batch.count,
-            replay_id=batch.replay_id,
-            note=_ids(others),
-        )
+        """Put others in a batch's place, and journal what they leave out."""
+        now = self.clock.now()
 
         async def step(claim: Claim) -> LaneChange:
             await self.still(claim, batch.id)
-            return LaneChange(
-                webhook_id=webhook.id,
-                epoch=claim.lane.epoch,
-                put=tuple(others),
-                drop=(batch.id,),
-                entries=(*entries, closed) if others else entries,
-            )
+            return changes.isolated(claim.lane, batch, others, now, left_out)
 
         await self._intervene(webhook.id, step, lambda *_: note, most=0)
 

@@ -6,9 +6,11 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from postbell.desk import noting
-from postbell.desk.skipping import Skipped, Skipping
+from postbell.desk.skipping import Skipping
 from postbell.desk.stopping import Stopping, no_batch
 from postbell.errors import Conflict, NotFound
+from postbell.lane import changes
+from postbell.lane.changes import Skipped
 from postbell.ports import Claim
 from postbell.reading.found import Found, narrowed, passing
 from postbell.reading.match import Selection
@@ -59,35 +61,21 @@ class Lanes(Stopping):
         opened: list[OpenBatch] = []
 
         async def step(claim: Claim) -> LaneChange:
-            left = Skipped((), (), claim.lane.cursor)
+            skipped: Skipped | None = None
             waiting = await self._waiting(claim)
             if skip:
                 self.check_still(claim)
-                left = await skipping.all_waiting(claim._replace(batches=waiting))
+                skipped = await skipping.all_waiting(claim._replace(batches=waiting))
             opened[:] = await self._parked_batches(webhook_id, "") if parked else ()
-            gone = set(left.drop)
-            lane = replace(
-                claim.lane,
-                cursor=left.cursor,
-                failing_since=None if is_paused else claim.lane.failing_since,
-                failures=0 if is_paused else claim.lane.failures,
-                hold_until=None,
-                stop=None if skip else claim.lane.stop,
-            )
-            return LaneChange(
-                webhook_id=webhook_id,
-                epoch=claim.lane.epoch,
-                lane=lane,
-                put=tuple(
-                    due(batch, now)
-                    for batch in (*waiting, *opened)
-                    if batch.done is None
-                    and batch.id not in gone
-                    and not (claim.has_more and _is_due(batch, now))
-                ),
-                drop=left.drop,
-                entries=left.entries,
-            )
+            gone = set(skipped.drop if skipped is not None else ())
+            put = [
+                due(batch, now)
+                for batch in (*waiting, *opened)
+                if batch.done is None
+                and batch.id not in gone
+                and not (claim.has_more and _is_due(batch, now))
+            ]
+            return changes.resumed(claim.lane, put, was_paused=is_paused, skipped=skipped)
 
         def note(claim: Claim, change: LaneChange) -> Change | None:
             return _resumption(webhook, claim, change, len(opened))
@@ -107,16 +95,11 @@ class Lanes(Stopping):
                 reason="webhook_paused",
             )
         now = self.clock.now()
-        retried = []
+        retried: list[OpenBatch] = []
 
         async def step(claim: Claim) -> LaneChange:
-            retried.append(due(await self.still_open(batch_id), now))
-            return LaneChange(
-                webhook_id=webhook.id,
-                epoch=claim.lane.epoch,
-                lane=replace(claim.lane, hold_until=None),
-                put=(retried[-1],),
-            )
+            retried[:] = [due(await self.still_open(batch_id), now)]
+            return changes.hurried(claim.lane, retried)
 
         await self._intervene(
             webhook.id,
@@ -144,7 +127,7 @@ class Lanes(Stopping):
             parked.append(
                 replace(batch, state=BatchState.PARKED, parked_at=now, next_at=None, stop=None)
             )
-            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=(parked[-1],))
+            return changes.changed(claim.lane, parked[-1])
 
         def note(*_: object) -> Change:
             return noting.of_batch(
@@ -178,10 +161,8 @@ class Lanes(Stopping):
 
         async def step(claim: Claim) -> LaneChange | None:
             opened[:] = await self._parked_batches(webhook.id, after)
-            put = tuple(due(batch, now) for batch in opened)
-            if not put:
-                return None
-            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, put=put)
+            put = [due(batch, now) for batch in opened]
+            return changes.hurried(claim.lane, put, is_held=True) if put else None
 
         await self._intervene(
             webhook.id,

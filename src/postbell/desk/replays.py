@@ -3,13 +3,11 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
 from postbell.blocks import Position, Range
 from postbell.desk import forms, noting
-from postbell.desk.skipping import Skipping
 from postbell.desk.stopping import Stopping
 from postbell.errors import BadInput, Conflict
+from postbell.lane import changes
 from postbell.ports import MOST_CLAIMED, Claim, Logged
 from postbell.reading.found import narrowed, passing
 from postbell.reading.match import Selection
@@ -57,7 +55,7 @@ class ReplaysDesk(Stopping):
         """
         replay = await self.find_replay(account_id, replay_id)
         webhook = await self.find_webhook(account_id, replay.webhook_id)
-        skipping = Skipping(self.engine, self.dialects, webhook, self.clock.now())
+        now = self.clock.now()
 
         async def waiting(claim: Claim) -> list[OpenBatch]:
             return [b for b in await self._waiting(claim) if b.replay_id == replay_id]
@@ -67,21 +65,15 @@ class ReplaysDesk(Stopping):
             is_over = stands.state is not ReplayState.RUNNING and not await waiting(claim)
             if is_over or stands.state is ReplayState.CANCELLED:
                 return None
-            ended = replace(stands, state=ReplayState.CANCELLED)
-            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, replay=ended)
+            return changes.replay_ended(claim.lane, stands)
 
         async def leave(claim: Claim) -> LaneChange | None:
             own = await waiting(claim)
             gone = [batch for batch in own if self.is_still(claim, batch)]
             if not own:
                 return None
-            return LaneChange(
-                webhook_id=webhook.id,
-                epoch=claim.lane.epoch,
-                put=tuple(replace(batch, stop=None) for batch in own if batch not in gone),
-                drop=tuple(batch.id for batch in gone),
-                entries=tuple(skipping.batch(batch) for batch in gone),
-            )
+            others = [batch for batch in own if batch not in gone]
+            return changes.replay_left(claim.lane, gone, others, now)
 
         def skipped(_: Claim, left: LaneChange) -> Change | None:
             told = {"events": sum(entry.count for entry in left.entries), "replay": replay_id}

@@ -6,23 +6,16 @@ of the entries made here still cover the log once (promise 2).
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from postbell.blocks import BlockHeader, Position, Range
+from postbell.lane.changes import Skipped
+from postbell.lane.entries import of_batch, of_range
 from postbell.lane.run import has_bit
 from postbell.ports import Claim, Dialect, Engine
 from postbell.reading.match import Selection, span
 from postbell.reading.reader import Reader
 from postbell.reading.tally import Tally, segments
-from postbell.records import Entry, EntryKind, OpenBatch, Webhook
-
-
-class Skipped(NamedTuple):
-    """The journal's entries, the ids of the open batches and runs that go, the new cursor."""
-
-    entries: tuple[Entry, ...]
-    drop: tuple[str, ...]
-    cursor: Position
+from postbell.records import Entry, EntryKind, Lane, OpenBatch, Webhook
 
 
 class Skipping:
@@ -53,21 +46,27 @@ class Skipping:
         entries: list[Entry] = []
         gone = [batch for batch in claim.batches if batch.replay_id is None]
         for batch in gone:
-            entries += [self.batch(batch)] if batch.done is None else await self._run(batch)
-        in_log = await self._in_log(claim.lane.cursor)
+            entries += [self._batch(batch)] if batch.done is None else await self._run(batch)
+        in_log = await self._in_log(claim.lane)
         entries += in_log
         cursor = in_log[-1].range.end if in_log else claim.lane.cursor
         return Skipped(tuple(entries), tuple(batch.id for batch in gone), cursor)
 
-    def batch(self, batch: OpenBatch) -> Entry:
-        """Skip one batch."""
-        return self._entry(EntryKind.SKIPPED, batch, batch.range, batch.count, batch_id=batch.id)
+    def _batch(self, batch: OpenBatch) -> Entry:
+        return of_batch(EntryKind.SKIPPED, batch, self._webhook.account_id, self._now)
 
-    async def _in_log(self, cursor: Position) -> list[Entry]:
+    async def _in_log(self, lane: Lane) -> list[Entry]:
         """Return one entry for each revision's part of the log from the cursor to the head."""
-        await self._count(cursor)
+        await self._count(lane.cursor)
         return [
-            self._entry(EntryKind.SKIPPED, revision.number, part, self._counts[revision.number])
+            of_range(
+                EntryKind.SKIPPED,
+                lane,
+                revision.number,
+                part,
+                self._counts[revision.number],
+                self._now,
+            )
             for revision, part in segments(self._webhook.revisions, self._counted)
         ]
 
@@ -105,7 +104,7 @@ class Skipping:
         if missing:
             begin = places[0] if places else run.range.end
             part = Range(run.range.start, Position(begin.block, 0) if places else begin)
-            entries.append(self._entry(EntryKind.EXPIRED, run, part, missing, batch_id=run.id))
+            entries.append(self._part(EntryKind.EXPIRED, run, part, missing))
         stretch: list[Position] = []
         for number, place in enumerate(places, lost):
             if not has_bit(done, number):
@@ -120,28 +119,11 @@ class Skipping:
     def _stretch(self, run: OpenBatch, places: Sequence[Position]) -> Entry:
         last = places[-1]
         part = Range(places[0], Position(last.block, last.offset + 1))
-        return self._entry(EntryKind.SKIPPED, run, part, len(places), batch_id=run.id)
+        return self._part(EntryKind.SKIPPED, run, part, len(places))
 
-    def _entry(
-        self,
-        kind: EntryKind,
-        of: OpenBatch | int,
-        part: Range,
-        events: int,
-        *,
-        batch_id: str = "",
-    ) -> Entry:
-        return Entry(
-            kind=kind,
-            at=self._now,
-            account_id=self._webhook.account_id,
-            webhook_id=self._webhook.id,
-            revision=of if isinstance(of, int) else of.revision,
-            batch_id=batch_id,
-            range=part,
-            count=events,
-            replay_id=None if isinstance(of, int) else of.replay_id,
-        )
+    def _part(self, kind: EntryKind, run: OpenBatch, part: Range, events: int) -> Entry:
+        account_id = self._webhook.account_id
+        return of_batch(kind, run, account_id, self._now, part=part, count=events)
 
 
 def _places(

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from postbell.clock import rfc3339
 from postbell.desk.core import Core
 from postbell.errors import Conflict, NotFound
+from postbell.lane import changes
 from postbell.ports import Claim
 from postbell.records import BatchState, LaneChange, OpenBatch, Webhook
 from postbell.stops import STOPPED_FOR, Stop
@@ -63,9 +64,7 @@ class Stopping(Core):
             if self.is_still(claim, batch):
                 return None
             stop = Stop(self.clock.now() + STOPPED_FOR)
-            return LaneChange(
-                webhook_id=webhook_id, epoch=claim.lane.epoch, put=(replace(batch, stop=stop),)
-            )
+            return changes.changed(claim.lane, replace(batch, stop=stop))
 
         await self._intervene(webhook_id, ask, most=0)
         async for claim in self._looks(webhook_id):
@@ -104,18 +103,12 @@ class Stopping(Core):
         async def ask(claim: Claim) -> LaneChange | None:
             if self._is_lane_still(claim):
                 return None
-            stop = Stop(self.clock.now() + STOPPED_FOR)
-            return LaneChange(
-                webhook_id=webhook_id,
-                epoch=claim.lane.epoch,
-                lane=replace(claim.lane, stop=stop),
-            )
+            return changes.stopped(claim.lane, Stop(self.clock.now() + STOPPED_FOR))
 
         async def let_go(claim: Claim) -> LaneChange | None:
             if claim.lane.stop is None:
                 return None
-            lane = replace(claim.lane, stop=None)
-            return LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch, lane=lane)
+            return changes.stopped(claim.lane, None)
 
         try:
             await self._intervene(webhook_id, ask, most=0)
@@ -143,10 +136,8 @@ class Stopping(Core):
 
         async def ask(claim: Claim) -> LaneChange | None:
             stop = Stop(self.clock.now() + STOPPED_FOR)
-            put = tuple(replace(batch, stop=stop) for batch in await moving(claim))
-            return (
-                LaneChange(webhook_id=webhook_id, epoch=claim.lane.epoch, put=put) if put else None
-            )
+            put = [replace(batch, stop=stop) for batch in await moving(claim)]
+            return changes.changed(claim.lane, *put) if put else None
 
         await self._intervene(webhook_id, ask)
         async for claim in self._looks(webhook_id):
@@ -160,9 +151,7 @@ class Stopping(Core):
             batch = await self.engine.ledger.batch(batch_id)
             if batch is None or batch.stop is None:
                 return None
-            return LaneChange(
-                webhook_id=webhook_id, epoch=claim.lane.epoch, put=(replace(batch, stop=None),)
-            )
+            return changes.changed(claim.lane, replace(batch, stop=None))
 
         await self._intervene(webhook_id, step, most=0)
 

@@ -13,6 +13,7 @@ from postbell.desk import noting
 from postbell.desk.core import Core
 from postbell.errors import BadInput
 from postbell.ingest import accepting
+from postbell.lane import changes
 from postbell.ports import Claim, Dialect, Request, Signing, Stored
 from postbell.records import (
     ALL,
@@ -67,7 +68,7 @@ class Trials(Core):
         change = noting.of_webhook("webhook.tested", webhook, None, {"case": case})
 
         async def step(claim: Claim) -> LaneChange:
-            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch)
+            return changes.touched(claim.lane)
 
         await self._intervene(webhook.id, step, lambda *_: change)
 
@@ -133,7 +134,7 @@ class Trials(Core):
         )
 
         async def step(claim: Claim) -> LaneChange:
-            return LaneChange(webhook_id=webhook.id, epoch=claim.lane.epoch, entries=(entry,))
+            return changes.tried(claim.lane, entry)
 
         await self._intervene(webhook.id, step, lambda *_: None)
         return entry

@@ -115,6 +115,11 @@ class Intake:
             self._ahead.clear()
             self._has_rest = True
 
+    def passed(self, cursor: Position) -> None:
+        """Take notice that the lane's cursor moved; what held nothing for it need not be cut."""
+        if not self.gather.count and self.gather.start < cursor <= self.gather.end:
+            self.gather.start = cursor
+
     def cut(self) -> Gather:
         """Take what was gathered and go on behind it."""
         gathered = self.gather

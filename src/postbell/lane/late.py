@@ -4,15 +4,12 @@ It is written with the lane's next cut, or a few milliseconds later: half the co
 in between sends the batch again, with the same id and bytes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
+from postbell.lane import changes
+from postbell.lane.changes import Build
 from postbell.records import Lane, LaneChange
-
-Build = Callable[[Lane], LaneChange | None]
-"""Says what to write of a lane as it stands; None for nothing."""
 
 
 class Late(NamedTuple):
@@ -32,20 +29,8 @@ def together(late: Sequence[Late], lane: Lane, last: Build | None = None) -> Lan
         change = each.build(lane)
         if change is not None:
             lane = change.lane or lane
-            found = change if found is None else _joined(found, change)
+            found = change if found is None else changes.together(found, change)
     if last is None:
         return found
     change = last(lane)
-    return change if found is None or change is None else _joined(found, change)
-
-
-def _joined(first: LaneChange, then: LaneChange) -> LaneChange:
-    """Return one change for two; of no batch do both speak."""
-    return msgspec.structs.replace(
-        then,
-        lane=then.lane or first.lane,
-        put=(*first.put, *then.put),
-        drop=(*first.drop, *then.drop),
-        entries=(*first.entries, *then.entries),
-        pause=then.pause or first.pause,
-    )
+    return change if found is None or change is None else changes.together(found, change)

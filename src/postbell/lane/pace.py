@@ -3,10 +3,10 @@
 Part of `held`; never waits and writes nothing.
 """
 
-import asyncio
 from datetime import datetime, timedelta
 
-from postbell.lane.judge import LONGEST_PROBE, next_probe_at
+from postbell.lane.judge import LONGEST_PROBE, in_outage, next_probe_at
+from postbell.lane.line import Line
 from postbell.records import Lane
 
 STOPPED = timedelta(seconds=1)
@@ -16,17 +16,19 @@ LONGEST_S = 1000.0
 
 
 class Pace:
-    """*probe_at* is from when on something new may be sent to a webhook that is failing.
+    """*probe_at* is from when on something new may be sent to a webhook that is failing;
+    *is_recovering* from the first success on until what waits was made due, oldest first.
 
-    A POST that is ready leaves under *leaving*, and notes when in *left_s*.
+    POSTs that are ready leave in the order of their places in *leaving*.
     """
 
     def __init__(self) -> None:
         self.probe_at: datetime | None = None
+        self.is_recovering = False
         self._spent_at: datetime | None = None
         self._send_at: datetime | None = None
-        self.leaving = asyncio.Lock()
-        self.left_s = float("-inf")
+        self.leaving = Line()
+        self._left_s = float("-inf")
 
     def spend(self, now: datetime, rate_per_s: float) -> None:
         """Note that a POST begins; the next may follow after its share of a second."""
@@ -34,19 +36,36 @@ class Pace:
             self._spent_at = now
             self._send_at = now + timedelta(seconds=min(1 / rate_per_s, LONGEST_S))
 
-    def judged(self, lane: Lane, now: datetime, chance: float) -> None:
+    def leaves_in_s(self, apart_s: float, now_s: float) -> float:
+        """Return in how many seconds the next POST may leave, *apart_s* after the one before."""
+        return self._left_s + apart_s - now_s
+
+    def leaves(self, now_s: float) -> None:
+        """Note that a POST leaves now."""
+        self._left_s = now_s
+
+    def recovered(self) -> None:
+        """Note that what waited was made due, or that there was nothing."""
+        self.is_recovering = False
+
+    def judged(self, before: Lane, lane: Lane, now: datetime, chance: float) -> None:
         """Note what an outcome made of the lane."""
+        self.is_recovering |= in_outage(before) and not in_outage(lane)
         self.probe_at = next_probe_at(lane, now, chance)
 
-    def is_down(self, now: datetime) -> bool:
-        """Say whether nothing new is to be tried yet: the webhook is failing."""
-        return self.probe_at is not None and now < self.probe_at <= now + LONGEST_PROBE
+    def held_until(self, lane: Lane, now: datetime) -> datetime | None:
+        """Return until when the receiver asked for time, or somebody stopped all that waits."""
+        if lane.stop is None:
+            return lane.hold_until
+        stopped = max(lane.stop.until, now + STOPPED)  # for as long as that is written
+        return stopped if lane.hold_until is None else max(stopped, lane.hold_until)
 
-    def blocked_until(self, lane: Lane, now: datetime) -> datetime | None:
-        """Return until when nothing at all may be sent, None when something may."""
+    def spaced_until(self, now: datetime) -> datetime | None:
+        """Return when the next POST may leave by the webhook's rate."""
         is_back = self._spent_at is not None and self._spent_at > now  # the clock was set back
-        moments = (lane.hold_until, None if is_back else self._send_at)
-        waits = [moment for moment in moments if moment is not None and moment > now]
-        if lane.stop is not None:  # for as long as that is written
-            waits.append(max(lane.stop.until, now + STOPPED))
-        return max(waits) if waits else None
+        return None if is_back else self._send_at
+
+    def down_until(self, now: datetime) -> datetime | None:
+        """Return when the next probe is due."""
+        is_lawful = self.probe_at is not None and self.probe_at <= now + LONGEST_PROBE
+        return self.probe_at if is_lawful else None

@@ -42,10 +42,13 @@ class Passes:
         """Let none wait: the clock was set."""
         self._not_before.clear()
 
-    def end(self, replay: Replay) -> None:
-        """Forget a replay that is done."""
-        self.running.pop(replay.id, None)
-        self._not_before.pop(replay.id, None)
+    def moved(self, replay: Replay) -> None:
+        """Take in how far a replay came, or forget one that is done."""
+        if replay.state is ReplayState.RUNNING:
+            self.running[replay.id] = replay
+        else:
+            self.running.pop(replay.id, None)
+            self._not_before.pop(replay.id, None)
 
     def moments(self) -> Iterable[datetime]:
         """Return when those that wait may step again."""

@@ -108,13 +108,13 @@ class Run:
         set_bit(self.fresh, index)
         self.left -= 1
 
-    def leave(self, index: int, batch: OpenBatch | None, entry: Entry) -> None:
+    def leave(self, index: int, batch: OpenBatch, entry: Entry, pause: str) -> None:
         """Note that the event goes on as *batch*, an open batch of its own."""
+        self.pause = self.pause or pause
         set_bit(self.handled, index)
         self.left -= 1
         self.entries.append(entry)
-        if batch is not None:
-            self.leavers.append(batch)
+        self.leavers.append(batch)
 
     def lose(self, events: int) -> int:
         """Note that retention took the first *events*; return how many were still to be sent."""
@@ -138,14 +138,14 @@ class Run:
     def saved(self, change: LaneChange) -> None:
         """Note that *change* is durable; what came after it was built stays news."""
         self.is_saved = True
-        gone = len(change.entries)
+        lines = {id(entry) for entry in change.entries}
+        self.entries = [entry for entry in self.entries if id(entry) not in lines]
+        put = {batch.id for batch in change.put}
+        self.leavers = [batch for batch in self.leavers if batch.id not in put]
         for entry in change.entries:
-            if entry.kind.row.is_run and entry.done is not None:
+            if entry.batch_id == self.key and entry.done is not None:
                 kept = int.from_bytes(self.fresh, "little") & ~int.from_bytes(entry.done, "little")
                 self.fresh = bytearray(kept.to_bytes(len(self.fresh), "little"))
-                gone -= 1
-        del self.entries[:gone]
-        del self.leavers[: sum(batch.done is None for batch in change.put)]
         if change.pause:
             self.pause = ""
 

@@ -1,9 +1,9 @@
-"""The pieces of work that a lane hands out: made by `held`, done by `deliver` and its siblings."""
+"""The pieces of work that a lane hands out: made by `held`, done by `batches` and its siblings."""
 
-import asyncio
 from typing import NamedTuple
 
 from postbell.blocks import Range
+from postbell.lane.line import Place
 from postbell.lane.run import Run
 from postbell.records import OpenBatch, Replay
 
@@ -24,25 +24,18 @@ class Piece(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """Batches to cut, each beginning where the one before it ends, and the first to send.
-
-    *after* is the cut before them.
-    """
+    """Batches to cut, each beginning where the one before it ends, and the first to send; they are
+    recorded once their *place* in the lane's line has its turn."""
 
     pieces: list[Piece]
-    after: "asyncio.Future[None] | None"
-    recorded: "asyncio.Future[None]"
-
-    def end(self, _after: object = None) -> None:
-        """Let go on who waits for it; whoever waited may have been cancelled, and it with him."""
-        if not self.recorded.done():
-            self.recorded.set_result(None)
+    place: Place
 
 
 class Again(NamedTuple):
-    """An open batch that is due."""
+    """An open batch that is due; *was_ahead*: it was cut ahead of its turn, which has come."""
 
     batch: OpenBatch
+    was_ahead: bool = False
 
 
 class Single(NamedTuple):
@@ -59,10 +52,11 @@ class Step(NamedTuple):
 
 
 class Load(NamedTuple):
-    """A run whose events are still to be read from the log.  *after* is the cut before it."""
+    """A run whose events are still to be read from the log; a new one is begun once its *place* in
+    the lane's line has its turn."""
 
     run: Run
-    after: "asyncio.Future[None] | None" = None
+    place: Place | None = None
 
 
 Work = Cut | Again | Single | Step | Load
