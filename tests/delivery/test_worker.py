@@ -154,6 +154,21 @@ async def test_refused_batches_are_parked_and_do_not_make_an_outage():
         assert (await rig.audit()).problems == []
 
 
+async def test_in_an_outage_what_is_refused_does_not_keep_the_next_one_waiting():
+    async with running() as rig:
+        await rig.webhook(policy={"max_wait_s": 0, "max_events": 1, "refused": [406]})
+        rig.sender.answers[URL] = [Outcome(status=503)] * 3 + [Outcome(status=406)] * 5
+        await rig.send(*[event(n) for n in range(3)])
+        await rig.turn()
+        await rig.send(*[event(n) for n in range(3, 20)])
+
+        await rig.later(40)
+
+        assert len(rig.sender.got[URL]) == 3 + 20
+        (row,) = (await rig.audit()).rows
+        assert (row.delivered, row.parked) == (15, 5)
+
+
 async def test_retry_after_holds_the_whole_webhook_for_at_most_an_hour():
     async with running() as rig:
         await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [1, 1]})

@@ -49,9 +49,10 @@ class Pace:
         self.is_recovering = False
 
     def judged(self, before: Lane, lane: Lane, now: datetime, chance: float) -> None:
-        """Note what an outcome made of the lane."""
+        """Note what an outcome made of the lane; one that is no failure makes nobody wait."""
         self.is_recovering |= in_outage(before) and not in_outage(lane)
-        self.probe_at = next_probe_at(lane, now, chance)
+        if lane.failures != before.failures:
+            self.probe_at = next_probe_at(lane, now, chance)
 
     def held_until(self, lane: Lane, now: datetime) -> datetime | None:
         """Return until when the receiver asked for time, or somebody stopped all that waits."""
