@@ -35,9 +35,9 @@ from postbell.settings.members import Settings
 def command(settings: Settings, rate: float, events: int, seconds: float, seed: int) -> None:
     """Start everything with sample webhooks and a stream of events.
 
-    The service, a receiver, an account with an API user, and a webhook in each dialect. Its data is
-    in the folder demo of the data folder, or in --data-dir when given; started again there, it goes
-    on.
+    The service, a receiver, an account with an API user, and webhooks in the dialects native,
+    sendpulse and engagelab. Its data is in the folder demo of the data folder, or in --data-dir
+    when given; started again there, it goes on.
     """
     import uvloop
 

@@ -1,4 +1,4 @@
-"""What the demo plays on: an account, an api user, and a webhook in each dialect.
+"""What the demo plays on: an account, an api user, and webhooks in three dialects.
 
 Made as a customer would make them: keys by the administrator's commands, webhooks over HTTP.
 What an earlier run left in the folder is used again.
