@@ -1,6 +1,8 @@
 """Doubles that every kind of test shares."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from postbell.ports import Dropped, Engine
 
@@ -14,6 +16,9 @@ class FakeClock:
     def __init__(self, at: datetime = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)) -> None:
         self._now = at
         self._monotonic_s = 1000.0
+        self._slept_s = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
 
     is_sure = True
 
@@ -22,6 +27,26 @@ class FakeClock:
 
     def monotonic_s(self) -> float:
         return self._monotonic_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep until `wake` lets one go on, or for as long on the test machine's clock."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.get_running_loop().create_future()
+        sleeper = (self._slept_s + seconds, next(self._numbers), woken)
+        self._sleepers.append(sleeper)
+        try:
+            await asyncio.wait([woken], timeout=seconds)
+        finally:
+            self._sleepers.remove(sleeper)
+
+    def wake(self) -> None:
+        """Let who sleeps and would be the next to wake go on; no other clock moves by it."""
+        asleep = [each for each in self._sleepers if not each[2].done()]
+        if asleep:
+            self._slept_s, _, woken = min(asleep)
+            woken.set_result(None)
 
     def advance(self, seconds: float) -> None:
         """Let *seconds* pass on both clocks."""

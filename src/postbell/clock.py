@@ -1,5 +1,6 @@
 """Time as the path sees it: one clock that tests can turn."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -14,6 +15,10 @@ class Clock(Protocol):
 
     def monotonic_s(self) -> float:
         """Return seconds on a clock that never goes back, for latencies and waits."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let *seconds* pass; with 0, let others have their turn."""
         ...
 
     @property
@@ -36,6 +41,9 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 def is_good(until: datetime, longest: timedelta, now: datetime) -> bool:

@@ -21,6 +21,7 @@ class SlowClock:
         self._clock = clock
         self.asked = 0
         self.now = clock.now
+        self.sleep = clock.sleep
 
     def monotonic_s(self) -> float:
         self.asked += 1

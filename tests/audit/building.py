@@ -150,7 +150,7 @@ class Story:
     async def expire(self) -> None:
         """Let what is parked for SendPulse end."""
         self.rig.clock.advance(3 * 86_400)
-        await self.rig.worker._pruner.sweep(list(self.rig.worker.lanes.values()))
+        await self.rig.worker.pruner.sweep(list(self.rig.worker.lanes.values()))
         await self.rig.turn()
 
     async def cut_anew(self) -> None:
@@ -172,7 +172,7 @@ class Story:
         await self.desk.resume(None, SLOW)
         while len(self.rig.sender.got[url(SLOW)]) < 5:
             await self.rig.later(1)
-        await self.rig.worker._singles.save(self.rig.worker.lanes[SLOW])
+        await self.rig.worker.singles.save(self.rig.worker.lanes[SLOW])
 
     async def webhook(self, webhook_id: int) -> Webhook:
         found = await self.rig.engine.registry.webhook(webhook_id)

@@ -56,7 +56,7 @@ class Life:
             await self.rig.turn(20_000)
             self.rig.clock.advance(self.chance.choice((0.5, 5, 60, 600, 7200)))
             if self.chance.random() < 0.2:
-                await self.rig.worker._pruner.sweep(list(self.rig.worker.lanes.values()))
+                await self.rig.worker.pruner.sweep(list(self.rig.worker.lanes.values()))
         for url in self.rig.sender.standing:
             self.rig.sender.standing[url] = OK
 
@@ -93,13 +93,13 @@ class Life:
 
     async def crash(self) -> None:
         """Let another worker go on where this one stood, a minute later."""
-        for task in list(self.rig.worker._begun):
+        for task in list(self.rig.worker.begun):
             task.cancel()
         await asyncio.sleep(0)
         self.rig.clock.advance(61)
         self.rig.worker = self.rig.new_worker(f"w{self.sent}-{self.chance.random()}")
-        self.rig.worker._tasks = self.rig._tasks
-        await self.rig.worker._claim()
+        self.rig.worker.tasks = self.rig.tasks
+        await self.rig.worker.claim()
 
     async def replay(self) -> None:
         webhook_id = self.chance.choice(self.webhooks)

@@ -34,7 +34,7 @@ async def run_of_ten(rig: Rig) -> None:
     await rig.later(10)
     while len(rig.bodies()) < 6:
         await rig.later(1)
-    await rig.worker._singles.save(rig.worker.lanes[webhook.id])
+    await rig.worker.singles.save(rig.worker.lanes[webhook.id])
 
 
 class Overtaking:

@@ -66,6 +66,8 @@ class Rig:
     ) -> None:
         self.engine = engine
         self.clock = clock
+        self.machine = clock
+        """What everybody sleeps by; *clock* may go by it."""
         self.sender = ScriptedSender()
         self.directory = Directory(engine.registry)
         self.retention_days = retention_days
@@ -74,7 +76,7 @@ class Rig:
         self.user: ApiUser
         self.ingest = Ingest(engine, clock, self.directory)
         self.worker = self.new_worker("w1")
-        self._tasks: asyncio.TaskGroup
+        self.tasks: asyncio.TaskGroup
 
     def new_worker(self, owner: str) -> Worker:
         return Worker(
@@ -119,20 +121,20 @@ class Rig:
 
     async def turn(self, rounds: int = 200) -> None:
         """Let the worker do everything that can be done at this moment."""
-        self.worker._must_look = True
+        self.worker.hear()
         for _ in range(rounds):
             await self.worker.turn()
             for _ in range(10):
                 await asyncio.sleep(0)
-            if self.worker.is_busy:
-                await asyncio.sleep(0.002)
-            elif not self.worker._ready:
+            if not self.worker.is_busy:
                 return
+            self.machine.wake()
+            await asyncio.sleep(0.001)  # threads of storage have their turn
         raise AssertionError("the worker does not come to rest")
 
     async def spin(self, rounds: int = 50) -> None:
         """Let the worker run while requests hang at the sender's gate."""
-        self.worker._must_look = True
+        self.worker.hear()
         for _ in range(rounds):
             await self.worker.turn()
             await asyncio.sleep(0)
@@ -171,23 +173,30 @@ def event(number: int, event_type: str = "delivered", **members: Any) -> dict[st
 
 
 @asynccontextmanager
-async def running(engine: Engine | None = None, clock: FakeClock | None = None, **options: Any):
+async def running(
+    engine: Engine | None = None,
+    clock: FakeClock | None = None,
+    *,
+    machine: FakeClock | None = None,
+    **options: Any,
+):
     """Give a rig whose ingest runs and whose worker is moved with `turn`."""
     clock = clock or FakeClock()
     rig = Rig(engine or MemoryEngine(clock), clock, **options)
+    rig.machine = machine or clock
     rig.account = await rig.engine.registry.add_account("acme", clock.now())
     rig.user = await rig.engine.registry.add_api_user(rig.account.id, "main", "x", clock.now())
     await rig.directory.refresh()
     await rig.ingest.start()
     async with asyncio.TaskGroup() as tasks:
-        rig.worker._tasks = tasks
+        rig.worker.tasks = tasks
         committing = tasks.create_task(rig.ingest.run())
-        rig._tasks = tasks
+        rig.tasks = tasks
         try:
             yield rig
         finally:
             committing.cancel()
-            for task in list(rig.worker._begun):
+            for task in list(rig.worker.begun):
                 task.cancel()
 
 

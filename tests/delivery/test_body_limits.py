@@ -107,7 +107,7 @@ async def test_a_worker_that_comes_after_knows_it():
 
         await rig.engine.ledger.release("w1")
         rig.worker = rig.new_worker("w2")
-        rig.worker._tasks = rig._tasks
+        rig.worker.tasks = rig.tasks
         await rig.turn()
         await send(rig, 1000)
 

@@ -41,13 +41,13 @@ def machine() -> Machine:
 
 
 def rigged(machine: Machine, **options: object):
-    return running(MemoryEngine(machine), machine.steady, **options)
+    return running(MemoryEngine(machine), machine.steady, machine=machine, **options)
 
 
 async def sweep(rig: Rig) -> None:
     await rig.turn()
-    rig.worker._pruner._looked_at = None
-    await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+    rig.worker.pruner.looked_at = None
+    await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
 
 
 async def born(rig: Rig, machine: Machine) -> None:
@@ -57,10 +57,10 @@ async def born(rig: Rig, machine: Machine) -> None:
     known_at = await rig.engine.log.trusted_at() or await rig.engine.log.newest_at()
     assert known_at is not None
     machine.steady.compare(known_at)
-    tasks = rig.worker._tasks
+    tasks = rig.worker.tasks
     rig.worker = rig.new_worker("w2")
-    rig.worker._tasks = tasks
-    await rig.worker._claim()
+    rig.worker.tasks = tasks
+    await rig.worker.claim()
 
 
 async def fail(rig: Rig, machine: Machine, times: int) -> None:
@@ -153,7 +153,7 @@ async def test_a_second_start_while_the_clock_is_ahead_is_no_surer_than_the_firs
 
         machine.jump(MONTH_S)
         await born(rig, machine)
-        rig.ingest._clock = machine.steady  # type: ignore[assignment]
+        rig.ingest.clock = machine.steady  # type: ignore[assignment]
         await rig.send(event(2))
         await born(rig, machine)
         machine.look(60)
@@ -252,7 +252,7 @@ async def test_duplicates_are_known_to_a_process_that_starts_while_the_clock_is_
         await born(rig, machine)
         ingest = Ingest(rig.engine, machine.steady, rig.directory)
         await ingest.start()
-        committing = rig._tasks.create_task(ingest.run())
+        committing = rig.tasks.create_task(ingest.run())
         raw = msgspec.json.encode(event(1))
         answer = await ingest.submit(rig.account, rig.user, [raw])
         committing.cancel()
@@ -280,7 +280,7 @@ async def test_recorded_at_recovers_after_a_clock_that_was_ahead(machine: Machin
         await rig.send(event(1))
         machine.jump(-100 * DAY_S)
         await born(rig, machine)
-        rig.ingest._clock = machine.steady  # type: ignore[assignment]
+        rig.ingest.clock = machine.steady  # type: ignore[assignment]
 
         await sweep(rig)
         begun = machine.now()
@@ -303,7 +303,7 @@ async def test_a_clock_that_is_behind_for_a_while_lets_nothing_go_before_its_tim
         machine.jump(-100 * DAY_S)
         await born(rig, machine)
         await sweep(rig)
-        rig.ingest._clock = machine.steady  # type: ignore[assignment]
+        rig.ingest.clock = machine.steady  # type: ignore[assignment]
         await rig.send(event(2))
 
         machine.jump(100 * DAY_S)

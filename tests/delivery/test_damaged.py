@@ -38,6 +38,7 @@ class Disk:
     def __init__(self, rig: Rig, path: Path) -> None:
         self.rig = rig
         self.path = path
+        self.owner = "w1"
 
     async def flip(self, block: int, column: str = "body", bit: int = 9) -> None:
         """Flip a bit of one column of a block while no worker runs."""
@@ -56,10 +57,11 @@ class Disk:
 
     async def restart(self) -> None:
         """Let another worker take over."""
-        await self.rig.engine.ledger.release(self.rig.worker._owner)
-        self.rig.worker = self.rig.new_worker(self.rig.worker._owner + "+")
-        self.rig.worker._tasks = self.rig._tasks
-        await self.rig.worker._claim()
+        await self.rig.engine.ledger.release(self.owner)
+        self.owner += "+"
+        self.rig.worker = self.rig.new_worker(self.owner)
+        self.rig.worker.tasks = self.rig.tasks
+        await self.rig.worker.claim()
 
 
 @pytest.fixture
@@ -178,10 +180,10 @@ async def test_retention_goes_on_past_a_damaged_block(disk: Disk) -> None:
     await rig.turn()
 
     rig.clock.advance(86_400 - 120)
-    await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+    await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
     kept = [header.id for header in await rig.engine.log.tail(0, 10)]
     rig.clock.advance(86_400)
-    await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+    await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
 
     assert kept == [1, 2]
     assert await rig.engine.log.tail(0, 10) == []

@@ -64,8 +64,8 @@ def held_in_memory(rig: Rig) -> int:
         len(held.slots)
         + held.slots.times
         + len(held.runs)
-        + len(rig.worker._calls)
-        + len(intake._ahead)
+        + len(rig.worker.calls)
+        + len(intake)
         + len(intake.gather.blocks)
     )
 
@@ -138,7 +138,7 @@ async def test_a_lane_is_called_once_for_each_time_however_often_it_is_rung(rig:
         await rig.turn()
 
     assert [batch.state for batch in batches] == [BatchState.WAITING]
-    assert len(rig.worker._calls) < 20
+    assert len(rig.worker.calls) < 20
 
 
 async def test_while_a_webhook_fails_what_is_new_waits_between_probes(rig: Rig):

@@ -40,7 +40,7 @@ def told() -> Iterator[Told]:
 
 
 async def sweep(rig: Rig) -> None:
-    await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+    await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
 
 
 async def expiries(rig: Rig) -> list[tuple[int, int, int | None]]:
@@ -235,12 +235,12 @@ async def test_a_parked_batch_that_was_tried_again_meanwhile_does_not_expire() -
         await rig.send(event(0))
         await rig.turn()
         rig.clock.advance(3 * DAY_S)
-        pruner, held = rig.worker._pruner, rig.worker.lanes[webhook.id]
+        pruner, held = rig.worker.pruner, rig.worker.lanes[webhook.id]
         (listed,) = await rig.engine.ledger.open_batches()
         await resume(rig, webhook.id)
         await rig.turn()
 
-        await pruner._end_parked(held, listed, rig.clock.now())
+        await pruner.end_parked(held, listed, rig.clock.now())
 
         assert await expiries(rig) == []
         found = await rig.audit()
@@ -289,13 +289,13 @@ async def test_what_is_left_of_a_run_goes_on_after_its_first_events_were_dropped
             await rig.later(seconds)
         assert [body["to"] for body in rig.bodies()] == [f"user{n}@example.net" for n in range(3)]
 
-        for task in list(rig.worker._begun):
+        for task in list(rig.worker.begun):
             task.cancel()
         await drop(rig.engine, 6)
         rig.clock.advance(61)
         rig.worker = rig.new_worker("w2")
-        rig.worker._tasks = rig._tasks
-        await rig.worker._claim()
+        rig.worker.tasks = rig.tasks
+        await rig.worker.claim()
         for _ in range(7):
             await rig.later(1)
 

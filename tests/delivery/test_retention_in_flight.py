@@ -19,7 +19,7 @@ async def sent_too_late(rig, outcome, *, old, young):
     rig.sender.answers[URL] = [outcome]
     await rig.spin()
     rig.clock.advance(0.75 * DAY)
-    await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+    await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
     rig.sender.gate.set()
     await rig.turn()
 
@@ -47,9 +47,9 @@ async def test_the_next_worker_sends_what_is_left_of_a_batch_and_counts_what_wen
         rig.clock.advance(61)
 
         second = rig.new_worker("w2")
-        second._tasks = rig._tasks
+        second.tasks = rig.tasks
         rig.worker = second
-        await second._claim()
+        await second.claim()
         await rig.turn()
 
         found = await rig.audit()
@@ -67,7 +67,7 @@ async def test_a_refused_batch_of_which_nothing_is_left_is_counted_as_expired():
         rig.clock.advance(2 * DAY)
         await rig.send(event(2))
 
-        await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+        await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
         rig.sender.gate.set()
         await rig.turn()
 

@@ -24,13 +24,13 @@ async def test_blocks_stay_until_the_next_holder_of_a_lane_has_counted_what_it_l
         await rig.engine.ledger.renew("w1", lease_s=60, now=rig.clock.now())
 
         second = rig.new_worker("w2")
-        second._tasks = rig._tasks
-        await second._claim()
-        await second._pruner.sweep(list(second.lanes.values()))
+        second.tasks = rig.tasks
+        await second.claim()
+        await second.pruner.sweep(list(second.lanes.values()))
         kept = len(await rig.engine.log.tail(0, 10))
         rig.clock.advance(700)
-        await second._claim()
-        await second._pruner.sweep(list(second.lanes.values()))
+        await second.claim()
+        await second.pruner.sweep(list(second.lanes.values()))
 
         assert (kept, await rig.engine.log.tail(0, 10)) == (1, [])
         assert sum(e.count for e in await journal(rig) if e.kind is EntryKind.EXPIRED) == 3
@@ -64,7 +64,7 @@ async def test_what_is_cut_while_losses_are_counted_does_not_hide_the_rest():
         clock.advance(2 * 86_400)
 
         rig.sender.gate.set()
-        sweeping = asyncio.create_task(rig.worker._pruner.sweep(list(rig.worker.lanes.values())))
+        sweeping = asyncio.create_task(rig.worker.pruner.sweep(list(rig.worker.lanes.values())))
         while not sweeping.done():
             await rig.worker.turn()
             await asyncio.sleep(0)
@@ -72,7 +72,7 @@ async def test_what_is_cut_while_losses_are_counted_does_not_hide_the_rest():
         rig.sender.standing[URL] = OK
         for _ in range(20):
             await rig.later(700)
-            await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+            await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
 
         entries = await journal(rig)
         expired = sum(entry.count for entry in entries if entry.kind is EntryKind.EXPIRED)

@@ -122,9 +122,9 @@ async def test_an_idle_cursor_does_not_pass_over_it(engine: Any, clock: FakeCloc
 
         engine.then = then
         await rig.worker.turn()
-        rig.worker._must_look = True
-        await rig.worker._read_tail()
-        await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+        rig.worker.hear()
+        await rig.worker.read_tail()
+        await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
         await rig.turn()
 
         assert [[e["event_id"] for e in body] for body in rig.bodies()] == [["e7"]]

@@ -25,7 +25,7 @@ async def test_a_sweep_gives_back_what_there_is() -> None:
     clock = FakeClock()
     engine = Fat(clock, 5, takes_s=0)
     async with running(engine, clock) as rig:
-        await rig.worker._pruner.sweep([])
+        await rig.worker.pruner.sweep([])
 
         assert engine.left == -1
 
@@ -34,7 +34,7 @@ async def test_a_sweep_gives_back_no_longer_than_it_may() -> None:
     clock = FakeClock()
     engine = Fat(clock, 1000, takes_s=GIVE_BACK_S / 3.5)
     async with running(engine, clock) as rig:
-        await rig.worker._pruner.sweep([])
-        await rig.worker._pruner.sweep([])
+        await rig.worker.pruner.sweep([])
+        await rig.worker.pruner.sweep([])
 
         assert engine.left == 1000 - 2 * 4

@@ -359,15 +359,15 @@ async def test_another_worker_goes_on_after_a_crash_with_the_same_id_and_bytes()
         rig.sender.gate = asyncio.Event()
         await rig.send(event(0))
         await rig.spin()
-        for task in list(rig.worker._begun):
+        for task in list(rig.worker.begun):
             task.cancel()
         rig.sender.gate = None
         rig.clock.advance(61)
 
         second = rig.new_worker("w2")
-        second._tasks = rig._tasks
+        second.tasks = rig.tasks
         rig.worker = second
-        await second._claim()
+        await second.claim()
         await rig.turn()
 
         assert len(rig.bodies()) == 2
@@ -385,7 +385,7 @@ async def test_retention_drops_old_blocks_and_counts_what_was_not_delivered():
         rig.clock.advance(2 * 86_400)
         await rig.send(event(1))
 
-        await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+        await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
         await rig.turn()
 
         found = await rig.audit()
@@ -428,7 +428,7 @@ async def test_parked_batches_go_after_keep_parked_days():
         await rig.turn()
         rig.clock.advance(timedelta(days=3).total_seconds())
 
-        await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+        await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
 
         found = await rig.audit()
         assert (found.rows[0].expired, found.rows[0].parked, found.problems) == (1, 0, [])

@@ -58,7 +58,7 @@ async def test_where_one_lane_changed_meanwhile_the_others_are_written_once() ->
         rig.sender.gate.set()
         for _ in range(5):
             await asyncio.sleep(0)
-        first = next(iter(rig.worker._settler._late))
+        first = rig.worker.settler.late[0]
         claim: Claim = await engine.ledger.lane(first.id)
         change = LaneChange(webhook_id=first.id, epoch=claim.lane.epoch)
         assert await engine.ledger.intervene(change)
@@ -78,7 +78,7 @@ async def test_who_takes_the_turns_of_several_lanes_never_waits_in_a_circle() ->
             await rig.webhook(f"https://{name}.example/hook")
         await rig.turn()
         one, two = sorted(rig.worker.lanes.values(), key=lambda held: held.id)
-        settler, gate = rig.worker._settler, asyncio.Event()
+        settler, gate = rig.worker.settler, asyncio.Event()
 
         async def write() -> None:
             async with Turn(one.line):
@@ -91,7 +91,7 @@ async def test_who_takes_the_turns_of_several_lanes_never_waits_in_a_circle() ->
         for held in (one, two):
             held.late.append(Late("x", lambda lane, held=held: put(held, lane)))
         gate.set()
-        late = asyncio.create_task(settler._flush_together([two, one]))
+        late = asyncio.create_task(settler.flush_together([two, one]))
 
         async with asyncio.timeout(5):
             await asyncio.gather(writing, idle, late)
@@ -108,7 +108,7 @@ async def test_a_webhook_that_is_deleted_under_way_leaves_nothing_to_write() -> 
 
         rig.sender.gate.set()
         async with asyncio.timeout(5):
-            while rig.worker._settler._late or rig.sender.at_once:
+            while rig.worker.settler.late or rig.sender.at_once:
                 await asyncio.sleep(0.01)
 
         assert rig.worker.lanes == {}
@@ -123,10 +123,7 @@ async def test_what_was_skipped_while_it_could_not_be_read_stays_skipped() -> No
         rig.sender.answers[URL] = [Outcome(status=500)]
         await rig.send(event(1), event(2))
         await rig.turn()
-        rig.worker.reader.room.max_bytes = 0
-        rig.worker.reader.room.take(0)
-        rig.worker._batches._courier._bodies._found.clear()
-        rig.worker.reader._blocks._found.clear()
+        rig.worker.reader.room.clear()
         failing.left = 1
         clock.advance(10)
         await rig.spin(5)
@@ -164,7 +161,7 @@ async def test_a_batch_whose_halves_could_not_be_read_is_tried_again() -> None:
 
         def refuse(_: object) -> Outcome:
             failing.left = 1
-            rig.worker.reader._blocks._found.clear()
+            rig.worker.reader.room.clear()
             return Outcome(status=413)
 
         rig.sender.answers[URL] = [refuse, Outcome(status=413)]
@@ -205,10 +202,10 @@ async def test_one_split_does_not_end_cutting_ahead_for_good() -> None:
         await rig.send(event(0), event(1))
         await rig.turn()
 
-        assert rig.worker._ahead.depth() > 1
+        assert rig.worker.ahead.depth() > 1
 
-        rig.worker._ahead.sent(was_known=False)
-        assert rig.worker._ahead.depth() == 1
+        rig.worker.ahead.sent(was_known=False)
+        assert rig.worker.ahead.depth() == 1
         await rig.send(*[event(n) for n in range(2, 700)])
         await rig.turn(3000)
-        assert rig.worker._ahead.depth() > 1
+        assert rig.worker.ahead.depth() > 1

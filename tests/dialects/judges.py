@@ -110,9 +110,9 @@ def send_for_real(rig: Rig) -> CurlSender:
     """Let the rig's worker send over sockets; the caller closes what is returned."""
     made = sender()
     rig.sender = made
-    tasks = rig.worker._tasks
+    tasks = rig.worker.tasks
     rig.worker = rig.new_worker("real")
-    rig.worker._tasks = tasks
+    rig.worker.tasks = tasks
     return made
 
 

@@ -167,7 +167,7 @@ async def test_every_loop_goes_over_hostile_values_in_every_column(tmp_path: Pat
         await all_of_it.delivered()
 
         all_of_it.clock.ahead = timedelta(days=40)
-        await all_of_it.worker._pruner.sweep(list(all_of_it.worker.lanes.values()))
+        await all_of_it.worker.pruner.sweep(list(all_of_it.worker.lanes.values()))
         found = await audit(all_of_it.engine, DIALECTS)
         live = Live(all_of_it.engine, all_of_it.directory, all_of_it.clock)
         for account_id in all_of_it.directory.accounts:

@@ -103,6 +103,6 @@ async def test_old_keys_are_swept_although_no_block_is_too_old() -> None:
         await rig.turn()
         rig.clock.advance(THREE_DAYS_S)
 
-        await rig.worker._pruner.sweep([])
+        await rig.worker.pruner.sweep([])
 
         assert await rig.engine.log.find_key(rig.account.id, "k1") is None

@@ -25,6 +25,9 @@ class TurnedClock(FakeClock):
         self.was_set = True
         self._ahead_s += seconds
 
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)  # on a `TurnedLoop`
+
     def taken(self) -> None:
         """Take notice that somebody goes by what the wall clock says now."""
         self.slack_s += abs(self._ahead_s - self._known_s)

@@ -100,8 +100,8 @@ async def _go_on(engine: Engine, image: Image, bodies: dict[str, bytes]) -> list
         for _ in range(TURNS):
             clock.advance(60)
             await rig.turn(ROUNDS)
-            if rig.worker._begun:
-                await asyncio.wait(list(rig.worker._begun), timeout=LIMIT_S)
+            if rig.worker.begun:
+                await asyncio.wait(list(rig.worker.begun), timeout=LIMIT_S)
             report = await rig.audit()
             if not any(row.waiting for row in report.rows):
                 break
@@ -130,7 +130,7 @@ async def _running(rig: Rig) -> AsyncIterator[None]:
     [rig.user] = await rig.engine.registry.api_users()
     await rig.ingest.start()
     async with asyncio.TaskGroup() as tasks:
-        rig.worker._tasks = tasks
+        rig.worker.tasks = tasks
         committing = tasks.create_task(rig.ingest.run())
         try:
             yield

@@ -111,7 +111,7 @@ async def _move_idle_cursors(engine: CountingEngine, rig: Rig, tenants: list[Ten
     """Nearly all lanes are now far behind what they looked through; a few commits mend that."""
     engine.count_anew()
 
-    await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+    await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
 
     assert len(engine.ledger.written) > 0.85 * WEBHOOKS
     assert engine.ledger.records <= WEBHOOKS / 400
@@ -126,7 +126,7 @@ async def _do_nothing(engine: CountingEngine, rig: Rig) -> None:
 
     for _ in range(60):
         await rig.later(1)
-    await rig.worker._pruner.sweep(list(rig.worker.lanes.values()))
+    await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
 
     assert engine.ledger.records == 0
     assert engine.log.calls["headers"] == engine.log.calls["load"] == 0

@@ -3,6 +3,7 @@
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.shape import source
 
@@ -80,3 +81,24 @@ def _root(target: ast.Attribute) -> str:
     while isinstance(node, ast.Attribute):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def test_tests_of_delivery_reach_nothing_private() -> None:
+    tests = Path(__file__).parent.parent
+    found = [
+        f"{path.relative_to(tests)}:{node.lineno} {ast.unparse(node)}"
+        for folder in ("delivery", "lane", "model")
+        for path in sorted((tests / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and node.attr not in OPEN
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    ]
+
+    assert found == []
+
+
+OPEN = {"_replace", "_callback", "_store"}
+"""A tuple's own method; what an event loop has ready; what an engine keeps of the log in memory."""

@@ -22,7 +22,7 @@ async def note(rig: Rig, *actions: str) -> None:
 
 
 async def kept(rig: Rig) -> list[str]:
-    await rig.worker._pruner.sweep([])
+    await rig.worker.pruner.sweep([])
     entries = await rig.engine.trail.entries(TrailQuery(), limit=10_000)
     return [entry.action for entry in entries]
 

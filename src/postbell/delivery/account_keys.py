@@ -1,9 +1,9 @@
 """The signing keys of accounts, as a worker knows them: read before anything is taken from a lane
 that signs with one, and again after each change of the registry."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from postbell.clock import Clock
 from postbell.delivery.settle import AGAIN_S, Spawn, may_fail
 from postbell.lane.held import Held
 from postbell.ports import Dialect, Registry
@@ -17,11 +17,13 @@ class AccountKeys:
         self,
         registry: Registry,
         dialects: Mapping[str, Dialect],
+        clock: Clock,
         spawn: Spawn,
         known: Callable[[int], None],
     ) -> None:
         self._registry = registry
         self._dialects = dialects
+        self._clock = clock
         self._spawn = spawn
         self._known = known
         self._keys: dict[int, list[Secret]] = {}
@@ -66,7 +68,7 @@ class AccountKeys:
                 if version == self._version:
                     self._read.add(account_id)
                 return
-            await asyncio.sleep(AGAIN_S)
+            await self._clock.sleep(AGAIN_S)
         finally:
             self._asked.discard(account_id)
             self._known(account_id)

@@ -4,7 +4,6 @@ Comes after `held`, which says what to do next; `courier` sends, `settle` writes
 are in `singles`, the next batch of a replay in `replay`.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import chain, islice
@@ -124,7 +123,9 @@ class Batches:
     async def _rendered(self, held: Held, pieces: Sequence[Piece], at: int) -> Rendered:
         """Return the body of one of the pieces."""
         if at:
-            await asyncio.sleep(0)  # a body takes long: others have their turn in between
+            await self._courier.clock.sleep(
+                0
+            )  # a body takes long: others have their turn in between
         piece = pieces[at]
         later = chain.from_iterable(piece.blocks for piece in pieces[at + 1 :])
         ahead = chain(islice(later, AHEAD_BLOCKS), held.intake.ahead())

@@ -3,7 +3,6 @@
 Used by `deliver`, `singles` and `replay`; writes nothing.  Keeps bodies that webhooks share.
 """
 
-import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -160,7 +159,7 @@ class Courier:
         is at most so long, and where the others begin; one event goes whatever its length."""
         count = len(found)
         while True:
-            await asyncio.sleep(0)  # a body takes long: others have their turn in between
+            await self.clock.sleep(0)  # a body takes long: others have their turn in between
             count //= 2
             made = self.render(revision, found.events[:count])
             if len(made.body) <= most_bytes or count == 1:
@@ -176,7 +175,7 @@ class Courier:
             outcome = await self._sender.send(request)
             if outcome.error != BUSY:
                 return msgspec.structs.replace(outcome, used=used), self.clock.now()
-            await asyncio.sleep(BUSY_S)  # then signed anew: receivers refuse what is minutes old
+            await self.clock.sleep(BUSY_S)  # then signed anew: receivers refuse what is minutes old
 
     def _signed(self, post: Post) -> tuple[Request, Used]:
         """Return an attempt as it is made now, and what is kept of where it goes."""
@@ -214,7 +213,7 @@ class Courier:
         async with Turn(held.pace.leaving):
             wait_s = held.pace.leaves_in_s(apart_s, self.clock.monotonic_s())
             if wait_s > 0:
-                await asyncio.sleep(wait_s)
+                await self.clock.sleep(wait_s)
             held.pace.leaves(self.clock.monotonic_s())
 
     def judge(self, post: Post, outcome: Outcome, now: datetime) -> Judgement:

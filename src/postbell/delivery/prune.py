@@ -66,7 +66,7 @@ class Pruner:
         self._kept = timedelta(days=retention_days)
         self._trail_kept = timedelta(days=max(trail_days, retention_days))
         self._notices = Expiring(engine, self._kept)
-        self._looked_at: datetime | None = None
+        self.looked_at: datetime | None = None
         self._is_waiting = False
         self.given_up: set[int] = set()
         """Webhooks whose lanes this worker cannot hold: they keep no blocks."""
@@ -80,12 +80,12 @@ class Pruner:
         for at in range(0, len(idle), AT_ONCE):
             with fence("retention", item="idle lanes"):
                 await self._settler.write_all(idle[at : at + AT_ONCE], _moved_on)
-        looked_at = self._looked_at
+        looked_at = self.looked_at
         is_due = looked_at is None or not looked_at <= now < looked_at + LOOK_EVERY
         if is_due and not self._clock.is_sure:
             self._wait()
         elif is_due:
-            self._looked_at, self._is_waiting = now, False
+            self.looked_at, self._is_waiting = now, False
             await self._let_go(held, now)
             await self._engine.log.trust(now)
         await self._give_back()
@@ -113,7 +113,7 @@ class Pruner:
         """End what was parked long enough, count what old blocks take with them, drop them."""
         async for each, batch in self._open(held):
             with _fenced(each, batch):
-                await self._end_parked(each, batch, now)
+                await self.end_parked(each, batch, now)
         await self._engine.log.drop_keys(now - KEY_KEPT)
         before = await self._engine.log.first_since(now - self._kept)
         oldest = await self._engine.log.tail(0, 1)
@@ -146,7 +146,7 @@ class Pruner:
                 if batch.webhook_id in held:
                     yield held[batch.webhook_id], batch
 
-    async def _end_parked(self, held: Held, batch: OpenBatch, now: datetime) -> None:
+    async def end_parked(self, held: Held, batch: OpenBatch, now: datetime) -> None:
         """Let go of a batch that was parked for as long as the policy keeps it."""
         kept = timedelta(days=held.policy.keep_parked_days)
         parked_at = batch.parked_at if batch.state is BatchState.PARKED else None

@@ -5,7 +5,6 @@ What a receiver took may be written a little later, with the lane's next cut: ha
 and a crash in between only sends the batch again, with the same id and bytes.
 """
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
@@ -142,13 +141,13 @@ class Settler:
     async def _flush_late(self) -> None:
         """Write down what is late, many lanes in one commit, until nothing is."""
         while self._late:
-            await asyncio.sleep(LATE_S)
+            await self._clock.sleep(LATE_S)
             lanes = list(self._late)
             for at in range(0, len(lanes), TOGETHER):
-                await self._flush_together(lanes[at : at + TOGETHER])
+                await self.flush_together(lanes[at : at + TOGETHER])
             self._late = dict.fromkeys(h for h in self._late if h.late and not h.is_gone)
 
-    async def _flush_together(self, lanes: Sequence[Held]) -> None:
+    async def flush_together(self, lanes: Sequence[Held]) -> None:
         """Write down what is late of those lanes that nobody is writing of."""
         async with AsyncExitStack() as turns:
             found: list[Writing] = []
@@ -197,7 +196,7 @@ class Settler:
         if has_failed:
             self._refused += 1
             try:
-                await asyncio.sleep(again_s(self._refused))
+                await self._clock.sleep(again_s(self._refused))
             finally:
                 self._refused -= 1
         return written
@@ -208,6 +207,11 @@ class Settler:
             await self._reload(held)
             return True
         return False
+
+    @property
+    def late(self) -> tuple[Held, ...]:
+        """The lanes of which something is to be written down with what is written next."""
+        return tuple(self._late)
 
     async def write_all(
         self, lanes: Sequence[Held], build: Callable[[Held, Lane], LaneChange | None]
@@ -291,7 +295,7 @@ class Settler:
             with may_fail("reading on"):
                 await self.reload(held)
             self._notice(held)
-            await asyncio.sleep(AGAIN_S)
+            await self._clock.sleep(AGAIN_S)
         finally:
             self._rereading.discard(held)
             self._notice(held)

@@ -4,7 +4,6 @@ Beside `deliver`: no row and no write per event.  What became of them is saved f
 a few times a second; a crash in between sends the unsaved part again, with the same ids and bytes.
 """
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 
@@ -123,7 +122,7 @@ class Singles:
 
     async def _save_later(self, held: Held) -> None:
         for _ in range(SAVE_LOOKS):
-            await asyncio.sleep(SAVE_AFTER_S)
+            await self._courier.clock.sleep(SAVE_AFTER_S)
             fresh = sum(count_bits(run.fresh) for run in held.runs)
             if not held.in_flight or fresh >= SAVE_EVENTS:
                 break

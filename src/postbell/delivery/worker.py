@@ -16,6 +16,7 @@ from postbell.clock import Clock
 from postbell.delivery.account_keys import AccountKeys
 from postbell.delivery.batches import Batches
 from postbell.delivery.calls import Calls
+from postbell.delivery.catching_up import CatchingUp
 from postbell.delivery.courier import Courier
 from postbell.delivery.prune import Pruner
 from postbell.delivery.replays import Replays
@@ -37,13 +38,13 @@ from postbell.signals import log
 
 POLL_S = 1.0
 HOUSEKEEPING_S, SAVE_S = 20.0, 5.0
-CLAIM_LIMIT, READERS = 1000, 8
+CLAIM_LIMIT = 1000
 BROKEN, DAMAGED = "internal_error", "damaged_block"
 """Reasons for which a webhook is paused by us."""
 
 
 class Worker:
-    """Delivers for every webhook whose lane it holds."""
+    """Delivers for every webhook whose lane it holds; *begun* are its *tasks* that are not over."""
 
     def __init__(
         self,
@@ -68,28 +69,37 @@ class Worker:
         self._shutdown_s = shutdown_s
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
-        self._settler = Settler(engine.ledger, directory, clock, owner, self._spawn, self._notice)
-        self._keys = AccountKeys(engine.registry, dialects, self._spawn, self._notice_account)
+        self.settler = Settler(engine.ledger, directory, clock, owner, self._spawn, self._notice)
+        self._keys = AccountKeys(
+            engine.registry, dialects, clock, self._spawn, self._notice_account
+        )
         courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._keys.of)
-        self._ahead = Ahead()
-        self._batches = Batches(courier, self._settler, self._notice, self._ahead)
-        self._singles = Singles(courier, self._settler, self._spawn, self._notice)
-        self._replays = Replays(courier, self._batches, self._settler)
-        self._pruner = Pruner(
-            engine, self.reader, self._settler, self._singles, clock, retention_days, trail_days
+        self.ahead = Ahead()
+        self._batches = Batches(courier, self.settler, self._notice, self.ahead)
+        self.singles = Singles(courier, self.settler, self._spawn, self._notice)
+        self._replays = Replays(courier, self._batches, self.settler)
+        self.pruner = Pruner(
+            engine, self.reader, self.settler, self.singles, clock, retention_days, trail_days
         )
         self._scrubber = Scrubber(engine.log, clock)
+        self._catching_up = CatchingUp(
+            self.reader, clock, lambda: self._seen, self._notice, self._fail
+        )
         self.lanes: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
         self._seen = 0
         self._ready: set[int] = set()
-        self._calls = Calls(clock.now(), clock.monotonic_s())
+        self.calls = Calls(clock.now(), clock.monotonic_s())
         self._wake = asyncio.Event()
         self._must_look, self._is_stopping = True, False
         self._broken: set[int] = set()
-        self._reading = asyncio.Semaphore(READERS)
-        self._tasks: asyncio.TaskGroup
-        self._begun: set[asyncio.Task[None]] = set()
+        self.tasks: asyncio.TaskGroup
+        self.begun: set[asyncio.Task[None]] = set()
+
+    def hear(self) -> None:
+        """Look at the log and the registry at the next turn: there may be something new."""
+        self._must_look = True
+        self._wake.set()
 
     def stop(self) -> None:
         """Take no more work; `run` returns once what is in flight is settled."""
@@ -102,7 +112,7 @@ class Worker:
         Raises EngineStopped when nothing can be written any more.
         """
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self.tasks = tasks
             self._seen = await self._engine.log.head()
             helpers = [tasks.create_task(self._listen()), tasks.create_task(self._keep_house())]
             while not self._is_stopping:
@@ -124,11 +134,11 @@ class Worker:
             with may_fail("look", Overloaded), fence("worker", item="look"):
                 await self._look()
         now = self._clock.now()
-        if self._calls.was_set(now, self._clock.monotonic_s()):
+        if self.calls.was_set(now, self._clock.monotonic_s()):
             for lane in self.lanes.values():
                 lane.reread(now)
             self._ready |= self.lanes.keys()
-        self._ready |= self._calls.due(now)
+        self._ready |= self.calls.due(now)
         ready, self._ready = self._ready, set()
         for webhook_id in ready:
             held = self.lanes.get(webhook_id)
@@ -137,19 +147,23 @@ class Worker:
                     self._move(held, now)
                 except Exception as error:
                     self._fail(held, error)
-        return self._calls.next_s(self._clock.now(), POLL_S)
+        return self.calls.next_s(self._clock.now(), POLL_S)
 
     @property
     def is_busy(self) -> bool:
-        """Say whether something is on its way or still to be saved."""
-        return self._keys.is_busy or any(held.is_busy for held in self.lanes.values())
+        """Say whether something is on its way, to be looked at or to be saved."""
+        return (
+            bool(self._ready)
+            or self._keys.is_busy
+            or any(held.is_busy for held in self.lanes.values())
+        )
 
     async def _look(self) -> None:
         """Take notice of what other tasks and processes committed."""
         await self._directory.refresh()
         self._keys.heard(self._directory.version)
         await self._reload_changed()
-        await self._read_tail()
+        await self.read_tail()
 
     async def _reload_changed(self) -> None:
         """Take notice of webhooks that were added, changed or deleted."""
@@ -159,7 +173,7 @@ class Worker:
             for webhook_id in changed & self.lanes.keys():
                 held = self.lanes[webhook_id]
                 try:
-                    await self._settler.reload(held)
+                    await self.settler.reload(held)
                     if webhook_id in self._broken:
                         self._broken.discard(webhook_id)
                         held.rewind()
@@ -172,12 +186,13 @@ class Worker:
                     self._ready.add(webhook_id)
             if changed:
                 with may_fail("claim"):
-                    await self._claim()
+                    await self.claim()
                     changed.clear()
         finally:
             self._changed |= changed
 
-    async def _claim(self) -> None:
+    async def claim(self) -> None:
+        """Take the lanes in that nobody holds."""
         while True:
             claims = await self._engine.ledger.claim(
                 self._owner, CLAIM_LIMIT, lease_s=LEASE_S, now=self._clock.now()
@@ -195,17 +210,17 @@ class Worker:
 
     def _hold(self, claim: Claim, webhook: Webhook) -> None:
         """Take a lane in; one that cannot be (its dialect is not there) is not moved."""
-        self._pruner.given_up.add(webhook.id)
+        self.pruner.given_up.add(webhook.id)
         with fence("worker", item=f"webhook {webhook.id}", account=webhook.account_id):
             now = self._clock.now()
-            held = Held(claim, webhook, now, self._dialects, self._installation, self._ahead)
+            held = Held(claim, webhook, now, self._dialects, self._installation, self.ahead)
             self.lanes[held.id] = held
             self._by_account[webhook.account_id].add(held.id)
             self._broken.discard(held.id)
             self._ready.add(held.id)
-            self._pruner.given_up.discard(held.id)
+            self.pruner.given_up.discard(held.id)
 
-    async def _read_tail(self) -> None:
+    async def read_tail(self) -> None:
         """Feed new blocks to the lanes that match; nobody else is rung."""
         while True:
             page = await self._engine.log.tail(self._seen, PAGE)
@@ -226,10 +241,10 @@ class Worker:
         """Start what the lane can have started now, and note when to look again."""
         if self._is_stopping or held.is_gone:
             return
-        self._calls.note(self._settler.answer(held), held.id)
+        self.calls.note(self.settler.answer(held), held.id)
         if held.id not in self._broken:
             self._start_pump(held)
-            self._calls.note(held.next_due(now), held.id)
+            self.calls.note(held.next_due(now), held.id)
 
     def _may_take(self, held: Held) -> bool:
         return not self._is_stopping and self._keys.are_known(held.webhook)
@@ -237,11 +252,11 @@ class Worker:
     def _start_pump(self, held: Held) -> None:
         if self._may_take(held) and held.hand_out(self._clock.now()):
             self._spawn(self._pump(held))
-        self._settler.answer(held)
-        self._settler.read_more(held)
+        self.settler.answer(held)
+        self.settler.read_more(held)
         is_wanted = held.intake.is_behind and held.stand(self._clock.now()).gate is not Gate.DOWN
         if is_wanted and held.may_read():
-            self._spawn(self._catch_up(held))
+            self._spawn(self._catching_up.read(held))
 
     async def _pump(self, held: Held) -> None:
         """Do work after work of one lane; let a further pump start while there is more.
@@ -272,9 +287,9 @@ class Worker:
                 case Cut():
                     await self._batches.cut(held, work)
                 case Single():
-                    await self._singles.send(held, work)
+                    await self.singles.send(held, work)
                 case Load():
-                    await self._singles.load(held, work)
+                    await self.singles.load(held, work)
                 case Step():
                     await self._replays.step(held, work)
                 case Again():
@@ -286,7 +301,7 @@ class Worker:
             await self._break(held, DAMAGED)
         except (StorageError, Overloaded) as error:
             log("read_failed", webhook_id=held.id, error=error.message)
-            await asyncio.sleep(AGAIN_S)
+            await self._clock.sleep(AGAIN_S)
             if isinstance(work, Cut):
                 held.rewind()
         except Exception as error:
@@ -298,7 +313,7 @@ class Worker:
         """Pause a webhook for an error of our own (promise 9), or a block that cannot be sent."""
         self._broken.add(held.id)
         with fence("worker", item=f"webhook {held.id}", account=held.webhook.account_id):
-            await self._settler.pause(held, reason)
+            await self.settler.pause(held, reason)
             held.rewind()
             self._broken.discard(held.id)
 
@@ -311,34 +326,11 @@ class Worker:
             self._broken.add(held.id)
             self._spawn(self._break(held))
 
-    async def _catch_up(self, held: Held) -> None:
-        """Read what a lane that fell behind has missed, up to one full batch."""
-        try:
-            with may_fail("catching up"):
-                await self._read_missed(held)
-                return
-            await asyncio.sleep(AGAIN_S)
-        except Exception as error:
-            self._fail(held, error)
-        finally:
-            held.was_read()
-            self._notice(held)
-
-    async def _read_missed(self, held: Held) -> None:
-        async with self._reading:
-            while held.intake.is_behind and not held.catch_up():
-                intake, seen, limit = held.intake, self._seen, held.intake.page
-                page = await self.reader.headers(
-                    held.webhook.account_id, intake.gather.end.block, limit
-                )
-                intake.read(page, has_rest=len(page) == limit or seen != self._seen)
-
     async def _listen(self) -> None:
         """Turn rings, and now and then nothing, into a look."""
         while True:
             await self._engine.bell.wait(POLL_S)
-            self._must_look = True
-            self._wake.set()
+            self.hear()
 
     async def _keep_house(self) -> None:
         """Renew leases, move idle cursors, let retention drop what is old, check blocks."""
@@ -347,11 +339,11 @@ class Worker:
             with may_fail("housekeeping"), fence("worker", item="housekeeping"):
                 now = self._clock.now()
                 await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
-                await self._claim()
-                await self._pruner.sweep(list(self.lanes.values()))
+                await self.claim()
+                await self.pruner.sweep(list(self.lanes.values()))
                 await self._scrubber.step()
                 wait_s = HOUSEKEEPING_S
-            await asyncio.sleep(wait_s)
+            await self._clock.sleep(wait_s)
 
     async def _finish(self) -> None:
         """Let what is in flight end, within the shutdown time, and save every run.
@@ -367,10 +359,10 @@ class Worker:
             async with asyncio.timeout(SAVE_S):
                 for held in self.lanes.values():
                     with fence("worker", item=f"webhook {held.id}"):
-                        await self._settler.flush(held)
+                        await self.settler.flush(held)
                         if held.runs:
-                            await self._singles.save(held)
-        for task in list(self._begun):
+                            await self.singles.save(held)
+        for task in list(self.begun):
             task.cancel()
 
     def _notice(self, held: Held) -> None:
@@ -390,8 +382,8 @@ class Worker:
             with fence("worker", item=getattr(work, "__name__", "")):
                 await work
 
-        task = self._tasks.create_task(fenced())
+        task = self.tasks.create_task(fenced())
         task.add_done_callback(lambda _: work.close())
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+        self.begun.add(task)
+        task.add_done_callback(self.begun.discard)
         return task

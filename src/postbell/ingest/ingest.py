@@ -47,7 +47,7 @@ class Ingest:
         max_queued_bytes: int = 64 << 20,
     ) -> None:
         self._engine = engine
-        self._clock = clock
+        self.clock = clock
         self._directory = directory
         self._seen = Seen(hours=dedup_hours, max_ids=dedup_ids)
         self._dedup_kept = timedelta(hours=dedup_hours)
@@ -57,14 +57,14 @@ class Ingest:
 
     async def start(self) -> None:
         """Read the ids of the past, so that duplicates of events before a restart are known."""
-        began = self._clock.monotonic_s()
-        now = self._clock.now()
-        if not self._clock.is_sure:
+        began = self.clock.monotonic_s()
+        now = self.clock.now()
+        if not self.clock.is_sure:
             now = min(now, await self._engine.log.newest_at() or now)
         since = now - self._dedup_kept
         self._seen.head = await self._engine.log.first_since(since) - 1
         await self._learn()
-        seconds = self._clock.monotonic_s() - began
+        seconds = self.clock.monotonic_s() - began
         log("duplicates_known", ids=len(self._seen), seconds=round(seconds, 3))
         self.is_ready = True
 
@@ -174,7 +174,7 @@ class Ingest:
             return self._directory.api_user_id(account.id, name)
 
         own = "" if api_user is None else api_user.name
-        return Accepting(account.name, own, user_id, self._clock.now())
+        return Accepting(account.name, own, user_id, self.clock.now())
 
     async def _parse(
         self,
@@ -199,7 +199,7 @@ class Ingest:
         kept = await self._engine.log.find_key(account.id, key)
         if kept is None:
             return None
-        if kept.at + KEY_KEPT < self._clock.now() and self._clock.is_sure:
+        if kept.at + KEY_KEPT < self.clock.now() and self.clock.is_sure:
             return None
         _check_digest(key, kept.digest, digest)
         return msgspec.json.decode(kept.answer, type=Repeated)
@@ -240,7 +240,7 @@ class Ingest:
     async def _append(self, group: list[WaitingRequest]) -> None:
         for attempt in range(APPEND_TRIES):
             group[:] = await self._without_answered(group, is_first=attempt == 0)
-            now = self._clock.now()
+            now = self.clock.now()
             blocks = await self._blocks(group)
             keys = [
                 IdempotencyKey(
@@ -323,8 +323,8 @@ class Ingest:
 
     def _forget(self) -> None:
         """Let go of ids that are too old, as far as anybody can be sure of the time."""
-        if self._clock.is_sure:
-            self._seen.forget(self._clock.now())
+        if self.clock.is_sure:
+            self._seen.forget(self.clock.now())
 
     async def _blocks(self, group: list[WaitingRequest]) -> list[NewBlock]:
         """Return the blocks to write: each request's events less those accepted before."""

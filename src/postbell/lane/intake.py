@@ -48,6 +48,10 @@ class Intake:
         self.page = MIN_PAGE
         self._begin(start)
 
+    def __len__(self) -> int:
+        """Return how many headers were read and not gathered."""
+        return len(self._ahead)
+
     @property
     def revision(self) -> Revision:
         """The revision under which is gathered now."""

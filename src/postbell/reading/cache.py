@@ -28,6 +28,12 @@ class Room:
         """Let a mapping take part."""
         self._sharing.append(kept)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        for kept in self._sharing:
+            while len(kept):
+                self._bytes -= kept.forget()
+
     def use(self) -> int:
         """Return a number that rises with each use."""
         self._uses += 1

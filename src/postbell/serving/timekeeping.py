@@ -56,6 +56,9 @@ class SteadyClock:
     def monotonic_s(self) -> float:
         return self._clock.monotonic_s()
 
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
     @property
     def is_sure(self) -> bool:
         return self._jump is None and self._sure_in_s == 0.0
