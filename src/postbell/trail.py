@@ -143,6 +143,7 @@ ACTIONS = (
     Action("second_factor.codes_renewed", "new recovery codes replaced the old ones"),
     Action("second_factor.turned_off", "the password alone signs in again"),
     Action("second_factor.removed", "somebody's second factor was removed; all sessions ended"),
+    Action("source.forgotten", "a source begins anew: all that was kept of it is gone"),
     Action("index.cleared", "the search index is made anew"),
 )
 """Every action there is: what happened to a thing, `thing.what`."""

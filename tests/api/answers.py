@@ -22,6 +22,7 @@ from postbell.records import BatchState, EntryKind, LaneChange, Outcome, Verdict
 from tests.api.service import URL, Service, basic, running
 from tests.api.test_batches import batch, entry, put
 from tests.fakes import FakeClock
+from tests.reports.test_sources import standing
 
 KEPT = Path(__file__).with_name("answers.txt")
 CHANCE = re.compile(r'("(?:batch_id":"test_|hint":"|key":"|public_key":"|value":"))[^"]+')
@@ -191,6 +192,8 @@ async def tell(service: Service) -> Told:
     await told.ask("POST", "api-users/2/rotate")
     await told.ask("POST", "api-users/4/revoke")
     await told.ask("DELETE", "webhooks/4")
+    await service.engine.checkpoints.tell({"mail": standing(service.clock)})
+    await told.ask("GET", "sources")
     await told.ask("GET", "trail?limit=5")
     await told.ask("GET", "trail")
     return told

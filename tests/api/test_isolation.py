@@ -67,6 +67,7 @@ ROWS = (
     Row("POST", "/api/v1/api-users/{id}/keys", HIDDEN),
     Row("POST", "/api/v1/api-keys/{id}/rotate", HIDDEN),
     Row("POST", "/api/v1/api-keys/{id}/revoke", HIDDEN),
+    Row("GET", "/api/v1/sources", {"sources": [], "next": None}),
     Row("GET", "/api/v1/trail", {"next": None}),
     Row("GET", "/api/v1/dialects", {}),
     Row("GET", "/api/v1/event-types", {}),

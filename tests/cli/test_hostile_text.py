@@ -40,6 +40,7 @@ from tests.cli.running import LIMIT_S, EventServer, Postbell
 from tests.cli.test_commands import commands
 from tests.cli.test_listen import post, url_of
 from tests.forked import COMMAND
+from tests.reports.test_sources import standing
 
 HOSTILE = "a\x1b[2K\x9b2J\x85\u202egpj.\u2066\u2069\u200e\u200f\u061c\x07\x7f\u2028\U000e0041\r\nb"
 STEERS = re.compile(
@@ -47,7 +48,10 @@ STEERS = re.compile(
 )
 PASSWORD = "correct horse battery"
 
-GROUPS = ("", "accounts", "owners", "api-users", "webhooks", "events", "batches", "index", "trail")
+GROUPS = (
+    "", "accounts", "owners", "api-users", "webhooks", "sources", "events", "batches", "index",
+    "trail",
+)  # fmt: skip
 ELSEWHERE = {"serve", "demo", "listen", "events send"}
 """Commands that run on; what they print of others has tests of its own below."""
 
@@ -87,6 +91,8 @@ CALLS: dict[str, tuple[str, ...]] = {
     "batches park": (HOSTILE,),
     "batches skip": (HOSTILE, HOSTILE),
     "replay": ("1", "--since", "2020-01-01T00:00:00Z", "--recipient", HOSTILE),
+    "sources list": (),
+    "sources forget": (HOSTILE,),
     "trail list": (),
     "audit": (),
     "index status": (),
@@ -101,7 +107,7 @@ CALLS: dict[str, tuple[str, ...]] = {
 
 TOLD = {
     "accounts list", "owners list", "api-users list", "webhooks list", "webhooks show",
-    "batches show", "api-users revoke",
+    "batches show", "api-users revoke", "sources list",
 }  # fmt: skip
 """Commands whose JSON has a hostile value that must come out as it is stored."""
 
@@ -125,6 +131,8 @@ async def fill(folder: Path) -> None:
     now = datetime(2026, 11, 29, tzinfo=UTC)
     settings = Settings(data_dir=folder)
     engine = await open_engine(settings, SystemClock(), worker=False)
+    says = {"place": "/" + HOSTILE, "fault": HOSTILE, "refusal": HOSTILE, "refused_at": now}
+    await engine.checkpoints.tell({HOSTILE: standing(SystemClock(), **says)})
     registry = engine.registry
     account = await registry.add_account(HOSTILE, now)
     await registry.add_api_user(account.id, HOSTILE, "00", now)

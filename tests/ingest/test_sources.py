@@ -1,6 +1,7 @@
 """What a source hands over: drafts of any account and its progress, durable in one commit."""
 
 import asyncio
+from datetime import datetime, tzinfo
 
 import pytest
 
@@ -210,3 +211,21 @@ async def test_a_checkpoint_that_is_too_large_fails_its_source_alone():
 
         assert isinstance(failed, ServiceError)
         assert sent.accepted == 1
+
+
+class Odd(tzinfo):
+    """A time zone that an error of ours befalls."""
+
+    def utcoffset(self, _when):
+        raise LookupError("a bug")
+
+
+async def test_a_draft_that_an_error_of_ours_befalls_is_refused_and_the_others_come_in():
+    async with running() as rig:
+        odd = draft(0, metadata={"at": datetime(2026, 1, 1, tzinfo=Odd())})
+
+        answer = await take(rig, await begin(rig), odd, draft(1))
+
+        assert [(each.index, each.code) for each in answer.rejected] == [(0, "internal")]
+        assert await stored_ids(rig) == ["s1"]
+        assert (await row(rig)).refused == 3

@@ -17,9 +17,10 @@ from postbell.operating.metrics import MAX_WEBHOOKS
 from postbell.operating.metrics.following import Moments
 from postbell.operating.metrics.requests import Requests, face_of
 from postbell.operating.metrics.shapes import Counter
-from postbell.ports import Space
+from postbell.ports import Progress, Space
 from postbell.records import Entry, EntryKind, LaneChange, Outcome, Verdict
 from tests.operating.rig import Watched, watched
+from tests.reports.test_sources import standing
 
 
 @pytest.fixture
@@ -60,9 +61,9 @@ async def test_accepted_events_are_counted_by_api_user_and_type(rig: Watched) ->
     samples = await rig.samples()
 
     name = "postbell_events_accepted_total"
-    assert samples[f"{name},api_user=alice,source=http,type=open"] == 2
-    assert samples[f"{name},api_user=alice,source=http,type=delivered"] == 1
-    assert samples[f"{name},api_user=bob,source=http,type=open"] == 1
+    assert samples[f"{name},api_user=alice,type=open"] == 2
+    assert samples[f"{name},api_user=alice,type=delivered"] == 1
+    assert samples[f"{name},api_user=bob,type=open"] == 1
 
 
 async def test_nothing_is_counted_twice(rig: Watched) -> None:
@@ -72,7 +73,7 @@ async def test_nothing_is_counted_twice(rig: Watched) -> None:
 
     samples = await rig.samples()
 
-    assert samples["postbell_events_accepted_total,api_user=alice,source=http,type=open"] == 1
+    assert samples["postbell_events_accepted_total,api_user=alice,type=open"] == 1
 
 
 async def test_attempts_are_counted_by_outcome_and_timed(rig: Watched) -> None:
@@ -242,3 +243,20 @@ def test_times_are_known_of_so_many_blocks_and_no_more() -> None:
     assert [moments.get(block_id) for block_id in (1, 2, 6)] == [None, None, None]
     assert moments.get(3) == began + timedelta(seconds=3)
     assert moments.get(5) == began + timedelta(seconds=5)
+
+
+async def test_sources_are_told_whichever_process_runs_them(rig: Watched) -> None:
+    engine, clock = rig.service.engine, rig.service.clock
+    revisions = await engine.checkpoints.tell({"mail": standing(clock)})
+    progress = Progress("mail", revisions["mail"], b"x", taken=7, duplicates=2, refused=1)
+    head = await engine.log.head()
+    await engine.log.append([], [], head=head, now=clock.now(), progress=[progress])
+
+    samples = await rig.samples()
+
+    labels = ",account=acme,source=mail"
+    assert samples[f"postbell_source_taken_total{labels}"] == 7
+    assert samples[f"postbell_source_duplicates_total{labels}"] == 2
+    assert samples[f"postbell_source_refused_total{labels}"] == 1
+    assert samples[f"postbell_source_lag_bytes{labels}"] == 12
+    assert samples[f"postbell_source_state{labels},state=up_to_date"] == 1

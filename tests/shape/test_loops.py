@@ -36,11 +36,11 @@ FOREVER = {
     "serving/process.py": "",
     "operating/standings.py": "standings",
     "serving/timekeeping.py": "",
-    "sources/file.py": "",
+    "sources/file.py": "sources",
     "sources/running.py": "sources",
 }
 """Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a
-customer comes into it, and for a source: what leaves it is fenced by what runs it."""
+customer comes into it."""
 
 
 def _of_the_service() -> Iterator[tuple[str, ast.Module]]:

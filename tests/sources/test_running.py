@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import gzip
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from postbell import sources
+from postbell import fences, sources
 from postbell.errors import BadInput, Overloaded, StorageError
 from postbell.ingest.ingest import Ingest
 from postbell.ports import Inlet, SourceReading, SourceRow, SourceState
@@ -24,6 +25,11 @@ LIMIT_S = 30
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "events.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def unfailed() -> None:
+    fences.failed.clear()
 
 
 def append(path: Path, *lines: object) -> None:
@@ -142,8 +148,9 @@ async def test_a_line_names_an_api_user_but_no_other_account(log: Path) -> None:
     [
         ("\ufeff" + json.dumps(event(0)) + "\n", ""),
         (json.dumps(event(0)).encode("utf-16") + b"\n", "line 1: the file is UTF-16"),
-        (gzip.compress(b"x" * 100) + b"\n", "line 1: the file is compressed"),
+        (gzip.compress(b"x" * 100, mtime=0) + b"\n", "line 1: the file is compressed"),
     ],
+    ids=["marked", "utf-16", "gzip"],
 )
 async def test_a_file_in_another_form_is_told(log: Path, content: str | bytes, told: str) -> None:
     async with running() as rig:
@@ -296,6 +303,52 @@ async def test_two_processes_that_read_one_file_take_each_line_once(log: Path) -
 
         committing.cancel()
         assert len(await stored_ids(rig)) == 27
+
+
+@pytest.mark.parametrize("line", [
+    b"{}\x0cu",
+    b'{"type":"x","recipient":"a@b"} and more',
+    b'{"type":"x","recipient":"a@b"',
+    b'{"type":"x","recipient":"\xff"}',
+    b'{"type":"x","recipient":"a@b","metadata":{"a":1e999}}',
+    b'{"type":"x","metadata":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    b'{"type":"x","recipient":"a@b","source":[1]}',
+    b'{"type":"","recipient":"a@b"}',
+], ids=range(8))  # fmt: skip
+async def test_a_line_that_begins_well_and_goes_on_badly_stops_nothing(
+    log: Path, line: bytes
+) -> None:
+    async with running() as rig:
+        log.write_bytes(line + b"\n")
+        append(log, event(0))
+
+        async with reading(rig, log):
+            await until(stands(rig, taken=1, refused=1))
+
+        assert await stored_ids(rig) == ["e0"]
+        assert fences.failed["sources"] == 0
+
+
+async def test_of_lines_that_a_disk_has_changed_none_stops_the_source(log: Path) -> None:
+    chance = random.Random(7)
+    good = json.dumps(event(0, "delivrd", metadata={"a": [1.5, None]}, smtp={"code": 250})).encode()
+    async with running() as rig:
+        with log.open("wb") as file:
+            for _ in range(3000):
+                line = bytearray(good)
+                for _ in range(chance.choice([1, 1, 2, 9])):
+                    line[chance.randrange(len(line))] = chance.choice(b'{}[]",:\\0aeE-.\xff\xc3 \0')
+                file.write(line + b"\n")
+        append(log, event(1))
+
+        async with reading(rig, log):
+            await until(stands(rig, lag_bytes=0, state=SourceState.UP_TO_DATE))
+
+        found = await row_of(rig)
+        assert found.position == "line 3001"
+        assert found.taken + found.duplicates + found.refused == 3001
+        assert (await stored_ids(rig))[-1] == "e1"
+        assert fences.failed["sources"] == 0
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from tests.cli.running import Postbell
 from tests.contract.making import block
+from tests.reports.test_sources import standing
 
 ADA, EVE = "ada@acme.example", "eve@acme.example"
 
@@ -72,6 +73,7 @@ DEEDS = (
     deed(f"owners reset-second-factor {ADA}", "second_factor.removed"),
     deed(f"owners remove {EVE}", "owner.removed"),
     deed(f"owners set-role {ADA} operator", "owner.changed"),
+    deed("sources forget mail", "source.forgotten"),
     deed("index rebuild", "index.cleared"),
 )  # fmt: skip
 """In this order, each on what those before it left."""
@@ -82,7 +84,7 @@ BY_THE_SERVER = {"serve", "demo", "listen", "events send"}
 READ_ONLY = {
     "audit", "accounts list", "owners list", "owners sessions", "api-users list", "api-users keys",
     "webhooks list",
-    "webhooks show", "batches list", "batches show", "index status", "trail list",
+    "webhooks show", "batches list", "batches show", "index status", "sources list", "trail list",
 }  # fmt: skip
 OF_THE_FILE = {"migrate", "backup", "restore", "compact"}
 """They make, copy or exchange the file that the trail is in, and touch nobody's things."""
@@ -129,6 +131,7 @@ async def fill(folder: Path) -> None:
     ]
     change = LaneChange(webhook_id=1, epoch=claim.lane.epoch, put=tuple(batches))
     assert await engine.ledger.record([change]) == []
+    await engine.checkpoints.tell({"mail": standing(clock)})
     owner = await engine.owners.find(email=ADA)
     assert owner is not None
     await _with_factor(engine, owner)

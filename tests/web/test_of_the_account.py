@@ -5,7 +5,9 @@ import re
 import pytest
 from msgspec.structs import replace
 
+from postbell.ports import SourceState
 from postbell.records import LaneChange, WebhookState
+from tests.reports.test_sources import FAULT, standing
 from tests.web.figures import words
 from tests.web.test_webhook_pages import park
 from tests.web.visiting import OPAL, Browser, House
@@ -164,3 +166,19 @@ async def test_the_operator_sees_counts_of_every_account(house: House) -> None:
     assert "1 account has a failing webhook." in text
     assert "acme failing 3 2 2 3 Open" in text
     assert text.index("acme failing") < text.index("beta no webhooks")
+
+
+async def test_the_operator_sees_sources_and_what_hinders_them(house: House) -> None:
+    opal = await house.visitor(OPAL)
+    without = await opal.get("/operator")
+    failing = standing(house.service.clock, state=SourceState.FAILING)
+    fine = standing(house.service.clock)
+    await house.service.engine.checkpoints.tell({"mail": fine, "bounces": failing})
+
+    text = words(await opal.get("/operator"))
+
+    assert 'id="sources"' not in without
+    assert f"The source bounces cannot read on: {FAULT}" in text
+    assert "The source mail cannot" not in text
+    assert "bounces acme · /var/log/mail.jsonl failing 0 0 12 B –" in text
+    assert "mail acme · /var/log/mail.jsonl up to date 0 0 12 B –" in text

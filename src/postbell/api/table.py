@@ -1,6 +1,6 @@
 """Everything the native API does, in the order in which it is told."""
 
-from postbell.api import batches, catalogue, replays, searching, trail, users, webhooks
+from postbell.api import batches, catalogue, replays, searching, sources, trail, users, webhooks
 from postbell.api.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -9,6 +9,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *batches.OPERATIONS,
     *replays.OPERATIONS,
     *users.OPERATIONS,
+    *sources.OPERATIONS,
     *trail.OPERATIONS,
     *catalogue.OPERATIONS,
 )

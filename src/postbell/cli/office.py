@@ -31,6 +31,7 @@ class Office(NamedTuple):
     engine: Engine
     desk: Desk
     reports: Reports
+    directory: Directory
 
 
 def at_desk(
@@ -88,4 +89,5 @@ async def opened(settings: Settings, *, may_create: bool = False) -> AsyncIterat
                 sender=sender,
             ),
             Reports(engine, DIALECTS, directory, clock, installation_policies=settings.policy),
+            directory,
         )

@@ -27,6 +27,7 @@ COMMANDS = {
     "owners": CommandRow("owners", "Owners: who signs in to the pages."),
     "api-users": CommandRow("api_users", "API users: who sends, each with keys."),
     "webhooks": CommandRow("webhooks", "Webhooks: where events go."),
+    "sources": CommandRow("sources", "Sources: how events come in beside the API."),
     "events": CommandRow("events", "Events: send them to a server."),
     "batches": CommandRow("batches", "Batches: what is open, parked or done."),
     "replay": CommandRow("replay", "Send old events again, as new batches."),

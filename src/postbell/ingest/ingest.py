@@ -7,6 +7,7 @@ survives `kill -9` and power loss (promise 1); `worker` hears of the new blocks 
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 
@@ -147,7 +148,7 @@ class Ingest:
             user = api_user if owner is account else None
             passed = self._accepting(owner, user)
             chosen = ((index, drafts[index]) for index in indexes)
-            rejected += await checked(passed.take_draft, chosen)
+            rejected += await checked(partial(_fenced, passed), chosen)
             parts.append(request_of(owner, passed, rejected))
         request, *others = parts
         request.progress, request.others = progress, tuple(others)
@@ -343,6 +344,18 @@ class Ingest:
         for block in await self._engine.log.load(unread, is_choosy=False) if unread else ():
             ids = frozenset(map(event_id_of, block.events()))
             ids_in[block.header.id] = ids
+
+
+def _fenced(passed: Accepting, draft: Draft) -> None:
+    """Take a draft; one that an error of ours befalls is refused, or its source would hand it over
+    again for ever."""
+    try:
+        passed.take_draft(draft)
+    except BadInput:
+        raise
+    except Exception as error:
+        note("ingest", error, item="a draft")
+        raise BadInput("an internal error; it was logged", code="internal") from None
 
 
 def moved(source: str) -> Conflict:

@@ -22,6 +22,7 @@ from postbell.reports.opened import OpenBatches
 from postbell.reports.outcomes import Outcomes
 from postbell.reports.search import Search
 from postbell.reports.singles import SinglesReport, Where
+from postbell.reports.sources import SourcesReport
 from postbell.reports.stats import Stats
 from postbell.reports.timeline import Timeline
 from postbell.reports.trail import TrailReport
@@ -73,6 +74,7 @@ class Reports:
         self.outcomes = Outcomes(engine, clock)
         self.open = OpenBatches(engine)
         self.trail = TrailReport(engine, directory)
+        self.sources = SourcesReport(engine.checkpoints, clock)
         self.singles = SinglesReport(engine, dialects)
         self.exchange = Exchanges(engine, dialects, self.singles)
         self.waits = Waits(engine, dialects, clock, self._installation_policies)

@@ -14,6 +14,7 @@ import msgspec
 
 from postbell.errors import BadInput, ServiceError
 from postbell.events import Draft, EventType
+from postbell.fences import fence
 from postbell.ingest.accepting import draft_of
 from postbell.ports import Inlet, Refused, SourceReading, SourceState
 from postbell.signals import log
@@ -100,11 +101,14 @@ def _reading(chunk: Chunk) -> SourceReading:
     drafts, places, refused = [], [], []
     for line in chunk.lines:
         place = f"line {line.number}"
-        try:
-            drafts.append(_draft(line))
-            places.append(place)
-        except BadInput as error:
-            refused.append(Refused(place, error.code, error.message))
+        with fence("sources", item=place) as fenced:
+            try:
+                drafts.append(_draft(line))
+                places.append(place)
+            except BadInput as error:
+                refused.append(Refused(place, error.code, error.message))
+        if fenced.has_failed:
+            refused.append(Refused(place, "internal", "an internal error; it was logged"))
     if chunk.too_long:
         what = f"it has over {MAX_CHUNK_BYTES} bytes; an event is a line of 65536 at most"
         refused.append(Refused(f"line {chunk.too_long}", "too_large", what))
@@ -141,7 +145,12 @@ def _as_unknown(raw: bytes, error: BadInput) -> bytes:
     `source.type`; raise *error* where something else is wrong with it."""
     if error.member != "type":
         raise error
-    members = msgspec.json.decode(raw)
+    try:
+        members = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as broken:
+        raise BadInput(
+            f"the event is not valid JSON in UTF-8: {broken}", code="malformed"
+        ) from None
     given, source = members.get("type"), members.get("source") or {}
     if not isinstance(given, str) or not given or not isinstance(source, dict):
         raise error

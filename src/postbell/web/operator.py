@@ -1,4 +1,4 @@
-"""The operator's page: every account, how it stands, and a way in."""
+"""The operator's page: every account, how it stands, and a way in; sources of events."""
 
 from collections import Counter
 
@@ -6,6 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import NotFound
+from postbell.ports import SourceState
 from postbell.web import cookies as jar
 from postbell.web import standing
 from postbell.web.page import SESSION_S, page
@@ -14,6 +15,15 @@ from postbell.web.standing import STATES
 from postbell.web.visit import Visit
 
 PATH = "/operator"
+SHAPES = {
+    SourceState.UP_TO_DATE: "up_to_date",
+    SourceState.READING: "behind",
+    SourceState.WAITING: "behind",
+    SourceState.HELD: "behind",
+    SourceState.FAILING: "failing",
+    SourceState.STOPPED: "paused",
+}
+"""How a source does, as one of the four shapes there are."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -49,6 +59,8 @@ async def _show(visit: Visit) -> Response:
         "operator.html",
         rows=rows,
         troubled=troubled,
+        sources=await site.reports.sources.all(),
+        shapes=SHAPES,
         unnamed_proxy=site.unnamed_proxy(),
         is_clock_sure=site.desk.clock.is_sure,
     )

@@ -25,6 +25,7 @@ from postbell.operating.metrics.requests import MetricsApp, Requests, Scrape
 from postbell.operating.metrics.shapes import Counter, Histogram, gauge
 from postbell.operating.standings import Standing, Standings
 from postbell.ports import Engine, Space
+from postbell.reports.sources import OperatorSourceView, SourcesReport
 from postbell.signals import heard
 
 MAX_WEBHOOKS = 100
@@ -79,6 +80,8 @@ class Metrics:
     ) -> None:
         self._engine = engine
         self._space = Space()
+        self._sources: list[OperatorSourceView] = []
+        self._reported = SourcesReport(engine.checkpoints, clock)
         self._following = Following(engine, directory, tells=role != "api")
         self._standings = standings
         self._clock = clock
@@ -120,6 +123,7 @@ class Metrics:
         """Return content type and text in the best form that *accept* names."""
         with suppress(StorageError, Overloaded):
             self._space = await self._engine.space()
+            self._sources = await self._reported.all()
         return await asyncio.to_thread(_encode, list(self.families()), accept)
 
     def families(self) -> Iterator[Metric]:
@@ -143,7 +147,7 @@ class Metrics:
         for each in kept:
             with fence("metrics", item=each.name):
                 yield each.family()
-        for made in (self._webhooks, self._connections, self._clients, self._disk):
+        for made in (self._webhooks, self._connections, self._clients, self._disk, self._read):
             found: list[Metric] = []
             with fence("metrics", item=made.__name__):
                 found = list(made())
@@ -210,6 +214,30 @@ class Metrics:
         for member, name, help_text in _OF_DISK:
             yield gauge(name, help_text, (), [((), getattr(self._space, member))])
 
+    def _read(self) -> Iterator[Metric]:
+        """Tell of the installation's sources, whichever process runs them."""
+        for member, help_text in _OF_SOURCE:
+            family = Counter(f"postbell_source_{member}", help_text, ("source", "account"))
+            for each in self._sources:
+                family.add((each.name, each.account), getattr(each, member))
+            yield family.family()
+        yield gauge(
+            "postbell_source_lag_bytes",
+            "What a source has yet to read; nothing where nobody can say.",
+            ("source", "account"),
+            [
+                ((each.name, each.account), each.lag_bytes)
+                for each in self._sources
+                if each.lag_bytes is not None
+            ],
+        )
+        yield gauge(
+            "postbell_source_state",
+            "1 for the state that a source is in.",
+            ("source", "account", "state"),
+            [((each.name, each.account, each.state.value), 1) for each in self._sources],
+        )
+
     def _clients(self) -> Iterator[Metric]:
         yield gauge(
             "postbell_http_connections",
@@ -259,6 +287,11 @@ _OF_DISK = (
     ("database_bytes", "postbell_database_bytes", "Size of the database file."),
     ("free_bytes", "postbell_database_free_bytes", "What nothing lies in, of the database file."),
     ("wal_bytes", "postbell_database_wal_bytes", "Size of the WAL beside the database file."),
+)
+_OF_SOURCE = (
+    ("taken", "Events that came in by a source."),
+    ("duplicates", "Events of a source that had come in before."),
+    ("refused", "Facts that a source read and that make no event."),
 )
 _OF_DOOR = (
     ("refused", "reason", "Connections and requests that were refused unheard, by reason."),

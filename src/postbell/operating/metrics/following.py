@@ -29,8 +29,6 @@ MAX_SERIES = 2000
 ANSWER_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 DELAY_BOUNDS_S = (0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
 _NUMBER_BITS = 0x3F
-HTTP = "http"
-"""The only source so far: every event came by a request, those of the command line too."""
 
 
 class Following:
@@ -48,7 +46,7 @@ class Following:
         self.accepted = Counter(
             "postbell_events_accepted",
             "Events that became durable.",
-            ("api_user", "source", "type"),
+            ("api_user", "type"),
             MAX_SERIES,
         )
         self.attempts = Counter(
@@ -118,7 +116,7 @@ class Following:
         counts = np.bincount(numbers)
         for number in counts.nonzero()[0].tolist():
             kind = TYPE_OF.get(number)
-            labels = (user, HTTP, kind.value if kind else OTHER)
+            labels = (user, kind.value if kind else OTHER)
             self.accepted.add(labels, int(counts[number]))
         self._recorded.add(header)
 
