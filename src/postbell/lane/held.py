@@ -141,14 +141,14 @@ class Held(Image):
         """Say that *work* is over, whatever came of it."""
         self.in_flight -= 1
         match work:
+            case Single() | Cut():
+                pass
             case Again():
                 self.slots.back(work.batch.id)
             case Step():
                 self.passes.stepped(work.replay)
             case Load():
                 work.run.is_loading = False
-            case Cut() | Single():
-                pass
             case _:
                 assert_never(work)
 

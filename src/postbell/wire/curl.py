@@ -10,7 +10,6 @@ import errno
 import select
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple
 
 import pycurl
@@ -208,8 +207,10 @@ class CurlLoop:
         if what == pycurl.POLL_REMOVE:
             if fd in self._watched:
                 self._watched.remove(fd)
-                with suppress(FileNotFoundError):
+                try:
                     self._ready.unregister(fd)
+                except FileNotFoundError:
+                    return
             return
         mask = _MASKS[what]
         if fd in self._watched:
