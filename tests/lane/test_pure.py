@@ -10,12 +10,16 @@ from msgspec.structs import replace
 
 from postbell.blocks import BlockHeader, Position, Range, pack_sizes
 from postbell.dialects import DIALECTS
+from postbell.lane import changes
 from postbell.lane.backoff import held_s, next_wait_s
 from postbell.lane.cut import Gather, Limits, batch_id
-from postbell.lane.judge import BISECT_FAILURES, after, judge
+from postbell.lane.judge import BISECT_FAILURES, Judgement, after, judge
+from postbell.lane.run import Run
 from postbell.reading.match import Selection, count_matching
 from postbell.records import (
     DEFAULT_RETRY_WAITS_S,
+    Entry,
+    EntryKind,
     Lane,
     OpenBatch,
     Outcome,
@@ -95,7 +99,36 @@ def test_a_status_that_the_policy_calls_refused_parks_at_once_and_is_no_failure(
     found = judge(outcome, replace(a_batch(0), count=5), policy, lane, NOW, 0.0)
 
     assert (found.verdict, found.next_at, found.pause) == (Verdict.PARK, None, "")
-    assert after(lane, outcome, found, 5, NOW) == lane
+    assert after(lane, outcome, found, NOW) == lane
+
+
+def test_a_lane_counts_as_delivered_what_the_journal_is_told():
+    answer = Outcome(status=200)
+    taken = Judgement(Verdict.DELIVERED)
+    attempt = Entry(
+        kind=EntryKind.ATTEMPT,
+        at=NOW,
+        account_id=1,
+        webhook_id=1,
+        revision=1,
+        batch_id="bat_1",
+        range=a_batch(0).range,
+        count=10,
+        delivered=10,
+    )
+    single = Run("run_1", Range(Position(1, 10), Position(1, 13)), 1, 3, NOW)
+
+    seen = replace(LANE, delivered=7)
+    for number in range(2):
+        single.deliver(number)
+        seen = after(seen, answer, taken, NOW)
+    batch = changes.answered(seen, a_batch(0), a_batch(0), attempt, taken, NOW)
+    assert batch.lane is not None
+    saved = changes.runs_saved(replace(batch.lane, cursor=single.range.start), [single], NOW)
+
+    assert saved is not None
+    assert saved.lane is not None
+    assert (batch.lane.delivered, saved.lane.delivered) == (17, 19)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +144,7 @@ def test_a_refused_batch_that_is_bisected_is_split_until_all_is_refused(count, f
     batch = replace(a_batch(0), count=count, bisect_since=NOW)
 
     found = judge(Outcome(status=422), batch, policy, lane, NOW, 0.0)
-    left = after(lane, Outcome(status=422), found, count, NOW)
+    left = after(lane, Outcome(status=422), found, NOW)
 
     assert found.verdict is verdict
     assert left.failures == failures + (verdict is Verdict.SPLIT)

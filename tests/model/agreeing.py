@@ -36,6 +36,7 @@ async def disagreements(engine: Engine, process: Process, *, was_set: bool) -> l
 def _pairs(held: Held, claim: Claim, *, was_set: bool) -> Iterator[tuple[str, object, object]]:
     """Yield what is compared: its name, as it is held, as it is written."""
     yield "the cursor", held.lane.cursor, claim.lane.cursor
+    yield "what was delivered", held.lane.delivered, claim.lane.delivered
     if not was_set:
         yield "the stop", held.lane.stop, claim.lane.stop
     if not (held.is_busy or any(run.is_unsaved for run in held.runs) or was_set):

@@ -223,7 +223,7 @@ class Courier:
         chance = self._chance()
         is_sure = self.clock.is_sure
         judgement = judge(outcome, post.batch, held.policy, lane, now, chance, is_sure=is_sure)
-        noted = after(lane, outcome, judgement, post.batch.count, now)
+        noted = after(lane, outcome, judgement, now)
         limit = in_force(lane.body_limit, held.webhook.updated_at, now)
         if judgement.verdict is Verdict.DELIVERED:
             limit = taken(limit, len(post.body))

@@ -299,8 +299,16 @@ def touched(lane: Lane) -> LaneChange:
     return _of(lane)
 
 
-def _of(stands: Lane, **members: Any) -> LaneChange:
-    return LaneChange(webhook_id=stands.webhook_id, epoch=stands.epoch, **members)
+def _of(
+    stands: Lane, *, lane: Lane | None = None, entries: tuple[Entry, ...] = (), **members: Any
+) -> LaneChange:
+    """Return a change of the lane, which counts as delivered what the journal is told so: an
+    answer of which nothing is written yet is asked for again after a crash."""
+    if events := sum(entry.delivered for entry in entries):
+        lane = replace(lane or stands, delivered=stands.delivered + events)
+    return LaneChange(
+        webhook_id=stands.webhook_id, epoch=stands.epoch, lane=lane, entries=entries, **members
+    )
 
 
 def _replaced(

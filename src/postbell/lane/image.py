@@ -126,7 +126,9 @@ class Image:
         one that was cut before is still to be sent for the first time.
         """
         if (now := change.lane) is not None:
-            self.lane = msgspec.structs.replace(self.lane, cursor=now.cursor, stop=now.stop)
+            self.lane = msgspec.structs.replace(
+                self.lane, cursor=now.cursor, stop=now.stop, delivered=now.delivered
+            )
             self._recorded = now
             self.intake.passed(now.cursor)
         first = cut[0] if cut and not self.slots.has_unsent else ""

@@ -24,7 +24,7 @@ LONGEST_PROBE = PROBE_EVERY * 1.2
 """So long after a failure something new is tried while a webhook is failing, or up to a fifth
 later, so that those that fail together part."""
 
-NOTED = ("failing_since", "failures", "last_success_at", "hold_until", "delivered", "body_limit")
+NOTED = ("failing_since", "failures", "last_success_at", "hold_until", "body_limit")
 """Members of a lane that an outcome changes."""
 
 
@@ -107,8 +107,8 @@ def judge(
     return Judgement(Verdict.RETRY, next_at, hold_until, pause)
 
 
-def after(lane: Lane, outcome: Outcome, judgement: Judgement, events: int, now: datetime) -> Lane:
-    """Return the lane as this outcome leaves it; *events* are those that were delivered."""
+def after(lane: Lane, outcome: Outcome, judgement: Judgement, now: datetime) -> Lane:
+    """Return the lane as this outcome leaves it."""
     if judgement.verdict is Verdict.DELIVERED:
         return msgspec.structs.replace(
             lane,
@@ -116,7 +116,6 @@ def after(lane: Lane, outcome: Outcome, judgement: Judgement, events: int, now: 
             failures=0,
             last_success_at=now,
             hold_until=None,
-            delivered=lane.delivered + events,
         )
     if judgement.is_refused:
         return lane
