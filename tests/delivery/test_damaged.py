@@ -98,7 +98,7 @@ async def test_a_search_finds_what_lies_beside_a_damaged_block(disk: Disk) -> No
 
     for wanted in (SearchQuery(), SearchQuery(recipient="ada@example.net")):
         found = await search.events(rig.account.id, wanted)
-        assert [row["event_id"] for row in found.rows] == ["e2", "e0"]
+        assert [hit.event.event_id for hit in found.rows] == ["e2", "e0"]
     with pytest.raises(DamagedBlock):
         await search.event(rig.account.id, "e1")
 

@@ -117,7 +117,7 @@ async def test_nothing_of_it_is_counted(service: Service) -> None:
 
     view = await service.reports.webhook(None, 1)
     entries = [e for block in await service.engine.journal.scan(0, 1000) for e in block.entries]
-    assert (view["delivered"], view["waiting"], view["failures"]) == (0, 0, 0)
+    assert (view.delivered, view.waiting, view.failures) == (0, 0, 0)
     assert {entry.kind for entry in entries} == {EntryKind.TEST}
     assert {entry.note for entry in entries} == set(KINDS)
     assert await service.reports.outcomes.recent(service.acme) == {

@@ -63,9 +63,9 @@ async def test_resuming_ends_a_failing_webhooks_wait(service: Service) -> None:
     await service.desk.resume(None, webhook.id)
 
     after = await service.reports.webhook(None, webhook.id)
-    assert (before["health"], before["failures"]) == ("failing", 9)
-    assert (after["health"], after["failures"], after["hold_until"]) == ("failing", 9, None)
-    assert after["failing_since"] == before["failing_since"]
+    assert (before.health, before.failures) == ("failing", 9)
+    assert (after.health, after.failures, after.hold_until) == ("failing", 9, None)
+    assert after.failing_since == before.failing_since
 
 
 async def test_resuming_a_paused_webhook_gives_it_a_fresh_start(service: Service) -> None:
@@ -81,7 +81,7 @@ async def test_resuming_a_paused_webhook_gives_it_a_fresh_start(service: Service
     await service.desk.resume(None, webhook.id)
 
     after = await service.reports.webhook(None, webhook.id)
-    assert (after["health"], after["failures"]) == ("up_to_date", 0)
+    assert (after.health, after.failures) == ("up_to_date", 0)
 
 
 class Busy:
@@ -293,7 +293,7 @@ async def test_the_installations_policy_is_in_force_where_the_webhook_says_nothi
 
         view = await service.reports.webhook_view(webhook)
 
-        assert (view["policy"]["max_events"], view["policy"]["timeout_s"]) == (50, 2.0)
+        assert (view.policy.max_events, view.policy.timeout_s) == (50, 2.0)
         assert webhook.policy == {"timeout_s": 2.0}
 
 

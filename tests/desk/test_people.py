@@ -88,8 +88,8 @@ async def test_reports_show_people_without_their_keys(service: Service) -> None:
     accounts = await service.reports.accounts()
     users = await service.reports.api_users(service.acme)
 
-    assert [row["name"] for row in accounts] == ["acme", "beta"]
-    assert [(row["name"], row["revoked_at"] is None) for row in users] == [
+    assert [row.name for row in accounts] == ["acme", "beta"]
+    assert [(row.name, row.revoked_at is None) for row in users] == [
         ("alice", True),
         ("anna", False),
     ]

@@ -8,9 +8,10 @@ import pytest
 
 from postbell.blocks import Position, build_block
 from postbell.errors import BadInput, NotFound
-from postbell.events import EventType
+from postbell.events import EventType, event_id_of
 from postbell.index.indexer import MAX_BLOCKS
 from postbell.index.terms import recipient_term
+from postbell.plain import plain
 from postbell.ports import IndexedUpTo, News, Postings
 from postbell.reports.search import MAX_HEADERS, FoundEvents, SearchQuery
 from tests.delivery.rig import event
@@ -19,7 +20,7 @@ from tests.index.conftest import Desk
 
 
 def ids(found: FoundEvents) -> list[str]:
-    return [row["event_id"] for row in found.rows]
+    return [event_id_of(hit.raw) for hit in found.rows]
 
 
 async def search(desk: Desk, **members: Any) -> FoundEvents:
@@ -108,7 +109,7 @@ async def test_an_event_is_got_by_its_id_as_it_is_on_the_wire(desk: Desk) -> Non
 
     hit = await desk.reports.search.event(desk.account_id, "e2")
 
-    view = hit.view()
+    view = plain(hit.on_wire())
     assert (view["event_id"], view["sequence"], view["account"]) == ("e2", 2, "acme")
     assert view["recorded_at"] == "2026-11-21T12:00:00.000000Z"
 

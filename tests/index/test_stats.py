@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from postbell.blocks import build_block
+from postbell.clock import rfc3339
 from postbell.errors import BadInput
 from postbell.records import Outcome
 from postbell.reports import rates as rates_of
@@ -29,10 +30,10 @@ async def test_events_are_counted_by_type_and_bucket(desk: Desk) -> None:
     grid = await desk.reports.stats.grid(since=now - timedelta(minutes=20), step_s=300)
     found = await desk.reports.stats.events(desk.account_id, grid)
 
-    assert found["types"]["delivered"] == [0, 0, 2, 0, 1]
-    assert found["types"]["open"] == [0, 0, 1, 0, 0]
-    assert found["totals"] == {"delivered": 3, "open": 1}
-    assert found["buckets"][2] == "2026-11-21T12:00:00.000000Z"
+    assert found.types["delivered"] == [0, 0, 2, 0, 1]
+    assert found.types["open"] == [0, 0, 1, 0, 0]
+    assert found.totals == {"delivered": 3, "open": 1}
+    assert rfc3339(found.buckets[2]) == "2026-11-21T12:00:00.000000Z"
 
 
 def of(number: int, kind: str, twice: int = 0, **members: Any) -> dict[str, Any]:
@@ -43,8 +44,8 @@ def of(number: int, kind: str, twice: int = 0, **members: Any) -> dict[str, Any]
 
 async def rates(desk: Desk) -> dict[str, float | None]:
     found = await desk.reports.stats.events(desk.account_id, await desk.reports.stats.grid())
-    assert found["rates_of"] == "messages"
-    shares: dict[str, float | None] = found["rates"]
+    assert found.rates_of == "messages"
+    shares: dict[str, float | None] = found.rates
     return shares
 
 
@@ -162,9 +163,9 @@ async def test_without_an_index_events_are_counted_from_the_log(desk: Desk) -> N
 
     found = await stats.events(desk.account_id, await stats.grid())
 
-    assert found["rates_of"] == "events"
-    assert found["rates"]["open"] == 1.0
-    assert found["totals"] == {"delivered": 2, "open": 2}
+    assert found.rates_of == "events"
+    assert found.rates["open"] == 1.0
+    assert found.totals == {"delivered": 2, "open": 2}
 
 
 async def test_without_an_index_only_the_newest_blocks_are_read(desk: Desk) -> None:
@@ -177,9 +178,9 @@ async def test_without_an_index_only_the_newest_blocks_are_read(desk: Desk) -> N
         rig.clock.advance(10)
 
     found = await stats.events(desk.account_id, await stats.grid(step_s=600))
-    series = found["types"]["delivered"]
+    series = found.types["delivered"]
 
-    assert rates_of.MAX_HEADERS - rates_of.PAGE <= found["totals"]["delivered"] < blocks
+    assert rates_of.MAX_HEADERS - rates_of.PAGE <= found.totals["delivered"] < blocks
     assert series[-1] and series[-2]
     assert None in series
 
@@ -187,8 +188,8 @@ async def test_without_an_index_only_the_newest_blocks_are_read(desk: Desk) -> N
 async def test_rates_of_nothing_are_none(desk: Desk) -> None:
     found = await desk.reports.stats.events(desk.account_id, await desk.reports.stats.grid())
 
-    assert set(found["rates"].values()) == {None}
-    assert found["types"] == {}
+    assert set(found.rates.values()) == {None}
+    assert found.types == {}
 
 
 async def test_what_cannot_be_known_is_a_gap_and_not_a_zero(desk: Desk) -> None:
@@ -205,7 +206,7 @@ async def test_what_cannot_be_known_is_a_gap_and_not_a_zero(desk: Desk) -> None:
     )
     found = await desk.reports.stats.events(desk.account_id, grid)
 
-    assert found["types"]["delivered"] == [None, 0, 1, None, None]
+    assert found.types["delivered"] == [None, 0, 1, None, None]
 
 
 async def test_days_begin_at_midnight_of_the_viewer(desk: Desk) -> None:
@@ -240,10 +241,10 @@ async def test_a_webhook_shows_success_rate_and_latency(desk: Desk) -> None:
 
     found = await desk.reports.stats.webhook(webhook.id, await desk.reports.stats.grid())
 
-    assert found["totals"]["delivered"] == 4
-    assert found["totals"]["failures"] == 1
-    assert found["success_rate"] == 0.8
-    assert found["latency_p50_ms"] == pytest.approx(100, rel=0.1)
-    assert found["latency_p95_ms"] == pytest.approx(200, rel=0.1)
-    assert sum(n or 0 for n in found["series"]["delivered"]) == 4
-    assert [ms for ms in found["latency_ms"]["p95"] if ms] != []
+    assert found.totals["delivered"] == 4
+    assert found.totals["failures"] == 1
+    assert found.success_rate == 0.8
+    assert found.latency_p50_ms == pytest.approx(100, rel=0.1)
+    assert found.latency_p95_ms == pytest.approx(200, rel=0.1)
+    assert sum(n or 0 for n in found.series["delivered"]) == 4
+    assert [ms for ms in found.latency_ms["p95"] if ms] != []

@@ -108,8 +108,8 @@ async def test_trying_everything_now_recovers_nothing_by_itself(rig: Watched) ->
     await rig.tell(100)
 
     tried = await rig.service.reports.webhook(None, 1)
-    assert tried["failing_since"] == failing["failing_since"]
-    assert tried["failures"] == failing["failures"] == 2
+    assert tried.failing_since == failing.failing_since
+    assert tried.failures == failing.failures == 2
     assert len(rig.mailbox.texts(ADA)) == 1
 
 
@@ -215,8 +215,8 @@ async def test_a_webhook_that_was_paused_is_behind_from_its_resumption_on(rig: W
 
     resumed = await rig.service.reports.webhook(None, 1)
     texts = "".join(rig.mailbox.texts(ADA))
-    assert (while_paused["lag_s"], while_paused["waiting"]) == (0, 1)
-    assert (resumed["lag_s"], resumed["health"]) == (200, "behind")
+    assert (while_paused.lag_s, while_paused.waiting) == (0, 1)
+    assert (resumed.lag_s, resumed.health) == (200, "behind")
     assert "is behind" not in texts and "caught up" not in texts
 
 

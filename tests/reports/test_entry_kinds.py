@@ -10,8 +10,8 @@ from postbell.index import terms
 from postbell.index.indexer import Indexer
 from postbell.operating.metrics.following import Following
 from postbell.records import Entry, EntryKind, LaneChange, Outcome, Verdict
+from postbell.reports.batch_views import ending_of
 from postbell.reports.outcomes import Outcomes
-from postbell.reports.views import ending_of
 from tests.delivery.rig import Rig, event, running
 from tests.index.test_indexer import slots
 

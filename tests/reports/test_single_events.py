@@ -72,9 +72,9 @@ async def test_every_id_that_a_receiver_saw_is_found_with_the_bytes_it_got(rig: 
         found = await reports.batch(rig.account.id, ids[number])
         sent = await reports.exchange.sent(rig.account.id, ids[number], rig.clock.now())
 
-        assert (found["id"], found["state"], found["events"]) == (ids[number], "delivered", 1)
-        assert found["attempts"] == 1
-        assert [each["kind"] for each in found["attempts_made"]] == ["run"]
+        assert (found.id, found.state, found.events) == (ids[number], "delivered", 1)
+        assert found.attempts == 1
+        assert [each.kind for each in found.attempts_made] == ["run"]
         assert sent is not None
         assert sent.body == rig.sender.got[URL][number].body
         assert dict(sent.headers)["postbell-batch"] == ids[number]
@@ -89,8 +89,8 @@ async def test_one_that_failed_first_is_found_with_its_attempts(rig: Rig):
 
     found = await reports_of(rig).batch(rig.account.id, failed)
 
-    assert (found["state"], found["attempts"]) == ("delivered", 2)
-    assert [each["status"] for each in found["attempts_made"]] == [200, 500]
+    assert (found.state, found.attempts) == ("delivered", 2)
+    assert [each.status for each in found.attempts_made] == [200, 500]
 
 
 async def test_another_accounts_event_is_not_found_not_even_once_its_owner_found_it(rig: Rig):
@@ -130,7 +130,7 @@ async def test_a_search_that_gives_up_says_how_far_it_came_and_goes_on_where_it_
         fresh = reports_of(rig)
         await fresh.batch(rig.account.id, early, Where(since=first_at + timedelta(minutes=5)))
 
-    assert found["state"] == "delivered"
+    assert found.state == "delivered"
 
 
 async def test_events_of_a_run_that_retention_shortened_are_still_found(rig: Rig):
@@ -143,7 +143,7 @@ async def test_events_of_a_run_that_retention_shortened_are_still_found(rig: Rig
 
     found = await reports.batch(rig.account.id, last)
 
-    assert found["state"] == "delivered"
+    assert found.state == "delivered"
     with pytest.raises(NotFound):
         await reports.batch(rig.account.id, first)
 
@@ -153,10 +153,10 @@ async def test_a_run_in_the_list_of_finished_batches_can_be_opened(rig: Rig):
     reports = reports_of(rig)
     (row, *_) = (await reports.finished_batches(rig.account.id)).rows
 
-    found = await reports.batch(rig.account.id, row["id"])
+    found = await reports.batch(rig.account.id, row.id)
 
-    assert (found["id"], found["state"]) == (row["id"], "delivered")
-    assert await reports.exchange.sent(rig.account.id, row["id"], rig.clock.now()) is None
+    assert (found.id, found.state) == (row.id, "delivered")
+    assert await reports.exchange.sent(rig.account.id, row.id, rig.clock.now()) is None
 
 
 async def test_command_api_and_page_find_it(tmp_path: Path) -> None:

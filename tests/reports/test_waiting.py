@@ -47,7 +47,7 @@ async def standing(rig: Rig, webhook: Webhook) -> tuple[float, str, str]:
     reports = Reports(rig.engine, DIALECTS, rig.directory, rig.clock)
     view = await reports.webhook(None, webhook.id)
     words = {each.webhook.id: each.word for each in await reports.states(rig.account.id)}
-    return view["lag_s"], view["health"], words[webhook.id]
+    return view.lag_s, view.health, words[webhook.id]
 
 
 async def replay(rig: Rig, webhook: Webhook, **members: object) -> None:

@@ -64,7 +64,7 @@ async def test_a_webhook_of_a_dialect_that_is_not_there_keeps_no_other_away(
     page = await reports.webhooks()
     found = await audit(shop.engine, DIALECTS)
 
-    assert [row["id"] for row in page.rows] == [second.id]
+    assert [row.id for row in page.rows] == [second.id]
     assert list(directory.webhooks) == [second.id]
     assert [problem.what for problem in found.problems] == [
         "rows cannot be read: the log names them"

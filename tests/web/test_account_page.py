@@ -173,7 +173,7 @@ async def test_a_form_of_another_account_is_refused(house: House) -> None:
 
     users = await house.service.reports.api_users(house.service.acme)
     assert answer.status_code == 403
-    assert "shop" not in {user["name"] for user in users}
+    assert "shop" not in {user.name for user in users}
 
 
 async def test_an_address_that_signs_in_elsewhere_is_refused(ada: Browser) -> None:

@@ -109,7 +109,7 @@ async def test_preferences_and_names_come_back(house: House, ada: Browser) -> No
 
     assert "<option selected>Europe/Paris</option>" in account
     assert 'value="shop"' in keys
-    assert "shop" not in {user["name"] for user in await house.service.reports.api_users()}
+    assert "shop" not in {user.name for user in await house.service.reports.api_users()}
 
 
 async def test_a_button_is_not_pressed_by_itself_and_the_page_says_so(

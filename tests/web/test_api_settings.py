@@ -109,9 +109,9 @@ async def test_a_further_key_has_a_scope_and_an_end(house: House, ada: Browser) 
             )
         ).status_code,
     )
-    (user,) = [u for u in await house.service.reports.api_users() if u["name"] == "alice"]
+    (user,) = [u for u in await house.service.reports.api_users() if u.name == "alice"]
     listed = await ada.get("/settings/api")
-    await ada.send(f"/settings/api/keys/{user['keys'][1]['id']}/revoke")
+    await ada.send(f"/settings/api/keys/{user.keys[1].id}/revoke")
 
     assert (reads, sends) == (200, 403)
     assert "It is for: reading only." in text

@@ -206,7 +206,7 @@ async def test_an_event_is_skipped_beside_its_line(house: House, shown: Browser)
     assert "The event is skipped" in text and "The event is skipped" in last
     assert "This batch left without an attempt." in gone
     view = await house.service.reports.webhook(None, 1)
-    assert (view["waiting"], view["parked"]) == (0, 0)
+    assert (view.waiting, view.parked) == (0, 0)
 
 
 async def test_filters_live_in_the_address(house: House, ada: Browser) -> None:

@@ -90,7 +90,7 @@ async def test_the_test_button_plays_every_case_and_counts_nothing(
     view = await service.reports.webhook(None, 1)
     assert "The receiver passed all 19 cases." in text
     assert text.count('<details class="case"') == 19
-    assert (view["delivered"], view["waiting"]) == (0, 0)
+    assert (view.delivered, view.waiting) == (0, 0)
 
 
 async def test_a_receiver_that_takes_any_signature_fails_that_case(

@@ -348,7 +348,7 @@ async def test_a_replaced_key_is_not_replaced_again_by_a_tab_that_did_not_see_it
 ) -> None:
     async def keys() -> list[Any]:
         users = await house.service.reports.api_users(house.service.acme)
-        return [user["keys"] for user in users]
+        return [user.keys for user in users]
 
     tabs = [Tab(ada.client), Tab(ada.client)]
     for tab in tabs:

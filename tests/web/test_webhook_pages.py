@@ -246,7 +246,7 @@ async def test_a_webhook_is_paused_and_resumed_with_what_waits(house: House, ada
     assert "Paused by a person." in paused
     assert "2 events wait." in shown and "Resume and skip 2 events" in shown
     assert "oldest first" in resumed
-    assert (view["state"], view["waiting"]) == ("active", 2)
+    assert (view.state, view.waiting) == ("active", 2)
 
 
 async def test_resuming_can_skip_what_waits_and_take_the_parked_ones_along(
@@ -263,7 +263,7 @@ async def test_resuming_can_skip_what_waits_and_take_the_parked_ones_along(
 
     view = await service.reports.webhook(None, 1)
     assert "and the 2 parked events" in shown
-    assert (view["state"], view["waiting"], view["parked"]) == ("active", 2, 0)
+    assert (view.state, view.waiting, view.parked) == ("active", 2, 0)
     assert (await ada.get("/webhooks/1")).count("Skipped") == 1
 
 
@@ -277,7 +277,7 @@ async def test_parked_events_are_sent_again_in_one_press(house: House, ada: Brow
 
     view = await house.service.reports.webhook(None, 1)
     assert "Send the 2 parked events again" in text
-    assert (view["waiting"], view["parked"]) == (2, 0)
+    assert (view.waiting, view.parked) == (2, 0)
 
 
 async def test_deleting_names_what_is_lost(house: House, ada: Browser) -> None:
@@ -313,7 +313,7 @@ async def test_old_events_are_replayed_from_a_time_in_the_viewers_zone(
     (replay,) = (await service.reports.replays(service.acme)).rows
     assert status == 422 and "no events were recorded in that time" in refused.lower()
     assert ada.path == "/webhooks/1"
-    assert replay["webhook_id"] == 1
+    assert replay.webhook_id == 1
 
 
 async def test_a_replay_is_counted_before_it_is_sent_and_can_be_cancelled(
@@ -328,13 +328,13 @@ async def test_a_replay_is_counted_before_it_is_sent_and_can_be_cancelled(
     begun = (await service.reports.replays(service.acme)).rows
     await ada.send("/webhooks/1/replay", since="2026-11-21T12:00:00")
     (replay,) = (await service.reports.replays(service.acme)).rows
-    cancelled = await ada.send("/webhooks/1/replay", cancel=str(replay["id"]))
+    cancelled = await ada.send("/webhooks/1/replay", cancel=str(replay.id))
 
     assert "2 events would be sent again." in counted
     assert 'type="hidden" name="since" value="2026-11-21T12:00:00"' in counted
     assert begun == []
     assert "Cancelled." in cancelled
-    assert (await service.reports.replays(service.acme)).rows[0]["state"] == "cancelled"
+    assert (await service.reports.replays(service.acme)).rows[0].state == "cancelled"
 
 
 async def test_somebody_elses_replay_is_not_cancelled(house: House, ada: Browser) -> None:
@@ -351,7 +351,7 @@ async def test_somebody_elses_replay_is_not_cancelled(house: House, ada: Browser
         assert bob.status == 404
         await bob.get("/webhooks/new")
 
-    assert (await service.reports.replays(service.acme)).rows[0]["state"] == "running"
+    assert (await service.reports.replays(service.acme)).rows[0].state == "running"
 
 
 async def test_the_list_puts_first_what_needs_attention(house: House, ada: Browser) -> None:

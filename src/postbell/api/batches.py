@@ -19,8 +19,8 @@ from postbell.api.operations import (
 from postbell.api.replies import json_response, page_response
 from postbell.api.resources import Call
 from postbell.desk import forms
+from postbell.reports.batch_views import BatchDetail, BatchView, batch_view
 from postbell.reports.singles import Where
-from postbell.reports.views import batch_view
 
 PATH = PREFIX + "/batches"
 UNDER_WAY = (
@@ -39,7 +39,7 @@ async def _list(call: Call) -> Response:
         page = await call.reports.finished_batches(call.account_id, **query)
     else:
         page = await call.reports.batches(call.account_id, **query)
-    return page_response("batches", page)
+    return page_response(schemas.BatchPage, page)
 
 
 async def _show(call: Call) -> Response:
@@ -55,7 +55,7 @@ async def _retry(call: Call) -> Response:
 async def _split(call: Call) -> Response:
     forms.known_members(await call.form(), ())
     halves = await call.desk.split_batch(call.name, call.account_id)
-    return json_response({"batches": [batch_view(half) for half in halves]})
+    return json_response(schemas.HalvesView([batch_view(half) for half in halves]))
 
 
 async def _park(call: Call) -> Response:
@@ -73,11 +73,12 @@ async def _skip(call: Call) -> Response:
     forms.known_members(form, ("event_id",))
     event_id = forms.check_text(form.get("event_id") or "", "event_id") or ""
     rest = await call.desk.skip_event(call.name, event_id, call.account_id)
-    return json_response({"batches": [batch_view(part) for part in rest]})
+    return json_response(schemas.RestView([batch_view(part) for part in rest]))
 
 
 async def _attempts(call: Call) -> Response:
-    return page_response("attempts", await call.reports.attempts(call.account_id, **call.query))
+    page = await call.reports.attempts(call.account_id, **call.query)
+    return page_response(schemas.AttemptPage, page)
 
 
 _OF = Group(TAG, BATCH_ID)
@@ -99,7 +100,7 @@ OPERATIONS = (
         ONE,
         _show,
         "show a batch with its attempts",
-        schemas.BatchDetail,
+        BatchDetail,
         about="A single event that was delivered at once is searched for among the newest 200,000;"
         " the query says where to look for older ones.",
         query={
@@ -112,7 +113,7 @@ OPERATIONS = (
         ONE + "/retry",
         _retry,
         "send an open or parked batch now",
-        schemas.BatchView,
+        BatchView,
         about="A parked batch gets all its retries again.",
         refusals=(409,),
     ),
@@ -129,7 +130,7 @@ OPERATIONS = (
         ONE + "/bisect",
         _bisect,
         "find the event of a batch that its receiver refuses",
-        schemas.BatchView,
+        BatchView,
         about="The batch is sent now, and whatever the failure is, split at once, and so on; the"
         " events that are refused are parked, each by itself, once anything else was taken.",
         refusals=(409,),
@@ -138,7 +139,7 @@ OPERATIONS = (
         ONE + "/park",
         _park,
         "give a waiting batch up; it can be sent again",
-        schemas.BatchView,
+        BatchView,
         about=UNDER_WAY.strip(),
         refusals=(409,),
     ),

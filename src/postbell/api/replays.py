@@ -22,7 +22,8 @@ from postbell.desk import forms
 from postbell.desk.replays import REPLAY_MEMBERS
 from postbell.events import decode
 from postbell.records import Replay
-from postbell.reports.views import replay_view, time_text
+from postbell.reports.event_views import EventView
+from postbell.reports.views import ReplayView, replay_view
 from postbell.rights import Right
 
 PATH = PREFIX + "/replays"
@@ -34,7 +35,8 @@ MAX_COUNTED_S = 10.0
 
 
 async def _list(call: Call) -> Response:
-    return page_response("replays", await call.reports.replays(call.account_id, **call.query))
+    page = await call.reports.replays(call.account_id, **call.query)
+    return page_response(schemas.ReplayPage, page)
 
 
 async def _create(call: Call) -> Response:
@@ -68,14 +70,7 @@ async def _dry_run(call: Call) -> Response:
         if events:
             first, last = first or events[0][2], events[-1][2]
     return json_response(
-        {
-            "webhook_id": plan.webhook_id,
-            "events": found.total(),
-            "by_type": found,
-            "first_recorded_at": time_text(first),
-            "last_recorded_at": time_text(last),
-            "is_partial": is_partial,
-        }
+        schemas.DryRunView(plan.webhook_id, found.total(), found, first, last, is_partial)
     )
 
 
@@ -113,7 +108,7 @@ OPERATIONS = (
         PATH,
         _create,
         "send old events again, as new batches",
-        schemas.ReplayView,
+        ReplayView,
         about="With the same event ids. `since` and `until` are times of acceptance.",
         body=asked.NewReplay,
         status=201,
@@ -141,17 +136,17 @@ OPERATIONS = (
         summary="download the events that a replay would send, one on a line",
         about="In the native form, in their order.",
         body=asked.NewReplay,
-        answer=schemas.EventView,
+        answer=EventView,
         answer_type=JSON_LINES,
         refusals=(404, 409),
         is_safe=True,
     ),
-    _OF.read(ONE, _show, "show a replay", schemas.ReplayView),
+    _OF.read(ONE, _show, "show a replay", ReplayView),
     _OF.act(
         ONE + "/cancel",
         _cancel,
         "end a replay; what it has not sent is skipped, what it parked stays",
-        schemas.ReplayView,
+        ReplayView,
         refusals=(409,),
     ),
 )

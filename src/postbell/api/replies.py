@@ -3,13 +3,15 @@
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from typing import Any
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
+from postbell.plain import plain
 from postbell.reports import Page
+from postbell.reports.views import View
 
 MIN_GZIP_BYTES = 1024
 INLINE_GZIP_BYTES = 16 * 1024
@@ -23,15 +25,15 @@ def json_response(
 ) -> Response:
     """Return a JSON answer that nobody caches."""
     return Response(
-        msgspec.json.encode(body),
+        msgspec.json.encode(plain(body)),
         status,
         {"content-type": "application/json", "cache-control": "no-store", **(headers or {})},
     )
 
 
-def page_response(name: str, page: Page) -> Response:
-    """Return one page of a list under *name*, and `next`, which `after` takes."""
-    return json_response({name: page.rows, "next": page.next})
+def page_response(kind: Callable[[list[View], str | None], Any], page: Page[View]) -> Response:
+    """Return one page of a list, as the struct *kind*."""
+    return json_response(kind(page.rows, page.next))
 
 
 async def compressed(response: Response, accepted: str) -> Response:

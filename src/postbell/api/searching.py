@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from postbell.api import schemas, shapes
+from postbell.api import schemas
 from postbell.api.events import MAX_BODY_BYTES, MAX_EVENTS, MEDIA_TYPES
 from postbell.api.feed import MAX_WAIT_S, FeedQuery, selection_of
 from postbell.api.operations import (
@@ -23,7 +23,8 @@ from postbell.api.resources import Call
 from postbell.errors import BadInput
 from postbell.events import Draft
 from postbell.reports import search
-from postbell.reports.stats import Grid
+from postbell.reports.event_views import DeliveredEvent
+from postbell.reports.stats import EventStats, Grid, WebhookStats
 from postbell.rights import Right
 
 EVENTS = PREFIX + "/events"
@@ -39,15 +40,27 @@ async def _search(call: Call) -> Response:
     after, limit = query.pop("after", ""), query.pop("limit")
     wanted = search.SearchQuery(**query)
     found = await call.reports.search.events(call.account_id, wanted, after=after, limit=limit)
-    return json_response({"events": found.rows, "next": found.next, "reached": found.reached})
+    rows = [hit.on_wire() for hit in found.rows]
+    return json_response({"events": rows, "next": found.next, "reached": found.reached})
 
 
 async def _event(call: Call) -> Response:
-    return json_response(await call.reports.timeline.event(call.account_id, call.name))
+    found = await call.reports.timeline.event(call.account_id, call.name)
+    return json_response(found.on_wire())
 
 
 async def _message(call: Call) -> Response:
-    return json_response(await call.reports.timeline.message(call.account_id, call.name))
+    found = await call.reports.timeline.message(call.account_id, call.name)
+    return json_response(
+        {
+            "id": found.id,
+            "subject": found.subject,
+            "from": found.sender,
+            "recipients": found.recipients,
+            "events": [each.on_wire() for each in found.events],
+            "is_partial": found.is_partial,
+        }
+    )
 
 
 async def _feed(call: Call) -> Response:
@@ -131,7 +144,7 @@ OPERATIONS = (
         EVENTS,
         _search,
         "search events, the newest first",
-        shapes.EventPage,
+        schemas.EventPage,
         about="By the index, which follows the log within a second or so; see `feed` for all"
         " events without a gap.",
         query={
@@ -148,14 +161,14 @@ OPERATIONS = (
         EVENTS + "/{id}",
         _event,
         "show an event and where it went",
-        shapes.DeliveredEvent,
+        DeliveredEvent,
         id_schema=TEXT_ID,
     ),
     _OF.read(
         PREFIX + "/messages/{id}",
         _message,
         "show a message's events in order, with what was delivered where and when",
-        shapes.MessageView,
+        schemas.MessageView,
         about="The id is any of those that `message` has.",
         id_schema=TEXT_ID,
         spans_slashes=True,
@@ -181,7 +194,7 @@ OPERATIONS = (
         PREFIX + "/stats",
         _stats,
         "count events by type and time, with delivery, bounce, open and click rates",
-        shapes.EventStats,
+        EventStats,
         tag="stats",
         about="A bucket is null where nothing is known. Rates are shares of messages, each to one"
         " recipient and counted once (`rates_of` is `messages`): `delivery` and `bounce` of those"
@@ -193,7 +206,7 @@ OPERATIONS = (
         PREFIX + "/webhooks/{id}/stats",
         _webhook_stats,
         "count a webhook's deliveries and failures by time, with latencies",
-        shapes.WebhookStats,
+        WebhookStats,
         tag="stats",
         query=GRID,
     ),

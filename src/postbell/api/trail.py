@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from postbell.api import shapes
+from postbell.api import schemas
 from postbell.api.operations import (
     AFTER,
     LIMIT,
@@ -12,7 +12,7 @@ from postbell.api.operations import (
     text,
     word,
 )
-from postbell.api.replies import json_response
+from postbell.api.replies import page_response
 from postbell.api.resources import Call
 from postbell.ports import TrailQuery
 from postbell.trail import ACTIONS, ActorKind
@@ -23,7 +23,7 @@ async def _list(call: Call) -> Response:
     after, limit = query.pop("after", ""), query.pop("limit")
     wanted = TrailQuery(call.account_id, hides_staff=True, **query)
     page = await call.reports.trail.entries(wanted, after=after, limit=limit)
-    return json_response({"entries": page.rows, "next": page.next})
+    return page_response(schemas.TrailPage, page)
 
 
 _OF = Group("audit trail")
@@ -32,7 +32,7 @@ OPERATIONS = (
         PREFIX + "/trail",
         _list,
         "list who changed what, the newest first",
-        shapes.TrailPage,
+        schemas.TrailPage,
         about="Every change of the account through any face, with what it was and what it is, and"
         " an operator's looks into it. Secrets are not in it; of URLs the host is. A search"
         " looks at ten thousand entries at once: go on with `next`, also after an empty page.",

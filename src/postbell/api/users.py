@@ -11,13 +11,13 @@ from postbell.api.operations import (
     PREFIX,
     Group,
 )
-from postbell.api.replies import json_response
+from postbell.api.replies import json_response, page_response
 from postbell.api.resources import Call
 from postbell.desk import forms
 from postbell.desk.people import MAX_OVERLAP_S, NewKey
 from postbell.errors import BadInput, NotFound
 from postbell.records import ApiUser
-from postbell.reports.views import api_user_view
+from postbell.reports.views import ApiUserView, api_user_view, by_id, extended
 from postbell.rights import KeyScope, KeyTerms
 
 PATH = PREFIX + "/api-users"
@@ -29,12 +29,8 @@ ROTATION = ("key", "overlap_s")
 
 
 async def _list(call: Call) -> Response:
-    page = await call.reports.api_users(call.account_id)
-    after, limit = call.query.get("after", 0), call.query["limit"]
-    later = [row for row in page if row["id"] > after]
-    is_last = len(later) <= limit
-    rows = later[:limit]
-    return json_response({"api_users": rows, "next": None if is_last else str(rows[-1]["id"])})
+    users = await call.reports.api_users(call.account_id)
+    return page_response(schemas.ApiUserPage, by_id(users, **call.query))
 
 
 async def _create(call: Call) -> Response:
@@ -128,8 +124,14 @@ def _overlap_s(form: dict[str, Any]) -> float:
 
 
 def _shown(made: NewKey, status: int, headers: dict[str, str]) -> Response:
-    new = {"key": made.key, "key_id": made.made.id, "warning": made.warning}
-    return json_response(api_user_view(made.api_user) | new, status, headers)
+    view = extended(
+        api_user_view(made.api_user),
+        schemas.NewKeyView,
+        key=made.key,
+        key_id=made.made.id,
+        warning=made.warning,
+    )
+    return json_response(view, status, headers)
 
 
 _OF = Group(TAG)
@@ -153,7 +155,7 @@ OPERATIONS = (
         headers=("Location",),
         refusals=(409,),
     ),
-    _OF.read(ONE, _show, "show an api user", schemas.ApiUserView),
+    _OF.read(ONE, _show, "show an api user", ApiUserView),
     _OF.act(
         ONE + "/keys",
         _add_key,
@@ -177,7 +179,7 @@ OPERATIONS = (
         ONE + "/revoke",
         _revoke,
         "refuse an api user from now on; its events and webhooks stay",
-        schemas.ApiUserView,
+        ApiUserView,
     ),
     _OF.act(
         KEY + "/rotate",
@@ -193,6 +195,6 @@ OPERATIONS = (
         KEY + "/revoke",
         _revoke_key,
         "refuse one key from now on; the others of its api user work on",
-        schemas.ApiUserView,
+        ApiUserView,
     ),
 )

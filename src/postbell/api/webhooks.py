@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from postbell.api import asked, schemas
@@ -15,13 +16,14 @@ from postbell.api.operations import (
     text,
     word,
 )
-from postbell.api.replies import json_response, page_response
+from postbell.api.replies import json_response
 from postbell.api.resources import Call
 from postbell.desk import forms
 from postbell.desk.keys import DEFAULT_OVERLAP_S
 from postbell.desk.webhooks import tag_of
 from postbell.records import Webhook
-from postbell.reports.views import attempt_view, time_text
+from postbell.reports.batch_views import AttemptView, attempt_view
+from postbell.reports.views import NewWebhookView, RevisedWebhookView, WebhookView, extended
 from postbell.rights import Right
 
 PATH = PREFIX + "/webhooks"
@@ -32,7 +34,8 @@ HIDDEN = "***"
 
 async def _list(call: Call) -> Response:
     page = await call.reports.webhooks(call.account_id, **call.query)
-    return page_response("webhooks", page._replace(rows=[_seen(call, row) for row in page.rows]))
+    seen = [_seen(call, row) for row in page.rows]
+    return json_response(schemas.WebhookPage(seen, page.next))
 
 
 async def _form(call: Call) -> dict[str, Any]:
@@ -46,7 +49,7 @@ async def _form(call: Call) -> dict[str, Any]:
 async def _create(call: Call) -> Response:
     webhook = await call.desk.create_webhook(call.account_id, await _form(call))
     view = await call.reports.webhook_view(webhook)
-    view["secrets"] = await call.reports.secrets(webhook)
+    view = extended(view, NewWebhookView, secrets=await call.reports.secrets(webhook))
     headers = {"location": f"{PATH}/{webhook.id}", "etag": _etag(webhook)}
     return json_response(view, 201, headers)
 
@@ -59,8 +62,7 @@ async def _change(call: Call) -> Response:
     revised = await call.desk.revise_webhook(
         call.account_id, call.id, await _form(call), only_if=call.only_if
     )
-    moment = time_text(revised.effective_from)
-    return await _shown(call, revised.webhook, effective_from=moment)
+    return await _shown(call, revised.webhook, effective_from=revised.effective_from)
 
 
 async def _delete(call: Call) -> Response:
@@ -96,7 +98,7 @@ async def _test(call: Call) -> Response:
 
 async def _secrets(call: Call) -> Response:
     webhook = await call.desk.find_webhook(call.account_id, call.id)
-    return json_response({"secrets": await call.reports.secrets(webhook)})
+    return json_response(schemas.SecretList(await call.reports.secrets(webhook)))
 
 
 async def _rotate(call: Call) -> Response:
@@ -110,21 +112,23 @@ async def _rotate(call: Call) -> Response:
         secret=form.get("secret"),
     )
     webhook = await call.desk.find_webhook(call.account_id, call.id)
-    return json_response({"secrets": await call.reports.secrets(webhook)}, 201)
+    return json_response(schemas.SecretList(await call.reports.secrets(webhook)), 201)
 
 
-async def _shown(call: Call, webhook: Webhook, **more: Any) -> Response:
+async def _shown(call: Call, webhook: Webhook, **revised: Any) -> Response:
     view = _seen(call, await call.reports.webhook_view(webhook))
-    return json_response(view | more, headers={"etag": _etag(webhook)})
+    if revised:
+        view = extended(view, RevisedWebhookView, **revised)
+    return json_response(view, headers={"etag": _etag(webhook)})
 
 
-def _seen(call: Call, view: dict[str, Any]) -> dict[str, Any]:
+def _seen(call: Call, view: WebhookView) -> WebhookView:
     """Return a webhook's view as the caller may see it: to a key for reading the values of headers,
     by which receivers know us, are hidden, and so are a password and a query in its URL."""
     if call.caller.may(Right.MANAGE):
         return view
-    url = _QUERY.sub(f"?{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", view["url"], count=1))
-    return view | {"headers": dict.fromkeys(view["headers"], HIDDEN), "url": url}
+    url = _QUERY.sub(f"?{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", view.url, count=1))
+    return replace(view, headers=dict.fromkeys(view.headers, HIDDEN), url=url)
 
 
 _USER = re.compile(r"^([a-z]+://)[^/?@]*(?:@[^/?@]*)*@", re.IGNORECASE)
@@ -154,7 +158,7 @@ OPERATIONS = (
         PATH,
         _create,
         "create a webhook; the answer shows its signing keys",
-        schemas.NewWebhookView,
+        NewWebhookView,
         about="The webhook is active at once and gets what is accepted from `start` on.",
         body=asked.NewWebhook,
         status=201,
@@ -165,7 +169,7 @@ OPERATIONS = (
         ONE,
         _show,
         "show a webhook and how its delivery stands",
-        schemas.WebhookView,
+        WebhookView,
         about="The ETag is of what can be set, not of how the delivery stands.",
         headers=("ETag",),
     ),
@@ -184,7 +188,7 @@ OPERATIONS = (
         " If-Match asks for more: that nothing was changed since the tag was read.",
         body=asked.WebhookChange,
         body_types=("application/merge-patch+json", "application/json"),
-        answer=schemas.RevisedWebhookView,
+        answer=RevisedWebhookView,
         headers=("ETag",),
         refusals=(409, 412),
         takes_if_match=True,
@@ -206,7 +210,7 @@ OPERATIONS = (
         ONE + "/pause",
         _pause,
         "stop delivering; events go on waiting",
-        schemas.WebhookView,
+        WebhookView,
         headers=("ETag",),
         refusals=(409,),
     ),
@@ -214,7 +218,7 @@ OPERATIONS = (
         ONE + "/resume",
         _resume,
         "deliver again; with `skip` from now on, with `parked` the parked batches, too",
-        schemas.WebhookView,
+        WebhookView,
         about="`skip` leaves out all that waits, in batches and in the log; it is counted and"
         " journaled as skipped. Replays go on.",
         body=asked.Resumption,
@@ -225,7 +229,7 @@ OPERATIONS = (
         ONE + "/test",
         _test,
         "send sample events now and show the outcome",
-        schemas.AttemptView,
+        AttemptView,
         about="Signed as real ones are, journaled as a test, counted nowhere.",
         body=asked.Trial,
         refusals=(409,),

@@ -8,7 +8,7 @@ import click
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.owners import check_owner, operator_option, password_option, read_password
-from postbell.cli.show import json_option, print_record, print_records
+from postbell.cli.show import json_option, members, print_record, print_records
 from postbell.desk.keys import DEFAULT_OVERLAP_S
 from postbell.records import Secret
 from postbell.reports.views import account_view, secret_view
@@ -47,12 +47,12 @@ def create(
 
     async def work(office: Office) -> dict[str, Any]:
         if owner is None:
-            return account_view(await office.desk.create_account(name))
+            return members(account_view(await office.desk.create_account(name)))
         password, shown = read_password(password_file)
         await check_owner(office, owner)
         account = await office.desk.create_account(name)
         made = await office.desk.create_owner(account.id, owner, password, is_operator=is_operator)
-        return account_view(account) | {"owner": made.email} | shown
+        return members(account_view(account)) | {"owner": made.email} | shown
 
     print_record(at_desk(settings, work, may_create=True), as_json=as_json)
 

@@ -8,11 +8,11 @@ import click
 
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
-from postbell.cli.show import json_option, print_record, print_records
+from postbell.cli.show import json_option, members, print_record, print_records
 from postbell.desk.forms import check_moment, check_scope
 from postbell.desk.people import MAX_OVERLAP_S, NewKey
 from postbell.records import ApiUser
-from postbell.reports.views import api_key_view, api_user_view
+from postbell.reports.views import ApiUserView, api_key_view, api_user_view
 from postbell.rights import KeyScope, KeyTerms
 from postbell.settings.members import Settings
 
@@ -162,7 +162,7 @@ def revoke(settings: Settings, api_user: str, as_json: bool) -> None:
 def list_command(settings: Settings, account: str | None, as_json: bool) -> None:
     """List API users, revoked ones too."""
 
-    async def read(office: Office) -> list[dict[str, Any]]:
+    async def read(office: Office) -> list[ApiUserView]:
         owner = await office.desk.find_account(account) if account else None
         return await office.reports.api_users(owner.id if owner else None)
 
@@ -184,7 +184,7 @@ def _tell(settings: Settings, make: Callable[[Office], Awaitable[NewKey]], as_js
     new = at_desk(settings, make)
     if new.warning:
         print(f"warning: {new.warning}", file=sys.stderr)
-    key = api_key_view(new.made)
+    key = members(api_key_view(new.made))
     shown = {"key_id": key["id"], "scope": key["scope"], "expires_at": key["expires_at"]}
     shown |= {"api_user": new.api_user.name, "api_key": new.key}
     print_record(_view(new.api_user, as_json) | shown, as_json=as_json)
@@ -192,10 +192,10 @@ def _tell(settings: Settings, make: Callable[[Office], Awaitable[NewKey]], as_js
 
 def _view(user: ApiUser, as_json: bool) -> dict[str, Any]:
     """Return an API user: its keys are in the JSON, and in a table of their own."""
-    view = api_user_view(user)
+    view = members(api_user_view(user))
     return view if as_json else {name: view[name] for name in view if name != "keys"}
 
 
 def _print_keys(user: ApiUser, as_json: bool) -> None:
-    rows = [{**api_key_view(key), "api_user": user.name} for key in user.keys]
+    rows = [{**members(api_key_view(key)), "api_user": user.name} for key in user.keys]
     print_records(rows, KEY_COLUMNS, as_json=as_json, empty="no keys")

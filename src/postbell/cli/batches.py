@@ -1,17 +1,16 @@
 """`postbell batches`: what is open, parked or done."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import click
 
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
-from postbell.cli.show import json_option, print_record, print_records
+from postbell.cli.show import json_option, members, print_record, print_records
 from postbell.desk.forms import check_moment
 from postbell.reports import Page
+from postbell.reports.batch_views import BatchView, batch_view
 from postbell.reports.singles import Where
-from postbell.reports.views import batch_view
 from postbell.settings.members import Settings
 
 COLUMNS = (
@@ -44,16 +43,16 @@ def list_command(
 ) -> None:
     """List the open and parked batches of the installation."""
 
-    async def read(office: Office) -> list[dict[str, Any]]:
+    async def read(office: Office) -> list[BatchView]:
         if webhook_id is not None:
             await office.desk.find_webhook(None, webhook_id)
 
-        async def open_page(after: str) -> Page:
+        async def open_page(after: str) -> Page[BatchView]:
             return await office.reports.batches(
                 webhook_id=webhook_id, state=state, after=after, limit=PAGE
             )
 
-        async def finished_page(after: str) -> Page:
+        async def finished_page(after: str) -> Page[BatchView]:
             return await office.reports.finished_batches(
                 webhook_id=webhook_id, after=after, limit=PAGE
             )
@@ -101,8 +100,9 @@ def show(
     if as_json:
         print_record(view, as_json=True)
         return
-    attempts = view.pop("attempts_made")
-    print_record(view, as_json=False)
+    shown = members(view)
+    attempts = shown.pop("attempts_made")
+    print_record(shown, as_json=False)
     click.echo()
     print_records(attempts, ATTEMPT_COLUMNS, as_json=False, empty="not attempted yet")
 
@@ -166,9 +166,11 @@ def skip(settings: Settings, batch_id: str, event_id: str, as_json: bool) -> Non
     print_records(views, COLUMNS, as_json=as_json, empty="nothing is left of the batch")
 
 
-async def _all(read: Callable[[str], Awaitable[Page]], limit: int | None) -> list[dict[str, Any]]:
+async def _all(
+    read: Callable[[str], Awaitable[Page[BatchView]]], limit: int | None
+) -> list[BatchView]:
     """Return the rows of all pages, up to *limit*."""
-    rows: list[dict[str, Any]] = []
+    rows: list[BatchView] = []
     after: str | None = ""
     while after is not None and (limit is None or len(rows) < limit):
         page = await read(after)

@@ -12,13 +12,12 @@ import click
 
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
-from postbell.cli.show import json_option, print_record, print_records
-from postbell.clock import rfc3339
+from postbell.cli.show import json_option, members, print_record, print_records
 from postbell.desk import noting
 from postbell.desk.passwords import check_password
 from postbell.desk.throttle import unlock
 from postbell.errors import BadInput, Conflict
-from postbell.records import Owner
+from postbell.reports.views import owner_view
 from postbell.settings.members import Settings
 from postbell.text import mailboxes, networks, small_files
 from postbell.trail import Change, Subject
@@ -75,7 +74,7 @@ def add(
     async def work(office: Office) -> dict[str, Any]:
         found = await office.desk.find_account(account)
         owner = await office.desk.create_owner(found.id, email, password, is_operator=is_operator)
-        return owner_view(owner, found.name)
+        return members(owner_view(owner, found.name))
 
     print_record(at_desk(settings, work) | shown, as_json=as_json)
 
@@ -94,7 +93,7 @@ def list_command(settings: Settings, account: str | None, operators: bool, as_js
         owners = await office.engine.owners.of(chosen.id if chosen else None)
         with_factor = await office.engine.second_factors.in_force()
         return [
-            owner_view(owner, names.get(owner.account_id, ""))
+            members(owner_view(owner, names.get(owner.account_id, "")))
             | {"second_factor": owner.id in with_factor}
             for owner in owners
             if owner.is_operator or not operators
@@ -261,14 +260,3 @@ async def check_owner(office: Office, email: str) -> None:
     """Raise BadInput or Conflict unless somebody new may sign in as *email*."""
     if await office.engine.owners.find(email=mailboxes.read(email).address) is not None:
         raise Conflict(f"{email} signs in already; choose another address")
-
-
-def owner_view(owner: Owner, account: str) -> dict[str, Any]:
-    """Return an owner without anything of the password."""
-    return {
-        "id": owner.id,
-        "account": account,
-        "email": owner.email,
-        "is_operator": owner.is_operator,
-        "created_at": rfc3339(owner.created_at),
-    }

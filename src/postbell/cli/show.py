@@ -3,36 +3,52 @@
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from postbell.text.numerals import is_digits
 from postbell.text.printable import escaped, one_line
 
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+Record: TypeAlias = "Mapping[str, Any] | Struct"
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def print_records(
-    records: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str
+    records: Sequence[Record], columns: Sequence[str], *, as_json: bool, empty: str
 ) -> None:
     """Print a list: one JSON array, or a table of *columns*, or the sentence *empty*."""
     if as_json:
         print_json(list(records))
     elif records:
-        print_table([[text(record.get(name)) for name in columns] for record in records], columns)
+        rows = map(members, records)
+        print_table([[text(row.get(name)) for name in columns] for row in rows], columns)
     else:
         click.echo(empty)
 
 
-def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+def print_record(record: Record, *, as_json: bool) -> None:
     """Print one record: one JSON object, or a line for each member."""
     if as_json:
         print_json(record)
         return
-    width = max(map(len, record), default=0)
-    for name, value in record.items():
+    shown = members(record)
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
         click.echo(f"{one_line(name):<{width}}  {text(value)}".rstrip())
+
+
+def members(record: Record) -> dict[str, Any]:
+    """Return the members of a record by name; of a struct as JSON has them."""
+    if isinstance(record, Mapping):
+        return dict(record)
+    from postbell.plain import plain
+
+    found: dict[str, Any] = plain(record)
+    return found
 
 
 def say(sentence: str) -> None:
@@ -60,7 +76,9 @@ def print_json(value: Any) -> None:
     """Print *value* as JSON on one line, in which nothing can steer a terminal."""
     import msgspec
 
-    sys.stdout.write(escaped(msgspec.json.encode(_plain(value)).decode()) + "\n")
+    from postbell.plain import plain
+
+    sys.stdout.write(escaped(msgspec.json.encode(plain(value)).decode()) + "\n")
     sys.stdout.flush()
 
 
@@ -86,16 +104,3 @@ def text(value: Any) -> str:
 def _member(value: Any) -> str:
     """Return a member of a list; a pair is a name and its value."""
     return ": ".join(map(text, value)) if isinstance(value, list | tuple) else text(value)
-
-
-def _plain(value: Any) -> Any:
-    """Return *value* with times as text of six digits, the form of every time on the wire."""
-    from postbell.clock import rfc3339
-
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value

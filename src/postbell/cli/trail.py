@@ -7,8 +7,10 @@ import click
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_records
+from postbell.clock import rfc3339
 from postbell.desk.forms import check_moment
 from postbell.ports import TrailQuery
+from postbell.reports.trail import TrailEntryView
 from postbell.settings.members import Settings
 from postbell.trail import ACTIONS
 
@@ -60,7 +62,7 @@ def list_command(
     first = check_moment(since, "since") if since is not None else None
     last = check_moment(until, "until") if until is not None else None
 
-    async def read(office: Office) -> list[dict[str, Any]]:
+    async def read(office: Office) -> list[TrailEntryView]:
         found = await office.desk.find_account(account) if account is not None else None
         wanted = TrailQuery(
             found.id if found is not None else None,
@@ -70,7 +72,7 @@ def list_command(
             action or "",
             subject or "",
         )
-        rows: list[dict[str, Any]] = []
+        rows: list[TrailEntryView] = []
         after: str | None = ""
         while after is not None and len(rows) < limit:
             page = await office.reports.trail.entries(
@@ -89,17 +91,17 @@ def list_command(
     )
 
 
-def _line(entry: dict[str, Any]) -> dict[str, Any]:
+def _line(entry: TrailEntryView) -> dict[str, Any]:
     """Return an entry as a row of the table."""
-    actor, subject, old, new = entry["actor"], entry["subject"], entry["old"], entry["new"]
+    actor, subject, old, new = entry.actor, entry.subject, entry.old, entry.new
     names = dict.fromkeys((*old, *new))
     return {
-        "at": entry["at"],
-        "account": entry["account"] or "",
-        "actor": f"{actor['kind']} {actor['name']}".strip(),
-        "address": actor["address"],
-        "action": entry["action"],
-        "subject": " ".join(filter(None, (subject["kind"], subject["id"], subject["name"]))),
+        "at": rfc3339(entry.at),
+        "account": entry.account or "",
+        "actor": f"{actor.kind} {actor.name}".strip(),
+        "address": actor.address,
+        "action": entry.action,
+        "subject": " ".join(filter(None, (subject.kind, subject.id, subject.name))),
         "change": ", ".join(f"{name}: {_change(name, old, new)}" for name in names),
     }
 

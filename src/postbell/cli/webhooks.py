@@ -11,7 +11,14 @@ from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_records
 from postbell.desk.keys import DEFAULT_OVERLAP_S
 from postbell.records import Verdict, Webhook
-from postbell.reports.views import attempt_view, secret_view, time_text
+from postbell.reports.batch_views import attempt_view
+from postbell.reports.views import (
+    NewWebhookView,
+    RevisedWebhookView,
+    WebhookView,
+    extended,
+    secret_view,
+)
 from postbell.settings.members import Settings
 
 COLUMNS = ("id", "account", "dialect", "api_user", "state", "health", "waiting", "parked", "url")
@@ -32,7 +39,7 @@ def command() -> None:
 def create(settings: Settings, account: str, url: str, as_json: bool, **given: Any) -> None:
     """Create a webhook of an account; its signing key is printed with it."""
 
-    async def change(office: Office) -> dict[str, Any]:
+    async def change(office: Office) -> WebhookView:
         owner = await office.desk.find_account(account)
         webhook = await office.desk.create_webhook(owner.id, {"url": url, **form_of(given)})
         return await _with_secrets(office, webhook)
@@ -56,10 +63,10 @@ def update(
     """
     changes = form_of(given) | ({} if url is None else {"url": url})
 
-    async def change(office: Office) -> dict[str, Any]:
+    async def change(office: Office) -> WebhookView:
         revised = await office.desk.revise_webhook(None, webhook_id, changes)
         view = await office.reports.webhook_view(revised.webhook)
-        return view | {"effective_from": time_text(revised.effective_from)}
+        return extended(view, RevisedWebhookView, effective_from=revised.effective_from)
 
     print_record(at_desk(settings, change), as_json=as_json)
 
@@ -71,7 +78,7 @@ def update(
 def list_command(settings: Settings, account: str | None, as_json: bool) -> None:
     """List webhooks."""
 
-    async def read(office: Office) -> list[dict[str, Any]]:
+    async def read(office: Office) -> list[WebhookView]:
         owner = await office.desk.find_account(account) if account else None
         found = await office.reports.matching_webhooks(owner.id if owner else None)
         return [await office.reports.webhook_view(webhook) for webhook in found]
@@ -92,7 +99,7 @@ def list_command(settings: Settings, account: str | None, as_json: bool) -> None
 def show(settings: Settings, webhook_id: int, secrets: bool, as_json: bool) -> None:
     """Show a webhook and how its delivery stands."""
 
-    async def read(office: Office) -> dict[str, Any]:
+    async def read(office: Office) -> WebhookView:
         webhook = await office.desk.find_webhook(None, webhook_id)
         if secrets:
             return await _with_secrets(office, webhook)
@@ -171,7 +178,7 @@ def rotate(
         lambda o: o.desk.rotate_secret(None, webhook_id, overlap_s, kind, secret=secret),
     )
     views = [secret_view(key) for key in keys]
-    has_public = any(view["public_key"] for view in views)
+    has_public = any(view.public_key for view in views)
     columns = [name for name in SECRET_COLUMNS if name != "public_key" or has_public]
     print_records(views, columns, as_json=as_json, empty="no keys")
 
@@ -189,12 +196,12 @@ def test(settings: Settings, webhook_id: int, event_type: str | None, as_json: b
 
 
 def _change(settings: Settings, as_json: bool, change: Callable[[Office], Any]) -> None:
-    async def work(office: Office) -> dict[str, Any]:
+    async def work(office: Office) -> WebhookView:
         return await office.reports.webhook_view(await change(office))
 
     print_record(at_desk(settings, work), as_json=as_json)
 
 
-async def _with_secrets(office: Office, webhook: Webhook) -> dict[str, Any]:
+async def _with_secrets(office: Office, webhook: Webhook) -> WebhookView:
     view = await office.reports.webhook_view(webhook)
-    return view | {"secrets": await office.reports.secrets(webhook)}
+    return extended(view, NewWebhookView, secrets=await office.reports.secrets(webhook))

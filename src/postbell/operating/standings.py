@@ -20,6 +20,8 @@ from postbell.ports import Log
 from postbell.reading.paging import PAGE
 from postbell.records import Webhook, WebhookState
 from postbell.reports import Reports
+from postbell.reports.views import known
+from postbell.reports.waiting import UP_TO_DATE
 from postbell.signals import log
 
 PAUSE_S = 1.0
@@ -44,8 +46,8 @@ class Standing(NamedTuple):
     waiting: int
     parked: int
     failures: int
-    failing_since: str | None
-    last_success_at: str | None
+    failing_since: datetime | None
+    last_success_at: datetime | None
     seen_at: datetime
 
 
@@ -157,22 +159,22 @@ class Standings:
             self._forget(webhook.id)
             return
         before = self._seen.get(webhook.id)
-        if before is not None and before.state != view["state"] == WebhookState.PAUSED.value:
-            log("webhook_paused", webhook_id=webhook.id, reason=view["state_reason"])
+        if before is not None and before.state != view.state == WebhookState.PAUSED:
+            log("webhook_paused", webhook_id=webhook.id, reason=view.state_reason)
         standing = Standing(
             webhook_id=webhook.id,
             account_id=webhook.account_id,
             account=webhook.account,
             url=masked(webhook.url),
-            state=view["state"],
-            reason=view["state_reason"],
-            health=view.get("health", "up_to_date"),
-            lag_s=view.get("lag_s", 0.0),
-            waiting=view.get("waiting", 0),
-            parked=view.get("parked", 0),
-            failures=view.get("failures", 0),
-            failing_since=view.get("failing_since"),
-            last_success_at=view.get("last_success_at"),
+            state=view.state.value,
+            reason=view.state_reason,
+            health=known(view.health, UP_TO_DATE),
+            lag_s=known(view.lag_s, 0.0),
+            waiting=known(view.waiting, 0),
+            parked=known(view.parked, 0),
+            failures=known(view.failures, 0),
+            failing_since=known(view.failing_since, None),
+            last_success_at=known(view.last_success_at, None),
             seen_at=self._clock.now(),
         )
         self._keep(standing)

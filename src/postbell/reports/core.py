@@ -1,22 +1,31 @@
 """The read side: what the CLI, every API and the pages show, in one form.
 
-Values are JSON-ready; times are RFC 3339 text.  `account_id` None is the operator, who sees
-every account.  Lists return a page and where the next one begins, None after the last.
+Values are frozen structs (`views`, `batch_views`, `event_views`).  `account_id` None is the
+operator, who sees every account.  Lists return a page and where the next one begins.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from postbell import policies
 from postbell.body_limits import in_force
-from postbell.clock import Clock, rfc3339
+from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import BadInput, NotFound, laneless
 from postbell.lane.lawful import lawful_lane
 from postbell.ports import Claim, Dialect, Engine
 from postbell.records import BatchState, Entry, Webhook
+from postbell.reports.batch_views import (
+    AttemptView,
+    BatchDetail,
+    BatchView,
+    attempt_view,
+    batch_view,
+    ending_of,
+    finished_view,
+)
 from postbell.reports.exchange import Exchanges
 from postbell.reports.opened import OpenBatches
 from postbell.reports.outcomes import Outcomes
@@ -27,27 +36,25 @@ from postbell.reports.stats import Stats
 from postbell.reports.timeline import Timeline
 from postbell.reports.trail import TrailReport
 from postbell.reports.views import (
+    AccountView,
+    ApiUserView,
+    Page,
+    ReplayView,
+    SecretView,
+    WebhookView,
     account_view,
     api_user_view,
-    attempt_view,
-    batch_view,
     body_limit_view,
-    ending_of,
-    finished_view,
+    by_id,
+    extended,
     replay_view,
     secret_view,
-    time_text,
 )
 from postbell.reports.waiting import BEHIND, FAILING, UP_TO_DATE, Waits, WebhookStanding
 from postbell.signing import active_at
 from postbell.text.numerals import whole
 
 EntryTest = Callable[[Entry], bool]
-
-
-class Page(NamedTuple):
-    rows: list[dict[str, Any]]
-    next: str | None
 
 
 class Reports:
@@ -79,11 +86,11 @@ class Reports:
         self.exchange = Exchanges(engine, dialects, self.singles)
         self.waits = Waits(engine, dialects, clock, self._installation_policies)
 
-    async def accounts(self) -> list[dict[str, Any]]:
+    async def accounts(self) -> list[AccountView]:
         """Return every account, by id."""
         return [account_view(account) for account in await self._engine.registry.accounts()]
 
-    async def api_users(self, account_id: int | None = None) -> list[dict[str, Any]]:
+    async def api_users(self, account_id: int | None = None) -> list[ApiUserView]:
         """Return api users, revoked ones too, by id; never a key or its hash."""
         return [api_user_view(user) for user in await self._engine.registry.api_users(account_id)]
 
@@ -106,69 +113,66 @@ class Reports:
 
     async def webhooks(
         self, account_id: int | None = None, *, after: int = 0, limit: int = 100, **narrow: Any
-    ) -> Page:
+    ) -> Page[WebhookView]:
         """Return views of webhooks by id; *narrow* as in `matching_webhooks`."""
-        found = await self.matching_webhooks(account_id, **narrow)
-        later = [webhook for webhook in found if webhook.id > after]
-        rows = [await self.webhook_view(webhook) for webhook in later[:limit]]
-        return Page(rows, str(later[limit - 1].id) if len(later) > limit else None)
+        found = by_id(await self.matching_webhooks(account_id, **narrow), after, limit)
+        return Page([await self.webhook_view(webhook) for webhook in found.rows], found.next)
 
-    async def webhook(self, account_id: int | None, webhook_id: int) -> dict[str, Any]:
+    async def webhook(self, account_id: int | None, webhook_id: int) -> WebhookView:
         """Return one webhook's view; raise NotFound, DamagedRow where it has no lane."""
         is_id = 0 < webhook_id < 1 << 63
         webhook = await self._engine.registry.webhook(webhook_id) if is_id else None
         if webhook is None or account_id not in (None, webhook.account_id):
             raise NotFound(f"no webhook {webhook_id}")
         view = await self.webhook_view(webhook)
-        if "health" not in view:
+        if not view.health:
             if await self._engine.registry.webhook(webhook_id) is None:
                 raise NotFound(f"no webhook {webhook_id}")
             raise laneless(webhook_id)
         return view
 
-    async def webhook_view(self, webhook: Webhook) -> dict[str, Any]:
+    async def webhook_view(self, webhook: Webhook) -> WebhookView:
         """Return a webhook in the words of docs/reference/http.md, with how its delivery stands."""
         policy = policies.of_webhook(webhook, self._dialects, self._installation_policies)
-        view = {
-            "id": webhook.id,
-            "account": webhook.account,
-            "url": webhook.url,
-            "api_user": webhook.api_user,
-            "types": None if webhook.types is None else [kind.value for kind in webhook.types],
-            "dialect": webhook.dialect,
-            "options": webhook.options,
-            "policy": msgspec.to_builtins(policies.on_wire(policy)),
-            "headers": dict(webhook.headers),
-            "state": webhook.state.value,
-            "state_reason": webhook.state_reason,
-            "revision": webhook.revisions[-1].number,
-            "created_at": rfc3339(webhook.created_at),
-            "updated_at": rfc3339(webhook.updated_at),
-        }
+        view = WebhookView(
+            id=webhook.id,
+            account=webhook.account,
+            url=webhook.url,
+            api_user=webhook.api_user,
+            types=webhook.types,
+            dialect=webhook.dialect,
+            options=webhook.options,
+            policy=policies.on_wire(policy),
+            headers=dict(webhook.headers),
+            state=webhook.state,
+            state_reason=webhook.state_reason,
+            revision=webhook.revisions[-1].number,
+            created_at=webhook.created_at,
+            updated_at=webhook.updated_at,
+        )
         claim = await self._engine.ledger.lane(webhook.id)
-        if claim is not None:
-            view |= await self._standing(webhook, claim)
-        return view
+        return view if claim is None else await self._standing(view, webhook, claim)
 
-    async def _standing(self, webhook: Webhook, claim: Claim) -> dict[str, Any]:
-        """Return health, counts of waiting and parked events, and how long the oldest waits."""
+    async def _standing(self, view: WebhookView, webhook: Webhook, claim: Claim) -> WebhookView:
+        """Add health, counts of waiting and parked events, and how long the oldest waits."""
         lane = lawful_lane(claim.lane, self._clock.now())
         limit = in_force(lane.body_limit, webhook.updated_at, self._clock.now())
         waiting = await self.waits.of(webhook, claim)
         is_behind = self.waits.is_behind(webhook, waiting.lag_s)
-        return {
-            "health": FAILING if lane.failing_since else BEHIND if is_behind else UP_TO_DATE,
-            "waiting": waiting.events,
-            "waiting_is_partial": waiting.is_partial,
-            "parked": claim.parked.events,
-            "lag_s": round(waiting.lag_s, 3),
-            "delivered": lane.delivered,
-            "failures": lane.failures,
-            "failing_since": time_text(lane.failing_since),
-            "hold_until": time_text(lane.hold_until),
-            "last_success_at": time_text(lane.last_success_at),
-            "body_limit": body_limit_view(limit),
-        }
+        return replace(
+            view,
+            health=FAILING if lane.failing_since else BEHIND if is_behind else UP_TO_DATE,
+            waiting=waiting.events,
+            waiting_is_partial=waiting.is_partial,
+            parked=claim.parked.events,
+            lag_s=round(waiting.lag_s, 3),
+            delivered=lane.delivered,
+            failures=lane.failures,
+            failing_since=lane.failing_since,
+            hold_until=lane.hold_until,
+            last_success_at=lane.last_success_at,
+            body_limit=body_limit_view(limit),
+        )
 
     async def states(self, account_id: int) -> list[WebhookStanding]:
         """Return how each webhook of the account stands, by id: what counts are made of."""
@@ -183,9 +187,9 @@ class Reports:
         state: str | None = None,
         after: str = "",
         limit: int = 100,
-    ) -> Page:
+    ) -> Page[BatchView]:
         """Return open and parked batches by id; *state* "waiting" or "parked" narrows."""
-        rows: list[dict[str, Any]] = []
+        rows: list[BatchView] = []
         while True:
             found = await self._engine.ledger.open_batches(
                 webhook_id=webhook_id,
@@ -197,7 +201,7 @@ class Reports:
             for batch in found:
                 if batch.done is None:
                     if len(rows) == limit:
-                        return Page(rows, rows[-1]["id"])
+                        return Page(rows, rows[-1].id)
                     rows.append(batch_view(batch))
             if len(found) < limit:
                 return Page(rows, None)
@@ -210,7 +214,7 @@ class Reports:
         webhook_id: int | None = None,
         after: str = "",
         limit: int = 100,
-    ) -> Page:
+    ) -> Page[BatchView]:
         """Return batches that were delivered or split, the newest first, from the journal."""
         entries, next_page = await self._entries(
             lambda entry: bool(ending_of(entry)),
@@ -223,7 +227,7 @@ class Reports:
 
     async def batch(
         self, account_id: int | None, batch_id: str, where: Where | None = None
-    ) -> dict[str, Any]:
+    ) -> BatchDetail:
         """Return one batch, open or finished, with its attempts, the newest first.
 
         A run, whose events went out one by one, is shown as one batch of those delivered; a
@@ -237,12 +241,14 @@ class Reports:
         if found is not None and found.done is None:
             webhook = await self._engine.registry.webhook(found.webhook_id)
             if webhook is not None and account_id in (None, webhook.account_id):
-                return batch_view(found) | {"attempts_made": [attempt_view(e) for e in entries]}
+                return _detail(batch_view(found), entries)
         if not entries:
             entries = [await self.singles.find(account_id, batch_id, where)]
-        view = finished_view(entries[0]) | {"attempts_made": [attempt_view(e) for e in entries]}
+        view = finished_view(entries[0])
         runs = [entry for entry in entries if entry.kind.row.is_run]
-        return view | {"events": sum(run.delivered for run in runs)} if runs else view
+        if runs:
+            view = replace(view, events=sum(run.delivered for run in runs))
+        return _detail(view, entries)
 
     async def attempts(
         self,
@@ -252,7 +258,7 @@ class Reports:
         batch_id: str = "",
         after: str = "",
         limit: int = 100,
-    ) -> Page:
+    ) -> Page[AttemptView]:
         """Return the journal's entries, the newest first: attempts, tests, skips, splits."""
         entries, next_page = await self._entries(
             lambda entry: True,
@@ -271,15 +277,15 @@ class Reports:
         webhook_id: int | None = None,
         after: int = 0,
         limit: int = 100,
-    ) -> Page:
+    ) -> Page[ReplayView]:
         """Return replays, the newest first; *after* is the id of the last one seen."""
         found = await self._engine.ledger.replays(
             account_id, limit + 1, webhook_id=webhook_id, before=after
         )
         rows = [replay_view(one) for one in found[:limit]]
-        return Page(rows, str(rows[-1]["id"]) if len(found) > limit else None)
+        return Page(rows, str(rows[-1].id) if len(found) > limit else None)
 
-    async def secrets(self, webhook: Webhook) -> list[dict[str, Any]]:
+    async def secrets(self, webhook: Webhook) -> list[SecretView]:
         """Return the keys of a webhook, with their values, and its account's where those sign."""
         keys = list(webhook.secrets)
         kinds = self._dialects[webhook.dialect].secret_kinds
@@ -311,6 +317,10 @@ class Reports:
             if not blocks:
                 return [entry for entry, _ in found], None
             before = blocks[-1].id
+
+
+def _detail(view: BatchView, entries: list[Entry]) -> BatchDetail:
+    return extended(view, BatchDetail, attempts_made=list(map(attempt_view, entries)))
 
 
 def _mark(text: str) -> tuple[int, int]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from postbell.clock import rfc3339
 from postbell.ports import Engine
 from postbell.reading.paging import PAGE, batch_pages
 from postbell.records import BatchState, OpenBatch
-from postbell.reports.views import batch_view
+from postbell.reports.batch_views import BatchView, batch_view
 
 MAX_READ = 20_000
 ENOUGH = 50
-
-View = dict[str, Any]
 
 
 class Opened(NamedTuple):
@@ -22,7 +21,7 @@ class Opened(NamedTuple):
     in all, *has_more* that some comes after those.  *is_partial* where more than MAX_READ wait.
     """
 
-    rows: Sequence[View]
+    rows: Sequence[BatchView]
     parked: int
     has_more: bool
     is_partial: bool
@@ -31,7 +30,7 @@ class Opened(NamedTuple):
         """Return how many there are in *state*: waiting or parked."""
         if state == BatchState.PARKED:
             return self.parked
-        return sum(row["state"] == state for row in self.rows)
+        return sum(row.state == state for row in self.rows)
 
 
 class OpenBatches:
@@ -51,7 +50,7 @@ class OpenBatches:
         webhook_id: int | None = None,
         *,
         before: str = "",
-        fits: Callable[[View], bool] = lambda _: True,
+        fits: Callable[[BatchView], bool] = lambda _: True,
         enough: int = ENOUGH,
     ) -> Opened:
         """Return the open and parked batches of an account or one of its webhooks.
@@ -83,11 +82,11 @@ class OpenBatches:
         account_id: int,
         webhook_id: int | None,
         before: str,
-        fits: Callable[[View], bool],
+        fits: Callable[[BatchView], bool],
         enough: int,
-    ) -> tuple[list[View], bool]:
+    ) -> tuple[list[BatchView], bool]:
         """Return views of parked batches, and whether there may be more that fit."""
-        found: list[View] = []
+        found: list[BatchView] = []
         mark, read, limit = _moment(before), 0, enough
         while len(found) < enough and read < MAX_READ:
             page = await self._engine.ledger.parked(
@@ -109,9 +108,14 @@ class OpenBatches:
         return claim.parked.batches if claim is not None and is_ours else 0
 
 
-def key_of(row: View) -> tuple[str, str]:
+def key_of(row: BatchView) -> tuple[datetime, str]:
     """Return what batches are ordered by, open and finished ones: a time, then the id."""
-    return row.get("finished_at") or row["cut_at"], row["id"]
+    return row.at, row.id
+
+
+def mark_of(row: BatchView) -> str:
+    """Return the mark after a row, as an address has it."""
+    return f"{rfc3339(row.at)}.{row.id}"
 
 
 def _moment(mark: str) -> tuple[datetime, str] | None:

@@ -3,13 +3,13 @@
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import assert_never
 
 from postbell.clock import Clock
 from postbell.entry_kinds import CountsAs
 from postbell.ports import Engine
 from postbell.records import Entry
-from postbell.reports.views import attempt_view
+from postbell.reports.batch_views import AttemptView, attempt_view
 
 WINDOW = timedelta(hours=24)
 MAX_ENTRIES = 5000
@@ -26,7 +26,7 @@ class Sum:
     successes: int = 0
     skipped: int = 0
     expired: int = 0
-    errors: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_ERRORS))
+    errors: deque[AttemptView] = field(default_factory=lambda: deque(maxlen=MAX_ERRORS))
 
     @property
     def success_rate(self) -> float | None:

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from postbell.blocks import Block, BlockHeader, Position
-from postbell.clock import rfc3339
 from postbell.errors import BadInput, NotFound
-from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType, event_id_of
+from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, Event, EventType, decode, event_id_of
 from postbell.index.terms import event_term, message_term, recipient_term
 from postbell.ports import Engine
 from postbell.reading.found import fits
@@ -55,12 +54,23 @@ class Hit(NamedTuple):
     def position(self) -> Position:
         return Position(self.header.id, self.offset)
 
-    def view(self) -> dict[str, Any]:
-        """Return the event as it is on the wire."""
+    @property
+    def sequence(self) -> int:
+        return self.header.first_sequence + self.offset
+
+    @property
+    def recorded_at(self) -> datetime:
+        return self.header.recorded_at
+
+    @property
+    def event(self) -> Event:
+        """Return the event, decoded at each call."""
+        return decode(self.raw)
+
+    def on_wire(self) -> dict[str, Any]:
+        """Return the event as APIs show it: as the log has it, and when it was recorded."""
         view: dict[str, Any] = msgspec.json.decode(self.raw)
-        view["recorded_at"] = rfc3339(self.header.recorded_at)
-        view["sequence"] = self.header.first_sequence + self.offset
-        return view
+        return view | {"recorded_at": self.recorded_at, "sequence": self.sequence}
 
 
 class FoundEvents(NamedTuple):
@@ -70,9 +80,9 @@ class FoundEvents(NamedTuple):
     before the end for having looked at so many.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Hit]
     next: str | None
-    reached: str | None = None
+    reached: datetime | None = None
 
 
 class Search:
@@ -105,13 +115,10 @@ class Search:
             await search.places(term, before)
         hits = search.hits
         if len(hits) > limit:
-            return FoundEvents(
-                [hit.view() for hit in hits[:limit]], _mark(hits[limit - 1].position)
-            )
-        rows = [hit.view() for hit in hits]
+            return FoundEvents(hits[:limit], _mark(hits[limit - 1].position))
         if search.left is None:
-            return FoundEvents(rows, None)
-        return FoundEvents(rows, _mark(search.left), search.reached)
+            return FoundEvents(hits, None)
+        return FoundEvents(hits, _mark(search.left), search.reached)
 
     async def event(self, account_id: int, event_id: str) -> Hit:
         """Return one event by its id; raise NotFound."""
@@ -168,7 +175,7 @@ class _Walk:
         self._limit = limit
         self.hits: list[Hit] = []
         self.left: Position | None = None
-        self.reached: str | None = None
+        self.reached: datetime | None = None
 
     async def places(self, term: int, before: Position) -> None:
         """Read what the index names."""
@@ -181,7 +188,7 @@ class _Walk:
             for hit in await read(self._engine, kept, is_choosy=False):
                 if hit.header.codes[hit.offset] in self._codes and fits(self._words, hit.raw):
                     self.hits.append(hit)
-                self.reached = rfc3339(hit.header.recorded_at)
+                self.reached = hit.recorded_at
             if len(self.hits) > self._limit or len(kept) <= self._limit:
                 return
             before, looked = found[-1], looked + len(found)
@@ -205,7 +212,7 @@ class _Walk:
                 return
             before, looked = Position(begin, 0), looked + max(len(mine), 1)
             if mine:
-                self.reached = rfc3339(mine[0].recorded_at)
+                self.reached = mine[0].recorded_at
             if looked >= MAX_HEADERS:
                 self.left = before
                 return

@@ -7,18 +7,20 @@ the account was there, or not yet read by the index.
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
-from postbell.clock import Clock, rfc3339
+from postbell.clock import Clock
 from postbell.errors import BadInput
-from postbell.events import EventType
+from postbell.events import EventType, Moment
 from postbell.index import terms
 from postbell.index.indexer import MINUTES_KEPT
 from postbell.index.messages import QUARTER
 from postbell.ports import CountChange, Engine
 from postbell.reports import rates
+from postbell.reports.views import Number
 
 HOUR_S = 3600
 MAX_BUCKETS = 1500
@@ -30,7 +32,9 @@ SPANS = {
 }
 """Stretches of time that pages offer: length and width of a bucket, in seconds."""
 
-Series = list[int | None]
+Series = list[Annotated[int, Meta(ge=0)] | None]
+"""A figure for each bucket, None where nothing is known."""
+Share = Annotated[float, Meta(ge=0)] | None
 
 
 class Grid(msgspec.Struct, frozen=True):
@@ -65,12 +69,43 @@ class Grid(msgspec.Struct, frozen=True):
         return start < self.known_until and end > self.known_from
 
     def view(self) -> dict[str, Any]:
+        """Return the members of `Buckets`."""
         return {
-            "since": rfc3339(self.since),
-            "until": rfc3339(self.until),
+            "since": self.since,
+            "until": self.until,
             "step_s": self.step_s,
-            "buckets": [rfc3339(start) for start in self.starts],
+            "buckets": self.starts,
         }
+
+
+class Buckets(msgspec.Struct, frozen=True, kw_only=True):
+    """The stretches of time that the lists count in."""
+
+    since: Moment
+    until: Moment
+    step_s: Number
+    buckets: list[Moment]
+
+
+class EventStats(Buckets, frozen=True, kw_only=True):
+    """Events of the account."""
+
+    types: dict[str, Series]
+    known: Series
+    totals: dict[str, Number]
+    rates: dict[str, Share]
+    rates_of: Literal["messages", "events"]
+
+
+class WebhookStats(Buckets, frozen=True, kw_only=True):
+    """Deliveries of a webhook."""
+
+    series: dict[str, Series]
+    latency_ms: dict[str, list[float | None]]
+    totals: dict[str, Number]
+    success_rate: Share
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
 
 
 class Stats:
@@ -126,7 +161,7 @@ class Stats:
         ahead = await self._engine.log.tail(marks.block, 1)
         return ahead[0].recorded_at if ahead else self._clock.now() + timedelta(microseconds=1)
 
-    async def events(self, account_id: int, grid: Grid) -> dict[str, Any]:
+    async def events(self, account_id: int, grid: Grid) -> EventStats:
         """Return an account's events by type and bucket, totals, and rates of the whole time.
 
         Rates are shares of 1, None where nothing was sent.  `rates_of` says of what.  Messages (to
@@ -151,21 +186,17 @@ class Stats:
         by_type: dict[EventType, list[CountChange]] = {}
         for count in counts:
             by_type.setdefault(rates.type_of(count.slot), []).append(count)
-        return grid.view() | {
-            "types": {
-                kind.value: grid.fill(by_type[kind]) for kind in EventType if kind in by_type
-            },
-            "known": grid.fill([]),
-            "totals": {
-                kind.value: sum(count.n for count in by_type[kind])
-                for kind in EventType
-                if kind in by_type
-            },
-            "rates": shares,
-            "rates_of": "messages" if self.has_index else "events",
-        }
+        kinds = [kind for kind in EventType if kind in by_type]
+        return EventStats(
+            **grid.view(),
+            types={kind.value: grid.fill(by_type[kind]) for kind in kinds},
+            known=grid.fill([]),
+            totals={kind.value: sum(count.n for count in by_type[kind]) for kind in kinds},
+            rates=shares,
+            rates_of="messages" if self.has_index else "events",
+        )
 
-    async def webhook(self, webhook_id: int, grid: Grid) -> dict[str, Any]:
+    async def webhook(self, webhook_id: int, grid: Grid) -> WebhookStats:
         """Return a webhook's deliveries by bucket: events delivered, events in failed attempts,
         attempts, and the latency of successes in milliseconds."""
         counts = await self._counts(terms.ATTEMPTS, webhook_id, grid)
@@ -176,15 +207,17 @@ class Stats:
         latencies = [count for count in counts if count.slot >= terms.FIRST_LATENCY]
         successes, failures = (_total(counts, slot) for slot in (terms.SUCCESSES, terms.FAILURES))
         attempts = successes + failures
-        return grid.view() | {
-            "series": series,
-            "latency_ms": {
+        return WebhookStats(
+            **grid.view(),
+            series=series,
+            latency_ms={
                 name: _by_bucket(latencies, grid, share) for name, share in _SHARES.items()
             },
-            "totals": {name: _total(counts, slot) for name, slot in _SERIES.items()},
-            "success_rate": successes / attempts if attempts else None,
-            **{f"latency_{name}_ms": quantile(latencies, s) for name, s in _SHARES.items()},
-        }
+            totals={name: _total(counts, slot) for name, slot in _SERIES.items()},
+            success_rate=successes / attempts if attempts else None,
+            latency_p50_ms=quantile(latencies, _SHARES["p50"]),
+            latency_p95_ms=quantile(latencies, _SHARES["p95"]),
+        )
 
     async def _counts(
         self, series: str, owner_id: int, grid: Grid, *, until: datetime | None = None

@@ -1,13 +1,13 @@
 """One message: its events in order, its state, and what was delivered where and when."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 from postbell.blocks import Position, Range
-from postbell.clock import rfc3339
 from postbell.errors import DamagedRow, NotFound
-from postbell.events import TYPES, EventType
+from postbell.events import TYPES, Event, EventType
 from postbell.ports import Claim, Dialect, Engine
 from postbell.reading.found import fits
 from postbell.reading.match import Selection, count_matching
@@ -20,8 +20,14 @@ from postbell.records import (
     Verdict,
     Webhook,
 )
+from postbell.reports.event_views import (
+    Delivery,
+    DeliveryAttempt,
+    RecipientView,
+    TracedEvent,
+    TracedMessage,
+)
 from postbell.reports.search import Hit, Search
-from postbell.reports.views import time_text
 
 MAX_EVENTS = 200
 MAX_WEBHOOKS = 50
@@ -37,43 +43,44 @@ class Timeline:
         self._dialects = dialects
         self._search = search
 
-    async def message(self, account_id: int, message: str) -> dict[str, Any]:
+    async def message(self, account_id: int, message: str) -> TracedMessage:
         """Return a message by any id of the message: its recipients with
         their state, and its newest 200 events by time, each with its deliveries; raise NotFound.
         """
         hits = await self._search.of_message(account_id, message, MAX_EVENTS)
         if not hits:
             raise NotFound(f"no events of a message {message[:120]!r}")
-        views = await self._with_deliveries(account_id, hits)
-        views.sort(key=lambda view: (view["occurred_at"], view["sequence"]))
-        heads = [view.get("message", {}) for view in views]
-        return {
-            "id": message,
-            "subject": _first(heads, "subject"),
-            "from": _first(heads, "from"),
-            "recipients": _recipients(views),
-            "events": views,
-            "is_partial": len(hits) >= MAX_EVENTS,
-        }
+        traced = await self._trace(account_id, hits)
+        traced.sort(key=lambda each: (each.event.occurred_at, each.hit.sequence))
+        events = [each.event for each in traced]
+        return TracedMessage(
+            id=message,
+            subject=next((e.message.subject for e in events if e.message.subject), None),
+            sender=next((e.message.from_ for e in events if e.message.from_), None),
+            recipients=_recipients(events),
+            events=traced,
+            is_partial=len(hits) >= MAX_EVENTS,
+        )
 
-    async def event(self, account_id: int, event_id: str) -> dict[str, Any]:
+    async def event(self, account_id: int, event_id: str) -> TracedEvent:
         """Return one event with its deliveries; raise NotFound."""
         hit = await self._search.event(account_id, event_id)
-        [view] = await self._with_deliveries(account_id, [hit])
-        return view
+        [traced] = await self._trace(account_id, [hit])
+        return traced
 
-    async def _with_deliveries(self, account_id: int, hits: list[Hit]) -> list[dict[str, Any]]:
+    async def _trace(self, account_id: int, hits: list[Hit]) -> list[TracedEvent]:
         webhooks = (await self._engine.registry.webhooks(account_id))[:MAX_WEBHOOKS]
         targets = []
         for webhook in webhooks:
             claim = await self._engine.ledger.lane(webhook.id)
             if claim is not None:
                 targets.append(_Target(self._engine, self._dialects, webhook, claim))
-        return [
-            hit.view()
-            | {"deliveries": [d for t in targets if (d := await t.delivery(hit)) is not None]}
-            for hit in hits
-        ]
+        traced = []
+        for hit in hits:
+            found = [await target.delivery(hit) for target in targets]
+            deliveries = tuple(each for each in found if each is not None)
+            traced.append(TracedEvent(hit, hit.event, deliveries))
+        return traced
 
 
 class _Told(NamedTuple):
@@ -99,7 +106,7 @@ class _Target:
         self._claim = claim
         self._selections: dict[int, Selection] = {}
 
-    async def delivery(self, hit: Hit) -> dict[str, Any] | None:
+    async def delivery(self, hit: Hit) -> Delivery | None:
         """Return how the event stands with this webhook, None where it does not concern it."""
         position = hit.position
         revision = self._revision_at(position)
@@ -109,16 +116,14 @@ class _Target:
         if not is_wanted and not told:
             return None
         state, at = _standing(told, open_batch, is_cut=position < self._claim.lane.cursor)
-        return {
-            "webhook_id": self._webhook.id,
-            "url": self._webhook.url,
-            "state": state,
-            "at": at,
-            "next_at": time_text(open_batch.next_at)
-            if open_batch and state != "delivered"
-            else None,
-            "attempts": [_attempt(entry) for entry in reversed(told) if entry.outcome],
-        }
+        return Delivery(
+            webhook_id=self._webhook.id,
+            url=self._webhook.url,
+            state=state,
+            at=at,
+            next_at=open_batch.next_at if open_batch and state != "delivered" else None,
+            attempts=tuple(_attempt(entry) for entry in reversed(told) if entry.outcome),
+        )
 
     async def _open_batch(self, position: Position) -> OpenBatch | None:
         """Return the open batch with the event; one of its own before the run that it left."""
@@ -170,7 +175,7 @@ class _Target:
             with suppress(DamagedRow):
                 replay = await self._engine.ledger.replay(entry.replay_id)
             types = replay.filter.types if replay is not None else None
-            is_type = types is None or hit.view()["type"] in types
+            is_type = types is None or hit.event.type in types
             if replay is None or not is_type or not fits(replay.filter, hit.raw):
                 return False
         revision = next((r for r in self._webhook.revisions if r.number == entry.revision), None)
@@ -195,70 +200,62 @@ def _holds(part: Range, position: Position) -> bool:
 
 def _standing(
     told: list[Entry], open_batch: OpenBatch | None, *, is_cut: bool
-) -> tuple[str, str | None]:
+) -> tuple[str, datetime | None]:
     """Return the state of an event at a webhook, and since when."""
     for entry in told:
         if entry.verdict is Verdict.DELIVERED:
-            return "delivered", rfc3339(entry.at)
+            return "delivered", entry.at
     if open_batch is not None and open_batch.state is BatchState.PARKED:
-        return "parked", time_text(open_batch.parked_at)
+        return "parked", open_batch.parked_at
     for entry in told:
         if entry.kind.row.counts_as.is_loss:
-            return entry.kind.row.counts_as.value, rfc3339(entry.at)
+            return entry.kind.row.counts_as.value, entry.at
     if told and (open_batch is not None or not is_cut):
-        return "failing", rfc3339(told[0].at)
+        return "failing", told[0].at
     return ("sending" if is_cut else "waiting"), None
 
 
-def _attempt(entry: Entry) -> dict[str, Any]:
+def _attempt(entry: Entry) -> DeliveryAttempt:
     outcome = entry.outcome
     phases = outcome.phases_ms if outcome is not None else ()
-    return {
-        "at": rfc3339(entry.at),
-        "batch_id": entry.batch_id,
-        "attempt": entry.attempt,
-        "events": entry.count,
-        "verdict": entry.verdict.value if entry.verdict else None,
-        "status": outcome.status if outcome else None,
-        "error": outcome.error if outcome else "",
-        "took_ms": phases[-1] if phases else None,
-        "is_run": entry.kind.row.is_run,
-    }
+    return DeliveryAttempt(
+        at=entry.at,
+        batch_id=entry.batch_id,
+        attempt=entry.attempt,
+        events=entry.count,
+        verdict=entry.verdict.value if entry.verdict else None,
+        status=outcome.status if outcome else None,
+        error=outcome.error if outcome else "",
+        took_ms=phases[-1] if phases else None,
+        is_run=entry.kind.row.is_run,
+    )
 
 
-def _recipients(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each recipient with the state of the message there; *views* are in order of time."""
-    by_recipient: dict[str, list[dict[str, Any]]] = {}
-    for view in views:
-        by_recipient.setdefault(view["recipient"], []).append(view)
+def _recipients(events: list[Event]) -> list[RecipientView]:
+    """Return each recipient with the state of the message there; *events* are in order of time."""
+    by_recipient: dict[str, list[Event]] = {}
+    for event in events:
+        by_recipient.setdefault(event.recipient, []).append(event)
     return [
-        {
-            "recipient": recipient,
-            "state": best["type"] if best else None,
-            "since": best and best["occurred_at"],
-        }
+        RecipientView(recipient, best.type if best else None, best.occurred_at if best else None)
         for recipient, mine in by_recipient.items()
         for best in [state_of(mine)]
     ]
 
 
-def state_of(views: list[dict[str, Any]]) -> dict[str, Any] | None:
+def state_of(events: list[Event]) -> Event | None:
     """Return the event that gives a message its state.
 
     A late event never lowers the rank, so a complaint stays; a later `unsubscribe` and
     `resubscribe` undo each other; opens, clicks and replies give no state.
     """
-    consent = [v for v in views if v["type"] in (EventType.UNSUBSCRIBE, EventType.RESUBSCRIBE)]
+    consent = [e for e in events if e.type in (EventType.UNSUBSCRIBE, EventType.RESUBSCRIBE)]
     undone = consent[:-1]
-    best: dict[str, Any] | None = None
-    for view in views:
-        rank = RANKS.get(EventType(view["type"]))
-        if rank is None or view in undone:
+    best: Event | None = None
+    for event in events:
+        rank = RANKS.get(event.type)
+        if rank is None or event in undone:
             continue
-        if best is None or rank >= (RANKS[EventType(best["type"])] or 0):
-            best = view
+        if best is None or rank >= (RANKS[best.type] or 0):
+            best = event
     return best
-
-
-def _first(heads: Iterable[Mapping[str, Any]], member: str) -> str | None:
-    return next((head[member] for head in heads if head.get(member)), None)

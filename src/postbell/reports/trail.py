@@ -1,24 +1,50 @@
 """The audit trail as it is shown: to an account's own people and keys, or to the operator."""
 
 import re
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
-from postbell.clock import from_us, rfc3339, to_us
+from msgspec import Meta, Struct
+
+from postbell.clock import from_us, to_us
 from postbell.directory import Directory
 from postbell.errors import BadInput
+from postbell.events import Moment
 from postbell.ports import Engine, TrailPlace, TrailQuery
-from postbell.trail import STAFF, TrailEntry
+from postbell.reports.views import Id, Page
+from postbell.trail import STAFF, ActorKind, TrailEntry
 
 
-class Entries(NamedTuple):
-    """A page of entries, the newest first, and where the next one begins, None after the last.
+class ActorView(Struct, frozen=True):
+    """Who acted, and from where; of the installation's own people only that it was one of them."""
 
-    It may have fewer rows than asked for, or none, and a next one: a search looks at
-    `ENTRIES_SEEN` entries at once.
-    """
+    kind: ActorKind
+    id: Annotated[int | None, Meta(description="a key's or a person's; null: not told")]
+    name: Annotated[str, Meta(description="an e-mail address, or an api user's name")]
+    address: Annotated[str, Meta(description="the network address as the server saw it")]
+    face: Annotated[
+        str, Meta(description="`pages`, `native`, `engagelab`, `sendpulse`, `cli`; where it was")
+    ]
 
-    rows: list[dict[str, Any]]
-    next: str | None
+
+class SubjectView(Struct, frozen=True):
+    """What was changed."""
+
+    kind: str
+    id: str
+    name: str
+
+
+class TrailEntryView(Struct, frozen=True):
+    """One change; `old` and `new` hold the members that differ, without secrets."""
+
+    id: Id
+    at: Moment
+    account: str | None
+    action: Annotated[str, Meta(description="`thing.what`, see the query parameter")]
+    actor: ActorView
+    subject: SubjectView
+    old: dict[str, Any]
+    new: dict[str, Any]
 
 
 class TrailReport:
@@ -28,9 +54,13 @@ class TrailReport:
         self._engine = engine
         self._directory = directory
 
-    async def entries(self, wanted: TrailQuery, *, after: str = "", limit: int = 100) -> Entries:
-        """Return entries; *after* is `next` of the page before.
+    async def entries(
+        self, wanted: TrailQuery, *, after: str = "", limit: int = 100
+    ) -> Page[TrailEntryView]:
+        """Return entries, the newest first; *after* is `next` of the page before.
 
+        A page may have fewer rows than asked for, or none, and a next one: a search looks at
+        `ENTRIES_SEEN` entries at once.
         With `wanted.hides_staff`, for who belongs to an account, it is said of the installation's
         own people only that it was one of them.
         """
@@ -42,28 +72,28 @@ class TrailReport:
         elif wanted.actor or wanted.action or wanted.subject:
             edge = await trail.edge(wanted, before=place)
         more = None if edge is None else f"{to_us(edge.at)}-{edge.id}"
-        return Entries([self._view(entry, wanted.hides_staff) for entry in shown], more)
+        return Page([self._view(entry, wanted.hides_staff) for entry in shown], more)
 
-    def _view(self, entry: TrailEntry, hides_staff: bool) -> dict[str, Any]:
+    def _view(self, entry: TrailEntry, hides_staff: bool) -> TrailEntryView:
         actor, subject = entry.actor, entry.subject
         is_hidden = hides_staff and actor.kind in STAFF
         account = self._directory.accounts.get(entry.account_id or 0)
-        return {
-            "id": entry.id,
-            "at": rfc3339(entry.at),
-            "account": account.name if account is not None else None,
-            "action": entry.action,
-            "actor": {
-                "kind": actor.kind.value,
-                "id": None if is_hidden else actor.id or None,
-                "name": "" if is_hidden else actor.name,
-                "address": "" if is_hidden else actor.address,
-                "face": actor.face,
-            },
-            "subject": {"kind": subject.kind, "id": subject.id, "name": subject.name},
-            "old": entry.old,
-            "new": entry.new,
-        }
+        return TrailEntryView(
+            id=entry.id,
+            at=entry.at,
+            account=account.name if account is not None else None,
+            action=entry.action,
+            actor=ActorView(
+                kind=actor.kind,
+                id=None if is_hidden else actor.id or None,
+                name="" if is_hidden else actor.name,
+                address="" if is_hidden else actor.address,
+                face=actor.face,
+            ),
+            subject=SubjectView(subject.kind, subject.id, subject.name),
+            old=entry.old,
+            new=entry.new,
+        )
 
 
 def _place(after: str) -> TrailPlace | None:

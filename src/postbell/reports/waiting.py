@@ -8,7 +8,7 @@ What a rate limit or a failing receiver holds back could be sent, and counts.
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from postbell import policies
 from postbell.blocks import BlockHeader, Position, Range
@@ -17,7 +17,7 @@ from postbell.ports import Claim, Dialect, Engine, QueueLengths
 from postbell.reading.match import Selection, count_matching
 from postbell.reading.tally import Tally, segments
 from postbell.records import OpenBatch, Webhook, WebhookState
-from postbell.reports.views import left_in
+from postbell.reports.batch_views import left_in
 
 MAX_COUNTED_BLOCKS = 4096
 BEHIND_AFTER_S = 30.0
@@ -26,7 +26,10 @@ BEHIND_AFTER_S = 30.0
 PAGE_BLOCKS = 256
 MAX_PAGES = 16
 
-PAUSED, FAILING, BEHIND, UP_TO_DATE = "paused", "failing", "behind", "up_to_date"
+PAUSED: Final = "paused"
+FAILING: Final = "failing"
+BEHIND: Final = "behind"
+UP_TO_DATE: Final = "up_to_date"
 
 
 class Waiting(NamedTuple):

@@ -4,22 +4,24 @@ The page that SendPulse's document describes: give a URL, tick the events, done.
 """
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from msgspec.structs import replace
 from starlette.responses import Response
 from starlette.routing import Route
 
+from postbell.clock import rfc3339
 from postbell.desk.forms import check_moment, check_scope
 from postbell.desk.people import NewKey
 from postbell.errors import BadInput, Conflict, NotFound
-from postbell.reports.views import time_text
+from postbell.reports.views import ApiUserView
 from postbell.rights import KeyScope, KeyTerms
 from postbell.text.numerals import whole
 from postbell.web import merging, webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site
-from postbell.web.standing import state_of
+from postbell.web.standing import standing_view
 from postbell.web.visit import Visit
 from postbell.web.webhook_form import Typed
 from postbell.web.webhook_page import create, created, first_form, form_context, is_step
@@ -72,11 +74,11 @@ async def _page(
     site = visit.site
     values = values or first_form(visit)
     users = await site.reports.api_users(visit.account_id)
-    active = [_with_live_keys(user, site.desk.clock.now()) for user in users if _is_active(user)]
+    active = [_with_live_keys(user, site.desk.clock.now()) for user in users if not user.revoked_at]
     shown, more = _part(visit, active, new_key, key_form)
     found = await site.reports.webhooks(visit.account_id, limit=WEBHOOKS_SHOWN)
-    webhooks = [row | {"standing": state_of(row)} for row in found.rows]
-    shown_user = new_key.api_user.name if new_key else active[0]["name"] if active else "API_USER"
+    webhooks = [standing_view(row) for row in found.rows]
+    shown_user = new_key.api_user.name if new_key else active[0].name if active else "API_USER"
     return visit.render(
         "api_settings.html",
         status,
@@ -84,7 +86,7 @@ async def _page(
         api_users=shown,
         more_users=more,
         count=len(active),
-        revoked=[user for user in users if not _is_active(user)][-USERS_SHOWN:],
+        revoked=[user for user in users if user.revoked_at][-USERS_SHOWN:],
         webhooks=webhooks,
         webhook_count=len(await site.reports.matching_webhooks(visit.account_id)),
         has_more=found.next is not None,
@@ -97,37 +99,34 @@ async def _page(
         blank_key=KeyForm(),
         scopes=[scope.value for scope in KeyScope],
         overlaps=OVERLAPS_H,
-        carried=merging.carried,
+        carried=lambda key: merging.carried(_ending(key.expires_at)),
     )
 
 
-def _is_active(user: dict[str, Any]) -> bool:
-    return not user["revoked_at"]
-
-
-def _with_live_keys(user: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _with_live_keys(user: ApiUserView, now: datetime) -> ApiUserView:
     """Return an api user with those keys that have not ended, the newest first."""
-    keys = [key for key in reversed(user["keys"]) if _is_live(key, now)]
-    return user | {"keys": keys}
+    keys = (key for key in reversed(user.keys) if not key.expires_at or key.expires_at > now)
+    return replace(user, keys=tuple(keys))
 
 
-def _is_live(key: dict[str, Any], now: datetime) -> bool:
-    return not key["expires_at"] or datetime.fromisoformat(key["expires_at"]) > now
+def _ending(expires_at: datetime | None) -> dict[str, str]:
+    """Return what a form that replaces a key is made from."""
+    return {"ends": rfc3339(expires_at) if expires_at else ""}
 
 
 def _part(
     visit: Visit,
-    users: list[dict[str, Any]],
+    users: list[ApiUserView],
     new_key: NewKey | None,
     key_form: KeyForm | None,
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[ApiUserView], int]:
     """Return some api users, the one that was just worked on among them, and the id after which
     more are listed (0: there are none)."""
     after = whole(visit.query("users_after")) or 0
     worked_on = new_key.api_user.id if new_key else key_form.user_id if key_form else 0
     begin = worked_on - 1 if worked_on > 0 else after
-    rest = [user for user in users if user["id"] > begin]
-    more = rest[USERS_SHOWN - 1]["id"] if len(rest) > USERS_SHOWN else 0
+    rest = [user for user in users if user.id > begin]
+    more = rest[USERS_SHOWN - 1].id if len(rest) > USERS_SHOWN else 0
     return rest[:USERS_SHOWN], more
 
 
@@ -189,7 +188,7 @@ async def _rotate_key(visit: Visit) -> Response:
     overlap_s = -1.0 if number is None else number * 3600.0
     user = await visit.site.desk.find_key_owner(visit.id, visit.account_id)
     ends = next(key.expires_at for key in user.keys if key.id == visit.id)
-    if merging.is_moved(visit.form, {"ends": time_text(ends) or ""}):
+    if merging.is_moved(visit.form, _ending(ends)):
         typed = KeyForm(user_id=user.id, problems={"name": visit.say("merge.moved")})
         return await _page(visit, key_form=typed, status=409)
     made = await visit.site.desk.rotate_api_user(
@@ -235,6 +234,6 @@ def _typed_key(visit: Visit, user_id: int, problems: dict[str, str]) -> KeyForm:
 async def _name(visit: Visit) -> str:
     """Return the name of the api user in the path; raise NotFound unless it is the account's."""
     for user in await visit.site.reports.api_users(visit.account_id):
-        if user["id"] == visit.id:
-            return str(user["name"])
+        if user.id == visit.id:
+            return user.name
     raise NotFound(f"no api user {visit.id}")

@@ -7,13 +7,14 @@ journal. The mark of a page says how far each was read.
 from datetime import datetime
 from heapq import merge
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.responses import Response
 
 from postbell.errors import BadInput
 from postbell.reports import Page
-from postbell.reports.opened import Opened, key_of
+from postbell.reports.batch_views import BatchView
+from postbell.reports.opened import Opened, key_of, mark_of
 from postbell.text.numerals import whole
 from postbell.web.problems import explain
 from postbell.web.visit import Visit, with_query
@@ -26,8 +27,6 @@ MAX_SEARCHED = 2000
 OVER = "over"
 """Stands in a mark for a stream that has no more."""
 
-View = dict[str, Any]
-
 
 class Filters(NamedTuple):
     """What the address asks for; *since* is in UTC, as a colleague opens it, too."""
@@ -37,14 +36,14 @@ class Filters(NamedTuple):
     status: str
     since: str
 
-    def fit(self, row: View, since: datetime | None) -> bool:
+    def fit(self, row: BatchView, since: datetime | None) -> bool:
         """Return whether a row has the status (503, 5xx, or an error's name) and the time."""
-        status, code = self.status.lower(), str(row["last_status"] or "")
+        status, code = self.status.lower(), str(row.last_status or "")
         if status.endswith("xx") and status[:1] != code[:1]:
             return False
-        if status and not status.endswith("xx") and status not in (code, row["last_error"]):
+        if status and not status.endswith("xx") and status not in (code, row.last_error):
             return False
-        return since is None or _at(row) >= since
+        return since is None or row.at >= since
 
     @property
     def webhook_id(self) -> int | None:
@@ -54,7 +53,7 @@ class Filters(NamedTuple):
 class Finished(NamedTuple):
     """Finished batches that fit, each with how many were read up to it, and the mark after all."""
 
-    rows: list[tuple[int, View]]
+    rows: list[tuple[int, BatchView]]
     next: str
 
 
@@ -123,19 +122,19 @@ def _sentence(visit: Visit, opened: Opened) -> str:
     return visit.say("batches.fine")
 
 
-async def _merge(visit: Visit, asked: Filters, opened: Opened) -> tuple[list[View], str]:
+async def _merge(visit: Visit, asked: Filters, opened: Opened) -> tuple[list[BatchView], str]:
     """Return a page of rows, and the mark of the next one, "" after the last."""
     open_mark, _, over_mark = visit.query("after").partition("~")
     since = visit.format.local(asked.since)
     waiting = [
         row
         for row in opened.rows
-        if row["state"] in _states(asked) and asked.fit(row, since) and _is_after(row, open_mark)
+        if row.state in _states(asked) and asked.fit(row, since) and _is_after(row, open_mark)
     ]
     over = Finished([], "")
     if asked.state in ("", "done") and over_mark != OVER:
         over = await _finished(visit, asked, since, over_mark)
-    streams = ([(0, row) for row in waiting], over.rows)
+    streams: tuple[list[tuple[int, BatchView]], ...] = ([(0, row) for row in waiting], over.rows)
     merged = merge(*streams, key=lambda each: key_of(each[1]), reverse=True)
     shown = list(islice(merged, ON_A_PAGE))
     opens = [row for read, row in shown if not read]
@@ -148,7 +147,7 @@ async def _merge(visit: Visit, asked: Filters, opened: Opened) -> tuple[list[Vie
         over_mark = page.next or OVER
     if len(opens) == len(waiting) and not opened.has_more and over_mark == OVER:
         return [row for _, row in shown], ""
-    open_mark = ".".join(key_of(opens[-1])) if opens else open_mark
+    open_mark = mark_of(opens[-1]) if opens else open_mark
     return [row for _, row in shown], f"{open_mark}~{over_mark}"
 
 
@@ -159,7 +158,7 @@ def _states(asked: Filters) -> tuple[str, ...]:
 
 async def _finished(visit: Visit, asked: Filters, since: datetime | None, mark: str) -> Finished:
     """Read finished batches from *mark* on until a page is full or enough were searched."""
-    rows: list[tuple[int, View]] = []
+    rows: list[tuple[int, BatchView]] = []
     read, after = 0, mark
     while len(rows) < ON_A_PAGE and read < MAX_SEARCHED:
         page = await _page(visit, asked, after, ON_A_PAGE)
@@ -168,21 +167,17 @@ async def _finished(visit: Visit, asked: Filters, since: datetime | None, mark: 
             if asked.fit(row, since):
                 rows.append((read, row))
         after = page.next or ""
-        if not after or (since is not None and _at(page.rows[-1]) < since):
+        if not after or (since is not None and page.rows[-1].at < since):
             return Finished(rows, "")
     return Finished(rows, after)
 
 
-async def _page(visit: Visit, asked: Filters, mark: str, limit: int) -> Page:
+async def _page(visit: Visit, asked: Filters, mark: str, limit: int) -> Page[BatchView]:
     return await visit.site.reports.finished_batches(
         visit.account_id, webhook_id=asked.webhook_id, after=mark, limit=limit
     )
 
 
-def _at(row: View) -> datetime:
-    return datetime.fromisoformat(key_of(row)[0])
-
-
-def _is_after(row: View, mark: str) -> bool:
+def _is_after(row: BatchView, mark: str) -> bool:
     """Return whether the row comes after that of the mark; every one where there is none."""
-    return not mark or ".".join(key_of(row)) < mark
+    return not mark or mark_of(row) < mark

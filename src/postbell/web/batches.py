@@ -3,17 +3,19 @@
 import asyncio
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.desk.forms import check_moment
 from postbell.errors import Conflict, NotFound
-from postbell.events import decode
+from postbell.events import Event, decode
 from postbell.ports import Logged
 from postbell.reports.exchange import FORM, Sent
 from postbell.reports.singles import Where
+from postbell.reports.views import known
 from postbell.text.numerals import whole
 from postbell.web import batch_list, phases
 from postbell.web.finding import Places, places
@@ -31,6 +33,15 @@ CURL_BODY_BYTES = 2000
 WINDOW = ("since", "until")
 RUN = "run_"
 """How the keys of runs begin."""
+
+
+class Row(NamedTuple):
+    """An event of the batch, and the page that it opens."""
+
+    event: Event
+    sequence: int
+    recorded_at: datetime
+    href: str
 
 
 def routes(site: Site) -> list[Route]:
@@ -64,12 +75,12 @@ async def _batch_page(visit: Visit, problem: str = "", status: int = 200) -> Res
     if is_run:
         logged = await reports.exchange.of_run(visit.account_id, visit.name)
     try:
-        webhook = await reports.webhook(visit.account_id, batch["webhook_id"])
+        webhook = await reports.webhook(visit.account_id, batch.webhook_id)
     except NotFound:
         webhook = None
     find = visit.query("find").strip()[:200]
     pretty, found = await asyncio.to_thread(_read, sent, find)
-    drawn = [phases.drawn(each.get("phases_ms", ())) for each in batch["attempts_made"]]
+    drawn = [phases.drawn(known(each.phases_ms, ())) for each in batch.attempts_made]
     return visit.render(
         "batch.html",
         status,
@@ -107,23 +118,12 @@ def _where(visit: Visit) -> Where:
     )
 
 
-def _event_rows(logged: Sequence[Logged]) -> list[dict[str, Any]]:
+def _event_rows(logged: Sequence[Logged]) -> list[Row]:
     rows = []
     for raw, sequence, recorded_at in logged[:EVENTS_SHOWN]:
         event = decode(raw)
-        rows.append(
-            {
-                "id": event.event_id,
-                "type": event.type.value,
-                "recipient": event.recipient,
-                "recorded_at": recorded_at,
-                "occurred_at": event.occurred_at,
-                "message": event.message.key,
-                "href": message_path(event.message.key, event.event_id),
-                "subject": event.message.subject or "",
-                "sequence": sequence,
-            }
-        )
+        href = message_path(event.message.key, event.event_id)
+        rows.append(Row(event, sequence, recorded_at, href))
     return rows
 
 

@@ -1,6 +1,6 @@
 """The page at `/`: is everything all right, what is not, and what happened lately."""
 
-from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from starlette.responses import Response
@@ -8,11 +8,13 @@ from starlette.routing import Route
 
 from postbell.records import Verdict
 from postbell.reports.search import SearchQuery
+from postbell.reports.views import known
 from postbell.web import standing
 from postbell.web.formats import middle
 from postbell.web.page import page
 from postbell.web.pictures import SPANS, events_picture, grid_of, span_of, webhook_sparks
 from postbell.web.site import Site
+from postbell.web.standing import StandingView
 from postbell.web.visit import Visit
 
 SHOWN = 12
@@ -34,7 +36,7 @@ RATES = (
 class Trouble(NamedTuple):
     """A webhook that needs attention, in a sentence."""
 
-    webhook: Mapping[str, Any]
+    webhook: StandingView
     state: str
     sentence: str
 
@@ -51,10 +53,10 @@ async def _show(visit: Visit) -> Response:
     states = standing.ranked(await reports.states(visit.account_id))
     troubled = [each for each in states if each.word in TROUBLES]
     rows = [
-        await reports.webhook_view(each.webhook) | {"standing": each.word}
+        standing.standing_view(await reports.webhook_view(each.webhook), each.word)
         for each in states[:SHOWN]
     ]
-    troubles = [await _trouble(visit, row) for row in rows if row["standing"] in TROUBLES]
+    troubles = [await _trouble(visit, row) for row in rows if row.standing in TROUBLES]
     name = span_of(visit, visit.account.created_at)
     grid = await grid_of(visit, SPANS[name], visit.account.created_at)
     found = await reports.stats.events(visit.account_id, grid)
@@ -70,40 +72,40 @@ async def _show(visit: Visit) -> Response:
         more=max(len(states) - SHOWN, 0),
         sparks=await webhook_sparks(visit, rows),
         picture=events_picture(visit, grid, SPANS[name], found),
-        total=sum(found["totals"].values()),
+        total=sum(found.totals.values()),
         rates=[
-            (key, found["rates"][key], found["rates"][human] if human else None, digits)
+            (key, found.rates[key], found.rates[human] if human else None, digits)
             for key, human, digits in RATES
         ],
-        has_events=bool(await _any_event(visit)),
-        rates_of=found["rates_of"],
+        has_events=await _has_events(visit),
+        rates_of=found.rates_of,
         behind=await reports.search.behind() if reports.stats.has_index else 0,
         spans=SPANS,
         span=name,
     )
 
 
-async def _any_event(visit: Visit) -> list[dict[str, Any]]:
+async def _has_events(visit: Visit) -> bool:
     found = await visit.site.reports.search.events(visit.account_id, SearchQuery(), limit=1)
-    return found.rows
+    return bool(found.rows)
 
 
-async def _trouble(visit: Visit, row: dict[str, Any]) -> Trouble:
+async def _trouble(visit: Visit, row: StandingView) -> Trouble:
     """Return what to say of a webhook that is not up to date."""
     say, write = visit.say, visit.format
-    state = row["standing"]
-    names = {
-        "webhook": f"#{row['id']} {_place(row['url'])}",
-        "n": row.get("waiting", 0),
-        "count": write.number(row.get("waiting", 0)),
-        "lag": write.duration(row.get("lag_s", 0)),
+    state, waiting, parked = row.standing, known(row.waiting, 0), known(row.parked, 0)
+    names: dict[str, Any] = {
+        "webhook": f"#{row.id} {_place(row.url)}",
+        "n": waiting,
+        "count": write.number(waiting),
+        "lag": write.duration(known(row.lag_s, 0.0)),
     }
     if state == "failing":
-        names |= {"why": await _why(visit, row["id"]), "since": _since(visit, row["failing_since"])}
+        since = _since(visit, known(row.failing_since, None))
+        names |= {"why": await _why(visit, row.id), "since": since}
     if state == "paused":
-        key = f"dash.reason.{row['state_reason']}"
-        names["why"] = say(key) if say.has(key) else row["state_reason"]
-    parked = row.get("parked", 0)
+        key = f"dash.reason.{row.state_reason}"
+        names["why"] = say(key) if say.has(key) else row.state_reason
     said = [say(f"dash.{state}", **names)]
     if parked:
         said.append(say("webhook.are_parked", n=parked, count=write.number(parked)))
@@ -116,14 +118,13 @@ async def _why(visit: Visit, webhook_id: int) -> str:
         visit.account_id, webhook_id=webhook_id, limit=SEEN_ENTRIES
     )
     for row in found.rows:
-        if row["verdict"] in (None, Verdict.DELIVERED):
+        if row.verdict in (None, Verdict.DELIVERED):
             continue
-        key = f"dash.why.{row.get('error')}"
-        return str(row["status"]) if row.get("status") else visit.say(key)
+        return str(row.status) if row.status else visit.say(f"dash.why.{row.error}")
     return visit.say("dash.why.unknown")
 
 
-def _since(visit: Visit, value: str | None) -> str:
+def _since(visit: Visit, value: datetime | None) -> str:
     local = visit.format.local(value)
     if local is None:
         return ""

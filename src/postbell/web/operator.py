@@ -1,6 +1,7 @@
 """The operator's page: every account, how it stands, and a way in; sources of events."""
 
 from collections import Counter
+from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -26,6 +27,18 @@ SHAPES = {
 """How a source does, as one of the four shapes there are."""
 
 
+class AccountRow(NamedTuple):
+    """An account in the list: how many of its webhooks are not up to date, how the worst stands."""
+
+    id: int
+    name: str
+    api_users: int
+    webhooks: int
+    worst: str
+    troubled: int
+    parked: int
+
+
 def routes(site: Site) -> list[Route]:
     """Return the routes of the operator."""
     return [
@@ -37,24 +50,23 @@ def routes(site: Site) -> list[Route]:
 async def _show(visit: Visit) -> Response:
     site = visit.site
     accounts = await site.reports.accounts()
-    users = Counter(
-        user["account"] for user in await site.reports.api_users() if not user["revoked_at"]
-    )
+    users = Counter(user.account for user in await site.reports.api_users() if not user.revoked_at)
     rows = []
     for account in accounts:
-        states = standing.ranked(await site.reports.states(account["id"]))
+        states = standing.ranked(await site.reports.states(account.id))
         rows.append(
-            account
-            | {
-                "api_users": users[account["name"]],
-                "webhooks": len(states),
-                "worst": states[0].word if states else "",
-                "troubled": sum(each.word != "up_to_date" for each in states),
-                "parked": sum(each.parked for each in states),
-            }
+            AccountRow(
+                id=account.id,
+                name=account.name,
+                api_users=users[account.name],
+                webhooks=len(states),
+                worst=states[0].word if states else "",
+                troubled=sum(each.word != "up_to_date" for each in states),
+                parked=sum(each.parked for each in states),
+            )
         )
-    rows.sort(key=lambda row: STATES.index(row["worst"]) if row["worst"] else -1, reverse=True)
-    troubled = [row for row in rows if row["worst"] == "failing"]
+    rows.sort(key=lambda row: STATES.index(row.worst) if row.worst else -1, reverse=True)
+    troubled = [row for row in rows if row.worst == "failing"]
     return visit.render(
         "operator.html",
         rows=rows,

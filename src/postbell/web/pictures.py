@@ -5,13 +5,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from postbell.clock import rfc3339
 from postbell.events import EventType
-from postbell.reports.stats import Grid
+from postbell.reports.stats import EventStats, Grid, WebhookStats
+from postbell.reports.views import WebhookView
 from postbell.web import charts, site
 from postbell.web.charts import AxisTick, Frame, Layer
 from postbell.web.visit import Visit, with_query
@@ -87,14 +88,14 @@ async def grid_of(visit: Visit, span: Span, known_from: datetime | None = None) 
     )
 
 
-def events_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any]) -> Picture:
+def events_picture(visit: Visit, grid: Grid, span: Span, found: EventStats) -> Picture:
     """Return events by type over time; a bar leads to its events."""
     say, number = visit.say, visit.format.number
     layers = [
         Layer(name, say(f"type.{name}"), values, is_striped=EventType(name) in FAILURES)
-        for name, values in found["types"].items()
+        for name, values in found.types.items()
     ]
-    total = sum(found["totals"].values())
+    total = sum(found.totals.values())
     links = [_events_link(grid, at) for at in range(grid.size)]
     frame = Frame(
         "events",
@@ -106,12 +107,12 @@ def events_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any
         say("chart.no_events"),
     )
     if not layers:
-        layers = [Layer("unknown", "", found["known"])]
+        layers = [Layer("unknown", "", found.known)]
     legend = [
         LegendLine(
             charts.swatch(layer, frame.key),
             layer.label,
-            number(found["totals"][layer.name]),
+            number(found.totals[layer.name]),
             with_query("/events", {"type": layer.name, "since": rfc3339(grid.since)}),
         )
         for layer in layers
@@ -122,10 +123,10 @@ def events_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any
     return Picture(svg, legend, [layer.label for layer in layers], rows)
 
 
-def deliveries_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any]) -> Picture:
+def deliveries_picture(visit: Visit, grid: Grid, span: Span, found: WebhookStats) -> Picture:
     """Return a webhook's events delivered, and events in failed attempts, over time."""
     say, number = visit.say, visit.format.number
-    series, totals = found["series"], found["totals"]
+    series, totals = found.series, found.totals
     layers = [
         Layer("delivered", say("chart.delivered"), series["delivered"]),
         Layer("failed", say("chart.failed"), series["failed"], is_striped=True),
@@ -150,23 +151,22 @@ def deliveries_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str,
     return Picture(svg, legend, [x.label for x in layers], _rows(visit, grid, layers))
 
 
-def latency_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, Any]) -> Picture:
+def latency_picture(visit: Visit, grid: Grid, span: Span, found: WebhookStats) -> Picture:
     """Return how long a webhook's successes took: the half, and nineteen of twenty."""
     say = visit.say
 
     def length(ms: float | None) -> str:
         return "–" if ms is None else visit.format.duration(ms / 1000)
 
-    layers = [
-        Layer(name, say(f"chart.{name}"), found["latency_ms"][name]) for name in ("p95", "p50")
-    ]
+    shares = {"p50": found.latency_p50_ms, "p95": found.latency_p95_ms}
+    layers = [Layer(name, say(f"chart.{name}"), found.latency_ms[name]) for name in ("p95", "p50")]
     frame = Frame(
         "latency",
         say("chart.latency"),
         say(
             "chart.latency_said",
-            p50=length(found["latency_p50_ms"]),
-            p95=length(found["latency_p95_ms"]),
+            p50=length(shares["p50"]),
+            p95=length(shares["p95"]),
         ),
         _ticks(visit, grid, span),
         _hints(visit, grid, layers, length),
@@ -176,7 +176,7 @@ def latency_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, An
         LegendLine(
             charts.swatch(layer, frame.key, is_line=True),
             layer.label,
-            length(found[f"latency_{layer.name}_ms"]),
+            length(shares[layer.name]),
         )
         for layer in reversed(layers)
     ]
@@ -184,13 +184,12 @@ def latency_picture(visit: Visit, grid: Grid, span: Span, found: Mapping[str, An
     return Picture(svg, legend, [x.label for x in layers], _rows(visit, grid, layers, length))
 
 
-async def webhook_picture(visit: Visit, view: Mapping[str, Any]) -> Markup:
+async def webhook_picture(visit: Visit, view: WebhookView) -> Markup:
     """Draw a webhook's deliveries and latency."""
-    known_from = datetime.fromisoformat(view["created_at"])
-    name = span_of(visit, known_from)
+    name = span_of(visit, view.created_at)
     span = SPANS[name]
-    grid = await grid_of(visit, span, known_from)
-    found = await visit.site.reports.stats.webhook(view["id"], grid)
+    grid = await grid_of(visit, span, view.created_at)
+    found = await visit.site.reports.stats.webhook(view.id, grid)
     text = visit.text(
         "webhook_picture.html",
         deliveries=deliveries_picture(visit, grid, span, found),
@@ -201,15 +200,15 @@ async def webhook_picture(visit: Visit, view: Mapping[str, Any]) -> Markup:
     return Markup(text)  # noqa: S704 - a rendered template
 
 
-async def webhook_sparks(visit: Visit, rows: Sequence[Mapping[str, Any]]) -> dict[int, Markup]:
+async def webhook_sparks(visit: Visit, rows: Sequence[WebhookView]) -> dict[int, Markup]:
     """Draw the last 24 hours of each webhook, by its id."""
     grid = await grid_of(visit, SPARK)
-    return {row["id"]: await _spark(visit, grid, row["id"]) for row in rows}
+    return {row.id: await _spark(visit, grid, row.id) for row in rows}
 
 
 async def _spark(visit: Visit, grid: Grid, webhook_id: int) -> Markup:
     found = await visit.site.reports.stats.webhook(webhook_id, grid)
-    series, totals = found["series"], found["totals"]
+    series, totals = found.series, found.totals
     label = visit.say(
         "chart.deliveries_said",
         delivered=visit.format.number(totals["delivered"]),

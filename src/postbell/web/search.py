@@ -1,15 +1,15 @@
 """The page at `/events`: finding events; every filter is in the address."""
 
-from typing import Any
+from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import quote
 
-import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import BadInput, NotFound
-from postbell.events import EventType, MessageIds
-from postbell.reports.search import FoundEvents, SearchQuery
+from postbell.events import Event, EventType
+from postbell.reports.search import FoundEvents, Hit, SearchQuery
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site
@@ -18,6 +18,15 @@ from postbell.web.visit import Visit, with_query
 PATH = "/events"
 ON_A_PAGE = 50
 FILTERS = ("recipient", "message", "type", "since", "until")
+
+
+class Row(NamedTuple):
+    """An event in the list, and the page that it opens: its message's, where it has one."""
+
+    event: Event
+    recorded_at: datetime
+    href: str
+    said: str
 
 
 def routes(site: Site) -> list[Route]:
@@ -53,7 +62,7 @@ async def _search(visit: Visit) -> Response:
         local={name: visit.format.input_moment(exact[name]) for name in ("since", "until")},
         problems=problems,
         types=[kind.value for kind in EventType],
-        rows=[_row(row) for row in found.rows],
+        rows=[_row(hit) for hit in found.rows],
         reached=found.reached,
         next_page=with_query(PATH, exact | {"after": found.next}) if found.next else "",
         first_page=with_query(PATH, exact) if visit.query("after") else "",
@@ -78,22 +87,16 @@ async def _find(visit: Visit, exact: dict[str, str], kinds: list[EventType]) -> 
     )
     if exact["message"] and not found.rows and found.next is None:
         try:
-            return FoundEvents(
-                [(await search.event(visit.account_id, exact["message"])).view()], None
-            )
+            return FoundEvents([await search.event(visit.account_id, exact["message"])], None)
         except NotFound:
             return found
     return found
 
 
-def _row(view: dict[str, Any]) -> dict[str, Any]:
-    return view | {"href": href_of(view), "said": said_of(view)}
-
-
-def href_of(view: dict[str, Any]) -> str:
-    """Return the page that an event opens: its message's, where it belongs to one."""
-    message = view.get("message", {})
-    return message_path(msgspec.convert(message, MessageIds).key, view["event_id"])
+def _row(hit: Hit) -> Row:
+    event = hit.event
+    href = message_path(event.message.key, event.event_id)
+    return Row(event, hit.recorded_at, href, said_of(event))
 
 
 def message_path(message: str | None, event_id: str) -> str:
@@ -103,8 +106,8 @@ def message_path(message: str | None, event_id: str) -> str:
     return f"{PATH}/{event_id}"
 
 
-def said_of(view: dict[str, Any]) -> str:
+def said_of(event: Event) -> str:
     """Return what an event says beyond its type: the server's answer, the link, the client."""
-    smtp, link, client = (view.get(name, {}) for name in ("smtp", "link", "client"))
-    answer = [str(smtp[name]) for name in ("code", "enhanced", "text") if smtp.get(name)]
-    return " ".join(answer) or link.get("url") or client.get("name") or client.get("ua") or ""
+    smtp, client = event.smtp, event.client
+    answer = [str(each) for each in (smtp.code, smtp.enhanced, smtp.text) if each]
+    return " ".join(answer) or event.link.url or client.name or client.ua or ""

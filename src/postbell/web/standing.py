@@ -1,9 +1,11 @@
 """How a webhook stands, in the four states that every page shows, worst last."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from postbell.reports.waiting import WebhookStanding
+from postbell.records import WebhookState
+from postbell.reports.outcomes import Sum
+from postbell.reports.views import WebhookView, extended, known
+from postbell.reports.waiting import UP_TO_DATE, WebhookStanding
 from postbell.web.words import Words
 
 STATES = ("up_to_date", "paused", "behind", "failing")
@@ -28,8 +30,15 @@ def key_of(state: WebhookStanding) -> tuple[int, int]:
     return len(STATES) - STATES.index(state.word), state.webhook.id
 
 
-def state_of(webhook: Mapping[str, Any]) -> str:
-    """Return which of the four states a webhook's view says: paused wins over its health."""
-    if webhook["state"] == "paused":
-        return "paused"
-    return str(webhook.get("health", "up_to_date"))
+class StandingView(WebhookView, frozen=True, kw_only=True):
+    """A webhook's view, how it stands in one word, and what became of its recent attempts."""
+
+    standing: str
+    sum: Sum | None = None
+
+
+def standing_view(view: WebhookView, word: str = "", recent: Sum | None = None) -> StandingView:
+    """Return a view with *word*, else with what it says itself: paused wins over its health."""
+    is_paused = view.state is WebhookState.PAUSED
+    own = "paused" if is_paused else known(view.health, UP_TO_DATE)
+    return extended(view, StandingView, standing=word or own, sum=recent)

@@ -9,7 +9,9 @@ from starlette.routing import Route
 
 from postbell.errors import BadInput
 from postbell.ports import TrailQuery
-from postbell.reports.trail import Entries
+from postbell.reports import Page
+from postbell.reports.trail import ActorView, TrailEntryView
+from postbell.reports.views import extended
 from postbell.trail import ACTIONS, ActorKind
 from postbell.web.page import page
 from postbell.web.problems import explain
@@ -29,6 +31,17 @@ class Difference(NamedTuple):
     name: str
     was: str | None
     now: str | None
+
+
+class Row(TrailEntryView, frozen=True, kw_only=True):
+    """An entry in words; *href* opens what was changed, *thing* is how it is searched for."""
+
+    who: str
+    did: str
+    face: str
+    href: str
+    thing: str
+    differences: list[Difference]
 
 
 def routes(site: Site) -> list[Route]:
@@ -58,7 +71,7 @@ async def _show(visit: Visit, path: str, account_id: int | None) -> Response:
             problems[name] = explain(visit.say, error)
     if not problems and exact != filters:
         return visit.redirect(with_query(path, exact))
-    found = Entries([], None)
+    found: Page[TrailEntryView] = Page([], None)
     if not problems:
         wanted = TrailQuery(
             account_id,
@@ -95,15 +108,15 @@ async def _show(visit: Visit, path: str, account_id: int | None) -> Response:
     )
 
 
-def _sentence(visit: Visit, rows: list[dict[str, Any]], is_filtered: bool, has_more: bool) -> str:
+def _sentence(visit: Visit, rows: list[Row], is_filtered: bool, has_more: bool) -> str:
     if not rows and has_more:
         return visit.say("trail.none_yet")
     if not rows:
         return visit.say("trail.none_fit" if is_filtered else "trail.none")
     newest = rows[0]
-    ago = visit.format.ago_text(newest["at"])
+    ago = visit.format.ago_text(newest.at)
     key = "trail.newest_fit" if is_filtered else "trail.newest"
-    return visit.say(key, ago=ago, who=newest["who"], did=newest["did"])
+    return visit.say(key, ago=ago, who=newest.who, did=newest.did)
 
 
 async def _actors(visit: Visit, account_id: int | None, chosen: str) -> list[tuple[str, str]]:
@@ -113,32 +126,33 @@ async def _actors(visit: Visit, account_id: int | None, chosen: str) -> list[tup
     if account_id is not None:
         owners = await visit.site.desk.engine.owners.users(account_id)
         users = await visit.site.reports.api_users(account_id)
-        names = [owner.email for owner in owners] + [user["name"] for user in users]
+        names = [owner.email for owner in owners] + [user.name for user in users]
     known = dict(kinds) | {name: name for name in names if name not in dict(kinds)}
     if chosen and chosen not in known:
         known[chosen] = chosen
     return list(known.items())
 
 
-def _row(visit: Visit, entry: dict[str, Any]) -> dict[str, Any]:
-    subject = entry["subject"]
-    href = PAGES.get(subject["kind"], "")
-    return entry | {
-        "who": _who(visit, entry["actor"]),
-        "did": visit.say(f"trail.did.{entry['action']}"),
-        "face": visit.say(f"trail.face.{entry['actor']['face'] or 'none'}"),
-        "href": f"{href}{quote(subject['id'], safe='')}" if href else "",
-        "thing": f"{subject['kind']}:{subject['id']}",
-        "differences": _differences(entry["old"], entry["new"]),
-    }
+def _row(visit: Visit, entry: TrailEntryView) -> Row:
+    subject = entry.subject
+    href = PAGES.get(subject.kind, "")
+    return extended(
+        entry,
+        Row,
+        who=_who(visit, entry.actor),
+        did=visit.say(f"trail.did.{entry.action}"),
+        face=visit.say(f"trail.face.{entry.actor.face or 'none'}"),
+        href=f"{href}{quote(subject.id, safe='')}" if href else "",
+        thing=f"{subject.kind}:{subject.id}",
+        differences=_differences(entry.old, entry.new),
+    )
 
 
-def _who(visit: Visit, actor: dict[str, Any]) -> str:
-    kind, name = actor["kind"], actor["name"]
-    if kind == ActorKind.PERSON:
-        return str(name)
-    shown = visit.say(f"trail.kind.{kind}")
-    return f"{shown} {name}" if name else shown
+def _who(visit: Visit, actor: ActorView) -> str:
+    if actor.kind is ActorKind.PERSON:
+        return actor.name
+    shown = visit.say(f"trail.kind.{actor.kind}")
+    return f"{shown} {actor.name}" if actor.name else shown
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[Difference]:

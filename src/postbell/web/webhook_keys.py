@@ -1,7 +1,6 @@
 """The keys that sign a webhook's deliveries, and the test button."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 from starlette.responses import Response
@@ -9,6 +8,7 @@ from starlette.routing import Route
 
 from postbell.errors import BadInput, Conflict
 from postbell.records import SecretKind
+from postbell.reports.views import SecretView
 from postbell.text.numerals import whole
 from postbell.web import merging
 from postbell.web.page import page
@@ -44,7 +44,8 @@ async def _secrets_page(visit: Visit, problem: str = "", status: int = 200) -> R
         status,
         webhook=await view_of(visit),
         tab="secrets",
-        keys=[key | {"is_own": key["id"] in own} for key in reversed(keys)],
+        keys=keys[::-1],
+        own=own,
         kinds=dialect.secret_kinds,
         with_several=dialect.signs_with_several,
         overlaps=OVERLAPS_H,
@@ -53,9 +54,9 @@ async def _secrets_page(visit: Visit, problem: str = "", status: int = 200) -> R
     )
 
 
-def _shown_keys(keys: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _shown_keys(keys: Sequence[SecretView]) -> dict[str, str]:
     """Return which keys a page shows: a new one is made beside those, and no others."""
-    return {"keys": " ".join(str(key["id"]) for key in keys)}
+    return {"keys": " ".join(str(key.id) for key in keys)}
 
 
 async def _rotate(visit: Visit) -> Response:
@@ -99,33 +100,15 @@ async def _play(visit: Visit) -> Response:
     cases = await visit.site.desk.play_cases(
         visit.account_id, visit.id, only=visit.form.text("only")
     )
-    rows: list[dict[str, Any]] = [
-        {
-            "kind": case.kind,
-            "word": case.word,
-            "verdict": case.verdict,
-            "why": case.why,
-            "posted": [
-                {
-                    "headers": posted.headers,
-                    "body": _shown(posted.body),
-                    "events": posted.events,
-                    "outcome": posted.outcome,
-                    "answer": _shown(posted.outcome.body),
-                }
-                for posted in case.posted
-            ],
-        }
-        for case in cases
-    ]
     return visit.render(
         "webhook_test.html",
         webhook=await view_of(visit),
         tab="test",
-        cases=rows,
-        first_bad=next((row for row in rows if row["verdict"] == "bad"), None),
-        good=sum(row["verdict"] == "good" for row in rows),
-        played=sum(row["verdict"] != "left_out" for row in rows),
+        cases=cases,
+        shown=_shown,
+        first_bad=next((case for case in cases if case.verdict == "bad"), None),
+        good=sum(case.verdict == "good" for case in cases),
+        played=sum(case.verdict != "left_out" for case in cases),
     )
 
 

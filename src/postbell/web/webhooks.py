@@ -12,7 +12,7 @@ from postbell.web import standing, webhook_form
 from postbell.web.page import page
 from postbell.web.problems import explain
 from postbell.web.site import Site
-from postbell.web.standing import state_of
+from postbell.web.standing import StandingView, standing_view
 from postbell.web.visit import Visit, with_query
 from postbell.web.webhook_form import Typed
 from postbell.web.webhook_page import (
@@ -47,10 +47,9 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-async def view_of(visit: Visit) -> dict[str, Any]:
+async def view_of(visit: Visit) -> StandingView:
     """Return the view of the webhook in the path, with its state in one word."""
-    view = await visit.site.reports.webhook(visit.account_id, visit.id)
-    return view | {"standing": state_of(view)}
+    return standing_view(await visit.site.reports.webhook(visit.account_id, visit.id))
 
 
 async def _list(visit: Visit) -> Response:
@@ -59,8 +58,9 @@ async def _list(visit: Visit) -> Response:
     later = [each for each in states if standing.key_of(each) > after]
     sums = await reports.outcomes.recent(visit.account_id)
     rows = [
-        await reports.webhook_view(each.webhook)
-        | {"standing": each.word, "sum": sums.get(each.webhook.id)}
+        standing_view(
+            await reports.webhook_view(each.webhook), each.word, sums.get(each.webhook.id)
+        )
         for each in later[:ON_A_PAGE]
     ]
     mark = ".".join(map(str, standing.key_of(later[ON_A_PAGE - 1]))) if later[ON_A_PAGE:] else ""
@@ -121,13 +121,13 @@ async def _webhook_page(
     view = await view_of(visit)
     sums = await reports.outcomes.recent(visit.account_id, visit.id)
     opened = await reports.open.newest(visit.account_id, visit.id, enough=BATCHES_SHOWN)
-    waiting = [row for row in opened.rows if row["state"] == "waiting"]
-    parked = [row for row in opened.rows if row["state"] == "parked"]
-    waiting.sort(key=lambda row: row["next_at"] or "")
+    waiting = [row for row in opened.rows if row.state == "waiting"]
+    parked = [row for row in opened.rows if row.state == "parked"]
+    waiting.sort(key=lambda row: row.next_at.timestamp() if row.next_at else 0)
     finished = await reports.finished_batches(
         visit.account_id, webhook_id=visit.id, limit=BATCHES_SHOWN
     )
-    next_at = [row["next_at"] for row in opened.rows if row["next_at"]]
+    next_at = [row.next_at for row in opened.rows if row.next_at]
     recent = sums.get(visit.id)
     return visit.render(
         "webhook.html",

@@ -51,7 +51,7 @@ async def prepare(settings: Settings, url: str, receiver_url: str) -> Stage:
             if webhook.state_reason:
                 await office.desk.resume(None, webhook_id)
             keys = await office.reports.secrets(webhook)
-            secrets[dialect] = keys[0]["value"] if keys else ""
+            secrets[dialect] = keys[0].value if keys else ""
         return Stage(url, api_key, ids, secrets)
 
 

@@ -119,7 +119,7 @@ class Watching:
             return
         if self._changes.is_news(subject, condition, now):
             fields = _about(each) | {
-                "since": each.failing_since,
+                "since": rfc3339(each.failing_since) if each.failing_since else None,
                 "failures": each.failures,
                 "reason": each.reason or "customer",
             }
@@ -130,7 +130,7 @@ class Watching:
         alone recovers nothing."""
         worse_at = self._changes.worse_at(subject)
         took = each.last_success_at
-        return worse_at is None or (took is not None and took >= rfc3339(worse_at))
+        return worse_at is None or (took is not None and took >= worse_at)
 
     def _parked(self, each: Standing, now: datetime) -> Iterable[Notice]:
         """Tell of events that were given up, once an hour where there are more and more."""
