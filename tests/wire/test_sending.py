@@ -119,7 +119,7 @@ async def test_custom_headers_are_sent_and_may_replace_the_user_agent(
     serve: Serve, sender: CurlSender
 ) -> None:
     receiver = await serve(answering(OK))
-    headers = [("X-Key", "a: b; c"), ("X-Empty", ""), ("User-Agent", "mine"), ("X-Town", "Köln")]
+    headers = [("X-Key", "a: b; c"), ("X-Empty", ""), ("User-Agent", "mine")]
 
     await sender.send(post(receiver.url(), headers=headers))
 
@@ -127,7 +127,6 @@ async def test_custom_headers_are_sent_and_may_replace_the_user_agent(
     assert got.header("x-key") == "a: b; c"
     assert got.header("x-empty") == ""
     assert got.header("user-agent") == "mine"
-    assert (got.header("x-town") or "").encode("latin-1").decode() == "Köln"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +135,8 @@ async def test_custom_headers_are_sent_and_may_replace_the_user_agent(
         ("X-A", "b\r\nX-Injected: 1"),
         ("X-A", "b\nc"),
         ("X-A", "b\0c"),
+        ("X-A", " b"),
+        ("X-Town", "Köln"),
         ("X-A: b\r\nX-B", "c"),
         ("", "c"),
         ("X A", "c"),

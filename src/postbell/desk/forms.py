@@ -5,7 +5,6 @@ default.  In a change (RFC 7396) absent members stay; `options` and `policy` are
 them resets one.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,7 +19,7 @@ from postbell.events import TYPES, EventType, Moment
 from postbell.ports import Dialect, Signing
 from postbell.records import ALL
 from postbell.rights import KeyScope
-from postbell.text.fields import FRAMING, is_name
+from postbell.text import fields
 
 CREATE_MEMBERS = (
     "url", "api_user", "types", "dialect", "options", "policy", "headers", "start", "secret",
@@ -29,7 +28,7 @@ CHANGE_MEMBERS = CREATE_MEMBERS[:-2]
 MAX_TEXT_CHARS = 1000
 MAX_HEADERS = 20
 MAX_HEADER_BYTES = 8192
-RESERVED_HEADERS = FRAMING | {"content-encoding", "content-type"}
+RESERVED_HEADERS = fields.FRAMING | {"content-encoding", "content-type"}
 DEFAULT_DIALECT = "native"
 
 
@@ -156,28 +155,7 @@ def check_headers(
     taken = set(RESERVED_HEADERS) | own_headers(dialect, options, clock)
     size = 0
     for name, text in value.items():
-        where = f"headers.{name[:80]}"
-        if not is_name(name):
-            raise BadInput(
-                f"{_short(name)} is not the name of a header",
-                member=where,
-                reason="header_name",
-                given=name[:80],
-            )
-        if name.lower() in taken:
-            raise BadInput(
-                f"header {name!r} is set by Postbell, or given twice; leave it out",
-                member=where,
-                reason="header_taken",
-                given=name,
-            )
-        if not isinstance(text, str) or not _FIELD_VALUE.fullmatch(text):
-            raise BadInput(
-                f"{where}: text of visible ASCII characters and blanks inside expected",
-                member=where,
-                reason="header_value",
-                given=name[:80],
-            )
+        fields.check(name, text, taken, f"headers.{name[:80]}")
         taken.add(name.lower())
         size += len(name) + len(text) + 4
     if size > MAX_HEADER_BYTES:
@@ -284,6 +262,3 @@ def _short(value: Any) -> str:
     return (
         repr(value)[:80] if not isinstance(value, int) or abs(value) < 1 << 64 else "a huge number"
     )
-
-
-_FIELD_VALUE = re.compile(r"|[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")

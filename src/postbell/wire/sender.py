@@ -148,7 +148,7 @@ class CurlSender:
         request: Request,
         target: Target,
         addresses: tuple[str, ...],
-        lines: list[str | bytes],
+        lines: list[str],
         resolved_ms: float,
     ) -> Outcome:
         self._check_open()
