@@ -48,30 +48,24 @@ async def _show(call: Call) -> Response:
 
 
 async def _retry(call: Call) -> Response:
-    forms.known_members(await call.form(), ())
     return json_response(batch_view(await call.desk.retry_batch(call.name, call.account_id)))
 
 
 async def _split(call: Call) -> Response:
-    forms.known_members(await call.form(), ())
     halves = await call.desk.split_batch(call.name, call.account_id)
     return json_response(schemas.HalvesView([batch_view(half) for half in halves]))
 
 
 async def _park(call: Call) -> Response:
-    forms.known_members(await call.form(), ())
     return json_response(batch_view(await call.desk.park_batch(call.name, call.account_id)))
 
 
 async def _bisect(call: Call) -> Response:
-    forms.known_members(await call.form(), ())
     return json_response(batch_view(await call.desk.bisect_batch(call.name, call.account_id)))
 
 
 async def _skip(call: Call) -> Response:
-    form = await call.form()
-    forms.known_members(form, ("event_id",))
-    event_id = forms.check_text(form.get("event_id") or "", "event_id") or ""
+    event_id = forms.check_text(call.form.get("event_id") or "", "event_id") or ""
     rest = await call.desk.skip_event(call.name, event_id, call.account_id)
     return json_response(schemas.RestView([batch_view(part) for part in rest]))
 

@@ -78,6 +78,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         return self.path.replace("{id}", "{id:path}") if self.spans_slashes else self.path
 
     @property
+    def members(self) -> tuple[str, ...] | None:
+        """Return which members the body may have, None where it is no struct of ours."""
+        return None if self.body is None else getattr(self.body, "__struct_fields__", None)
+
+    @property
     def has_id(self) -> bool:
         """Say whether the path names one thing."""
         return "{id}" in self.path

@@ -19,7 +19,6 @@ from postbell.api.operations import (
 from postbell.api.replies import json_response, page_response
 from postbell.api.resources import Call
 from postbell.desk import forms
-from postbell.desk.replays import REPLAY_MEMBERS
 from postbell.events import decode
 from postbell.records import Replay
 from postbell.reports.event_views import EventView
@@ -50,7 +49,6 @@ async def _show(call: Call) -> Response:
 
 
 async def _cancel(call: Call) -> Response:
-    forms.known_members(await call.form(), ())
     return json_response(replay_view(await call.desk.cancel_replay(call.account_id, call.id)))
 
 
@@ -89,10 +87,8 @@ async def _lines(call: Call, plan: Replay) -> AsyncIterator[bytes]:
 
 
 async def _plan(call: Call) -> Replay:
-    form = await call.form()
-    forms.known_members(form, REPLAY_MEMBERS)
-    webhook_id = forms.check_id(form.pop("webhook_id", None), "webhook_id")
-    return await call.desk.plan_replay(call.account_id, webhook_id, form)
+    webhook_id = forms.check_id(call.form.pop("webhook_id", None), "webhook_id")
+    return await call.desk.plan_replay(call.account_id, webhook_id, call.form)
 
 
 _OF = Group(TAG)

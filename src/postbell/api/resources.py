@@ -18,6 +18,7 @@ from postbell.api.operations import DEFAULT_LIMIT, Handler, Operation, Param
 from postbell.api.problems import document, problem
 from postbell.api.replies import compressed
 from postbell.desk import Caller, Desk
+from postbell.desk.forms import known_members
 from postbell.desk.pace import BURST_S, Allowance
 from postbell.errors import BadInput, NotFound, PostbellError
 from postbell.reports import Reports
@@ -45,8 +46,11 @@ class Services(NamedTuple):
 class Call:
     """One whole request of a caller whose right was confirmed after it was read.
 
-    *query* holds the parameters that were given, read; *body* is decompressed.
+    *query* holds the parameters that were given, read; *body* is decompressed, *form* the members
+    of it, which are among those of the operation's struct.
     """
+
+    form: dict[str, Any]
 
     def __init__(
         self,
@@ -91,10 +95,6 @@ class Call:
             return None
         tags = [tag.strip(" \t") for value in values for tag in value.split(",")]
         return [tag[1:-1] for tag in tags if len(tag) > 1 and tag[0] == tag[-1] == '"']
-
-    async def form(self) -> dict[str, Any]:
-        """Return the body, a JSON object; no body at all is an empty one."""
-        return read_form(self.body) if self.body else {}
 
     async def confirm(self) -> None:
         """Raise Unauthorized where the caller's right ended while something was waited for."""
@@ -167,11 +167,11 @@ class Resource:
         request, caller = call.request, call.caller
         key = request.headers.get("idempotency-key")
         if key is None or not call.operation.takes_key:
-            return await handler(call)
+            return await _handled(handler, call)
         check_key(key)
         asked = (request.method, request.url.path, caller.api_user.name, call.body)
         return await self._face.once.answer(
-            call.account_id, key, msgspec.json.encode(asked), lambda: handler(call)
+            call.account_id, key, msgspec.json.encode(asked), lambda: _handled(handler, call)
         )
 
     def _no_method(self, method: str) -> Response:
@@ -184,6 +184,15 @@ class Resource:
         headers["content-type"] = "application/problem+json"
         tell(code="method_not_allowed")
         return Response(document(405, "method_not_allowed", detail), 405, headers)
+
+
+async def _handled(handler: Handler, call: Call) -> Response:
+    """Read the body and let *handler* act on it."""
+    members = call.operation.members
+    if members is not None:
+        call.form = read_form(call.body) if call.body else {}
+        known_members(call.form, members)
+    return await handler(call)
 
 
 def routes(face: Services, operations: Sequence[Operation]) -> list[Route]:

@@ -24,8 +24,6 @@ PATH = PREFIX + "/api-users"
 ONE = PATH + "/{id}"
 KEY = PREFIX + "/api-keys/{id}"
 TAG = "api users"
-TERMS = ("key", "scope", "expires_at")
-ROTATION = ("key", "overlap_s")
 
 
 async def _list(call: Call) -> Response:
@@ -34,12 +32,12 @@ async def _list(call: Call) -> Response:
 
 
 async def _create(call: Call) -> Response:
-    form = await call.form()
-    forms.known_members(form, ("name", *TERMS))
-    name = form.get("name")
+    name = call.form.get("name")
     if not isinstance(name, str):
         raise BadInput("name is missing, or no string; give 1 to 64 characters", member="name")
-    made = await call.desk.create_api_user(call.account.name, name, _key(form), terms=_terms(form))
+    made = await call.desk.create_api_user(
+        call.account.name, name, _key(call.form), terms=_terms(call.form)
+    )
     return _shown(made, 201, {"location": f"{PATH}/{made.api_user.id}"})
 
 
@@ -48,51 +46,43 @@ async def _show(call: Call) -> Response:
 
 
 async def _add_key(call: Call) -> Response:
-    form = await call.form()
-    forms.known_members(form, TERMS)
     user = await _find(call)
     made = await call.desk.add_api_key(
-        user.name, _key(form), terms=_terms(form), account_id=call.account_id
+        user.name, _key(call.form), terms=_terms(call.form), account_id=call.account_id
     )
     return _shown(made, 201, {})
 
 
 async def _rotate(call: Call) -> Response:
-    form = await call.form()
-    forms.known_members(form, ROTATION)
     user = await _find(call)
     made = await call.desk.rotate_api_user(
         user.name,
-        _key(form),
-        overlap_s=_overlap_s(form),
+        _key(call.form),
+        overlap_s=_overlap_s(call.form),
         account_id=call.account_id,
     )
     return _shown(made, 200, {})
 
 
 async def _revoke(call: Call) -> Response:
-    forms.known_members(await call.form(), ())
     user = await _find(call)
     revoked = await call.desk.revoke_api_user(user.name, account_id=call.account_id)
     return json_response(api_user_view(revoked))
 
 
 async def _rotate_key(call: Call) -> Response:
-    form = await call.form()
-    forms.known_members(form, ROTATION)
     user = await call.desk.find_key_owner(call.id, call.account_id)
     made = await call.desk.rotate_api_user(
         user.name,
-        _key(form),
+        _key(call.form),
         key_id=call.id,
-        overlap_s=_overlap_s(form),
+        overlap_s=_overlap_s(call.form),
         account_id=call.account_id,
     )
     return _shown(made, 200, {})
 
 
 async def _revoke_key(call: Call) -> Response:
-    forms.known_members(await call.form(), ())
     user = await call.desk.revoke_api_key(call.id, account_id=call.account_id)
     return json_response(api_user_view(user))
 
