@@ -1,7 +1,5 @@
 """`postbell batches`: what is open, parked or done."""
 
-from collections.abc import Awaitable, Callable
-
 import click
 
 from postbell.cli.office import Office, at_desk
@@ -11,6 +9,7 @@ from postbell.desk.forms import check_moment
 from postbell.reports import Page
 from postbell.reports.batch_views import BatchView, batch_view
 from postbell.reports.singles import Where
+from postbell.reports.views import every
 from postbell.settings.members import Settings
 
 COLUMNS = (
@@ -57,9 +56,9 @@ def list_command(
                 webhook_id=webhook_id, after=after, limit=PAGE
             )
 
-        rows = await _all(open_page, limit)
+        rows = await every(open_page, limit)
         if with_finished and state is None and (limit is None or len(rows) < limit):
-            rows += await _all(finished_page, limit and limit - len(rows))
+            rows += await every(finished_page, limit and limit - len(rows))
         return rows
 
     print_records(
@@ -164,16 +163,3 @@ def skip(settings: Settings, batch_id: str, event_id: str, as_json: bool) -> Non
     rest = at_desk(settings, lambda o: o.desk.skip_event(batch_id, event_id))
     views = [batch_view(part) for part in rest]
     print_records(views, COLUMNS, as_json=as_json, empty="nothing is left of the batch")
-
-
-async def _all(
-    read: Callable[[str], Awaitable[Page[BatchView]]], limit: int | None
-) -> list[BatchView]:
-    """Return the rows of all pages, up to *limit*."""
-    rows: list[BatchView] = []
-    after: str | None = ""
-    while after is not None and (limit is None or len(rows) < limit):
-        page = await read(after)
-        rows += page.rows
-        after = page.next
-    return rows[:limit]

@@ -11,6 +11,7 @@ from postbell.clock import rfc3339
 from postbell.desk.forms import check_moment
 from postbell.ports import TrailQuery
 from postbell.reports.trail import TrailEntryView
+from postbell.reports.views import every
 from postbell.settings.members import Settings
 from postbell.trail import ACTIONS
 
@@ -72,15 +73,10 @@ def list_command(
             action or "",
             subject or "",
         )
-        rows: list[TrailEntryView] = []
-        after: str | None = ""
-        while after is not None and len(rows) < limit:
-            page = await office.reports.trail.entries(
-                wanted, after=after, limit=min(PAGE, limit - len(rows))
-            )
-            rows += page.rows
-            after = page.next
-        return rows
+        entries = office.reports.trail.entries
+        return await every(
+            lambda after: entries(wanted, after=after, limit=min(PAGE, limit)), limit
+        )
 
     entries = at_desk(settings, read)
     print_records(

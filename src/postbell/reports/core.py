@@ -16,6 +16,7 @@ from postbell.directory import Directory
 from postbell.errors import BadInput, NotFound, laneless
 from postbell.lane.lawful import lawful_lane
 from postbell.ports import Claim, Dialect, Engine
+from postbell.reading.paging import batch_pages, journal_pages
 from postbell.records import BatchState, Entry, Webhook
 from postbell.reports.batch_views import (
     AttemptView,
@@ -190,22 +191,21 @@ class Reports:
     ) -> Page[BatchView]:
         """Return open and parked batches by id; *state* "waiting" or "parked" narrows."""
         rows: list[BatchView] = []
-        while True:
-            found = await self._engine.ledger.open_batches(
-                webhook_id=webhook_id,
-                account_id=account_id,
-                state=BatchState(state) if state else None,
-                after=after,
-                limit=limit,
-            )
+        pages = batch_pages(
+            self._engine.ledger,
+            webhook_id=webhook_id,
+            account_id=account_id,
+            state=BatchState(state) if state else None,
+            after=after,
+            limit=limit,
+        )
+        async for found in pages:
             for batch in found:
                 if batch.done is None:
                     if len(rows) == limit:
                         return Page(rows, rows[-1].id)
                     rows.append(batch_view(batch))
-            if len(found) < limit:
-                return Page(rows, None)
-            after = found[-1].id
+        return Page(rows, None)
 
     async def finished_batches(
         self,
@@ -305,8 +305,8 @@ class Reports:
         block_id, skip = _mark(after)
         found: list[tuple[Entry, str]] = []
         before = block_id + 1 if block_id else 0
-        while True:
-            blocks = await self._engine.journal.recent(before=before, limit=limit + 1, **narrow)
+        pages = journal_pages(self._engine.journal, before=before, limit=limit + 1, **narrow)
+        async for blocks in pages:
             for block in blocks:
                 for index, entry in enumerate(reversed(block.entries), 1):
                     is_seen = block.id == block_id and index <= skip
@@ -314,9 +314,7 @@ class Reports:
                         found.append((entry, f"{block.id}.{index}"))
                 if len(found) > limit:
                     return [entry for entry, _ in found[:limit]], found[limit - 1][1]
-            if not blocks:
-                return [entry for entry, _ in found], None
-            before = blocks[-1].id
+        return [entry for entry, _ in found], None
 
 
 def _detail(view: BatchView, entries: list[Entry]) -> BatchDetail:

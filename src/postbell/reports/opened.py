@@ -69,8 +69,13 @@ class OpenBatches:
     ) -> tuple[list[OpenBatch], bool]:
         found: list[OpenBatch] = []
         read = 0
-        narrow = {"webhook_id": webhook_id, "account_id": account_id, "state": BatchState.WAITING}
-        async for page in batch_pages(self._engine.ledger, **narrow):
+        pages = batch_pages(
+            self._engine.ledger,
+            webhook_id=webhook_id,
+            account_id=account_id,
+            state=BatchState.WAITING,
+        )
+        async for page in pages:
             found += [batch for batch in page if batch.done is None]
             read += len(page)
             if read >= MAX_READ and len(page) == PAGE:

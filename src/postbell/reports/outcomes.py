@@ -8,12 +8,12 @@ from typing import assert_never
 from postbell.clock import Clock
 from postbell.entry_kinds import CountsAs
 from postbell.ports import Engine
+from postbell.reading.paging import journal_pages
 from postbell.records import Entry
 from postbell.reports.batch_views import AttemptView, attempt_view
 
 WINDOW = timedelta(hours=24)
 MAX_ENTRIES = 5000
-PAGE = 500
 MAX_ERRORS = 5
 
 
@@ -45,22 +45,19 @@ class Outcomes:
         """Return the sums of the last 24 hours by webhook id; fewer where there is too much."""
         since = self._clock.now() - WINDOW
         sums: dict[int, Sum] = {}
-        read = before = 0
-        while read < MAX_ENTRIES:
-            blocks = await self._engine.journal.recent(
-                webhook_id=webhook_id, account_id=account_id, before=before, limit=PAGE
-            )
+        read = 0
+        pages = journal_pages(self._engine.journal, webhook_id=webhook_id, account_id=account_id)
+        async for blocks in pages:
             for block in blocks:
                 for entry in reversed(block.entries):
                     if entry.at < since:
                         return sums
                     read += 1
                     _add(sums.setdefault(entry.webhook_id, Sum(since)), entry)
-            if not blocks:
-                return sums
-            before = blocks[-1].id
-        for one in sums.values():
-            one.since = entry.at
+            if read >= MAX_ENTRIES:
+                for one in sums.values():
+                    one.since = entry.at
+                break
         return sums
 
 

@@ -23,6 +23,7 @@ from postbell.logged import digest_of
 from postbell.ports import Dialect, Engine
 from postbell.reading.found import Found, nothing
 from postbell.reading.match import Selection
+from postbell.reading.paging import journal_pages
 from postbell.reading.reader import Reader
 from postbell.records import Entry, Outcome, Webhook
 
@@ -30,7 +31,6 @@ MAX_SEARCHED = 200_000
 """Events that a page or an API request looks through: about a second of one core."""
 MAX_ENTRIES = 20_000
 """Entries of the journal that are looked at for each MAX_SEARCHED events."""
-PAGE = 500
 NEAR = timedelta(minutes=1)
 """A run is written down a little after its events arrived, by another clock than the receiver's."""
 KEPT = 100
@@ -113,11 +113,10 @@ class SinglesReport:
         self, account_id: int | None, wanted: str, where: Where
     ) -> AsyncIterator[Entry]:
         """Yield entries of runs, the newest first."""
-        before = looked_at = 0
-        while True:
-            blocks = await self._engine.journal.recent(
-                webhook_id=where.webhook_id, account_id=account_id, before=before, limit=PAGE
-            )
+        looked_at = 0
+        journal = self._engine.journal
+        pages = journal_pages(journal, webhook_id=where.webhook_id, account_id=account_id)
+        async for blocks in pages:
             for block in blocks:
                 for entry in reversed(block.entries):
                     if where.is_before(entry.at):
@@ -127,9 +126,6 @@ class SinglesReport:
                         raise _gave_up(wanted, 0, entry)
                     if entry.kind.row.is_run and where.may_be(entry.at):
                         yield entry
-            if not blocks:
-                return
-            before = blocks[-1].id
 
     async def _events(self, reader: Reader, webhook: Webhook | None, entry: Entry) -> Found:
         """Return the events of a run that are still in the log: the last of them."""

@@ -4,7 +4,7 @@ Times are times until `plain` writes them.  The OpenAPI document is made of thes
 batches are in `batch_views`, those of events in `event_views`, figures in `stats`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -254,6 +254,17 @@ def by_id(rows: Sequence[Listed], after: int = 0, limit: int = 100) -> Page[List
     """Return the page after that id; *rows* are by id ascending."""
     later = [row for row in rows if row.id > after]
     return Page(later[:limit], str(later[limit - 1].id) if len(later) > limit else None)
+
+
+async def every(read: Callable[[str], Awaitable[Page[View]]], most: int | None) -> list[View]:
+    """Return the rows of all pages, up to *most*; *read* takes the `next` of the page before."""
+    rows: list[View] = []
+    after: str | None = ""
+    while after is not None and (most is None or len(rows) < most):
+        page = await read(after)
+        rows += page.rows
+        after = page.next
+    return rows[:most]
 
 
 Extended = TypeVar("Extended", bound=Struct)

@@ -2,13 +2,14 @@
 
 import asyncio
 import shlex
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.routing import Route
 
+from postbell.desk import Desk
 from postbell.desk.forms import check_moment
 from postbell.errors import Conflict, NotFound
 from postbell.events import Event, decode
@@ -19,7 +20,7 @@ from postbell.reports.views import known
 from postbell.text.numerals import whole
 from postbell.web import batch_list, phases
 from postbell.web.finding import Places, places
-from postbell.web.page import page
+from postbell.web.page import Handler, page
 from postbell.web.problems import explain
 from postbell.web.search import message_path
 from postbell.web.site import Site
@@ -51,10 +52,10 @@ def routes(site: Site) -> list[Route]:
         page(site, PATH, GET=batch_list.show),
         page(site, one, GET=_show),
         page(site, one + "/body", GET=_body),
-        page(site, one + "/retry", GET=_back, POST=_retry),
-        page(site, one + "/split", GET=_back, POST=_split),
-        page(site, one + "/bisect", GET=_back, POST=_bisect),
-        page(site, one + "/park", GET=_back, POST=_park),
+        page(site, one + "/retry", GET=_back, POST=_acts(Desk.retry_batch, "batch_retried")),
+        page(site, one + "/split", GET=_back, POST=_acts(Desk.split_batch, "batch_split")),
+        page(site, one + "/bisect", GET=_back, POST=_acts(Desk.bisect_batch, "batch_bisected")),
+        page(site, one + "/park", GET=_back, POST=_acts(Desk.park_batch, "batch_parked")),
         page(site, one + "/skip", GET=_back, POST=_skip),
     ]
 
@@ -145,28 +146,17 @@ async def _back(visit: Visit) -> Response:
     return visit.redirect(f"{PATH}/{visit.name}")
 
 
-async def _retry(visit: Visit) -> Response:
-    try:
-        await visit.site.desk.retry_batch(visit.name, visit.account_id)
-    except Conflict as error:
-        return await _batch_page(visit, explain(visit.say, error), error.status)
-    return visit.redirect(f"{PATH}/{visit.name}", "batch_retried")
+def _acts(verb: Callable[[Desk, str, int], Awaitable[object]], done: str) -> Handler:
+    """Return what a button does with a batch: *verb*, then the message *done*."""
 
+    async def act(visit: Visit) -> Response:
+        try:
+            await verb(visit.site.desk, visit.name, visit.account_id)
+        except Conflict as error:
+            return await _batch_page(visit, explain(visit.say, error), error.status)
+        return visit.redirect(f"{PATH}/{visit.name}", done)
 
-async def _split(visit: Visit) -> Response:
-    try:
-        await visit.site.desk.split_batch(visit.name, visit.account_id)
-    except Conflict as error:
-        return await _batch_page(visit, explain(visit.say, error), error.status)
-    return visit.redirect(f"{PATH}/{visit.name}", "batch_split")
-
-
-async def _bisect(visit: Visit) -> Response:
-    try:
-        await visit.site.desk.bisect_batch(visit.name, visit.account_id)
-    except Conflict as error:
-        return await _batch_page(visit, explain(visit.say, error), error.status)
-    return visit.redirect(f"{PATH}/{visit.name}", "batch_bisected")
+    return act
 
 
 async def _skip(visit: Visit) -> Response:
@@ -177,11 +167,6 @@ async def _skip(visit: Visit) -> Response:
     except Conflict as error:
         return await _batch_page(visit, explain(visit.say, error), error.status)
     return visit.redirect(f"{PATH}/{rest[0].id if rest else visit.name}", "event_skipped")
-
-
-async def _park(visit: Visit) -> Response:
-    await visit.site.desk.park_batch(visit.name, visit.account_id)
-    return visit.redirect(f"{PATH}/{visit.name}", "batch_parked")
 
 
 def _file(sent: Sent, batch_id: str) -> str:

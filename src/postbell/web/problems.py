@@ -6,8 +6,8 @@ can show (`words/*/wrong.toml`).
 
 from collections.abc import Mapping
 
-from postbell.errors import PostbellError, ServiceError, Value
-from postbell.web.formats import written
+from postbell.errors import BadInput, PostbellError, ServiceError, Value
+from postbell.web.formats import Format, written
 from postbell.web.words import Words
 
 Errors = Mapping[str, str]
@@ -29,6 +29,20 @@ def beside(say: Words, error: PostbellError) -> dict[str, str]:
     """Return the message under the name of the field that it belongs to, "" for the form."""
     member = getattr(error, "member", "")
     return {member: explain(say, error)}
+
+
+def shared_times(
+    say: Words, write: Format, filters: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return *filters* with `since` and `until` as others can open them, and what is wrong in
+    those two, by name."""
+    exact, problems = dict(filters), {}
+    for name in ("since", "until"):
+        try:
+            exact[name] = write.shared_moment(filters[name], name)
+        except BadInput as error:
+            problems[name] = explain(say, error)
+    return exact, problems
 
 
 def _shown(say: Words, name: str, value: Value) -> str:

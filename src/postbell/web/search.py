@@ -11,7 +11,7 @@ from postbell.errors import BadInput, NotFound
 from postbell.events import Event, EventType
 from postbell.reports.search import FoundEvents, Hit, SearchQuery
 from postbell.web.page import page
-from postbell.web.problems import explain
+from postbell.web.problems import explain, shared_times
 from postbell.web.site import Site
 from postbell.web.visit import Visit, with_query
 
@@ -36,13 +36,7 @@ def routes(site: Site) -> list[Route]:
 
 async def _search(visit: Visit) -> Response:
     filters = {name: visit.query(name).strip() for name in FILTERS}
-    exact = dict(filters)
-    problems: dict[str, str] = {}
-    for name in ("since", "until"):
-        try:
-            exact[name] = visit.format.shared_moment(filters[name], name)
-        except BadInput as error:
-            problems[name] = explain(visit.say, error)
+    exact, problems = shared_times(visit.say, visit.format, filters)
     kinds = [kind for kind in EventType if kind.value == filters["type"]]
     if filters["type"] and not kinds:
         problems["type"] = visit.say("form.no_such_choice", given=filters["type"][:40])

@@ -14,7 +14,7 @@ from postbell.reports.trail import ActorView, TrailEntryView
 from postbell.reports.views import extended
 from postbell.trail import ACTIONS, ActorKind
 from postbell.web.page import page
-from postbell.web.problems import explain
+from postbell.web.problems import explain, shared_times
 from postbell.web.site import Site
 from postbell.web.visit import Visit, with_query
 
@@ -62,13 +62,7 @@ async def _of_installation(visit: Visit) -> Response:
 
 async def _show(visit: Visit, path: str, account_id: int | None) -> Response:
     filters = {name: visit.query(name).strip()[:120] for name in FILTERS}
-    exact = dict(filters)
-    problems: dict[str, str] = {}
-    for name in ("since", "until"):
-        try:
-            exact[name] = visit.format.shared_moment(filters[name], name)
-        except BadInput as error:
-            problems[name] = explain(visit.say, error)
+    exact, problems = shared_times(visit.say, visit.format, filters)
     if not problems and exact != filters:
         return visit.redirect(with_query(path, exact))
     found: Page[TrailEntryView] = Page([], None)
