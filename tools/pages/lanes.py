@@ -48,9 +48,9 @@ the worker's memory is brought to it by one method (`Held.apply`), before anythi
 is written. So what a worker holds is what the ledger says, and the tests of the model look at that
 after every step of every story.
 
-Writes of a lane follow each other in a line. A batch that is cut takes its place in it when it is
-cut, before its body is made, so that bodies that are ready early never move the cursor out of turn.
-Work begins in the order in which it was taken: it waits in one queue, and whoever is free takes the
+Writes of a lane follow each other by tickets. A batch that is cut takes its ticket when it is cut,
+before its body is made, so that bodies that are ready early never move the cursor out of turn. Work
+begins in the order in which it was taken: it waits in one queue, and whoever is free takes the
 first of it.
 """
 
@@ -63,7 +63,7 @@ def _gates() -> str:
     )
 
 
-def _at_once(row: gate.Row) -> str:
+def _at_once(row: gate.GateRow) -> str:
     if not row.may_send:
         return "none"
     return "one" if row.is_alone else "the policy's `concurrency`"

@@ -19,9 +19,9 @@ from postbell.api import events, manual
 from postbell.api.bodies import SHARE, Bodies
 from postbell.api.events import EventsEndpoint, Ingesting
 from postbell.api.feed import Feed
-from postbell.api.gate import Gate, RefusedPage
 from postbell.api.health import Health
 from postbell.api.once import Once
+from postbell.api.own_pages import OwnPages, RefusedPage
 from postbell.api.problems import CONTENT_TYPE, document
 from postbell.api.resources import Services, routes
 from postbell.api.table import OPERATIONS
@@ -71,7 +71,7 @@ def build(
     )
     framework.router.redirect_slashes = False
     hot = EventsEndpoint(desk, ingest, bodies)
-    gate = Gate(refused_page, public_url)
+    gate = OwnPages(refused_page, public_url)
     return Root(hot, framework, bodies, feed, gate, hosts, lost_page)
 
 
@@ -85,7 +85,7 @@ class Root:
         framework: Starlette,
         bodies: Bodies,
         feed: Feed,
-        gate: Gate,
+        gate: OwnPages,
         hosts: Hosts | None,
         lost_page: LostPage | None,
     ) -> None:

@@ -85,7 +85,7 @@ class Batches:
                 )
 
             ids = [batch.id for batch in batches]
-            is_ours = await self._settler.write(held, build, place=work.place, cut=ids)
+            is_ours = await self._settler.write(held, build, ticket=work.ticket, cut=ids)
         finally:
             held.cut_ended(work)
         if not is_ours or pieces != work.pieces:

@@ -19,8 +19,8 @@ from postbell.lane import changes as to_write
 from postbell.lane.changes import Build
 from postbell.lane.held import Held
 from postbell.lane.late import Late, together
-from postbell.lane.line import Place
 from postbell.lane.stopping import answer, is_asked, next_end
+from postbell.lane.tickets import Ticket
 from postbell.ports import MOST_CLAIMED, Ledger
 from postbell.records import Lane, LaneChange
 from postbell.signals import log
@@ -94,16 +94,16 @@ class Settler:
         self._answering: set[Held] = set()
 
     async def write(
-        self, held: Held, build: Build, *, place: Place | None = None, cut: Sequence[str] = ()
+        self, held: Held, build: Build, *, ticket: Ticket | None = None, cut: Sequence[str] = ()
     ) -> bool:
         """Make durable what *build* makes of the lane as it then stands, after what is late.
 
-        The lane is then as it was written (`Held.apply`, which is told what is *cut*).  A *place*
-        in its line that was taken before is left.  A full disk is waited for; EngineStopped is
+        The lane is then as it was written (`Held.apply`, which is told what is *cut*).  A *ticket*
+        that was taken before is given back.  A full disk is waited for; EngineStopped is
         raised.  False where *build* returned None or the lane is ours no more: then nothing was
         written.
         """
-        async with Turn(held.line, place):
+        async with Turn(held.tickets, ticket):
             while not held.is_gone:
                 late = held.late[:]
                 change = together(late, held.lane, build)
@@ -128,7 +128,7 @@ class Settler:
 
     async def flush(self, held: Held) -> None:
         """Write down at once what is late."""
-        async with Turn(held.line):
+        async with Turn(held.tickets):
             while held.late and not held.is_gone:
                 late = held.late[:]
                 change = together(late, held.lane)
@@ -152,9 +152,9 @@ class Settler:
         async with AsyncExitStack() as turns:
             found: list[Writing] = []
             for held in sorted(lanes, key=_by_id):
-                if not held.line.is_free or held.is_gone:
+                if not held.tickets.is_free or held.is_gone:
                     continue
-                await turns.enter_async_context(Turn(held.line))
+                await turns.enter_async_context(Turn(held.tickets))
                 late = held.late[:]
                 change = together(late, held.lane)
                 if change is None:
@@ -223,7 +223,7 @@ class Settler:
         async with AsyncExitStack() as turns:
             changes = {}
             for held in sorted(lanes, key=_by_id):
-                await turns.enter_async_context(Turn(held.line))
+                await turns.enter_async_context(Turn(held.tickets))
                 change = None if held.is_gone else build(held, held.lane)
                 if change is not None:
                     changes[held.id] = (held, change)
@@ -262,7 +262,7 @@ class Settler:
 
     async def reload(self, held: Held) -> None:
         """Take over what was changed from outside."""
-        async with Turn(held.line):
+        async with Turn(held.tickets):
             await self._reload(held)
 
     def answer(self, held: Held) -> datetime | None:

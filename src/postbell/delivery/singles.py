@@ -46,11 +46,11 @@ class Singles:
             found = await self._courier.reader.events(
                 held.webhook.account_id, run.range, selection, run.blocks
             )
-            if work.place is not None:
-                await reached(work.place)
+            if work.ticket is not None:
+                await reached(work.ticket)
         finally:
-            if work.place is not None:
-                work.place.leave()
+            if work.ticket is not None:
+                work.ticket.give_back()
         if run not in chained(held.runs, held.lane.cursor)[0]:
             held.rewind()  # a cut before it came to nothing, or another one came first
             return

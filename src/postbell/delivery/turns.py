@@ -1,13 +1,13 @@
-"""Waiting for one's turn in a line (`lane.line`)."""
+"""Waiting for one's turn (`lane.tickets`)."""
 
 import asyncio
 
-from postbell.lane.line import Line, Place
+from postbell.lane.tickets import Ticket, Tickets
 
 
-async def reached(place: Place) -> None:
-    """Return once a place has its turn, which ends with `leave`."""
-    if place.is_first:
+async def reached(ticket: Ticket) -> None:
+    """Return once a ticket has its turn, which ends as it is given back."""
+    if ticket.is_first:
         return
     coming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -15,25 +15,24 @@ async def reached(place: Place) -> None:
         if not coming.done():
             coming.set_result(None)
 
-    place.call = call
+    ticket.call = call
     await coming
 
 
 class Turn:
-    """The turn of a line, for as long as the block lasts; of a *place* that was taken before, or of
-    the last one."""
+    """A turn for as long as the block lasts: that of a *ticket*, or of one that is taken now."""
 
-    __slots__ = ("_place",)
+    __slots__ = ("_ticket",)
 
-    def __init__(self, line: Line, place: Place | None = None) -> None:
-        self._place = line.take() if place is None else place
+    def __init__(self, tickets: Tickets, ticket: Ticket | None = None) -> None:
+        self._ticket = tickets.take() if ticket is None else ticket
 
     async def __aenter__(self) -> None:
         try:
-            await reached(self._place)
+            await reached(self._ticket)
         except BaseException:
-            self._place.leave()
+            self._ticket.give_back()
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._place.leave()
+        self._ticket.give_back()

@@ -21,7 +21,7 @@ class Gate(StrEnum):
     OPEN = "open"
 
 
-class Row(NamedTuple):
+class GateRow(NamedTuple):
     """What a lane may do at a gate.
 
     *meaning* is for people.  *may_send*: what is due may be sent, each at its time; *may_begin*: so
@@ -34,16 +34,16 @@ class Row(NamedTuple):
     is_alone: bool
 
 
-ROWS: Mapping[Gate, Row] = {
-    Gate.GONE: Row("another worker holds it, or its webhook was deleted", False, False, True),
-    Gate.PAUSED: Row("its webhook is paused", False, False, True),
-    Gate.HELD: Row(
+ROWS: Mapping[Gate, GateRow] = {
+    Gate.GONE: GateRow("another worker holds it, or its webhook was deleted", False, False, True),
+    Gate.PAUSED: GateRow("its webhook is paused", False, False, True),
+    Gate.HELD: GateRow(
         "its receiver asked for time, or somebody stopped all that waits", False, False, True
     ),
-    Gate.SPACED: Row("its rate leaves so much time between two requests", False, False, True),
-    Gate.DOWN: Row("it fails, and the next probe is not due", True, False, True),
-    Gate.PROBING: Row("it fails, and anything may be the probe", True, True, True),
-    Gate.OPEN: Row("nothing is in its way", True, True, False),
+    Gate.SPACED: GateRow("its rate leaves so much time between two requests", False, False, True),
+    Gate.DOWN: GateRow("it fails, and the next probe is not due", True, False, True),
+    Gate.PROBING: GateRow("it fails, and anything may be the probe", True, True, True),
+    Gate.OPEN: GateRow("nothing is in its way", True, True, False),
 }
 
 
@@ -52,7 +52,7 @@ class Stand(NamedTuple):
     no time ends it."""
 
     gate: Gate
-    row: Row
+    row: GateRow
     until: datetime | None = None
 
     @property

@@ -156,7 +156,7 @@ class Held(Image):
         """Say that a cut is recorded, or came to nothing."""
         self._cutting -= len(work.pieces)
         self._ahead.under_way -= len(work.pieces) - 1
-        work.place.leave()
+        work.ticket.give_back()
 
     @contextmanager
     def passing_over(self) -> Iterator[None]:
@@ -218,7 +218,7 @@ class Held(Image):
         return self._cut() if all(run.is_saved for run in self.runs) else None
 
     def _cut(self) -> Cut:
-        work = Cut(self.intake.cut_pieces(self._depth()), self.line.take())
+        work = Cut(self.intake.cut_pieces(self._depth()), self.tickets.take())
         self._cutting += len(work.pieces)
         self._ahead.under_way += len(work.pieces) - 1
         return work
@@ -236,7 +236,7 @@ class Held(Image):
         run = Run(key, gather.range, revision, gather.count, now, blocks=gather.blocks)
         run.is_loading = True
         self.runs.append(run)
-        return Load(run, self.line.take())
+        return Load(run, self.tickets.take())
 
     def _has_room(self, stand: Stand) -> bool:
         is_alone = stand.row.is_alone or self.policy.ordered

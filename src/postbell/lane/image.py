@@ -19,13 +19,13 @@ from postbell.lane.intake import Intake
 from postbell.lane.judge import in_outage, merged
 from postbell.lane.late import Late
 from postbell.lane.lawful import lawful_batch, lawful_lane
-from postbell.lane.line import Line
 from postbell.lane.pace import Pace
 from postbell.lane.passes import Passes
 from postbell.lane.run import Run, chained, taken_over
 from postbell.lane.sizes import Sizes
 from postbell.lane.slots import Slots
 from postbell.lane.stage import Stage
+from postbell.lane.tickets import Tickets
 from postbell.ports import Claim, Dialect
 from postbell.reading.match import Selection
 from postbell.records import (
@@ -43,7 +43,7 @@ from postbell.records import (
 class Image:
     """What is held of one webhook's lane.
 
-    What it writes it writes in the order of its *line*, so that the cursor never overtakes a cut
+    What it writes it writes in the order of its *tickets*, so that the cursor never overtakes a cut
     that failed to be written.  *runs* are in the order of the log, each beginning where the one
     before it ends.  *late* is what receivers took and is not written down yet.
     """
@@ -56,7 +56,7 @@ class Image:
         dialects: Mapping[str, Dialect],
         installation: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self.line = Line()
+        self.tickets = Tickets()
         self.slots = Slots()
         self.runs: deque[Run] = deque()
         self.pace = Pace()

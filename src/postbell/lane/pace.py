@@ -6,7 +6,7 @@ Part of `held`; never waits and writes nothing.
 from datetime import datetime, timedelta
 
 from postbell.lane.judge import LONGEST_PROBE, in_outage, next_probe_at
-from postbell.lane.line import Line
+from postbell.lane.tickets import Tickets
 from postbell.records import Lane
 
 STOPPED = timedelta(seconds=1)
@@ -19,7 +19,7 @@ class Pace:
     """*probe_at* is from when on something new may be sent to a webhook that is failing;
     *is_recovering* from the first success on until what waits was made due, oldest first.
 
-    POSTs that are ready leave in the order of their places in *leaving*.
+    POSTs that are ready leave in the order of their tickets for *leaving*.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Pace:
         self.is_recovering = False
         self._spent_at: datetime | None = None
         self._send_at: datetime | None = None
-        self.leaving = Line()
+        self.leaving = Tickets()
         self._left_s = float("-inf")
 
     def spend(self, now: datetime, rate_per_s: float) -> None:

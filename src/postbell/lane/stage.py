@@ -33,7 +33,7 @@ class Happening(StrEnum):
     WRITTEN = "written down as waiting"
 
 
-class Row(NamedTuple):
+class StageRow(NamedTuple):
     """*meaning* is for people; *is_in_hand*: somebody is at work on it, and nobody else begins;
     *may_wait*: its time may come."""
 
@@ -42,15 +42,15 @@ class Row(NamedTuple):
     may_wait: bool
 
 
-ROWS: Mapping[Stage, Row] = {
-    Stage.AHEAD: Row(
+ROWS: Mapping[Stage, StageRow] = {
+    Stage.AHEAD: StageRow(
         "cut and recorded before its turn, with those before it; never sent", False, True
     ),
-    Stage.DUE: Row("waits for its time, or for who stopped it", False, True),
-    Stage.OPENING: Row("read, to be sent first; nothing else begins before it", True, False),
-    Stage.OUT: Row("a request of it is under way, or retention is closing it", True, False),
-    Stage.TAKEN: Row("its receiver took it, which is to be written down", True, False),
-    Stage.LEAVING: Row(
+    Stage.DUE: StageRow("waits for its time, or for who stopped it", False, True),
+    Stage.OPENING: StageRow("read, to be sent first; nothing else begins before it", True, False),
+    Stage.OUT: StageRow("a request of it is under way, or retention is closing it", True, False),
+    Stage.TAKEN: StageRow("its receiver took it, which is to be written down", True, False),
+    Stage.LEAVING: StageRow(
         "left its run, which is to be saved: the ledger does not know it", False, False
     ),
 }

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from postbell.blocks import Range
-from postbell.lane.line import Place
 from postbell.lane.run import Run
+from postbell.lane.tickets import Ticket
 from postbell.records import OpenBatch, Replay
 
 
@@ -25,10 +25,10 @@ class Piece(NamedTuple):
 
 class Cut(NamedTuple):
     """Batches to cut, each beginning where the one before it ends, and the first to send; they are
-    recorded once their *place* in the lane's line has its turn."""
+    recorded once their *ticket* has its turn."""
 
     pieces: list[Piece]
-    place: Place
+    ticket: Ticket
 
 
 class Again(NamedTuple):
@@ -52,11 +52,11 @@ class Step(NamedTuple):
 
 
 class Load(NamedTuple):
-    """A run whose events are still to be read from the log; a new one is begun once its *place* in
-    the lane's line has its turn."""
+    """A run whose events are still to be read from the log; a new one is begun once its *ticket*
+    has its turn."""
 
     run: Run
-    place: Place | None = None
+    ticket: Ticket | None = None
 
 
 Work = Cut | Again | Single | Step | Load

@@ -26,7 +26,7 @@ from postbell.wire.curl import CurlLoop, End, Transfer
 from postbell.wire.guard import AddressRefused, Guard, refused_connection
 from postbell.wire.headers import header_lines
 from postbell.wire.resolver import Unresolved
-from postbell.wire.slots import Busy, SlotLimits, Slots
+from postbell.wire.shares import Busy, ShareLimits, Shares
 from postbell.wire.urls import Target, parse
 
 MAX_OPEN = 4096
@@ -84,10 +84,10 @@ class CurlSender:
         self._user_agent = user_agent
         self._max_open = max(max_connections + max_failing, _kept_connections())
         share = max(1, max_failing // 4)
-        self._healthy = Slots(
-            SlotLimits(max_connections, max_per_account, max_per_host, max_wait_s)
+        self._healthy = Shares(
+            ShareLimits(max_connections, max_per_account, max_per_host, max_wait_s)
         )
-        self._failing = Slots(SlotLimits(max_failing, share, share, max_wait_s))
+        self._failing = Shares(ShareLimits(max_failing, share, share, max_wait_s))
         self._curl: CurlLoop | None = None
         self._idle: list[Transfer] = []
         self._is_closed = False

@@ -16,7 +16,7 @@ import msgspec
 from postbell.app import serve
 from postbell.cli.client import ApiClient
 from postbell.cli.demo.board import Board
-from postbell.cli.demo.stage import API_USER, Stage, prepare
+from postbell.cli.demo.props import API_USER, Props, prepare
 from postbell.cli.demo.stream import Stream
 from postbell.cli.receiver import receiving
 from postbell.errors import ServiceError
@@ -56,23 +56,23 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
         async with asyncio.TaskGroup() as tasks:
             service = serve(settings, "all", ready=is_up.set_result, stop=service_stop)
             tasks.create_task(service, name="service")
-            stage = await prepare(settings, await is_up, receiver_url)
-            board.secrets = stage.secrets
-            _introduce(board, settings, stage, receiver_url)
+            props = await prepare(settings, await is_up, receiver_url)
+            board.secrets = props.secrets
+            _introduce(board, settings, props, receiver_url)
             if plan.seconds:
                 loop.call_later(plan.seconds, stop.set)
             with board.shown():
-                source = tasks.create_task(_produce(stage, plan, board), name="source")
+                source = tasks.create_task(_produce(props, plan, board), name="source")
                 await stop.wait()
                 source.cancel()
                 service_stop.set()
     board.say(f"ended; {settings.data_dir} keeps everything for the next time")
 
 
-async def _produce(stage: Stage, plan: Plan, board: Board) -> None:
+async def _produce(props: Props, plan: Plan, board: Board) -> None:
     """Send events at the plan's rate until its number is reached."""
     stream = Stream(plan.seed)
-    client = ApiClient(stage.url, API_USER, stage.api_key, give_up_s=5)
+    client = ApiClient(props.url, API_USER, props.api_key, give_up_s=5)
     due = 0.0
     with contextlib.closing(client):
         while not plan.events or board.sent < plan.events:
@@ -100,16 +100,16 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _introduce(board: Board, settings: Settings, stage: Stage, receiver_url: str) -> None:
-    ids = ", ".join(f"{webhook_id} {dialect}" for dialect, webhook_id in stage.webhook_ids.items())
+def _introduce(board: Board, settings: Settings, props: Props, receiver_url: str) -> None:
+    ids = ", ".join(f"{webhook_id} {dialect}" for dialect, webhook_id in props.webhook_ids.items())
     for line in (
-        f"postbell is ready: {stage.url}" + ("" if settings.sign_in else "   (the dashboard)"),
+        f"postbell is ready: {props.url}" + ("" if settings.sign_in else "   (the dashboard)"),
         f"receiver: {receiver_url}   webhooks: {ids}",
-        f"API user: {API_USER}   key: {stage.api_key}",
+        f"API user: {API_USER}   key: {props.api_key}",
         "Try it:",
-        f"  curl -u {API_USER}:{stage.api_key} -H 'Content-Type: application/json'"
-        f' -d \'{{"type":"delivered","recipient":"you@example.com"}}\' {stage.url}/api/v1/events',
-        f"  curl -u {API_USER}:{stage.api_key} {stage.url}/v1/webhooks",
+        f"  curl -u {API_USER}:{props.api_key} -H 'Content-Type: application/json'"
+        f' -d \'{{"type":"delivered","recipient":"you@example.com"}}\' {props.url}/api/v1/events',
+        f"  curl -u {API_USER}:{props.api_key} {props.url}/v1/webhooks",
         f"  {_command()} webhooks list --data-dir {shlex.quote(str(settings.data_dir))}",
         "",
     ):

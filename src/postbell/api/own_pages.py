@@ -15,7 +15,7 @@ from postbell.signals import tell
 RefusedPage = Callable[[Request, PostbellError], Awaitable[Response]]
 
 
-class Gate:
+class OwnPages:
     """Pages of ours come from the host that is asked, and from that of *public_url*;
     *refused_page* answers people, and faces get an answer in their own form."""
 

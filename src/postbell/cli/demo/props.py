@@ -26,7 +26,7 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-class Stage(NamedTuple):
+class Props(NamedTuple):
     """Where to send events, and with what deliveries are verified, by dialect."""
 
     url: str
@@ -35,7 +35,7 @@ class Stage(NamedTuple):
     secrets: dict[str, str]
 
 
-async def prepare(settings: Settings, url: str, receiver_url: str) -> Stage:
+async def prepare(settings: Settings, url: str, receiver_url: str) -> Props:
     """Make or find everything, with the webhooks pointing at *receiver_url*."""
     async with opened(settings) as office:
         await _account(office)
@@ -52,7 +52,7 @@ async def prepare(settings: Settings, url: str, receiver_url: str) -> Stage:
                 await office.desk.resume(None, webhook_id)
             keys = await office.reports.secrets(webhook)
             secrets[dialect] = keys[0].value if keys else ""
-        return Stage(url, api_key, ids, secrets)
+        return Props(url, api_key, ids, secrets)
 
 
 async def _account(office: Office) -> None:

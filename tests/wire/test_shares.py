@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from postbell.wire.slots import Busy, Slot, SlotLimits, Slots
+from postbell.wire.shares import Busy, Share, ShareLimits, Shares
 
 
-def wait(slots: Slots, account_id: int, host: str, webhook_id: int = 1) -> asyncio.Task[Slot]:
+def wait(slots: Shares, account_id: int, host: str, webhook_id: int = 1) -> asyncio.Task[Share]:
     return asyncio.create_task(slots.wait(account_id, webhook_id, host))
 
 
@@ -18,13 +18,13 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def held(slots: Slots, account_id: int, host: str, webhook_id: int = 1) -> Slot:
+def held(slots: Shares, account_id: int, host: str, webhook_id: int = 1) -> Share:
     slot = slots.take(account_id, webhook_id, host)
     assert slot is not None
     return slot
 
 
-def take_all(slots: Slots, account_id: int, webhook_id: int, host: str) -> int:
+def take_all(slots: Shares, account_id: int, webhook_id: int, host: str) -> int:
     """Take as many as there are to be had; return how many."""
     taken = 0
     while slots.take(account_id, webhook_id, host) is not None:
@@ -33,7 +33,7 @@ def take_all(slots: Slots, account_id: int, webhook_id: int, host: str) -> int:
 
 
 async def test_a_host_of_an_account_has_its_limit() -> None:
-    slots = Slots(SlotLimits(total=10, per_account=5, per_host=2))
+    slots = Shares(ShareLimits(total=10, per_account=5, per_host=2))
 
     taken = [slots.take(1, webhook, "a") for webhook in (1, 2, 3)]
 
@@ -43,7 +43,7 @@ async def test_a_host_of_an_account_has_its_limit() -> None:
 
 
 async def test_an_account_has_its_limit() -> None:
-    slots = Slots(SlotLimits(total=10, per_account=3, per_host=2))
+    slots = Shares(ShareLimits(total=10, per_account=3, per_host=2))
 
     taken = [slots.take(1, webhook, host) for webhook, host in enumerate("aabbc")]
 
@@ -52,7 +52,7 @@ async def test_an_account_has_its_limit() -> None:
 
 
 async def test_the_total_has_its_limit() -> None:
-    slots = Slots(SlotLimits(total=2, per_account=2, per_host=2))
+    slots = Shares(ShareLimits(total=2, per_account=2, per_host=2))
 
     taken = [slots.take(account, 1, "a") for account in (1, 2, 3)]
 
@@ -67,10 +67,10 @@ async def test_one_alone_gets_half_of_every_limit_and_three_quarters_once_it_is_
 ) -> None:
     plenty = 10 * limit
     for limits in (
-        SlotLimits(total=plenty, per_account=plenty, per_host=limit),
-        SlotLimits(total=plenty, per_account=limit, per_host=plenty),
+        ShareLimits(total=plenty, per_account=plenty, per_host=limit),
+        ShareLimits(total=plenty, per_account=limit, per_host=plenty),
     ):
-        slots = Slots(limits)
+        slots = Shares(limits)
 
         taken = take_all(slots, 1, 1, "a")
 
@@ -83,7 +83,7 @@ async def test_one_alone_gets_half_of_every_limit_and_three_quarters_once_it_is_
 
 
 async def test_webhooks_that_hang_leave_some_of_the_account_to_each_other() -> None:
-    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+    slots = Shares(ShareLimits(total=512, per_account=128, per_host=64))
 
     greedy = [take_all(slots, 1, webhook, f"host{webhook}") for webhook in range(1, 61)]
 
@@ -92,7 +92,7 @@ async def test_webhooks_that_hang_leave_some_of_the_account_to_each_other() -> N
 
 
 async def test_webhooks_that_were_quick_until_now_leave_some_to_each_other() -> None:
-    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+    slots = Shares(ShareLimits(total=512, per_account=128, per_host=64))
 
     for webhook in range(1, 21):
         slot = slots.take(1, webhook, f"host{webhook}")
@@ -104,7 +104,7 @@ async def test_webhooks_that_were_quick_until_now_leave_some_to_each_other() -> 
 
 
 async def test_webhooks_at_one_host_leave_some_of_its_limit_to_each_other() -> None:
-    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+    slots = Shares(ShareLimits(total=512, per_account=128, per_host=64))
 
     greedy = [take_all(slots, 1, webhook, "gateway") for webhook in range(1, 21)]
 
@@ -113,7 +113,7 @@ async def test_webhooks_at_one_host_leave_some_of_its_limit_to_each_other() -> N
 
 
 async def test_accounts_whose_webhooks_hang_leave_some_of_the_total_to_each_other() -> None:
-    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+    slots = Shares(ShareLimits(total=512, per_account=128, per_host=64))
 
     for account in range(10):
         for webhook in range(20):
@@ -123,7 +123,7 @@ async def test_accounts_whose_webhooks_hang_leave_some_of_the_total_to_each_othe
 
 
 async def test_who_is_answered_gets_more_than_one_beside_webhooks_that_hang() -> None:
-    slots = Slots(SlotLimits(total=512, per_account=128, per_host=64))
+    slots = Shares(ShareLimits(total=512, per_account=128, per_host=64))
     for webhook in range(1, 21):
         take_all(slots, 1, webhook, f"host{webhook}")
     first = held(slots, 1, "fine", 99)
@@ -137,7 +137,7 @@ async def test_who_is_answered_gets_more_than_one_beside_webhooks_that_hang() ->
 
 
 async def test_who_holds_none_is_served_before_those_that_hold_some() -> None:
-    slots = Slots(SlotLimits(total=100, per_account=3, per_host=3))
+    slots = Shares(ShareLimits(total=100, per_account=3, per_host=3))
     first, second = held(slots, 1, "a", 1), held(slots, 1, "b", 2)
     third = held(slots, 1, "c", 3)
     greedy = [wait(slots, 1, host, webhook) for webhook, host in ((1, "a"), (2, "b"))]
@@ -154,7 +154,7 @@ async def test_who_holds_none_is_served_before_those_that_hold_some() -> None:
 
 
 async def test_the_requests_of_one_webhook_do_not_stand_before_anothers_at_the_same_host() -> None:
-    slots = Slots(SlotLimits(total=10, per_account=10, per_host=2))
+    slots = Shares(ShareLimits(total=10, per_account=10, per_host=2))
     first, second = held(slots, 1, "a", 1), held(slots, 1, "a", 2)
     queue = [wait(slots, 1, "a", 1) for _ in range(50)]
     behind = wait(slots, 1, "a", 3)
@@ -171,7 +171,7 @@ async def test_the_requests_of_one_webhook_do_not_stand_before_anothers_at_the_s
 
 
 async def test_one_webhook_cannot_fill_the_room_in_which_requests_wait() -> None:
-    slots = Slots(SlotLimits(total=2, per_account=1, per_host=1, max_waiting=10))
+    slots = Shares(ShareLimits(total=2, per_account=1, per_host=1, max_waiting=10))
     held(slots, 1, "a")
     waiting = [wait(slots, 1, "a") for _ in range(10)]
     await settle()
@@ -188,7 +188,7 @@ async def test_one_webhook_cannot_fill_the_room_in_which_requests_wait() -> None
 
 
 async def test_a_freed_slot_goes_to_who_waits() -> None:
-    slots = Slots(SlotLimits(total=1, per_account=1, per_host=1))
+    slots = Shares(ShareLimits(total=1, per_account=1, per_host=1))
     first = held(slots, 1, "a")
     waiting = wait(slots, 2, "b")
     await settle()
@@ -202,7 +202,7 @@ async def test_a_freed_slot_goes_to_who_waits() -> None:
 
 
 async def test_accounts_take_turns_however_long_their_queues() -> None:
-    slots = Slots(SlotLimits(total=1, per_account=1, per_host=1))
+    slots = Shares(ShareLimits(total=1, per_account=1, per_host=1))
     slot = held(slots, 9, "x")
     order: list[int] = []
 
@@ -220,7 +220,7 @@ async def test_accounts_take_turns_however_long_their_queues() -> None:
 
 
 async def test_a_saturated_host_does_not_hold_up_another_host_of_the_account() -> None:
-    slots = Slots(SlotLimits(total=4, per_account=2, per_host=1))
+    slots = Shares(ShareLimits(total=4, per_account=2, per_host=1))
     stuck, other = held(slots, 1, "stuck"), held(slots, 1, "x", 2)
     blocked = [wait(slots, 1, "stuck", 3) for _ in range(3)]
     free = wait(slots, 1, "fine", 4)
@@ -239,7 +239,7 @@ async def test_a_saturated_host_does_not_hold_up_another_host_of_the_account() -
 
 
 async def test_waiting_ends_as_busy_and_leaves_nothing_behind() -> None:
-    slots = Slots(SlotLimits(total=1, per_account=1, per_host=1, max_wait_s=0.01))
+    slots = Shares(ShareLimits(total=1, per_account=1, per_host=1, max_wait_s=0.01))
     slot = held(slots, 1, "a")
 
     with pytest.raises(Busy, match=r"within 0\.01 s"):
@@ -252,7 +252,7 @@ async def test_waiting_ends_as_busy_and_leaves_nothing_behind() -> None:
 
 
 async def test_too_many_waiting_are_turned_away_at_once() -> None:
-    slots = Slots(SlotLimits(total=1, per_account=1, per_host=1, max_waiting=1))
+    slots = Shares(ShareLimits(total=1, per_account=1, per_host=1, max_waiting=1))
     slot = held(slots, 1, "a")
     waiting = wait(slots, 1, "a")
     await settle()
@@ -265,7 +265,7 @@ async def test_too_many_waiting_are_turned_away_at_once() -> None:
 
 
 async def test_a_cancelled_wait_passes_its_turn_on() -> None:
-    slots = Slots(SlotLimits(total=1, per_account=1, per_host=1))
+    slots = Shares(ShareLimits(total=1, per_account=1, per_host=1))
     slot = held(slots, 1, "a")
     first, second = wait(slots, 1, "a"), wait(slots, 2, "a")
     await settle()
@@ -280,7 +280,7 @@ async def test_a_cancelled_wait_passes_its_turn_on() -> None:
 
 
 async def test_a_slot_that_came_in_the_moment_of_cancelling_is_not_lost() -> None:
-    slots = Slots(SlotLimits(total=1, per_account=1, per_host=1))
+    slots = Shares(ShareLimits(total=1, per_account=1, per_host=1))
     slot = held(slots, 1, "a")
     waiting = wait(slots, 1, "a")
     await settle()
@@ -294,7 +294,7 @@ async def test_a_slot_that_came_in_the_moment_of_cancelling_is_not_lost() -> Non
 
 
 async def test_a_cancelled_wait_does_not_stand_before_the_next() -> None:
-    slots = Slots(SlotLimits(total=2, per_account=2, per_host=1))
+    slots = Shares(ShareLimits(total=2, per_account=2, per_host=1))
     slot = held(slots, 1, "a")
     first = wait(slots, 1, "a")
     await settle()
@@ -308,7 +308,7 @@ async def test_a_cancelled_wait_does_not_stand_before_the_next() -> None:
 
 
 async def test_nothing_is_remembered_of_accounts_that_are_idle() -> None:
-    slots = Slots(SlotLimits(total=4, per_account=2, per_host=1))
+    slots = Shares(ShareLimits(total=4, per_account=2, per_host=1))
 
     for account in range(100):
         slot = held(slots, account, "a")
@@ -319,7 +319,7 @@ async def test_nothing_is_remembered_of_accounts_that_are_idle() -> None:
 
 
 async def test_nothing_is_remembered_of_accounts_that_gave_up_waiting() -> None:
-    slots = Slots(SlotLimits(total=1, per_account=1, per_host=1, max_wait_s=0.001))
+    slots = Shares(ShareLimits(total=1, per_account=1, per_host=1, max_wait_s=0.001))
     slot = held(slots, 1, "a")
     for account in range(2, 12):
         with pytest.raises(Busy):
@@ -334,8 +334,8 @@ async def test_nothing_is_remembered_of_accounts_that_gave_up_waiting() -> None:
 @pytest.mark.parametrize("seed", range(20))
 async def test_limits_hold_under_any_interleaving_and_everybody_is_served(seed: int) -> None:
     dice = random.Random(seed)
-    limits = SlotLimits(total=6, per_account=4, per_host=3)
-    slots = Slots(limits)
+    limits = ShareLimits(total=6, per_account=4, per_host=3)
+    slots = Shares(limits)
     now: dict[tuple[int, str], int] = {}
     worst: list[tuple[int, int, int]] = []
 
