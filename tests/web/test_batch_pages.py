@@ -99,6 +99,12 @@ async def test_a_batch_shows_the_whole_exchange(shown: Browser) -> None:
     assert "203.0.113.9:443" in text and "31.0 ms" in text and "41.5 ms" in text
 
 
+async def test_the_phases_of_an_attempt_are_in_the_readers_unit(shown: Browser) -> None:
+    await shown.get("/batches/bat_1", headers={"accept-language": "ru"})
+
+    assert "31,0 мс" in shown.text and " ms" not in shown.text
+
+
 async def test_the_curl_line_is_safe_to_paste(shown: Browser) -> None:
     (line,) = re.findall(r"<pre[^>]*>(curl .*?)</pre>", shown.text, re.DOTALL)
 
