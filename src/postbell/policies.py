@@ -160,7 +160,7 @@ class PolicyView(_Members):  # type: ignore[misc]  # its members are the table's
 def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
     """Return policy members in their stored form; raise BadInput that names the wrong one.
 
-    An empty list is stored where its word was given.
+    An empty list is stored where its word was given, and of each status code one.
     """
     for name, value in members.items():
         if name not in BY_NAME:
@@ -187,6 +187,8 @@ def check_members(members: Mapping[str, Any]) -> dict[str, Any]:
         if row.box in (Box.CODES, Box.WAITS) and (is_long or not all(map(row.holds, found))):
             raise row.refusal(members[name])
     built: dict[str, Any] = msgspec.to_builtins(policy)
+    codes = [row.name for row in MEMBERS if row.box is Box.CODES]
+    built |= {name: tuple(dict.fromkeys(built[name])) for name in codes}
     return {name: built[name] for name in members}
 
 

@@ -88,6 +88,14 @@ async def test_every_member_can_be_set(service: Service) -> None:
     assert view["secrets"] == []
 
 
+async def test_a_status_code_that_is_given_often_is_kept_once(service: Service) -> None:
+    codes = {"success": [204, 200, 204], "refused": [406] * 9000}
+
+    view = await service.webhook(policy=codes)
+
+    assert (view["policy"]["success"], view["policy"]["refused"]) == ([204, 200], [406])
+
+
 @pytest.mark.parametrize(
     ("members", "member"),
     [
