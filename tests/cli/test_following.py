@@ -269,3 +269,28 @@ def test_what_is_gone_is_said_and_the_oldest_newer_file_comes_next(
 
     assert found == [4, 5]
     assert "was removed or emptied" in said
+
+
+def test_what_is_no_file_is_told_and_not_waited_for(
+    postbell: Postbell, server: EventServer, log: Path
+) -> None:
+    os.mkfifo(log)
+
+    done = postbell(*follow(server, log))
+
+    assert done.returncode == 1
+    assert f"{log} is a pipe; name a file that lines come to" in done.stderr
+
+
+def test_a_line_that_is_too_long_ends_it_with_a_word(
+    postbell: Postbell, server: EventServer, log: Path
+) -> None:
+    append(log, 1)
+    with log.open("a") as file:
+        file.write("x" * (5 << 20))
+
+    done = postbell(*follow(server, log))
+
+    assert server.numbers(1) == [1]
+    assert (done.returncode, "line 2 of" in done.stderr) == (2, True)
+    assert "is longer than 4194304 bytes; take it out and start again" in done.stderr

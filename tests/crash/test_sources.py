@@ -112,3 +112,33 @@ async def test_killed_while_a_file_is_written_and_rotated(tmp_path: Path) -> Non
     assert [each for each in wanted if counts[each] != 1] == [], seed
     assert found == wanted, seed
     assert report["problems"] == []
+
+
+async def test_from_a_restored_backup_it_reads_on_where_that_stood(tmp_path: Path) -> None:
+    """What came in after the backup is gone with the database, and comes in again."""
+    path = tmp_path / "events.jsonl"
+    source = {"path": str(path), "account": "acme", "api_user": "main"}
+    service = Service(tmp_path, POSTBELL_SOURCE_MAIL=json.dumps(source))
+    await service.set_up()
+    writer = Writer(path, random.Random(1))
+    backup = str(tmp_path / "backup.db")
+    try:
+        await service.start()
+        path.write_text(writer.line() + writer.line())
+        await until_taken(service, 2)
+        await service.cli("backup", backup)
+        with path.open("a") as file:
+            file.write(writer.line())
+        await until_taken(service, 3)
+        assert await service.stop() == 0
+        await service.cli("restore", backup)
+        assert len(await recipients(service)) == 2
+
+        await service.start()
+        await until_taken(service, 3)
+        assert await service.stop() == 0
+    finally:
+        await service.kill()
+
+    assert await recipients(service) == [f"n{number}@b.example" for number in range(3)]
+    assert (await service.audit())["problems"] == []

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 import pytest
 
 from postbell.errors import Conflict, HeadMoved, ServiceError, StorageError
-from postbell.events import Draft, EventType, Message, Smtp
+from postbell.events import Draft, EventType, Message, Origin, Smtp
 from postbell.ingest.queueing import Answer
 from postbell.ports import Progress, SourceStanding, SourceState
 from tests.delivery.rig import event, running
@@ -229,3 +229,20 @@ async def test_a_draft_that_an_error_of_ours_befalls_is_refused_and_the_others_c
         assert [(each.index, each.code) for each in answer.rejected] == [(0, "internal")]
         assert await stored_ids(rig) == ["s1"]
         assert (await row(rig)).refused == 3
+
+
+async def test_an_unknown_type_goes_to_native_webhooks_only():
+    async with running() as rig:
+        await rig.webhook("https://a.example/native", policy={"max_wait_s": 0})
+        await rig.webhook("https://a.example/other", dialect="sendpulse", policy={"max_wait_s": 0})
+        unknown = draft(0, type=EventType.UNKNOWN, source=Origin(type="rebound"))
+
+        await take(rig, await begin(rig), unknown, draft(1, type=EventType.DELIVERED))
+        await rig.turn()
+
+        [body] = rig.bodies("https://a.example/native")
+        [other] = rig.bodies("https://a.example/other")
+        assert [each["type"] for each in body] == ["unknown", "delivered"]
+        assert body[0]["source"] == {"type": "rebound"}
+        assert len(other) == 1
+        assert (await rig.audit()).problems == []

@@ -243,6 +243,27 @@ def test_what_lies_unread_is_told_over_all_files(log: Path) -> None:
     tail.close()
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told_while_its_file_is_open(tmp_path: Path) -> None:
+    """Else nobody would learn that there is a next file."""
+    folder, elsewhere = tmp_path / "logs", tmp_path / "elsewhere"
+    folder.mkdir()
+    log = folder / "events.jsonl"
+    append(log, 1)
+    reader = Reader(log)
+    reader.read()
+    folder.rename(elsewhere)
+    folder.symlink_to(folder)
+
+    with pytest.raises(ServiceError, match="cannot read"):
+        reader.read()
+
+    folder.unlink()
+    elsewhere.rename(folder)
+    append(log, 2)
+    assert reader.read() == ["2"]
+    reader.tail.close()
+
+
 def test_a_folder_named_like_a_rotated_file_is_none(log: Path) -> None:
     append(log, 1)
     log.with_name(log.name + ".1").mkdir()

@@ -310,9 +310,10 @@ def _mark(file: int, offset: int) -> str:
 
 
 def _inode(path: Path) -> int | None:
+    """Return a file's inode, None where it is not there; raise OSError where nobody can say."""
     try:
         return path.stat().st_ino
-    except OSError:
+    except FileNotFoundError:
         return None
 
 
