@@ -4,6 +4,7 @@ Written from the design (sections 3 and 4) and not from the code.  `Facts` are t
 events, `Hook` is one webhook: its parts (revisions), its replays, and the batches that arrived.
 """
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -159,6 +160,17 @@ class Hook:
         finally:
             self.is_hurried = False
             self.forget_waits()
+
+    @contextmanager
+    def perhaps_split(self, batch_id: str, skipped: int | None = None) -> Iterator[None]:
+        """Expect that a batch was split, and an event of it skipped, by whoever dies of it inside
+        the block."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.split_by_hand.add(batch_id)
+            self.skipped |= {skipped} - {None}
+            raise
 
     def forget_waits(self) -> None:
         """Expect no wait any more: everything may be due now."""

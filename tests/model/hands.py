@@ -1,6 +1,5 @@
 """What a person does about a batch, perhaps while a request of it is under way."""
 
-import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
@@ -33,11 +32,11 @@ class Hands:
     async def act(self, action: Coroutine[Any, Any, Any], name: str | None) -> Any:
         """Return what an action returns, which may wait for the worker; what hangs is answered
         meanwhile, or hangs on."""
-        acting = asyncio.create_task(action)
+        acting = self._house.asked(action)
         await self._house.drain()
         for post in list(self._receivers.hanging) if name is not None else ():
             self._receivers.release(post, str(name))
-        while not acting.done():
+        while not acting.done() and not self._house.serving.is_dead:
             await self._house.elapse(LOOK_S)
         return await acting
 
@@ -79,7 +78,8 @@ class Hands:
         if batch.count > 1:
             with self._arrivals.deferred():
                 splitting = self._house.desk.split_batch(batch.id, hook.account_id)
-                halves = await self.act(splitting, name)
+                with hook.perhaps_split(batch.id):
+                    halves = await self.act(splitting, name)
                 hook.split_by_hand.update(each.id for each in (batch, *halves))
 
     async def _bisect(self, hook: Hook, batch: OpenBatch) -> None:
@@ -109,7 +109,8 @@ class Hands:
         number = numbers[len(numbers) // 3] if numbers else 0
         with self._arrivals.deferred():
             skipping = self._house.desk.skip_event(batch.id, f"e{number}", hook.account_id)
-            rest = await self.act(skipping, name)
+            with hook.perhaps_split(batch.id, number):
+                rest = await self.act(skipping, name)
             if batch.replay_id is None:
                 hook.skipped.add(number)
             hook.split_by_hand.update(each.id for each in (batch, *rest))

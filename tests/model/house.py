@@ -7,8 +7,7 @@ audit` is.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -23,7 +22,7 @@ from postbell.ingest.queueing import Answer
 from postbell.ports import Log
 from postbell.records import Account, ApiUser
 from postbell.serving.timekeeping import SteadyClock
-from tests.model.process import Process, WatchedEngine
+from tests.model.process import Process, WatchedEngine, ended
 from tests.model.receivers import Line, Receivers
 from tests.model.storages import SEEN_S, Role, Stored
 from tests.model.ticking import TurnedClock
@@ -63,7 +62,8 @@ class House:
         self._opener = opener
         self._born = 0
         self._looking: list[asyncio.Task[None]] = []
-        self._serving: Process
+        self._asked: list[asyncio.Task[Any]] = []
+        self.serving: Process
         self._reading: Process
         self.engine: Any
         self.desk: Desk
@@ -82,8 +82,8 @@ class House:
     async def _serve(self) -> None:
         self.clock = self._new_clock()
         stored = await self._opener(self.clock, Role.SERVICE if self.is_apart else Role.ALL)
-        self._serving = Process("service", stored)
-        engine: Any = WatchedEngine(self._serving, self.turns)
+        self.serving = Process("service", stored)
+        engine: Any = WatchedEngine(self.serving, self.turns)
         self._directory = Directory(engine.registry)
         await self._directory.refresh()
         await _compare(self.clock, engine.log)
@@ -101,22 +101,45 @@ class House:
         await self._reading.stored.close()
 
     async def _stop_serving(self) -> None:
+        self.serving.is_dead = True
         for task in (self._committing, self._ticking):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await ended(task)
         await self.turns.rest()
-        await self._serving.stored.close()
+        await self.serving.stored.close()
 
     async def serve_anew(self) -> None:
         """Start what serves anew, whose process is apart from the worker's."""
         await self._stop_serving()
         await self._serve()
 
+    async def killed(self, doing: Coroutine[Any, Any, Any], steps: int) -> bool:
+        """Kill what serves after so many steps of *doing*, where that takes so many, and start it
+        anew; say whether it was killed."""
+        self.serving.die_after(steps)
+        task = asyncio.create_task(doing)
+        while not task.done() and not self.serving.is_dead:
+            await self.drain()
+        if not self.serving.is_dead:
+            self.serving.die_after(None)
+            await task
+            return False
+        for each in (task, *self._under_way()):
+            await ended(each)
+        await self.serve_anew()
+        return True
+
+    def asked(self, action: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Begin what somebody asks for, which ends with the process that does it."""
+        self._asked = [*self._under_way(), asyncio.create_task(action)]
+        return self._asked[-1]
+
+    def _under_way(self) -> list[asyncio.Task[Any]]:
+        return [task for task in self._asked if not task.done()]
+
     async def account(self, name: str, *users: str) -> tuple[Account, list[ApiUser]]:
         """Make an account with these api users."""
         now = self.clock.now()
-        registry = self._serving.stored.engine.registry
+        registry = self.serving.stored.engine.registry
         account = await registry.add_account(name, now)
         made = [await registry.add_api_user(account.id, user, user, now) for user in users]
         await self._directory.refresh()
@@ -135,7 +158,7 @@ class House:
         Raises StorageError where it is apart, and the database takes one only.
         """
         clock = self._new_clock()
-        stored = self._serving.stored
+        stored = self.serving.stored
         if self.is_apart:
             stored = await self._opener(clock, Role.WORKER)
         self._born += 1
@@ -168,7 +191,7 @@ class House:
         await process.end()
         await self.turns.rest()
         await process.stored.bury(process.name)
-        if process.stored is not self._serving.stored:
+        if process.stored is not self.serving.stored:
             await process.stored.close()
 
     async def stop(self, process: Process) -> None:
@@ -192,7 +215,7 @@ class House:
     def _look(self) -> None:
         """Let every process that is not frozen see, in its turn, what others have committed."""
         workers = [process for process in self.processes if not process.is_frozen]
-        looking = {each.stored: each for each in (self._serving, *workers)}
+        looking = {each.stored: each for each in (self.serving, *workers)}
         for stored, process in looking.items():
             made = self.turns.make(
                 stored.look, partial(getattr, process, "is_dead"), is_urgent=True

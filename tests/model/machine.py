@@ -138,6 +138,15 @@ class Deliveries(RuleBasedStateMachine):
     def serve_anew(self) -> None:
         self.run(self.scene.serve_anew())
 
+    @rule(
+        steps=st.integers(1, 30),
+        which=ANY,
+        how=st.sampled_from(["send", "retry", "split", "bisect", "park", "skip"]),
+        name=MEANWHILE,
+    )
+    def kill_serving(self, steps: int, which: int, how: str, name: str | None) -> None:
+        self.run(self.scene.kill_serving(steps, which, how, name))
+
     @rule(which=ANY)
     def pause(self, which: int) -> None:
         hook = self.scene.pick(which)

@@ -76,11 +76,16 @@ class Process:
     async def end(self) -> None:
         """Take every task of the process away."""
         self.is_dead = True
-        while not self.task.done():
-            self.task.cancel()
-            await asyncio.sleep(0)
-        if not self.task.cancelled() and (error := self.task.exception()) is not None:
-            raise error
+        await ended(self.task)
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    """Take a task away, whatever it still wants to do; raise what it has failed of."""
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
 
 
 class WatchedPort:

@@ -29,7 +29,7 @@ from tests.model.accounts import Accounts
 from tests.model.agreeing import disagreements
 from tests.model.arrivals import Arrivals
 from tests.model.book import Fact, Hook, Part
-from tests.model.cast import CAST, STRANGER
+from tests.model.cast import CAST, STRANGER, TYPES
 from tests.model.hands import Hands
 from tests.model.house import House, Opener
 from tests.model.process import Process
@@ -111,7 +111,10 @@ class Scene:
             hook.set_policy(hook.policy)
             self.hooks[hook.id] = hook
 
-    async def append(self, account: Any, user: str, types: Sequence[str], poison: int) -> None:
+    async def append(
+        self, account: Any, user: str, types: Sequence[str], poison: int, dies_after: int = 0
+    ) -> None:
+        """Send events; all or none are accepted where the service *dies_after* so many steps."""
         with self.arrivals.deferred():
             first = len(self.facts)
             events = [
@@ -125,8 +128,11 @@ class Scene:
             if poison:
                 self.receivers.poison |= {first + at for at in range(0, len(types), poison)}
             head = await self.house.engine.log.head()
-            answer = await self.house.submit(account, self.users[user], events)
-            assert (answer.accepted, answer.duplicates) == (len(events), 0)
+            submitting = self._submit(account, user, events)
+            if dies_after:
+                await self.house.killed(submitting, dies_after)
+            else:
+                await submitting
             number = first
             log = self.house.engine.log
             for block in await log.load([header.id for header in await log.tail(head, 1000)]):
@@ -139,7 +145,11 @@ class Scene:
                     fact = Fact(number, account.id, user, kind, position, at, logged, moment_s)
                     self.facts.append(fact)
                     number += 1
-            assert len(self.facts) == first + len(events)
+            assert number == first + len(events) or (dies_after and number == first)
+
+    async def _submit(self, account: Any, user: str, events: list[dict[str, Any]]) -> None:
+        answer = await self.house.submit(account, self.users[user], events)
+        assert (answer.accepted, answer.duplicates) == (len(events), 0)
 
     async def send_again(self, which: int) -> None:
         """Send an event that was accepted lately once more, which must be recognised."""
@@ -228,6 +238,14 @@ class Scene:
         """Start what serves anew, where that is a process of its own."""
         if self.house.is_apart:
             await self.house.serve_anew()
+
+    async def kill_serving(self, steps: int, which: int, how: str, name: str | None) -> None:
+        """Kill what serves, where that is a process of its own, while somebody asks it for
+        something; that is done then or not, and what was stopped for it goes on."""
+        if self.house.is_apart and how == "send":
+            await self.append(self.main, "main", TYPES * 3, 0, dies_after=steps)
+        elif self.house.is_apart:
+            await self.house.killed(self.hands.take(which, how, name), steps)
 
     async def overtake(self, name: str) -> None:
         """Freeze a worker until another has taken its lanes over, and let it go on then; or for
