@@ -100,4 +100,4 @@ async def test_events_are_first_sent_in_order_and_every_one_is_accounted_for(see
         sent = [each["event_id"] for body in rig.bodies() for each in body]
         assert list(dict.fromkeys(sent)) == [f"e{n}" for n in range(count)]
         assert (found.problems, sum(row.delivered for row in found.rows)) == ([], count)
-        assert (held.is_busy, held.tickets.is_free, len(held.slots)) == (False, True, 0)
+        assert (held.is_busy, held.writes.is_free, len(held.slots)) == (False, True, 0)

@@ -81,7 +81,7 @@ async def test_who_takes_the_turns_of_several_lanes_never_waits_in_a_circle() ->
         settler, gate = rig.worker.settler, asyncio.Event()
 
         async def write() -> None:
-            async with Turn(one.tickets):
+            async with Turn(one.writes):
                 await gate.wait()
 
         writing = asyncio.create_task(write())

@@ -14,9 +14,10 @@ async def test_who_took_his_ticket_first_has_the_turn_first() -> None:
     taken = [tickets.take() for _ in range(5)]
 
     async def have(number: int) -> None:
-        async with Turn(tickets, taken[number]):
-            came.append(number)
-            await asyncio.sleep(0)
+        await reached(taken[number])
+        came.append(number)
+        await asyncio.sleep(0)
+        taken[number].give_back()
 
     await asyncio.gather(*(have(number) for number in (4, 2, 0, 3, 1)))
 

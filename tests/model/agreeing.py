@@ -24,7 +24,7 @@ async def disagreements(engine: Engine, process: Process, *, was_set: bool) -> l
     for held in list(process.worker.lanes.values()):
         claim = await engine.ledger.lane(held.id, most=EVERYTHING)
         is_current = claim is not None and claim.lane.epoch == held.lane.epoch
-        if claim is not None and is_current and held.tickets.is_free and not held.is_gone:
+        if claim is not None and is_current and held.writes.is_free and not held.is_gone:
             found += [
                 f"{process.name} holds {what} of webhook {held.id} as {ours}, written is {theirs}"
                 for what, ours, theirs in _pairs(held, claim, was_set=was_set)

@@ -48,10 +48,10 @@ the worker's memory is brought to it by one method (`Held.apply`), before anythi
 is written. So what a worker holds is what the ledger says, and the tests of the model look at that
 after every step of every story.
 
-Writes of a lane follow each other by tickets. A batch that is cut takes its ticket when it is cut,
-before its body is made, so that bodies that are ready early never move the cursor out of turn. Work
-begins in the order in which it was taken: it waits in one queue, and whoever is free takes the
-first of it.
+Writes of a lane follow each other by tickets. So do batches that are cut, by tickets of their own,
+which they take when they are cut and before their bodies are made: bodies that are ready early
+never move the cursor out of turn, and hold no other write up. Work begins in the order in which it
+was taken: it waits in one queue, and whoever is free takes the first of it.
 """
 
 

@@ -1,7 +1,7 @@
 """Batches on their way: cut, claimed again, attempted, settled.
 
 Comes after `held`, which says what to do next; `courier` sends, `settle` writes.  Single events
-are in `singles`, the next batch of a replay in `replay`.
+are in `singles`, the next batch of a replay in `replays`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.delivery.courier import Courier, Post, Rendered
 from postbell.delivery.settle import Settler
+from postbell.delivery.turns import reached
 from postbell.lane import changes
 from postbell.lane.ahead import Ahead
 from postbell.lane.changes import Build
@@ -70,6 +71,7 @@ class Batches:
                 piece, one = await self._fitting(held, work.pieces, len(pieces))
                 pieces.append(piece)
                 made.append(one)
+            await reached(work.ticket)
             now = self._courier.clock.now()
             cut = [
                 (piece, self._new(held, piece, one, now))
@@ -85,7 +87,7 @@ class Batches:
                 )
 
             ids = [batch.id for batch in batches]
-            is_ours = await self._settler.write(held, build, ticket=work.ticket, cut=ids)
+            is_ours = await self._settler.write(held, build, cut=ids)
         finally:
             held.cut_ended(work)
         if not is_ours or pieces != work.pieces:

@@ -1,6 +1,6 @@
 """Signing, sending and judging: what every attempt goes through, whatever made the batch.
 
-Used by `deliver`, `singles` and `replay`; writes nothing.  Keeps bodies that webhooks share.
+Used by `batches`, `singles` and `replays`; writes nothing.  Keeps bodies that webhooks share.
 """
 
 import random

@@ -1,6 +1,6 @@
 """Replays: a second pass over old ranges, with a cursor, a filter and a rate of its own.
 
-Beside `deliver`: the next batch is looked for in the log, recorded together with how far the
+Beside `batches`: the next batch is looked for in the log, recorded together with how far the
 replay got, and then attempted like any other.  New batch ids, the same event ids.
 """
 

@@ -1,6 +1,6 @@
 """Writing down what became of a lane's work: in turn, durably, whatever it takes.
 
-Last stage of the path.  `deliver`, `singles`, `replay` and `prune` write through here alone.
+Last stage of the path.  `batches`, `singles`, `replays` and `prune` write through here alone.
 What a receiver took may be written a little later, with the lane's next cut: half the commits,
 and a crash in between only sends the batch again, with the same id and bytes.
 """
@@ -20,7 +20,6 @@ from postbell.lane.changes import Build
 from postbell.lane.held import Held
 from postbell.lane.late import Late, together
 from postbell.lane.stopping import answer, is_asked, next_end
-from postbell.lane.tickets import Ticket
 from postbell.ports import MOST_CLAIMED, Ledger
 from postbell.records import Lane, LaneChange
 from postbell.signals import log
@@ -93,17 +92,14 @@ class Settler:
         self._rereading: set[Held] = set()
         self._answering: set[Held] = set()
 
-    async def write(
-        self, held: Held, build: Build, *, ticket: Ticket | None = None, cut: Sequence[str] = ()
-    ) -> bool:
+    async def write(self, held: Held, build: Build, *, cut: Sequence[str] = ()) -> bool:
         """Make durable what *build* makes of the lane as it then stands, after what is late.
 
-        The lane is then as it was written (`Held.apply`, which is told what is *cut*).  A *ticket*
-        that was taken before is given back.  A full disk is waited for; EngineStopped is
-        raised.  False where *build* returned None or the lane is ours no more: then nothing was
-        written.
+        The lane is then as it was written (`Held.apply`, which is told what is *cut*).  A full disk
+        is waited for; EngineStopped is raised.  False where *build* returned None or the lane is
+        ours no more: then nothing was written.
         """
-        async with Turn(held.tickets, ticket):
+        async with Turn(held.writes):
             while not held.is_gone:
                 late = held.late[:]
                 change = together(late, held.lane, build)
@@ -128,7 +124,7 @@ class Settler:
 
     async def flush(self, held: Held) -> None:
         """Write down at once what is late."""
-        async with Turn(held.tickets):
+        async with Turn(held.writes):
             while held.late and not held.is_gone:
                 late = held.late[:]
                 change = together(late, held.lane)
@@ -152,9 +148,9 @@ class Settler:
         async with AsyncExitStack() as turns:
             found: list[Writing] = []
             for held in sorted(lanes, key=_by_id):
-                if not held.tickets.is_free or held.is_gone:
+                if not held.writes.is_free or held.is_gone:
                     continue
-                await turns.enter_async_context(Turn(held.tickets))
+                await turns.enter_async_context(Turn(held.writes))
                 late = held.late[:]
                 change = together(late, held.lane)
                 if change is None:
@@ -223,7 +219,7 @@ class Settler:
         async with AsyncExitStack() as turns:
             changes = {}
             for held in sorted(lanes, key=_by_id):
-                await turns.enter_async_context(Turn(held.tickets))
+                await turns.enter_async_context(Turn(held.writes))
                 change = None if held.is_gone else build(held, held.lane)
                 if change is not None:
                     changes[held.id] = (held, change)
@@ -262,7 +258,7 @@ class Settler:
 
     async def reload(self, held: Held) -> None:
         """Take over what was changed from outside."""
-        async with Turn(held.tickets):
+        async with Turn(held.writes):
             await self._reload(held)
 
     def answer(self, held: Held) -> datetime | None:

@@ -1,6 +1,6 @@
 """Single events on their way: the dialects that send one event per POST.
 
-Beside `deliver`: no row and no write per event.  What became of them is saved for the whole run,
+Beside `batches`: no row and no write per event.  What became of them is saved for the whole run,
 a few times a second; a crash in between sends the unsaved part again, with the same ids and bytes.
 """
 

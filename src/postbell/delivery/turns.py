@@ -20,12 +20,12 @@ async def reached(ticket: Ticket) -> None:
 
 
 class Turn:
-    """A turn for as long as the block lasts: that of a *ticket*, or of one that is taken now."""
+    """The turn of a ticket that is taken now, for as long as the block lasts."""
 
     __slots__ = ("_ticket",)
 
-    def __init__(self, tickets: Tickets, ticket: Ticket | None = None) -> None:
-        self._ticket = tickets.take() if ticket is None else ticket
+    def __init__(self, tickets: Tickets) -> None:
+        self._ticket = tickets.take()
 
     async def __aenter__(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""How many batches of a lane are cut in one write.  Part of `deliver`; pure."""
+"""How many batches of a lane are cut in one write.  Part of `batches`; pure."""
 
 MOST = 4
 """A lane that is behind records so many full batches at once: a commit costs as much as a third of

@@ -1,4 +1,4 @@
-"""When and where a webhook's next batch ends: pure.  Comes after `match`, before `deliver`."""
+"""When and where a webhook's next batch ends: pure.  Comes after `match`, before `batches`."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -17,6 +17,7 @@ from postbell.lane.image import Image
 from postbell.lane.judge import in_outage
 from postbell.lane.run import Run, run_key
 from postbell.lane.stage import Stage
+from postbell.lane.tickets import Tickets
 from postbell.lane.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import Claim, Dialect
 from postbell.records import Webhook
@@ -27,7 +28,8 @@ MAX_RUNS = 4
 
 
 class Held(Image):
-    """One webhook's lane; work of it is begun in the order in which it was taken."""
+    """One webhook's lane: work of it is begun in the order in which it was taken, and what is cut
+    recorded in that order, however long its bodies take."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class Held(Image):
         self._queue: deque[Work] = deque()
         self._is_reading = False
         self._is_passed_over = False
+        self._cuts = Tickets()
         self._cutting = 0
         self._ahead = ahead or Ahead()
 
@@ -218,7 +221,7 @@ class Held(Image):
         return self._cut() if all(run.is_saved for run in self.runs) else None
 
     def _cut(self) -> Cut:
-        work = Cut(self.intake.cut_pieces(self._depth()), self.tickets.take())
+        work = Cut(self.intake.cut_pieces(self._depth()), self._cuts.take())
         self._cutting += len(work.pieces)
         self._ahead.under_way += len(work.pieces) - 1
         return work
@@ -236,7 +239,7 @@ class Held(Image):
         run = Run(key, gather.range, revision, gather.count, now, blocks=gather.blocks)
         run.is_loading = True
         self.runs.append(run)
-        return Load(run, self.tickets.take())
+        return Load(run, self._cuts.take())
 
     def _has_room(self, stand: Stand) -> bool:
         is_alone = stand.row.is_alone or self.policy.ordered

@@ -43,9 +43,9 @@ from postbell.records import (
 class Image:
     """What is held of one webhook's lane.
 
-    What it writes it writes in the order of its *tickets*, so that the cursor never overtakes a cut
-    that failed to be written.  *runs* are in the order of the log, each beginning where the one
-    before it ends.  *late* is what receivers took and is not written down yet.
+    One thing of it is written at a time, each in its turn of *writes*, so that the cursor never
+    overtakes a cut that failed to be written.  *runs* are in the order of the log, each beginning
+    where the one before it ends.  *late* is what receivers took and is not written down yet.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Image:
         dialects: Mapping[str, Dialect],
         installation: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self.tickets = Tickets()
+        self.writes = Tickets()
         self.slots = Slots()
         self.runs: deque[Run] = deque()
         self.pace = Pace()

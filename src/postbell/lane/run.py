@@ -1,6 +1,6 @@
 """A run: up to 1024 single-event batches under one record (docs/explain/batching.md).
 
-Made by `held`, worked off by `deliver`.  A row is written only while a run is unfinished at a
+Made by `held`, worked off by `batches`.  A row is written only while a run is unfinished at a
 save; ids are computed, so a crash sends the undone part again with the same ids and bytes.
 """
 

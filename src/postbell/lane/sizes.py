@@ -17,7 +17,7 @@ SPARE = 32
 class Sizes:
     """How much longer than in the log events are on the wire, by revision.
 
-    An estimate: `deliver` makes the body before it records a batch, and shortens it.
+    An estimate: `batches` makes the body before it records a batch, and shortens it.
     *most_bytes* is what the receiver has taught, None for nothing.
     """
 

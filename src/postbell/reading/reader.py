@@ -1,6 +1,6 @@
 """Reading the log for delivery: blocks kept in memory once, shared by every webhook.
 
-Called by `deliver` and `replay`.  Holds at most so many bytes of blocks and rendered bodies.
+Called by `batches` and `replays`.  Holds at most so many bytes of blocks and rendered bodies.
 """
 
 import asyncio
