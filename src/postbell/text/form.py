@@ -1,39 +1,25 @@
 """A text as the value of a form field (`application/x-www-form-urlencoded`), and back.
 
-A value of some 100 kB has an escape in every third place: one pass for each byte that is escaped,
-and one for all that are read back, is many times as fast as one by one.
+A value may have 16 MiB, and nothing else goes on meanwhile: each way is one pass of a table in C.
 """
 
 from binascii import a2b_qp
 
+import numpy as np
+
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
-_PERCENT, _SPACE = b"% "
+_OTHERS = {**{byte: b"%%%02X" % byte for byte in range(256)}, ord(" "): b"+"}
+_WORDS = np.array(
+    [bytes((byte,)) if byte in _SAFE else _OTHERS[byte] for byte in range(256)], "S4"
+).view("<u4")
+"""What each byte becomes, filled up with NULs, which stand in no form."""
 _AS_QUOTED = bytes.maketrans(b"%+", b"= ")
-"""Then a form's escapes are those of quoted-printable, which is read in C; no `=` is left in it."""
-
-
-def _escapes(bytes_: range) -> list[tuple[bytes, bytes]]:
-    return [
-        (bytes((byte,)), b"%%%02X" % byte)
-        for byte in bytes_
-        if byte not in _SAFE and byte not in (_PERCENT, _SPACE)
-    ]
-
-
-_ASCII = ((b"%", b"%25"), *_escapes(range(128)), (b" ", b"+"))
-"""The percent sign first, since all others make new ones; the blank last, since a plus is none."""
-_OTHERS = tuple(_escapes(range(128, 256)))
+"""Then a form's escapes are those of quoted-printable; no `=` is left in it."""
 
 
 def encoded(text: bytes) -> bytes:
     """Return UTF-8 *text* as it stands in a form."""
-    is_ascii = text.isascii()
-    for plain, escape in _ASCII:
-        text = text.replace(plain, escape)
-    if not is_ascii:
-        for plain, escape in _OTHERS:
-            text = text.replace(plain, escape)
-    return text
+    return _WORDS[np.frombuffer(text, np.uint8)].tobytes().translate(None, b"\0")
 
 
 def decoded(value: bytes) -> bytes:
