@@ -50,10 +50,10 @@ async def fill(folder: Path, api_user: str, ids: int) -> None:
     engine = await open_engine(Settings(data_dir=folder), clock, worker=False)
     directory = Directory(engine.registry)
     await directory.refresh()
-    user = directory.api_user(api_user)
+    user = directory.known.api_user(api_user)
     assert user is not None
     began = clock.now() - timedelta(hours=HOURS)
-    account = directory.accounts[user.account_id].name
+    account = directory.known.accounts[user.account_id].name
     maker = Maker(user.account_id, account, user.id, user.name, began)
     head = await engine.log.head()
     step = MAX_EVENTS * BLOCKS_AT_ONCE

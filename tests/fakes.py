@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from postbell.ports import Dropped, Engine
+from postbell.ports import Dropped, Engine, Registry
 
 KEY = "pb_4XkQ0s7Zr2mVnW8yLcTe1uGfHjKdPaBi"
 """A strong api key, so that its check costs nothing; a weak one costs each process 50 ms."""
@@ -62,3 +62,23 @@ async def drop(engine: Engine, before: int) -> Dropped:
     """Drop blocks as if what any lane loses with them had been counted."""
     counted = {webhook.id for webhook in await engine.registry.webhooks()}
     return await engine.drop_blocks(before, counted=counted)
+
+
+class Remembering:
+    """A registry's version as an engine may remember it for a moment: that of the beginning, unless
+    somebody must be sure, who is counted in *asked*.  It is for the place of the registry's own."""
+
+    def __init__(self, registry: Registry, known: int) -> None:
+        self._read = registry.version
+        self._known = known
+        self.asked = 0
+
+    @classmethod
+    async def of(cls, registry: Registry) -> "Remembering":
+        return cls(registry, await registry.version(is_sure=True))
+
+    async def version(self, *, is_sure: bool = False) -> int:
+        if not is_sure:
+            return self._known
+        self.asked += 1
+        return await self._read(is_sure=True)

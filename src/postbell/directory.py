@@ -1,10 +1,12 @@
 """Who is who, in memory: a process's view of the registry, followed by its version.
 
-Authentication, ingest and the worker ask here; `refresh` after a ring keeps it fresh.
+Authentication, ingest and the worker ask here; `refresh` after a ring keeps it fresh.  What another
+process made this very moment may be missing all the same, so who must not miss it asks by `find`.
 """
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from postbell.errors import DamagedRow
 from postbell.ports import Registry
@@ -30,16 +32,52 @@ class Caller(NamedTuple):
         return right in RIGHTS[self.key.scope]
 
 
+T = TypeVar("T")
+
+
+class Known:
+    """Accounts, api users and webhooks by id and name, as they were when they were read."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[int, Account] = {}
+        self.webhooks: dict[int, Webhook] = {}
+        self.users: dict[str, ApiUser] = {}
+        self.callers: dict[int, Caller] = {}
+
+    def account_named(self, name: str) -> Account | None:
+        """Return the account of this name."""
+        return next((each for each in self.accounts.values() if each.name == name), None)
+
+    def caller(self, key_id: int) -> Caller | None:
+        """Return who calls by this key; None for an unknown one and for a revoked api user's.
+
+        It may have ended: that is for who asks to see, at the time of asking.
+        """
+        return self.callers.get(key_id)
+
+    def api_user(self, name: str) -> ApiUser | None:
+        """Return the api user of this name, unless it is unknown or revoked."""
+        user = self.users.get(name)
+        return user if user is not None and user.revoked_at is None else None
+
+    def api_user_id(self, account_id: int, name: str) -> int | None:
+        """Return the id of the account's api user, None for an unknown, foreign or revoked one."""
+        user = self.api_user(name)
+        return user.id if user is not None and user.account_id == account_id else None
+
+    def api_users_of(self, account_id: int) -> list[ApiUser]:
+        """Return the account's api users that are not revoked, by id."""
+        found = [u for u in self.users.values() if u.account_id == account_id]
+        return sorted((u for u in found if u.revoked_at is None), key=lambda u: u.id)
+
+
 class Directory:
-    """Accounts, api users and webhooks by id and name."""
+    """What is *known* of the registry, and the way to what is not yet."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self.version = -1
-        self.accounts: dict[int, Account] = {}
-        self.webhooks: dict[int, Webhook] = {}
-        self._users: dict[str, ApiUser] = {}
-        self._callers: dict[int, Caller] = {}
+        self.known = Known()
         self._watches: list[set[int]] = []
         self._reading = asyncio.Lock()
 
@@ -50,9 +88,35 @@ class Directory:
         self._watches.append(changed)
         return changed
 
-    async def refresh(self, *, is_sure: bool = False) -> set[int] | None:
+    async def find(self, look: Callable[[Known], T | None]) -> T | None:
+        """Return what *look* finds; where that is nothing, what it finds once the registry itself
+        was asked: then there is nothing."""
+        found = look(self.known)
+        if found is None:
+            await self.look_again()
+            found = look(self.known)
+        return found
+
+    async def account(self, account_id: int) -> Account:
+        """Return the account that a row names; raise DamagedRow where it cannot be read."""
+        found = await self.find(lambda known: known.accounts.get(account_id))
+        if found is None:
+            raise DamagedRow(
+                f"account {account_id} is not there, or cannot be read, though others name it: see"
+                " to the disk, then restore a backup with 'postbell restore'"
+            )
+        return found
+
+    async def look_again(self) -> bool:
+        """Ask the registry itself; say whether it holds something else than was known."""
+        return await self._read(is_sure=True) is not None
+
+    async def refresh(self) -> set[int] | None:
         """Read what changed; return the ids of webhooks that did (deleted ones too), None when
-        nothing at all changed.  *is_sure* as in `Registry.version`."""
+        nothing at all changed."""
+        return await self._read(is_sure=False)
+
+    async def _read(self, *, is_sure: bool) -> set[int] | None:
         async with self._reading:
             return await self._refresh(is_sure)
 
@@ -65,56 +129,20 @@ class Directory:
         users = {user.name: user for user in await self._registry.api_users()}
         changed = await self._registry.webhooks(changed_after=max(known, 0))
         gone = await self._registry.deleted_after(max(known, 0))
-        self.accounts = accounts
-        self._users = users
-        self._callers = {
+        self.known.accounts = accounts
+        self.known.users = users
+        self.known.callers = {
             key.id: Caller(accounts[user.account_id], user, key)
             for user in users.values()
             if user.revoked_at is None and user.account_id in accounts
             for key in user.keys
         }
         for webhook in changed:
-            self.webhooks[webhook.id] = webhook
+            self.known.webhooks[webhook.id] = webhook
         for webhook_id in gone:
-            self.webhooks.pop(webhook_id, None)
+            self.known.webhooks.pop(webhook_id, None)
         self.version = version
         touched = {webhook.id for webhook in changed} | set(gone)
         for watch in self._watches:
             watch |= touched
         return touched
-
-    def account(self, account_id: int) -> Account:
-        """Return the account that a row names; raise DamagedRow where it cannot be read."""
-        found = self.accounts.get(account_id)
-        if found is None:
-            raise DamagedRow(
-                f"account {account_id} is not there, or cannot be read, though others name it: see"
-                " to the disk, then restore a backup with 'postbell restore'"
-            )
-        return found
-
-    def account_named(self, name: str) -> Account | None:
-        """Return the account of this name."""
-        return next((each for each in self.accounts.values() if each.name == name), None)
-
-    def caller(self, key_id: int) -> Caller | None:
-        """Return who calls by this key; None for an unknown one and for a revoked api user's.
-
-        It may have ended: that is for who asks to see, at the time of asking.
-        """
-        return self._callers.get(key_id)
-
-    def api_user(self, name: str) -> ApiUser | None:
-        """Return the api user of this name, unless it is unknown or revoked."""
-        user = self._users.get(name)
-        return user if user is not None and user.revoked_at is None else None
-
-    def api_user_id(self, account_id: int, name: str) -> int | None:
-        """Return the id of the account's api user, None for an unknown, foreign or revoked one."""
-        user = self.api_user(name)
-        return user.id if user is not None and user.account_id == account_id else None
-
-    def api_users_of(self, account_id: int) -> list[ApiUser]:
-        """Return the account's api users that are not revoked, by id."""
-        found = [u for u in self._users.values() if u.account_id == account_id]
-        return sorted((u for u in found if u.revoked_at is None), key=lambda u: u.id)

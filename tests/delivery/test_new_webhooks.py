@@ -3,6 +3,7 @@
 import pytest
 
 from tests.delivery.rig import event, running
+from tests.fakes import Remembering
 
 FIRST, SECOND = "https://a.example/first", "https://a.example/second"
 
@@ -13,14 +14,10 @@ async def test_a_lane_that_is_claimed_before_its_webhook_is_known_is_delivered_t
     async with running() as rig:
         registry = rig.engine.registry
         await rig.webhook(FIRST, policy={"max_wait_s": 0})
-        read = registry.version
-        known = await read()
+        remembering = await Remembering.of(registry)
 
-        async def version(*, is_sure: bool = False) -> int:
-            return await read() if is_sure else known
-
-        with monkeypatch.context() as moment:  # as an engine may remember it for one
-            moment.setattr(registry, "version", version)
+        with monkeypatch.context() as moment:
+            moment.setattr(registry, "version", remembering.version)
             await rig.webhook(SECOND, policy={"max_wait_s": 0})
             await rig.turn()
         await rig.send(event(1))

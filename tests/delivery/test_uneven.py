@@ -61,7 +61,7 @@ async def meddle(rig: Rig, webhook: Webhook, policy: dict[str, Any], chance: ran
         await rig.engine.ledger.intervene(change)
     else:
         most = chance.choice([1, 1, 2, 5])
-        hook = rig.directory.webhooks[webhook.id]
+        hook = rig.directory.known.webhooks[webhook.id]
         changed = replace(hook, policy={**policy, "max_events": most})
         await rig.engine.registry.set_webhook(changed)
 

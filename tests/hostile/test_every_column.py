@@ -69,9 +69,9 @@ class House(NamedTuple):
         """Ingest an event of the good account and wait until its receiver has it."""
         before = len(self.sender.got[GOOD])
         await self.directory.refresh()
-        user = self.directory.api_user("good-mail")
+        user = self.directory.known.api_user("good-mail")
         assert user is not None
-        account = self.directory.accounts[user.account_id]
+        account = self.directory.known.accounts[user.account_id]
         answer = await self.ingest.submit(account, user, [EVENT])
         assert answer.accepted == 1
         async with asyncio.timeout(LIMIT_S):
@@ -170,7 +170,7 @@ async def test_every_loop_goes_over_hostile_values_in_every_column(tmp_path: Pat
         await all_of_it.worker.pruner.sweep(list(all_of_it.worker.lanes.values()))
         found = await audit(all_of_it.engine, DIALECTS)
         live = Live(all_of_it.engine, all_of_it.directory, all_of_it.clock)
-        for account_id in all_of_it.directory.accounts:
+        for account_id in all_of_it.directory.known.accounts:
             await live._look(account_id)
         await all_of_it.delivered()
         counted = await all_of_it.scraped()

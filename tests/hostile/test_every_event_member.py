@@ -23,9 +23,9 @@ def test_every_member_of_an_event_is_tried() -> None:
 
 async def test_ingest_accepts_or_refuses_each_and_goes_on(tmp_path: Path) -> None:
     async with house(tmp_path / "data", has_evil=False) as all_of_it:
-        user = all_of_it.directory.api_user("good-mail")
+        user = all_of_it.directory.known.api_user("good-mail")
         assert user is not None
-        account = all_of_it.directory.accounts[user.account_id]
+        account = all_of_it.directory.known.accounts[user.account_id]
         for path in PATHS:
             answer = await all_of_it.ingest.submit(account, user, hostile(path))
 

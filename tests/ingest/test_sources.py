@@ -10,6 +10,7 @@ from postbell.events import Draft, EventType, Message, Origin, Smtp
 from postbell.ingest.queueing import Answer
 from postbell.ports import Progress, SourceStanding, SourceState
 from tests.delivery.rig import event, running
+from tests.fakes import Remembering
 from tests.ingest.test_ingest import FailingLog, stored_ids
 
 
@@ -246,3 +247,19 @@ async def test_an_unknown_type_goes_to_native_webhooks_only():
         assert body[0]["source"] == {"type": "rebound"}
         assert len(other) == 1
         assert (await rig.audit()).problems == []
+
+
+async def test_drafts_of_an_account_and_an_api_user_that_were_just_made_are_taken(monkeypatch):
+    async with running() as rig:
+        registry, now = rig.engine.registry, rig.clock.now()
+        progress = await begin(rig)
+        remembering = await Remembering.of(registry)
+        monkeypatch.setattr(registry, "version", remembering.version)
+        account = await registry.add_account("new", now)
+        await registry.add_api_user(account.id, "newcomer", "sha256$00$00", now)
+
+        answer = await take(rig, progress, draft(0, account="new", api_user="newcomer"))
+
+        assert (answer.accepted, answer.rejected) == (1, [])
+        [header] = await rig.engine.log.tail(0, 10)
+        assert header.account_id == account.id

@@ -181,11 +181,12 @@ async def test_what_cannot_be_read_is_told_and_tried_again(log: Path) -> None:
         log.mkdir()
         async with reading(rig, log):
             await until(stands(rig, state=SourceState.FAILING))
+            fault = (await row_of(rig)).standing.fault
             log.rmdir()
             append(log, event(0))
             await until(stands(rig, taken=1))
 
-        assert "is a folder; name a file" in (await row_of(rig)).standing.fault
+        assert "is a folder; name a file" in fault
 
 
 async def test_an_account_and_an_api_user_are_waited_for(log: Path) -> None:

@@ -65,7 +65,7 @@ async def test_a_webhook_of_a_dialect_that_is_not_there_keeps_no_other_away(
     found = await audit(shop.engine, DIALECTS)
 
     assert [row.id for row in page.rows] == [second.id]
-    assert list(directory.webhooks) == [second.id]
+    assert list(directory.known.webhooks) == [second.id]
     assert [problem.what for problem in found.problems] == [
         "rows cannot be read: the log names them"
     ]
@@ -121,7 +121,7 @@ async def test_what_an_account_had_is_told_where_the_account_is_gone(
         (f"webhook {lost.id}", lost.account_id),
     ]
     assert all("whose it is, is not there" in each["error"] for each in told)
-    assert list(directory.webhooks) == [kept.id]
+    assert list(directory.known.webhooks) == [kept.id]
     assert [problem.what for problem in found.problems] == [
         "rows cannot be read: the log names them"
     ]
@@ -172,7 +172,7 @@ async def test_an_account_that_is_gone_is_named_to_who_needs_it(shop: Shop, path
     await directory.refresh()
 
     with pytest.raises(DamagedRow, match="account 99 is not there"):
-        directory.account(99)
+        await directory.account(99)
 
 
 def test_owners_are_listed_where_the_account_of_one_is_gone(

@@ -63,9 +63,9 @@ async def test_the_form_of_a_webhook_comes_back_as_typed(
     assert {name: back[name] for name in TYPED} == {
         name: [value] if isinstance(value, str) else value for name, value in TYPED.items()
     }
-    assert not house.service.desk.directory.webhooks
+    assert not house.service.desk.directory.known.webhooks
     await ada.send(path, **back)
-    (webhook,) = house.service.desk.directory.webhooks.values()
+    (webhook,) = house.service.desk.directory.known.webhooks.values()
     assert (webhook.url, webhook.policy) == (TYPED["url"], {"max_events": 77})
 
 

@@ -19,7 +19,7 @@ def pressed(text: str) -> list[str]:
 
 
 async def types_of(house: House) -> set[str]:
-    newest = max(house.service.desk.directory.webhooks.values(), key=lambda each: each.id)
+    newest = max(house.service.desk.directory.known.webhooks.values(), key=lambda each: each.id)
     return set(map(str, newest.types or ()))
 
 
@@ -74,7 +74,7 @@ async def test_ticks_of_another_format_are_refused_and_not_left_out(
 
     assert ada.status == 422
     assert "click, open: not an event of SendPulse SMTP" in text
-    assert not house.service.desk.directory.webhooks
+    assert not house.service.desk.directory.known.webhooks
 
 
 async def test_an_account_begins_with_the_format_of_its_newest_webhook(

@@ -121,7 +121,7 @@ async def test_what_waits_too_long_counts_as_behind_and_what_does_not_match_does
     assert "Up to date: 1 of 2 webhooks." in text
     assert (await house.service.reports.webhook(None, 1)).health == "behind"
     assert (await house.service.reports.webhook(None, 2)).health == "up_to_date"
-    assert house.service.desk.directory.webhooks[1].state is WebhookState.ACTIVE
+    assert house.service.desk.directory.known.webhooks[1].state is WebhookState.ACTIVE
 
 
 async def test_the_times_of_the_list_are_those_it_is_sorted_by(house: House, ada: Browser) -> None:

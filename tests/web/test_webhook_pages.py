@@ -393,7 +393,7 @@ async def test_defaults_are_shown_as_one_types_them(ada: Browser) -> None:
 
 async def test_commands_name_the_accounts_own_api_user(house: House, ada: Browser) -> None:
     await house.service.webhook()
-    name = house.service.desk.directory.api_users_of(house.service.acme)[0].name
+    name = house.service.desk.directory.known.api_users_of(house.service.acme)[0].name
 
     for path in ("/webhooks/1", "/batches", "/events"):
         assert f"curl -u {name}:API_KEY http://postbell/api/v1/events" in await ada.get(path)

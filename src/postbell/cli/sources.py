@@ -57,7 +57,8 @@ def forget(settings: Settings, name: str, as_json: bool) -> None:
 
     async def work(office: Office) -> dict[str, str]:
         row = await office.engine.checkpoints.read(name)
-        of = None if row is None else office.directory.account_named(row.standing.account)
+        account = "" if row is None else row.standing.account
+        of = await office.directory.find(lambda known: known.account_named(account))
         change = Change("source.forgotten", of.id if of is not None else None, _named(name))
         forgetting = office.engine.checkpoints.forget(name)
         if not await office.desk.trailed(forgetting, lambda was: change if was else None):

@@ -299,7 +299,7 @@ class Settler:
     async def _reload(self, held: Held) -> None:
         claims = await self._ledger.reload(self._owner, [held.id])
         await self._directory.refresh()
-        webhook = self._directory.webhooks.get(held.id)
+        webhook = await self._directory.find(lambda known: known.webhooks.get(held.id))
         if not claims or webhook is None:
             if webhook is not None:
                 log("lane_lost", webhook_id=held.id)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from postbell.clock import Clock
@@ -23,7 +24,7 @@ from postbell.delivery.replays import Replays
 from postbell.delivery.scrub import Scrubber
 from postbell.delivery.settle import AGAIN_S, Settler, may_fail
 from postbell.delivery.singles import Singles
-from postbell.directory import Directory
+from postbell.directory import Directory, Known
 from postbell.errors import DamagedBlock, EngineStopped, Overloaded, StorageError
 from postbell.fences import count, fence, note
 from postbell.lane.ahead import Ahead
@@ -198,11 +199,10 @@ class Worker:
                 self._owner, CLAIM_LIMIT, lease_s=LEASE_S, now=self._clock.now()
             )
             for claim in claims:
-                webhook = self._directory.webhooks.get(claim.lane.webhook_id)
-                if webhook is None:  # made this very moment; what was claimed is not claimed again
-                    await self._directory.refresh(is_sure=True)
-                    webhook = self._directory.webhooks.get(claim.lane.webhook_id)
-                known = self.lanes.get(claim.lane.webhook_id)
+                webhook_id = claim.lane.webhook_id
+                # what was claimed is not claimed again
+                webhook = await self._directory.find(partial(_webhook_of, webhook_id))
+                known = self.lanes.get(webhook_id)
                 if webhook is not None and (known is None or known.is_gone):
                     self._hold(claim, webhook)
             if len(claims) < CLAIM_LIMIT:
@@ -387,3 +387,7 @@ class Worker:
         self.begun.add(task)
         task.add_done_callback(self.begun.discard)
         return task
+
+
+def _webhook_of(webhook_id: int, known: Known) -> Webhook | None:
+    return known.webhooks.get(webhook_id)

@@ -91,10 +91,7 @@ class Authentication:
         revoked, replaced or has ended since, Forbidden where it is not good for *right*."""
         if self._clock.monotonic_s() - self._fresh_at >= max_age_s:
             await self._refresh(max_age_s)
-        caller = self._live(key_id)
-        if caller is None:  # another process may have made it this very moment
-            await self._directory.refresh(is_sure=True)
-            caller = self._live(key_id)
+        caller = await self._directory.find(lambda _: self._live(key_id))
         if caller is None:
             raise Unauthorized("the key was revoked, replaced or has ended meanwhile")
         return self._admitted(caller, right)
@@ -136,7 +133,7 @@ class Authentication:
         return caller
 
     def _live(self, key_id: int) -> Caller | None:
-        caller = self._directory.caller(key_id)
+        caller = self._directory.known.caller(key_id)
         if caller is None or caller.key.expires_at is None:
             return caller
         return caller if caller.key.is_live(self._clock.now()) else None
@@ -199,8 +196,7 @@ class Authentication:
         result: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._pending[digest] = result
         try:
-            await self._directory.refresh(is_sure=True)
-            caller = self._fast(name, key)
+            caller = await self._directory.find(lambda _: self._fast(name, key))
             found = caller.key.key_hash if caller is not None else None
             if found is None and (is_weak(key) or was_weak(key)):
                 work = partial(self._find_slow, key, self._hashes(name))
@@ -247,12 +243,12 @@ class Authentication:
             self._rehashing.discard(known.id)
 
     def _hashes(self, name: str) -> list[str]:
-        user = self._directory.api_user(name)
+        user = self._directory.known.api_user(name)
         return [] if user is None else [key.key_hash for key in user.keys if self._live(key.id)]
 
     def _caller_of(self, name: str, key_hash: str | None) -> Caller | None:
         """Return the caller of the api user's live key with this hash."""
-        user = self._directory.api_user(name) if key_hash is not None else None
+        user = self._directory.known.api_user(name) if key_hash is not None else None
         for key in user.keys if user is not None else ():
             if key.key_hash == key_hash:
                 return self._live(key.id)

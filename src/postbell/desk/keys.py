@@ -7,7 +7,7 @@ from postbell.desk import noting, secrets
 from postbell.desk.core import Core
 from postbell.errors import BadInput, Conflict
 from postbell.ports import NewSecret
-from postbell.records import Secret, SecretKind
+from postbell.records import Account, Secret, SecretKind
 from postbell.signing import active_at, check_secret, new_secret
 from postbell.trail import Change
 
@@ -24,6 +24,7 @@ class Keys(Core):
 
         It signs for every EngageLab webhook of the account that has no key of its own.
         """
+        account = await self.directory.account(account_id)
 
         async def write() -> Secret:
             now = self.clock.now()
@@ -35,7 +36,7 @@ class Keys(Core):
                     self.engine.registry.add_secrets(
                         [key], account_id=account_id, expect=_ids(known)
                     ),
-                    lambda made: self._note_key("secret.created", account_id, made, ()),
+                    lambda made: _key_change("secret.created", account, made, ()),
                 )
                 active = active_at(_app_keys(known), now)
             return active[0]
@@ -52,6 +53,7 @@ class Keys(Core):
         if secret is not None:
             check_secret(SecretKind.APP_KEY, secret)
         value = secret or new_secret(SecretKind.APP_KEY)
+        account = await self.directory.account(account_id)
         new = NewSecret(SecretKind.APP_KEY, value, starts_at)
 
         async def write() -> list[Secret]:
@@ -64,17 +66,10 @@ class Keys(Core):
                     expire=_ends(known, starts_at, now),
                     expect=_ids(found),
                 ),
-                lambda made: self._note_key("secret.rotated", account_id, made, known),
+                lambda made: _key_change("secret.rotated", account, made, known),
             )
 
         return await self._persist(write)
-
-    def _note_key(
-        self, action: str, account_id: int, keys: Sequence[Secret], known: Sequence[Secret]
-    ) -> Change:
-        """Say what became of the keys of an account."""
-        account = self.directory.account(account_id)
-        return noting.of_account(action, account, noting.key_members(keys, known))
 
     async def rotate_secret(
         self,
@@ -167,3 +162,10 @@ def _kind(kind: object) -> SecretKind | None:
             reason="unknown_kind",
             given=str(kind)[:40],
         ) from None
+
+
+def _key_change(
+    action: str, account: Account, keys: Sequence[Secret], known: Sequence[Secret]
+) -> Change:
+    """Say what became of the keys of an account."""
+    return noting.of_account(action, account, noting.key_members(keys, known))

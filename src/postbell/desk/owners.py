@@ -198,10 +198,9 @@ class OwnersDesk(Core):
         if owner is None:
             return None
         looks_at = session.account_id if owner.is_operator else owner.account_id
-        account = self.directory.accounts.get(looks_at)
+        account = await self.directory.find(lambda known: known.accounts.get(looks_at or 0))
         if account is None:
-            await self.directory.refresh(is_sure=True)
-            account = self.directory.account(owner.account_id)
+            account = await self.directory.account(owner.account_id)
         is_due = (now - session.seen_at).total_seconds() >= TOUCH_EVERY_S
         if is_due or place != session.place:
             with contextlib.suppress(Overloaded, StorageError):  # a full disk; next time, then
@@ -217,7 +216,7 @@ class OwnersDesk(Core):
     async def note_look(self, account_id: int, where: str) -> None:
         """Keep in the trail that an operator looks into an account: once an hour of each session
         (or, where nobody signs in, each address), which is *where*."""
-        change = noting.of_account("account.viewed", self.directory.account(account_id))
+        change = noting.of_account("account.viewed", await self.directory.account(account_id))
         await self.trailed(
             self.engine.tries.count(
                 {tried("look", f"{account_id} {where}"): 1},

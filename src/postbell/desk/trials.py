@@ -143,7 +143,7 @@ class Trials(Core):
         """Return the event as the log would hold it, under the webhook's own scope."""
         scope = webhook.api_user
         if scope == ALL:
-            known = self.directory.api_users_of(webhook.account_id)
+            known = self.directory.known.api_users_of(webhook.account_id)
             scope = known[0].name if known else "sample"
         now = self.clock.now()
         accepted = accepting.accept(

@@ -1,6 +1,6 @@
 """Webhooks: created, changed, deleted."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from postbell.desk import colliding, forms, noting, secrets
 from postbell.desk.keys import Keys
 from postbell.errors import BadInput, Stale
 from postbell.ports import Dialect, NewSecret, Probe, Request
-from postbell.records import Account, Outcome, SecretKind, Webhook
+from postbell.records import Outcome, SecretKind, Webhook
 
 HEAD = Position(0, -1)
 """What `Registry.add_webhook` takes for "the log's head at the commit"."""
@@ -45,9 +45,11 @@ class WebhooksDesk(Keys):
         draft = Webhook(
             id=0,
             account_id=account_id,
-            account=self._account(account_id).name,
+            account=(await self.directory.account(account_id)).name,
             url=url,
-            api_user=forms.check_api_user(form.get("api_user"), self._scopes(account_id)),
+            api_user=forms.check_api_user(
+                form.get("api_user"), await self._scopes(account_id, form)
+            ),
             types=forms.check_types(form.get("types"), dialect, options),
             dialect=dialect.name,
             options=options,
@@ -105,7 +107,8 @@ class WebhooksDesk(Keys):
         forms.known_members(changes, forms.CHANGE_MEMBERS)
         webhook = await self.find_webhook(account_id, webhook_id)
         _check_tag(webhook, only_if)
-        changed = self._changed(webhook, changes)
+        scopes = await self._scopes(webhook.account_id, changes)
+        changed = self._changed(webhook, changes, scopes)
         if changed.url != webhook.url:
             await self.guard.check(changed.url)
         if (changed.url, changed.options) != (webhook.url, webhook.options):
@@ -116,7 +119,7 @@ class WebhooksDesk(Keys):
             _check_tag(fresh, only_if)
             if not is_whole:
                 colliding.refuse(webhook, fresh, changed, changes)
-            stored = self._changed(fresh, changes)
+            stored = self._changed(fresh, changes, scopes)
             if stored == fresh:
                 return fresh
             return msgspec.structs.replace(stored, updated_at=self.clock.now())
@@ -153,7 +156,9 @@ class WebhooksDesk(Keys):
         await self._persist(write)
         await self.directory.refresh()
 
-    def _changed(self, webhook: Webhook, changes: Mapping[str, Any]) -> Webhook:
+    def _changed(
+        self, webhook: Webhook, changes: Mapping[str, Any], scopes: Sequence[str]
+    ) -> Webhook:
         """Return *webhook* with these changes, checked; only `updated_at` is left."""
         dialect = forms.check_dialect(changes.get("dialect", webhook.dialect), self.dialects)
         is_same = dialect.name == webhook.dialect
@@ -166,7 +171,7 @@ class WebhooksDesk(Keys):
             policy = forms.merge("policy", policy, changes["policy"])
         scope = webhook.api_user
         if "api_user" in changes:
-            scope = forms.check_api_user(changes["api_user"], self._scopes(webhook.account_id))
+            scope = forms.check_api_user(changes["api_user"], scopes)
         return msgspec.structs.replace(
             webhook,
             url=forms.check_url(changes["url"]) if "url" in changes else webhook.url,
@@ -184,11 +189,11 @@ class WebhooksDesk(Keys):
             ),
         )
 
-    def _account(self, account_id: int) -> Account:
-        return self.directory.account(account_id)
-
-    def _scopes(self, account_id: int) -> list[str]:
-        return [user.name for user in self.directory.api_users_of(account_id)]
+    async def _scopes(self, account_id: int, form: Mapping[str, Any]) -> list[str]:
+        """Return what the form's `api_user` may name beside all: itself, where there is one."""
+        name = str(form.get("api_user", ""))
+        found = await self.directory.find(lambda known: known.api_user_id(account_id, name))
+        return [] if found is None else [name]
 
     async def _start(self, account_id: int, value: Any) -> Position:
         """Return where a new webhook begins: `now`, `oldest`, or the first event since a time."""

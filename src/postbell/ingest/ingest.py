@@ -139,7 +139,7 @@ class Ingest:
         rejected: list[Rejected] = []
         parts = []
         for name, indexes in by_account.items():
-            owner = account if name == account.name else self._directory.account_named(name)
+            owner = account if name == account.name else await self._account_named(name)
             if owner is None:
                 message = f"no account {name!r}; make it, or name another in the settings"
                 rejected += [Rejected(index, "unknown_account", message) for index in indexes]
@@ -148,7 +148,7 @@ class Ingest:
             user = api_user if owner is account else None
             passed = self._accepting(owner, user)
             chosen = ((index, drafts[index]) for index in indexes)
-            rejected += await checked(partial(_fenced, passed), chosen)
+            rejected += await checked(partial(_fenced, passed), chosen, self._directory.look_again)
             parts.append(request_of(owner, passed, rejected))
         request, *others = parts
         request.progress, request.others = progress, tuple(others)
@@ -168,11 +168,14 @@ class Ingest:
         finally:
             del request
 
+    async def _account_named(self, name: str) -> Account | None:
+        return await self._directory.find(lambda known: known.account_named(name))
+
     def _accepting(self, account: Account, api_user: ApiUser | None) -> Accepting:
         def user_id(name: str) -> int | None:
             if api_user is not None and name == api_user.name:
                 return api_user.id
-            return self._directory.api_user_id(account.id, name)
+            return self._directory.known.api_user_id(account.id, name)
 
         own = "" if api_user is None else api_user.name
         return Accepting(account.name, own, user_id, self.clock.now())
@@ -187,7 +190,7 @@ class Ingest:
     ) -> WaitingRequest:
         """Check every event; a large request lets others have their turn in between."""
         passed = self._accepting(account, api_user)
-        rejected = await checked(passed.take, enumerate(raws))
+        rejected = await checked(passed.take, enumerate(raws), self._directory.look_again)
         return request_of(account, passed, rejected, key, digest)
 
     async def _answered(self, account: Account, key: str, digest: bytes) -> Repeated | None:

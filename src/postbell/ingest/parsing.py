@@ -1,7 +1,7 @@
 """From what came to a request for the queue, event by event.  Part of `ingest`."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from postbell.blocks import id_hashes
@@ -14,17 +14,38 @@ PARSED_AT_ONCE = 500
 T = TypeVar("T")
 
 
-async def checked(take: Callable[[T], None], items: Iterable[tuple[int, T]]) -> list[Rejected]:
-    """Take what passes, and return the rest by its number; many let others have their turn."""
-    rejected = []
+async def checked(
+    take: Callable[[T], None],
+    items: Iterable[tuple[int, T]],
+    look_again: Callable[[], Awaitable[bool]],
+) -> list[Rejected]:
+    """Take what passes, and return the rest by its number; many let others have their turn.
+
+    An api user that nobody knows may have been made this very moment: *look_again*, which says
+    whether more is known then, is asked once a request.
+    """
+    rejected, is_sure = [], False
     for count, (index, item) in enumerate(items, 1):
         try:
             take(item)
         except BadInput as error:
-            rejected.append(Rejected(index, error.code, error.message))
+            refusal: BadInput | None = error
+            if error.code == "unknown_api_user" and not is_sure:
+                is_sure = True
+                refusal = _refusal(take, item) if await look_again() else error
+            if refusal is not None:
+                rejected.append(Rejected(index, refusal.code, refusal.message))
         if count % PARSED_AT_ONCE == 0:
             await asyncio.sleep(0)
     return rejected
+
+
+def _refusal(take: Callable[[T], None], item: T) -> BadInput | None:
+    try:
+        take(item)
+    except BadInput as error:
+        return error
+    return None
 
 
 def request_of(

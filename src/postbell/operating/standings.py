@@ -98,7 +98,7 @@ class Standings:
         await self._hear()
         for webhook_id in sorted(self._to_see):
             began_s = self._clock.monotonic_s()
-            webhook = self._directory.webhooks.get(webhook_id)
+            webhook = self._directory.known.webhooks.get(webhook_id)
             account_id = webhook.account_id if webhook is not None else 0
             with fence("standings", item=f"webhook {webhook_id}", account=account_id):
                 await self._see(webhook_id)
@@ -110,7 +110,7 @@ class Standings:
         now_s = self._clock.monotonic_s()
         if now_s >= self._all_at_s + ALL_S:
             self._block = await self._log.head()
-            self._to_see |= self._directory.webhooks.keys() | self._seen.keys()
+            self._to_see |= self._directory.known.webhooks.keys() | self._seen.keys()
             self._all_at_s = now_s
         if now_s >= self._slow_at_s + SLOW_S:
             self._to_see |= self._slow
@@ -119,7 +119,7 @@ class Standings:
         self._changed -= changed
         self._to_see |= changed | self._restless
         if changed or not self._by_account:
-            self._by_account = _by_account(self._directory.webhooks)
+            self._by_account = _by_account(self._directory.known.webhooks)
         for account_id in await self._accounts_with_news():
             self._to_see |= self._by_account.get(account_id, set())
 
@@ -149,7 +149,7 @@ class Standings:
             self._slow.add(webhook_id)
 
     async def _see(self, webhook_id: int) -> None:
-        webhook = self._directory.webhooks.get(webhook_id)
+        webhook = self._directory.known.webhooks.get(webhook_id)
         if webhook is None:
             self._forget(webhook_id)
             return

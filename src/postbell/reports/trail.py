@@ -77,7 +77,7 @@ class TrailReport:
     def _view(self, entry: TrailEntry, hides_staff: bool) -> TrailEntryView:
         actor, subject = entry.actor, entry.subject
         is_hidden = hides_staff and actor.kind in STAFF
-        account = self._directory.accounts.get(entry.account_id or 0)
+        account = self._directory.known.accounts.get(entry.account_id or 0)
         return TrailEntryView(
             id=entry.id,
             at=entry.at,

@@ -167,7 +167,7 @@ class Running:
 
     async def _taken(self, reading: SourceReading) -> bool:
         """Try to make *reading* durable; wait before somebody tries again."""
-        owner = self._owner()
+        owner = await self._owner()
         if isinstance(owner, str):
             self._say(SourceState.FAILING, fault=owner)
             await asyncio.sleep(1.0)
@@ -245,10 +245,11 @@ class Running:
         self._told = standing
         self._is_moved = not self._is_taking and revision != self._revision
 
-    def _owner(self) -> tuple[Account, ApiUser] | str:
+    async def _owner(self) -> tuple[Account, ApiUser] | str:
         """Return whose the events are, or what is wrong with that."""
         source, directory = self._source, self._parts.directory
-        account, user = directory.account_named(source.account), directory.api_user(source.api_user)
+        account = await directory.find(lambda known: known.account_named(source.account))
+        user = await directory.find(lambda known: known.api_user(source.api_user))
         if account is None:
             return (
                 f"no account {source.account!r}; make it with 'postbell accounts create"

@@ -82,7 +82,7 @@ async def _look(visit: Visit) -> Response:
     response = visit.redirect("/")
     if visit.signed_in is not None:
         await visit.site.desk.look_at(visit.signed_in, visit.id)
-    elif visit.id in visit.site.desk.directory.accounts:
+    elif await visit.site.desk.directory.find(lambda known: known.accounts.get(visit.id)):
         await visit.site.desk.note_look(visit.id, visit.address)
         visit.cookies.put(response, jar.ACCOUNT, str(visit.id), max_age_s=SESSION_S)
     else:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from postbell.desk.acting import acts
 from postbell.desk.owners import ABSOLUTE_DAYS, SignedIn
+from postbell.directory import Known
 from postbell.errors import NotFound, Overloaded, PostbellError, ServiceError, UsageError
 from postbell.holding import claim
 from postbell.records import Account
@@ -235,12 +236,13 @@ class PageRoute:
             return signed_in.account
         if self._site.sign_in:
             return None
-        accounts = self._site.desk.directory.accounts
-        if not accounts:
-            await self._site.desk.directory.refresh()
-            accounts = self._site.desk.directory.accounts
-        chosen = cookies.get(jar.ACCOUNT)
-        return accounts.get(whole(chosen) or 0) or (accounts[min(accounts)] if accounts else None)
+        directory, chosen = self._site.desk.directory, whole(cookies.get(jar.ACCOUNT)) or 0
+        account = await directory.find(lambda known: known.accounts.get(chosen)) if chosen else None
+        return account or await directory.find(_first)
+
+
+def _first(known: Known) -> Account | None:
+    return known.accounts[min(known.accounts)] if known.accounts else None
 
 
 class _Stale(UsageError):

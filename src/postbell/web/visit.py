@@ -109,7 +109,7 @@ class Visit:
     @property
     def api_user(self) -> str:
         """Return the name of an api user of the account, for commands to try; "" without any."""
-        users = self.site.desk.directory.api_users_of(self.account_id)
+        users = self.site.desk.directory.known.api_users_of(self.account_id)
         return users[0].name if users else ""
 
     @property

@@ -31,7 +31,7 @@ def form_context(visit: Visit, values: Typed) -> dict[str, Any]:
         "chosen": chosen,
         "ticks": chosen.ticks(chosen.check_options(options)),
         "default": webhook_form.defaults(desk, values),
-        "users": desk.directory.api_users_of(visit.account_id),
+        "users": desk.directory.known.api_users_of(visit.account_id),
         "members": MEMBERS,
     }
 
@@ -94,7 +94,7 @@ async def change(visit: Visit, webhook: Webhook) -> Webhook | Typed:
 
 def _fields(visit: Visit, values: Typed) -> dict[str, str]:
     desk = visit.site.desk
-    users = [user.name for user in desk.directory.api_users_of(visit.account_id)]
+    users = [user.name for user in desk.directory.known.api_users_of(visit.account_id)]
     return webhook_form.fields_of(desk, values, users)
 
 
@@ -111,7 +111,11 @@ def first_form(visit: Visit) -> Typed:
     """Return the form of a new webhook, in the format that the address names, else in that of
     the account's newest webhook, else in the installation's."""
     desk = visit.site.desk
-    own = (each for each in desk.directory.webhooks.values() if each.account_id == visit.account_id)
+    own = (
+        each
+        for each in desk.directory.known.webhooks.values()
+        if each.account_id == visit.account_id
+    )
     newest = max(own, key=lambda each: each.id, default=None)
     usual = newest.dialect if newest is not None else visit.site.default_dialect
     return webhook_form.blank(desk, visit.query("dialect") or usual)

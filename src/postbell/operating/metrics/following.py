@@ -123,12 +123,12 @@ class Following:
     def _name(self, header: BlockHeader) -> str:
         """Return the api user's name; it outlives a revocation in here."""
         if header.api_user_id not in self._names:
-            for user in self._directory.api_users_of(header.account_id):
+            for user in self._directory.known.api_users_of(header.account_id):
                 self._names[user.id] = user.name
         return self._names.get(header.api_user_id, OTHER)
 
     def _count_entry(self, entry: Entry) -> None:
-        webhook = self._directory.webhooks.get(entry.webhook_id)
+        webhook = self._directory.known.webhooks.get(entry.webhook_id)
         dialect = webhook.dialect if webhook is not None else OTHER
         if self._tells:
             log("attempt_made", account=webhook.account if webhook else "", **_told(entry, dialect))

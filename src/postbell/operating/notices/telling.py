@@ -111,7 +111,7 @@ class Teller:
         found: list[Notice] = []
         for fields in was_heard:
             with fence("notices", item=f"webhook {fields['webhook_id']}"):
-                found += self._watching.expiring(
+                found += await self._watching.expiring(
                     fields["webhook_id"], fields["events"], fields["at"]
                 )
         for fields in clocks:

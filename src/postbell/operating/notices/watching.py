@@ -64,7 +64,7 @@ class Watching:
         """Return what is news of the accounts: silent, or heard again."""
         found: list[Notice] = []
         if self._silence_h:
-            for account in list(self._directory.accounts.values()):
+            for account in list(self._directory.known.accounts.values()):
                 with fence("notices", item=f"account {account.id}", account=account.id):
                     try:
                         found += await self._silence(account)
@@ -72,9 +72,9 @@ class Watching:
                         log("standings_stale", error=error.message)
         return found
 
-    def expiring(self, webhook_id: int, events: int, at: Any) -> list[Notice]:
+    async def expiring(self, webhook_id: int, events: int, at: Any) -> list[Notice]:
         """Return the notice that retention will drop these events; it comes once a day."""
-        webhook = self._directory.webhooks.get(webhook_id)
+        webhook = await self._directory.find(lambda known: known.webhooks.get(webhook_id))
         if webhook is None:
             return []
         since = rfc3339(at) if isinstance(at, datetime) else str(at)
@@ -102,8 +102,8 @@ class Watching:
         what, _, rest = subject.partition(" ")
         number = whole(rest.partition(" ")[0])
         if what == "webhook":
-            return number in self._directory.webhooks
-        return what != "account" or number in self._directory.accounts
+            return number in self._directory.known.webhooks
+        return what != "account" or number in self._directory.known.accounts
 
     def _delivery(self, each: Standing, now: datetime) -> Iterable[Notice]:
         subject = f"webhook {each.webhook_id} delivery"
