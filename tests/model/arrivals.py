@@ -66,8 +66,9 @@ class Arrivals:
         if not post.process.is_stale:
             if is_first:
                 problems += _descent(hook, batch)
-            problems += _moment(hook, batch, post)
-            hook.last_start_s[post.process] = post.moment_s
+            if not post.was_frozen:
+                problems += _moment(hook, batch, post)
+                hook.last_start_s[post.process] = post.moment_s
         if is_first:
             for number in batch.numbers:
                 hook.holders[batch.replay, number].append(batch)
@@ -77,9 +78,10 @@ class Arrivals:
 
     def answered(self, post: Post) -> None:
         """Take note of what the receiver made of a POST; no outcome where the client left."""
-        if self._deferred is not None:
-            self._deferred.append(partial(self.answered, post))
-            return
+        look = partial(self._answered, post, self._clock.monotonic_s())
+        look() if self._deferred is None else self._deferred.append(look)
+
+    def _answered(self, post: Post, now_s: float) -> None:
         hook = self._hooks[post.request.webhook_id]
         hook.in_flight[post.process] -= 1
         batch = hook.arrived.get(post.batch_id)
@@ -110,7 +112,6 @@ class Arrivals:
             hook.unsure.add((post.batch_id, post.attempt))
         waits = hook.policy.retry_waits_s
         held_s = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
-        now_s = self._clock.monotonic_s()
         if held_s and not hook.is_hurried:
             until_s = now_s + held_s
             hook.hold_until_s = max(hook.hold_until_s or until_s, until_s)

@@ -32,7 +32,8 @@ WRITES = {
 class Process:
     """One life of a worker.
 
-    *is_stale* says that another worker may have taken over its lanes.
+    *is_stale* says that another worker may have taken over its lanes, *thawed_s* when it was let
+    go on after it had stood still.
     """
 
     def __init__(self, name: str, stored: Stored) -> None:
@@ -40,6 +41,7 @@ class Process:
         self.stored = stored
         self.is_dead = False
         self.is_stale = False
+        self.thawed_s: float | None = None
         self.task: asyncio.Task[None]
         self.worker: Any = None
         self.clock: SteadyClock
@@ -57,7 +59,8 @@ class Process:
     def freeze(self) -> None:
         self._moving.clear()
 
-    def thaw(self) -> None:
+    def thaw(self, now_s: float) -> None:
+        self.thawed_s = now_s
         self._moving.set()
 
     @property

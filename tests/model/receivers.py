@@ -38,6 +38,11 @@ class Post:
     answer: asyncio.Future[Outcome] = field(repr=False, default=None)  # type: ignore[assignment]
 
     @property
+    def was_frozen(self) -> bool:
+        """Say whether its process may have begun it before, and stood still since."""
+        return self.moment_s == self.process.thawed_s
+
+    @property
     def body(self) -> bytes:
         """Its bytes, zeros where a dialect seals the body anew for each attempt."""
         return _SEAL.sub(rb"\g<1>0000000000\g<2>" + b"0" * 64, self.request.body or b"")

@@ -265,7 +265,7 @@ class Scene:
         await self.house.elapse(90, 9)
         for post in [post for post in self.receivers.hanging if post.process is frozen]:
             self.receivers.release(post, name)
-        frozen.thaw()
+        frozen.thaw(self.clock.monotonic_s())
         await self.house.rest()
         if frozen.is_stale:
             await self.house.bury(frozen)
