@@ -213,6 +213,19 @@ def test_what_is_no_file_is_told_and_not_waited_for(log: Path, make, what: str) 
     reader.tail.close()
 
 
+def test_files_that_came_after_an_empty_one_are_all_read(log: Path) -> None:
+    log.touch()
+    reader = Reader(log)
+    reader.read()
+    log.rename(log.with_name(log.name + ".2"))
+    append(log, 1)
+    log.rename(log.with_name(log.name + ".1"))
+    append(log, 2)
+
+    assert reader.read(20) == ["1", "2"]
+    reader.tail.close()
+
+
 def test_a_link_is_followed_to_another_file(log: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     append(first, 1)

@@ -5,7 +5,6 @@ Where it stands is a `Place`, which its owner keeps.  Nothing is held open or re
 place would not find again.  Every call may block.
 """
 
-import glob
 import os
 import re
 import stat
@@ -140,6 +139,8 @@ class Tail:
         """Open the file to go on with; None where there is none, and where rotation was under way
         while it was looked for: names then were now of one file, now of another."""
         self._here = self._at
+        if not (self._at.head_bytes or self._done):
+            return _opened(self._path)
         family = _family(self._path)
         file, is_lost = self._found(family)
         if file is not None and family != _family(self._path):
@@ -165,8 +166,6 @@ class Tail:
             is_there = self._done in inodes
             after = paths[inodes.index(self._done) + 1 :] if is_there else newer
             return _first(after), False
-        if not at.head_bytes:
-            return _opened(self._path), False
         for path, _ in sorted(family, key=lambda each: each[1] != at.inode):
             file = _opened(path)
             if file is not None:
@@ -334,11 +333,13 @@ def _size(path: Path) -> int:
 def _family(path: Path) -> list[tuple[Path, int | None]]:
     """Return the files that rotation made of *path*, the oldest first, and *path*; with each its
     inode, None where it is not there."""
-    found = [
-        sibling
-        for sibling in path.parent.glob(glob.escape(path.name) + "[.-]*")
-        if _ROTATION.fullmatch(sibling.name[len(path.name) :]) and sibling.is_file()
-    ]
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in entries if entry.name.startswith(path.name)]
+    except OSError:  # it may let us open a file, and not list them
+        names = []
+    rotated = (path.with_name(name) for name in names if _ROTATION.fullmatch(name, len(path.name)))
+    found = [sibling for sibling in rotated if sibling.is_file()]
     return [(each, _inode(each)) for each in (*sorted(found, key=_age), path)]
 
 
