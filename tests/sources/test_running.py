@@ -13,6 +13,7 @@ import pytest
 
 from postbell import fences, sources
 from postbell.errors import BadInput, Overloaded, StorageError
+from postbell.events import Draft, EventType
 from postbell.ingest.ingest import Ingest
 from postbell.ports import Inlet, SourceReading, SourceRow, SourceState
 from postbell.sources.running import SourceParts, Sources
@@ -276,6 +277,56 @@ async def test_a_bug_of_one_source_ends_no_other(log: Path) -> None:
             await until(stands(rig, taken=2))
 
         assert (await row_of(rig, "broken")).position == "somewhere"
+
+
+class LateLog(FailingLog):
+    """The engine's log; the first append is written long before it says so."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__(log, [])
+        self.go_on = asyncio.Event()
+
+    async def append(self, *args: Any, **kwargs: Any) -> Any:
+        headers = await super().append(*args, **kwargs)
+        await self.go_on.wait()
+        return headers
+
+
+class Impatient:
+    """A source whose peer does not wait for a commit."""
+
+    kind, place, account, api_user = "impatient", "a peer", "acme", "main"
+
+    def __init__(self, log: LateLog) -> None:
+        self._log = log
+        self.begun = 0
+
+    async def run(self, inlet: Inlet) -> None:
+        self.begun += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await inlet.take(self._reading(0))
+        self._log.go_on.set()
+        await inlet.take(self._reading(0))
+        await inlet.take(self._reading(1))
+        await asyncio.get_running_loop().create_future()
+
+    def _reading(self, number: int) -> SourceReading:
+        draft = Draft(type=EventType.SENT, recipient="a@b.example", event_id=f"s{number}")
+        return SourceReading([draft], ["here"], b"", f"mail {number}")
+
+
+async def test_who_does_not_wait_for_the_commit_hands_over_again(log: Path) -> None:
+    async with running() as rig:
+        rig.engine.log = late = LateLog(rig.engine.log)
+        source = Impatient(late)
+
+        async with reading(rig, smtp=source):
+            await until(stands(rig, "smtp", position="mail 1"))
+
+        found = await row_of(rig, "smtp")
+        assert (source.begun, found.taken, found.duplicates) == (1, 2, 1)
+        assert await stored_ids(rig) == ["s0", "s1"]
 
 
 async def test_a_source_that_is_forgotten_begins_anew(log: Path) -> None:

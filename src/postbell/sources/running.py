@@ -21,6 +21,7 @@ from postbell.ports import (
     Refused,
     Source,
     SourceReading,
+    SourceRow,
     SourceStanding,
     SourceState,
 )
@@ -117,7 +118,7 @@ class Running:
         self._told: SourceStanding | None = None
         self._revision = 0
         self._checkpoint = b""
-        self._is_taking = False
+        self._is_unsure = False
         self._is_moved = False
         self._turn = asyncio.Lock()
 
@@ -147,23 +148,28 @@ class Running:
     async def _begin(self) -> None:
         """Take up the checkpoint that is stored."""
         self._is_moved = False
-        checkpoints = self._parts.checkpoints
-        await checkpoints.tell({self.name: self.standing(self._parts.clock.now())})
-        row = await checkpoints.read(self.name)
-        if row is None:
-            raise moved(self.name)
-        self._revision, self._checkpoint = row.revision, row.checkpoint
+        told = {self.name: self.standing(self._parts.clock.now())}
+        await self._parts.checkpoints.tell(told)
+        row = await self._look()
         log("source_began", source=self.name, place=self._source.place, position=row.position)
 
     async def take(self, reading: SourceReading) -> None:
         """Hand over to ingest; see `ports.Inlet`."""
         async with self._turn:
-            self._is_taking = True
-            try:
-                while not await self._taken(reading):
-                    pass
-            finally:
-                self._is_taking = False
+            if self._is_unsure:  # whoever handed over last did not wait for the end
+                await self._look()
+            self._is_unsure = True
+            while not await self._taken(reading):
+                pass
+            self._is_unsure = False
+
+    async def _look(self) -> SourceRow:
+        """Read where the source stands."""
+        row = await self._parts.checkpoints.read(self.name)
+        if row is None:
+            raise moved(self.name)
+        self._revision, self._checkpoint, self._is_unsure = row.revision, row.checkpoint, False
+        return row
 
     async def _taken(self, reading: SourceReading) -> bool:
         """Try to make *reading* durable; wait before somebody tries again."""
@@ -243,7 +249,7 @@ class Running:
     def told(self, standing: SourceStanding, revision: int) -> None:
         """Take notice that this was noted, and at which revision the source stands."""
         self._told = standing
-        self._is_moved = not self._is_taking and revision != self._revision
+        self._is_moved = not self._is_unsure and revision != self._revision
 
     async def _owner(self) -> tuple[Account, ApiUser] | str:
         """Return whose the events are, or what is wrong with that."""
