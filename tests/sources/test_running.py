@@ -167,14 +167,11 @@ async def test_a_file_in_another_form_is_told(log: Path, content: str | bytes, t
 
 async def test_a_file_is_waited_for(log: Path) -> None:
     async with running() as rig:
+        missing = f"{log} is not there yet; it is read once it is"
         async with reading(rig, log):
-            await until(stands(rig, state=SourceState.WAITING))
+            await until(stands(rig, state=SourceState.WAITING, fault=missing))
             append(log, event(0))
             await until(stands(rig, taken=1, state=SourceState.UP_TO_DATE))
-
-        assert (
-            await row_of(rig)
-        ).standing.fault == f"{log} is not there yet; it is read once it is"
 
 
 async def test_what_cannot_be_read_is_told_and_tried_again(log: Path) -> None:

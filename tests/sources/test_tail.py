@@ -58,6 +58,18 @@ def test_what_was_not_confirmed_is_read_again(log: Path) -> None:
     tail.close()
 
 
+def test_looks_that_found_no_file_are_counted_until_one_is_there(log: Path) -> None:
+    tail = Tail(log, Place(), most_bytes=100, say=print)
+
+    missed = [tail.missed_polls for _ in range(3) if tail.read() is None]
+    log.touch()
+    tail.read()
+
+    assert missed == [1, 2, 3]
+    assert tail.missed_polls == 0
+    tail.close()
+
+
 def test_a_chunk_has_so_many_lines_and_numbers_them(log: Path) -> None:
     append(log, *range(MAX_LINES + 5), "", "last")
     tail = Tail(log, Place(), most_bytes=1 << 16, say=print)

@@ -18,7 +18,7 @@ from postbell.fences import fence
 from postbell.ingest.accepting import draft_of
 from postbell.ports import Inlet, Refused, SourceReading, SourceState
 from postbell.signals import log
-from postbell.sources.tail import POLL_S, Chunk, Line, Place, Tail
+from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, Line, Place, Tail
 from postbell.text.encodings import GZIP, NAMED, UTF_16, ZSTD
 
 MAX_CHUNK_BYTES = 1 << 20
@@ -85,9 +85,9 @@ class FileSource:
             return
         lag = tail.lag_bytes
         if chunk is None:
-            if tail.is_there:
+            if not tail.missed_polls:
                 inlet.report(SourceState.UP_TO_DATE, lag_bytes=lag)
-            else:
+            elif tail.missed_polls > QUIET_POLLS:
                 missing = f"{self.place} is not there yet; it is read once it is"
                 inlet.report(SourceState.WAITING, fault=missing)
             await asyncio.sleep(POLL_S)

@@ -22,7 +22,8 @@ from postbell.text.numerals import whole
 POLL_S = 0.2
 """So long its owner waits after a read that found nothing."""
 QUIET_POLLS = 5
-"""So often nothing is found in a file that was renamed, until it counts as read to its end."""
+"""So often nothing is found in a file that was renamed, until it counts as read to its end, and so
+often no file at all, until it counts as missing: rotation takes a moment."""
 MARK_BYTES = 256
 MAX_LINES = 1000
 
@@ -89,7 +90,7 @@ class Tail:
         self._file: int | None = None
         self._done = 0
         self._quiet_polls = 0
-        self.is_there = False
+        self.missed_polls = 0
         self.lag_bytes: int | None = None
 
     def read(self) -> Chunk | None:
@@ -97,7 +98,7 @@ class Tail:
         nothing now.  Raises ServiceError where a file cannot be read."""
         try:
             file = self._file if self._file is not None else self._open()
-            self.is_there = file is not None
+            self.missed_polls = self.missed_polls + 1 if file is None else 0
             if file is None:
                 return None
             chunk = self._next(file)
