@@ -8,14 +8,25 @@ import msgspec
 import pytest
 
 from postbell.api import schemas
-from postbell.reports import batch_views, core, event_views, opened, search, stats, timeline, views
+from postbell.reports import (
+    batch_views,
+    core,
+    event_views,
+    opened,
+    search,
+    sources,
+    stats,
+    timeline,
+    views,
+)
 from postbell.reports import trail as trail_report
 
-MODULES = (batch_views, event_views, schemas, stats, trail_report, views)
+MODULES = (batch_views, event_views, schemas, sources, stats, trail_report, views)
 READERS = (
     core.Reports,
     opened.OpenBatches,
     search.Search,
+    sources.SourcesReport,
     stats.Stats,
     timeline.Timeline,
     trail_report.TrailReport,
