@@ -13,11 +13,12 @@ from postbell import policies
 from postbell.body_limits import in_force
 from postbell.clock import Clock
 from postbell.directory import Directory
-from postbell.errors import BadInput, NotFound, laneless
+from postbell.errors import NotFound, laneless
 from postbell.lane.lawful import lawful_lane
 from postbell.ports import Claim, Dialect, Engine
 from postbell.reading.paging import batch_pages, journal_pages
 from postbell.records import BatchState, Entry, Webhook
+from postbell.reports import marks
 from postbell.reports.batch_views import (
     AttemptView,
     BatchDetail,
@@ -53,7 +54,6 @@ from postbell.reports.views import (
 )
 from postbell.reports.waiting import BEHIND, FAILING, UP_TO_DATE, Waits, WebhookStanding
 from postbell.signing import active_at
-from postbell.text.numerals import whole
 
 EntryTest = Callable[[Entry], bool]
 
@@ -302,7 +302,7 @@ class Reports:
 
         A mark is "block.index": blocks of the journal never change, so it stays right.
         """
-        block_id, skip = _mark(after)
+        block_id, skip = marks.read(after)
         found: list[tuple[Entry, str]] = []
         before = block_id + 1 if block_id else 0
         pages = journal_pages(self._engine.journal, before=before, limit=limit + 1, **narrow)
@@ -319,15 +319,3 @@ class Reports:
 
 def _detail(view: BatchView, entries: list[Entry]) -> BatchDetail:
     return extended(view, BatchDetail, attempts_made=list(map(attempt_view, entries)))
-
-
-def _mark(text: str) -> tuple[int, int]:
-    block, _, index = text.partition(".")
-    if not text:
-        return 0, 0
-    at, number = whole(block), whole(index)
-    if at is None or number is None:
-        raise BadInput(
-            "after is not a mark that a list returned as next", member="after", reason="mark"
-        )
-    return at, number

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from postbell.blocks import Block, BlockHeader, Position
-from postbell.errors import BadInput, NotFound
+from postbell.errors import NotFound
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, Event, EventType, decode, event_id_of
 from postbell.index.terms import event_term, message_term, recipient_term
 from postbell.ports import Engine
 from postbell.reading.found import fits
 from postbell.records import ReplayFilter
-from postbell.text.numerals import whole
+from postbell.reports import marks
 
 MAX_LIMIT = 500
 PAGE = 512
@@ -145,13 +145,7 @@ class Search:
             end = min(end, await self._engine.log.first_since(wanted.until))
         if not after:
             return Position(end, 0)
-        block, _, offset = after.partition(".")
-        at, number = whole(block), whole(offset)
-        if at is None or number is None:
-            raise BadInput(
-                "after is not a mark that a list returned as next", member="after", reason="mark"
-            )
-        return min(Position(at, number), Position(end, 0))
+        return min(Position(*marks.read(after)), Position(end, 0))
 
     async def _first(self, account_id: int, wanted: SearchQuery) -> int:
         if wanted.since is not None:

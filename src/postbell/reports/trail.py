@@ -7,9 +7,9 @@ from msgspec import Meta, Struct
 
 from postbell.clock import from_us, to_us
 from postbell.directory import Directory
-from postbell.errors import BadInput
 from postbell.events import Moment
 from postbell.ports import Engine, TrailPlace, TrailQuery
+from postbell.reports.marks import no_mark
 from postbell.reports.views import Id, Page
 from postbell.trail import STAFF, ActorKind, TrailEntry
 
@@ -101,9 +101,7 @@ def _place(after: str) -> TrailPlace | None:
         return None
     match = _MARK.fullmatch(after)
     if match is None:
-        raise BadInput(
-            "after is not a mark that a list returned as next", member="after", reason="mark"
-        )
+        raise no_mark()
     return TrailPlace(from_us(int(match[1])), int(match[2]))
 
 

@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from postbell.errors import BadInput, Conflict, PostbellError
 from postbell.records import ReplayState
+from postbell.reports import marks
 from postbell.text.numerals import whole
 from postbell.web import standing, webhook_form
 from postbell.web.page import page
@@ -53,7 +54,7 @@ async def view_of(visit: Visit) -> StandingView:
 
 
 async def _list(visit: Visit) -> Response:
-    reports, after = visit.site.reports, _mark(visit.query("after"))
+    reports, after = visit.site.reports, marks.read(visit.query("after"))
     states = standing.ranked(await reports.states(visit.account_id))
     later = [each for each in states if standing.key_of(each) > after]
     sums = await reports.outcomes.recent(visit.account_id)
@@ -74,19 +75,6 @@ async def _list(visit: Visit) -> Response:
         first_page=PATH if visit.query("after") else "",
         pictures=await visit.site.picture("webhook_sparks", visit, rows),
     )
-
-
-def _mark(text: str) -> tuple[int, int]:
-    """Return the key of the last webhook on the page before; raise BadInput for no mark."""
-    rank, _, webhook_id = text.partition(".")
-    found = whole(rank), whole(webhook_id)
-    if not text:
-        return (0, 0)
-    if found[0] is None or found[1] is None:
-        raise BadInput(
-            "after is not a mark that a list returned as next", member="after", reason="mark"
-        )
-    return found[0], found[1]
 
 
 async def _new(visit: Visit) -> Response:
