@@ -33,7 +33,7 @@ class PolicyForm(_Members):  # type: ignore[misc]  # its members are the table's
     """How batches are cut, sent and tried again; what is left out is the dialect's."""
 
 
-class WebhookChange(Body):
+class WebhookChange(Body, kw_only=True):
     """Members of a webhook to change (RFC 7396); `options` and `policy` are merged."""
 
     url: Annotated[str, Meta(description="absolute http or https URL")] | UnsetType = UNSET
@@ -45,16 +45,10 @@ class WebhookChange(Body):
     headers: dict[str, str] | None = None
 
 
-class NewWebhook(Body):
+class NewWebhook(WebhookChange, kw_only=True):
     """A webhook to make."""
 
     url: Annotated[str, Meta(description="absolute http or https URL")]
-    api_user: Annotated[str, Meta(description="`all` or one of the account's")] | None = None
-    types: Annotated[list[EventType], Meta(min_length=1)] | None = None
-    dialect: str | None = None
-    options: dict[str, Any] | None = None
-    policy: PolicyForm | None = None
-    headers: dict[str, str] | None = None
     start: (
         Annotated[str, Meta(description="`now` (the default), `oldest` or a time (RFC 3339)")]
         | None

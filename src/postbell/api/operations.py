@@ -103,21 +103,19 @@ class Group(NamedTuple):
         self, path: str, handler: Handler, summary: str, answer: Any, **more: Any
     ) -> Operation:
         """Return an operation that shows something."""
-        return self._one("GET", path, handler, summary, answer, right=Right.READ, **more)
+        return self._one(path, handler, summary, answer, {"right": Right.READ} | more)
 
     def act(self, path: str, handler: Handler, summary: str, answer: Any, **more: Any) -> Operation:
-        """Return an operation that changes something: a POST without members, unless *body* has
-        some."""
-        given = {"right": Right.MANAGE, "body": NoMembers} | more
-        return self._one("POST", path, handler, summary, answer, **given)
+        """Return an operation that changes something: a POST without members, unless *method* and
+        *body* say something else."""
+        given = {"method": "POST", "right": Right.MANAGE, "body": NoMembers} | more
+        return self._one(path, handler, summary, answer, given)
 
     def _one(
-        self, method: str, path: str, handler: Handler, summary: str, answer: Any, **more: Any
+        self, path: str, handler: Handler, summary: str, answer: Any, more: Mapping[str, Any]
     ) -> Operation:
-        given = {"tag": self.tag, "id_schema": self.id_schema} | more
-        return Operation(
-            method=method, path=path, handler=handler, summary=summary, answer=answer, **given
-        )
+        given = {"method": "GET", "tag": self.tag, "id_schema": self.id_schema, **more}
+        return Operation(path=path, handler=handler, summary=summary, answer=answer, **given)
 
 
 def integer(low: int, high: int, meaning: str, default: int | None = None) -> Param:

@@ -14,7 +14,6 @@ from postbell.api.operations import (
     PREFIX,
     WEBHOOK_ID,
     Group,
-    Operation,
 )
 from postbell.api.replies import json_response, page_response
 from postbell.api.resources import Call
@@ -111,28 +110,24 @@ OPERATIONS = (
         headers=("Location",),
         refusals=(404, 409),
     ),
-    Operation(
-        method="POST",
-        path=PATH + "/dry-run",
+    _OF.act(
+        PATH + "/dry-run",
+        _dry_run,
+        "count what a replay would send; nothing is sent",
+        schemas.DryRunView,
         right=Right.READ,
-        handler=_dry_run,
-        tag=TAG,
-        summary="count what a replay would send; nothing is sent",
         body=asked.NewReplay,
-        answer=schemas.DryRunView,
         refusals=(404, 409),
         is_safe=True,
     ),
-    Operation(
-        method="POST",
-        path=PATH + "/dry-run/events",
+    _OF.act(
+        PATH + "/dry-run/events",
+        _dry_run_events,
+        "download the events that a replay would send, one on a line",
+        EventView,
         right=Right.READ,
-        handler=_dry_run_events,
-        tag=TAG,
-        summary="download the events that a replay would send, one on a line",
         about="In the native form, in their order.",
         body=asked.NewReplay,
-        answer=EventView,
         answer_type=JSON_LINES,
         refusals=(404, 409),
         is_safe=True,

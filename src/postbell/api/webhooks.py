@@ -12,7 +12,6 @@ from postbell.api.operations import (
     LIMIT,
     PREFIX,
     Group,
-    Operation,
     text,
     word,
 )
@@ -166,13 +165,12 @@ OPERATIONS = (
         about="The ETag is of what can be set, not of how the delivery stands.",
         headers=("ETag",),
     ),
-    Operation(
+    _OF.act(
+        ONE,
+        _change,
+        "change the members that are given",
+        RevisedWebhookView,
         method="PATCH",
-        path=ONE,
-        right=Right.MANAGE,
-        handler=_change,
-        tag=TAG,
-        summary="change the members that are given",
         about="RFC 7396: `null` resets a member; `options` and `policy` are merged. URL, headers,"
         " secrets and policy count at once, for what waits, too. Types, api user, dialect and"
         " options count for what is accepted from `effective_from` on; what was accepted before"
@@ -181,18 +179,17 @@ OPERATIONS = (
         " If-Match asks for more: that nothing was changed since the tag was read.",
         body=asked.WebhookChange,
         body_types=("application/merge-patch+json", "application/json"),
-        answer=RevisedWebhookView,
         headers=("ETag",),
         refusals=(409, 412),
         takes_if_match=True,
     ),
-    Operation(
+    _OF.act(
+        ONE,
+        _delete,
+        "delete a webhook with its open batches",
+        None,
         method="DELETE",
-        path=ONE,
-        right=Right.MANAGE,
-        handler=_delete,
-        tag=TAG,
-        summary="delete a webhook with its open batches",
+        body=None,
         about="What was not sent yet is not sent; the events stay in the log, the attempts in the"
         " journal.",
         status=204,
@@ -227,14 +224,8 @@ OPERATIONS = (
         body=asked.Trial,
         refusals=(409,),
     ),
-    Operation(
-        method="GET",
-        path=ONE + "/secrets",
-        right=Right.MANAGE,
-        handler=_secrets,
-        tag=TAG,
-        summary="show the signing keys",
-        answer=schemas.SecretList,
+    _OF.read(
+        ONE + "/secrets", _secrets, "show the signing keys", schemas.SecretList, right=Right.MANAGE
     ),
     _OF.act(
         ONE + "/secrets",
