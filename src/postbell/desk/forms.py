@@ -155,7 +155,8 @@ def check_headers(
     taken = set(RESERVED_HEADERS) | own_headers(dialect, options, clock)
     size = 0
     for name, text in value.items():
-        fields.check(name, text, taken, f"headers.{name[:80]}")
+        fields.check_name(name, taken, f"headers.{name[:80]}")
+        fields.check_value(name, text, f"headers.{name[:80]}")
         taken.add(name.lower())
         size += len(name) + len(text) + 4
     if size > MAX_HEADER_BYTES:

@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import Container
-from functools import lru_cache
 
 from postbell.errors import BadInput
 
@@ -15,12 +14,13 @@ FRAMING = frozenset(
 )  # fmt: skip
 """Headers that say where a request goes or where it ends; they are ours alone."""
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+"""A token (section 5.6.2)."""
 
 
-def check(name: str, value: object, taken: Container[str], member: str) -> None:
-    """Raise BadInput about *member* for what cannot be a request header beside those *taken*, in
-    lower case; no value can smuggle a second header in."""
-    if not is_name(name):
+def check_name(name: str, taken: Container[str], member: str) -> None:
+    """Raise BadInput about *member* for a name that no request header beside those *taken*, in
+    lower case, can have."""
+    if _NAME.fullmatch(name) is None:
         raise BadInput(
             f"{name[:80]!r} is not the name of a header (1 to 100 letters, digits and"
             " !#$%&'*+-.^_`|~)",
@@ -35,22 +35,17 @@ def check(name: str, value: object, taken: Container[str], member: str) -> None:
             reason="header_taken",
             given=name,
         )
-    if not isinstance(value, str) or not is_value(value):
+
+
+def check_value(name: str, value: object, member: str) -> None:
+    """Raise BadInput about *member* for what can be no header's value: text that is empty, or
+    visible ASCII characters with blanks and tabs inside; none can smuggle a second header in."""
+    if not (isinstance(value, str) and value.isascii() and value == value.strip()) or not (
+        value.isprintable() or value.replace("\t", " ").isprintable()
+    ):
         raise BadInput(
             f"header {name!r}: text of visible ASCII characters and blanks inside expected",
             member=member,
             reason="header_value",
             given=name,
         )
-
-
-@lru_cache(1024)
-def is_name(name: str) -> bool:
-    """Say whether *name* is a token (section 5.6.2) of at most 100 characters."""
-    return _NAME.fullmatch(name) is not None
-
-
-def is_value(text: str) -> bool:
-    """Say whether *text* is empty, or visible ASCII characters with blanks and tabs inside."""
-    is_visible = text.isascii() and text.replace("\t", " ").isprintable()
-    return is_visible and text == text.strip()
