@@ -52,6 +52,22 @@ def test_nobody_but_a_lane_writes_its_members() -> None:
     assert [each for each in found if each not in ALLOWED] == []
 
 
+def test_nobody_but_a_lane_puts_something_into_it_or_takes_something_out() -> None:
+    found = [
+        (path, ast.unparse(node.func))
+        for path, tree in source.trees("delivery")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in MOVES
+        and isinstance(node.func.value, ast.Attribute)
+        and _root(node.func) in HOLDERS
+    ]
+
+    assert found == []
+
+
+MOVES = {"add", "append", "appendleft", "clear", "discard", "extend", "pop", "popleft", "remove"}
 ALLOWED = [("delivery/singles.py", "run.found")]
 """What is read of the log is put where it was asked for."""
 

@@ -9,8 +9,11 @@ def lanes() -> str:
 
 Generated from `src/postbell/lane/gate.py` and `src/postbell/lane/stage.py`. A lane is one webhook's
 delivery in the hands of the worker that holds it. What it may do now is said by the *gate* at which
-it stands; what becomes of an open batch next by the *stage* that it is in. Both are tables, and
-there is no other place where either is decided.
+it stands; what becomes of an open batch next by the *stage* that it is in. Both are tables.
+
+Beside them a worker begins nothing of any lane while it stops or does not know the keys that sign,
+nothing of a lane that it is about to pause for an error of ours, and nothing before a batch that is
+`opening`.
 
 ## Gates
 
@@ -31,14 +34,15 @@ time that is known.
 |---|---|---|
 {_stages()}
 
-A batch that is delivered, parked or dropped has no stage: the worker holds it no more.
+A batch that is delivered, parked or dropped has no stage: the worker holds it no more. One that was
+closed by somebody else while it was in a hand stays in that hand until it is laid down, so that
+nobody begins it where it is opened again.
 
 | from | when | to |
 |---|---|---|
 {_steps()}
 
-Whatever is not in the table cannot happen: a step that is not there is an error of ours, which
-pauses the webhook.
+Whatever is not in the table cannot happen: a step that is not there is an error of ours.
 
 ## Changes
 

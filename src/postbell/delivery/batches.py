@@ -90,17 +90,20 @@ class Batches:
             is_ours = await self._settler.write(held, build, cut=ids)
         finally:
             held.cut_ended(work)
-        if not is_ours or pieces != work.pieces:
-            held.rewind()
-        if not is_ours:
-            return
-        if len(cut) > 1:
-            self._notice(held)
-        if batches and held.slots.stage(batches[0].id) is Stage.OUT:
-            self._ahead.sent(was_known=True)
-            body = next(one for one in made if one.events)
-            made.clear()  # the others are kept within bounds, and not by this request, too
-            await self.attempt(held, batches[0], body)
+        is_begun = is_ours and bool(batches) and held.slots.stage(batches[0].id) is Stage.OUT
+        try:
+            if not is_ours or pieces != work.pieces:
+                held.rewind()
+            if is_ours and len(cut) > 1:
+                self._notice(held)
+            if is_begun:
+                self._ahead.sent(was_known=True)
+                body = next(one for one in made if one.events)
+                made.clear()  # the others are kept within bounds, and not by this request, too
+                await self.attempt(held, batches[0], body)
+        finally:
+            if is_begun:
+                held.slots.back(batches[0].id)
 
     async def _fitting(
         self, held: Held, pieces: Sequence[Piece], at: int
@@ -161,19 +164,20 @@ class Batches:
             await self.attempt(held, batch, made)
 
     async def attempt(self, held: Held, batch: OpenBatch, made: Rendered) -> None:
-        """Send the batch once and settle it.
+        """Send the batch once and settle it; whoever has it in hand lays it down.
 
         Where a person split or skipped it meanwhile, its events are accounted for already: then
         the journal notes the attempt, and that is all.
         """
         batch = msgspec.structs.replace(batch, body_hash=made.body_hash)
-        was_out = False
+        was_out = is_over = False
         try:
             revision, _ = held.revision(batch.revision)
             post = Post(held, batch, revision, made.body)
             outcome, now = await self._courier.send(post)
             was_out = in_outage(held.lane)
             judgement = self._courier.judge(post, outcome, now)
+            is_over = was_out and judgement.verdict is Verdict.DELIVERED
             if judgement.verdict is Verdict.SPLIT and held.slots.is_stopped(batch.id):
                 judgement = msgspec.structs.replace(judgement, verdict=Verdict.RETRY, next_at=now)
             entry = self._courier.entry(post, outcome, judgement, now)
@@ -194,8 +198,7 @@ class Batches:
             else:
                 await self._settler.write(held, build)
         finally:
-            held.slots.back(batch.id)
-            if was_out:
+            if is_over:
                 held.pace.recovered()
 
     async def _split(self, held: Held, batch: OpenBatch, told: Closing | None) -> None:

@@ -37,7 +37,6 @@ from postbell.records import (
 from postbell.signals import log
 from postbell.signing import signing_at
 
-"""The journal's note on a first attempt that was not the first ever."""
 LEAVE_S = 10.0
 """So long at most a POST that is ready waits for the one before it: it may be paused meanwhile."""
 BUSY = "busy"

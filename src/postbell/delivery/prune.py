@@ -261,6 +261,7 @@ class Pruner:
             is_closed = await self._settler.write(held, build)
         finally:
             held.slots.back(batch.id)
+            self._settler.notice(held)
         if is_closed:
             log("events_expired", webhook_id=held.id, events=gone)
 

@@ -69,7 +69,10 @@ class Replays:
             pause = timedelta(seconds=batch.count / replay.rate_per_s)
             held.passes.slow_down(moved, self._courier.clock.now() + pause)
         if held.slots.stage(batch.id) is Stage.OUT:
-            await self._batches.attempt(held, batch, made)
+            try:
+                await self._batches.attempt(held, batch, made)
+            finally:
+                held.slots.back(batch.id)
 
     async def _gather(self, held: Held, replay: Replay, selection: Selection) -> Gather | None:
         """Return the replay's next batch before filtering, None at its end."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from postbell.clock import Clock
 from postbell.delivery.turns import Turn
 from postbell.directory import Directory
-from postbell.errors import EngineStopped, Overloaded, ServiceError, StorageError
+from postbell.errors import EngineStopped, IdTaken, Overloaded, ServiceError, StorageError
 from postbell.fences import note
 from postbell.lane import changes as to_write
 from postbell.lane.changes import Build
@@ -51,11 +51,12 @@ def may_fail(what: str, *kinds: type[ServiceError]) -> Iterator[None]:
     """Log that storage failed us inside the block, and go on after it; EngineStopped is raised.
 
     *kinds* narrows what counts.  A full disk must not end the process: who asked asks again.
+    IdTaken is raised, too: asking again would end in the same.
     """
     expected = kinds or (StorageError, Overloaded)
     try:
         yield
-    except EngineStopped:
+    except (EngineStopped, IdTaken):
         raise
     except expected as error:
         log("write_failed", error=error.message, what=what)
@@ -86,8 +87,9 @@ class Settler:
         self._clock = clock
         self._owner = owner
         self._spawn = spawn
-        self._notice = notice
+        self.notice = notice
         self._late: dict[Held, None] = {}
+        self._is_flushing = False
         self._refused = 0
         self._rereading: set[Held] = set()
         self._answering: set[Held] = set()
@@ -118,9 +120,10 @@ class Settler:
         if held.is_gone:
             return
         held.took(late)
-        if not self._late:
-            self._spawn(self._flush_late())
         self._late[held] = None
+        if not self._is_flushing:
+            self._is_flushing = True
+            self._spawn(self._flush_late())
 
     async def flush(self, held: Held) -> None:
         """Write down at once what is late."""
@@ -132,16 +135,19 @@ class Settler:
                     held.settled(late)
                 else:
                     await self._record([Writing(held, change, late)])
-        self._notice(held)
+        self.notice(held)
 
     async def _flush_late(self) -> None:
         """Write down what is late, many lanes in one commit, until nothing is."""
-        while self._late:
-            await self._clock.sleep(LATE_S)
-            lanes = list(self._late)
-            for at in range(0, len(lanes), TOGETHER):
-                await self.flush_together(lanes[at : at + TOGETHER])
-            self._late = dict.fromkeys(h for h in self._late if h.late and not h.is_gone)
+        try:
+            while self._late:
+                await self._clock.sleep(LATE_S)
+                lanes = list(self._late)
+                for at in range(0, len(lanes), TOGETHER):
+                    await self.flush_together(lanes[at : at + TOGETHER])
+                self._late = dict.fromkeys(h for h in self._late if h.late and not h.is_gone)
+        finally:
+            self._is_flushing = False
 
     async def flush_together(self, lanes: Sequence[Held]) -> None:
         """Write down what is late of those lanes that nobody is writing of."""
@@ -160,7 +166,7 @@ class Settler:
             if found:
                 await self._record(found)
         for held in lanes:
-            self._notice(held)
+            self.notice(held)
 
     async def _record(self, changes: Sequence[Writing]) -> set[Held]:
         """Try to make changes durable in one commit, each with what was late of its lane.
@@ -200,7 +206,12 @@ class Settler:
     async def _is_read_again(self, held: Held) -> bool:
         """Try to read a lane that is not ours as it was."""
         with may_fail("lane"):
-            await self._reload(held)
+            try:
+                await self._reload(held)
+            except (StorageError, Overloaded):
+                raise
+            except Exception as error:
+                _give_up(held, error)
             return True
         return False
 
@@ -276,7 +287,7 @@ class Settler:
             await self.write(held, lambda lane: answer(held, lane, self._clock.now()))
         finally:
             self._answering.discard(held)
-            self._notice(held)
+            self.notice(held)
 
     def read_more(self, held: Held) -> None:
         """Begin to read what did not come with the claim, once most that did is over."""
@@ -290,11 +301,11 @@ class Settler:
         try:
             with may_fail("reading on"):
                 await self.reload(held)
-            self._notice(held)
+            self.notice(held)
             await self._clock.sleep(AGAIN_S)
         finally:
             self._rereading.discard(held)
-            self._notice(held)
+            self.notice(held)
 
     async def _reload(self, held: Held) -> None:
         claims = await self._ledger.reload(self._owner, [held.id])

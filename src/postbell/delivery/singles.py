@@ -133,7 +133,7 @@ class Singles:
         """Count the first events of a run, which retention took, as far as they were not sent."""
         lost, now = run.lose(events), self._courier.clock.now()
         if lost:
-            run.entries.append(
+            run.note(
                 of_range(
                     EntryKind.EXPIRED, held.lane, run.revision, part, lost, now, batch_id=run.key
                 )

@@ -25,7 +25,7 @@ from postbell.delivery.scrub import Scrubber
 from postbell.delivery.settle import AGAIN_S, Settler, may_fail
 from postbell.delivery.singles import Singles
 from postbell.directory import Directory, Known
-from postbell.errors import DamagedBlock, EngineStopped, Overloaded, StorageError
+from postbell.errors import DamagedBlock, EngineStopped, IdTaken, Overloaded, StorageError
 from postbell.fences import count, fence, note
 from postbell.lane.ahead import Ahead
 from postbell.lane.gate import Gate
@@ -247,7 +247,8 @@ class Worker:
             self.calls.note(held.next_due(now), held.id)
 
     def _may_take(self, held: Held) -> bool:
-        return not self._is_stopping and self._keys.are_known(held.webhook)
+        may_take = not self._is_stopping and held.id not in self._broken
+        return may_take and self._keys.are_known(held.webhook)
 
     def _start_pump(self, held: Held) -> None:
         if self._may_take(held) and held.hand_out(self._clock.now()):
@@ -264,8 +265,11 @@ class Worker:
         What was taken first begins first, whichever pump comes to it.
         """
         try:
-            while (work := self._begin(held)) is not None:
-                self._start_pump(held)
+            while work := held.begin(self._clock.now(), may_take=self._may_take(held)):
+                try:
+                    self._start_pump(held)
+                except Exception as error:
+                    self._fail(held, error)
                 try:
                     await self._do(held, work)
                 finally:
@@ -275,10 +279,6 @@ class Worker:
         finally:
             held.pump_ended()
             self._notice(held)
-
-    def _begin(self, held: Held) -> Work | None:
-        may_take = held.id not in self._broken and self._may_take(held)
-        return held.begin(self._clock.now(), may_take=may_take)
 
     async def _do(self, held: Held, work: Work) -> None:
         """Do one piece of work; an error of ours pauses this webhook and stops nothing else."""
@@ -299,15 +299,20 @@ class Worker:
         except DamagedBlock as error:
             log("block_damaged", block=error.block, webhook_id=held.id)
             await self._break(held, DAMAGED)
+        except IdTaken as error:
+            await self._break_down(held, error)
         except (StorageError, Overloaded) as error:
             log("read_failed", webhook_id=held.id, error=error.message)
             await self._clock.sleep(AGAIN_S)
             if isinstance(work, Cut):
                 held.rewind()
         except Exception as error:
-            count("worker")
-            log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
-            await self._break(held)
+            await self._break_down(held, error)
+
+    async def _break_down(self, held: Held, error: Exception) -> None:
+        count("worker")
+        log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
+        await self._break(held)
 
     async def _break(self, held: Held, reason: str = BROKEN) -> None:
         """Pause a webhook for an error of our own (promise 9), or a block that cannot be sent."""

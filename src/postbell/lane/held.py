@@ -131,35 +131,39 @@ class Held(Image):
         work = self._choose(now, stand)
         if work is None:
             return None
-        self.in_flight += 1
-        if not isinstance(work, Load):
-            self.pace.spend(now, self.policy.rate_per_s)
         if isinstance(work, Again):
             self.slots.take(work.batch)
         elif isinstance(work, Step):
             self.passes.begin(work.replay)
+        if not isinstance(work, Load):
+            self.pace.spend(now, self.policy.rate_per_s)
+        self.in_flight += 1
         return work
 
     def give_back(self, work: Work) -> None:
         """Say that *work* is over, whatever came of it."""
         self.in_flight -= 1
         match work:
-            case Single() | Cut():
+            case Single():
                 pass
+            case Cut():
+                self.cut_ended(work)
             case Again():
                 self.slots.back(work.batch.id)
             case Step():
                 self.passes.stepped(work.replay)
             case Load():
                 work.run.is_loading = False
+                if work.ticket is not None:
+                    work.ticket.give_back()
             case _:
                 assert_never(work)
 
     def cut_ended(self, work: Cut) -> None:
-        """Say that a cut is recorded, or came to nothing."""
-        self._cutting -= len(work.pieces)
-        self._ahead.under_way -= len(work.pieces) - 1
-        work.ticket.give_back()
+        """Say, once or more often, that a cut is recorded, or came to nothing."""
+        if work.ticket.give_back():
+            self._cutting -= len(work.pieces)
+            self._ahead.under_way -= len(work.pieces) - 1
 
     @contextmanager
     def passing_over(self) -> Iterator[None]:

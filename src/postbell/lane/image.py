@@ -4,7 +4,7 @@ What was written comes back by `apply`, and by nothing else; what somebody else 
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -90,12 +90,13 @@ class Image:
         self.has_more = claim.has_more
         self.policy = policies.of_webhook(webhook, self._dialects, self._installation)
         recorded = [batch for batch in claim.batches if batch.done is not None]
-        self.runs = taken_over(self.runs, recorded, has_moved=has_moved)
         self.passes.reload(claim.replays)
         waiting = (batch for batch in claim.batches if batch.done is None)
         self.slots.reload(
-            (lawful_batch(batch, self.policy, now) for batch in waiting), has_moved=has_moved
+            [lawful_batch(batch, self.policy, now) for batch in waiting],
+            has_more=claim.has_more,
         )
+        self._hold_runs(taken_over(self.runs, recorded, has_moved=has_moved))
 
     def reread(self, now: datetime) -> None:
         """Take every moment for what it can be at most: the clock was set."""
@@ -157,10 +158,13 @@ class Image:
                 run.saved(change)
         if change.drop:
             gone = set(change.drop)
-            self.runs = deque(run for run in self.runs if run.key not in gone)
+            self._hold_runs(run for run in self.runs if run.key not in gone)
 
     def all_due(self, now: datetime, but: str = "") -> tuple[OpenBatch, ...]:
-        """Return every batch that waits for its retry *but* one, due now: the outage is over."""
+        """Return every batch that waits for its retry *but* one, due now: the outage is over.  What
+        left runs that are to be saved is due with them."""
+        for run in self.runs:
+            run.hurry(now)
         return tuple(
             msgspec.structs.replace(batch, next_at=now)
             for batch in self.slots.waiting()
@@ -204,8 +208,14 @@ class Image:
 
     def rewind(self) -> None:
         """Gather again from the recorded cursor, or where its runs end: a cut came to nothing."""
-        self.runs, end = chained(self.runs, self.lane.cursor)
+        runs, end = chained(self.runs, self.lane.cursor)
+        self._hold_runs(runs)
         self._restart(end)
+
+    def _hold_runs(self, runs: Iterable[Run]) -> None:
+        """Hold these runs and no others, nor what left others: the ledger never hears of that."""
+        self.runs = deque(runs)
+        self.slots.keep_leaving({batch.id for run in self.runs for batch in run.leavers})
 
     def _learn(self, now: datetime) -> None:
         before = self.sizes.most_bytes
@@ -217,7 +227,7 @@ class Image:
         """Forget runs that were begun without knowing of a revision that begins inside them."""
         for at, run in enumerate(self.runs):
             if not run.is_saved and not self.intake.is_within(run.range, run.revision):
-                self.runs = deque(list(self.runs)[:at])
+                self._hold_runs(list(self.runs)[:at])
                 self._restart(run.range.start)
                 return
 

@@ -116,6 +116,17 @@ class Run:
         self.entries.append(entry)
         self.leavers.append(batch)
 
+    def hurry(self, now: datetime) -> None:
+        """Let what has left, and waits for its retry, be due *now*."""
+        self.leavers = [
+            each if each.next_at is None else msgspec.structs.replace(each, next_at=now)
+            for each in self.leavers
+        ]
+
+    def note(self, entry: Entry) -> None:
+        """Have a line written with what is saved next."""
+        self.entries.append(entry)
+
     def lose(self, events: int) -> int:
         """Note that retention took the first *events*; return how many were still to be sent."""
         self.first = events

@@ -4,7 +4,7 @@ Where order is promised only the first in the log may be sent, at its time.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from postbell.blocks import Position
@@ -90,21 +90,25 @@ class Slots:
         """Yield those that wait for their time."""
         return (slot.batch for slot in self if ROWS[slot.stage].may_wait)
 
-    def reload(self, batches: Iterable[OpenBatch], *, has_moved: bool = False) -> None:
+    def reload(self, batches: Sequence[OpenBatch], *, has_more: bool = False) -> None:
         """Take over what the ledger says now; whoever is at work on one goes on.
 
-        *has_moved*: the lane's cursor is another one, so that what left a run can never be saved.
+        *has_more*: there are others behind these, in the order of the log, that were not read.
         """
         before, self._slots = self._slots, {}
+        reach = max((b.range.start for b in batches if b.stop is None), default=None)
         for batch in batches:
             slot = before.pop(batch.id, None)
             stage = self._strays.pop(batch.id, Stage.DUE) if slot is None else slot.stage
-            self._put(batch, Stage.DUE if stage is Stage.LEAVING else stage)
+            is_new = stage is Stage.LEAVING or (stage is Stage.AHEAD and batch.attempts > 0)
+            self._put(batch, Stage.DUE if is_new else stage)
         for batch_id, slot in before.items():
-            if ROWS[slot.stage].is_in_hand:
-                self._strays[batch_id] = slot.stage
-            elif slot.stage is Stage.LEAVING and not has_moved:
+            is_in_hand = ROWS[slot.stage].is_in_hand
+            is_unread = has_more and (reach is None or slot.batch.range.start >= reach)
+            if slot.stage is Stage.LEAVING or (is_in_hand and is_unread):
                 self._put(slot.batch, slot.stage)
+            elif is_in_hand:
+                self._strays[batch_id] = slot.stage
         self._call_all()
 
     def reread(self, lawful: Callable[[OpenBatch], OpenBatch]) -> None:
@@ -127,6 +131,12 @@ class Slots:
         """Count a single that left its run: an attempt before the run is saved would be undone."""
         self._put(batch, Stage.LEAVING)
 
+    def keep_leaving(self, kept: set[str]) -> None:
+        """Forget singles whose run is forgotten: the ledger never hears of them."""
+        for slot in [slot for slot in self if slot.stage is Stage.LEAVING]:
+            if slot.batch.id not in kept:
+                self.close(slot.batch.id)
+
     def close(self, batch_id: str) -> None:
         """Forget a batch that is delivered, parked or dropped."""
         slot = self._slots.pop(batch_id, None)
@@ -139,10 +149,12 @@ class Slots:
         self._move(self._slots[batch.id], taken(batch))
 
     def reserve(self, batch_id: str) -> None:
-        """Keep others from beginning a batch that waits."""
+        """Keep others from beginning a batch that waits, here or to be read."""
         slot = self._slots.get(batch_id)
         if slot is not None:
             self._move(slot, Happening.RESERVED)
+        else:
+            self._strays[batch_id] = Stage.OUT
 
     def sent(self, batch_id: str) -> None:
         """Note that the request of a batch that was taken up begins."""

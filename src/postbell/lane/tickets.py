@@ -23,14 +23,16 @@ class Ticket:
         """Say whether its turn has come."""
         return bool(self._line) and self._line[0] is self
 
-    def give_back(self) -> None:
+    def give_back(self) -> bool:
         """Let the next one have its turn, if this one had it; it may be given back at any time,
-        and more than once."""
+        and more than once: say whether this is the first."""
         was_first = self.is_first
-        if self in self._line:
-            self._line.remove(self)
+        if self not in self._line:
+            return False
+        self._line.remove(self)
         if was_first and self._line and self._line[0].call is not None:
             self._line[0].call()
+        return True
 
 
 class Tickets:
