@@ -27,7 +27,7 @@ class CountsAs(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class KindRow:
     """What one kind means.
 
     *counts_as* is for all events of the entry, of an attempt for those that it delivered.
@@ -47,9 +47,9 @@ class Row:
 class EntryKind(StrEnum):
     """What a journal entry records of a range."""
 
-    row: Row
+    row: KindRow
 
-    def __new__(cls, name: str, row: Row) -> Self:
+    def __new__(cls, name: str, row: KindRow) -> Self:
         """Make a kind, which cannot be without a row."""
         kind = str.__new__(cls, name)
         kind._value_ = name
@@ -58,14 +58,16 @@ class EntryKind(StrEnum):
 
     ATTEMPT = (
         "attempt",
-        Row(counts_as=CountsAs.DELIVERED, ends_batch_as="delivered", is_attempt=True),
+        KindRow(counts_as=CountsAs.DELIVERED, ends_batch_as="delivered", is_attempt=True),
     )
     RUN = (
         "run",
-        Row(counts_as=CountsAs.DELIVERED, ends_batch_as="delivered", is_attempt=True, is_run=True),
+        KindRow(
+            counts_as=CountsAs.DELIVERED, ends_batch_as="delivered", is_attempt=True, is_run=True
+        ),
     )
-    SKIPPED = "skipped", Row(counts_as=CountsAs.SKIPPED)
-    EXPIRED = "expired", Row(counts_as=CountsAs.EXPIRED, ends_batch_as="expired")
-    SPLIT = "split", Row(counts_as=CountsAs.SPLIT, ends_batch_as="split")
-    RECUT = "recut", Row(counts_as=CountsAs.RECUT)
-    TEST = "test", Row(counts_as=CountsAs.TEST, is_counted=False)
+    SKIPPED = "skipped", KindRow(counts_as=CountsAs.SKIPPED)
+    EXPIRED = "expired", KindRow(counts_as=CountsAs.EXPIRED, ends_batch_as="expired")
+    SPLIT = "split", KindRow(counts_as=CountsAs.SPLIT, ends_batch_as="split")
+    RECUT = "recut", KindRow(counts_as=CountsAs.RECUT)
+    TEST = "test", KindRow(counts_as=CountsAs.TEST, is_counted=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from postbell.audit import PLACES, Audit, Progress
+from postbell.audit import PLACES, Audit, AuditProgress
 from tests.audit.building import (
     DELETED,
     ENGAGELAB,
@@ -104,9 +104,9 @@ async def test_a_part_is_counted_as_if_there_were_nothing_else(folder: Path) -> 
 
 
 async def test_progress_rises_to_the_number_of_webhooks(folder: Path) -> None:
-    told: list[Progress] = []
+    told: list[AuditProgress] = []
 
     await audited(folder, progress=told.append)
 
     assert told == sorted(told, key=lambda each: each.done)
-    assert told[-1] == Progress(7, 7)
+    assert told[-1] == AuditProgress(7, 7)

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from postbell.ports import LETTERS_KEPT, Letter, Telling, Told, ToldOf
+from postbell.ports import LETTERS_KEPT, Letter, Telling, ToldOf, ToldState
 from tests.contract.making import Shop
 
 SUBJECT = "webhook 7 delivery"
@@ -12,7 +12,7 @@ LEASE_S = 60.0
 
 
 def failing(shop: Shop, before: int = 0, *letters: Letter, subject: str = SUBJECT) -> Telling:
-    return Telling(subject, Told("failing", shop.clock.now(), "failing"), before, letters)
+    return Telling(subject, ToldState("failing", shop.clock.now(), "failing"), before, letters)
 
 
 async def waiting(shop: Shop, recipient: str = ADA) -> list[bytes]:
@@ -27,13 +27,13 @@ async def test_what_was_told_is_found_by_what_changed_since(shop: Shop) -> None:
     notices = shop.engine.notices
     await notices.tell([failing(shop), failing(shop, subject="account 1 silence")])
     first, second = await known(shop)
-    well = Told("ok", first.told.worse_at, "failing")
+    well = ToldState("ok", first.told.worse_at, "failing")
 
     await notices.tell([Telling(SUBJECT, well, first.version)])
     changed = await known(shop, second.version)
 
     assert (first.subject, second.subject) == (SUBJECT, "account 1 silence")
-    assert first.told == Told("failing", shop.clock.now(), "failing")
+    assert first.told == ToldState("failing", shop.clock.now(), "failing")
     assert [(each.subject, each.told) for each in changed] == [(SUBJECT, well)]
     assert await known(shop) == [second, *changed]
     assert await notices.told(0, 1) == [second]

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from postbell.dialects import DIALECTS, find
 from postbell.errors import BadInput
 from postbell.events import EventType
-from postbell.ports import Delivery, Signing
+from postbell.ports import ReceivedRequest, Signing
 from postbell.records import Outcome, Secret, SecretKind
 from postbell.reports import Reports
 from postbell.text import form
@@ -54,7 +54,7 @@ def test_the_signature_is_that_of_the_vectors() -> None:
 def checked(body: bytes, signed: bytes, key: str = "TEST_WEBHOOK_KEY") -> bool | None:
     """Return what our verifier says of a form, where *signed* was signed beside the URL."""
     made = b64encode(hmac.digest(key.encode(), URL.encode() + signed, "sha1")).decode()
-    delivery = Delivery(URL, {"x-mandrill-signature": made}, body, AT)
+    delivery = ReceivedRequest(URL, {"x-mandrill-signature": made}, body, AT)
     return MANDRILL.verifier.check(delivery, "TEST_WEBHOOK_KEY").is_good
 
 

@@ -16,7 +16,7 @@ from postbell.errors import StorageError
 from postbell.operating.notices.changes import OK, Changes
 from postbell.operating.notices.moving import take_over
 from postbell.operating.notices.watching import clock_of
-from postbell.ports import LEASE_S, Notices, Told, ToldOf
+from postbell.ports import LEASE_S, Notices, ToldOf, ToldState
 from postbell.signals import log
 from tests.fakes import FakeClock
 from tests.operating.rig import OPERATOR, Watched, watched
@@ -249,7 +249,7 @@ async def test_what_was_told_of_a_webhook_goes_with_it(rig: Watched) -> None:
     assert await rig.service.engine.notices.told(0, 10) == []
 
 
-def old_file(folder: Path, told: dict[str, Told]) -> Path:
+def old_file(folder: Path, told: dict[str, ToldState]) -> Path:
     path = folder / "notices.json"
     path.write_bytes(msgspec.json.encode(told))
     return path
@@ -259,7 +259,7 @@ async def test_what_a_release_before_told_is_taken_over_once_and_its_file_goes(
     rig: Watched, tmp_path: Path
 ) -> None:
     at = rig.service.clock.now()
-    failing, doubted = Told("failing", at, "failing"), Told("doubted", at, "doubted")
+    failing, doubted = ToldState("failing", at, "failing"), ToldState("doubted", at, "doubted")
     path = old_file(tmp_path, {SUBJECT: failing, "webhook 2 lag": failing, "clock": doubted})
     rig.notices = rig.new_notices(old_memory=path)
     rig.notices._clocks.append({"by_s": 5.0})
@@ -278,7 +278,7 @@ async def test_a_file_that_was_taken_over_and_not_removed_changes_nothing_the_ne
     rig: Watched, tmp_path: Path
 ) -> None:
     notices = rig.service.engine.notices
-    path = old_file(tmp_path, {SUBJECT: Told("failing", rig.service.clock.now(), "failing")})
+    path = old_file(tmp_path, {SUBJECT: ToldState("failing", rig.service.clock.now(), "failing")})
     kept = path.read_bytes()
     await take_over(path, notices, "m")
     await rig.lane(pause="gone")
@@ -309,9 +309,9 @@ async def test_a_file_that_cannot_be_read_was_told_never(
 def test_what_is_well_for_long_is_forgotten_and_what_is_not_is_kept(clock: FakeClock) -> None:
     changes = Changes()
     at = clock.now()
-    bad = ToldOf(1, "webhook 1 lag", Told("failing", at, "failing"))
-    well = ToldOf(2, "webhook 2 lag", Told(OK, at, "failing"))
-    gone = ToldOf(3, "webhook 3 lag", Told("failing", at, "failing"))
+    bad = ToldOf(1, "webhook 1 lag", ToldState("failing", at, "failing"))
+    well = ToldOf(2, "webhook 2 lag", ToldState(OK, at, "failing"))
+    gone = ToldOf(3, "webhook 3 lag", ToldState("failing", at, "failing"))
     changes.learn([bad, well, gone])
 
     def is_there(subject: str) -> bool:

@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 
 from postbell.errors import ServiceError
-from postbell.sources.tail import MAX_LINES, QUIET_POLLS, Place, Tail
+from postbell.sources.tail import MAX_LINES, QUIET_POLLS, FilePlace, Tail
 
 
 class Reader:
     """A tail whose owner confirms everything, and what it read."""
 
-    def __init__(self, path: Path, place: Place | None = None, most_bytes: int = 1 << 16) -> None:
+    def __init__(
+        self, path: Path, place: FilePlace | None = None, most_bytes: int = 1 << 16
+    ) -> None:
         self.said: list[str] = []
-        self.tail = Tail(path, place or Place(), most_bytes=most_bytes, say=self.said.append)
-        self.place = place or Place()
+        self.tail = Tail(path, place or FilePlace(), most_bytes=most_bytes, say=self.said.append)
+        self.place = place or FilePlace()
         self.lines: list[str] = []
         self.too_long: list[int] = []
 
@@ -49,7 +51,7 @@ def append(path: Path, *lines: object) -> None:
 
 def test_what_was_not_confirmed_is_read_again(log: Path) -> None:
     append(log, 1, 2)
-    tail = Tail(log, Place(), most_bytes=100, say=print)
+    tail = Tail(log, FilePlace(), most_bytes=100, say=print)
 
     first, second = tail.read(), tail.read()
 
@@ -59,7 +61,7 @@ def test_what_was_not_confirmed_is_read_again(log: Path) -> None:
 
 
 def test_looks_that_found_no_file_are_counted_until_one_is_there(log: Path) -> None:
-    tail = Tail(log, Place(), most_bytes=100, say=print)
+    tail = Tail(log, FilePlace(), most_bytes=100, say=print)
 
     missed = [tail.missed_polls for _ in range(3) if tail.read() is None]
     log.touch()
@@ -72,7 +74,7 @@ def test_looks_that_found_no_file_are_counted_until_one_is_there(log: Path) -> N
 
 def test_a_chunk_has_so_many_lines_and_numbers_them(log: Path) -> None:
     append(log, *range(MAX_LINES + 5), "", "last")
-    tail = Tail(log, Place(), most_bytes=1 << 16, say=print)
+    tail = Tail(log, FilePlace(), most_bytes=1 << 16, say=print)
 
     first = tail.read()
     assert first is not None
@@ -255,7 +257,7 @@ def test_a_link_is_followed_to_another_file(log: Path, tmp_path: Path) -> None:
 
 def test_what_lies_unread_is_told_over_all_files(log: Path) -> None:
     append(log, *range(MAX_LINES + 100))
-    tail = Tail(log, Place(), most_bytes=1 << 16, say=print)
+    tail = Tail(log, FilePlace(), most_bytes=1 << 16, say=print)
 
     chunk = tail.read()
     first = tail.lag_bytes

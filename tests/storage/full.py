@@ -14,7 +14,7 @@ from postbell.ports import (
     News,
     NewSecret,
     Telling,
-    Told,
+    ToldState,
 )
 from postbell.records import BatchState, LaneChange, Reset, SecretKind
 from postbell.storage.sqlite import SqliteEngine
@@ -60,7 +60,7 @@ async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
     await engine.answers.begin(shop.key("k2"), stale_before=since, kept_since=since)
     await engine.answers.keep(shop.key("k2"))
     await remember(shop, await begin(shop), "queue-id")
-    told = Told("failing", clock.now(), "failing")
+    told = ToldState("failing", clock.now(), "failing")
     letters = [Letter("ops@example.com", 1, b"{}") for _ in range(20)]
     await engine.notices.tell([Telling("webhook 1 delivery", told, 0, letters)])
     assert await engine.notices.hold("w1", lease_s=60.0, now=clock.now())

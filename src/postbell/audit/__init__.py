@@ -4,7 +4,7 @@
 batches say that its events are, `sweep` lays them on the log, `findings` is what is said of it.
 """
 
-from postbell.audit.findings import PLACES, Audit, AuditRow, Problem, Progress
+from postbell.audit.findings import PLACES, Audit, AuditProgress, AuditRow, Problem
 from postbell.audit.proof import audit
 
-__all__ = ["PLACES", "Audit", "AuditRow", "Problem", "Progress", "audit"]
+__all__ = ["PLACES", "Audit", "AuditProgress", "AuditRow", "Problem", "audit"]

@@ -89,7 +89,7 @@ class Audit(msgspec.Struct, kw_only=True):
         return not self.problems
 
 
-class Progress(msgspec.Struct, frozen=True):
+class AuditProgress(msgspec.Struct, frozen=True):
     """How many webhooks are done; the one at work counts in parts."""
 
     done: float

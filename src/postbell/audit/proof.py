@@ -9,7 +9,7 @@ May run beside workers, ingest and retention: `walk` reads a webhook as of one m
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 
-from postbell.audit.findings import Audit, Problem, Progress
+from postbell.audit.findings import Audit, AuditProgress, Problem
 from postbell.audit.marks import FAR, Window
 from postbell.audit.walk import Walk
 from postbell.blocks import BlockHeader
@@ -28,7 +28,7 @@ async def audit(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[AuditProgress], None] | None = None,
 ) -> Audit:
     """Recompute the accounts of every webhook; *progress* is told now and then.
 
@@ -49,7 +49,7 @@ async def audit(
 
         def tell(part: float, done: int = done) -> None:
             if progress is not None:
-                progress(Progress(done + part, len(webhooks)))
+                progress(AuditProgress(done + part, len(webhooks)))
 
         found = None
         with fence("audit", item=f"webhook {webhook_id}") as walk:

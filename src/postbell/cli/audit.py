@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import click
 import msgspec
 
-from postbell.audit import Audit, AuditRow, Progress, audit
+from postbell.audit import Audit, AuditProgress, AuditRow, audit
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_record, print_table, text
@@ -73,7 +73,7 @@ def _range(found: Audit) -> str:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[Progress], None] | None]:
+def _progress() -> Iterator[Callable[[AuditProgress], None] | None]:
     """Show a bar of the webhooks while on a terminal."""
     if not sys.stderr.isatty():
         yield None

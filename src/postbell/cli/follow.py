@@ -20,13 +20,13 @@ from postbell.cli.client import ApiClient
 from postbell.cli.lines import MAX_CHUNK_BYTES, Item
 from postbell.cli.send import SendCount, send
 from postbell.errors import ServiceError, UsageError
-from postbell.sources.tail import POLL_S, Chunk, Place, Tail
+from postbell.sources.tail import POLL_S, Chunk, FilePlace, Tail
 from postbell.text import small_files
 
 CHECKPOINT_BYTES = 65_536
 
 
-class Checkpoint(Place, frozen=True, kw_only=True):
+class Checkpoint(FilePlace, frozen=True, kw_only=True):
     """How far the file was sent.
 
     *sending* is the end of what is being sent under *key*, 0 for nothing.
@@ -100,7 +100,7 @@ class Follower:
         self._at = checkpoint
 
 
-def _of(place: Place, sending: int = 0, key: str = "") -> Checkpoint:
+def _of(place: FilePlace, sending: int = 0, key: str = "") -> Checkpoint:
     return Checkpoint(**msgspec.structs.asdict(place) | {"sending": sending, "key": key})
 
 

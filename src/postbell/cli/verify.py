@@ -5,19 +5,19 @@ from collections.abc import Mapping
 
 from postbell.cli.receiver import Received
 from postbell.dialects import DIALECTS
-from postbell.ports import Check, Delivery, Dialect
+from postbell.ports import Check, Dialect, ReceivedRequest
 
 BATCH_HEADERS = ("webhook-id", "postbell-batch")
 UNKNOWN = "-"
 
 
-def delivery_of(received: Received, url: str = "") -> Delivery:
+def delivery_of(received: Received, url: str = "") -> ReceivedRequest:
     """Return a request as dialects look at it; *url* is what it was sent to, where that is not what
     the request says."""
-    return Delivery(url or _url_of(received), received.headers, received.body, received.at)
+    return ReceivedRequest(url or _url_of(received), received.headers, received.body, received.at)
 
 
-def dialect_of(delivery: Delivery) -> str:
+def dialect_of(delivery: ReceivedRequest) -> str:
     """Return the dialect that a delivery looks like, UNKNOWN for none."""
     known = (name for name, each in DIALECTS.items() if each.verifier.knows(delivery))
     return next(known, UNKNOWN)
@@ -28,13 +28,13 @@ def batch_id_of(headers: Mapping[str, str]) -> str:
     return next((headers[name] for name in BATCH_HEADERS if headers.get(name)), "-")
 
 
-def event_count(delivery: Delivery, name: str) -> int:
+def event_count(delivery: ReceivedRequest, name: str) -> int:
     """Return how many events it holds, as the dialect of this name counts."""
     dialect = DIALECTS.get(name)
     return 0 if dialect is None else dialect.verifier.count(delivery.body)
 
 
-def check(delivery: Delivery, secret: str, name: str) -> Check:
+def check(delivery: ReceivedRequest, secret: str, name: str) -> Check:
     """Check a delivery against *secret* as one of the dialect of this name."""
     dialect = DIALECTS.get(name)
     if dialect is None:

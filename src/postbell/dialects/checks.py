@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from postbell.ports import Check, Delivery
+from postbell.ports import Check, ReceivedRequest
 
 VERIFIED = Check(True, "verified")
 NO_SECRET = Check(None, "no secret given")
@@ -32,14 +32,14 @@ class InHeader:
     """
 
     header: str
-    verify: Callable[[Delivery, str], Check]
+    verify: Callable[[ReceivedRequest, str], Check]
     check_key: Callable[[str], None] = any_key
     count: Callable[[bytes], int] = count_json
 
-    def knows(self, delivery: Delivery) -> bool:
+    def knows(self, delivery: ReceivedRequest) -> bool:
         return self.header in delivery.headers
 
-    def check(self, delivery: Delivery, secret: str) -> Check:
+    def check(self, delivery: ReceivedRequest, secret: str) -> Check:
         if not secret:
             return NO_SECRET
         if self.header not in delivery.headers:
@@ -50,7 +50,7 @@ class InHeader:
 class Unsigned:
     """A verifier of a dialect that signs nothing."""
 
-    def knows(self, delivery: Delivery) -> bool:
+    def knows(self, delivery: ReceivedRequest) -> bool:
         return "postbell-batch" in delivery.headers and delivery.body.startswith(b"[")
 
     def check_key(self, secret: str) -> None:
@@ -59,7 +59,7 @@ class Unsigned:
     def count(self, body: bytes) -> int:
         return count_json(body)
 
-    def check(self, delivery: Delivery, secret: str) -> Check:
+    def check(self, delivery: ReceivedRequest, secret: str) -> Check:
         return Check(None, "not signed")
 
 

@@ -22,7 +22,7 @@ from postbell.errors import BadInput
 from postbell.events import TYPE_OF, EventType, MessageIds
 from postbell.failures import failure_of, reply_of
 from postbell.logged import Logged, parts_of
-from postbell.ports import Check, Delivery, Probe, Signing, Tick
+from postbell.ports import Check, Probe, ReceivedRequest, Signing, Tick
 from postbell.records import Policy, SecretKind
 from postbell.text import form
 
@@ -154,7 +154,7 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
         return []
 
 
-def _verify(delivery: Delivery, secret: str) -> Check:
+def _verify(delivery: ReceivedRequest, secret: str) -> Check:
     given = delivery.headers[HEADER.lower()]
     signed = "".join(name + value for name, value in _fields(delivery.body)).encode()
     if is_same(given, _signature(secret, delivery.url, signed)):

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from postbell.dialects.checks import VERIFIED, InHeader
 from postbell.errors import BadInput
-from postbell.ports import Check, Delivery
+from postbell.ports import Check, ReceivedRequest
 
 TOLERANCE_S = 300
 PUBLIC_KEY_BYTES = 32
@@ -33,7 +33,7 @@ def _check_key(secret: str) -> None:
             )
 
 
-def _verify(delivery: Delivery, secret: str) -> Check:
+def _verify(delivery: ReceivedRequest, secret: str) -> Check:
     headers = delivery.headers
     stamp = headers.get("webhook-timestamp", "")
     if not _STAMP(stamp) or abs(delivery.at.timestamp() - int(stamp)) > TOLERANCE_S:

@@ -33,7 +33,7 @@ from postbell.ports.customers import (
 )
 from postbell.ports.dialect import Dialect, Probe, Signing, Stored, Tick
 from postbell.ports.engine import Bell, Database, Dropped, Engine, Restored, Space
-from postbell.ports.notices import LETTERS_KEPT, Letter, Notices, Telling, Told, ToldOf
+from postbell.ports.notices import LETTERS_KEPT, Letter, Notices, Telling, ToldOf, ToldState
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
     LEASE_S,
@@ -47,7 +47,7 @@ from postbell.ports.path import (
     Parked,
     QueueLengths,
 )
-from postbell.ports.receiving import Check, Delivery, Verifier
+from postbell.ports.receiving import Check, ReceivedRequest, Verifier
 from postbell.ports.search import (
     CountChange,
     Index,
@@ -65,7 +65,7 @@ from postbell.ports.second_factors import (
     SecondFactor,
     SecondFactors,
 )
-from postbell.ports.source import Inlet, Refused, Source, SourceReading
+from postbell.ports.source import Inlet, RefusedFact, Source, SourceReading
 from postbell.ports.trail import ENTRIES_SEEN, Trail, TrailPlace, TrailQuery
 
 __all__ = [
@@ -93,7 +93,6 @@ __all__ = [
     "Claim",
     "CountChange",
     "Database",
-    "Delivery",
     "Dialect",
     "Dropped",
     "Engine",
@@ -119,7 +118,8 @@ __all__ = [
     "Progress",
     "Proof",
     "QueueLengths",
-    "Refused",
+    "ReceivedRequest",
+    "RefusedFact",
     "Registry",
     "Remembered",
     "Request",
@@ -137,8 +137,8 @@ __all__ = [
     "Stored",
     "Telling",
     "Tick",
-    "Told",
     "ToldOf",
+    "ToldState",
     "Trail",
     "TrailPlace",
     "TrailQuery",

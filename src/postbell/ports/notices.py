@@ -16,7 +16,7 @@ LETTERS_KEPT = 1000
 """So many notices wait for one recipient; over it the oldest are dropped."""
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
+class ToldState(msgspec.Struct, frozen=True, array_like=True):
     """What was told last of a subject, and when a bad one was, and which."""
 
     condition: str
@@ -29,7 +29,7 @@ class ToldOf(NamedTuple):
 
     version: int
     subject: str
-    told: Told
+    told: ToldState
 
 
 class Letter(NamedTuple):
@@ -50,7 +50,7 @@ class Telling(NamedTuple):
     """
 
     subject: str
-    told: Told | None
+    told: ToldState | None
     before: int
     letters: Sequence[Letter] = ()
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 
-class Delivery(NamedTuple):
+class ReceivedRequest(NamedTuple):
     """A request as it arrived at *at*; names of headers are in lower case, *url* is as it was
     registered, as far as the receiver knows."""
 
@@ -25,7 +25,7 @@ class Check(NamedTuple):
 class Verifier(Protocol):
     """Checks a dialect's deliveries as a careful receiver would; nothing that comes raises."""
 
-    def knows(self, delivery: Delivery) -> bool:
+    def knows(self, delivery: ReceivedRequest) -> bool:
         """Say whether a delivery looks like one of this dialect and of no other."""
         ...
 
@@ -37,6 +37,6 @@ class Verifier(Protocol):
         """Return how many events a body holds, 0 where it is none of this dialect."""
         ...
 
-    def check(self, delivery: Delivery, secret: str) -> Check:
+    def check(self, delivery: ReceivedRequest, secret: str) -> Check:
         """Check a delivery against *secret*, which is empty where there is none."""
         ...

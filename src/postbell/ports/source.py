@@ -16,7 +16,7 @@ from postbell.events import Draft
 from postbell.ports.checkpoints import MOST_REMEMBERED, Remembered, SourceState
 
 
-class Refused(NamedTuple):
+class RefusedFact(NamedTuple):
     """A fact that makes no event: where it stood, for people, as `line 7`, and why."""
 
     place: str
@@ -41,7 +41,7 @@ class SourceReading(NamedTuple):
     places: Sequence[str]
     checkpoint: bytes
     position: str
-    refused: Sequence[Refused] = ()
+    refused: Sequence[RefusedFact] = ()
     forget: Sequence[str] = ()
     remember: Sequence[Remembered] = ()
     most: int = MOST_REMEMBERED

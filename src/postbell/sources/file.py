@@ -1,6 +1,6 @@
 """The source `file`: a file that something appends events to, a line of JSON each.
 
-Its checkpoint is the `Place` of `tail` as JSON.
+Its checkpoint is the `FilePlace` of `tail` as JSON.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from postbell.errors import BadInput, ServiceError
 from postbell.events import Draft, EventType
 from postbell.fences import fence
 from postbell.ingest.accepting import draft_of
-from postbell.ports import Inlet, Refused, SourceReading, SourceState
+from postbell.ports import Inlet, RefusedFact, SourceReading, SourceState
 from postbell.signals import log
-from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, Line, Place, Tail
+from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, FileLine, FilePlace, Tail
 from postbell.text.encodings import GZIP, NAMED, UTF_16, ZSTD
 
 MAX_CHUNK_BYTES = 1 << 20
@@ -106,17 +106,17 @@ def _reading(chunk: Chunk) -> SourceReading:
                 drafts.append(_draft(line))
                 places.append(place)
             except BadInput as error:
-                refused.append(Refused(place, error.code, error.message))
+                refused.append(RefusedFact(place, error.code, error.message))
         if fenced.has_failed:
-            refused.append(Refused(place, "internal", "an internal error; it was logged"))
+            refused.append(RefusedFact(place, "internal", "an internal error; it was logged"))
     if chunk.too_long:
         what = f"it has over {MAX_CHUNK_BYTES} bytes; an event is a line of 65536 at most"
-        refused.append(Refused(f"line {chunk.too_long}", "too_large", what))
+        refused.append(RefusedFact(f"line {chunk.too_long}", "too_large", what))
     checkpoint = msgspec.json.encode(chunk.after)
     return SourceReading(drafts, places, checkpoint, f"line {chunk.after.line}", refused)
 
 
-def _draft(line: Line) -> Draft:
+def _draft(line: FileLine) -> Draft:
     """Return the event of a line, `unknown` where no type has its word; raise BadInput."""
     try:
         draft = draft_of(line.raw)
@@ -158,10 +158,10 @@ def _as_unknown(raw: bytes, error: BadInput) -> bytes:
     return msgspec.json.encode(members)
 
 
-def _place_of(checkpoint: bytes) -> Place:
+def _place_of(checkpoint: bytes) -> FilePlace:
     """Return the place that a checkpoint is; raise ServiceError where it is none."""
     try:
-        return msgspec.json.decode(checkpoint, type=Place) if checkpoint else Place()
+        return msgspec.json.decode(checkpoint, type=FilePlace) if checkpoint else FilePlace()
     except msgspec.DecodeError as error:
         raise ServiceError(
             f"its checkpoint cannot be read ({error}); begin at the start of the file with"

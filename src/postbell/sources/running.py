@@ -18,7 +18,7 @@ from postbell.ingest.ingest import Ingest, moved
 from postbell.ports import (
     Checkpoints,
     Progress,
-    Refused,
+    RefusedFact,
     Source,
     SourceReading,
     SourceRow,
@@ -199,7 +199,7 @@ class Running:
         self._note(
             [
                 *reading.refused,
-                *(Refused(reading.places[r.index], r.code, r.message) for r in answer.rejected),
+                *(RefusedFact(reading.places[r.index], r.code, r.message) for r in answer.rejected),
             ]
         )
         return True
@@ -281,7 +281,7 @@ class Running:
             fault_at=self._parts.clock.now() if is_new else standing.fault_at,
         )
 
-    def _note(self, refused: list[Refused]) -> None:
+    def _note(self, refused: list[RefusedFact]) -> None:
         """Tell of facts that made no event."""
         if not refused:
             return

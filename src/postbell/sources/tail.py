@@ -1,7 +1,7 @@
 """Reading what is appended to a file, in chunks of whole lines: through rotation by renaming and
 by copying and truncating, and exactly where it left off.
 
-Where it stands is a `Place`, which its owner keeps.  Nothing is held open or remembered that a
+Where it stands is a `FilePlace`, which its owner keeps.  Nothing is held open or remembered that a
 place would not find again.  Every call may block.
 """
 
@@ -28,7 +28,7 @@ MARK_BYTES = 256
 MAX_LINES = 1000
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FilePlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a file was read.
 
     *head* is a hash of its first *head_bytes*, *mark* one of the last bytes before *offset*, by
@@ -47,7 +47,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_inside: bool = False
 
 
-class Line(NamedTuple):
+class FileLine(NamedTuple):
     """A line that is not blank, without what is blank around it, by its number in the file."""
 
     number: int
@@ -58,10 +58,10 @@ class Chunk(NamedTuple):
     """What was read, from *before* up to *after*; *too_long* is the number of a line that ended
     here and is longer than any chunk, 0 for none.  *is_agreed* where it is what was agreed on."""
 
-    before: Place
-    lines: list[Line]
+    before: FilePlace
+    lines: list[FileLine]
     too_long: int
-    after: Place
+    after: FilePlace
     is_agreed: bool
 
 
@@ -76,7 +76,7 @@ class Tail:
     def __init__(
         self,
         path: Path,
-        place: Place,
+        place: FilePlace,
         *,
         most_bytes: int,
         say: Callable[[str], None],
@@ -130,7 +130,7 @@ class Tail:
             self.lag_bytes = None
             return None
         if self._done or not self._is_in(file):
-            self._here = Place()
+            self._here = FilePlace()
             self._agreed = 0
         self._here = msgspec.structs.replace(self._here, inode=os.fstat(file).st_ino)
         self._file, self._quiet_polls = file, 0
@@ -211,7 +211,7 @@ class Tail:
             self.close()
         return None
 
-    def _newer(self, at: Place) -> int:
+    def _newer(self, at: FilePlace) -> int:
         """Return how many files came after the open one.  It may still be written to while there is
         only one: its writer has yet to hear of the rotation."""
         inode = _inode(self._path)
@@ -261,7 +261,7 @@ class Tail:
                 return end
         return place + 1
 
-    def _after(self, file: int, data: bytes, *, is_inside: bool) -> Place | None:
+    def _after(self, file: int, data: bytes, *, is_inside: bool) -> FilePlace | None:
         """Return the place after *data*, None where the file does not hold it there any more."""
         at = self._here
         end = at.offset + len(data)
@@ -269,7 +269,7 @@ class Tail:
         head = os.pread(file, head_bytes, 0)
         if head[at.offset :] != data[: max(head_bytes - at.offset, 0)]:
             return None
-        return Place(
+        return FilePlace(
             inode=at.inode,
             offset=end,
             line=at.line + data.count(b"\n"),
@@ -292,10 +292,12 @@ class Tail:
         return max(behind, 0)
 
 
-def _lines(data: bytes, at: Place) -> list[Line]:
+def _lines(data: bytes, at: FilePlace) -> list[FileLine]:
     lines = data.removeprefix(b"" if at.offset else BOM).split(b"\n")
     return [
-        Line(number, line.strip()) for number, line in enumerate(lines, at.line + 1) if line.strip()
+        FileLine(number, line.strip())
+        for number, line in enumerate(lines, at.line + 1)
+        if line.strip()
     ]
 
 

@@ -36,7 +36,7 @@ RUN = "run_"
 """How the keys of runs begin."""
 
 
-class Row(NamedTuple):
+class BatchRow(NamedTuple):
     """An event of the batch, and the page that it opens."""
 
     event: Event
@@ -119,12 +119,12 @@ def _where(visit: Visit) -> Where:
     )
 
 
-def _event_rows(logged: Sequence[Logged]) -> list[Row]:
+def _event_rows(logged: Sequence[Logged]) -> list[BatchRow]:
     rows = []
     for raw, sequence, recorded_at in logged[:EVENTS_SHOWN]:
         event = decode(raw)
         href = message_path(event.message.key, event.event_id)
-        rows.append(Row(event, sequence, recorded_at, href))
+        rows.append(BatchRow(event, sequence, recorded_at, href))
     return rows
 
 

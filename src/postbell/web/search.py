@@ -20,7 +20,7 @@ ON_A_PAGE = 50
 FILTERS = ("recipient", "message", "type", "since", "until")
 
 
-class Row(NamedTuple):
+class SearchRow(NamedTuple):
     """An event in the list, and the page that it opens: its message's, where it has one."""
 
     event: Event
@@ -87,10 +87,10 @@ async def _find(visit: Visit, exact: dict[str, str], kinds: list[EventType]) -> 
     return found
 
 
-def _row(hit: Hit) -> Row:
+def _row(hit: Hit) -> SearchRow:
     event = hit.event
     href = message_path(event.message.key, event.event_id)
-    return Row(event, hit.recorded_at, href, said_of(event))
+    return SearchRow(event, hit.recorded_at, href, said_of(event))
 
 
 def message_path(message: str | None, event_id: str) -> str:

@@ -23,7 +23,7 @@ MAX_JSON = 25
 IDS = ("id", "email_id", "rfc_message_id", "esp_id", "queue_id")
 
 
-class Row(NamedTuple):
+class TimelineRow(NamedTuple):
     """An event on the page: how long *after* the first, what it *said*, and its JSON."""
 
     event: Event
@@ -62,7 +62,7 @@ def _page(visit: Visit, found: TracedMessage) -> Response:
     for traced in found.events:
         event, after_s = traced.event, (traced.event.occurred_at - first).total_seconds()
         rows.append(
-            Row(
+            TimelineRow(
                 event=event,
                 deliveries=traced.deliveries,
                 after=visit.format.duration(after_s) if after_s > 0 else "",

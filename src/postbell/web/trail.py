@@ -33,7 +33,7 @@ class Difference(NamedTuple):
     now: str | None
 
 
-class Row(TrailEntryView, frozen=True, kw_only=True):
+class TrailRow(TrailEntryView, frozen=True, kw_only=True):
     """An entry in words; *href* opens what was changed, *thing* is how it is searched for."""
 
     who: str
@@ -102,7 +102,7 @@ async def _show(visit: Visit, path: str, account_id: int | None) -> Response:
     )
 
 
-def _sentence(visit: Visit, rows: list[Row], is_filtered: bool, has_more: bool) -> str:
+def _sentence(visit: Visit, rows: list[TrailRow], is_filtered: bool, has_more: bool) -> str:
     if not rows and has_more:
         return visit.say("trail.none_yet")
     if not rows:
@@ -127,12 +127,12 @@ async def _actors(visit: Visit, account_id: int | None, chosen: str) -> list[tup
     return list(known.items())
 
 
-def _row(visit: Visit, entry: TrailEntryView) -> Row:
+def _row(visit: Visit, entry: TrailEntryView) -> TrailRow:
     subject = entry.subject
     href = PAGES.get(subject.kind, "")
     return extended(
         entry,
-        Row,
+        TrailRow,
         who=_who(visit, entry.actor),
         did=visit.say(f"trail.did.{entry.action}"),
         face=visit.say(f"trail.face.{entry.actor.face or 'none'}"),

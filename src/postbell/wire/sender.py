@@ -25,8 +25,8 @@ from postbell.wire.answers import (
 from postbell.wire.curl import CurlLoop, End, Transfer
 from postbell.wire.guard import AddressRefused, Guard, refused_connection
 from postbell.wire.headers import header_lines
+from postbell.wire.permits import Busy, ShareLimits, Shares
 from postbell.wire.resolver import Unresolved
-from postbell.wire.shares import Busy, ShareLimits, Shares
 from postbell.wire.urls import Target, parse
 
 MAX_OPEN = 4096

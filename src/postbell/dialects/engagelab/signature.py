@@ -4,7 +4,7 @@ import hashlib
 import hmac
 
 from postbell.dialects.checks import VERIFIED, InHeader, is_same
-from postbell.ports import Check, Delivery
+from postbell.ports import Check, ReceivedRequest
 
 TEST_APP_KEY = "test_appkey"
 """EngageLab's official key of the console's "try it" sender (docs of 2023-08-10)."""
@@ -25,7 +25,7 @@ def keyed(timestamp: str, app_key: str) -> str:
     return hmac.digest(app_key.encode(), timestamp.encode(), "sha256").hex()
 
 
-def _verify(delivery: Delivery, secret: str) -> Check:
+def _verify(delivery: ReceivedRequest, secret: str) -> Check:
     headers = delivery.headers
     stamp, product = headers.get("x-webhook-timestamp", ""), headers.get("x-webhook-appkey", "")
     if is_same(headers[HEADER], md5(stamp, secret, product), keyed(stamp, secret)):

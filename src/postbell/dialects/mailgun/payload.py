@@ -84,7 +84,7 @@ class _Link(msgspec.Struct, frozen=True, gc=False):
     url: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True):
+class MailgunEvent(msgspec.Struct, frozen=True):
     """What this dialect reads of a stored event."""
 
     event_id: str
@@ -103,11 +103,11 @@ class Event(msgspec.Struct, frozen=True):
     link: _Link = _Link()
 
 
-read = msgspec.json.Decoder(Event).decode
+read = msgspec.json.Decoder(MailgunEvent).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def write(event: Event) -> bytes:
+def write(event: MailgunEvent) -> bytes:
     """Return what Mailgun calls `event-data`."""
     word = WORDS[event.type]
     failure = _failure(event) if word in EVENTS else None
@@ -130,7 +130,7 @@ def write(event: Event) -> bytes:
     )
 
 
-def _posted(event: Event, failure: Failure | None) -> dict[str, Any]:
+def _posted(event: MailgunEvent, failure: Failure | None) -> dict[str, Any]:
     """Return the members of what becomes of a mail on its way."""
     message = event.message
     data: dict[str, Any] = {
@@ -166,7 +166,7 @@ def _posted(event: Event, failure: Failure | None) -> dict[str, Any]:
     return data
 
 
-def _status(event: Event, reply: Reply) -> dict[str, Any]:
+def _status(event: MailgunEvent, reply: Reply) -> dict[str, Any]:
     smtp, attempt = event.smtp, event.attempt
     status: dict[str, Any] = {"code": reply.code}
     if reply.enhanced:
@@ -185,7 +185,7 @@ def _status(event: Event, reply: Reply) -> dict[str, Any]:
     return status
 
 
-def _failure(event: Event) -> Failure:
+def _failure(event: MailgunEvent) -> Failure:
     smtp = event.smtp
     reply = reply_of(smtp.code, smtp.enhanced, smtp.text)
     failure = failure_of(event.type, reply, event.bounce.class_)
@@ -195,7 +195,7 @@ def _failure(event: Event) -> Failure:
     return failure
 
 
-def _why(event: Event, failure: Failure) -> dict[str, Any]:
+def _why(event: MailgunEvent, failure: Failure) -> dict[str, Any]:
     if event.type is EventType.DEFERRED:
         return {"severity": "temporary", "reason": "generic"}
     if event.type is EventType.DROPPED:
@@ -206,7 +206,7 @@ def _why(event: Event, failure: Failure) -> dict[str, Any]:
     return {"severity": "permanent", "reason": reason}
 
 
-def _engaged(event: Event) -> dict[str, Any]:
+def _engaged(event: MailgunEvent) -> dict[str, Any]:
     """Return the members of what a recipient did with a mail."""
     client, geo = event.client, event.client.geo
     is_machine = event.actor.kind in ("prefetch", "scanner")
@@ -230,7 +230,7 @@ def _engaged(event: Event) -> dict[str, Any]:
     }
 
 
-def _message_id(event: Event) -> str:
+def _message_id(event: MailgunEvent) -> str:
     return event.message.rfc_message_id or event.message.key or event.event_id
 
 

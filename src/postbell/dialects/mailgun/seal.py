@@ -5,7 +5,7 @@ import hmac
 import msgspec
 
 from postbell.dialects.checks import NO_SECRET, VERIFIED, any_key, count_json, is_same
-from postbell.ports import Check, Delivery
+from postbell.ports import Check, ReceivedRequest
 from postbell.text.numerals import whole
 
 TOLERANCE_S = 900
@@ -46,7 +46,7 @@ class _Body(msgspec.Struct):
 class Sealed:
     """Mailgun's verifier: the signature is in the body, of which it covers two members."""
 
-    def knows(self, delivery: Delivery) -> bool:
+    def knows(self, delivery: ReceivedRequest) -> bool:
         return delivery.body.startswith(_TO_STAMP)
 
     def check_key(self, secret: str) -> None:
@@ -55,7 +55,7 @@ class Sealed:
     def count(self, body: bytes) -> int:
         return count_json(body)
 
-    def check(self, delivery: Delivery, secret: str) -> Check:
+    def check(self, delivery: ReceivedRequest, secret: str) -> Check:
         if not secret:
             return NO_SECRET
         try:

@@ -9,11 +9,11 @@ told at once.
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from postbell.ports import Told, ToldOf
+from postbell.ports import ToldOf, ToldState
 
 OK = "ok"
 QUIET = timedelta(hours=1)
-_NOTHING = Told(OK)
+_NOTHING = ToldState(OK)
 
 
 class Changes:
@@ -21,7 +21,7 @@ class Changes:
 
     def __init__(self) -> None:
         self._known: dict[str, ToldOf] = {}
-        self._now: dict[str, Told] = {}
+        self._now: dict[str, ToldState] = {}
         self.version = 0
 
     def learn(self, told: Iterable[ToldOf]) -> None:
@@ -34,7 +34,7 @@ class Changes:
         """Begin a look: what an earlier one told counts where storage has it."""
         self._now = {}
 
-    def told_now(self) -> Mapping[str, tuple[Told, int]]:
+    def told_now(self) -> Mapping[str, tuple[ToldState, int]]:
         """Return what is told in this look, with the version of what was told of it before."""
         versions = {subject: each.version for subject, each in self._known.items()}
         return {subject: (told, versions.get(subject, 0)) for subject, told in self._now.items()}
@@ -45,12 +45,12 @@ class Changes:
         if condition == last.condition:
             return False
         if condition == OK:
-            self._now[subject] = Told(OK, last.worse_at, last.worse)
+            self._now[subject] = ToldState(OK, last.worse_at, last.worse)
         else:
             is_again = last.condition == OK and condition == last.worse
             if is_again and last.worse_at is not None and now < last.worse_at + QUIET:
                 return False
-            self._now[subject] = Told(condition, now, condition)
+            self._now[subject] = ToldState(condition, now, condition)
         return True
 
     def is_quiet(self, subject: str, now: datetime) -> bool:
@@ -82,7 +82,7 @@ class Changes:
         for each in told:
             self._known.pop(each.subject, None)
 
-    def _last(self, subject: str) -> Told:
+    def _last(self, subject: str) -> ToldState:
         told = self._now.get(subject)
         if told is None and subject in self._known:
             told = self._known[subject].told

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from postbell.operating.notices.watching import clock_of
-from postbell.ports import Notices, Telling, Told
+from postbell.ports import Notices, Telling, ToldState
 from postbell.signals import log
 
 CLOCK = "clock"
@@ -26,7 +26,7 @@ async def take_over(file: Path, notices: Notices, machine: str) -> None:
         log("notice_failed", to=str(file), error=str(error), is_last=True)
         return
     try:
-        told = msgspec.json.decode(memory, type=dict[str, Told])
+        told = msgspec.json.decode(memory, type=dict[str, ToldState])
     except msgspec.DecodeError:
         told = {}
     if CLOCK in told:

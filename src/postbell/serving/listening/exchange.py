@@ -20,7 +20,7 @@ AsgiMessage = MutableMapping[str, Any]
 App = Callable[..., Awaitable[None]]
 
 
-class Line(Protocol):
+class ClientLine(Protocol):
     """What an exchange asks of its connection."""
 
     is_last: bool
@@ -71,7 +71,7 @@ class Exchange:
         "started",
     )
 
-    def __init__(self, line: Line, scope: AsgiMessage, head: Head) -> None:
+    def __init__(self, line: ClientLine, scope: AsgiMessage, head: Head) -> None:
         self._line = line
         self._scope = scope
         self._parts: list[bytes] = []

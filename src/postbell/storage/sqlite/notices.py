@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import apsw
 
 from postbell.clock import to_us
-from postbell.ports import LETTERS_KEPT, Letter, Telling, Told, ToldOf
+from postbell.ports import LETTERS_KEPT, Letter, Telling, ToldOf, ToldState
 from postbell.storage.sql.statements import load
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import row, rows
@@ -24,7 +24,7 @@ class SqliteNotices:
     async def told(self, after: int, limit: int) -> list[ToldOf]:
         found = await self._store.readers.run(lambda db: rows(db, SQL["told"], after, limit))
         return [
-            ToldOf(version, subject, Told(condition, to.moment(worse_at), worse))
+            ToldOf(version, subject, ToldState(condition, to.moment(worse_at), worse))
             for version, subject, condition, worse_at, worse in found
         ]
 

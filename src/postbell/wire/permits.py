@@ -29,7 +29,7 @@ class ShareLimits(NamedTuple):
     max_waiting: int = 10_000
 
 
-class Share:
+class Permit:
     """The share of one webhook at one host; what `take` and `wait` return and `free` takes.
 
     It is forgotten while nothing is out, and with it that it *is_quick*.
@@ -66,7 +66,7 @@ class _Account:
         self.waiting = 0
         self.is_in_turn = False
         self.hosts: dict[str, _Host] = {}
-        self.shares: dict[tuple[int, str], Share] = {}
+        self.shares: dict[tuple[int, str], Permit] = {}
 
 
 class Shares:
@@ -91,7 +91,7 @@ class Shares:
     def waiting(self) -> int:
         return self._waiting
 
-    def take(self, account_id: int, webhook_id: int, host: str) -> Share | None:
+    def take(self, account_id: int, webhook_id: int, host: str) -> Permit | None:
         """Return a slot where the webhook may have one now and waits for none yet."""
         slot = self._share(account_id, webhook_id, host)
         if not slot.waiters and self._has_room(slot):
@@ -100,7 +100,7 @@ class Shares:
         self._forget_if_idle(slot)
         return None
 
-    async def wait(self, account_id: int, webhook_id: int, host: str) -> Share:
+    async def wait(self, account_id: int, webhook_id: int, host: str) -> Permit:
         """Return a slot as soon as it is this request's turn; raise Busy after *max_wait_s*, or
         at once where too many wait: of the last quarter of *max_waiting* a webhook gets one."""
         slot = self.take(account_id, webhook_id, host)
@@ -132,7 +132,7 @@ class Shares:
             raise
         return slot
 
-    def free(self, slot: Share, *, is_quick: bool = False) -> None:
+    def free(self, slot: Permit, *, is_quick: bool = False) -> None:
         """Give a slot back and pass it on to whose turn it is.
 
         *is_quick* says that the request was answered soon, whatever the answer.
@@ -153,7 +153,7 @@ class Shares:
                 for turn in slot.waiters:
                     turn.cancel()
 
-    def _give_up(self, slot: Share, turn: asyncio.Future[None]) -> None:
+    def _give_up(self, slot: Permit, turn: asyncio.Future[None]) -> None:
         if turn in slot.waiters:
             slot.waiters.remove(turn)
             slot.account.waiting -= 1
@@ -162,7 +162,7 @@ class Shares:
         elif not turn.cancelled():  # the slot came in the same moment
             self.free(slot)
 
-    def _has_room(self, slot: Share) -> bool:
+    def _has_room(self, slot: Permit) -> bool:
         """Say whether every limit leaves this webhook one more."""
         limits, host, account = self._limits, slot.host, slot.account
         quarters = 0 if not slot.in_use else 1 if slot.is_quick else 2
@@ -173,7 +173,7 @@ class Shares:
             and self._free > account.in_use
         )
 
-    def _use(self, slot: Share) -> None:
+    def _use(self, slot: Permit) -> None:
         self._free -= 1
         slot.in_use += 1
         slot.host.in_use += 1
@@ -207,13 +207,13 @@ class Shares:
                 held_back += 1
             self._turns.append(account)
 
-    def _next(self, account: _Account) -> Share | None:
+    def _next(self, account: _Account) -> Permit | None:
         """Return whose turn it is among the account's webhooks."""
         if account.in_use >= self._free:
             return None
         return next((s for s in account.shares.values() if s.waiters and self._has_room(s)), None)
 
-    def _share(self, account_id: int, webhook_id: int, host: str) -> Share:
+    def _share(self, account_id: int, webhook_id: int, host: str) -> Permit:
         account = self._accounts.get(account_id)
         if account is None:
             account = self._accounts[account_id] = _Account(account_id)
@@ -223,10 +223,10 @@ class Shares:
             if at is None:
                 at = account.hosts[host] = _Host(host)
             at.shares += 1
-            slot = account.shares[webhook_id, host] = Share(account, webhook_id, at)
+            slot = account.shares[webhook_id, host] = Permit(account, webhook_id, at)
         return slot
 
-    def _forget_if_idle(self, slot: Share) -> None:
+    def _forget_if_idle(self, slot: Permit) -> None:
         account, host = slot.account, slot.host
         if slot.in_use or slot.waiters:
             return

@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from postbell.wire.shares import Busy, Share, ShareLimits, Shares
+from postbell.wire.permits import Busy, Permit, ShareLimits, Shares
 
 
-def wait(slots: Shares, account_id: int, host: str, webhook_id: int = 1) -> asyncio.Task[Share]:
+def wait(slots: Shares, account_id: int, host: str, webhook_id: int = 1) -> asyncio.Task[Permit]:
     return asyncio.create_task(slots.wait(account_id, webhook_id, host))
 
 
@@ -18,7 +18,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def held(slots: Shares, account_id: int, host: str, webhook_id: int = 1) -> Share:
+def held(slots: Shares, account_id: int, host: str, webhook_id: int = 1) -> Permit:
     slot = slots.take(account_id, webhook_id, host)
     assert slot is not None
     return slot
