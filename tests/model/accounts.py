@@ -195,7 +195,8 @@ def _justified(
             if status in REFUSALS and not is_alone:
                 yield f"{entry.batch_id} of {entry.count} events is parked, not split, on {status}"
             is_found = is_alone and not hook.bisected.isdisjoint(numbers)
-            is_due = is_found or (status in REFUSALS and is_alone) or status in hook.policy.refused
+            is_refused = status in hook.ever_refused
+            is_due = is_found or (status in REFUSALS and is_alone) or is_refused
             if not is_due and entry.attempt <= fewest_waits:
                 yield f"{entry.batch_id} is parked after {entry.attempt} attempts"
         if entry.replay_id is not None:
@@ -254,9 +255,10 @@ def _paused(
         (at, entry) for at, entry in journal if entry.kind is EntryKind.ATTEMPT or entry.delivered
     ]
     since = [entry for at, entry in tried if at > hook.resumed_before]
-    refused = hook.policy.refused
-    surely = _failures((entry for at, entry in tried if at > hook.resumed_after), refused)
-    perhaps = _failures((entry for entry in since if entry.kind is not EntryKind.RUN), refused)
+    after = (entry for at, entry in tried if at > hook.resumed_after)
+    surely = _failures(after, hook.ever_refused)
+    answers = (entry for entry in since if entry.kind is not EntryKind.RUN)
+    perhaps = _failures(answers, hook.always_refused)
     if reason == "internal_error":
         yield "an error of our own paused it"
     if hook.state is WebhookState.PAUSED and reason == "gone" and not _was_gone(since):

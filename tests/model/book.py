@@ -144,6 +144,16 @@ class Hook:
     def part(self) -> Part:
         return self.parts[-1]
 
+    @property
+    def ever_refused(self) -> set[int]:
+        """Return the statuses that ended a batch under any policy that it had."""
+        return {status for policy in self.policies for status in policy.refused}
+
+    @property
+    def always_refused(self) -> set[int]:
+        """Return the statuses that ended a batch under each policy that it had."""
+        return set.intersection(*(set(policy.refused) for policy in self.policies))
+
     def set_policy(self, policy: Policy) -> None:
         self.policy = policy
         self.policies.append(policy)
