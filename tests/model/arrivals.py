@@ -175,7 +175,7 @@ def _content(hook: Hook, batch: Arrived, post: Post, facts: Sequence[Fact]) -> I
 def _descent(hook: Hook, batch: Arrived) -> Iterator[str]:
     """A new id for an event that came before: only a half of what was refused, or is too long for
     a receiver that refused shorter ones, or what retention left.  All other first attempts follow
-    the order of acceptance."""
+    the order of acceptance, but of what a person parked before."""
     key = batch.replay
     parents = {each.id: each for n in batch.numbers for each in hook.holders[key, n]}
     for parent in parents.values():
@@ -191,7 +191,7 @@ def _descent(hook: Hook, batch: Arrived) -> Iterator[str]:
             and len(parent.body) <= hook.too_long_bytes // 2
         ):
             hook.cut_anew.append((parent, batch))
-    if parents or batch.id in hook.split_by_hand:
+    if parents or batch.id in hook.split_by_hand or batch.numbers[0] in hook.put_aside:
         return
     if batch.numbers[0] <= hook.furthest.get(key, -1):
         yield f"first attempt after that of event {hook.furthest[key]}"
