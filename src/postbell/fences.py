@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 
-from postbell.errors import Overloaded, StorageError
+from postbell.errors import IdTaken, Overloaded, StorageError
 from postbell.signals import is_debug, log
 
 LOOPS: Mapping[str, str] = {
@@ -59,7 +59,7 @@ class fence:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> bool:
-        if not isinstance(error, Exception) or _passes(error):
+        if not isinstance(error, Exception) or passes(error):
             return False
         self.has_failed = True
         note(self._loop, error, item=self._item, account=self._account)
@@ -85,10 +85,11 @@ def count(loop: str) -> None:
         failed[loop] += 1
 
 
-def _passes(error: Exception) -> bool:
+def passes(error: BaseException) -> bool:
+    """Say whether an error tells of the engine; that an id is taken tells of the item alone."""
     if isinstance(error, ExceptionGroup):
-        return error.subgroup(PASSING) is not None
-    return isinstance(error, PASSING)
+        return any(map(passes, error.exceptions))
+    return isinstance(error, PASSING) and not isinstance(error, IdTaken)
 
 
 failed: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from postbell.clock import Clock
 from postbell.delivery.expiring import Expiring
 from postbell.delivery.settle import Settler
 from postbell.delivery.singles import Singles
+from postbell.delivery.turns import Turn
 from postbell.errors import DamagedBlock
 from postbell.fences import fence
 from postbell.ingest.queueing import KEY_KEPT
@@ -246,10 +247,11 @@ class Pruner:
 
         Whoever opens a parked batch raises the lane's epoch; whoever sends one has it in hand.
         """
-        if held.slots.is_in_hand(batch.id):
-            return
-        epoch = held.lane.epoch
-        held.slots.reserve(batch.id)
+        async with Turn(held.writes):  # what is recorded may be listed before its lane knows of it
+            if held.slots.is_in_hand(batch.id):
+                return
+            epoch = held.lane.epoch
+            held.slots.reserve(batch.id)
         try:
             is_same = await self._engine.ledger.batch(batch.id) == batch
 

@@ -10,11 +10,13 @@ from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from postbell.clock import Clock
 from postbell.delivery.turns import Turn
 from postbell.directory import Directory
 from postbell.errors import EngineStopped, IdTaken, Overloaded, ServiceError, StorageError
-from postbell.fences import note
+from postbell.fences import fence, note
 from postbell.lane import changes as to_write
 from postbell.lane.changes import Build
 from postbell.lane.held import Held
@@ -24,6 +26,8 @@ from postbell.ports import MOST_CLAIMED, Ledger
 from postbell.records import Lane, LaneChange
 from postbell.signals import log
 
+BROKEN, DAMAGED = "internal_error", "damaged_block"
+"""Reasons for which a webhook is paused by us."""
 AGAIN_S = 1.0
 AGAIN_PER_S = 500.0
 """So many writes a second are tried again at most, whatever the number of lanes: each that a full
@@ -183,7 +187,7 @@ class Settler:
                 raise
             except Exception as error:
                 if len(changes) == 1:
-                    _give_up(changes[0].held, error)
+                    await self._give_up(changes[0].held, error)
                     return written
                 for each in changes:
                     written |= await self._record([each])
@@ -211,7 +215,7 @@ class Settler:
             except (StorageError, Overloaded):
                 raise
             except Exception as error:
-                _give_up(held, error)
+                await self._give_up(held, error)
             return True
         return False
 
@@ -264,7 +268,7 @@ class Settler:
             except (StorageError, Overloaded):
                 raise
             except Exception as error:
-                _give_up(held, error)
+                await self._give_up(held, error)
         return stale
 
     async def reload(self, held: Held) -> None:
@@ -318,11 +322,14 @@ class Settler:
             return
         held.reload(claims[0], webhook, self._clock.now())
 
-
-def _give_up(held: Held, error: Exception) -> None:
-    """Hold a lane no more whose row cannot be written, so that it keeps no other's from it."""
-    note("worker", error, item=f"webhook {held.id}", account=held.webhook.account_id)
-    held.lost()
+    async def _give_up(self, held: Held, error: Exception) -> None:
+        """Hold a lane no more whose row cannot be written, so that it keeps no other's from it, and
+        pause its webhook, which needs no row of it: who resumes it has the lane read again."""
+        item = f"webhook {held.id}"
+        note("worker", error, item=item, account=held.webhook.account_id)
+        held.lost()
+        with may_fail("pause"), fence("worker", item=item, account=held.webhook.account_id):
+            await self._ledger.record([replace(to_write.touched(held.lane), pause=BROKEN)])
 
 
 def _by_id(held: Held) -> int:

@@ -30,13 +30,22 @@ LaneCall = Callable[[Held], None]
 
 
 class Singles:
-    """Works off runs; *notice* is told of a lane that may have something to do again."""
+    """Works off runs; *notice* is told of a lane that may have something to do again, *fail* of one
+    whose runs cannot be saved for an error of ours."""
 
-    def __init__(self, courier: Courier, settler: Settler, spawn: Spawn, notice: LaneCall) -> None:
+    def __init__(
+        self,
+        courier: Courier,
+        settler: Settler,
+        spawn: Spawn,
+        notice: LaneCall,
+        fail: Callable[[Held, Exception], None],
+    ) -> None:
         self._courier = courier
         self._settler = settler
         self._spawn = spawn
         self._notice = notice
+        self._fail = fail
 
     async def load(self, held: Held, work: Load) -> None:
         """Read the events of a run."""
@@ -120,6 +129,12 @@ class Singles:
         if await self._settler.write(held, build):
             self._notice(held)
 
+    async def finish(self, held: Held) -> None:
+        """Write down what is late, and how far the lane's runs have come."""
+        await self._settler.flush(held)
+        if held.runs:
+            await self.save(held)
+
     async def _save_later(self, held: Held) -> None:
         for _ in range(SAVE_LOOKS):
             await self._courier.clock.sleep(SAVE_AFTER_S)
@@ -127,7 +142,10 @@ class Singles:
             if not held.in_flight or fresh >= SAVE_EVENTS:
                 break
         held.saves()
-        await self.save(held)
+        try:
+            await self.save(held)
+        except Exception as error:
+            self._fail(held, error)
 
     def _lose(self, held: Held, run: Run, events: int, part: Range) -> None:
         """Count the first events of a run, which retention took, as far as they were not sent."""

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from postbell.clock import Clock
@@ -22,11 +21,11 @@ from postbell.delivery.courier import Courier
 from postbell.delivery.prune import Pruner
 from postbell.delivery.replays import Replays
 from postbell.delivery.scrub import Scrubber
-from postbell.delivery.settle import AGAIN_S, Settler, may_fail
+from postbell.delivery.settle import AGAIN_S, BROKEN, DAMAGED, Settler, may_fail
 from postbell.delivery.singles import Singles
-from postbell.directory import Directory, Known
-from postbell.errors import DamagedBlock, EngineStopped, IdTaken, Overloaded, StorageError
-from postbell.fences import count, fence, note
+from postbell.directory import Directory
+from postbell.errors import DamagedBlock, EngineStopped, Overloaded
+from postbell.fences import count, fence, note, passes
 from postbell.lane.ahead import Ahead
 from postbell.lane.gate import Gate
 from postbell.lane.held import Held
@@ -37,11 +36,8 @@ from postbell.reading.reader import Reader
 from postbell.records import Webhook
 from postbell.signals import log
 
-POLL_S = 1.0
-HOUSEKEEPING_S, SAVE_S = 20.0, 5.0
+POLL_S, HOUSEKEEPING_S, SAVE_S = 1.0, 20.0, 5.0
 CLAIM_LIMIT = 1000
-BROKEN, DAMAGED = "internal_error", "damaged_block"
-"""Reasons for which a webhook is paused by us."""
 
 
 class Worker:
@@ -77,7 +73,7 @@ class Worker:
         courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._keys.of)
         self.ahead = Ahead()
         self._batches = Batches(courier, self.settler, self._notice, self.ahead)
-        self.singles = Singles(courier, self.settler, self._spawn, self._notice)
+        self.singles = Singles(courier, self.settler, self._spawn, self._notice, self._fail)
         self._replays = Replays(courier, self._batches, self.settler)
         self.pruner = Pruner(
             engine, self.reader, self.settler, self.singles, clock, retention_days, trail_days
@@ -87,6 +83,7 @@ class Worker:
             self.reader, clock, lambda: self._seen, self._notice, self._fail
         )
         self.lanes: dict[int, Held] = {}
+        self._past: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
         self._seen = 0
         self._ready: set[int] = set()
@@ -153,11 +150,8 @@ class Worker:
     @property
     def is_busy(self) -> bool:
         """Say whether something is on its way, to be looked at or to be saved."""
-        return (
-            bool(self._ready)
-            or self._keys.is_busy
-            or any(held.is_busy for held in self.lanes.values())
-        )
+        is_held = any(held.is_busy for held in self.lanes.values())
+        return is_held or bool(self._ready) or self._keys.is_busy
 
     async def _look(self) -> None:
         """Take notice of what other tasks and processes committed."""
@@ -173,6 +167,10 @@ class Worker:
         try:
             for webhook_id in changed & self.lanes.keys():
                 held = self.lanes[webhook_id]
+                if held.is_gone:
+                    await self._hold_again(held)
+                    changed.discard(webhook_id)
+                    continue
                 try:
                     await self.settler.reload(held)
                     if webhook_id in self._broken:
@@ -199,21 +197,34 @@ class Worker:
                 self._owner, CLAIM_LIMIT, lease_s=LEASE_S, now=self._clock.now()
             )
             for claim in claims:
-                webhook_id = claim.lane.webhook_id
-                # what was claimed is not claimed again
-                webhook = await self._directory.find(partial(_webhook_of, webhook_id))
-                known = self.lanes.get(webhook_id)
+                webhook = await self._webhook(claim.lane.webhook_id)  # it is not claimed again
+                known = self.lanes.get(claim.lane.webhook_id)
                 if webhook is not None and (known is None or known.is_gone):
                     self._hold(claim, webhook)
             if len(claims) < CLAIM_LIMIT:
                 return
 
+    async def _hold_again(self, held: Held) -> None:
+        """Take a lane in anew that was given up for an error of ours, where it is still ours."""
+        claims = await self._engine.ledger.reload(self._owner, [held.id])
+        webhook = await self._webhook(held.id)
+        if claims and webhook is not None:
+            self._hold(claims[0], webhook)
+        else:
+            self._drop(held)
+
+    async def _webhook(self, webhook_id: int) -> Webhook | None:
+        return await self._directory.find(lambda known: known.webhooks.get(webhook_id))
+
     def _hold(self, claim: Claim, webhook: Webhook) -> None:
         """Take a lane in; one that cannot be (its dialect is not there) is not moved."""
         self.pruner.given_up.add(webhook.id)
+        if webhook.id in self.lanes:
+            self._drop(self.lanes[webhook.id])
         with fence("worker", item=f"webhook {webhook.id}", account=webhook.account_id):
             now = self._clock.now()
             held = Held(claim, webhook, now, self._dialects, self._installation, self.ahead)
+            held.follow(self._past.get(held.id))
             self.lanes[held.id] = held
             self._by_account[webhook.account_id].add(held.id)
             self._broken.discard(held.id)
@@ -299,20 +310,16 @@ class Worker:
         except DamagedBlock as error:
             log("block_damaged", block=error.block, webhook_id=held.id)
             await self._break(held, DAMAGED)
-        except IdTaken as error:
-            await self._break_down(held, error)
-        except (StorageError, Overloaded) as error:
-            log("read_failed", webhook_id=held.id, error=error.message)
+        except Exception as error:
+            if not passes(error):
+                count("worker")
+                log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
+                await self._break(held)
+                return
+            log("read_failed", webhook_id=held.id, error=str(error))
             await self._clock.sleep(AGAIN_S)
             if isinstance(work, Cut):
                 held.rewind()
-        except Exception as error:
-            await self._break_down(held, error)
-
-    async def _break_down(self, held: Held, error: Exception) -> None:
-        count("worker")
-        log("webhook_broken", webhook_id=held.id, error=repr(error), exc_info=True)
-        await self._break(held)
 
     async def _break(self, held: Held, reason: str = BROKEN) -> None:
         """Pause a webhook for an error of our own (promise 9), or a block that cannot be sent."""
@@ -324,7 +331,7 @@ class Worker:
 
     def _fail(self, held: Held, error: Exception) -> None:
         """Pause a lane for an error of ours and move it no more; engine errors are raised."""
-        if isinstance(error, StorageError | Overloaded):
+        if passes(error):
             raise error
         note("worker", error, item=f"webhook {held.id}", account=held.webhook.account_id)
         if held.id not in self._broken:
@@ -364,9 +371,7 @@ class Worker:
             async with asyncio.timeout(SAVE_S):
                 for held in self.lanes.values():
                     with fence("worker", item=f"webhook {held.id}"):
-                        await self.settler.flush(held)
-                        if held.runs:
-                            await self.singles.save(held)
+                        await self.singles.finish(held)
         for task in list(self.begun):
             task.cancel()
 
@@ -380,6 +385,7 @@ class Worker:
 
     def _drop(self, held: Held) -> None:
         self.lanes.pop(held.id, None)
+        self._past = {each.id: each for each in (*self._past.values(), held) if each.is_at_work}
         self._by_account[held.webhook.account_id].discard(held.id)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -392,7 +398,3 @@ class Worker:
         self.begun.add(task)
         task.add_done_callback(self.begun.discard)
         return task
-
-
-def _webhook_of(webhook_id: int, known: Known) -> Webhook | None:
-    return known.webhooks.get(webhook_id)

@@ -42,6 +42,7 @@ class Held(Image):
     ) -> None:
         super().__init__(claim, webhook, now, dialects, installation)
         self.pumps = 0
+        self._before: Held | None = None
         self.in_flight = 0
         self.is_saving = False
         self._queue: deque[Work] = deque()
@@ -100,6 +101,16 @@ class Held(Image):
             self.intake.forget_ahead()
         return is_enough
 
+    @property
+    def is_at_work(self) -> bool:
+        """Say whether a request of it is under way, of this lane or of the one that it follows."""
+        return self.pumps > 0 or (self._before is not None and self._before.is_at_work)
+
+    def follow(self, before: "Held | None") -> None:
+        """Begin nothing before the same webhook's lane that was held *before* is done: it may have
+        been lost, and claimed again, while a request hangs."""
+        self._before = before
+
     def hand_out(self, now: datetime) -> bool:
         """Take the next piece of work for a pump that is to start; False where there is none."""
         work = self.take(now)
@@ -124,6 +135,10 @@ class Held(Image):
 
         Who takes it calls `give_back` once it is done.
         """
+        if self._before is not None:
+            if self._before.is_at_work:
+                return None
+            self._before = None
         stand = self.stand(now)
         if not stand.row.may_send or self.slots.is_opening or not self._has_room(stand):
             return None
