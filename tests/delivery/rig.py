@@ -122,14 +122,15 @@ class Rig:
     async def turn(self, rounds: int = 200) -> None:
         """Let the worker do everything that can be done at this moment."""
         self.worker.hear()
-        for _ in range(rounds):
+        for number in range(rounds):
             await self.worker.turn()
             for _ in range(10):
                 await asyncio.sleep(0)
             if not self.worker.is_busy:
                 return
-            self.machine.wake()
             await asyncio.sleep(0.001)  # threads of storage have their turn
+            if number % 5 == 4:
+                self.machine.wake()
         raise AssertionError("the worker does not come to rest")
 
     async def spin(self, rounds: int = 50) -> None:
