@@ -70,26 +70,27 @@ class Life:
         webhook_id = self.chance.choice(self.webhooks)
         match self.chance.randrange(7):
             case 0:
-                await self.desk.pause(None, webhook_id)
+                await self.rig.by_hand(self.desk.pause(None, webhook_id))
             case 1:
-                await self.desk.resume(None, webhook_id, parked=True)
+                await self.rig.by_hand(self.desk.resume(None, webhook_id, parked=True))
             case 2:
-                await self.desk.resume(None, webhook_id, skip=True)
+                await self.rig.by_hand(self.desk.resume(None, webhook_id, skip=True))
             case 3:
-                await self.by_hand(webhook_id)
+                await self.change_batch(webhook_id)
             case 4:
                 await self.crash()
             case _:
                 types = self.chance.sample(["delivered", "open", "click"], 2)
-                await self.desk.update_webhook(None, webhook_id, {"types": types})
+                change = self.desk.update_webhook(None, webhook_id, {"types": types})
+                await self.rig.by_hand(change)
 
-    async def by_hand(self, webhook_id: int) -> None:
+    async def change_batch(self, webhook_id: int) -> None:
         """Try an open batch of the webhook again, or split it."""
         batches = await self.rig.engine.ledger.open_batches(webhook_id=webhook_id)
         for batch in self.chance.sample(batches, min(len(batches), 1)):
             act = self.chance.choice((self.desk.retry_batch, self.desk.split_batch))
             with contextlib.suppress(Conflict, NotFound):
-                await act(batch.id)
+                await self.rig.by_hand(act(batch.id))
 
     async def crash(self) -> None:
         """Let another worker go on where this one stood, a minute later."""
