@@ -19,7 +19,6 @@ from postbell.lane import changes
 from postbell.lane.ahead import Ahead
 from postbell.lane.changes import Build
 from postbell.lane.cut import batch_id
-from postbell.lane.gate import Gate
 from postbell.lane.held import Held
 from postbell.lane.intake import AHEAD_BLOCKS
 from postbell.lane.judge import Judgement, in_outage
@@ -170,14 +169,15 @@ class Batches:
         Where a person split or skipped it meanwhile, its events are accounted for already: then
         the journal notes the attempt, and that is all.
         """
-        if held.stand(self._courier.clock.now()).gate in (Gate.GONE, Gate.PAUSED):
-            return  # since it was taken up: reading takes time
         batch = msgspec.structs.replace(batch, body_hash=made.body_hash)
         was_out = is_over = False
         try:
             revision, _ = held.revision(batch.revision)
             post = Post(held, batch, revision, made.body)
-            outcome, now = await self._courier.send(post)
+            answer = await self._courier.send(post)
+            if answer is None:
+                return
+            outcome, now = answer
             was_out = in_outage(held.lane)
             judgement = self._courier.judge(post, outcome, now)
             is_over = was_out and judgement.verdict is Verdict.DELIVERED
@@ -190,9 +190,9 @@ class Batches:
 
             def build(lane: Lane) -> LaneChange:
                 stands = held.slots.get(batch.id)
-                if stands is None:
-                    return changes.noted(lane, entry, judgement.pause)
                 due = held.all_due(now, batch.id) if is_over else ()
+                if stands is None:
+                    return changes.noted(lane, entry, judgement.pause, due)
                 return changes.answered(lane, batch, stands, entry, judgement, now, due)
 
             is_taken = judgement.verdict is Verdict.DELIVERED

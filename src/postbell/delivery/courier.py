@@ -17,6 +17,7 @@ from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
 from postbell.delivery.turns import Turn
 from postbell.lane.entries import of_attempt
+from postbell.lane.gate import Gate
 from postbell.lane.held import Held
 from postbell.lane.judge import TOO_LARGE, Judgement, after, in_outage, judge
 from postbell.logged import Logged, digest_of
@@ -164,17 +165,28 @@ class Courier:
             if len(made.body) <= most_bytes or count == 1:
                 return made, Position(*found.place(count))
 
-    async def send(self, post: Post) -> tuple[Outcome, datetime]:
-        """Sign and send one attempt; return what the receiver did, and when."""
+    async def send(self, post: Post) -> tuple[Outcome, datetime] | None:
+        """Sign and send one attempt; return what the receiver did, and when.
+
+        None where it may not be sent any more: what comes before takes time, and so does waiting
+        for a turn or for a free connection.
+        """
         policy = post.held.policy
         if policy.rate_per_s > 0:
             await self._leave(post.held, min(1 / policy.rate_per_s, LEAVE_S))
-        while True:
+        while self._may_leave(post):
             request, used = self._signed(post)
             outcome = await self._sender.send(request)
             if outcome.error != BUSY:
                 return msgspec.structs.replace(outcome, used=used), self.clock.now()
             await self.clock.sleep(BUSY_S)  # then signed anew: receivers refuse what is minutes old
+        return None
+
+    def _may_leave(self, post: Post) -> bool:
+        """Say whether nobody paused, stopped or lost the lane, or stopped the batch, meanwhile."""
+        gate = post.held.stand(self.clock.now()).gate
+        is_stopped = post.held.slots.is_stopped(post.batch.id)
+        return gate not in (Gate.GONE, Gate.PAUSED, Gate.HELD) and not is_stopped
 
     def _signed(self, post: Post) -> tuple[Request, Used]:
         """Return an attempt as it is made now, and what is kept of where it goes."""

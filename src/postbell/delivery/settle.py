@@ -162,7 +162,11 @@ class Settler:
                     continue
                 await turns.enter_async_context(Turn(held.writes))
                 late = held.late[:]
-                change = together(late, held.lane)
+                try:
+                    change = together(late, held.lane)
+                except Exception as error:
+                    await self._give_up(held, error)
+                    continue
                 if change is None:
                     held.settled(late)
                 else:

@@ -87,10 +87,14 @@ class Singles:
                 body_hash=made.body_hash,
             )
             post = Post(held, batch, revision, made.body)
-            outcome, now = await self._courier.send(post)
+            answer = await self._courier.send(post)
         except BaseException:
             run.untake(number)
             raise
+        if answer is None:
+            run.untake(number)
+            return
+        outcome, now = answer
         was_out = in_outage(held.lane)
         judgement = self._courier.judge(post, outcome, now)
         run.answered(outcome)

@@ -36,8 +36,7 @@ from postbell.reading.reader import Reader
 from postbell.records import Webhook
 from postbell.signals import log
 
-POLL_S, HOUSEKEEPING_S, SAVE_S = 1.0, 20.0, 5.0
-CLAIM_LIMIT = 1000
+POLL_S, HOUSEKEEPING_S, SAVE_S, CLAIM_LIMIT = 1.0, 20.0, 5.0, 1000
 
 
 class Worker:
@@ -201,6 +200,8 @@ class Worker:
                 known = self.lanes.get(claim.lane.webhook_id)
                 if webhook is not None and (known is None or known.is_gone):
                     self._hold(claim, webhook)
+                elif webhook is not None:
+                    self._changed.add(webhook.id)  # it was lost, and nobody heard of that
             if len(claims) < CLAIM_LIMIT:
                 return
 
@@ -349,8 +350,7 @@ class Worker:
         while True:
             wait_s = AGAIN_S
             with may_fail("housekeeping"), fence("worker", item="housekeeping"):
-                now = self._clock.now()
-                await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=now)
+                await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=self._clock.now())
                 await self.claim()
                 await self.pruner.sweep(list(self.lanes.values()))
                 await self._scrubber.step()

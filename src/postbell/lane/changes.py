@@ -117,9 +117,13 @@ def follow_up(batch: OpenBatch, outcome: Outcome, judgement: Judgement, now: dat
     )
 
 
-def noted(lane: Lane, attempt: Entry, pause: str = "") -> LaneChange:
-    """An attempt ended of a batch that was closed under it: it delivered nothing."""
-    return _of(lane, lane=lane, entries=(entries.meanwhile(attempt),), pause=pause)
+def noted(lane: Lane, attempt: Entry, pause: str = "", due: Sequence[OpenBatch] = ()) -> LaneChange:
+    """An attempt ended of a batch that was closed under it: it delivered nothing.
+
+    Where its receiver took it all the same, *due* are made due with it.
+    """
+    meanwhile = (entries.meanwhile(attempt),)
+    return _of(lane, lane=lane, put=tuple(due), entries=meanwhile, pause=pause)
 
 
 def split(

@@ -17,6 +17,8 @@ class Passes:
     def reload(self, replays: Iterable[Replay]) -> None:
         """Take over what the ledger says now; steps under way go on."""
         self.running = {r.id: r for r in replays if r.state is ReplayState.RUNNING}
+        for gone in self._not_before.keys() - self.running.keys():
+            del self._not_before[gone]
 
     def next(self, now: datetime) -> Replay | None:
         """Return one that may take a step now."""

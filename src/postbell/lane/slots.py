@@ -140,6 +140,7 @@ class Slots:
     def close(self, batch_id: str) -> None:
         """Forget a batch that is delivered, parked or dropped."""
         slot = self._slots.pop(batch_id, None)
+        self.stopped.discard(batch_id)
         if slot is not None and slot.stage is Stage.OPENING:
             self._opening -= 1
         self._strays.pop(batch_id, None)
