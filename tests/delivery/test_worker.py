@@ -169,10 +169,11 @@ async def test_in_an_outage_what_is_refused_does_not_keep_the_next_one_waiting()
         assert (row.delivered, row.parked) == (15, 5)
 
 
-async def test_retry_after_holds_the_whole_webhook_for_at_most_an_hour():
+@pytest.mark.parametrize("status", [413, 429, 503])
+async def test_retry_after_holds_the_whole_webhook_for_at_most_an_hour(status):
     async with running() as rig:
         await rig.webhook(policy={"max_wait_s": 0, "retry_waits_s": [1, 1]})
-        rig.sender.answers[URL] = [Outcome(status=429, retry_after_s=7200)]
+        rig.sender.answers[URL] = [Outcome(status=status, retry_after_s=7200)]
 
         await rig.send(event(0))
         await rig.turn()
@@ -182,7 +183,25 @@ async def test_retry_after_holds_the_whole_webhook_for_at_most_an_hour():
         await rig.later(11)
 
         assert held == 1
-        assert len(rig.bodies()) == 3
+        assert len(rig.bodies()) == (2 if status == 413 else 3)  # which parks a single event
+
+
+@pytest.mark.parametrize("single", [{}, {"max_events": 1}])
+async def test_retry_after_beside_a_refused_status_holds_the_whole_webhook(single):
+    async with running() as rig:
+        await rig.webhook(policy={"max_wait_s": 0, "refused": [406], "concurrency": 1, **single})
+        rig.sender.answers[URL] = [Outcome(status=406, retry_after_s=600)]
+
+        await rig.send(event(0))
+        await rig.turn()
+        await rig.send(event(1))
+        await rig.later(590)
+        held = len(rig.bodies())
+        await rig.later(11)
+
+        assert (held, len(rig.bodies())) == (1, 2)
+        (row,) = (await rig.audit()).rows
+        assert (row.delivered, row.parked) == (1, 1)
 
 
 async def test_gone_pauses_the_webhook_and_leaves_the_batch_due():

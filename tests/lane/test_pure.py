@@ -99,7 +99,8 @@ def test_a_status_that_the_policy_calls_refused_parks_at_once_and_is_no_failure(
     found = judge(outcome, replace(a_batch(0), count=5), policy, lane, NOW, 0.0)
 
     assert (found.verdict, found.next_at, found.pause) == (Verdict.PARK, None, "")
-    assert after(lane, outcome, found, NOW) == lane
+    held = replace(lane, hold_until=NOW + timedelta(seconds=60))
+    assert after(lane, outcome, found, NOW) == held
 
 
 def test_a_lane_counts_as_delivered_what_the_journal_is_told():
@@ -162,6 +163,18 @@ def test_retry_after_longer_than_the_wait_delays_the_batch_too():
     found = judge(Outcome(status=503, retry_after_s=600), a_batch(0), Policy(), LANE, NOW, 0.0)
 
     assert found.next_at == found.hold_until == NOW + timedelta(seconds=600)
+
+
+@pytest.mark.parametrize("status", [400, 406, 413, 422, 429, 503])
+@pytest.mark.parametrize("attempts", [0, 11])
+@pytest.mark.parametrize("batch", [{}, {"count": 1}, {"parent": "b0"}, {"bisect_since": NOW}])
+def test_retry_after_holds_the_webhook_whatever_becomes_of_the_batch(status, attempts, batch):
+    outcome, policy = Outcome(status=status, retry_after_s=60), Policy(refused=(406,))
+    tried = replace(a_batch(attempts), **{"count": 5, **batch})
+
+    found = judge(outcome, tried, policy, LANE, NOW, 0.0)
+
+    assert after(LANE, outcome, found, NOW).hold_until == NOW + timedelta(seconds=60)
 
 
 def test_retry_after_shorter_than_the_wait_does_not_hurry():

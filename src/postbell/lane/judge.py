@@ -74,24 +74,25 @@ def judge(
     after its last attempt, and then its halves at once, down to the one event that is refused.
     Whatever the failure is, a batch that somebody wants to be bisected is split at once, and one
     of a webhook with `split_failing` in its last attempts.
-    Retry-After only ever delays, by at most an hour, and holds the whole webhook; 410 (Standard
+    Retry-After, beside whatever failure, only ever delays, by at most an hour, and holds the whole
+    webhook; 410 (Standard
     Webhooks 1.0: disable the endpoint) pauses the webhook and leaves the batch due.
     """
     if is_success(outcome, policy):
         return Judgement(Verdict.DELIVERED)
+    held = held_s(outcome.retry_after_s)
+    hold_until = now + timedelta(seconds=held) if held else None
     wants_halves = batch.bisect_since is not None and _is_found_out(batch, batch.bisect_since, lane)
     half_or_park = Verdict.SPLIT if batch.count > 1 else Verdict.PARK
     if not outcome.error and outcome.status in policy.refused:
         if wants_halves and batch.count > 1:  # counts, so that halving ends where all is refused
-            return Judgement(Verdict.SPLIT)
-        return Judgement(Verdict.PARK, is_refused=True)
+            return Judgement(Verdict.SPLIT, hold_until=hold_until)
+        return Judgement(Verdict.PARK, hold_until=hold_until, is_refused=True)
     if outcome.status == GONE:
         return Judgement(Verdict.PAUSE, next_at=now, pause="gone")
     pause = "failing" if is_sure and _is_hopeless(lane, now) else ""
     if outcome.status == TOO_LARGE or (outcome.status in REFUSED and batch.parent):
-        return Judgement(half_or_park, pause=pause)
-    held = held_s(outcome.retry_after_s)
-    hold_until = now + timedelta(seconds=held) if held else None
+        return Judgement(half_or_park, hold_until=hold_until, pause=pause)
     wait_s = next_wait_s(batch.attempts + 1, policy, chance)
     if wants_halves:
         return Judgement(half_or_park, hold_until=hold_until, pause=pause)
@@ -117,14 +118,12 @@ def after(lane: Lane, outcome: Outcome, judgement: Judgement, now: datetime) -> 
             last_success_at=now,
             hold_until=None,
         )
-    if judgement.is_refused:
-        return lane
     later = [moment for moment in (lane.hold_until, judgement.hold_until) if moment is not None]
+    held = msgspec.structs.replace(lane, hold_until=max(later, default=None))
+    if judgement.is_refused:
+        return held
     return msgspec.structs.replace(
-        lane,
-        failing_since=lane.failing_since or now,
-        failures=lane.failures + 1,
-        hold_until=max(later) if later else None,
+        held, failing_since=lane.failing_since or now, failures=lane.failures + 1
     )
 
 
