@@ -165,21 +165,23 @@ class Courier:
             if len(made.body) <= most_bytes or count == 1:
                 return made, Position(*found.place(count))
 
-    async def send(self, post: Post) -> tuple[Outcome, datetime] | None:
+    async def send(self, post: Post, *, has_waited: bool = True) -> tuple[Outcome, datetime] | None:
         """Sign and send one attempt; return what the receiver did, and when.
 
-        None where it may not be sent any more: what comes before takes time, and so does waiting
-        for a turn or for a free connection.
+        None where it may not be sent any more, and it *has waited* since it was taken up or waits
+        here, for its turn or for a free connection.
         """
         policy = post.held.policy
         if policy.rate_per_s > 0:
             await self._leave(post.held, min(1 / policy.rate_per_s, LEAVE_S))
-        while self._may_leave(post):
+            has_waited = True
+        while not has_waited or self._may_leave(post):
             request, used = self._signed(post)
             outcome = await self._sender.send(request)
             if outcome.error != BUSY:
                 return msgspec.structs.replace(outcome, used=used), self.clock.now()
             await self.clock.sleep(BUSY_S)  # then signed anew: receivers refuse what is minutes old
+            has_waited = True
         return None
 
     def _may_leave(self, post: Post) -> bool:

@@ -87,7 +87,7 @@ class Singles:
                 body_hash=made.body_hash,
             )
             post = Post(held, batch, revision, made.body)
-            answer = await self._courier.send(post)
+            answer = await self._courier.send(post, has_waited=False)
         except BaseException:
             run.untake(number)
             raise
