@@ -295,7 +295,9 @@ async def _ingesting(
         live=parts.live,
     )
     named = {name: sources.open(members) for name, members in settings.source.items()}
-    beyond = SourceParts(ingest, parts.engine.checkpoints, parts.directory, parts.clock)
+    beyond = SourceParts(
+        ingest, parts.engine.checkpoints, parts.engine.quarantine, parts.directory, parts.clock
+    )
     reading = tasks.create_task(Sources(named, beyond).run(), name="sources")
     noting = tasks.create_task(_noting_uses(desk), name="key-uses")
     sealer = sealing.load_or_create(settings.secret_key_path)

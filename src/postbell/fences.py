@@ -30,6 +30,8 @@ LOOPS: Mapping[str, str] = {
 }
 """Loops that are fenced, and what an item of each is."""
 
+LOGGED = "an internal error; it was logged"
+"""What somebody is told of what failed with his item."""
 PASSING = (StorageError, Overloaded)
 
 

@@ -144,6 +144,8 @@ ACTIONS = (
     Action("second_factor.turned_off", "the password alone signs in again"),
     Action("second_factor.removed", "somebody's second factor was removed; all sessions ended"),
     Action("source.forgotten", "a source begins anew: all that was kept of it is gone"),
+    Action("source.retried", "facts in the quarantine of a source are read again"),
+    Action("source.discarded", "facts in the quarantine of a source were let go of"),
     Action("index.cleared", "the search index is made anew"),
 )
 """Every action there is: what happened to a thing, `thing.what`."""

@@ -43,6 +43,8 @@ async def test_an_accounts_sources_are_listed_without_what_is_of_the_machine(
                 "taken": 7,
                 "duplicates": 0,
                 "refused": 1,
+                "quarantined": 0,
+                "crowded_out": 0,
                 "lag_bytes": 12,
                 "moved_at": now,
                 "refusal": "line 7: no JSON",

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from postbell.blocks import Position, Range
 from postbell.cli import main
 from postbell.clock import SystemClock
+from postbell.ports import Fact, Progress, RefusedFact, SourceState
 from postbell.records import (
     BatchState,
     Entry,
@@ -49,8 +50,8 @@ STEERS = re.compile(
 PASSWORD = "correct horse battery"
 
 GROUPS = (
-    "", "accounts", "owners", "api-users", "webhooks", "sources", "events", "batches", "index",
-    "trail",
+    "", "accounts", "owners", "api-users", "webhooks", "sources", "sources quarantine", "events",
+    "batches", "index", "trail",
 )  # fmt: skip
 ELSEWHERE = {"serve", "demo", "listen", "events send"}
 """Commands that run on; what they print of others has tests of its own below."""
@@ -92,6 +93,10 @@ CALLS: dict[str, tuple[str, ...]] = {
     "batches skip": (HOSTILE, HOSTILE),
     "replay": ("1", "--since", "2020-01-01T00:00:00Z", "--recipient", HOSTILE),
     "sources list": (),
+    "sources quarantine list": (HOSTILE,),
+    "sources quarantine show": (HOSTILE, "1"),
+    "sources quarantine retry": (HOSTILE, "1"),
+    "sources quarantine drop": (HOSTILE, "1"),
     "sources forget": (HOSTILE,),
     "trail list": (),
     "audit": (),
@@ -107,7 +112,7 @@ CALLS: dict[str, tuple[str, ...]] = {
 
 TOLD = {
     "accounts list", "owners list", "api-users list", "webhooks list", "webhooks show",
-    "batches show", "api-users revoke", "sources list",
+    "batches show", "api-users revoke", "sources list", "sources quarantine list",
 }  # fmt: skip
 """Commands whose JSON has a hostile value that must come out as it is stored."""
 
@@ -132,7 +137,11 @@ async def fill(folder: Path) -> None:
     settings = Settings(data_dir=folder)
     engine = await open_engine(settings, SystemClock(), worker=False)
     says = {"place": "/" + HOSTILE, "fault": HOSTILE, "refusal": HOSTILE, "refused_at": now}
-    await engine.checkpoints.tell({HOSTILE: standing(SystemClock(), **says)})
+    says["state"] = SourceState.STOPPED
+    revisions = await engine.checkpoints.tell({HOSTILE: standing(SystemClock(), **says)})
+    refused = [RefusedFact(Fact(HOSTILE, HOSTILE.encode()), HOSTILE, HOSTILE)]
+    progress = [Progress(HOSTILE, revisions[HOSTILE], b"", quarantine=refused)]
+    await engine.log.append([], [], head=0, now=now, progress=progress)
     registry = engine.registry
     account = await registry.add_account(HOSTILE, now)
     await registry.add_api_user(account.id, HOSTILE, "00", now)

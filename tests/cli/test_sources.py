@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,50 @@ def test_a_source_that_is_said_wrong_is_refused_by_name(postbell: Postbell) -> N
     assert done.returncode == 2
     assert "source.out-mail from --source: Object missing required field" in done.stderr
     assert "--source is 'out-mail'; NAME=JSON expected" in unread.stderr
+
+
+def test_what_was_not_understood_is_listed_shown_read_again_and_dropped(
+    postbell: Postbell, log: Path
+) -> None:
+    def quarantine(*words: str) -> Any:
+        return postbell.json("sources", "quarantine", *words)
+
+    late = {"type": "open", "recipient": "a@b.example", "api_user": "late"}
+    with log.open("wb") as file:
+        file.write(json.dumps(late).encode() + b"\n\xff\x1b[1m no event\n")
+    with postbell.running("serve") as process:
+        line_with(process, "postbell is ready: (.*)")
+        source = until(postbell, lambda each: each["quarantined"] == 2)
+        [good, bad] = sorted(quarantine("list", "out-mail"), key=lambda each: each["place"])
+        shown = postbell("sources", "quarantine", "show", "out-mail", str(bad["id"]))
+        raw = quarantine("show", "out-mail", str(bad["id"]))["raw"]
+        first = quarantine("retry", "out-mail", str(bad["id"]))
+        assert postbell("api-users", "create", "acme", "late").returncode == 0
+        second = quarantine("retry", "out-mail")
+        process.terminate()
+        process.wait(LIMIT_S)
+    stopped = quarantine("retry", "out-mail")
+    gone = postbell("sources", "quarantine", "show", "out-mail", str(good["id"]))
+    dropped = quarantine("drop", "out-mail")
+
+    assert source["refused"] == 2
+    assert (good["place"], good["code"], good["begin"]) == (
+        "line 1", "unknown_api_user", json.dumps(late),
+    )  # fmt: skip
+    assert (bad["place"], bad["code"], bad["is_whole"]) == ("line 2", "malformed", True)
+    assert b64decode(raw) == b"\xff\x1b[1m no event"
+    assert "\x1b" not in shown.stdout
+    assert "no event" in shown.stdout
+    assert first == {"understood": 0, "refused": 1, "waiting": 0}
+    assert second == {"understood": 1, "refused": 1, "waiting": 0}
+    assert stopped == {"understood": 0, "refused": 0, "waiting": 1}
+    assert (gone.returncode, "no fact" in gone.stderr) == (2, True)
+    assert dropped == {"dropped": 1}
+    assert quarantine("list", "out-mail") == []
+
+
+def test_the_quarantine_of_no_source_is_refused_by_name(postbell: Postbell) -> None:
+    for words in ("list nothing", "show nothing 1", "retry nothing", "drop nothing 1"):
+        done = postbell("sources", "quarantine", *words.split())
+
+        assert (done.returncode, "no source 'nothing'" in done.stderr) == (2, True)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from postbell import signals
 from postbell.blocks import Position, Range
+from postbell.ports import Fact, Progress, RefusedFact
 from postbell.records import (
     BatchState,
     LaneChange,
@@ -21,6 +22,7 @@ from postbell.records import (
 )
 from tests.delivery.rig import Rig, event, running
 from tests.fakes import drop
+from tests.reports.test_sources import standing
 
 URL = "https://a.example/hook"
 DOWN = Outcome(status=503)
@@ -329,3 +331,29 @@ async def test_a_clock_that_was_wrong_does_not_part_the_journal_from_the_log() -
         rig.clock.advance(2 * DAY_S)
         await sweep(rig)
         assert await rig.engine.journal.scan(0, 10) == []
+
+
+async def test_what_sources_did_not_understand_goes_with_the_events_of_its_time() -> None:
+    async with running(retention_days=30) as rig:
+        await refuse(rig, "old")
+        rig.clock.advance(20 * DAY_S)
+        await refuse(rig, "new")
+        await sweep(rig)
+        before = await refused(rig)
+        rig.clock.advance(11 * DAY_S)
+        await sweep(rig)
+
+        assert (before, await refused(rig)) == (["new", "old"], ["new"])
+
+
+async def refuse(rig: Rig, place: str) -> None:
+    checkpoints, now = rig.engine.checkpoints, rig.clock.now()
+    revisions = await checkpoints.tell({"mail": standing(rig.clock)})
+    facts = [RefusedFact(Fact(place, b"no event"), "malformed", "no JSON")]
+    progress = [Progress("mail", revisions["mail"], b"", quarantine=facts)]
+    head = await rig.engine.log.head()
+    await rig.engine.log.append([], [], head=head, now=now, progress=progress)
+
+
+async def refused(rig: Rig) -> list[str]:
+    return [fact.place for fact in await rig.engine.quarantine.page("mail", None, 10)]

@@ -8,7 +8,7 @@ import pytest
 from postbell.errors import Conflict, HeadMoved, ServiceError, StorageError
 from postbell.events import Draft, EventType, Message, Origin, Smtp
 from postbell.ingest.queueing import Answer
-from postbell.ports import Progress, SourceStanding, SourceState
+from postbell.ports import Fact, Progress, SourceStanding, SourceState
 from tests.delivery.rig import event, running
 from tests.fakes import Remembering
 from tests.ingest.test_ingest import FailingLog, stored_ids
@@ -34,7 +34,8 @@ async def begin(rig, name: str = "mail") -> Progress:
 
 
 async def take(rig, progress: Progress, *drafts: Draft) -> Answer:
-    return await rig.ingest.take(rig.account, rig.user, drafts, progress)
+    facts = [Fact(f"line {number}", b"raw") for number, _ in enumerate(drafts)]
+    return await rig.ingest.take(rig.account, rig.user, drafts, facts, progress)
 
 
 async def row(rig):
@@ -55,6 +56,29 @@ async def test_events_and_progress_are_durable_together():
         assert await stored_ids(rig) == ["s0"]
         assert (found.checkpoint, found.position) == (b"there", "line 7")
         assert (found.taken, found.duplicates, found.refused) == (1, 1, 3)
+
+
+async def test_a_fact_of_which_a_draft_is_rejected_goes_to_quarantine_once():
+    """A report of two bad recipients is one fact; read again later it gives both events."""
+    async with running() as rig:
+        one, two = Fact("mail 1", b"two bad ones"), Fact("mail 2", b"one good, one bad")
+        drafts = [
+            draft(0, recipient=""),
+            draft(1, recipient="x" * 999),
+            draft(2),
+            draft(3, recipient=" "),
+        ]
+
+        answer = await rig.ingest.take(
+            rig.account, rig.user, drafts, [one, one, two, two], await begin(rig)
+        )
+
+        found = await row(rig)
+        facts = await rig.engine.quarantine.page("mail", None, 10)
+        assert (answer.accepted, len(answer.rejected)) == (1, 3)
+        assert (found.taken, found.refused) == (1, 2 + 2)
+        assert [(fact.place, fact.raw) for fact in facts] == [two[:2], one[:2]]
+        assert await stored_ids(rig) == ["s2"]
 
 
 async def test_progress_without_any_event_is_written():

@@ -17,7 +17,7 @@ from postbell.operating.metrics import MAX_WEBHOOKS
 from postbell.operating.metrics.following import Moments
 from postbell.operating.metrics.requests import Requests, face_of
 from postbell.operating.metrics.shapes import Counter
-from postbell.ports import Progress, Space
+from postbell.ports import Fact, Progress, RefusedFact, Space
 from postbell.records import Entry, EntryKind, LaneChange, Outcome, Verdict
 from tests.operating.rig import Watched, watched
 from tests.reports.test_sources import standing
@@ -248,7 +248,9 @@ def test_times_are_known_of_so_many_blocks_and_no_more() -> None:
 async def test_sources_are_told_whichever_process_runs_them(rig: Watched) -> None:
     engine, clock = rig.service.engine, rig.service.clock
     revisions = await engine.checkpoints.tell({"mail": standing(clock)})
-    progress = Progress("mail", revisions["mail"], b"x", taken=7, duplicates=2, refused=1)
+    facts = [RefusedFact(Fact("line 3", b"no event"), "malformed", "no JSON")]
+    counts = {"taken": 7, "duplicates": 2, "refused": 1}
+    progress = Progress("mail", revisions["mail"], b"x", quarantine=facts, **counts)
     head = await engine.log.head()
     await engine.log.append([], [], head=head, now=clock.now(), progress=[progress])
 
@@ -258,5 +260,7 @@ async def test_sources_are_told_whichever_process_runs_them(rig: Watched) -> Non
     assert samples[f"postbell_source_taken_total{labels}"] == 7
     assert samples[f"postbell_source_duplicates_total{labels}"] == 2
     assert samples[f"postbell_source_refused_total{labels}"] == 1
+    assert samples[f"postbell_source_quarantined{labels}"] == 1
+    assert samples[f"postbell_source_crowded_out_total{labels}"] == 0
     assert samples[f"postbell_source_lag_bytes{labels}"] == 12
     assert samples[f"postbell_source_state{labels},state=up_to_date"] == 1

@@ -11,6 +11,7 @@ from postbell.storage import sqlite
 from postbell.storage.sqlite.answers import SQL as ANSWERS_SQL
 from postbell.storage.sqlite.checkpoints import SQL as CHECKPOINTS_SQL
 from postbell.storage.sqlite.notices import SQL as NOTICES_SQL
+from postbell.storage.sqlite.quarantine import SQL as QUARANTINE_SQL
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
 from postbell.storage.sqlite.trail import SQL as TRAIL_SQL
@@ -37,6 +38,9 @@ LISTS = {
     "sources": "sources",
     "needed": "lanes",
     "recipients": "letters",
+    "drop_crowded": "subquery",
+    "want": "json_each",
+    "drop_quarantined": "json_each",
     "entries": "subquery",
     "entries_of_account": "subquery",
 }
@@ -59,6 +63,7 @@ BIG = (
     "index_messages",
     "trail",
     "remembered",
+    "quarantine",
 )
 EVERY = {
     **SQL,
@@ -69,6 +74,7 @@ EVERY = {
     **TRAIL_SQL,
     **CHECKPOINTS_SQL,
     **NOTICES_SQL,
+    **QUARANTINE_SQL,
 }
 
 

@@ -40,7 +40,7 @@ async def test_the_operator_sees_all_of_every_source() -> None:
     await move(engine, clock)
     await engine.checkpoints.tell({"bounces": standing(clock, "bolt", kind="other")})
 
-    bounces, mail = await SourcesReport(engine.checkpoints, clock).all()
+    bounces, mail = await SourcesReport(engine.checkpoints, engine.quarantine, clock).all()
 
     assert (bounces.name, bounces.account, bounces.kind, bounces.moved_at) == (
         "bounces", "bolt", "other", None,
@@ -55,7 +55,7 @@ async def test_an_account_sees_its_own_and_nothing_of_the_machine() -> None:
     engine = MemoryEngine(clock)
     await move(engine, clock)
     await engine.checkpoints.tell({"bounces": standing(clock, "bolt")})
-    report = SourcesReport(engine.checkpoints, clock)
+    report = SourcesReport(engine.checkpoints, engine.quarantine, clock)
 
     [mail] = await report.of("acme")
     [bounces] = await report.of("bolt")
@@ -69,7 +69,7 @@ async def test_a_source_that_says_nothing_any_more_does_not_run() -> None:
     clock = FakeClock()
     engine = MemoryEngine(clock)
     await move(engine, clock)
-    report = SourcesReport(engine.checkpoints, clock)
+    report = SourcesReport(engine.checkpoints, engine.quarantine, clock)
 
     clock.advance(GONE.total_seconds())
     [before] = await report.all()

@@ -5,7 +5,7 @@ import contextlib
 import gzip
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,17 @@ from postbell import fences, sources
 from postbell.errors import BadInput, Overloaded, StorageError
 from postbell.events import Draft, EventType
 from postbell.ingest.ingest import Ingest
-from postbell.ports import Inlet, SourceReading, SourceRow, SourceState
+from postbell.ports import (
+    Fact,
+    Inlet,
+    Progress,
+    QuarantinedFact,
+    Recall,
+    RefusedFact,
+    SourceReading,
+    SourceRow,
+    SourceState,
+)
 from postbell.sources.running import SourceParts, Sources
 from tests.delivery.rig import Rig, event, running
 from tests.ingest.test_ingest import FailingLog, stored_ids
@@ -49,7 +59,13 @@ async def reading(
         path.stem: sources.open({"path": str(path), "account": "acme", "api_user": "main"})
         for path in paths
     }
-    parts = SourceParts(ingest or rig.ingest, rig.engine.checkpoints, rig.directory, rig.clock)
+    parts = SourceParts(
+        ingest or rig.ingest,
+        rig.engine.checkpoints,
+        rig.engine.quarantine,
+        rig.directory,
+        rig.clock,
+    )
     task = asyncio.create_task(Sources(named | others, parts).run())
     try:
         yield
@@ -259,6 +275,9 @@ class Broken:
 
     kind, place, account, api_user = "broken", "nowhere", "acme", "main"
 
+    async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
+        raise LookupError("a bug")
+
     async def run(self, inlet: Inlet) -> None:
         await inlet.take(SourceReading([], [], b"here", "somewhere"))
         raise LookupError("a bug")
@@ -293,6 +312,7 @@ class Impatient:
     """A source whose peer does not wait for a commit."""
 
     kind, place, account, api_user = "impatient", "a peer", "acme", "main"
+    read = Broken.read
 
     def __init__(self, log: LateLog) -> None:
         self._log = log
@@ -310,7 +330,7 @@ class Impatient:
 
     def _reading(self, number: int) -> SourceReading:
         draft = Draft(type=EventType.SENT, recipient="a@b.example", event_id=f"s{number}")
-        return SourceReading([draft], ["here"], b"", f"mail {number}")
+        return SourceReading([draft], [Fact("here", b"raw")], b"", f"mail {number}")
 
 
 async def test_who_does_not_wait_for_the_commit_hands_over_again(log: Path) -> None:
@@ -336,6 +356,97 @@ async def test_a_source_that_is_forgotten_begins_anew(log: Path) -> None:
             await until(stands(rig, duplicates=2))
 
         assert await stored_ids(rig) == ["e0", "e1"]
+
+
+async def quarantined(rig: Rig, name: str = "events") -> list[QuarantinedFact]:
+    """Return what is in quarantine, the oldest first."""
+    return (await rig.engine.quarantine.page(name, None, 1000))[::-1]
+
+
+async def test_what_is_not_understood_is_kept_with_its_bytes_and_its_place(log: Path) -> None:
+    async with running() as rig:
+        append(log, event(0), "not json", event(1, api_user="?"), "x" * (1 << 20), event(2))
+
+        async with reading(rig, log):
+            await until(stands(rig, taken=2, refused=3, quarantined=3))
+
+        line, user, long = await quarantined(rig)
+        assert (line.place, line.code, line.raw) == ("line 2", "malformed", b"not json")
+        assert (user.place, user.code) == ("line 3", "unknown_api_user")
+        assert json.loads(user.raw) == event(1, api_user="?")
+        assert (long.place, long.code, long.is_whole) == ("line 4", "too_large", False)
+
+
+async def test_what_is_read_again_comes_in_once_or_stays(log: Path) -> None:
+    """A line without an id and a time: nothing but the commit tells one from a second reading."""
+    async with running() as rig:
+        late = {"type": "open", "recipient": "a@b.example", "api_user": "late"}
+        append(log, late, "not json", event(0))
+        async with reading(rig, log):
+            await until(stands(rig, taken=1, quarantined=2))
+            await rig.engine.registry.add_api_user(rig.account.id, "late", "x", rig.clock.now())
+            await rig.directory.refresh()
+            await rig.engine.quarantine.want("events", None)
+            await until(stands(rig, taken=2, quarantined=1))
+            append(log, event(1))
+            await until(stands(rig, taken=3))
+
+        found = await row_of(rig)
+        [left] = await quarantined(rig)
+        assert (left.raw, left.is_wanted) == (b"not json", False)
+        assert (found.refused, found.position) == (2, "line 4")
+        assert len(await stored_ids(rig)) == 3
+
+
+async def test_two_processes_that_read_a_fact_again_take_it_once(log: Path) -> None:
+    async with running() as rig:
+        ingest = Ingest(rig.engine, rig.clock, rig.directory)
+        await ingest.start()
+        committing = asyncio.create_task(ingest.run())
+        lines = ({"type": "open", "recipient": f"{n}@b.example", "api_user": "?"} for n in range(9))
+        append(log, *lines)
+        async with reading(rig, log), reading(rig, log, ingest=ingest):
+            await until(stands(rig, quarantined=9))
+            await rig.engine.registry.add_api_user(rig.account.id, "?", "x", rig.clock.now())
+            await rig.directory.refresh()
+            await rig.engine.quarantine.want("events", None)
+            await until(stands(rig, quarantined=0))
+
+        committing.cancel()
+        assert len(await stored_ids(rig)) == 9
+
+
+async def test_what_cannot_be_written_now_is_read_again_later(log: Path) -> None:
+    async with running() as rig:
+        append(log, event(0, api_user="late"))
+        async with reading(rig, log):
+            await until(stands(rig, quarantined=1))
+            await rig.engine.registry.add_api_user(rig.account.id, "late", "x", rig.clock.now())
+            await rig.directory.refresh()
+            rig.engine.log = FailingLog(rig.engine.log, [StorageError("the disk is full")])
+            await rig.engine.quarantine.want("events", None)
+            await until(stands(rig, taken=1, quarantined=0))
+            append(log, event(1))
+            await until(stands(rig, taken=2))
+
+        assert await stored_ids(rig) == ["e0", "e1"]
+
+
+async def test_a_bug_that_a_fact_meets_when_it_is_read_again_is_said_of_it(log: Path) -> None:
+    async with running() as rig, reading(rig, broken=Broken()):
+        await until(stands(rig, "broken", position="somewhere"))
+        row = await row_of(rig, "broken")
+        refused = [RefusedFact(Fact("here", b"a fact"), "malformed", "unheard of")]
+        progress = [Progress("broken", row.revision, row.checkpoint, quarantine=refused)]
+        now, head = rig.clock.now(), await rig.engine.log.head()
+        await rig.engine.log.append([], [], head=head, now=now, progress=progress)
+        await rig.engine.quarantine.want("broken", None)
+
+        async def is_said() -> bool:
+            [fact] = await quarantined(rig, "broken")
+            return (fact.code, fact.is_wanted) == ("internal", False)
+
+        await until(is_said)
 
 
 async def test_two_processes_that_read_one_file_take_each_line_once(log: Path) -> None:

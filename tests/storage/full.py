@@ -22,6 +22,7 @@ from tests.contract.making import Shop, block, span
 from tests.contract.test_checkpoints import begin, remember
 from tests.contract.test_index import postings
 from tests.contract.test_owners import open_session
+from tests.contract.test_quarantine import put as refuse
 from tests.contract.test_second_factors import half, with_factor
 from tests.contract.test_trail import entry, note
 from tests.fakes import FakeClock
@@ -60,6 +61,7 @@ async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
     await engine.answers.begin(shop.key("k2"), stale_before=since, kept_since=since)
     await engine.answers.keep(shop.key("k2"))
     await remember(shop, await begin(shop), "queue-id")
+    await refuse(shop, *(b"no event" for _ in range(20)))
     told = ToldState("failing", clock.now(), "failing")
     letters = [Letter("ops@example.com", 1, b"{}") for _ in range(20)]
     await engine.notices.tell([Telling("webhook 1 delivery", told, 0, letters)])

@@ -15,7 +15,7 @@ from postbell.blocks import Position, Range
 from postbell.cli.root import root
 from postbell.clock import SystemClock
 from postbell.desk.throttle import Throttle
-from postbell.ports import Proof
+from postbell.ports import Fact, Progress, Proof, RefusedFact, SourceState
 from postbell.records import LaneChange, OpenBatch, Owner, Session
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
@@ -73,6 +73,10 @@ DEEDS = (
     deed(f"owners reset-second-factor {ADA}", "second_factor.removed"),
     deed(f"owners remove {EVE}", "owner.removed"),
     deed(f"owners set-role {ADA} operator", "owner.changed"),
+    deed("sources quarantine retry mail 2", "source.retried"),
+    deed("sources quarantine drop mail 1", "source.discarded"),
+    deed("sources quarantine drop mail", "source.discarded"),
+    deed("sources quarantine drop mail"),
     deed("sources forget mail", "source.forgotten"),
     deed("index rebuild", "index.cleared"),
 )  # fmt: skip
@@ -85,6 +89,7 @@ READ_ONLY = {
     "audit", "accounts list", "owners list", "owners sessions", "api-users list", "api-users keys",
     "webhooks list",
     "webhooks show", "batches list", "batches show", "index status", "sources list", "trail list",
+    "sources quarantine list", "sources quarantine show",
 }  # fmt: skip
 OF_THE_FILE = {"migrate", "backup", "restore", "compact"}
 """They make, copy or exchange the file that the trail is in, and touch nobody's things."""
@@ -131,7 +136,11 @@ async def fill(folder: Path) -> None:
     ]
     change = LaneChange(webhook_id=1, epoch=claim.lane.epoch, put=tuple(batches))
     assert await engine.ledger.record([change]) == []
-    await engine.checkpoints.tell({"mail": standing(clock)})
+    stopped = standing(clock, state=SourceState.STOPPED)
+    revisions = await engine.checkpoints.tell({"mail": stopped})
+    refused = [RefusedFact(Fact("here", b"no event"), "malformed", "no JSON")] * 2
+    progress = [Progress("mail", revisions["mail"], b"", quarantine=refused)]
+    await engine.log.append([], [], head=1, now=now, progress=progress)
     owner = await engine.owners.find(email=ADA)
     assert owner is not None
     await _with_factor(engine, owner)

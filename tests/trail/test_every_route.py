@@ -320,8 +320,8 @@ async def test_every_action_is_made_by_a_route_or_a_command(stage: Stage) -> Non
 
     others = {
         "account.created", "index.cleared", "lock.lifted", "owner.code_refused", "owner.locked",
-        "owner.refused", "second_factor.removed", "secret.created", "source.forgotten",
-        "webhook.hurried", "webhook.resumed",
+        "owner.refused", "second_factor.removed", "secret.created", "source.discarded",
+        "source.forgotten", "source.retried", "webhook.hurried", "webhook.resumed",
     }  # fmt: skip
     assert made | others == {action.name for action in ACTIONS}
     assert not made & others

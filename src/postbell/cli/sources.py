@@ -5,15 +5,14 @@ from msgspec.structs import asdict
 
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
+from postbell.cli.quarantine import command as quarantine
 from postbell.cli.show import json_option, print_record, print_records
-from postbell.errors import NotFound
 from postbell.reports.sources import OperatorSourceView
 from postbell.settings.members import Settings
-from postbell.trail import Change, Subject
 
 COLUMNS = (
-    "name", "kind", "account", "state", "position", "taken", "refused", "lag_bytes", "moved_at",
-    "place", "fault", "refusal",
+    "name", "kind", "account", "state", "position", "taken", "refused", "quarantined", "lag_bytes",
+    "moved_at", "place", "fault", "refusal",
 )  # fmt: skip
 
 
@@ -56,17 +55,10 @@ def forget(settings: Settings, name: str, as_json: bool) -> None:
     """
 
     async def work(office: Office) -> dict[str, str]:
-        row = await office.engine.checkpoints.read(name)
-        account = "" if row is None else row.standing.account
-        of = await office.directory.find(lambda known: known.account_named(account))
-        change = Change("source.forgotten", of.id if of is not None else None, _named(name))
-        forgetting = office.engine.checkpoints.forget(name)
-        if not await office.desk.trailed(forgetting, lambda was: change if was else None):
-            raise NotFound(f"no source {name!r}; 'postbell sources list' shows those there are")
+        await office.desk.forget_source(name)
         return {"forgotten": name}
 
     print_record(at_desk(settings, work), as_json=as_json)
 
 
-def _named(name: str) -> Subject:
-    return Subject("source", "", name)
+command.add_command(quarantine)

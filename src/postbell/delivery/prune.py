@@ -36,6 +36,7 @@ IDLE_BLOCKS = 100
 AT_ONCE = 500
 """So many idle cursors are written in one commit."""
 ENTRIES_AT_ONCE = 1000
+QUARANTINED_AT_ONCE = 100
 MOST_STEPS = 100
 AHEAD = timedelta(minutes=1)
 """By more than processes' clocks differ: where the newest event is later, a clock was ahead."""
@@ -123,6 +124,8 @@ class Pruner:
             await self._drop(held, before, now)
         with fence("retention", item="the trail"):
             await self._drop_entries(now)
+        with fence("retention", item="quarantines"):
+            await self._drop_quarantined(now)
         with fence("retention", item="notices"):
             await self._notices.tell(held, self._open(held), now)
 
@@ -130,6 +133,12 @@ class Pruner:
         """Drop old entries of the audit trail, so many in one commit and in one look."""
         for _ in range(MOST_STEPS):
             if await self._engine.trail.drop(now - self._trail_kept, ENTRIES_AT_ONCE) == 0:
+                return
+
+    async def _drop_quarantined(self, now: datetime) -> None:
+        """Drop what sources did not understand and is as old as events may be."""
+        for _ in range(MOST_STEPS):
+            if await self._engine.quarantine.sweep(now - self._kept, QUARANTINED_AT_ONCE) == 0:
                 return
 
     async def _drop(self, held: dict[int, Held], before: int, now: datetime) -> None:

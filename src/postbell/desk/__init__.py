@@ -12,11 +12,21 @@ from postbell.desk.people import People
 from postbell.desk.replays import ReplaysDesk
 from postbell.desk.second_factor import SecondFactorsDesk
 from postbell.desk.sessions import Sessions
+from postbell.desk.sources import SourcesDesk
 from postbell.desk.webhooks import WebhooksDesk
 from postbell.directory import Caller
 
 
-class Desk(Sessions, SecondFactorsDesk, People, WebhooksDesk, Isolating, ReplaysDesk, Cases):
+class Desk(
+    Sessions,
+    SecondFactorsDesk,
+    People,
+    WebhooksDesk,
+    Isolating,
+    ReplaysDesk,
+    Cases,
+    SourcesDesk,
+):
     """The desk of one installation; `Core` says what it is made of."""
 
 

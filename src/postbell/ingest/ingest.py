@@ -19,10 +19,10 @@ from postbell.events import Draft, event_id_of
 from postbell.fences import note
 from postbell.ingest.accepting import Accepting
 from postbell.ingest.packing import Packer
-from postbell.ingest.parsing import checked, request_of
+from postbell.ingest.parsing import checked, request_of, with_refused
 from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, WaitingRequest
 from postbell.ingest.seen import PART_IDS, Seen
-from postbell.ports import Engine, Progress
+from postbell.ports import Engine, Fact, Progress
 from postbell.records import Account, ApiUser, IdempotencyKey
 from postbell.signals import log
 
@@ -124,14 +124,20 @@ class Ingest:
             del request  # an error's trace holds this frame: a failed request must not hold itself
 
     async def take(
-        self, account: Account, api_user: ApiUser, drafts: Sequence[Draft], progress: Progress
+        self,
+        account: Account,
+        api_user: ApiUser,
+        drafts: Sequence[Draft],
+        facts: Sequence[Fact],
+        progress: Progress,
     ) -> Answer:
         """Store what a source read, and that it did, and return once both are durable: in one
         commit, whatever accounts the drafts name.
 
-        *account* and *api_user* are of those that name none.  Raises Conflict, and nothing is
-        stored, where the source does not stand where its progress is from; Overloaded and
-        StorageError as `submit`.
+        *account* and *api_user* are of those that name none.  *facts* has the fact of each draft:
+        one of which a draft is rejected goes to the source's quarantine.  Raises Conflict, and
+        nothing is stored, where the source does not stand where its progress is from; Overloaded
+        and StorageError as `submit`.
         """
         by_account: dict[str, list[int]] = {account.name: []}
         for index, draft in enumerate(drafts):
@@ -151,7 +157,8 @@ class Ingest:
             rejected += await checked(partial(_fenced, passed), chosen, self._directory.look_again)
             parts.append(request_of(owner, passed, rejected))
         request, *others = parts
-        request.progress, request.others = progress, tuple(others)
+        request.progress = with_refused(progress, facts, rejected)
+        request.others = tuple(others)
         try:
             return await self._written(request)
         finally:

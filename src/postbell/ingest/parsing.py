@@ -1,13 +1,14 @@
 """From what came to a request for the queue, event by event.  Part of `ingest`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from postbell.blocks import id_hashes
 from postbell.errors import BadInput
 from postbell.ingest.accepting import Accepting
 from postbell.ingest.queueing import Rejected, WaitingRequest
+from postbell.ports import Fact, Progress, RefusedFact
 from postbell.records import Account
 
 PARSED_AT_ONCE = 500
@@ -69,4 +70,18 @@ def request_of(
         digest,
         sum(map(len, passed.raws)) + 200,
         asyncio.get_running_loop().create_future(),
+    )
+
+
+def with_refused(
+    progress: Progress, facts: Sequence[Fact], rejected: Sequence[Rejected]
+) -> Progress:
+    """Return the progress with those facts as refused of which a draft was rejected."""
+    refused: dict[Fact, RefusedFact] = {}
+    for each in rejected:
+        fact = facts[each.index]
+        refused.setdefault(fact, RefusedFact(fact, each.code, each.message))
+    return progress._replace(
+        refused=progress.refused + sum(not fact.kept for fact in refused),
+        quarantine=[*progress.quarantine, *refused.values()],
     )

@@ -82,12 +82,8 @@ class WaitingRequest(msgspec.Struct):
         """The source's progress with what became of its events."""
         if self.progress is None:
             return None
-        answer, refused = self.answer, self.progress.refused
-        return self.progress._replace(
-            taken=answer.accepted,
-            duplicates=answer.duplicates,
-            refused=refused + len(answer.rejected),
-        )
+        answer = self.answer
+        return self.progress._replace(taken=answer.accepted, duplicates=answer.duplicates)
 
     def fail(self, error: Exception) -> None:
         """Tell its sender that nothing is known to be stored."""

@@ -47,6 +47,17 @@ from postbell.ports.path import (
     Parked,
     QueueLengths,
 )
+from postbell.ports.quarantine import (
+    MAX_BEGIN_BYTES,
+    MAX_QUARANTINE_BYTES,
+    MAX_RAW_BYTES,
+    MAX_WORDS_CHARS,
+    MOST_QUARANTINED,
+    Fact,
+    Quarantine,
+    QuarantinedFact,
+    RefusedFact,
+)
 from postbell.ports.receiving import Check, ReceivedRequest, Verifier
 from postbell.ports.search import (
     CountChange,
@@ -65,7 +76,7 @@ from postbell.ports.second_factors import (
     SecondFactor,
     SecondFactors,
 )
-from postbell.ports.source import Inlet, RefusedFact, Source, SourceReading
+from postbell.ports.source import Inlet, Recall, Source, SourceReading
 from postbell.ports.trail import ENTRIES_SEEN, Trail, TrailPlace, TrailQuery
 
 __all__ = [
@@ -75,10 +86,15 @@ __all__ = [
     "HALF_SIGN_INS_KEPT",
     "LEASE_S",
     "LETTERS_KEPT",
+    "MAX_BEGIN_BYTES",
     "MAX_CHECKPOINT_BYTES",
     "MAX_KEY_CHARS",
+    "MAX_QUARANTINE_BYTES",
+    "MAX_RAW_BYTES",
     "MAX_VALUE_BYTES",
+    "MAX_WORDS_CHARS",
     "MOST_CLAIMED",
+    "MOST_QUARANTINED",
     "MOST_REMEMBERED",
     "RESET_LASTS",
     "REVOKED_TIMES",
@@ -96,6 +112,7 @@ __all__ = [
     "Dialect",
     "Dropped",
     "Engine",
+    "Fact",
     "HalfSignIn",
     "Index",
     "IndexedRange",
@@ -117,7 +134,10 @@ __all__ = [
     "Probe",
     "Progress",
     "Proof",
+    "Quarantine",
+    "QuarantinedFact",
     "QueueLengths",
+    "Recall",
     "ReceivedRequest",
     "RefusedFact",
     "Registry",

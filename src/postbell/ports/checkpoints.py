@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from postbell.ports.quarantine import RefusedFact
+
 MAX_CHECKPOINT_BYTES = 65_536
 MAX_KEY_CHARS = 200
 MAX_VALUE_BYTES = 4_096
@@ -30,7 +32,9 @@ class Progress(NamedTuple):
     *revision* is the one that the source stands at (`Checkpoints.tell`); *checkpoint* is the
     source's own, of at most MAX_CHECKPOINT_BYTES, *position* the same for people.  What became of
     its facts is added to the counts.  It *forgets* these keys, then *remembers* those, at most
-    *most* in all: of more, those that end first are let go.
+    *most* in all: of more, those that end first are let go.  The facts in *quarantine* are put
+    there.  Those *retried* were taken from there: where they are not refused again they leave it;
+    where one of them is there no more, nothing is written, as if the source stood elsewhere.
     """
 
     source: str
@@ -43,6 +47,8 @@ class Progress(NamedTuple):
     forget: Sequence[str] = ()
     remember: Sequence[Remembered] = ()
     most: int = MOST_REMEMBERED
+    quarantine: Sequence[RefusedFact] = ()
+    retried: Sequence[int] = ()
 
 
 class SourceState(StrEnum):
@@ -80,7 +86,8 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
 class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
     """All that is kept of a source, but for what it remembers.
 
-    *revision* rises whenever it moves; *moved_at* is when it did last.
+    *revision* rises whenever it moves; *moved_at* is when it did last.  *quarantined* is how many
+    facts are in quarantine, *crowded_out* how many the bounds of that made leave it.
     """
 
     name: str
@@ -92,6 +99,8 @@ class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     moved_at: datetime | None
     standing: SourceStanding
+    quarantined: int = 0
+    crowded_out: int = 0
 
 
 class Checkpoints(Protocol):
@@ -119,6 +128,6 @@ class Checkpoints(Protocol):
         ...
 
     async def forget(self, source: str) -> bool:
-        """Let go of all that is kept of a source, so that it begins anew; False where there is
-        nothing.  One that runs meanwhile finds its revision gone."""
+        """Let go of all that is kept of a source, its quarantine too, so that it begins anew; False
+        where there is nothing.  One that runs meanwhile finds its revision gone."""
         ...

@@ -10,6 +10,7 @@ from postbell.ports.checkpoints import Checkpoints
 from postbell.ports.customers import Answers, Owners, Registry, Tries
 from postbell.ports.notices import Notices
 from postbell.ports.path import Journal, Ledger, Log
+from postbell.ports.quarantine import Quarantine
 from postbell.ports.search import Index
 from postbell.ports.second_factors import SecondFactors
 from postbell.ports.trail import Trail
@@ -140,6 +141,8 @@ class Engine(Protocol):
     def trail(self) -> Trail: ...
     @property
     def checkpoints(self) -> Checkpoints: ...
+    @property
+    def quarantine(self) -> Quarantine: ...
     @property
     def notices(self) -> Notices: ...
     @property

@@ -4,24 +4,20 @@ A source reads facts, makes drafts of events of them, and hands these over with 
 them, its checkpoint.  Both are written in one commit: whatever ends the process at whatever moment,
 no fact is lost and none comes in twice.  It knows nothing of the log, of the queue before it, of
 other sources or of who delivers; where the world is away it waits, and where a fact makes no sense
-it counts it as refused and goes on.
+it hands it over as refused, for the quarantine, and goes on.
 
 A new one is a module under `sources/`, a row in their table, its tests and a howto.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from postbell.events import Draft
 from postbell.ports.checkpoints import MOST_REMEMBERED, Remembered, SourceState
+from postbell.ports.quarantine import Fact, RefusedFact
 
-
-class RefusedFact(NamedTuple):
-    """A fact that makes no event: where it stood, for people, as `line 7`, and why."""
-
-    place: str
-    code: str
-    message: str
+Recall = Callable[[Sequence[str]], Awaitable[dict[str, bytes]]]
+"""Return what a source remembers under these keys and has not ended."""
 
 
 class SourceReading(NamedTuple):
@@ -32,15 +28,18 @@ class SourceReading(NamedTuple):
     Their `account` and `api_user` say whose each is, None the source's own.  Their ids are a pure
     function of the fact: with `event_id` or `occurred_at` given they are, however often the fact
     is read; without both an id is made up.  A type that no rule maps is `unknown`, with the word
-    for it in `source.type`: it comes in by this door only.  *places* says where each draft's fact
-    stood.  *checkpoint* is the source's own (`Progress` says what bounds it and what the source
-    remembers), *position* the same for people.
+    for it in `source.type`: it comes in by this door only.
+
+    *facts* has the fact of each draft, the same one where it makes several: it goes to quarantine
+    where a draft of it is refused, as do those *refused*, which make no draft.  *checkpoint* is the
+    source's own (`Progress` says what bounds it and what the source remembers), *position* the same
+    for people.
     """
 
     drafts: Sequence[Draft]
-    places: Sequence[str]
-    checkpoint: bytes
-    position: str
+    facts: Sequence[Fact]
+    checkpoint: bytes = b""
+    position: str = ""
     refused: Sequence[RefusedFact] = ()
     forget: Sequence[str] = ()
     remember: Sequence[Remembered] = ()
@@ -92,6 +91,12 @@ class Source(Protocol):
     def account(self) -> str: ...
     @property
     def api_user(self) -> str: ...
+
+    async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
+        """Return what these facts make, in their order, as `run` would and wherever it stands: they
+        were refused before, or are of a sample.  Refused ones are handed back as they are; no
+        checkpoint or position is asked for."""
+        ...
 
     async def run(self, inlet: Inlet) -> None:
         """Read from the inlet's checkpoint on until cancelled, in bounded memory; what blocks runs

@@ -82,7 +82,7 @@ class Reports:
         self.outcomes = Outcomes(engine, clock)
         self.open = OpenBatches(engine)
         self.trail = TrailReport(engine, directory)
-        self.sources = SourcesReport(engine.checkpoints, clock)
+        self.sources = SourcesReport(engine.checkpoints, engine.quarantine, clock)
         self.singles = SinglesReport(engine, dialects)
         self.exchange = Exchanges(engine, dialects, self.singles)
         self.waits = Waits(engine, dialects, clock, self._installation_policies)

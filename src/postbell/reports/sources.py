@@ -1,13 +1,23 @@
 """Sources as they are shown: to the operator, and to the account whose events they bring."""
 
+from base64 import b64encode
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from postbell.clock import Clock
+from postbell.errors import NotFound
 from postbell.events import Moment
-from postbell.ports import Checkpoints, SourceRow, SourceState
+from postbell.ports import (
+    MAX_BEGIN_BYTES,
+    Checkpoints,
+    Quarantine,
+    QuarantinedFact,
+    SourceRow,
+    SourceState,
+)
+from postbell.reports.views import Id, Page
 
 GONE = timedelta(seconds=60)
 """A source that said nothing for so long does not run: one that runs says something in 20 s."""
@@ -32,6 +42,8 @@ class SourceView(Struct, frozen=True, kw_only=True):
     taken: Annotated[Count, Meta(description="events that came in")]
     duplicates: Annotated[Count, Meta(description="events that had come in before")]
     refused: Annotated[Count, Meta(description="facts that make no event, such as bad lines")]
+    quarantined: Annotated[Count, Meta(description="facts in quarantine, to be read again")]
+    crowded_out: Annotated[Count, Meta(description="facts that newer ones made leave it")]
     lag_bytes: Annotated[Count | None, Meta(description="what lies unread")]
     moved_at: Annotated[Moment | None, Meta(description="when something was read last")]
     refusal: Annotated[str, Meta(description="what was wrong with one that was refused")]
@@ -47,11 +59,32 @@ class OperatorSourceView(SourceView, frozen=True, kw_only=True):
     fault_at: Moment | None
 
 
-class SourcesReport:
-    """Reading how sources do."""
+class QuarantinedView(Struct, frozen=True, kw_only=True):
+    """A fact that a source read and did not understand."""
 
-    def __init__(self, checkpoints: Checkpoints, clock: Clock) -> None:
+    id: Id
+    at: Annotated[Moment, Meta(description="when it was read first")]
+    place: Annotated[str, Meta(description="where it stood, as `line 812`")]
+    code: str
+    message: Annotated[str, Meta(description="what was wrong with it when it was read last")]
+    size_bytes: Annotated[Count, Meta(description="of the fact; 0 where none of it was kept")]
+    is_whole: Annotated[bool, Meta(description="whether all of it is here, to be read again")]
+    is_wanted: Annotated[bool, Meta(description="whether it is read again soon")]
+    begin: Annotated[str, Meta(description="how it begins, read as UTF-8")]
+
+
+class FactView(QuarantinedView, frozen=True, kw_only=True):
+    """The same with its bytes."""
+
+    raw: Annotated[str, Meta(description="what was kept of it, in base64")]
+
+
+class SourcesReport:
+    """Reading how sources do, and what they did not understand."""
+
+    def __init__(self, checkpoints: Checkpoints, quarantine: Quarantine, clock: Clock) -> None:
         self._checkpoints = checkpoints
+        self._quarantine = quarantine
         self._clock = clock
 
     async def all(self) -> list[OperatorSourceView]:
@@ -73,6 +106,36 @@ class SourcesReport:
         rows = await self._checkpoints.all()
         return [SourceView(**_members(row, now)) for row in rows if row.standing.account == account]
 
+    async def quarantine(
+        self, source: str, *, before: int | None = None, limit: int = 100
+    ) -> Page[QuarantinedView]:
+        """Return what the source has in quarantine, the newest first."""
+        facts = await self._quarantine.page(source, before, limit + 1)
+        rows = [QuarantinedView(**_of_fact(fact)) for fact in facts[:limit]]
+        return Page(rows, str(rows[-1].id) if len(facts) > limit else None)
+
+    async def fact(self, source: str, fact_id: int) -> tuple[FactView, bytes]:
+        """Return a fact in quarantine, and its bytes as they are; raise NotFound."""
+        found = await self._quarantine.find(source, fact_id) if 0 < fact_id < 1 << 63 else None
+        if found is None:
+            raise NotFound(f"no fact {fact_id} in the quarantine of {source[:40]!r}")
+        view = FactView(**_of_fact(found), raw=b64encode(found.raw).decode())
+        return view, found.raw
+
+
+def _of_fact(fact: QuarantinedFact) -> dict[str, Any]:
+    return {
+        "id": fact.id,
+        "at": fact.at,
+        "place": fact.place,
+        "code": fact.code,
+        "message": fact.message,
+        "size_bytes": fact.size_bytes,
+        "is_whole": fact.is_whole,
+        "is_wanted": fact.is_wanted,
+        "begin": fact.raw[:MAX_BEGIN_BYTES].decode("utf-8", "replace"),
+    }
+
 
 def _members(row: SourceRow, now: datetime) -> dict[str, Any]:
     standing = row.standing
@@ -87,6 +150,8 @@ def _members(row: SourceRow, now: datetime) -> dict[str, Any]:
         "taken": row.taken,
         "duplicates": row.duplicates,
         "refused": row.refused,
+        "quarantined": row.quarantined,
+        "crowded_out": row.crowded_out,
         "lag_bytes": standing.lag_bytes,
         "moved_at": row.moved_at,
         "refusal": standing.refusal,

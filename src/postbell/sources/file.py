@@ -5,7 +5,7 @@ Its checkpoint is the `FilePlace` of `tail` as JSON.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +14,11 @@ import msgspec
 
 from postbell.errors import BadInput, ServiceError
 from postbell.events import Draft, EventType
-from postbell.fences import fence
+from postbell.fences import LOGGED, fence
 from postbell.ingest.accepting import draft_of
-from postbell.ports import Inlet, RefusedFact, SourceReading, SourceState
+from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading, SourceState
 from postbell.signals import log
-from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, FileLine, FilePlace, Tail
+from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, FilePlace, Tail
 from postbell.text.encodings import GZIP, NAMED, UTF_16, ZSTD
 
 MAX_CHUNK_BYTES = 1 << 20
@@ -60,6 +60,10 @@ class FileSource:
         self.account = account
         self.api_user = api_user
 
+    async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
+        """Return the events of these lines."""
+        return _read(facts)
+
     async def run(self, inlet: Inlet) -> None:
         """Follow the file until cancelled."""
         tail = Tail(
@@ -98,38 +102,46 @@ class FileSource:
 
 
 def _reading(chunk: Chunk) -> SourceReading:
-    drafts, places, refused = [], [], []
-    for line in chunk.lines:
-        place = f"line {line.number}"
-        with fence("sources", item=place) as fenced:
-            try:
-                drafts.append(_draft(line))
-                places.append(place)
-            except BadInput as error:
-                refused.append(RefusedFact(place, error.code, error.message))
-        if fenced.has_failed:
-            refused.append(RefusedFact(place, "internal", "an internal error; it was logged"))
+    reading = _read([Fact(f"line {line.number}", line.raw) for line in chunk.lines])
+    refused = list(reading.refused)
     if chunk.too_long:
         what = f"it has over {MAX_CHUNK_BYTES} bytes; an event is a line of 65536 at most"
-        refused.append(RefusedFact(f"line {chunk.too_long}", "too_large", what))
-    checkpoint = msgspec.json.encode(chunk.after)
-    return SourceReading(drafts, places, checkpoint, f"line {chunk.after.line}", refused)
+        refused.append(RefusedFact(Fact(f"line {chunk.too_long}", b""), "too_large", what))
+    return reading._replace(
+        checkpoint=msgspec.json.encode(chunk.after),
+        position=f"line {chunk.after.line}",
+        refused=refused,
+    )
 
 
-def _draft(line: FileLine) -> Draft:
+def _read(facts: Sequence[Fact]) -> SourceReading:
+    drafts, read, refused = [], [], []
+    for fact in facts:
+        with fence("sources", item=fact.place) as fenced:
+            try:
+                drafts.append(_draft(fact.raw))
+                read.append(fact)
+            except BadInput as error:
+                refused.append(RefusedFact(fact, error.code, error.message))
+        if fenced.has_failed:
+            refused.append(RefusedFact(fact, "internal", LOGGED))
+    return SourceReading(drafts, read, refused=refused)
+
+
+def _draft(line: bytes) -> Draft:
     """Return the event of a line, `unknown` where no type has its word; raise BadInput."""
     try:
-        draft = draft_of(line.raw)
+        draft = draft_of(line)
     except BadInput as error:
-        if error.code == "malformed" and line.number == 1:
-            _refuse_other_files(line.raw)
-        draft = draft_of(_as_unknown(line.raw, error))
+        if error.code == "malformed":
+            _refuse_other_files(line)
+        draft = draft_of(_as_unknown(line, error))
     draft.account = None
     return draft
 
 
 def _refuse_other_files(raw: bytes) -> None:
-    """Raise BadInput where a first line is that of another kind of file."""
+    """Raise BadInput where a line is the first of another kind of file."""
     if raw.startswith(UTF_16):
         raise BadInput(f"the file {NAMED}", code="malformed")
     if raw.startswith((GZIP, ZSTD)):

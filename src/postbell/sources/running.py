@@ -6,18 +6,21 @@ What goes wrong with one ends neither the service nor another: it is told, and t
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import Conflict, Overloaded, ServiceError, StorageError
-from postbell.fences import note
+from postbell.fences import LOGGED, fence, note
 from postbell.ingest.ingest import Ingest, moved
 from postbell.ports import (
     Checkpoints,
+    Fact,
     Progress,
+    Quarantine,
+    QuarantinedFact,
     RefusedFact,
     Source,
     SourceReading,
@@ -34,6 +37,9 @@ KEEP_S = 20.0
 SWEEP_S = 60.0
 SWEPT_AT_ONCE = 1000
 MAX_WAIT_S = 30.0
+AGAIN_S = 2.0
+"""So often it is looked whether facts in quarantine are to be read again."""
+AGAIN_BYTES = 1 << 20
 
 
 class SourceParts(NamedTuple):
@@ -41,6 +47,7 @@ class SourceParts(NamedTuple):
 
     ingest: Ingest
     checkpoints: Checkpoints
+    quarantine: Quarantine
     directory: Directory
     clock: Clock
 
@@ -60,6 +67,7 @@ class Sources:
             async with asyncio.TaskGroup() as tasks:
                 for each in self._running:
                     tasks.create_task(each.run(), name=f"source {each.name}")
+                    tasks.create_task(each.retry(), name=f"quarantine of {each.name}")
                 tasks.create_task(self._watch(), name="sources")
         finally:
             for each in self._running:
@@ -117,7 +125,7 @@ class Running:
         )
         self._told: SourceStanding | None = None
         self._revision = 0
-        self._checkpoint = b""
+        self._checkpoint, self._position = b"", ""
         self._is_unsure = False
         self._is_moved = False
         self._turn = asyncio.Lock()
@@ -168,7 +176,8 @@ class Running:
         row = await self._parts.checkpoints.read(self.name)
         if row is None:
             raise moved(self.name)
-        self._revision, self._checkpoint, self._is_unsure = row.revision, row.checkpoint, False
+        self._revision, self._is_unsure = row.revision, False
+        self._checkpoint, self._position = row.checkpoint, row.position
         return row
 
     async def _taken(self, reading: SourceReading) -> bool:
@@ -184,22 +193,22 @@ class Running:
             checkpoint=reading.checkpoint,
             position=reading.position,
             refused=len(reading.refused),
-            forget=reading.forget,
-            remember=reading.remember,
-            most=reading.most,
+            quarantine=reading.refused,
+            **_remembering(reading),
         )
         try:
-            answer = await self._parts.ingest.take(*owner, reading.drafts, progress)
+            answer = await self._parts.ingest.take(*owner, reading.drafts, reading.facts, progress)
         except (Overloaded, StorageError) as error:
             self._say(SourceState.HELD, fault=error.message)
             await asyncio.sleep(error.retry_after_s if isinstance(error, Overloaded) else 1.0)
             return await self._is_durable(reading)
         self._revision += 1
-        self._checkpoint = reading.checkpoint
+        self._checkpoint, self._position = reading.checkpoint, reading.position
+        rejected = answer.rejected
         self._note(
             [
                 *reading.refused,
-                *(RefusedFact(reading.places[r.index], r.code, r.message) for r in answer.rejected),
+                *(RefusedFact(reading.facts[r.index], r.code, r.message) for r in rejected),
             ]
         )
         return True
@@ -218,8 +227,52 @@ class Running:
             reading.checkpoint,
         ):
             raise moved(self.name)
-        self._revision, self._checkpoint = row.revision, row.checkpoint
+        self._revision = row.revision
+        self._checkpoint, self._position = row.checkpoint, row.position
         return True
+
+    async def retry(self) -> None:
+        """Read again, until cancelled, what of the quarantine somebody wants to be read again."""
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            try:
+                for kept in await self._parts.quarantine.wanted(self.name, AGAIN_BYTES):
+                    await self._retried(kept)
+            except (Overloaded, StorageError) as error:
+                log("write_failed", what="facts in quarantine", error=error.message)
+
+    async def _retried(self, kept: QuarantinedFact) -> None:
+        """Read a fact again: with its events it leaves the quarantine, or it stays for a reason.
+        Where neither can be written now, it is wanted still."""
+        fact = Fact(kept.place, kept.raw, kept.id)
+        reading = SourceReading([], [], refused=[RefusedFact(fact, "internal", LOGGED)])
+        with fence("sources", item=f"{self.name} {fact.place}"):
+            reading = await self._source.read([fact], self.recall)
+        async with self._turn:
+            if self._is_unsure:
+                await self._look()
+            owner = await self._owner()
+            if isinstance(owner, str):
+                return
+            progress = Progress(
+                source=self.name,
+                revision=self._revision,
+                checkpoint=self._checkpoint,
+                position=self._position,
+                quarantine=reading.refused,
+                retried=[kept.id],
+                **_remembering(reading),
+            )
+            self._is_unsure = True
+            try:
+                await self._parts.ingest.take(*owner, reading.drafts, reading.facts, progress)
+                self._revision += 1
+            except (Conflict, Overloaded, StorageError):
+                row = await self._parts.checkpoints.read(self.name)
+                if row is not None and row.checkpoint == self._checkpoint:
+                    self._revision = row.revision
+            finally:
+                self._is_unsure = False
 
     async def recall(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Return what the source remembers; see `ports.Inlet`."""
@@ -289,13 +342,17 @@ class Running:
         log(
             "source_refused",
             source=self.name,
-            place=first.place,
+            place=first.fact.place,
             code=first.code,
             error=first.message,
             refused=len(refused),
         )
         self._standing = structs.replace(
             self._standing,
-            refusal=f"{first.place}: {first.message}"[:500],
+            refusal=f"{first.fact.place}: {first.message}"[:500],
             refused_at=self._parts.clock.now(),
         )
+
+
+def _remembering(reading: SourceReading) -> dict[str, Any]:
+    return {"forget": reading.forget, "remember": reading.remember, "most": reading.most}

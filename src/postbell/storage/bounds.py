@@ -1,9 +1,16 @@
-"""What every engine refuses of a source's progress, in the same words."""
+"""What every engine refuses of a source's progress, in the same words, and what it cuts."""
 
 from collections.abc import Iterable
 
 from postbell.errors import BadInput, HeadMoved
-from postbell.ports import MAX_CHECKPOINT_BYTES, MAX_KEY_CHARS, MAX_VALUE_BYTES, Progress
+from postbell.ports import (
+    MAX_CHECKPOINT_BYTES,
+    MAX_KEY_CHARS,
+    MAX_VALUE_BYTES,
+    MAX_WORDS_CHARS,
+    Progress,
+)
+from postbell.trail import cut
 
 
 def check_progress(progress: Iterable[Progress]) -> None:
@@ -18,6 +25,11 @@ def check_progress(progress: Iterable[Progress]) -> None:
 def moved(source: str) -> HeadMoved:
     """Return the error for a source that does not stand where its progress is from."""
     return HeadMoved(f"the source {source!r} was moved meanwhile")
+
+
+def words(text: str) -> str:
+    """Return a text about a fact in quarantine as it is kept."""
+    return cut(text, MAX_WORDS_CHARS)
 
 
 def _check(progress: Progress, what: str, size: int, most: int, unit: str) -> None:

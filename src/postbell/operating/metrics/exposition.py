@@ -81,7 +81,7 @@ class Metrics:
         self._engine = engine
         self._space = Space()
         self._sources: list[OperatorSourceView] = []
-        self._reported = SourcesReport(engine.checkpoints, clock)
+        self._reported = SourcesReport(engine.checkpoints, engine.quarantine, clock)
         self._following = Following(engine, directory, tells=role != "api")
         self._standings = standings
         self._clock = clock
@@ -222,6 +222,12 @@ class Metrics:
                 family.add((each.name, each.account), getattr(each, member))
             yield family.family()
         yield gauge(
+            "postbell_source_quarantined",
+            "Facts in the quarantine of a source.",
+            ("source", "account"),
+            [((each.name, each.account), each.quarantined) for each in self._sources],
+        )
+        yield gauge(
             "postbell_source_lag_bytes",
             "What a source has yet to read; nothing where nobody can say.",
             ("source", "account"),
@@ -292,6 +298,7 @@ _OF_SOURCE = (
     ("taken", "Events that came in by a source."),
     ("duplicates", "Events of a source that had come in before."),
     ("refused", "Facts that a source read and that make no event."),
+    ("crowded_out", "Facts that newer ones made leave the quarantine of a source."),
 )
 _OF_DOOR = (
     ("refused", "reason", "Connections and requests that were refused unheard, by reason."),

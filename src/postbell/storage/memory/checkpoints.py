@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from postbell.clock import to_us
 from postbell.ports import Progress, SourceRow, SourceStanding
 from postbell.storage.bounds import check_progress, moved
+from postbell.storage.memory import quarantine
 from postbell.storage.memory.tables import Tables
 
 
@@ -35,10 +36,11 @@ class MemoryCheckpoints:
         return {name: sources[name].revision for name in standings}
 
     async def read(self, source: str) -> SourceRow | None:
-        return self._tables.sources.get(source)
+        row = self._tables.sources.get(source)
+        return None if row is None else self._counted(row)
 
     async def all(self) -> list[SourceRow]:
-        return [row for _, row in sorted(self._tables.sources.items())]
+        return [self._counted(row) for _, row in sorted(self._tables.sources.items())]
 
     async def recall(self, source: str, keys: Sequence[str], now: datetime) -> dict[str, bytes]:
         kept = self._tables.remembered.get(source, {})
@@ -57,8 +59,15 @@ class MemoryCheckpoints:
         return len(ended)
 
     async def forget(self, source: str) -> bool:
-        self._tables.remembered.pop(source, None)
-        return self._tables.sources.pop(source, None) is not None
+        tables = self._tables
+        tables.remembered.pop(source, None)
+        kept = tables.quarantine.items()
+        tables.quarantine = {each: fact for each, fact in kept if fact.source != source}
+        return tables.sources.pop(source, None) is not None
+
+    def _counted(self, row: SourceRow) -> SourceRow:
+        facts = self._tables.quarantine.values()
+        return replace(row, quarantined=sum(fact.source == row.name for fact in facts))
 
 
 def check(tables: Tables, progress: Sequence[Progress]) -> None:
@@ -69,6 +78,7 @@ def check(tables: Tables, progress: Sequence[Progress]) -> None:
         if revisions.get(each.source) != each.revision:
             raise moved(each.source)
         revisions[each.source] += 1
+        quarantine.check(tables, each)
 
 
 def move(tables: Tables, progress: Sequence[Progress], now: datetime) -> None:
@@ -84,6 +94,7 @@ def move(tables: Tables, progress: Sequence[Progress], now: datetime) -> None:
             duplicates=row.duplicates + each.duplicates,
             refused=row.refused + each.refused,
             moved_at=now,
+            crowded_out=row.crowded_out + quarantine.put(tables, each, now),
         )
         kept = tables.remembered.setdefault(each.source, {})
         for key in each.forget:

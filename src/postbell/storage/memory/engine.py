@@ -13,6 +13,7 @@ from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
 from postbell.storage.memory.log import MemoryLog
 from postbell.storage.memory.notices import MemoryNotices
 from postbell.storage.memory.owners import MemoryOwners
+from postbell.storage.memory.quarantine import MemoryQuarantine
 from postbell.storage.memory.registry import MemoryRegistry
 from postbell.storage.memory.second_factors import MemorySecondFactors
 from postbell.storage.memory.tables import Tables
@@ -36,6 +37,7 @@ class MemoryEngine:
         self.tries = MemoryTries(tables)
         self.trail = MemoryTrail(tables)
         self.checkpoints = MemoryCheckpoints(tables)
+        self.quarantine = MemoryQuarantine(tables)
         self.notices = MemoryNotices(tables)
         self.bell = tables.bell
 

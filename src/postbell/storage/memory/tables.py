@@ -10,6 +10,7 @@ from postbell.ports import (
     HalfSignIn,
     JournalBlock,
     Letter,
+    QuarantinedFact,
     SecondFactor,
     SourceRow,
     ToldOf,
@@ -103,6 +104,9 @@ class Tables:
 
     sources: dict[str, SourceRow] = field(default_factory=dict)
     remembered: dict[str, dict[str, tuple[bytes, datetime]]] = field(default_factory=dict)
+
+    quarantine: dict[int, QuarantinedFact] = field(default_factory=dict)
+    last_quarantined: int = 0
 
     trail: list[TrailEntry] = field(default_factory=list)
     last_entry: int = 0

@@ -10,6 +10,7 @@ from postbell.clock import to_us
 from postbell.ports import Progress, SourceRow, SourceStanding
 from postbell.storage.bounds import moved
 from postbell.storage.sql.statements import load
+from postbell.storage.sqlite import quarantine
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import row, rows, scalar
 from postbell.storage.sqlite.store import Store
@@ -59,6 +60,7 @@ class SqliteCheckpoints:
     async def forget(self, source: str) -> bool:
         def work(db: apsw.Connection) -> bool:
             db.execute(SQL["drop_all_remembered"], (source,))
+            quarantine.drop(db, source, None)
             db.execute(SQL["drop_source"], (source,))
             return bool(db.changes())
 
@@ -75,6 +77,8 @@ def move(db: apsw.Connection, progress: Sequence[Progress], at: int) -> None:
             raise moved(each.source)
         if each.forget or each.remember:
             _remember(db, each)
+        if each.quarantine or each.retried:
+            quarantine.put(db, each, at)
 
 
 def _remember(db: apsw.Connection, progress: Progress) -> None:

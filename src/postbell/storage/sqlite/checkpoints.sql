@@ -6,13 +6,17 @@ RETURNING revision;
 
 -- name: source
 -- What is kept of a source.
-SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing
-FROM sources WHERE name = ?1;
+SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing, crowded_out,
+    count(quarantine.id)
+FROM sources LEFT JOIN quarantine ON quarantine.source = sources.name
+WHERE sources.name = ?1 GROUP BY sources.name;
 
 -- name: sources
 -- What is kept of every source.
-SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing
-FROM sources ORDER BY name;
+SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing, crowded_out,
+    count(quarantine.id)
+FROM sources LEFT JOIN quarantine ON quarantine.source = sources.name
+GROUP BY sources.name ORDER BY sources.name;
 
 -- name: move_source
 -- The source stands further on; no row changes where it was not at revision ?2.

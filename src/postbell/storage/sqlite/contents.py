@@ -16,6 +16,7 @@ from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.checking import CHECKING_SQL
 from postbell.storage.sqlite.checkpoints import SQL as CHECKPOINTS_SQL
 from postbell.storage.sqlite.connecting import Row, row, rows
+from postbell.storage.sqlite.quarantine import SQL as QUARANTINE_SQL
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
 from postbell.trail import ActorKind
@@ -83,5 +84,6 @@ _MADE = (
     Made("replay", SQL["replay"], to.replay),
     Made("journal row", SQL["scan_journal"], lambda found: to.entries_of_body(found[1])),
     Made("source", CHECKPOINTS_SQL["sources"], to.source),
+    Made("fact in quarantine", QUARANTINE_SQL["quarantined_one"], to.quarantined),
     Made("entry of the audit trail", CHECKING_SQL["trail"], _trail_entry),
 )

@@ -29,6 +29,7 @@ from postbell.storage.sqlite.log import SqliteLog
 from postbell.storage.sqlite.migrating import prepare
 from postbell.storage.sqlite.notices import SqliteNotices
 from postbell.storage.sqlite.owners import SqliteOwners
+from postbell.storage.sqlite.quarantine import SqliteQuarantine
 from postbell.storage.sqlite.readers import Readers
 from postbell.storage.sqlite.recent import Recent
 from postbell.storage.sqlite.registry import SqliteRegistry
@@ -110,6 +111,7 @@ class SqliteEngine:
         self.index = SqliteIndex(store)
         self.trail = SqliteTrail(store)
         self.checkpoints = SqliteCheckpoints(store)
+        self.quarantine = SqliteQuarantine(store)
         self.notices = SqliteNotices(store, is_worker=lock is not None)
 
     @property

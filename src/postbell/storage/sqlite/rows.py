@@ -12,7 +12,7 @@ from postbell.clock import from_us, to_us
 from postbell.errors import DamagedRow
 from postbell.events import EventType
 from postbell.fences import PASSING, count, fence
-from postbell.ports import QueueLengths, SourceRow, SourceStanding
+from postbell.ports import QuarantinedFact, QueueLengths, SourceRow, SourceStanding
 from postbell.records import (
     Account,
     ApiUser,
@@ -343,7 +343,8 @@ def revision(row: Row) -> Revision:
 
 
 def source(found: Row) -> SourceRow:
-    name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing = found
+    name, revision, checkpoint, position, taken, duplicates, refused = found[:7]
+    moved_at, standing, crowded_out, quarantined = found[7:]
     return SourceRow(
         name=name,
         revision=revision,
@@ -354,4 +355,21 @@ def source(found: Row) -> SourceRow:
         refused=refused,
         moved_at=moment(moved_at),
         standing=_standing(standing),
+        quarantined=quarantined,
+        crowded_out=crowded_out,
+    )
+
+
+def quarantined(found: Row) -> QuarantinedFact:
+    fact_id, source, at, place, code, message, size_bytes, is_wanted, raw = found
+    return QuarantinedFact(
+        id=fact_id,
+        source=source,
+        at=from_us(at),
+        place=place,
+        code=code,
+        message=message,
+        raw=raw,
+        size_bytes=size_bytes,
+        is_wanted=bool(is_wanted),
     )
