@@ -28,6 +28,10 @@ the stage `ahead`, cuts, single events and the steps of replays. A webhook that 
 one request at once at every gate. From `held`, `spaced` and `down` a lane goes on by itself, at a
 time that is known.
 
+What has waited since it was taken up, for its events, for its turn or for a free connection, looks
+again before it leaves: at `gone`, `paused` and `held` it is laid down, and so is a batch that
+somebody stopped meanwhile.
+
 ## Stages
 
 | stage | a batch that is in it | in somebody's hand |
