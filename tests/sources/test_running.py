@@ -183,7 +183,7 @@ async def test_a_file_in_another_form_is_told(log: Path, content: str | bytes, t
 
 async def test_a_file_is_waited_for(log: Path) -> None:
     async with running() as rig:
-        missing = f"{log} is not there yet; it is read once it is"
+        missing = f"{log} is not there; it is read once it is"
         async with reading(rig, log):
             await until(stands(rig, state=SourceState.WAITING, fault=missing))
             append(log, event(0))

@@ -305,6 +305,79 @@ def test_a_folder_named_like_a_rotated_file_is_none(log: Path) -> None:
     after.tail.close()
 
 
+def replace(path: Path, text: str) -> None:
+    """Put another file in the place of this one."""
+    other = path.with_name("other")
+    other.write_text(text)
+    other.rename(path)
+
+
+def test_a_longer_copy_in_its_place_is_read_on_where_it_was_left(log: Path) -> None:
+    """As rsync and editors leave it, while it is followed."""
+    append(log, 1, 2)
+    reader = Reader(log)
+    reader.read()
+    with log.open("a") as file:
+        file.write("cut ")
+    reader.read()
+
+    replace(log, log.read_text() + "off\n3\n")
+
+    assert reader.read(20) == ["cut off", "3"]
+    assert reader.said == []
+    reader.tail.close()
+
+
+def test_a_file_that_is_alike_and_not_in_its_place_is_another(log: Path) -> None:
+    append(log, 1, 2)
+    reader = Reader(log)
+    reader.read()
+
+    log.rename(log.with_name(log.name + ".1"))
+    append(log, 1, 2)
+
+    assert reader.read(20) == ["1", "2"]
+    reader.tail.close()
+
+
+def test_a_new_file_with_the_inode_of_one_that_was_read_to_its_end_is_read(log: Path) -> None:
+    """A disk gives the inode of a removed file to the next one."""
+    append(log, "read")
+    reader = Reader(log)
+    reader.read()
+    rotated = log.with_name(log.name + ".1")
+    log.rename(rotated)
+    log.touch()
+    reader.read(20)
+
+    rotated.unlink()
+    log.rename(rotated)
+    append(log, "new")
+
+    assert reader.read(20) == ["new"]
+    reader.tail.close()
+
+
+def test_a_file_that_was_removed_counts_as_missing_though_it_is_still_read(log: Path) -> None:
+    append(log, 1)
+    reader = Reader(log)
+    reader.read()
+    writer = log.open("a")
+
+    log.unlink()
+    reader.read(3)
+    missed = reader.tail.missed_polls
+    print(2, file=writer, flush=True)
+
+    assert missed == 3
+    assert reader.read(2) == ["2"]
+    append(log, 3)
+    assert reader.read(20) == ["3"]
+    assert reader.tail.missed_polls == 0
+    writer.close()
+    reader.tail.close()
+
+
 class Story:
     """A file that is written and rotated, and a reader that is killed: in the order of a seed."""
 
@@ -319,8 +392,8 @@ class Story:
         self.reader.read(1)
         for _ in range(steps):
             [step] = self._chance.choices(
-                (self.write, self.rotate, self.read, self.kill, self.kill_late),
-                (50, 10, 30, 7, 3),
+                (self.write, self.rotate, self.sync, self.read, self.kill, self.kill_late),
+                (50, 10, 5, 30, 7, 3),
             )
             step()
         self.write()
@@ -341,6 +414,12 @@ class Story:
         elif self.path.exists():
             shutil.copy(self.path, self._at(1))
             self.path.write_text("")
+
+    def sync(self) -> None:
+        """Put a longer copy in its place, as rsync does."""
+        if self.path.exists():
+            replace(self.path, self.path.read_text())
+            self.write()
 
     def read(self) -> None:
         self.reader.read(1)

@@ -34,7 +34,7 @@ class SourceView(Struct, frozen=True, kw_only=True):
     state: Annotated[
         SourceState,
         Meta(
-            description="waiting: what it reads is not there yet; held: nothing can be written at"
+            description="waiting: what it reads is not there; held: nothing can be written at"
             " the moment; failing: it cannot read, or does not know whose the events are"
         ),
     ]

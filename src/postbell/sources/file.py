@@ -92,7 +92,7 @@ class FileSource:
             if not tail.missed_polls:
                 inlet.report(SourceState.UP_TO_DATE, lag_bytes=lag)
             elif tail.missed_polls > QUIET_POLLS:
-                missing = f"{self.place} is not there yet; it is read once it is"
+                missing = f"{self.place} is not there; it is read once it is"
                 inlet.report(SourceState.WAITING, fault=missing)
             await asyncio.sleep(POLL_S)
             return

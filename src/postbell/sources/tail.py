@@ -88,7 +88,7 @@ class Tail:
         self._agreed = agreed
         self._at = self._here = place
         self._file: int | None = None
-        self._done = 0
+        self._done: int | None = None
         self._quiet_polls = 0
         self.missed_polls = 0
         self.lag_bytes: int | None = None
@@ -98,30 +98,38 @@ class Tail:
         nothing now.  Raises ServiceError where a file cannot be read."""
         try:
             file = self._file if self._file is not None else self._open()
-            self.missed_polls = self.missed_polls + 1 if file is None else 0
-            if file is None:
-                return None
-            chunk = self._next(file)
-            if self._file is not None:
+            chunk = None if file is None else self._next(file)
+            is_missing = chunk is None and _inode(self._path) is None
+            self.missed_polls = self.missed_polls + 1 if is_missing else 0
+            if file is not None and self._file is not None:
                 self.lag_bytes = self._lag(file, chunk)
         except OSError as error:
-            self.close()
+            self._leave()
             raise _unreadable(self._path, error) from None
         except ServiceError:
-            self.close()
+            self._leave()
             raise
         return chunk
 
     def confirm(self, chunk: Chunk) -> None:
         """Go on after *chunk*."""
         self._at = self._here = chunk.after
-        self._agreed = self._done = 0
+        self._agreed = 0
+        self._done = _let_go(self._done)
 
     def close(self) -> None:
-        """Let go of the file; the next `read` finds it again."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        """Let go of the files; the next `read` finds them again."""
+        self._leave()
+        self._done = _let_go(self._done)
+
+    def _leave(self) -> None:
+        self._file = _let_go(self._file)
+
+    def _finish(self, file: int) -> None:
+        """Leave the open file, which was read to its end.  It is held until something of the next
+        one is confirmed: no other file can have its inode meanwhile, and be taken for it."""
+        _let_go(self._done)
+        self._done, self._file = file, None
 
     def _open(self) -> int | None:
         """Open the file that the place is in, wherever rotation took it; else the next."""
@@ -129,7 +137,7 @@ class Tail:
         if file is None:
             self.lag_bytes = None
             return None
-        if self._done or not self._is_in(file):
+        if not self._is_in(file):
             self._here = FilePlace()
             self._agreed = 0
         self._here = msgspec.structs.replace(self._here, inode=os.fstat(file).st_ino)
@@ -140,7 +148,7 @@ class Tail:
         """Open the file to go on with; None where there is none, and where rotation was under way
         while it was looked for: names then were now of one file, now of another."""
         self._here = self._at
-        if not (self._at.head_bytes or self._done):
+        if not self._at.head_bytes and self._done is None:
             return _opened(self._path)
         family = _family(self._path)
         file, is_lost = self._found(family)
@@ -159,22 +167,27 @@ class Tail:
         and say of that whether lines before it may be lost."""
         at = self._at
         paths = [path for path, _ in family]
+        inodes = [inode for _, inode in family]
+        if self._done is not None and (done := os.fstat(self._done).st_ino) in inodes:
+            self._here = FilePlace()  # another file, however alike it begins
+            return _first(paths[inodes.index(done) + 1 :]), False
+        if (file := self._same(family)) is not None:
+            return file, False
         newer = (
             path for path in paths if path == self._path or _modified_ns(path) > at.modified_ns
         )
-        if self._done:
-            inodes = [inode for _, inode in family]
-            is_there = self._done in inodes
-            after = paths[inodes.index(self._done) + 1 :] if is_there else newer
-            return _first(after), False
-        for path, _ in sorted(family, key=lambda each: each[1] != at.inode):
+        file = _first(newer)
+        return file, file is not None and self._done is None
+
+    def _same(self, family: list[tuple[Path, int | None]]) -> int | None:
+        """Open the file of the place's inode, else a copy of it; None where there is none."""
+        for path, _ in sorted(family, key=lambda each: each[1] != self._at.inode):
             file = _opened(path)
             if file is not None:
                 if self._is_in(file):
-                    return file, False
+                    return file
                 os.close(file)
-        file = _first(newer)
-        return file, file is not None
+        return None
 
     def _is_in(self, file: int) -> bool:
         """Say whether *file* begins as the place's did, reaches as far, and is alike before there.
@@ -197,19 +210,31 @@ class Tail:
             self._quiet_polls = 0
             return chunk
         if self._agreed or (at.offset and not self._is_in(file)):
-            self.close()
+            self._leave()
             return None
         newer = self._newer(at)
-        if self._done and not newer:
-            self.close()  # it is empty yet: rotation may be quicker than the next look
+        if self._done is not None and not newer:
+            self._leave()  # it is empty yet: rotation may be quicker than the next look
             self.lag_bytes = 0
         self._quiet_polls += bool(newer)
         if newer > 1 or self._quiet_polls > QUIET_POLLS:
+            if self._is_replaced(at):
+                self._leave()
+                return None
             if chunk := self._chunk(file, is_last=True):
                 return chunk
-            self._done = at.inode
-            self.close()
+            self._finish(file)
         return None
+
+    def _is_replaced(self, at: FilePlace) -> bool:
+        """Say whether the open file is gone, and a copy of it goes on, as rsync and editors leave
+        it: what looks like a last line may be whole in there only."""
+        family = _family(self._path)
+        if any(inode == at.inode for _, inode in family):
+            return False
+        copy = self._same(family)
+        _let_go(copy)
+        return copy is not None
 
     def _newer(self, at: FilePlace) -> int:
         """Return how many files came after the open one.  It may still be written to while there is
@@ -352,6 +377,11 @@ def _age(path: Path) -> tuple[int, int, str]:
     digits = path.suffix[1:]
     number = whole(digits) if len(digits) < _DATE_DIGITS else None
     return _modified_ns(path), -(number or 0), path.name
+
+
+def _let_go(file: int | None) -> None:
+    if file is not None:
+        os.close(file)
 
 
 def _first(paths: Iterable[Path]) -> int | None:
