@@ -1,7 +1,8 @@
 """How mail's events come in beside the API, one module for each kind of source.
 
-`running` runs them, and is where they hand over what they read; `tail` reads files that grow.  A
-source imports no other.  A new one is a further line here, its tests and a howto.
+`running` runs them, and is where they hand over what they read; `tail` reads files that grow,
+through the `rotation` of them.  A source imports no other.  A new one is a further line here, its
+tests and a howto.
 """
 
 from collections.abc import Callable, Mapping

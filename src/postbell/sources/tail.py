@@ -6,9 +6,7 @@ place would not find again.  Every call may block.
 """
 
 import os
-import re
-import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +14,8 @@ from typing import NamedTuple
 import msgspec
 
 from postbell.errors import ServiceError
+from postbell.sources import rotation
 from postbell.text.encodings import BOM
-from postbell.text.numerals import whole
 
 POLL_S = 0.2
 """So long its owner waits after a read that found nothing."""
@@ -99,13 +97,13 @@ class Tail:
         try:
             file = self._file if self._file is not None else self._open()
             chunk = None if file is None else self._next(file)
-            is_missing = chunk is None and _inode(self._path) is None
+            is_missing = chunk is None and rotation.inode(self._path) is None
             self.missed_polls = self.missed_polls + 1 if is_missing else 0
             if file is not None and self._file is not None:
                 self.lag_bytes = self._lag(file, chunk)
         except OSError as error:
             self._leave()
-            raise _unreadable(self._path, error) from None
+            raise rotation.unreadable(self._path, error) from None
         except ServiceError:
             self._leave()
             raise
@@ -115,20 +113,27 @@ class Tail:
         """Go on after *chunk*."""
         self._at = self._here = chunk.after
         self._agreed = 0
-        self._done = _let_go(self._done)
+        self._let_go()
 
     def close(self) -> None:
         """Let go of the files; the next `read` finds them again."""
         self._leave()
-        self._done = _let_go(self._done)
+        self._let_go()
 
     def _leave(self) -> None:
-        self._file = _let_go(self._file)
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _let_go(self) -> None:
+        if self._done is not None:
+            os.close(self._done)
+            self._done = None
 
     def _finish(self, file: int) -> None:
         """Leave the open file, which was read to its end.  It is held until something of the next
         one is confirmed: no other file can have its inode meanwhile, and be taken for it."""
-        _let_go(self._done)
+        self._let_go()
         self._done, self._file = file, None
 
     def _open(self) -> int | None:
@@ -149,10 +154,10 @@ class Tail:
         while it was looked for: names then were now of one file, now of another."""
         self._here = self._at
         if not self._at.head_bytes and self._done is None:
-            return _opened(self._path)
-        family = _family(self._path)
+            return rotation.opened(self._path)
+        family = rotation.family(self._path)
         file, is_lost = self._found(family)
-        if file is not None and family != _family(self._path):
+        if file is not None and family != rotation.family(self._path):
             os.close(file)
             return None
         if is_lost:
@@ -170,19 +175,20 @@ class Tail:
         inodes = [inode for _, inode in family]
         if self._done is not None and (done := os.fstat(self._done).st_ino) in inodes:
             self._here = FilePlace()  # another file, however alike it begins
-            return _first(paths[inodes.index(done) + 1 :]), False
+            return rotation.first(paths[inodes.index(done) + 1 :]), False
         if (file := self._same(family)) is not None:
             return file, False
-        newer = (
-            path for path in paths if path == self._path or _modified_ns(path) > at.modified_ns
+        file = rotation.first(
+            path
+            for path in paths
+            if path == self._path or rotation.modified_ns(path) > at.modified_ns
         )
-        file = _first(newer)
         return file, file is not None and self._done is None
 
     def _same(self, family: list[tuple[Path, int | None]]) -> int | None:
         """Open the file of the place's inode, else a copy of it; None where there is none."""
         for path, _ in sorted(family, key=lambda each: each[1] != self._at.inode):
-            file = _opened(path)
+            file = rotation.opened(path)
             if file is not None:
                 if self._is_in(file):
                     return file
@@ -229,20 +235,21 @@ class Tail:
     def _is_replaced(self, at: FilePlace) -> bool:
         """Say whether the open file is gone, and a copy of it goes on, as rsync and editors leave
         it: what looks like a last line may be whole in there only."""
-        family = _family(self._path)
+        family = rotation.family(self._path)
         if any(inode == at.inode for _, inode in family):
             return False
         copy = self._same(family)
-        _let_go(copy)
+        if copy is not None:
+            os.close(copy)
         return copy is not None
 
     def _newer(self, at: FilePlace) -> int:
         """Return how many files came after the open one.  It may still be written to while there is
         only one: its writer has yet to hear of the rotation."""
-        inode = _inode(self._path)
+        inode = rotation.inode(self._path)
         if inode == at.inode:
             return 0
-        inodes = [each for _, each in _family(self._path) if each is not None]
+        inodes = [each for _, each in rotation.family(self._path) if each is not None]
         if at.inode in inodes:
             return len(inodes) - inodes.index(at.inode) - 1
         return inode is not None
@@ -309,11 +316,11 @@ class Tail:
         """Return how many bytes lie after *chunk*, in this file and those that came after it."""
         at = self._here if chunk is None else chunk.after
         behind = os.fstat(file).st_size - at.offset
-        if _inode(self._path) not in (None, at.inode):
-            family = _family(self._path)
+        if rotation.inode(self._path) not in (None, at.inode):
+            family = rotation.family(self._path)
             inodes = [inode for _, inode in family]
             first = inodes.index(at.inode) + 1 if at.inode in inodes else len(family) - 1
-            behind += sum(_size(path) for path, _ in family[first:])
+            behind += sum(rotation.size(path) for path, _ in family[first:])
         return max(behind, 0)
 
 
@@ -334,81 +341,3 @@ def _mark(file: int, offset: int) -> str:
     """Return a hash of the last bytes before *offset*."""
     first = max(offset - MARK_BYTES, 0)
     return _hash(os.pread(file, offset - first, first))
-
-
-def _inode(path: Path) -> int | None:
-    """Return a file's inode, None where it is not there; raise OSError where nobody can say."""
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None
-
-
-def _modified_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _family(path: Path) -> list[tuple[Path, int | None]]:
-    """Return the files that rotation made of *path*, the oldest first, and *path*; with each its
-    inode, None where it is not there."""
-    try:
-        with os.scandir(path.parent) as entries:
-            names = [entry.name for entry in entries if entry.name.startswith(path.name)]
-    except OSError:  # it may let us open a file, and not list them
-        names = []
-    rotated = (path.with_name(name) for name in names if _ROTATION.fullmatch(name, len(path.name)))
-    found = [sibling for sibling in rotated if sibling.is_file()]
-    return [(each, _inode(each)) for each in (*sorted(found, key=_age), path)]
-
-
-def _age(path: Path) -> tuple[int, int, str]:
-    """Return what is lower the older a rotated file is: of those of one moment, which a clock of
-    4 ms makes, the one with the higher number, or the earlier date."""
-    digits = path.suffix[1:]
-    number = whole(digits) if len(digits) < _DATE_DIGITS else None
-    return _modified_ns(path), -(number or 0), path.name
-
-
-def _let_go(file: int | None) -> None:
-    if file is not None:
-        os.close(file)
-
-
-def _first(paths: Iterable[Path]) -> int | None:
-    """Open the first of these files that is there."""
-    return next((file for file in map(_opened, paths) if file is not None), None)
-
-
-def _opened(path: Path) -> int | None:
-    """Open a file, None where it is not there; whatever else it is, it is not waited for."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    kind = stat.S_IFMT(os.fstat(file).st_mode)
-    if kind == stat.S_IFREG:
-        return file
-    os.close(file)
-    raise ServiceError(f"{path} is {_KINDS.get(kind, 'no file')}; name a file that lines come to")
-
-
-def _unreadable(path: Path, error: OSError) -> ServiceError:
-    return ServiceError(f"cannot read {path}: {error.strerror}")
-
-
-_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device"}
-_DATE_DIGITS = 8
-_ROTATION = re.compile(r"[.-]\d[\d.T-]*")
-"""What log rotation appends to a name: `.1`, `-20260101`, `.2026-01-01T00-00`."""
