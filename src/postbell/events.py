@@ -116,6 +116,9 @@ class Smtp(EventPart, kw_only=True, frozen=True, gc=False):
     mx: str | None = None
     ip: str | None = None
     tls: bool | None = None
+    relay: str | None = None
+    delay_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    delays_s: list[float] | None = None
 
 
 class Try(EventPart, kw_only=True, frozen=True, gc=False):

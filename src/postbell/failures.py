@@ -77,7 +77,8 @@ _BY_ENHANCED: Mapping[str, str] = {
     "4.4": "hostunknown",
     "4.7": "expired",
 }
-"""By subject and detail of an enhanced code; then by the subject alone."""
+"""By subject and detail of an enhanced code (RFC 3463 sections 3.2 to 3.8, RFC 7505 section 4);
+then by the subject alone."""
 _BY_SUBJECT: Mapping[str, str] = {
     "1": "userunknown",
     "3": "networkerror",
@@ -95,6 +96,7 @@ _BY_CODE: Mapping[int, str] = {
 _BY_TEXT: tuple[tuple[str, str], ...] = (
     (r"spam", "spamdetected"),
     (r"reputation", "badreputation"),
+    (r"sender.{0,30}(rejected|denied|refused|unknown|not (exist|found))", "senderrejected"),
     (r"relay", "relaydenied"),
     (r"block|blacklist|denylist|\brbl\b|listed", "blocked"),
     (r"greylist|rate ?limit|too many|throttl", "ratelimited"),
@@ -108,6 +110,8 @@ _BY_TEXT: tuple[tuple[str, str], ...] = (
     (r"too (big|large)|size limit", "mesgtoobig"),
     (r"time.{0,4}out|refused|unreachable", "networkerror"),
 )  # fmt: skip
+"""What servers of several makes say (Postfix, Exim, Exchange, Gmail, Yahoo), the closest first: a
+refusal of the sender or for policy often names the recipient as well."""
 _TEXTS = tuple((re.compile(pattern, re.IGNORECASE), name) for pattern, name in _BY_TEXT)
 _POLICY = ("spamdetected", "badreputation", "relaydenied", "blocked")
 """What the text of a refusal by policy (x.7.y) may say more closely."""

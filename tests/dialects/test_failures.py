@@ -58,6 +58,7 @@ def test_a_reply_is_taken_apart_once(given: tuple[Any, ...], reply: tuple[Any, .
         (SOFT, (554, "5.7.1", "listed at a blacklist"), "blocked"),
         (SOFT, (554, "5.7.26", "unauthenticated"), "policyviolation"),
         (SOFT, (421, "4.7.0", "try again later"), "ratelimited"),
+        (SOFT, (550, "", "Sender address rejected: Domain not found"), "senderrejected"),
         (SOFT, (451, "4.4.1", ""), "networkerror"),
         (SOFT, (451, "4.4.7", ""), "expired"),
         (SOFT, (554, "5.6.0", ""), "content"),

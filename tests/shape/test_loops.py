@@ -36,7 +36,7 @@ FOREVER = {
     "serving/process.py": "",
     "operating/standings.py": "standings",
     "serving/timekeeping.py": "",
-    "sources/file.py": "sources",
+    "sources/following.py": "sources",
     "sources/running.py": "sources",
 }
 """Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a

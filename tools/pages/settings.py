@@ -36,9 +36,10 @@ profile in it (a table `[profile.NAME]`, one for each data centre) with `--profi
 table `[policy.DIALECT]` in the file, with the members that [dialects](dialects.md#policy) have; a
 source of events is a table `[source.NAME]`. In a variable or a flag each is a JSON object.
 
-A source has these members: `kind` (`file`, the default), and for a file `path` (absolute),
+A source has these members: `kind` (`file`, the default, or `postfix`), `path` (absolute),
 `account` and `api_user` (whose the events are, where a line names no other api user of that
-account) and `format` (`json-lines`, the default). [Follow a file](../howto/follow-a-file.md) shows
+account); a file `format` (`json-lines`, the default), the log of Postfix `zone` and `relays`.
+[Follow a file](../howto/follow-a-file.md) and [take in Postfix](../howto/take-in-postfix.md) show
 them at work.
 
 | key in the file | flag | variable | values | default | meaning |

@@ -1,8 +1,8 @@
 """How mail's events come in beside the API, one module for each kind of source.
 
 `running` runs them, and is where they hand over what they read; `tail` reads files that grow,
-through the `rotation` of them.  A source imports no other.  A new one is a further line here, its
-tests and a howto.
+through the `rotation` of them, for who goes by `following`.  A source imports no other.  A new one
+is a further line here, its tests and a howto.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,12 +10,12 @@ from typing import Any
 
 from postbell.errors import BadInput
 from postbell.ports import Source
-from postbell.sources import file
+from postbell.sources import file, postfix
 
 Opener = Callable[[Mapping[str, Any]], Source]
 """Makes a source of its members in the settings; raises BadInput that names one."""
 
-KINDS: Mapping[str, Opener] = {"file": file.open}
+KINDS: Mapping[str, Opener] = {"file": file.open, "postfix": postfix.open}
 
 
 def open(members: Mapping[str, Any]) -> Source:

@@ -3,10 +3,8 @@
 Its checkpoint is the `FilePlace` of `tail` as JSON.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +12,14 @@ import msgspec
 
 from postbell.errors import BadInput, ServiceError
 from postbell.events import Draft, EventType
-from postbell.fences import LOGGED, fence
 from postbell.ingest.accepting import draft_of
-from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading, SourceState
-from postbell.signals import log
-from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, FilePlace, Tail
+from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
+from postbell.sources.following import facts_of, follow, path_of, refusal_of
+from postbell.sources.tail import Chunk, FilePlace
 from postbell.text.encodings import GZIP, NAMED, UTF_16, ZSTD
 
 MAX_CHUNK_BYTES = 1 << 20
 """A line that is longer is no event, which has 64 KiB at most."""
-RETRY_S = 1.0
 
 
 class Members(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,15 +38,11 @@ def open(members: Mapping[str, Any]) -> "FileSource":
     except msgspec.ValidationError as error:
         known = ", ".join(Members.__struct_fields__)
         raise BadInput(f"{error}; members: {known}", member="source") from None
-    path = Path(given.path)
-    if not path.is_absolute() or "\0" in given.path:
-        raise BadInput(f"path is {given.path!r}; an absolute path expected", member="path")
-    return FileSource(path, given.account, given.api_user)
+    return FileSource(path_of(given.path), given.account, given.api_user)
 
 
 class FileSource:
-    """Follows one file through rotation, in a thread of its own: a disk that hangs keeps no other
-    source from reading."""
+    """Follows one file."""
 
     kind = "file"
 
@@ -66,43 +58,11 @@ class FileSource:
 
     async def run(self, inlet: Inlet) -> None:
         """Follow the file until cancelled."""
-        tail = Tail(
-            self._path,
-            _place_of(inlet.checkpoint),
-            most_bytes=MAX_CHUNK_BYTES,
-            say=lambda sentence: log("source_lost", place=self.place, error=sentence),
-        )
-        with contextlib.ExitStack() as stack:
-            thread = ThreadPoolExecutor(1, "postbell-source")
-            stack.callback(thread.shutdown, wait=False)
-            stack.callback(thread.submit, tail.close)  # behind a read that this task gave up on
-            while True:
-                await self._step(tail, thread, inlet)
-
-    async def _step(self, tail: Tail, thread: Executor, inlet: Inlet) -> None:
-        """Read once, and hand over what was read."""
-        try:
-            chunk = await asyncio.get_running_loop().run_in_executor(thread, tail.read)
-        except ServiceError as error:
-            inlet.report(SourceState.FAILING, fault=error.message)
-            await asyncio.sleep(RETRY_S)
-            return
-        lag = tail.lag_bytes
-        if chunk is None:
-            if not tail.missed_polls:
-                inlet.report(SourceState.UP_TO_DATE, lag_bytes=lag)
-            elif tail.missed_polls > QUIET_POLLS:
-                missing = f"{self.place} is not there; it is read once it is"
-                inlet.report(SourceState.WAITING, fault=missing)
-            await asyncio.sleep(POLL_S)
-            return
-        await inlet.take(_reading(chunk))
-        tail.confirm(chunk)
-        inlet.report(SourceState.READING if lag else SourceState.UP_TO_DATE, lag_bytes=lag)
+        await follow(self._path, _place_of(inlet.checkpoint), MAX_CHUNK_BYTES, inlet, _reading)
 
 
-def _reading(chunk: Chunk) -> SourceReading:
-    reading = _read([Fact(f"line {line.number}", line.raw) for line in chunk.lines])
+async def _reading(chunk: Chunk, _thread: Executor) -> SourceReading:
+    reading = _read(facts_of(chunk))
     refused = list(reading.refused)
     if chunk.too_long:
         what = f"it has over {MAX_CHUNK_BYTES} bytes; an event is a line of 65536 at most"
@@ -117,14 +77,11 @@ def _reading(chunk: Chunk) -> SourceReading:
 def _read(facts: Sequence[Fact]) -> SourceReading:
     drafts, read, refused = [], [], []
     for fact in facts:
-        with fence("sources", item=fact.place) as fenced:
-            try:
-                drafts.append(_draft(fact.raw))
-                read.append(fact)
-            except BadInput as error:
-                refused.append(RefusedFact(fact, error.code, error.message))
-        if fenced.has_failed:
-            refused.append(RefusedFact(fact, "internal", LOGGED))
+        try:
+            drafts.append(_draft(fact.raw))
+            read.append(fact)
+        except Exception as error:
+            refused.append(refusal_of(fact, error))
     return SourceReading(drafts, read, refused=refused)
 
 

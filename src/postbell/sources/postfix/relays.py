@@ -1,0 +1,60 @@
+"""Who took a mail over: the recipient's own server, or somebody who hands it on."""
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from postbell.text.networks import parse
+
+
+class Relays:
+    """The smart hosts and filters of the settings: each a name, an address, a network, a socket or
+    a transport as the log calls it (`mail.example.com`, `192.0.2.7:25`, `10.0.0.0/8`, `amavis`).
+
+    An address of the machine itself is one without saying so, where what answers there says how it
+    queued the mail, or is talked to by SMTP: a filter.  LMTP there is a mailbox.
+    """
+
+    def __init__(self, named: list[str]) -> None:
+        self._networks = tuple(found for name in named if (found := _network(name)) is not None)
+        self._names = frozenset(name.lower() for name in named)
+        self._is_named = lru_cache(1024)(self._look)
+
+    def is_one(self, relay: str, program: str, reason: str) -> bool:
+        """Say whether what *relay* took is on its way still."""
+        if "forwarded as " in reason and program == "local":
+            return True
+        is_named, is_own = self._is_named(relay)
+        return is_named or (is_own and (program != "lmtp" or further_of(reason) != ""))
+
+    def _look(self, relay: str) -> tuple[bool, bool]:
+        host, address, port = parted(relay)
+        names = {relay, host, address, f"{host}:{port}", f"{address}:{port}"}
+        parsed = parse(address)
+        is_named = not self._names.isdisjoint(name.lower() for name in names) or (
+            parsed is not None and any(parsed in network for network in self._networks)
+        )
+        return is_named, parsed is not None and parsed.is_loopback
+
+
+def parted(relay: str) -> tuple[str, str, str]:
+    """Return host, address and port of `host[address]:port`; empty what is not there."""
+    found = _RELAY(relay)
+    return (found[1], found[2], found[3] or "") if found else (relay, "", "")
+
+
+def further_of(reason: str) -> str:
+    """Return the queue id under which a mail goes on, empty where nobody says."""
+    ids = _FURTHER(reason)
+    return ids[-1] if ids else ""
+
+
+def _network(name: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(name)
+    except ValueError:
+        return None
+
+
+_RELAY = re.compile(r"([^\[\]]*)\[([^\]]*)\](?::([0-9]+))?").fullmatch
+_FURTHER = re.compile(r"(?:queued|forwarded) as ([0-9A-Za-z]{5,40})\b").findall

@@ -1,0 +1,152 @@
+"""The source `postfix`: the log of Postfix, as syslog or Postfix itself writes it to a file.
+
+Its checkpoint is the `FilePlace` of `tail`, and how many clients were turned away, as JSON.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from postbell.clock import SystemClock
+from postbell.errors import BadInput, ServiceError
+from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
+from postbell.sources.following import facts_of, follow, path_of
+from postbell.sources.postfix.drafts import KIND
+from postbell.sources.postfix.mails import Mails
+from postbell.sources.postfix.reader import Findings, LogReader, Noted
+from postbell.sources.postfix.relays import Relays
+from postbell.sources.tail import Chunk, FilePlace
+
+MAX_LINE_BYTES = 1 << 18
+KEPT = timedelta(days=10)
+"""What is known of a mail is kept so long after its last line; Postfix gives up after 5 days
+(`maximal_queue_lifetime`)."""
+MOST_KEPT = 300_000
+
+
+class PostfixMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the settings say of it."""
+
+    path: str
+    account: str
+    api_user: str
+    zone: str = ""
+    relays: list[str] = []
+
+
+class LogPlace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far the log was read; *turned* clients were turned away before that."""
+
+    file: FilePlace = FilePlace()
+    turned: int = 0
+
+
+def open(members: Mapping[str, Any]) -> "PostfixSource":
+    """Return the source of these members; raise BadInput that names a wrong one."""
+    try:
+        given = msgspec.convert(members, PostfixMembers)
+    except msgspec.ValidationError as error:
+        known = ", ".join(PostfixMembers.__struct_fields__)
+        raise BadInput(f"{error}; members: {known}", member="source") from None
+    relays, zone = Relays(given.relays), _zone(given.zone)
+    return PostfixSource(path_of(given.path), given.account, given.api_user, relays, zone)
+
+
+class PostfixSource:
+    """Follows the log; what it says is made events of in the thread that reads it."""
+
+    kind = KIND
+
+    def __init__(
+        self, path: Path, account: str, api_user: str, relays: Relays, zone: tzinfo | None
+    ) -> None:
+        self._path = path
+        self.place = str(path)
+        self.account = account
+        self.api_user = api_user
+        self._reader, self._apart = LogReader(relays, zone), LogReader(relays, zone)
+        self._clock = SystemClock()
+
+    async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
+        """Return the events of these lines, of a log that is written now."""
+        findings = Findings()
+        noted = self._apart.look(facts, findings)
+        mails = await _recalled(self._apart, noted, recall)
+        now = self._clock.now()
+        self._apart.fold(noted, mails, now, findings)
+        return self._reading(findings, mails)
+
+    async def run(self, inlet: Inlet) -> None:
+        """Follow the log until cancelled."""
+        place = _place_of(inlet.checkpoint)
+        read = partial(self._read, inlet)
+        await follow(self._path, place.file, MAX_LINE_BYTES, inlet, read)
+
+    async def _read(self, inlet: Inlet, chunk: Chunk, thread: Executor) -> SourceReading:
+        run, findings = asyncio.get_running_loop().run_in_executor, Findings()
+        noted = await run(thread, self._reader.look, facts_of(chunk), findings)
+        mails = await _recalled(self._reader, noted, inlet.recall)
+        written_at = datetime.fromtimestamp(chunk.after.modified_ns / 1e9, UTC)
+        await run(thread, self._reader.fold, noted, mails, written_at, findings)
+        line, turned = chunk.after.line, _place_of(inlet.checkpoint).turned + findings.turned
+        if chunk.too_long:
+            what = f"it has over {MAX_LINE_BYTES} bytes"
+            long = Fact(f"line {chunk.too_long}", b"")
+            findings.refused.append(RefusedFact(long, "too_large", what))
+        return self._reading(findings, mails)._replace(
+            checkpoint=msgspec.json.encode(LogPlace(chunk.after, turned)),
+            position=f"line {line}" + (f", {turned} clients turned away" if turned else ""),
+        )
+
+    def _reading(self, findings: Findings, mails: Mails) -> SourceReading:
+        forget, remember = mails.changes(self._clock.now() + KEPT)
+        if mails.crowded_out:
+            what = (
+                "a mail has more deferred recipients than are remembered; these may expire unheard"
+            )
+            crowd = Fact(f"{mails.crowded_out} recipients", b"")
+            findings.refused.append(RefusedFact(crowd, "too_many", what))
+        return SourceReading(
+            findings.drafts,
+            findings.facts,
+            refused=findings.refused,
+            forget=forget,
+            remember=remember,
+            most=MOST_KEPT,
+        )
+
+
+async def _recalled(reader: LogReader, noted: Sequence[Noted], recall: Recall) -> Mails:
+    """Return what is remembered of the mails that some lines are about."""
+    mails = Mails(await recall(reader.keys(noted)))
+    if pages := reader.page_keys(noted, mails):
+        mails.add_pages(await recall(pages))
+    return mails
+
+
+def _zone(name: str) -> tzinfo | None:
+    """Return the zone of this name, None for the machine's own."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadInput(
+            f"no time zone {name!r}; a name as 'Europe/Paris' or 'UTC' expected", member="zone"
+        ) from None
+
+
+def _place_of(checkpoint: bytes) -> LogPlace:
+    """Return the place that a checkpoint is; raise ServiceError where it is none."""
+    try:
+        return msgspec.json.decode(checkpoint, type=LogPlace) if checkpoint else LogPlace()
+    except msgspec.DecodeError as error:
+        raise ServiceError(
+            f"its checkpoint cannot be read ({error}); begin at the start of the log with"
+            " 'postbell sources forget'"
+        ) from None
