@@ -46,6 +46,7 @@ from postbell.serving.tls import Certificate, certificate
 from postbell.settings.members import Settings
 from postbell.signals import log
 from postbell.sources.running import SourceParts, Sources
+from postbell.suppressing.follower import SuppressionFollower
 from postbell.web import Site, lost_page, refused_page, words
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
@@ -345,7 +346,11 @@ async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Work
     if parts.settings.index == "on":
         indexer = Indexer(parts.engine, parts.clock)
         index = tasks.create_task(indexer.run(), name="index")
+    following = tasks.create_task(
+        SuppressionFollower(parts.engine, parts.clock).run(), name="suppressions"
+    )
     yield worker
+    following.cancel()
     if index is not None:
         index.cancel()
     worker.stop()

@@ -25,6 +25,7 @@ LOOPS: Mapping[str, str] = {
     "rows": "a row of the database",
     "sources": "a source of events",
     "standings": "a webhook",
+    "suppressions": "a block of the log, what is over",
     "traces": "a request",
     "worker": "a webhook's lane, a block of the log for a webhook",
 }

@@ -194,9 +194,30 @@ async def tell(service: Service) -> Told:
     await told.ask("DELETE", "webhooks/4")
     await service.engine.checkpoints.tell({"mail": standing(service.clock)})
     await told.ask("GET", "sources")
+    await _suppress(told)
     await told.ask("GET", "trail?limit=5")
     await told.ask("GET", "trail")
     return told
+
+
+async def _suppress(told: Told) -> None:
+    """Ask everything that there is to ask of the suppression list."""
+    head = {"content-type": "text/csv"}
+    table = b"address,reason,until\nbob@example.net,complaint,\nno,,\ncat@example.net,,2027-01-01\n"
+    new = {"address": "Ada@Example.net", "note": "asked by phone", "until": "2027-01-01T00:00:00Z"}
+    await told.ask("PATCH", "suppression-rules", json={"is_on": True, "soft_bounce": {"after": 3}})
+    await told.ask("PATCH", "suppression-rules", json={"complaint": {"after": 101}})
+    await told.ask("GET", "suppression-rules")
+    await told.ask("POST", "suppressions", json=new)
+    await told.ask("POST", "suppressions", json={"address": "eve@example.net", "api_user": "anna"})
+    await told.ask("POST", "suppressions/import", content=table, headers=head)
+    await told.ask("POST", "suppressions/check", json={"addresses": ["ADA@example.net", "x@y.z"]})
+    await told.ask("GET", "suppressions?limit=2")
+    await told.ask("GET", "suppressions?search=EXAMPLE&reason=complaint&api_user=all")
+    await told.ask("GET", "suppressions/ada@example.net")
+    await told.ask("GET", "suppressions/export")
+    await told.ask("DELETE", "suppressions/ada@example.net?api_user=all")
+    await told.ask("DELETE", "suppressions/ada@example.net")
 
 
 async def _reading(service: Service) -> dict[str, str]:

@@ -13,6 +13,8 @@ from tests.api.service import Service, running
 WEBHOOK, ENGAGELAB, SENDPULSE, BATCH = "1", "2", "3", "bat_secret"
 EVENT, MESSAGE = "ev_secret", "message/secret"
 HIDDEN = 404
+ADDRESS = "eve@example.net"
+UNKNOWN = {"address": ADDRESS, "is_suppressed": False, "suppressions": []}
 
 
 class Row(NamedTuple):
@@ -68,6 +70,15 @@ ROWS = (
     Row("POST", "/api/v1/api-keys/{id}/rotate", HIDDEN),
     Row("POST", "/api/v1/api-keys/{id}/revoke", HIDDEN),
     Row("GET", "/api/v1/sources", {"sources": [], "next": None}),
+    Row("GET", "/api/v1/suppressions", {"suppressions": [], "next": None}),
+    Row("POST", "/api/v1/suppressions", 422, {"address": "a@b.example", "api_user": "alice"}),
+    Row("POST", "/api/v1/suppressions/check", {"addresses": [UNKNOWN]}, {"addresses": [ADDRESS]}),
+    Row("POST", "/api/v1/suppressions/import", 415),
+    Row("GET", "/api/v1/suppressions/export", 200),
+    Row("GET", "/api/v1/suppressions/{id}", HIDDEN),
+    Row("DELETE", "/api/v1/suppressions/{id}", HIDDEN),
+    Row("GET", "/api/v1/suppression-rules", {"is_on": False, "entries": 0}),
+    Row("PATCH", "/api/v1/suppression-rules", {"is_on": False, "entries": 0}),
     Row("GET", "/api/v1/trail", {"next": None}),
     Row("GET", "/api/v1/dialects", {}),
     Row("GET", "/api/v1/event-types", {}),
@@ -136,6 +147,7 @@ async def service() -> AsyncIterator[Service]:
             ]
         )
         await service.desk.create_replay(service.acme, 1, {})
+        await service.desk.add_suppression(service.acme, {"address": ADDRESS})
         yield service
 
 
@@ -150,12 +162,14 @@ async def everything(service: Service) -> list[Any]:
         await engine.ledger.lane(1),
         await engine.ledger.open_batches(),
         await engine.ledger.replays(),
+        await engine.suppressions.find(service.acme, [ADDRESS]),
     ]
 
 
 def place(path: str) -> str:
     names = {"/v1/": ENGAGELAB, "/v2/": SENDPULSE, "/api/v1/batches": BATCH}
     names |= {"/api/v1/events": EVENT, "/api/v1/messages": MESSAGE}
+    names |= {"/api/v1/suppressions": ADDRESS}
     name = next((name for begin, name in names.items() if path.startswith(begin)), WEBHOOK)
     return path.replace("{id}", name)
 

@@ -48,6 +48,7 @@ KNOWN = {
     "batches": "bat_1",
     "events": "ev_1",
     "messages": "m_1",
+    "suppressions": "ada@example.net",
 }
 """What exists in the service that is asked, by the first word of the path."""
 
@@ -74,6 +75,7 @@ async def fill(service: Service) -> None:
     await put(service, 1, parked, entries=(entry(service, 1, "bat_1", outcome=failed),))
     await service.desk.create_replay(service.acme, 1, {})
     await service.desk.add_api_key("anna")
+    await service.desk.add_suppression(service.acme, {"address": "ada@example.net"})
     await service.index()
     service.app.stop()
 
@@ -107,6 +109,12 @@ def lines(_context: schemathesis.SerializationContext, value: Any) -> bytes:
     """Write a body of one event on a line."""
     rows = value if isinstance(value, list) else [value]
     return b"\n".join(json.dumps(row).encode() for row in rows)
+
+
+@schemathesis.serializer("text/csv")
+def table(_context: schemathesis.SerializationContext, value: Any) -> bytes:
+    """Write a body as it is."""
+    return str(value).encode("utf-8", "replace")
 
 
 @SCHEMA.hook

@@ -15,7 +15,11 @@ from tests.api.test_isolation import service as service_of_alice
 
 service = service_of_alice
 TOKEN = "/oauth/access_token"
-READING_POSTS = ("/api/v1/replays/dry-run", "/api/v1/replays/dry-run/events")
+READING_POSTS = (
+    "/api/v1/replays/dry-run",
+    "/api/v1/replays/dry-run/events",
+    "/api/v1/suppressions/check",
+)
 SECRETS = "/api/v1/webhooks/{id}/secrets"
 INGEST = ("POST", "/api/v1/events")
 EVENT = {"type": "open", "recipient": "ada@example.net"}

@@ -47,7 +47,8 @@ class Overtaking:
         self.log = self
 
     def __getattr__(self, name: str) -> Any:
-        ours = self._engine if name in ("ledger", "journal", "registry") else self._engine.log
+        ports = ("ledger", "journal", "registry", "suppressions")
+        ours = self._engine if name in ports else self._engine.log
         return getattr(ours, name)
 
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:

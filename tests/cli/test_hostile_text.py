@@ -51,7 +51,7 @@ PASSWORD = "correct horse battery"
 
 GROUPS = (
     "", "accounts", "owners", "api-users", "webhooks", "sources", "sources quarantine", "events",
-    "batches", "index", "trail",
+    "batches", "index", "trail", "suppressions",
 )  # fmt: skip
 ELSEWHERE = {"serve", "demo", "listen", "events send"}
 """Commands that run on; what they print of others has tests of its own below."""
@@ -98,6 +98,14 @@ CALLS: dict[str, tuple[str, ...]] = {
     "sources quarantine retry": (HOSTILE, "1"),
     "sources quarantine drop": (HOSTILE, "1"),
     "sources forget": (HOSTILE,),
+    "suppressions list": (HOSTILE,),
+    "suppressions check": (HOSTILE, HOSTILE),
+    "suppressions add": (HOSTILE, HOSTILE + "@example.net"),
+    "suppressions remove": (HOSTILE, HOSTILE),
+    "suppressions import": (HOSTILE, "/dev/null"),
+    "suppressions export": (HOSTILE, f"/dev/null/{HOSTILE}"),
+    "suppressions rules": (HOSTILE,),
+    "suppressions rebuild": (),
     "trail list": (),
     "audit": (),
     "index status": (),

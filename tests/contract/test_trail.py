@@ -18,6 +18,7 @@ from postbell.ports import (
     Proof,
     Registry,
     SecondFactors,
+    Suppressions,
     TrailPlace,
     TrailQuery,
 )
@@ -30,8 +31,10 @@ from postbell.records import (
     SecretKind,
     Session,
 )
+from postbell.suppressions import SuppressionRules
 from postbell.trail import Actor, ActorKind, Subject, TrailEntry
 from tests.contract import test_second_factors as factors
+from tests.contract import test_suppressions as suppressions
 from tests.contract.making import Shop, span
 from tests.contract.test_owners import add, open_session
 
@@ -268,6 +271,23 @@ async def _clear_index(shop: Shop) -> Any:
     return shop.engine.index.clear()
 
 
+async def _suppress(shop: Shop) -> Any:
+    return shop.engine.suppressions.add([suppressions.entry(shop)], shop.clock.now(), 0)
+
+
+async def _unsuppress(shop: Shop) -> Any:
+    await suppressions.add(shop, suppressions.entry(shop))
+    return shop.engine.suppressions.remove([suppressions.ADA], shop.clock.now(), 0)
+
+
+async def _set_rules(shop: Shop) -> Any:
+    return shop.engine.suppressions.set_rules(1, SuppressionRules(is_on=True))
+
+
+async def _rebuild(shop: Shop) -> Any:
+    return shop.engine.suppressions.rebuild()
+
+
 WRITES: dict[str, Write] = {
     "registry.add_account": _add_account,
     "registry.add_api_user": _add_api_user,
@@ -299,9 +319,18 @@ WRITES: dict[str, Write] = {
     "tries.forget": _forget_tries,
     "ledger.intervene": _intervene,
     "ledger.add_replay": _add_replay,
+    "suppressions.add": _suppress,
+    "suppressions.remove": _unsuppress,
+    "suppressions.set_rules": _set_rules,
+    "suppressions.rebuild": _rebuild,
     "index.clear": _clear_index,
 }
-PORTS = {"registry": Registry, "owners": Owners, "second_factors": SecondFactors}
+PORTS = {
+    "registry": Registry,
+    "owners": Owners,
+    "second_factors": SecondFactors,
+    "suppressions": Suppressions,
+}
 NO_CHANGES = {
     "registry.rehash_api_key", "registry.note_api_keys_used",
     "registry.version", "registry.accounts", "registry.api_users", "registry.webhook",
@@ -313,6 +342,9 @@ NO_CHANGES = {
     "second_factors.is_in_force",
     "second_factors.in_force",
     "second_factors.half_sign_in",
+    "suppressions.rules", "suppressions.followed", "suppressions.find", "suppressions.counted",
+    "suppressions.entries", "suppressions.since", "suppressions.changes", "suppressions.take_in",
+    "suppressions.drop_unfounded", "suppressions.end", "suppressions.sweep", "suppressions.told",
 }  # fmt: skip
 """What only reads, and what the service does by itself."""
 

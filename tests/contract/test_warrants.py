@@ -9,8 +9,10 @@ from msgspec.structs import replace
 from postbell.errors import Unauthorized
 from postbell.ports import NewSecret
 from postbell.records import LaneChange, Owner, SecretKind, Session, Webhook
+from postbell.suppressions import SuppressionRules
 from postbell.warrants import KeyWarrant, SessionWarrant, Warrant, under
 from tests.contract.making import Shop
+from tests.contract.test_suppressions import ADA, entry
 
 KEY_HASH = "sha256$00$00"
 Write = Callable[[Shop, Webhook, Owner], Awaitable[object]]
@@ -73,6 +75,11 @@ WRITES: dict[str, Write] = {
     ),
     "remove_owner": lambda s, w, o: s.engine.owners.remove(o.id),
     "end_sessions": lambda s, w, o: s.engine.owners.end_sessions(owner_id=o.id),
+    "suppress": lambda s, w, o: s.engine.suppressions.add([entry(s, "bob")], s.clock.now(), 0),
+    "unsuppress": lambda s, w, o: s.engine.suppressions.remove([ADA], s.clock.now(), 0),
+    "set_suppression_rules": lambda s, w, o: s.engine.suppressions.set_rules(
+        1, SuppressionRules(is_on=True)
+    ),
     "look_at": lambda s, w, o: s.engine.owners.look_at(b"root", s.accounts[1].id),
 }
 
@@ -99,6 +106,7 @@ async def _cast(shop: Shop) -> Cast:
             digest=digest, owner_id=owner.id, account_id=account_id, created_at=now, seen_at=now
         )
         await owners.open_session(opened, expect="$argon2id$")
+    await shop.engine.suppressions.add([entry(shop)], shop.clock.now(), 0)
     return Cast(await shop.webhook(), ada, root)
 
 
@@ -114,6 +122,8 @@ async def _everything(shop: Shop, webhook: Webhook) -> list[object]:
         await engine.owners.of(),
         await engine.owners.session(b"ada"),
         await engine.owners.session(b"root"),
+        await engine.suppressions.rules(),
+        await engine.suppressions.since(0, 100),
     ]
 
 

@@ -14,6 +14,7 @@ from postbell.storage.sqlite.notices import SQL as NOTICES_SQL
 from postbell.storage.sqlite.quarantine import SQL as QUARANTINE_SQL
 from postbell.storage.sqlite.segments import INDEX_SQL
 from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
+from postbell.storage.sqlite.suppressions import SQL as SUPPRESSIONS_SQL
 from postbell.storage.sqlite.trail import SQL as TRAIL_SQL
 from postbell.storage.sqlite.tries import SQL as TRIES_SQL
 
@@ -43,6 +44,11 @@ LISTS = {
     "drop_quarantined": "json_each",
     "entries": "subquery",
     "entries_of_account": "subquery",
+    "suppression_page": "subquery",
+    "suppression_rules": "suppression_rules",
+    "rules_of_all_time": "suppression_rules",
+    "forget_all_days": "suppression_days",
+    "counted_suppressions": "json_each",
 }
 """Statements that go through a table by key from a given place, or list a small one whole."""
 
@@ -64,6 +70,9 @@ BIG = (
     "trail",
     "remembered",
     "quarantine",
+    "suppressions",
+    "suppression_days",
+    "suppression_changes",
 )
 EVERY = {
     **SQL,
@@ -75,6 +84,7 @@ EVERY = {
     **CHECKPOINTS_SQL,
     **NOTICES_SQL,
     **QUARANTINE_SQL,
+    **SUPPRESSIONS_SQL,
 }
 
 

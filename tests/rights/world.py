@@ -21,7 +21,6 @@ from tests.cli.running import Postbell
 from tests.rights.writes import (
     EVENT,
     FORM,
-    JSON,
     NEW_PASSWORD,
     PASSWORD,
     V2,
@@ -166,6 +165,8 @@ class World:
         resting = self.known["resting"]
         self._made(f"/api/v1/webhooks/{resting}/pause", {})
         self.known["replay"] = self._made("/api/v1/replays", {"webhook_id": resting})["id"]
+        self.known["suppressed"] = "gone@example.net"
+        self._made("/api/v1/suppressions", {"address": self.known["suppressed"]})
         self._token = ""
 
     def _batch(self, webhook_id: int, but: set[Any]) -> str:
@@ -204,7 +205,7 @@ class World:
         basic = b64encode(":".join(ALICE).encode()).decode()
         is_bearer = write.path.startswith(V2)
         authorization = f"Bearer {self.token()}" if is_bearer else f"Basic {basic}"
-        return {"Authorization": authorization, "Content-Type": JSON}
+        return {"Authorization": authorization, "Content-Type": write.type}
 
     def hold(self, write: Write) -> Held:
         """Hold a request with alice's key."""

@@ -26,6 +26,7 @@ class Write(NamedTuple):
     sent: Mapping[str, Any] | list[Any]
     done: int
     names: Mapping[str, str] = {}
+    type: str = "application/json"
 
     @property
     def title(self) -> str:
@@ -114,6 +115,11 @@ NATIVE = (
     _native("POST", "/replays/dry-run/events", 200, webhook_id="{webhook}"),
     _native("POST", "/replays/{id}/cancel", 200, "replay"),
     _native("DELETE", "/webhooks/{id}", 204, "other"),
+    _native("POST", "/suppressions", 200, address="ada@example.net"),
+    _native("POST", "/suppressions/check", 200, addresses=["ada@example.net"]),
+    Write("POST", "/api/v1/suppressions/import", ["a@b.example"], 200, type="text/csv"),
+    _native("DELETE", "/suppressions/{id}", 204, "suppressed"),
+    _native("PATCH", "/suppression-rules", 200, is_on=True),
     _native("POST", "/api-users", 201, name="till"),
     _native("POST", "/api-users/{id}/keys", 201, "of third", scope="read"),
     _native("POST", "/api-keys/{id}/rotate", 200, "one_key"),
@@ -148,6 +154,8 @@ def filled(write: Write, known: Mapping[str, Any]) -> tuple[str, bytes]:
         path = path.replace("{id}", str(known[write.names["id"]]))
     if write in (*PAGES, *OPERATOR_PAGES):
         return path, urlencode(_filled(write.sent, known)).encode()
+    if write.type == "text/csv":
+        return path, "\n".join(map(str, write.sent)).encode()
     return path, json.dumps(_filled(write.sent, known)).encode()
 
 

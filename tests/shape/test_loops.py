@@ -10,7 +10,7 @@ OUTSIDE = ("cli/",)
 """Commands end with an error of their own; nobody else's deliveries hang on them."""
 
 TASKS = {
-    "app.py": ("ingest", "worker", "directory", "index"),
+    "app.py": ("ingest", "worker", "directory", "index", "suppressions"),
     "operating/metrics/exposition.py": ("metrics",),
     "operating/notices/handing.py": ("notices", "mail"),
     "operating/notices/telling.py": ("notices",),
@@ -38,6 +38,7 @@ FOREVER = {
     "serving/timekeeping.py": "",
     "sources/following.py": "sources",
     "sources/running.py": "sources",
+    "suppressing/follower.py": "suppressions",
 }
 """Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a
 customer comes into it."""

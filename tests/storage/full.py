@@ -18,6 +18,8 @@ from postbell.ports import (
 )
 from postbell.records import BatchState, LaneChange, Reset, SecretKind
 from postbell.storage.sqlite import SqliteEngine
+from postbell.suppressions import SuppressionRule
+from tests.contract import test_suppressions as suppressing
 from tests.contract.making import Shop, block, span
 from tests.contract.test_checkpoints import begin, remember
 from tests.contract.test_index import postings
@@ -62,6 +64,10 @@ async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
     await engine.answers.keep(shop.key("k2"))
     await remember(shop, await begin(shop), "queue-id")
     await refuse(shop, *(b"no event" for _ in range(20)))
+    await suppressing.add(shop, suppressing.entry(shop))
+    await suppressing.take_in(
+        shop, suppressing.cause(shop, 1, suppressing.SOFT, SuppressionRule(2, 9), key="b@x")
+    )
     told = ToldState("failing", clock.now(), "failing")
     letters = [Letter("ops@example.com", 1, b"{}") for _ in range(20)]
     await engine.notices.tell([Telling("webhook 1 delivery", told, 0, letters)])

@@ -56,6 +56,7 @@ async def set_stage(engine: Engine | None = None) -> AsyncIterator[Stage]:
         await service.webhook(dialect="engagelab")
         await service.webhook(**BULK)
         await service.desk.create_replay(service.acme, 1, {})
+        await service.desk.add_suppression(service.acme, {"address": "gone@example.net"})
         yield Stage(house, await house.visitor(ADA))
 
 

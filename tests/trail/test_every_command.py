@@ -78,6 +78,15 @@ DEEDS = (
     deed("sources quarantine drop mail", "source.discarded"),
     deed("sources quarantine drop mail"),
     deed("sources forget mail", "source.forgotten"),
+    deed("suppressions add acme ada@example.net", "suppression.added"),
+    deed("suppressions add acme ada@example.net"),
+    deed("suppressions export acme FILE"),
+    deed("suppressions remove acme ada@example.net", "suppression.removed"),
+    deed("suppressions import acme FILE", "suppression.imported"),
+    deed("suppressions import acme FILE"),
+    deed("suppressions rules acme"),
+    deed("suppressions rules acme --on", "suppression.rules_changed"),
+    deed("suppressions rebuild", "suppression.rebuilt"),
     deed("index rebuild", "index.cleared"),
 )  # fmt: skip
 """In this order, each on what those before it left."""
@@ -90,6 +99,7 @@ READ_ONLY = {
     "webhooks list",
     "webhooks show", "batches list", "batches show", "index status", "sources list", "trail list",
     "sources quarantine list", "sources quarantine show",
+    "suppressions list", "suppressions check",
 }  # fmt: skip
 OF_THE_FILE = {"migrate", "backup", "restore", "compact"}
 """They make, copy or exchange the file that the trail is in, and touch nobody's things."""
@@ -190,10 +200,11 @@ def test_every_command_leaves_its_entries(tmp_path: Path) -> None:
     nobody = socket.socket()
     nobody.bind(("127.0.0.1", 0))  # and does not listen
     url = f"http://127.0.0.1:{nobody.getsockname()[1]}/in"
+    file = str(tmp_path / "suppressions.csv")
     for words, actions in DEEDS:
         if words[:2] == ("batches", "retry"):
             asyncio.run(fill(tmp_path))
-        done = postbell(*(url if word == "URL" else word for word in words))
+        done = postbell(*({"URL": url, "FILE": file}.get(word, word) for word in words))
         entries = noted(tmp_path, newest)
         newest = entries[-1][0] if entries else newest
         told = [action for _, action, *_ in entries]

@@ -254,6 +254,22 @@ DEEDS = {
     "POST /api/v1/api-users/{id}/revoke": native(
         "POST", "/api/v1/api-users/2/revoke", "api_user.revoked"
     ),
+    "POST /api/v1/suppressions": native(
+        "POST", "/api/v1/suppressions", "suppression.added", json={"address": "a@b.example"}
+    ),
+    "POST /api/v1/suppressions/import": native(
+        "POST",
+        "/api/v1/suppressions/import",
+        "suppression.imported",
+        content=b"a@b.example",
+        headers={"content-type": "text/csv"},
+    ),
+    "DELETE /api/v1/suppressions/{id:path}": native(
+        "DELETE", "/api/v1/suppressions/gone@example.net", "suppression.removed"
+    ),
+    "PATCH /api/v1/suppression-rules": native(
+        "PATCH", "/api/v1/suppression-rules", "suppression.rules_changed", json={"is_on": True}
+    ),
     "POST /v1/webhooks": native(
         "POST", "/v1/webhooks", "webhook.created", face="engagelab", json={"url": URL}
     ),
@@ -321,7 +337,8 @@ async def test_every_action_is_made_by_a_route_or_a_command(stage: Stage) -> Non
     others = {
         "account.created", "index.cleared", "lock.lifted", "owner.code_refused", "owner.locked",
         "owner.refused", "second_factor.removed", "secret.created", "source.discarded",
-        "source.forgotten", "source.retried", "webhook.hurried", "webhook.resumed",
+        "source.forgotten", "source.retried", "suppression.rebuilt", "webhook.hurried",
+        "webhook.resumed",
     }  # fmt: skip
     assert made | others == {action.name for action in ACTIONS}
     assert not made & others

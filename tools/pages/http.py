@@ -9,9 +9,9 @@ from starlette.types import Message
 
 from postbell import api
 from postbell.api import events
-from postbell.api.operations import DEFAULT_LIMIT, MAX_LIMIT
+from postbell.api.operations import DEFAULT_LIMIT, MAX_FORM_BYTES, MAX_LIMIT
 from postbell.api.replies import MIN_GZIP_BYTES
-from postbell.api.resources import MAX_FORM_BYTES, Resource
+from postbell.api.resources import Resource
 from postbell.api.root import Root
 from postbell.api.table import OPERATIONS
 from postbell.clock import SystemClock

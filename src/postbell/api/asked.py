@@ -10,9 +10,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from postbell.events import EventType, Moment
 from postbell.policies import MEMBERS
 from postbell.rights import KeyScope
+from postbell.suppressions import MAX_DAYS, MAX_NOTE_CHARS, SuppressionReason
 
 GivenKey = Annotated[str, Meta(min_length=8, max_length=256, description="a key of yours")]
 KeyEnd = Annotated[Moment, Meta(description="when the key ends; null: when it is revoked")]
+
+
+AnyAddress = Annotated[str, Meta(min_length=1, max_length=998)]
 
 
 class Body(Struct, forbid_unknown_fields=True):
@@ -116,6 +120,51 @@ class KeyRotation(Body):
         ]
         | None
     ) = None
+
+
+class NewSuppression(Body):
+    """An address that is not to be mailed any more."""
+
+    address: Annotated[str, Meta(min_length=3, max_length=998)]
+    api_user: (
+        Annotated[str, Meta(description="whose mail it is kept from; absent: the account's")] | None
+    ) = None
+    reason: SuppressionReason | None = None
+    note: Annotated[str, Meta(max_length=MAX_NOTE_CHARS)] | None = None
+    until: Annotated[Moment, Meta(description="later than now")] | None = None
+
+
+class AddressesToCheck(Body):
+    """Addresses to look for on the list."""
+
+    addresses: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=998)]],
+        Meta(min_length=1, max_length=1000),
+    ]
+    api_user: str | None = None
+
+
+class SuppressionRuleChange(Body):
+    """Members of a rule to change."""
+
+    after: (
+        Annotated[int, Meta(ge=0, le=100, description="different days, 0: never")] | UnsetType
+    ) = UNSET
+    within_days: Annotated[int, Meta(ge=1, le=MAX_DAYS)] | UnsetType = UNSET
+    lasts_days: (
+        Annotated[int, Meta(ge=0, le=MAX_DAYS, description="0: until somebody removes it")]
+        | UnsetType
+    ) = UNSET
+
+
+class SuppressionRulesChange(Body, kw_only=True):
+    """Rules to change (RFC 7396)."""
+
+    is_on: bool | UnsetType = UNSET
+    hard_bounce: SuppressionRuleChange | UnsetType = UNSET
+    soft_bounce: SuppressionRuleChange | UnsetType = UNSET
+    complaint: SuppressionRuleChange | UnsetType = UNSET
+    unsubscribe: SuppressionRuleChange | UnsetType = UNSET
 
 
 class NewReplay(Body):

@@ -22,6 +22,7 @@ from postbell.text.numerals import whole
 PREFIX = "/api/v1"
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+MAX_FORM_BYTES = 64 * 1024
 MAX_ID = (1 << 63) - 1
 YEARS = range(1970, 3000)
 """Times in a query: others are mistakes, and some cannot be reckoned with."""
@@ -48,7 +49,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     *answer* and *body* are structs that describe the JSON, *status* the good answer's,
     *poor_status* that of the same answer where it tells of nothing good, 0 for none;
     *refusals* are statuses beside those that every operation has.
-    *is_safe* says that a POST changes nothing, *spans_slashes* that the id may hold slashes.
+    *max_bytes* limits the body.  *is_safe* says that a POST changes nothing, *spans_slashes* that
+    the id may hold slashes.
     """
 
     method: str
@@ -68,6 +70,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[int, ...] = ()
     id_schema: Mapping[str, Any] = MappingProxyType(NUMBER)
     headers: tuple[str, ...] = ()
+    max_bytes: int = MAX_FORM_BYTES
     takes_if_match: bool = False
     is_safe: bool = False
     spans_slashes: bool = False

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from postbell.api.bodies import SHARE, Bodies, ClientGone, Headers
 from postbell.api.once import Once, check_key
-from postbell.api.operations import DEFAULT_LIMIT, Handler, Operation, Param
+from postbell.api.operations import DEFAULT_LIMIT, JSON, Handler, Operation, Param
 from postbell.api.problems import document, problem
 from postbell.api.replies import compressed
 from postbell.desk import Caller, Desk
@@ -27,7 +27,6 @@ from postbell.text.encodings import unmarked
 from postbell.text.numerals import whole
 
 FACE = "native"
-MAX_FORM_BYTES = 64 * 1024
 MEDIA_TYPES = frozenset(("application/json", "application/merge-patch+json"))
 SAFE_METHODS = ("GET", "HEAD")
 MERGE_PATCH = "application/merge-patch+json"
@@ -144,23 +143,24 @@ class Resource:
         paced.append(desk.pace.look(caller.account.id))
         paced.append(desk.admit(caller))
         query = read_query(operation.query, request.query_params.multi_items())
-        body = await self._read(request)
+        body = await self._read(request, operation)
         client = request.scope.get("client")
         async with desk.acting(caller, operation.right, client=client, face=FACE) as caller:
             return await self._act(
                 operation.handler, Call(self._face, caller, operation, request, query, body)
             )
 
-    async def _read(self, request: Request) -> bytes:
+    async def _read(self, request: Request, operation: Operation) -> bytes:
         """Return the body of a request that changes something."""
         if request.method in SAFE_METHODS:
             return b""
         headers = Headers(request.scope["headers"])
         body = await self._face.bodies.read(
-            request.receive, headers, request.scope[SHARE], MAX_FORM_BYTES
+            request.receive, headers, request.scope[SHARE], operation.max_bytes
         )
         if body:
-            headers.media_type(MEDIA_TYPES)
+            is_form = operation.body_types == (JSON,)
+            headers.media_type(MEDIA_TYPES if is_form else frozenset(operation.body_types))
         return body
 
     async def _act(self, handler: Handler, call: Call) -> Response:

@@ -12,6 +12,7 @@ from postbell.events import EventType, Moment
 from postbell.policies import PolicyView
 from postbell.reports.batch_views import AttemptView, BatchView
 from postbell.reports.event_views import DeliveredEvent, EventView, RecipientView
+from postbell.reports.suppressions import CheckedAddress, SuppressionView
 from postbell.reports.trail import TrailEntryView
 from postbell.reports.views import (
     ApiUserView,
@@ -143,6 +144,32 @@ class MessageView(Struct, frozen=True):
     recipients: list[RecipientView]
     events: list[DeliveredEvent]
     is_partial: bool
+
+
+class SuppressionPage(Struct, frozen=True):
+    suppressions: list[SuppressionView]
+    next: Next
+
+
+class CheckedAddresses(Struct, frozen=True):
+    """What the list says of each address, in the order of the question."""
+
+    addresses: list[CheckedAddress]
+
+
+class RefusedLineView(Struct, frozen=True):
+    """A line of a table that was not taken."""
+
+    line: Annotated[int, Meta(ge=1)]
+    message: str
+
+
+class ImportedView(Struct, frozen=True):
+    """What became of the lines of a table; all of it is durable."""
+
+    added: Number
+    known: Annotated[int, Meta(ge=0, description="on the list already")]
+    refused: list[RefusedLineView]
 
 
 class TrailPage(Struct, frozen=True):

@@ -1,6 +1,16 @@
 """Everything the native API does, in the order in which it is told."""
 
-from postbell.api import batches, catalogue, replays, searching, sources, trail, users, webhooks
+from postbell.api import (
+    batches,
+    catalogue,
+    replays,
+    searching,
+    sources,
+    suppressions,
+    trail,
+    users,
+    webhooks,
+)
 from postbell.api.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -10,6 +20,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *replays.OPERATIONS,
     *users.OPERATIONS,
     *sources.OPERATIONS,
+    *suppressions.OPERATIONS,
     *trail.OPERATIONS,
     *catalogue.OPERATIONS,
 )

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from postbell.audit.findings import Audit, AuditProgress, Problem
 from postbell.audit.marks import FAR, Window
+from postbell.audit.suppressed import check_suppressions
 from postbell.audit.walk import Walk
 from postbell.blocks import BlockHeader
 from postbell.errors import DamagedRow
@@ -64,6 +65,7 @@ async def audit(
         tell(1.0)
     report.problems += await _orphans(engine)
     report.problems += await _damaged(engine, window)
+    report.problems += await check_suppressions(engine, window, MAX_PROBLEMS)
     if failed["rows"] > unread:
         report.problems.insert(0, Problem(what="rows cannot be read: the log names them"))
     del report.problems[MAX_PROBLEMS:]

@@ -31,6 +31,7 @@ COMMANDS = {
     "events": CommandRow("events", "Events: send them to a server."),
     "batches": CommandRow("batches", "Batches: what is open, parked or done."),
     "replay": CommandRow("replay", "Send old events again, as new batches."),
+    "suppressions": CommandRow("suppressions", "Suppressions: who is not to be mailed any more."),
     "index": CommandRow("index", "The index for search and figures: how far it is, make it anew."),
     "trail": CommandRow("trail", "Audit trail: who changed what."),
     "backup": CommandRow("backup", "Copy the database while it is in use."),

@@ -13,6 +13,7 @@ from postbell.desk.replays import ReplaysDesk
 from postbell.desk.second_factor import SecondFactorsDesk
 from postbell.desk.sessions import Sessions
 from postbell.desk.sources import SourcesDesk
+from postbell.desk.suppressions import SuppressionsDesk
 from postbell.desk.webhooks import WebhooksDesk
 from postbell.directory import Caller
 
@@ -26,6 +27,7 @@ class Desk(
     ReplaysDesk,
     Cases,
     SourcesDesk,
+    SuppressionsDesk,
 ):
     """The desk of one installation; `Core` says what it is made of."""
 

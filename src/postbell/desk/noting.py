@@ -7,10 +7,13 @@ log, without what may hold credentials.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import to_builtins
+
 from postbell.clock import rfc3339
 from postbell.log_lines import masked
 from postbell.records import Account, ApiUser, OpenBatch, Owner, Replay, Secret, Webhook
 from postbell.rights import ApiKey
+from postbell.suppressions import Suppression, SuppressionRules
 from postbell.trail import Change, Subject, flat
 from postbell.trail import Masked as Hidden
 
@@ -65,6 +68,40 @@ def of_batch(action: str, webhook: Webhook, batch: OpenBatch, new: Mapping[str, 
 def of_replay(action: str, replay: Replay, new: Mapping[str, Any]) -> Change:
     subject = Subject("replay", str(replay.id), f"webhook {replay.webhook_id}")
     return Change(action, replay.account_id, subject, None, new)
+
+
+def of_suppression(action: str, entry: Suppression) -> Change:
+    """Say something of an entry of the suppression list; its address is what it is known by."""
+    members = {
+        "reason": entry.reason.value,
+        "api_user_id": entry.api_user_id or None,
+        "until": None if entry.until is None else rfc3339(entry.until),
+        "note": entry.note,
+    }
+    shown = {name: value for name, value in members.items() if value}
+    is_there = entry.removed_at is None
+    subject = Subject("suppression", "", entry.address)
+    return Change(
+        action, entry.account_id, subject, *((None, shown) if is_there else (shown, None))
+    )
+
+
+def of_suppression_rules(account: Account, old: SuppressionRules, new: SuppressionRules) -> Change:
+    subject = Subject("account", str(account.id), account.name)
+    return Change("suppression.rules_changed", account.id, subject, *map(_rules, (old, new)))
+
+
+def of_installation(action: str) -> Change:
+    """Say that something was done for every account at once."""
+    return Change(action, None, Subject(action.partition(".")[0], ""))
+
+
+def _rules(rules: SuppressionRules) -> dict[str, Any]:
+    members = to_builtins(rules)
+    flattened = {"is_on": members.pop("is_on")}
+    for name, rule in members.items():
+        flattened |= flat(name, rule)
+    return flattened
 
 
 def webhook_members(webhook: Webhook) -> dict[str, Any]:

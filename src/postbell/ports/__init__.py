@@ -77,10 +77,17 @@ from postbell.ports.second_factors import (
     SecondFactors,
 )
 from postbell.ports.source import Inlet, Recall, Source, SourceReading
+from postbell.ports.suppressions import (
+    ENTRIES_LOOKED_AT,
+    REMOVED_KEPT,
+    SuppressionQuery,
+    Suppressions,
+)
 from postbell.ports.trail import ENTRIES_SEEN, Trail, TrailPlace, TrailQuery
 
 __all__ = [
     "ENDED_KEYS_KEPT",
+    "ENTRIES_LOOKED_AT",
     "ENTRIES_SEEN",
     "HALF_LASTS",
     "HALF_SIGN_INS_KEPT",
@@ -96,6 +103,7 @@ __all__ = [
     "MOST_CLAIMED",
     "MOST_QUARANTINED",
     "MOST_REMEMBERED",
+    "REMOVED_KEPT",
     "RESET_LASTS",
     "REVOKED_TIMES",
     "SESSIONS_KEPT",
@@ -155,6 +163,8 @@ __all__ = [
     "SourceState",
     "Space",
     "Stored",
+    "SuppressionQuery",
+    "Suppressions",
     "Telling",
     "Tick",
     "ToldOf",

@@ -13,6 +13,7 @@ from postbell.ports.path import Journal, Ledger, Log
 from postbell.ports.quarantine import Quarantine
 from postbell.ports.search import Index
 from postbell.ports.second_factors import SecondFactors
+from postbell.ports.suppressions import Suppressions
 from postbell.ports.trail import Trail
 from postbell.sealing import Sealer
 
@@ -143,6 +144,8 @@ class Engine(Protocol):
     def checkpoints(self) -> Checkpoints: ...
     @property
     def quarantine(self) -> Quarantine: ...
+    @property
+    def suppressions(self) -> Suppressions: ...
     @property
     def notices(self) -> Notices: ...
     @property

@@ -35,6 +35,7 @@ from postbell.reports.search import Search
 from postbell.reports.singles import SinglesReport, Where
 from postbell.reports.sources import SourcesReport
 from postbell.reports.stats import Stats
+from postbell.reports.suppressions import SuppressionsReport
 from postbell.reports.timeline import Timeline
 from postbell.reports.trail import TrailReport
 from postbell.reports.views import (
@@ -83,6 +84,7 @@ class Reports:
         self.open = OpenBatches(engine)
         self.trail = TrailReport(engine, directory)
         self.sources = SourcesReport(engine.checkpoints, engine.quarantine, clock)
+        self.suppressions = SuppressionsReport(engine, directory, clock)
         self.singles = SinglesReport(engine, dialects)
         self.exchange = Exchanges(engine, dialects, self.singles)
         self.waits = Waits(engine, dialects, clock, self._installation_policies)

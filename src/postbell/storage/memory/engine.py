@@ -16,6 +16,7 @@ from postbell.storage.memory.owners import MemoryOwners
 from postbell.storage.memory.quarantine import MemoryQuarantine
 from postbell.storage.memory.registry import MemoryRegistry
 from postbell.storage.memory.second_factors import MemorySecondFactors
+from postbell.storage.memory.suppressions import MemorySuppressions
 from postbell.storage.memory.tables import Tables
 from postbell.storage.memory.trail import MemoryTrail
 from postbell.storage.memory.tries import MemoryTries
@@ -38,6 +39,7 @@ class MemoryEngine:
         self.trail = MemoryTrail(tables)
         self.checkpoints = MemoryCheckpoints(tables)
         self.quarantine = MemoryQuarantine(tables)
+        self.suppressions = MemorySuppressions(tables)
         self.notices = MemoryNotices(tables)
         self.bell = tables.bell
 

@@ -1,6 +1,6 @@
 """What the memory engine keeps, shared by its ports."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from postbell.blocks import Block
@@ -31,6 +31,14 @@ from postbell.records import (
 from postbell.rights import ApiKey
 from postbell.storage.corrections import Correction
 from postbell.storage.ringing import RingBell
+from postbell.suppressions import (
+    AccountRules,
+    FollowedUpTo,
+    Suppression,
+    SuppressionChange,
+    SuppressionKey,
+    SuppressionReason,
+)
 from postbell.trail import TrailEntry
 from postbell.warrants import KeyWarrant, SessionWarrant, ended, in_force
 
@@ -52,6 +60,30 @@ class HeldFactor:
     factor: SecondFactor
     begun_with: str
     recovery: set[bytes] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class SuppressionTables:
+    """The suppression list: entries, what counts and until which day, and what is to be told."""
+
+    entries: dict[SuppressionKey, Suppression] = field(default_factory=dict)
+    days: dict[SuppressionKey, tuple[dict[SuppressionReason, tuple[int, ...]], int]] = field(
+        default_factory=dict
+    )
+    rules: dict[int, AccountRules] = field(default_factory=dict)
+    changes: list[SuppressionChange] = field(default_factory=list)
+    followed: FollowedUpTo = field(default_factory=FollowedUpTo)
+    revision: int = 0
+
+    def copy(self) -> "SuppressionTables":
+        """Return the same to go back to."""
+        return replace(
+            self,
+            entries=dict(self.entries),
+            days=dict(self.days),
+            rules=dict(self.rules),
+            changes=list(self.changes),
+        )
 
 
 @dataclass(slots=True)
@@ -110,6 +142,8 @@ class Tables:
 
     trail: list[TrailEntry] = field(default_factory=list)
     last_entry: int = 0
+
+    suppressed: SuppressionTables = field(default_factory=SuppressionTables)
 
     told: dict[str, ToldOf] = field(default_factory=dict)
     last_told: int = 0

@@ -30,6 +30,7 @@ _LOOK_EVERY = 1000
 
 _FACTS = {
     "head_behind": "the log ends with block {}, and its head says {}",
+    "suppressed_ahead": "the suppression list has read up to block {}, and the log ends with {}",
     "index_ahead": "the index has read up to block {}, and the log ends with {}",
 }
 """What one table says of another, by the statement that finds where that is not so.  Only what

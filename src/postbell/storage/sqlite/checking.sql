@@ -24,6 +24,11 @@ FROM blocks HAVING max(id) > head;
 SELECT value, next_sequence - 1 FROM meta, heads
 WHERE heads.account_id = 0 AND name = 'index_block' AND value >= next_sequence;
 
+-- name: suppressed_ahead
+-- How far the suppression list has read, and the newest block, where that is before it.
+SELECT value, next_sequence - 1 FROM meta, heads
+WHERE heads.account_id = 0 AND name = 'suppressed_block' AND value >= next_sequence;
+
 -- name: sealed
 -- What was sealed with the secret key: URLs, headers, keys, answers.
 SELECT url FROM webhooks WHERE length(url) > 0

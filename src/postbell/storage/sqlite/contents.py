@@ -13,6 +13,7 @@ import msgspec
 
 from postbell.records import SecretKind, WebhookState
 from postbell.storage.sqlite import rows as to
+from postbell.storage.sqlite import suppressions
 from postbell.storage.sqlite.checking import CHECKING_SQL
 from postbell.storage.sqlite.checkpoints import SQL as CHECKPOINTS_SQL
 from postbell.storage.sqlite.connecting import Row, row, rows
@@ -73,7 +74,12 @@ def _trail_entry(found: Row) -> tuple[Any, ...]:
     return ActorKind(found[1]), to.members_of(found[2]), to.members_of(found[3])
 
 
-_ALWAYS = (SQL["read_head"], SQL["read_version"], INDEX_SQL["read_marks"])
+_ALWAYS = (
+    SQL["read_head"],
+    SQL["read_version"],
+    INDEX_SQL["read_marks"],
+    suppressions.SQL["followed"],
+)
 _MADE = (
     Made("key of api user", REGISTRY_SQL["api_key"], to.api_key),
     Made("webhook", REGISTRY_SQL["webhook"], _webhook),
@@ -85,5 +91,8 @@ _MADE = (
     Made("journal row", SQL["scan_journal"], lambda found: to.entries_of_body(found[1])),
     Made("source", CHECKPOINTS_SQL["sources"], to.source),
     Made("fact in quarantine", QUARANTINE_SQL["quarantined_one"], to.quarantined),
+    Made("suppression", suppressions.SQL["suppression"], suppressions.entry),
+    Made("rules", suppressions.SQL["suppression_rules_of"], suppressions.account_rules),
+    Made("change of a suppression", suppressions.SQL["suppression_changes"], suppressions.change),
     Made("entry of the audit trail", CHECKING_SQL["trail"], _trail_entry),
 )

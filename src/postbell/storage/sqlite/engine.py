@@ -36,6 +36,7 @@ from postbell.storage.sqlite.registry import SqliteRegistry
 from postbell.storage.sqlite.second_factors import SqliteSecondFactors
 from postbell.storage.sqlite.space import APPEND_BYTES, give_back, has_too_much, measure
 from postbell.storage.sqlite.store import SQL, Store
+from postbell.storage.sqlite.suppressions import SqliteSuppressions
 from postbell.storage.sqlite.threads import in_thread
 from postbell.storage.sqlite.trail import SqliteTrail
 from postbell.storage.sqlite.tries import SqliteTries
@@ -112,6 +113,7 @@ class SqliteEngine:
         self.trail = SqliteTrail(store)
         self.checkpoints = SqliteCheckpoints(store)
         self.quarantine = SqliteQuarantine(store)
+        self.suppressions = SqliteSuppressions(store)
         self.notices = SqliteNotices(store, is_worker=lock is not None)
 
     @property

@@ -1,0 +1,196 @@
+"""What becomes of the suppression list's entries: decided here for every engine, in the commit that
+writes it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol, assert_never
+
+from msgspec.structs import replace
+
+from postbell.errors import Conflict
+from postbell.suppressions import (
+    MOST_ENTRIES,
+    STRENGTH,
+    Ending,
+    Finding,
+    FindingKind,
+    Suppression,
+    SuppressionChange,
+    SuppressionKey,
+    SuppressionReason,
+    day_of,
+    with_day,
+)
+
+
+class Rows(Protocol):
+    """The tables of an engine, inside a commit."""
+
+    def entry(self, place: SuppressionKey) -> Suppression | None: ...
+    def put(self, entry: Suppression) -> None: ...
+    def drop(self, place: SuppressionKey) -> None: ...
+    def days(self, place: SuppressionKey) -> dict[SuppressionReason, tuple[int, ...]]:
+        """Return the days on which something came that does not suppress the address yet."""
+        ...
+
+    def set_days(
+        self,
+        place: SuppressionKey,
+        days: dict[SuppressionReason, tuple[int, ...]],
+        until_day: int,
+    ) -> None:
+        """Keep these days, none for empty ones, until *until_day*."""
+        ...
+
+    def next_revision(self) -> int: ...
+    def tell(self, change: SuppressionChange) -> None: ...
+    def count(self, account_id: int, more: int) -> int:
+        """Return how many entries of the account are in force, *more* than before."""
+        ...
+
+
+class Book:
+    """Changes entries; *generation* is that of the rebuild that is under way, or was last."""
+
+    def __init__(self, rows: Rows, now: datetime, generation: int) -> None:
+        self._rows = rows
+        self._now = now
+        self._generation = generation
+
+    def take_in(self, findings: Iterable[Finding]) -> None:
+        """Do what the log says, in its order; what an account has no room for is left out."""
+        for each in findings:
+            match each.kind:
+                case FindingKind.CAUSE:
+                    self._cause(each)
+                case FindingKind.RESUBSCRIBED:
+                    self._resubscribed(each)
+                case FindingKind.DELIVERED:
+                    self._delivered(each.entry)
+                case never:
+                    assert_never(never)
+
+    def add(self, entries: Sequence[Suppression], told_as: int) -> int:
+        """Put what a person wants on the list; return how many are there already."""
+        kept = 0
+        for entry in entries:
+            before = self._rows.entry(entry.place)
+            if self._stands(before, entry):
+                kept += 1
+                continue
+            if not self._put(before, entry, told_as):
+                raise Conflict(
+                    f"the list is full: an account has at most {MOST_ENTRIES} suppressed addresses",
+                    reason="suppressions_full",
+                )
+        return kept
+
+    def remove(
+        self, places: Iterable[SuppressionKey], block: int, told_as: int
+    ) -> list[Suppression]:
+        """Take entries off the list, so that nothing up to *block* causes them again; return those
+        that were in force."""
+        found = [each for each in map(self._rows.entry, places) if each is not None]
+        found = [each for each in found if each.is_in_force(self._now)]
+        for entry in found:
+            self._take_off(entry, block, Ending.REMOVED, told_as)
+        return found
+
+    def expire(self, entry: Suppression) -> None:
+        """Forget an entry whose time is over."""
+        self._rows.drop(entry.place)
+        self._rows.count(entry.account_id, -1)
+        self._tell(replace(entry, revision=self._rows.next_revision()), Ending.EXPIRED, 0)
+
+    def judge(self, entry: Suppression, first_block: int) -> None:
+        """End an entry that a rebuild found no cause of, unless that is gone from the log."""
+        if entry.block < first_block:
+            self._rows.put(replace(entry, generation=self._generation))
+        else:
+            self._take_off(entry, 0, Ending.REBUILT, 0)
+
+    def _cause(self, finding: Finding) -> None:
+        entry = finding.entry
+        before = self._rows.entry(entry.place)
+        if before is not None and before.removed_at and entry.block <= before.removed_block:
+            return
+        if not self._is_enough(finding):
+            return
+        if self._stands(before, entry):
+            if before is not None and before.generation != self._generation:
+                self._rows.put(replace(before, generation=self._generation))
+        elif entry.is_in_force(self._now):
+            self._put(before, entry, finding.told_as)
+
+    def _is_enough(self, finding: Finding) -> bool:
+        """Count a cause, and say whether there were enough on different days."""
+        rule, entry = finding.rule, finding.entry
+        if rule.after <= 1:
+            return True
+        days = self._rows.days(entry.place)
+        today = day_of(entry.since)
+        days[entry.reason] = with_day(days.get(entry.reason, ()), today, rule.within_days)
+        is_enough = len(days[entry.reason]) >= rule.after
+        if is_enough:
+            del days[entry.reason]
+        self._rows.set_days(entry.place, days, today + rule.within_days)
+        return is_enough
+
+    def _stands(self, before: Suppression | None, entry: Suppression) -> bool:
+        """Say whether the entry that there is stays as it is."""
+        return (
+            before is not None
+            and before.is_in_force(self._now)
+            and STRENGTH[before.reason] >= STRENGTH[entry.reason]
+        )
+
+    def _resubscribed(self, finding: Finding) -> None:
+        entry = finding.entry
+        before = self._rows.entry(entry.place)
+        if (
+            before is not None
+            and before.is_in_force(self._now)
+            and before.reason is SuppressionReason.UNSUBSCRIBE
+            and before.block < entry.block
+        ):
+            self._take_off(before, entry.block, Ending.RESUBSCRIBED, finding.told_as)
+
+    def _delivered(self, entry: Suppression) -> None:
+        """Begin anew to count bounces: the address takes mail."""
+        days = self._rows.days(entry.place)
+        if days:
+            self._rows.set_days(entry.place, {}, 0)
+
+    def _put(self, before: Suppression | None, entry: Suppression, told_as: int) -> bool:
+        """Put an entry in force; say whether there was room."""
+        is_counted = before is not None and before.removed_at is None
+        if not is_counted and self._rows.count(entry.account_id, 1) > MOST_ENTRIES:
+            self._rows.count(entry.account_id, -1)
+            return False
+        revision = self._rows.next_revision()
+        put = replace(entry, revision=revision, generation=self._generation)
+        self._rows.put(put)
+        self._tell(put, None, told_as)
+        return True
+
+    def _take_off(self, entry: Suppression, block: int, ending: Ending, told_as: int) -> None:
+        taken = replace(
+            entry,
+            removed_at=self._now,
+            removed_block=block,
+            revision=self._rows.next_revision(),
+        )
+        self._rows.put(taken)
+        self._rows.count(entry.account_id, -1)
+        self._tell(taken, ending, told_as)
+
+    def _tell(self, entry: Suppression, ending: Ending | None, told_as: int) -> None:
+        self._rows.tell(
+            SuppressionChange(
+                revision=entry.revision,
+                at=self._now,
+                entry=entry,
+                ending=ending,
+                told_as=told_as,
+            )
+        )

@@ -1,0 +1,1 @@
+"""The suppression list: a further cursor over the log, and what an event says of an address."""

@@ -1,0 +1,146 @@
+"""Follows the log for the suppression list, and ends what is over; one process does, the worker's.
+
+`ports.Suppressions` keeps what is found; losing the cursor's place loses nothing, since finding the
+same again changes nothing.
+"""
+
+import asyncio
+
+from postbell.blocks import Block, BlockHeader
+from postbell.clock import Clock
+from postbell.errors import Overloaded, StorageError
+from postbell.fences import fence, note
+from postbell.ports import Engine
+from postbell.signals import log
+from postbell.suppressing.reading import concerns, findings
+from postbell.suppressions import AccountRules, Finding, FindingKind, FollowedUpTo
+
+MAX_BLOCKS = 512
+MAX_FINDINGS = 1000
+"""What one step takes in at most; one block at least."""
+SLICE = 100
+"""Events between two pauses: about half a millisecond."""
+AT_ONCE = 500
+"""So many entries end, or go, in one commit."""
+IDLE_S = 0.5
+RETRY_S = 5.0
+SWEEP_S = 30.0
+
+
+class SuppressionFollower:
+    """Keeps the list up to the log."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._swept_at = float("-inf")
+
+    async def run(self) -> None:
+        """Follow the log until cancelled; what storage cannot do is logged and tried again."""
+        while True:
+            try:
+                wait_s = 0.0 if await self.step() else IDLE_S
+                if self._clock.monotonic_s() - self._swept_at >= SWEEP_S:
+                    self._swept_at = self._clock.monotonic_s()
+                    with fence("suppressions", item="what is over"):
+                        await self.sweep()
+            except (StorageError, Overloaded) as error:
+                log("suppressing_failed", error=f"{type(error).__name__}: {error.message}")
+                wait_s = RETRY_S
+            await asyncio.sleep(wait_s)
+
+    async def catch_up(self) -> None:
+        """Take in everything that there is now."""
+        while await self.step():
+            pass
+
+    async def step(self) -> bool:
+        """Take in the next blocks; return whether there were any.
+
+        One that cannot be taken in, for a reason that lies in it, is left out.
+        """
+        suppressions = self._engine.suppressions
+        followed = await suppressions.followed()
+        headers = await self._engine.log.tail(followed.block, MAX_BLOCKS)
+        if not headers:
+            return await self._finish(followed)
+        rules = await suppressions.rules()
+        found: list[Finding] = []
+        taken = followed.block
+        for header in headers:
+            found += await self._findings(header, rules.get(header.account_id, AccountRules()))
+            taken = header.id
+            if len(found) >= MAX_FINDINGS:
+                break
+        await self._take_in(followed, taken, found)
+        return True
+
+    async def _take_in(self, followed: FollowedUpTo, block: int, found: list[Finding]) -> None:
+        now = self._clock.now()
+        try:
+            await self._engine.suppressions.take_in(followed, block, found, now)
+        except (StorageError, Overloaded):
+            raise
+        except Exception as error:
+            blocks = sorted({each.entry.block for each in found})
+            if len(blocks) > 1:
+                for each in blocks:
+                    part = [one for one in found if one.entry.block == each]
+                    await self._take_in(followed, each, part)
+                    followed = followed._replace(block=each)
+                await self._engine.suppressions.take_in(followed, block, [], now)
+                return
+            whose = {each.entry.account_id for each in found}
+            item = f"block {block}"
+            note("suppressions", error, item=item, account=", ".join(map(str, whose)))
+            await self._engine.suppressions.take_in(followed, block, [], now)
+
+    async def _findings(self, header: BlockHeader, account: AccountRules) -> list[Finding]:
+        if not concerns(header, account):
+            return []
+        found: list[Finding] = []
+        with fence("suppressions", item=f"block {header.id}", account=header.account_id):
+            for block in await self._engine.log.load([header.id], is_choosy=False):
+                found = await self._read(block, account)
+        return found
+
+    async def _read(self, block: Block, account: AccountRules) -> list[Finding]:
+        found: list[Finding] = []
+        for first in range(0, block.header.count, SLICE):
+            found += findings(block, account, first, first + SLICE)
+            await asyncio.sleep(0)
+        delivered = {each.entry.key for each in found if each.kind is FindingKind.DELIVERED}
+        if not delivered:
+            return found
+        caused = {each.entry.key for each in found if each.kind is FindingKind.CAUSE}
+        counted = caused | await self._engine.suppressions.counted(
+            block.header.account_id, sorted(delivered - caused)
+        )
+        return [e for e in found if e.kind is not FindingKind.DELIVERED or e.entry.key in counted]
+
+    async def _finish(self, followed: FollowedUpTo) -> bool:
+        """End a rebuild that came to the log's end; say whether there was one."""
+        if not followed.rebuild_to:
+            return False
+        first, now = await first_block(self._engine), self._clock.now()
+        while await self._engine.suppressions.drop_unfounded(first, now, AT_ONCE) == AT_ONCE:
+            pass
+        return True
+
+    async def sweep(self) -> None:
+        """End what is over, and forget what nobody needs any more; nothing while nobody can be sure
+        of the time."""
+        if not self._clock.is_sure:
+            return
+        suppressions, now = self._engine.suppressions, self._clock.now()
+        while await suppressions.end(now, AT_ONCE) == AT_ONCE:
+            pass
+        first = await first_block(self._engine)
+        while await suppressions.sweep(first, now, AT_ONCE) >= AT_ONCE:
+            pass
+
+
+async def first_block(engine: Engine) -> int:
+    """Return the id of the oldest block that there is, that of the next one where there is none."""
+    oldest = await engine.log.tail(0, 1)
+    return oldest[0].id if oldest else await engine.log.head() + 1
