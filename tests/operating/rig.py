@@ -91,12 +91,13 @@ class Watched:
         """Return notices as after a restart: only storage remembers."""
         settings: dict[str, Any] = {"lag_limit_s": 900.0, "silence_h": 0.0, "owner": "w1"} | changes
         webhook = settings.pop("operator_webhook", "")
+        send_mail = settings.pop("send_mail", self.mailer.send)
         return Teller(
             self.service.engine,
             self.service.directory,
             self.standings,
             self.service.clock,
-            Recipients(self.mailer.send, OPERATOR, webhook, "sg", "https://bell.example.com"),
+            Recipients(send_mail, OPERATOR, webhook, "sg", "https://bell.example.com"),
             **settings,
         )
 
@@ -106,7 +107,8 @@ class Watched:
         await self.standings.look()
         await self.notices.look()
         self.service.clock.advance(seconds)
-        await self.notices.flush()
+        await self.notices.post()
+        await self.notices.mail()
 
     async def lane(
         self,

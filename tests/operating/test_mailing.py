@@ -1,5 +1,7 @@
 """Mails through real SMTP servers: TLS, passwords, refusals, addresses that cannot be."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from aiosmtpd.smtp import AuthResult
 from postbell.clock import SystemClock
 from postbell.errors import BadInput
 from postbell.operating.mailing import Mailer, MailFailed
+from tests.fakes import FakeClock
 from tests.operating.rig import SENDER, Mailbox, smtp
 from tests.wire.certificates import Authority
 
@@ -134,6 +137,53 @@ async def test_an_address_beyond_ascii_fails_where_the_server_takes_none() -> No
             await sender.send("jürgen@example.de", "s", "t")
 
     assert mailbox.taken == []
+
+
+class Talker:
+    """A mail server that says something again and again once it was greeted, which takes *each_s*
+    of the clock each time."""
+
+    def __init__(self, clock: FakeClock, said: bytes, each_s: int) -> None:
+        self._clock = clock
+        self._said = said
+        self._each_s = each_s
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        async with server:
+            yield f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(b"220 here\r\n")
+            await reader.readline()
+            while not reader.at_eof():
+                self._clock.advance(self._each_s)
+                writer.write(self._said)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "each_s", "why"),
+    [
+        (b"250-and\r\n", 1, "takes too long"),
+        (b"x", 1, "takes too long"),
+        (b"250-" + b"x" * 8000 + b"\r\n", 0, "over 65536 bytes"),
+    ],
+    ids=["lines", "letters", "much"],
+)
+async def test_a_server_that_never_stops_talking_is_left(
+    said: bytes, each_s: int, why: str
+) -> None:
+    clock = FakeClock()
+    async with Talker(clock, said, each_s).listening() as url:
+        sender = Mailer(url, SENDER, clock)
+        with pytest.raises(MailFailed, match=why):
+            await sender.send(TO, "s", "t")
+        sender.close()
 
 
 NO_ADDRESSES = (

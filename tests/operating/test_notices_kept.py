@@ -74,7 +74,7 @@ async def test_of_two_processes_one_tells_and_the_other_takes_over_when_it_is_go
         await each.look()
     rig.service.clock.advance(5)
     for each in (second, first):
-        await each.flush()
+        await each.mail()
     once = len(rig.mailbox.texts(ADA))
 
     rig.service.clock.advance(LEASE_S)
@@ -83,9 +83,9 @@ async def test_of_two_processes_one_tells_and_the_other_takes_over_when_it_is_go
     await rig.standings.look()
     await second.look()
     rig.service.clock.advance(60)
-    await second.flush()
+    await second.mail()
     await first.look()
-    await first.flush()
+    await first.mail()
 
     assert once == 1
     assert len(rig.mailbox.texts(ADA)) == len(rig.mailbox.texts(OPERATOR)) == 2
@@ -101,7 +101,7 @@ async def test_a_process_that_dies_after_it_noted_a_change_and_before_it_mailed_
     for _ in range(3):
         rig.service.clock.advance(LEASE_S / 2)
         await second.look()
-        await second.flush()
+        await second.mail()
 
     assert len(rig.mailbox.texts(ADA)) == len(rig.mailbox.texts(OPERATOR)) == 1
 
@@ -116,10 +116,10 @@ async def test_a_process_that_was_frozen_beyond_its_lease_mails_nothing_that_ano
     await second.look()
     rig.service.clock.advance(5)
 
-    await rig.notices.flush()
+    await rig.notices.mail()
     by_the_first = len(rig.mailbox.taken)
     for _ in range(2):
-        await second.flush()
+        await second.mail()
         rig.service.clock.advance(5)
 
     assert by_the_first == 0
@@ -231,7 +231,7 @@ async def test_who_is_no_user_any_more_gets_nothing_that_was_to_come(rig: Watche
     await rig.service.engine.owners.prefer(owner.id, wants_notices=False)
     rig.service.clock.advance(5)
 
-    await rig.notices.flush()
+    await rig.notices.mail()
 
     assert [to for to, _ in rig.mailbox.taken] == [OPERATOR]
     assert await rig.service.engine.notices.recipients() == []

@@ -1,9 +1,10 @@
 """Notices to the operator's webhook: what is posted, and that no answer of it ends the worker."""
 
 import asyncio
+import contextlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,62 @@ async def test_an_odd_answer_is_a_failure_that_is_tried_again(rig: Watched, said
     assert [(each["to"], each["is_last"]) for each in failed] == [("operator_webhook", False)]
     assert len(operator.bodies) == 2
     assert operator.bodies[0] == operator.bodies[1]
+
+
+async def test_a_head_that_never_ends_is_a_failure_as_well(rig: Watched) -> None:
+    """Else no notice would go any more, and the process would not end."""
+    failed: list[Any] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nwhy: ")
+        with contextlib.suppress(OSError):
+            while not failed:
+                rig.service.clock.advance(1)
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server, asyncio.timeout(LIMIT_S):
+        port = server.sockets[0].getsockname()[1]
+        rig.notices = rig.new_notices(operator_webhook=f"http://127.0.0.1:{port}/bell")
+        await fail(rig)
+        with signals.heard("notice_failed", failed.append):
+            await rig.tell()
+
+    assert [each["to"] for each in failed] == ["operator_webhook"]
+    assert "takes too long" in failed[0]["error"]
+
+
+async def test_a_mail_server_that_hangs_keeps_nothing_from_the_webhook(rig: Watched) -> None:
+    mails: list[str] = []
+
+    async def hang(to: str, subject: str, text: str) -> None:
+        mails.append(to)
+        await asyncio.Event().wait()
+
+    async def until(is_so: Callable[[], Any]) -> None:
+        while not is_so():
+            await rig.service.directory.refresh()
+            await rig.standings.look()
+            rig.service.clock.advance(1)
+            await asyncio.sleep(0.01)
+
+    operator = Operator()
+    async with operator.listening() as port:
+        url = f"http://127.0.0.1:{port}/bell"
+        rig.notices = rig.new_notices(operator_webhook=url, send_mail=hang, look_s=0.01)
+        running = asyncio.create_task(rig.notices.run())
+        await fail(rig)
+        await until(lambda: operator.bodies and mails)
+        await rig.lane(pause="gone")
+        await until(lambda: len(operator.bodies) == 2)
+        running.cancel()
+        await asyncio.wait((running,))
+
+    assert len(mails) == 1
 
 
 async def test_user_and_password_of_the_url_go_as_basic_auth_and_odd_letters_are_sent(

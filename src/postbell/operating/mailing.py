@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import re
 import smtplib
 import ssl
@@ -12,14 +13,17 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, make_msgid
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from postbell.clock import Clock
 from postbell.errors import BadInput, ServiceError
+from postbell.operating.bounded import BoundedAnswer
 from postbell.text import mailboxes
 
 TIMEOUT_S = 20.0
+ANSWERS_S = 60.0
+"""So long all that a mail server says of one mail may take."""
 MAX_SUBJECT_CHARS = 500
 HEADERS = (
     "from", "to", "subject", "date", "message-id", "auto-submitted",
@@ -100,12 +104,11 @@ class Mailer:
 
     def _hand_over(self, mail: "Mail") -> None:
         with contextlib.ExitStack() as stack:
+            to = (self._clock, self._host, self._port)
             if self._scheme == "smtps":
-                server: smtplib.SMTP = smtplib.SMTP_SSL(
-                    self._host, self._port, timeout=TIMEOUT_S, context=self._context()
-                )
+                server: _Session = _SecureSession(*to, context=self._context())
             else:
-                server = smtplib.SMTP(self._host, self._port, timeout=TIMEOUT_S)
+                server = _Session(*to)
             stack.enter_context(server)
             server.ehlo()
             if self._scheme == "smtp" and server.has_extn("starttls"):
@@ -126,6 +129,24 @@ class Mailer:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+class _Session(smtplib.SMTP):
+    """A session that ends, however slowly the server speaks, and however much it says."""
+
+    def __init__(self, clock: Clock, host: str, port: int, **options: Any) -> None:
+        self._clock = clock
+        self._ends_s = clock.monotonic_s() + ANSWERS_S
+        super().__init__(host, port, timeout=TIMEOUT_S, **options)
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(BoundedAnswer(self.sock, self._clock, self._ends_s))
+        return super().getreply()
+
+
+class _SecureSession(_Session, smtplib.SMTP_SSL):
+    pass
 
 
 class Mail(NamedTuple):

@@ -4,7 +4,6 @@ After `telling`, which wrote it there.  What was handed over is taken out afterw
 least once, and twice where the process ends in between.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -41,7 +40,7 @@ class Recipients(NamedTuple):
 
 
 class Handing:
-    """An outbox for each recipient; `flush` sends where *holds* says that nobody else does."""
+    """An outbox for each recipient; sends where *holds* says that nobody else does."""
 
     def __init__(
         self,
@@ -57,21 +56,30 @@ class Handing:
         self._outboxes: dict[str, Outbox] = {}
         self._handed: set[int] = set()
 
-    async def flush(self) -> None:
-        """Hand over what is due, while nobody else does."""
+    async def mail(self) -> None:
+        """Hand over the mails that are due, one after the other: so any other mail, such as a link
+        for a new password, waits for one of them at most."""
+        await self._flush(lambda name: name != WEBHOOK)
+
+    async def post(self) -> None:
+        """Hand over what is due to the operator's webhook, whatever keeps mails waiting."""
+        await self._flush(lambda name: name == WEBHOOK)
+
+    async def _flush(self, is_one: Callable[[str], bool]) -> None:
+        """Hand over what is due to these recipients, while nobody else does."""
         if self._handed:
             await self._done_with(set(self._handed))
         if not await self._holds():
             self._outboxes.clear()
             return
         waiting = await self._engine.notices.recipients()
-        async with asyncio.TaskGroup() as tasks:
-            for name in waiting:
-                outbox = self.outbox(name)
-                if outbox.is_due:
-                    tasks.create_task(self._hand_over(name, outbox))
+        for name in filter(is_one, waiting):
+            if (outbox := self.outbox(name)).is_due:
+                await self._hand_over(name, outbox)
         self._outboxes = {
-            name: box for name, box in self._outboxes.items() if name in waiting or not box.is_due
+            name: box
+            for name, box in self._outboxes.items()
+            if name in waiting or not box.is_due or not is_one(name)
         }
 
     def outbox(self, name: str) -> Outbox:
@@ -121,7 +129,7 @@ class Handing:
         where nothing does any more."""
         to, deliver = self._recipients, None
         if name == WEBHOOK and to.operator_webhook:
-            deliver = by_webhook(to.operator_webhook, to.region)
+            deliver = by_webhook(to.operator_webhook, to.region, self._clock)
         notices = []
         readers: dict[int, dict[str, Addressee]] = {}
         for letter in letters:

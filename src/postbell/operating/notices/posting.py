@@ -4,11 +4,12 @@ What comes together goes out together: one mail for each recipient, at most one 
 """
 
 import asyncio
-import http.client
-import urllib.error
-import urllib.request
+import contextlib
+import io
+import socket
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,6 +19,7 @@ from postbell.clock import Clock, rfc3339
 from postbell.errors import BadInput, ServiceError
 from postbell.fences import fence, note
 from postbell.log_lines import masked
+from postbell.operating.bounded import BoundedAnswer
 from postbell.operating.notices.kinds import Notice
 from postbell.operating.notices.wording import Addressee, Wording
 from postbell.signals import log
@@ -27,6 +29,8 @@ GATHER_S = 3.0
 BETWEEN_MAILS_S = 60.0
 AGAIN_S = (10.0, 60.0, 300.0, 1800.0)
 TIMEOUT_S = 10.0
+ANSWER_S = 20.0
+"""So long the head of an answer of the operator's webhook may take."""
 Deliver = Callable[[list[Notice]], Awaitable[None]]
 SendMail = Callable[[str, str, str], Awaitable[None]]
 
@@ -85,7 +89,7 @@ def by_mail(send_mail: SendMail, reader: Addressee, public_url: str) -> Deliver:
     return deliver
 
 
-def by_webhook(url: str, region: str) -> Deliver:
+def by_webhook(url: str, region: str, clock: Clock) -> Deliver:
     """Return what posts notices to the operator's URL: JSON, no redirects, no proxy."""
 
     async def deliver(notices: list[Notice]) -> None:
@@ -94,7 +98,7 @@ def by_webhook(url: str, region: str) -> Deliver:
             with fence("notices", item=notice.kind, account=notice.account_id):
                 told.append(msgspec.Raw(msgspec.json.encode(_on_wire(notice))))
         body = msgspec.json.encode({"region": region, "notices": told})
-        await asyncio.to_thread(_post, url, body)
+        await asyncio.to_thread(_post, url, body, clock)
 
     return deliver
 
@@ -123,28 +127,33 @@ MEMBERS = {
 """What the operator's webhook gets of each kind, beside what all have."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
-        return None
-
-
-def _post(url: str, body: bytes) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
-    headers = {"content-type": "application/json", "user-agent": "Postbell"}
+def _post(url: str, body: bytes, clock: Clock) -> None:
+    headers = {"content-type": "application/json", "user-agent": "Postbell", "connection": "close"}
     address, credentials = _taken_apart(url)
     if credentials:
         headers["authorization"] = "Basic " + b64encode(credentials.encode()).decode()
-    request = urllib.request.Request(address, body, headers)  # noqa: S310 (a checked http URL)
+    parts = urlsplit(address)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     try:
-        with opener.open(request, timeout=TIMEOUT_S):
-            return
-    except urllib.error.HTTPError as error:
-        with error:
-            raise ServiceError(f"{masked(url)} answered {error.code}") from None
+        with contextlib.closing(connect(parts.netloc, timeout=TIMEOUT_S)) as connection:
+            connection.request("POST", path, body, headers)
+            status = _status(connection.sock, clock, clock.monotonic_s() + ANSWER_S)
     except OSError as error:
         raise ServiceError(f"{masked(url)} cannot be reached: {error}") from None
-    except http.client.HTTPException as error:
+    except HTTPException as error:
         raise ServiceError(f"{masked(url)} answered no HTTP: {type(error).__name__}") from None
+    if not 200 <= status < 300:
+        raise ServiceError(f"{masked(url)} answered {status}")
+
+
+def _status(peer: socket.socket, clock: Clock, ends_s: float) -> int:
+    """Return the status of an answer whose head is whole by then; its body is left alone."""
+    answer = HTTPResponse(peer, method="POST")
+    answer.fp.close()
+    answer.fp = io.BufferedReader(BoundedAnswer(peer, clock, ends_s))
+    answer.begin()
+    return answer.status
 
 
 def _taken_apart(url: str) -> tuple[str, str]:

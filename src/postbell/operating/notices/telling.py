@@ -71,7 +71,7 @@ class Teller:
         )
         self._look_s = look_s
         self._handing = Handing(engine, clock, recipients, self._holds)
-        self.flush = self._handing.flush
+        self.mail, self.post = self._handing.mail, self._handing.post
         self._heard: list[dict[str, Any]] = []
         self._clocks: list[dict[str, Any]] = []
         self._accounts_at_s = self._renew_at_s = self._holds_until_s = float("-inf")
@@ -85,7 +85,8 @@ class Teller:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._again(self.look), name="notices-look")
-                    tasks.create_task(self._again(self.flush), name="notices-send")
+                    tasks.create_task(self._again(self.mail), name="notices-mail")
+                    tasks.create_task(self._again(self.post), name="notices-post")
             finally:
                 with contextlib.suppress(StorageError, Overloaded):
                     await self._engine.notices.release(self._owner)
