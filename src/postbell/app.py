@@ -47,6 +47,7 @@ from postbell.settings.members import Settings
 from postbell.signals import log
 from postbell.sources.running import SourceParts, Sources
 from postbell.suppressing.follower import SuppressionFollower
+from postbell.verp import PURPOSE, Tracer
 from postbell.web import Site, lost_page, refused_page, words
 from postbell.web import routes as web_routes
 from postbell.web.pictures import PICTURES
@@ -295,13 +296,14 @@ async def _ingesting(
         unnamed_proxy=operation.unnamed.peer,
         live=parts.live,
     )
-    named = {name: sources.open(members) for name, members in settings.source.items()}
+    sealer = sealing.load_or_create(settings.secret_key_path)
+    tracer = Tracer(sealer.derived(PURPOSE))
+    named = {name: sources.open(members, tracer) for name, members in settings.source.items()}
     beyond = SourceParts(
         ingest, parts.engine.checkpoints, parts.engine.quarantine, parts.directory, parts.clock
     )
     reading = tasks.create_task(Sources(named, beyond).run(), name="sources")
     noting = tasks.create_task(_noting_uses(desk), name="key-uses")
-    sealer = sealing.load_or_create(settings.secret_key_path)
     routes = [
         *engagelab_routes(desk, reports, unique_urls=settings.unique_urls),
         *sendpulse_routes(desk, reports, sealer),

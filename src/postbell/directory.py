@@ -65,6 +65,15 @@ class Known:
         user = self.api_user(name)
         return user.id if user is not None and user.account_id == account_id else None
 
+    def owner_of(self, user_id: int) -> tuple[str, str] | None:
+        """Return the names of the account and the api user of this id, unless it is unknown or
+        revoked."""
+        user = next((each for each in self.users.values() if each.id == user_id), None)
+        if user is None or user.revoked_at is not None:
+            return None
+        account = self.accounts.get(user.account_id)
+        return None if account is None else (account.name, user.name)
+
     def api_users_of(self, account_id: int) -> list[ApiUser]:
         """Return the account's api users that are not revoked, by id."""
         found = [u for u in self.users.values() if u.account_id == account_id]

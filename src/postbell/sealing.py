@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import stat
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Sealer:
     def __init__(self, keys: list[str], source: str) -> None:
         """Take Fernet keys, newest first; *source* is named in errors."""
         self._source = source
+        self._keys = keys
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
@@ -54,6 +56,11 @@ class Sealer:
                 f"a stored secret does not open with the keys in {self._source}; add the key it"
                 " was sealed with as a further line"
             ) from None
+
+    def derived(self, purpose: str) -> list[bytes]:
+        """Return a key of 32 bytes for signing, made of each key for this purpose alone."""
+        each = (urlsafe_b64decode(key) for key in self._keys)
+        return [hmac.digest(key, purpose.encode(), "sha256") for key in each]
 
     def opens(self, sealed: bytes) -> bool:
         """Say whether one of the keys fits."""

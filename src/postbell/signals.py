@@ -282,6 +282,13 @@ SIGNALS = (
         "what a source was reading is gone, and perhaps facts with it",
         ("place", "error"),
     ),
+    lasting(
+        "mail_turned_away",
+        "warning",
+        "a connection to a source of mails was not taken, or ended because it took too long",
+        ("place", "reason"),
+        ("peer",),
+    ),
     Signal("duplicates_known", "info", "the ids of past events were read", ("ids", "seconds")),
 )
 

@@ -9,7 +9,7 @@ it hands it over as refused, for the quarantine, and goes on.
 A new one is a module under `sources/`, a row in their table, its tests and a howto.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from postbell.events import Draft
@@ -33,7 +33,8 @@ class SourceReading(NamedTuple):
     *facts* has the fact of each draft, the same one where it makes several: it goes to quarantine
     where a draft of it is refused, as do those *refused*, which make no draft.  *checkpoint* is the
     source's own (`Progress` says what bounds it and what the source remembers), *position* the same
-    for people.
+    for people.  *users* has, by the index of a draft, the id of the api user whose it is, where the
+    fact says no name (`verp`); where there is nobody of that id, the fact is refused.
     """
 
     drafts: Sequence[Draft]
@@ -44,6 +45,7 @@ class SourceReading(NamedTuple):
     forget: Sequence[str] = ()
     remember: Sequence[Remembered] = ()
     most: int = MOST_REMEMBERED
+    users: Mapping[int, int] = {}
 
 
 class Inlet(Protocol):

@@ -11,17 +11,24 @@ from typing import Any
 from postbell.errors import BadInput
 from postbell.ports import Source
 from postbell.sources import file, postfix
+from postbell.sources.mail import listener
+from postbell.verp import KEYLESS, Tracer
 
-Opener = Callable[[Mapping[str, Any]], Source]
+Opener = Callable[[Mapping[str, Any], Tracer], Source]
 """Makes a source of its members in the settings; raises BadInput that names one."""
 
-KINDS: Mapping[str, Opener] = {"file": file.open, "postfix": postfix.open}
+KINDS: Mapping[str, Opener] = {
+    "file": file.open,
+    "mail": listener.open,
+    "postfix": postfix.open,
+}
 
 
-def open(members: Mapping[str, Any]) -> Source:
-    """Return the source that these members of the settings describe; nothing is read yet."""
+def open(members: Mapping[str, Any], tracer: Tracer = KEYLESS) -> Source:
+    """Return the source that these members of the settings describe; nothing is read yet.  What is
+    signed with the keys of *tracer* says whose it is."""
     kind = members.get("kind", "file")
     opener = KINDS.get(kind) if isinstance(kind, str) else None
     if opener is None:
         raise BadInput(f"no kind of source {kind!r}; known: {', '.join(KINDS)}", member="kind")
-    return opener({name: value for name, value in members.items() if name != "kind"})
+    return opener({name: value for name, value in members.items() if name != "kind"}, tracer)

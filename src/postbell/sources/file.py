@@ -17,6 +17,7 @@ from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
 from postbell.sources.following import facts_of, follow, path_of, refusal_of
 from postbell.sources.tail import Chunk, FilePlace
 from postbell.text.encodings import GZIP, NAMED, UTF_16, ZSTD
+from postbell.verp import Tracer
 
 MAX_CHUNK_BYTES = 1 << 20
 """A line that is longer is no event, which has 64 KiB at most."""
@@ -31,7 +32,7 @@ class Members(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["json-lines"] = "json-lines"
 
 
-def open(members: Mapping[str, Any]) -> "FileSource":
+def open(members: Mapping[str, Any], _: Tracer) -> "FileSource":
     """Return the source of these members; raise BadInput that names a wrong one."""
     try:
         given = msgspec.convert(members, Members)

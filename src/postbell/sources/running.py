@@ -182,6 +182,7 @@ class Running:
 
     async def _taken(self, reading: SourceReading) -> bool:
         """Try to make *reading* durable; wait before somebody tries again."""
+        reading = await self._owned(reading)
         owner = await self._owner()
         if isinstance(owner, str):
             self._say(SourceState.FAILING, fault=owner)
@@ -212,6 +213,27 @@ class Running:
             ]
         )
         return True
+
+    async def _owned(self, reading: SourceReading) -> SourceReading:
+        """Return *reading* with the names of those whose it is by their ids."""
+        if not reading.users:
+            return reading
+        drafts, facts, refused = [], [], list(reading.refused)
+        for index, (draft, fact) in enumerate(zip(reading.drafts, reading.facts, strict=True)):
+            owner, user_id = None, reading.users.get(index)
+            if user_id is not None:
+                owner = await self._named(user_id)
+                if owner is None:
+                    message = f"it is of api user {user_id}, whom there is not any more"
+                    refused.append(RefusedFact(fact, "unknown_api_user", message))
+                    continue
+                draft = structs.replace(draft, account=owner[0], api_user=owner[1])
+            drafts.append(draft)
+            facts.append(fact)
+        return reading._replace(drafts=drafts, facts=facts, refused=refused, users={})
+
+    async def _named(self, user_id: int) -> tuple[str, str] | None:
+        return await self._parts.directory.find(lambda known: known.owner_of(user_id))
 
     async def _is_durable(self, reading: SourceReading) -> bool:
         """Say whether what failed became durable nevertheless; raise Conflict where something
@@ -248,6 +270,7 @@ class Running:
         reading = SourceReading([], [], refused=[RefusedFact(fact, "internal", LOGGED)])
         with fence("sources", item=f"{self.name} {fact.place}"):
             reading = await self._source.read([fact], self.recall)
+        reading = await self._owned(reading)
         async with self._turn:
             if self._is_unsure:
                 await self._look()

@@ -27,6 +27,7 @@ from postbell.operating.standings import Standing, Standings
 from postbell.ports import Engine, Space
 from postbell.reports.sources import OperatorSourceView, SourcesReport
 from postbell.signals import heard
+from postbell.sources.mail.listener import REASONS, turned_away
 
 MAX_WEBHOOKS = 100
 """Webhooks with values of their own, the worst first; of all others there are sums."""
@@ -165,6 +166,7 @@ class Metrics:
             [((), float(self._clock.is_sure))],
         )
         yield _fenced()
+        yield _mails()
 
     def _webhooks(self) -> Iterator[Metric]:
         seen = list(self._standings.seen.values())
@@ -304,6 +306,18 @@ _OF_DOOR = (
     ("refused", "reason", "Connections and requests that were refused unheard, by reason."),
     ("ended", "limit", "Connections ended by a limit, by the state or limit that ended them."),
 )
+
+
+def _mails() -> Metric:
+    """Return how many connections sources of mails turned away, which may be a wrong setting."""
+    family = CounterMetricFamily(
+        "postbell_mail_turned_away",
+        "Connections of mail servers that were not taken or took too long, by reason.",
+        labels=("reason",),
+    )
+    for reason in REASONS:
+        family.add_metric((reason,), turned_away[reason])
+    return family
 
 
 def _fenced() -> Metric:

@@ -23,6 +23,7 @@ from postbell.sources.postfix.mails import Mails
 from postbell.sources.postfix.reader import Findings, LogReader, Noted
 from postbell.sources.postfix.relays import Relays
 from postbell.sources.tail import Chunk, FilePlace
+from postbell.verp import Tracer
 
 MAX_LINE_BYTES = 1 << 18
 KEPT = timedelta(days=10)
@@ -48,7 +49,7 @@ class LogPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     turned: int = 0
 
 
-def open(members: Mapping[str, Any]) -> "PostfixSource":
+def open(members: Mapping[str, Any], _: Tracer) -> "PostfixSource":
     """Return the source of these members; raise BadInput that names a wrong one."""
     try:
         given = msgspec.convert(members, PostfixMembers)
