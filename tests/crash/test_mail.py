@@ -86,6 +86,47 @@ async def test_killed_while_mails_come(tmp_path: Path) -> None:
     assert (await service.audit())["problems"] == []
 
 
+@pytest.mark.long
+async def test_killed_while_mails_are_delivered_into_a_folder(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    folder, count = tmp_path / "box", 0
+    for name in ("tmp", "new", "cur"):
+        (folder / name).mkdir(parents=True)
+    source = {"kind": "maildir", "path": str(folder), "account": "acme", "api_user": "main"}
+    service = Service(tmp_path, POSTBELL_SOURCE_BOX=json.dumps(source))
+    await service.set_up()
+
+    async def deliver(mails: int) -> None:
+        nonlocal count
+        for _ in range(mails):
+            (folder / "tmp" / f"{count}").write_bytes(mail(count))
+            (folder / "tmp" / f"{count}").rename(folder / "new" / f"{count}.host")
+            count += 1
+            await asyncio.sleep(0.001)
+
+    try:
+        for _ in range(KILLS):
+            delivering = asyncio.create_task(deliver(150))
+            await service.start()
+            await asyncio.sleep(chance.random())
+            await service.kill()
+            await delivering
+        await service.start()
+        async with asyncio.timeout(60):
+            while list((folder / "new").iterdir()):
+                await asyncio.sleep(0.2)
+        (row,) = await service.cli("sources", "list", "--json")
+        assert await service.stop() == 0
+    finally:
+        await service.kill()
+
+    counts = Counter(await recipients(service))
+    assert counts == {f"n{n}@example.org": 1 for n in range(count)}, seed
+    assert (row["taken"], row["duplicates"], row["refused"]) == (count, 0, 0), seed
+    assert len(list((folder / "cur").iterdir())) == count, seed
+
+
 async def test_mails_come_in_over_tls_and_are_listed(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     authority.context("localhost")

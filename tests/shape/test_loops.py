@@ -37,6 +37,7 @@ FOREVER = {
     "operating/standings.py": "standings",
     "serving/timekeeping.py": "",
     "sources/following.py": "sources",
+    "sources/mail/maildir.py": "sources",
     "sources/mail/taking.py": "sources",
     "sources/running.py": "sources",
     "suppressing/follower.py": "suppressions",

@@ -514,7 +514,7 @@ async def test_of_lines_that_a_disk_has_changed_none_stops_the_source(log: Path)
 @pytest.mark.parametrize(
     ("members", "told"),
     [
-        ({"kind": "pigeon"}, "no kind of source 'pigeon'; known: file, mail, postfix"),
+        ({"kind": "pigeon"}, "no kind of source 'pigeon'; known: file, mail, maildir, postfix"),
         ({"kind": ["file"]}, "no kind of source"),
         ({}, "missing required field `path`"),
         ({"path": "events.jsonl", "account": "a", "api_user": "b"}, "an absolute path expected"),

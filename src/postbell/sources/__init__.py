@@ -11,7 +11,7 @@ from typing import Any
 from postbell.errors import BadInput
 from postbell.ports import Source
 from postbell.sources import file, postfix
-from postbell.sources.mail import listener
+from postbell.sources.mail import listener, maildir
 from postbell.verp import KEYLESS, Tracer
 
 Opener = Callable[[Mapping[str, Any], Tracer], Source]
@@ -20,6 +20,7 @@ Opener = Callable[[Mapping[str, Any], Tracer], Source]
 KINDS: Mapping[str, Opener] = {
     "file": file.open,
     "mail": listener.open,
+    "maildir": maildir.open,
     "postfix": postfix.open,
 }
 
