@@ -13,7 +13,7 @@ from postbell.serving.timekeeping import SteadyClock
 from tests.model.storages import Stored
 from tests.model.turns import Turns
 
-PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index")
+PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index", "suppressions")
 WRITES = {
     "log": {"append", "trust"},
     "ledger": {"claim", "renew", "release", "record", "intervene", "add_replay"},

@@ -72,7 +72,11 @@ class MemoryLedger:
         return True
 
     async def lane(self, webhook_id: int, *, most: int = MOST_CLAIMED) -> Claim | None:
-        return self._read(webhook_id, most) if webhook_id in self._tables.lanes else None
+        if webhook_id not in self._tables.lanes:
+            return None
+        # whoever holds it is in this process, whatever the clock says of the lease
+        is_worked = bool(self._tables.leases[webhook_id].owner)
+        return self._read(webhook_id, most)._replace(is_worked=is_worked)
 
     async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
         if webhook_id not in self._tables.lanes:
