@@ -11,13 +11,13 @@ import msgspec
 from hypothesis import strategies as st
 
 from postbell.clock import rfc3339
-from postbell.events import EventType
+from postbell.events import MADE_HERE, EventType
 from postbell.ingest.accepting import Accepted, accept
 from postbell.ports import Stored
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 
-SENDABLE = tuple(kind for kind in EventType if kind is not EventType.UNKNOWN)
+SENDABLE = tuple(kind for kind in EventType if kind not in MADE_HERE)
 
 BOUNCE_CLASSES = (
     "userunknown", "hostunknown", "syntax", "suspend", "mailboxfull", "mesgtoobig", "networkerror",

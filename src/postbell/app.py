@@ -47,6 +47,7 @@ from postbell.settings.members import Settings
 from postbell.signals import log
 from postbell.sources.running import SourceParts, Sources
 from postbell.suppressing.follower import SuppressionFollower
+from postbell.suppressing.telling import SuppressionTeller
 from postbell.verp import PURPOSE, Tracer
 from postbell.web import Site, lost_page, refused_page, words
 from postbell.web import routes as web_routes
@@ -303,6 +304,8 @@ async def _ingesting(
         ingest, parts.engine.checkpoints, parts.engine.quarantine, parts.directory, parts.clock
     )
     reading = tasks.create_task(Sources(named, beyond).run(), name="sources")
+    teller = SuppressionTeller(parts.engine.suppressions, ingest, parts.directory)
+    telling = tasks.create_task(teller.run(), name="suppressions")
     noting = tasks.create_task(_noting_uses(desk), name="key-uses")
     routes = [
         *engagelab_routes(desk, reports, unique_urls=settings.unique_urls),
@@ -323,7 +326,8 @@ async def _ingesting(
     )
     reading.cancel()
     noting.cancel()
-    await asyncio.wait((reading,))
+    telling.cancel()
+    await asyncio.wait((reading, telling))
     await _note_uses(desk)
     task.cancel()
 

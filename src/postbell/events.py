@@ -37,6 +37,8 @@ class EventType(StrEnum):
     AUTO_RESPONSE = "auto_response"
     INBOUND = "inbound"
     UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"
+    UNSUPPRESSED = "unsuppressed"
 
 
 class TypeRow(NamedTuple):
@@ -66,7 +68,11 @@ TYPES = (
     TypeRow(14, EventType.AUTO_RESPONSE, "reply", None, "vacation note, challenge, new address"),
     TypeRow(15, EventType.INBOUND, "reply", None, "a mail came in"),
     TypeRow(16, EventType.UNKNOWN, "-", None, "a provider's event no rule maps; sources only"),
+    TypeRow(17, EventType.SUPPRESSED, "list", None, "the suppression list holds an address now"),
+    TypeRow(18, EventType.UNSUPPRESSED, "list", None, "an address is off the suppression list"),
 )
+MADE_HERE = frozenset((EventType.UNKNOWN, EventType.SUPPRESSED, EventType.UNSUPPRESSED))
+"""Nobody sends these: sources make the first, the suppression list the others."""
 NUMBER_OF = {row.type: row.number for row in TYPES}
 TYPE_OF = {row.number: row.type for row in TYPES}
 
@@ -172,6 +178,18 @@ class Complaint(EventPart, kw_only=True, frozen=True, gc=False):
     confidence: str | None = None
 
 
+class Suppressed(EventPart, kw_only=True, frozen=True, gc=False):
+    """What of the suppression list changed: *scope* is `account` or `api_user`, *event_id* the
+    event that caused the entry, *ending* why it is off the list."""
+
+    reason: str | None = None
+    scope: str | None = None
+    event_id: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    ending: str | None = None
+
+
 class Origin(EventPart, kw_only=True, frozen=True, gc=False):
     kind: str | None = None
     node: str | None = None
@@ -205,6 +223,7 @@ class Draft(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fie
     link: Link | None = None
     unsubscribe: Unsubscribe | None = None
     complaint: Complaint | None = None
+    suppression: Suppressed | None = None
     source: Origin | None = None
     sequence: int | None = None
 

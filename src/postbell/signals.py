@@ -246,6 +246,12 @@ SIGNALS = (
     ),
     lasting("index_failed", "error", "the search index cannot go on; it is tried again"),
     lasting("suppressing_failed", "error", "the suppression list cannot go on; it is tried again"),
+    lasting(
+        "suppressions_untold",
+        "warning",
+        "changes of a suppression list became no event",
+        ("account", "changes", "error"),
+    ),
     lasting("standings_stale", "warning", "webhooks could not be looked at"),
     lasting("metrics_stale", "warning", "log or journal could not be read for metrics"),
     Signal("notice_made", "info", "something changed that people are told", ("kind", "account")),

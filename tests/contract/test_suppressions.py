@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from postbell.errors import Conflict
+from postbell.errors import Conflict, HeadMoved
 from postbell.ports import SuppressionQuery
 from postbell.storage import suppressing
 from postbell.suppressions import (
@@ -289,3 +289,16 @@ async def test_changes_are_followed_by_revision_until_they_were_told(shop: Shop)
 
     assert since == [("bob", True), ("ada", False)]
     assert (gone, [c.revision for c in await suppressions.changes(0, 9)]) == (2, [3])
+
+
+async def test_a_change_goes_with_the_event_that_tells_it(shop: Shop) -> None:
+    await add(shop, entry(shop), entry(shop, "bob"))
+    log, now = shop.engine.log, shop.clock.now()
+
+    with pytest.raises(HeadMoved):
+        await log.append([block()], [], head=7, now=now, told=1)
+    before = len(await told(shop))
+    await log.append([block()], [], head=0, now=now, told=1)
+
+    assert before == 2
+    assert [name for name, *_ in await told(shop)] == ["bob"]

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from postbell.dialects import DIALECTS, find
 from postbell.errors import BadInput
-from postbell.events import EventType
+from postbell.events import MADE_HERE, EventType
 from postbell.ports import ReceivedRequest, Signing
 from postbell.records import Outcome, Secret, SecretKind
 from postbell.reports import Reports
@@ -97,7 +97,7 @@ def test_what_mandrill_has_no_word_for_is_not_sent() -> None:
         EventType.RESUBSCRIBE,
         EventType.AUTO_RESPONSE,
         EventType.INBOUND,
-        EventType.UNKNOWN,
+        *MADE_HERE,
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from postbell.dialects import find
 from postbell.dialects.replies import message_number
-from postbell.events import NUMBER_OF, EventType
+from postbell.events import MADE_HERE, NUMBER_OF, EventType
 from postbell.failures import BY_CLASS
 from postbell.ports import Signing
 from tests.strategies import stored
@@ -66,7 +66,7 @@ def test_there_is_no_word_for_what_sendpulse_does_not_tell() -> None:
         EventType.DEFERRED,
         EventType.AUTO_RESPONSE,
         EventType.INBOUND,
-        EventType.UNKNOWN,
+        *MADE_HERE,
     }
 
 

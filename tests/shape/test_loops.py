@@ -41,6 +41,7 @@ FOREVER = {
     "sources/mail/taking.py": "sources",
     "sources/running.py": "sources",
     "suppressing/follower.py": "suppressions",
+    "suppressing/telling.py": "suppressions",
 }
 """Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a
 customer comes into it."""

@@ -83,6 +83,14 @@ _SAMPLES: dict[EventType, dict[str, Any]] = {
         "bob@example.org", complaint={"feedback_type": "abuse", "confidence": "exact"}
     ),
     EventType.AUTO_RESPONSE: _news("carol@example.org"),
+    EventType.SUPPRESSED: {
+        "recipient": "bob@example.org",
+        "suppression": {"reason": "hard_bounce", "scope": "account", "event_id": "ev_7Qk2mJ0cS1m3"},
+    },
+    EventType.UNSUPPRESSED: {
+        "recipient": "bob@example.org",
+        "suppression": {"reason": "hard_bounce", "scope": "account", "ending": "removed"},
+    },
     EventType.INBOUND: {
         "recipient": "news@mail.example.com",
         "message": {"from": "ada@example.net", "subject": "Re: Weekly news"},

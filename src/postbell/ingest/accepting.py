@@ -17,6 +17,7 @@ import msgspec
 
 from postbell.errors import BadInput
 from postbell.events import (
+    MADE_HERE,
     MAX_EVENT_BYTES,
     Draft,
     EventType,
@@ -84,17 +85,18 @@ class Accepting:
         `too_large`, `unknown_api_user`, `refused_type`.
         """
         draft = draft_of(raw)
-        if draft.type is EventType.UNKNOWN:
+        if draft.type in MADE_HERE:
             raise BadInput(
-                "type 'unknown' is made by sources only; send one of the documented types",
+                f"type {draft.type.value!r} is made by the service only; send another documented"
+                " type",
                 member="type",
                 code="refused_type",
             )
         self._add(draft)
 
     def take_draft(self, draft: Draft) -> None:
-        """Check what a source made, as `take` does, and add its canonical form; `unknown` types
-        come in by this door.  *draft* is not changed."""
+        """Check what a source made, as `take` does, and add its canonical form; types that are made
+        here come in by this door.  *draft* is not changed."""
         try:
             raw = _encode(draft)
         except (TypeError, ValueError, RecursionError) as error:
@@ -174,9 +176,10 @@ def accept(
     api_user_id: Callable[[str], int | None],
     now: datetime,
 ) -> Accepted:
-    """Check one event and return its canonical form, as `Accepting.take` does."""
+    """Check one event and return its canonical form, as `Accepting.take` does; those that are made
+    here pass, too."""
     one = Accepting(account, api_user, api_user_id, now)
-    one.take(raw)
+    one._add(draft_of(raw))
     return Accepted(one.ids[0], one.users[0], one.codes[0], one.raws[0], one.randoms[0])
 
 
@@ -189,7 +192,7 @@ def _refusal(error: Exception, raw: bytes | msgspec.Raw) -> BadInput:
     text, _, path = str(error).partition(" - at `$.")
     path = path.rstrip("`")
     if path == "type" and text.startswith("Invalid enum value"):
-        known = ", ".join(kind for kind in EventType if kind is not EventType.UNKNOWN)
+        known = ", ".join(kind for kind in EventType if kind not in MADE_HERE)
         return BadInput(
             f"member 'type': no event type{text.removeprefix('Invalid enum value')[:80]};"
             f" known: {known}",

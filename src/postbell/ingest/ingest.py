@@ -19,7 +19,7 @@ from postbell.events import Draft, event_id_of
 from postbell.fences import note
 from postbell.ingest.accepting import Accepting
 from postbell.ingest.packing import Packer
-from postbell.ingest.parsing import checked, request_of, with_refused
+from postbell.ingest.parsing import check_digest, checked, fenced, request_of, with_refused
 from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, WaitingRequest
 from postbell.ingest.seen import PART_IDS, Seen
 from postbell.ports import Engine, Fact, Progress
@@ -154,7 +154,7 @@ class Ingest:
             user = api_user if owner is account else None
             passed = self._accepting(owner, user)
             chosen = ((index, drafts[index]) for index in indexes)
-            rejected += await checked(partial(_fenced, passed), chosen, self._directory.look_again)
+            rejected += await checked(partial(fenced, passed), chosen, self._directory.look_again)
             parts.append(request_of(owner, passed, rejected))
         request, *others = parts
         request.progress = with_refused(progress, facts, rejected)
@@ -163,6 +163,20 @@ class Ingest:
             return await self._written(request)
         finally:
             del request, parts, others
+
+    async def tell(self, account: Account, drafts: Sequence[Draft], told: int) -> Answer:
+        """Store events that say what changed on the suppression list, and that its changes up to
+        the revision *told* were told, in one commit; raises Overloaded and StorageError as
+        `submit`."""
+        passed = self._accepting(account, None)
+        drafted = partial(fenced, passed)
+        rejected = await checked(drafted, enumerate(drafts), self._directory.look_again)
+        request = request_of(account, passed, rejected)
+        request.told = told
+        try:
+            return await self._written(request)
+        finally:
+            del request
 
     async def _written(self, request: WaitingRequest) -> Answer:
         """Let a request wait for its commit."""
@@ -204,7 +218,7 @@ class Ingest:
         """Return the answer that this key got before, once that is durable."""
         for request in self._queue.waiting(account.id):
             if request.key == key:
-                _check_digest(key, request.digest, digest)
+                check_digest(key, request.digest, digest)
                 first = await asyncio.shield(request.done)
                 return Repeated(first.accepted, first.duplicates, first.rejected)
         kept = await self._engine.log.find_key(account.id, key)
@@ -212,7 +226,7 @@ class Ingest:
             return None
         if kept.at + KEY_KEPT < self.clock.now() and self.clock.is_sure:
             return None
-        _check_digest(key, kept.digest, digest)
+        check_digest(key, kept.digest, digest)
         return msgspec.json.decode(kept.answer, type=Repeated)
 
     async def _commit(self, group: list[WaitingRequest]) -> None:
@@ -265,7 +279,8 @@ class Ingest:
                 if request.key
             ]
             progress = [request.moved for request in group if request.moved is not None]
-            if not blocks and not keys and not progress:
+            told = max(request.told for request in group) if group else 0
+            if not blocks and not keys and not progress and not told:
                 return
             try:
                 headers = await self._engine.log.append(
@@ -275,6 +290,7 @@ class Ingest:
                     now=now,
                     keys_since=now - KEY_KEPT,
                     progress=progress,
+                    told=told,
                 )
             except HeadMoved:
                 if attempt == APPEND_TRIES - 1:
@@ -356,18 +372,6 @@ class Ingest:
             ids_in[block.header.id] = ids
 
 
-def _fenced(passed: Accepting, draft: Draft) -> None:
-    """Take a draft; one that an error of ours befalls is refused, or its source would hand it over
-    again for ever."""
-    try:
-        passed.take_draft(draft)
-    except BadInput:
-        raise
-    except Exception as error:
-        note("ingest", error, item="a draft")
-        raise BadInput("an internal error; it was logged", code="internal") from None
-
-
 def moved(source: str) -> Conflict:
     """Return the error for a source that does not stand where somebody took it to stand."""
     return Conflict(f"the source {source!r} was moved meanwhile; it goes on from where it stands")
@@ -383,12 +387,3 @@ def _is_known(
         return any(event_id in ids_in.get(block, ()) for block in homes[number])
 
     return is_known
-
-
-def _check_digest(key: str, kept: bytes, digest: bytes) -> None:
-    if kept != digest:
-        raise BadInput(
-            f"Idempotency-Key {key!r} came with another body before; use a new key for new events",
-            member="idempotency-key",
-            code="idempotency_key_reused",
-        )

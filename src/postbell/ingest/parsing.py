@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from postbell.blocks import id_hashes
 from postbell.errors import BadInput
+from postbell.events import Draft
+from postbell.fences import note
 from postbell.ingest.accepting import Accepting
 from postbell.ingest.queueing import Rejected, WaitingRequest
 from postbell.ports import Fact, Progress, RefusedFact
@@ -85,3 +87,25 @@ def with_refused(
         refused=progress.refused + sum(not fact.kept for fact in refused),
         quarantine=[*progress.quarantine, *refused.values()],
     )
+
+
+def fenced(passed: Accepting, draft: Draft) -> None:
+    """Take a draft; one that an error of ours befalls is refused, or its source would hand it over
+    again for ever."""
+    try:
+        passed.take_draft(draft)
+    except BadInput:
+        raise
+    except Exception as error:
+        note("ingest", error, item="a draft")
+        raise BadInput("an internal error; it was logged", code="internal") from None
+
+
+def check_digest(key: str, kept: bytes, digest: bytes) -> None:
+    """Raise BadInput where another body came under this Idempotency-Key."""
+    if kept != digest:
+        raise BadInput(
+            f"Idempotency-Key {key!r} came with another body before; use a new key for new events",
+            member="idempotency-key",
+            code="idempotency_key_reused",
+        )

@@ -43,7 +43,7 @@ class WaitingRequest(msgspec.Struct):
     """A request on its way into a commit; its events as columns, *hashes* 8 bytes each.
 
     A source's has its *progress*, and *others* with the events of further accounts, which become
-    durable with it.
+    durable with it; one of the suppression list lets go of its changes up to *told*.
     """
 
     account: Account
@@ -60,6 +60,7 @@ class WaitingRequest(msgspec.Struct):
     done: "asyncio.Future[Answer]"
     duplicates: int = 0
     progress: Progress | None = None
+    told: int = 0
     others: tuple["WaitingRequest", ...] = ()
 
     @property

@@ -40,6 +40,7 @@ class Log(Protocol):
         now: datetime,
         keys_since: datetime | None = None,
         progress: Sequence[Progress] = (),
+        told: int = 0,
     ) -> list[BlockHeader]:
         """Write *blocks*, *keys* and *progress* in one commit and return the headers, in order.
 
@@ -47,7 +48,7 @@ class Log(Protocol):
         is a newer one, nothing is written and HeadMoved is raised; so it is where one of the keys
         exists, and where a source does not stand at the revision that its progress is from.  Keys
         from before *keys_since*, where given, are replaced.  Raises BadInput where a progress holds
-        more than it may.
+        more than it may.  Changes of the suppression list up to the revision *told* go with it.
         `recorded_at` is *now*, but never before that of an earlier block, unless `correct` came
         between them.
         """

@@ -30,6 +30,7 @@ class MemoryLog:
         now: datetime,
         keys_since: datetime | None = None,
         progress: Sequence[Progress] = (),
+        told: int = 0,
     ) -> list[BlockHeader]:
         tables = self._tables
         if tables.head != head:
@@ -43,6 +44,8 @@ class MemoryLog:
         headers = [self._add(block, recorded_at) for block in blocks]
         tables.keys.update({(key.account_id, key.key): key for key in keys})
         checkpoints.move(tables, progress, recorded_at)
+        left = [each for each in tables.suppressed.changes if each.revision > told]
+        tables.suppressed.changes = left
         tables.bell.ring()
         return headers
 

@@ -13,7 +13,7 @@ from postbell.ports import Checked, Progress
 from postbell.records import IdempotencyKey
 from postbell.storage.bounds import check_progress
 from postbell.storage.corrections import Correction, part_since
-from postbell.storage.sqlite import checkpoints
+from postbell.storage.sqlite import checkpoints, suppressions
 from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import Row, one, row, rows, scalar
 from postbell.storage.sqlite.store import SQL, Store
@@ -35,11 +35,12 @@ class SqliteLog:
         now: datetime,
         keys_since: datetime | None = None,
         progress: Sequence[Progress] = (),
+        told: int = 0,
     ) -> list[BlockHeader]:
         check_progress(progress)
         size_bytes = sum(len(block.body) for block in blocks)
         headers = await self._store.writer.run(
-            lambda db: _append(db, blocks, keys, head, now, keys_since, progress),
+            lambda db: _append(db, blocks, keys, head, now, keys_since, progress, told),
             size_bytes=size_bytes,
         )
         self._store.recent.keep(headers, blocks)
@@ -126,6 +127,7 @@ def _append(
     now: datetime,
     keys_since: datetime | None,
     progress: Sequence[Progress],
+    told: int,
 ) -> list[BlockHeader]:
     newest, newest_at = one(db, SQL["read_head"])
     if newest != head:
@@ -137,6 +139,8 @@ def _append(
             raise HeadMoved(f"the idempotency key {key.key!r} was stored meanwhile")
     at = max(to_us(now), newest_at)
     checkpoints.move(db, progress, at)
+    if told:
+        suppressions.forget_told(db, told)
     recorded_at = from_us(at)
     sequences: dict[int, int] = {}
     headers = []

@@ -270,6 +270,11 @@ def change(found: Row) -> SuppressionChange:
     return _change(found[1])
 
 
+def forget_told(db: apsw.Connection, revision: int) -> None:
+    """Forget the changes up to *revision*, in the commit of the events that tell them."""
+    db.execute(SQL["drop_told_changes"], (revision,))
+
+
 def _followed(db: apsw.Connection) -> FollowedUpTo:
     return FollowedUpTo._make(one(db, SQL["followed"]))
 

@@ -136,6 +136,10 @@ INSERT INTO suppression_changes VALUES (?1, ?2);
 -- Changes that wait to be told.
 SELECT revision, change FROM suppression_changes WHERE revision > ?1 ORDER BY revision LIMIT ?2;
 
+-- name: drop_told_changes
+-- No change up to a revision waits.
+DELETE FROM suppression_changes WHERE revision <= ?1;
+
 -- name: drop_suppression_changes
 -- At most ?2 of the changes up to a revision are gone.
 DELETE FROM suppression_changes WHERE revision IN (
