@@ -139,3 +139,15 @@ async def test_nobody_else_sends_such_events(office: Office) -> None:
     answer = await office.service.call("POST", "/api/v1/events", json=body)
 
     assert [each["code"] for each in answer.json()["rejected"]] == ["refused_type"] * 2
+
+
+async def test_an_api_user_that_was_made_this_moment_tells(office: Office) -> None:
+    """By another process, of which this one's directory has not heard."""
+    registry, now = office.service.engine.registry, office.service.clock.now()
+    fresh = await registry.add_account("fresh", now)
+    await registry.add_api_user(fresh.id, "carol", "sha256$00$00", now)
+    await office.service.desk.add_suppression(fresh.id, {"address": ADDRESS})
+
+    await tell(office)
+
+    assert await office.service.engine.log.head() == 1

@@ -7,7 +7,8 @@ tell the same one, the id, a pure function of the change, lets ingest know the s
 
 import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from itertools import groupby
 from typing import Protocol
@@ -15,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from postbell.clock import rfc3339
-from postbell.directory import Directory
+from postbell.directory import Directory, Known
 from postbell.errors import Overloaded, StorageError
 from postbell.events import Draft, EventType, Suppressed
 from postbell.fences import fence
@@ -80,35 +81,38 @@ class SuppressionTeller:
 
     async def _tell(self, account_id: int, changes: list[SuppressionChange]) -> None:
         account = await self._directory.account(account_id)
-        drafts = [draft for each in changes if (draft := self._draft(each)) is not None]
+        users = await self._directory.find(partial(_users_of, account_id)) or {}
+        drafts = [_draft(each, users) for each in changes] if users else []
         answer = await self._ingest.tell(account, drafts, changes[-1].revision)
         if answer.rejected or len(drafts) < len(changes):
             untold = len(changes) - len(drafts) + len(answer.rejected)
             why = answer.rejected[0].message if answer.rejected else "it has no api user"
             log("suppressions_untold", account=account.name, changes=untold, error=why)
 
-    def _draft(self, change: SuppressionChange) -> Draft | None:
-        """Return a change's event, None where the account has no api user whose it could be."""
-        entry = change.entry
-        users = {user.id: user for user in self._directory.known.api_users_of(entry.account_id)}
-        if not users:
-            return None
-        user = users.get(change.told_as) or users.get(entry.api_user_id) or min(users.items())[1]
-        return Draft(
-            event_id=id_of(change),
-            type=EventType.SUPPRESSED if change.ending is None else EventType.UNSUPPRESSED,
-            occurred_at=rfc3339(change.at),
-            api_user=user.name,
-            recipient=entry.address,
-            suppression=Suppressed(
-                reason=entry.reason.value,
-                scope="api_user" if entry.api_user_id else "account",
-                event_id=entry.event_id or None,
-                since=entry.since,
-                until=entry.until,
-                ending=None if change.ending is None else change.ending.value,
-            ),
-        )
+
+def _users_of(account_id: int, known: Known) -> dict[int, str] | None:
+    return {user.id: user.name for user in known.api_users_of(account_id)} or None
+
+
+def _draft(change: SuppressionChange, users: Mapping[int, str]) -> Draft:
+    """Return a change's event, of one of the account's api users."""
+    entry = change.entry
+    user = users.get(change.told_as) or users.get(entry.api_user_id) or users[min(users)]
+    return Draft(
+        event_id=id_of(change),
+        type=EventType.SUPPRESSED if change.ending is None else EventType.UNSUPPRESSED,
+        occurred_at=rfc3339(change.at),
+        api_user=user,
+        recipient=entry.address,
+        suppression=Suppressed(
+            reason=entry.reason.value,
+            scope="api_user" if entry.api_user_id else "account",
+            event_id=entry.event_id or None,
+            since=entry.since,
+            until=entry.until,
+            ending=None if change.ending is None else change.ending.value,
+        ),
+    )
 
 
 def id_of(change: SuppressionChange) -> str:
