@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postbell.sources.mail.mime import MAX_DEPTH, MAX_FIELDS, MAX_PARTS, MimePart, parse, words
+from postbell.sources.mail.mime import MAX_DEPTH, MAX_FIELDS, MAX_PARTS, MimePart, parse
+from postbell.text.headers import words
 
 
 def kinds(part: MimePart) -> list[str]:

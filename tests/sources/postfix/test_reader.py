@@ -408,6 +408,28 @@ def test_bytes_that_are_no_text_stop_nothing() -> None:
     assert event.smtp.text == "\ufffd\ufffd: queued as 9F1A2"
 
 
+@pytest.mark.parametrize(
+    ("subject", "read"),
+    [
+        ("=?utf-7?q?+2AA-?= half", "? half"),
+        ("=?unicode_escape?q?a=5Cud800?=", "a?"),
+        ("=?utf-8?b?AAFh?=", "a"),
+        ("=?utf-8?b?!?= =?nonsense?q?b?=", "b"),
+    ],
+)
+def test_a_subject_that_is_no_text_stops_nothing(subject: str, read: str) -> None:
+    """Whoever writes a mail chooses it: it must not keep the mail, or the source, from going on."""
+    kept = Kept()
+    queued = QUEUED.replace("=?utf-8?q?Re=C3=A7u?=", subject)
+
+    assert of(queued, kept=kept) == []
+    request, delivered = of(SENT, REMOVED, kept=kept)
+
+    assert request.message.subject == delivered.message.subject
+    assert delivered.message.subject.endswith(read)
+    assert not set("\0\ud800") & set(delivered.message.subject)
+
+
 def test_thousands_of_deferred_recipients_are_remembered_until_the_mail_expires() -> None:
     kept = Kept(size=500)
     people = [FULL.replace("ada@", f"{n}@") for n in range(3000)]

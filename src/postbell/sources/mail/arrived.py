@@ -23,6 +23,7 @@ from postbell.events import (
     folded,
 )
 from postbell.sources.mail import dsn, mime
+from postbell.text.headers import plain, words
 from postbell.verp import HEADER_NAME, UNSUBSCRIBE, Trace, Tracer
 
 MAX_ADDRESSES = 200
@@ -32,7 +33,7 @@ ORIGINAL_RECIPIENT = "X-HmXmrOriginalRecipient"
 def enveloped(raw: bytes, sender: str, recipients: Sequence[str]) -> bytes:
     """Return a mail with its envelope written before it, as on delivery into a mailbox."""
     lines = [f"Return-Path: <{sender}>", *(f"X-Original-To: {each}" for each in recipients)]
-    return "".join(f"{mime.plain(line)}\n" for line in lines).encode() + raw
+    return "".join(f"{plain(line)}\n" for line in lines).encode() + raw
 
 
 class ToldEvent(NamedTuple):
@@ -149,7 +150,7 @@ class ArrivedMail:
             rfc_message_id=bare(self.original.first("message-id")) or rfc_message_id or None,
             queue_id=queue_id or None,
             from_=sender_of(self.original) or None,
-            subject=mime.words(self.original.first("subject")) or None,
+            subject=words(self.original.first("subject")) or None,
         )
 
     def _id(self, kind: EventType, recipient: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from postbell.failures import Reply, reply_of
-from postbell.sources.mail.mime import MailFields, MimePart, plain
+from postbell.sources.mail.mime import MailFields, MimePart
+from postbell.text.headers import plain
 
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 RETURNED_TYPES = (

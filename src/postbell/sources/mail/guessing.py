@@ -7,7 +7,8 @@ from email import message_from_bytes
 from typing import NamedTuple
 
 from postbell.failures import Reply, reply_of
-from postbell.sources.mail.mime import MimePart, plain
+from postbell.sources.mail.mime import MimePart
+from postbell.text.headers import plain
 
 MAX_READ_BYTES = 1 << 16
 """So much is given to the library: its patterns take time that grows with lines and parts."""

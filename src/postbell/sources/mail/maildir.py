@@ -21,9 +21,10 @@ from postbell.errors import BadInput, ServiceError
 from postbell.fences import fence
 from postbell.ports import Fact, Inlet, Recall, SourceReading, SourceState
 from postbell.sources.following import path_of
-from postbell.sources.mail.mime import MAX_MAIL_BYTES, plain
+from postbell.sources.mail.mime import MAX_MAIL_BYTES
 from postbell.sources.mail.reading import MailReader
 from postbell.sources.mail.taking import ReadMail, gathered, read
+from postbell.text.headers import plain
 from postbell.verp import Tracer
 
 POLL_S = 1.0

@@ -8,16 +8,15 @@ import binascii
 import quopri
 import re
 from collections.abc import Iterator
-from email.errors import HeaderParseError
-from email.header import decode_header
 from email.message import Message
 from typing import NamedTuple
+
+from postbell.text.headers import CONTROLS, MAX_FIELD_CHARS, decoded, plain
 
 MAX_MAIL_BYTES = 1 << 20
 """So much of a mail is read: reports come first in it, what they return comes last."""
 MAX_HEAD_BYTES = 1 << 17
 MAX_FIELDS = 500
-MAX_FIELD_CHARS = 2000
 MAX_PARTS = 64
 MAX_DEPTH = 8
 
@@ -95,39 +94,6 @@ def parse(raw: bytes) -> MimePart:
     return _parsed(whole, MAX_DEPTH, [MAX_PARTS])
 
 
-def decoded(raw: bytes) -> str:
-    """Return bytes as text: UTF-8, else each byte a letter.  A charset that a mail names is not
-    asked for: codes and addresses are ASCII in all of them."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def plain(value: bytes | str) -> str:
-    """Return what a field says, in one line and without control characters."""
-    text = decoded(value) if isinstance(value, bytes) else value
-    text = text.encode("utf-8", "replace").decode()  # half a character may come from a charset
-    return " ".join(text.translate(_CONTROLS).split())[:MAX_FIELD_CHARS]
-
-
-def words(value: str) -> str:
-    """Return a field with its encoded words (RFC 2047) read, as far as anybody can."""
-    if "=?" not in value:
-        return value
-    try:
-        chunks = decode_header(value)
-    except HeaderParseError:
-        return value
-    read = []
-    for chunk, charset in chunks:
-        try:
-            read.append(chunk if isinstance(chunk, str) else chunk.decode(charset or "ascii"))
-        except (LookupError, ValueError):
-            read.append(decoded(chunk))
-    return plain("".join(read))
-
-
 def _parsed(raw: bytes, depth: int, left: list[int]) -> MimePart:
     left[0] -= 1
     head, body = _cut(raw)
@@ -181,5 +147,4 @@ def _param(said: Message, name: str) -> str:
 
 _FOLD = re.compile(rb"\n(?=[ \t])")
 _NAME = re.compile(rb"[!-9;-~]{1,200}")
-_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), " ")
-_CONTROLS_IN_TEXT = dict.fromkeys(_CONTROLS.keys() - set(b"\n\t"), " ")
+_CONTROLS_IN_TEXT = dict.fromkeys(CONTROLS.keys() - set(b"\n\t"), " ")

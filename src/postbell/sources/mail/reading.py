@@ -14,6 +14,7 @@ from postbell.sources.bounces import final_id, judged
 from postbell.sources.mail import arf, dsn, mime
 from postbell.sources.mail.arrived import ADDRESSES, MAX_ADDRESSES, ArrivedMail, ToldEvent, bare
 from postbell.sources.mail.guessing import guess
+from postbell.text.headers import plain
 from postbell.verp import Tracer
 
 COMPLAINTS = frozenset(("abuse", "fraud", "virus", "other", "miscategorized"))
@@ -171,7 +172,7 @@ def _smtp(reply: Reply, mx: str = "") -> Smtp | None:
     return Smtp(
         code=reply.code or None,
         enhanced=reply.enhanced or None,
-        text=mime.plain(reply.text) or None,
+        text=plain(reply.text) or None,
         mx=mx[:255] or None,
     )
 

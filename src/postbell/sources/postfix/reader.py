@@ -7,8 +7,6 @@ goes through them in order.  Neither waits for anything.
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
-from email.errors import MessageError
-from email.header import decode_header, make_header
 from typing import Any, NamedTuple
 
 from postbell.events import Draft, EventType
@@ -33,6 +31,7 @@ from postbell.sources.postfix.records import (
 )
 from postbell.sources.postfix.relays import Relays, further_of
 from postbell.sources.postfix.stamps import moment_of
+from postbell.text.headers import words
 
 MOST_INSTANCES = 64
 MOST_SESSIONS = 1_024
@@ -222,20 +221,9 @@ class LogReader:
 def _head(mail: QueuedMail, name: str, value: str) -> None:
     """Add a header that was logged to what is known of a mail."""
     if name == "subject":
-        mail.subject = _decoded(value)
+        mail.subject = words(value)
     elif name in mail.headers or len(mail.headers) < MOST_HEADERS:
-        mail.headers = mail.headers | {name: _decoded(value)[:MAX_HEADER_CHARS]}
-
-
-def _decoded(value: str) -> str:
-    """Return a header's value without the encoding of RFC 2047; as it stands where that is not
-    whole."""
-    if "=?" not in value:
-        return value
-    try:
-        return str(make_header(decode_header(value)))
-    except (MessageError, LookupError, ValueError):
-        return value
+        mail.headers = mail.headers | {name: words(value)[:MAX_HEADER_CHARS]}
 
 
 def _bound(kept: OrderedDict[Any, Any], most: int) -> None:
