@@ -51,7 +51,7 @@ PASSWORD = "correct horse battery"
 
 GROUPS = (
     "", "accounts", "owners", "api-users", "webhooks", "sources", "sources quarantine", "events",
-    "batches", "index", "trail", "suppressions",
+    "batches", "index", "trail", "suppressions", "verp",
 )  # fmt: skip
 ELSEWHERE = {"serve", "demo", "listen", "events send"}
 """Commands that run on; what they print of others has tests of its own below."""
@@ -106,6 +106,8 @@ CALLS: dict[str, tuple[str, ...]] = {
     "suppressions export": (HOSTILE, f"/dev/null/{HOSTILE}"),
     "suppressions rules": (HOSTILE,),
     "suppressions rebuild": (),
+    "verp make": (HOSTILE, HOSTILE + "@example.net", "--domain", HOSTILE),
+    "verp read": (HOSTILE,),
     "trail list": (),
     "audit": (),
     "index status": (),

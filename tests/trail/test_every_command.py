@@ -99,7 +99,7 @@ READ_ONLY = {
     "webhooks list",
     "webhooks show", "batches list", "batches show", "index status", "sources list", "trail list",
     "sources quarantine list", "sources quarantine show",
-    "suppressions list", "suppressions check",
+    "suppressions list", "suppressions check", "verp make", "verp read",
 }  # fmt: skip
 OF_THE_FILE = {"migrate", "backup", "restore", "compact"}
 """They make, copy or exchange the file that the trail is in, and touch nobody's things."""

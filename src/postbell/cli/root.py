@@ -28,6 +28,7 @@ COMMANDS = {
     "api-users": CommandRow("api_users", "API users: who sends, each with keys."),
     "webhooks": CommandRow("webhooks", "Webhooks: where events go."),
     "sources": CommandRow("sources", "Sources: how events come in beside the API."),
+    "verp": CommandRow("verp", "Return paths: whose a mail was that comes back."),
     "events": CommandRow("events", "Events: send them to a server."),
     "batches": CommandRow("batches", "Batches: what is open, parked or done."),
     "replay": CommandRow("replay", "Send old events again, as new batches."),

@@ -1,0 +1,122 @@
+"""`postbell verp`: return paths that say whose a mail was when it comes back."""
+
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+
+from postbell.cli.office import at_desk
+from postbell.cli.options import SettingsCommand, with_settings
+from postbell.cli.show import json_option, print_json, print_record, print_records
+from postbell.errors import BadInput, NotFound
+from postbell.sealing import load_or_create
+from postbell.settings.members import Settings
+from postbell.verp import BOUNCE, HEADER_NAME, PURPOSE, UNSUBSCRIBE, Tracer
+
+PURPOSES = {BOUNCE: "bounces", UNSUBSCRIBE: "unsubscribe", "t": "header"}
+COLUMNS = ("recipient", "message_id", "return_path", "unsubscribe")
+
+
+class MadeAddresses(NamedTuple):
+    """What one mail is to bear; *holds* says what the addresses hold of it (the header holds all):
+    `message`, with the recipient; `recipient`; or `mark`, by which the recipient is known again."""
+
+    recipient: str
+    message_id: str
+    return_path: str
+    unsubscribe: str
+    header: str
+    holds: str
+
+
+@click.group("verp")
+def command() -> None:
+    """Return paths (VERP): addresses that say whose a mail was when it comes back.
+
+    They are signed with the secret key of this installation.
+    """
+
+
+@command.command("make", cls=SettingsCommand)
+@click.argument("api_user")
+@click.argument("recipients", metavar="[RECIPIENT]...", nargs=-1)
+@click.option("--domain", required=True, help="Domain whose mails come back to the service.")
+@click.option("--message-id", default="", help="Your id of the message, of few letters.")
+@json_option
+@with_settings("storage")
+def make(
+    settings: Settings,
+    api_user: str,
+    recipients: tuple[str, ...],
+    domain: str,
+    message_id: str,
+    as_json: bool,
+) -> None:
+    """Make addresses and a header for mails of an API user.
+
+    Without a recipient, lines are read from standard input: a recipient each, and behind a blank
+    the message's id, if there is one; for each a line of JSON is printed.
+    """
+    user = at_desk(settings, lambda office: office.desk.find_api_user(api_user))
+    tracer = _tracer(settings)
+
+    def made(recipient: str, message: str) -> MadeAddresses:
+        return _made(tracer, user.id, recipient, message, domain)
+
+    if recipients:
+        rows = [made(each, message_id)._asdict() for each in recipients]
+        print_records(rows, COLUMNS, as_json=as_json, empty="")
+        return
+    for recipient, message in _lines(message_id):
+        print_json(made(recipient, message)._asdict())
+
+
+@command.command("read", cls=SettingsCommand)
+@click.argument("address")
+@json_option
+@with_settings("storage")
+def read(settings: Settings, address: str, as_json: bool) -> None:
+    """Say whose an address is, or what the header says, that was made here."""
+    tracer = _tracer(settings)
+    trace = tracer.of_address(address) or tracer.of_header(address)
+    if trace is None:
+        raise NotFound(f"{address[:80]!r} was not made here, or was changed on its way")
+    names = at_desk(
+        settings, lambda o: o.directory.find(lambda known: known.owner_of(trace.user_id))
+    )
+    account, user = names or ("", "")
+    record = {
+        "for": PURPOSES[trace.purpose],
+        "account": account,
+        "api_user": user,
+        "recipient": trace.recipient,
+        "message_id": trace.message_id,
+    }
+    print_record(record, as_json=as_json)
+
+
+def _tracer(settings: Settings) -> Tracer:
+    return Tracer(load_or_create(settings.secret_key_path).derived(PURPOSE))
+
+
+def _made(tracer: Tracer, user_id: int, recipient: str, message: str, domain: str) -> MadeAddresses:
+    if "@" not in recipient or "\0" in recipient + message:
+        raise BadInput(f"{recipient[:80]!r} is no address", member="recipient")
+    bounces, unsubscribe = (
+        f"{tracer.local_part(purpose, user_id, recipient, message)}@{domain}"
+        for purpose in (BOUNCE, UNSUBSCRIBE)
+    )
+    header = f"{HEADER_NAME}: {tracer.header(user_id, recipient, message)}"
+    back = tracer.of_address(bounces)
+    holds = "mark"
+    if back is not None and back.recipient:
+        holds = "message" if back.message_id else "recipient"
+    return MadeAddresses(recipient, message, bounces, unsubscribe, header, holds)
+
+
+def _lines(message: str) -> Iterator[tuple[str, str]]:
+    for line in sys.stdin.buffer:
+        recipient, _, own = line.decode("utf-8", "replace").strip().partition(" ")
+        if recipient:
+            yield recipient, own.strip() or message
