@@ -43,6 +43,7 @@ async def test_an_accounts_sources_are_listed_without_what_is_of_the_machine(
                 "taken": 7,
                 "duplicates": 0,
                 "refused": 1,
+                "unmatched": 0,
                 "quarantined": 0,
                 "crowded_out": 0,
                 "lag_bytes": 12,

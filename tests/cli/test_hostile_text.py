@@ -48,6 +48,7 @@ STEERS = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\U000e0041]"
 )
 PASSWORD = "correct horse battery"
+SAMPLE = "sample.jsonl"
 
 GROUPS = (
     "", "accounts", "owners", "api-users", "webhooks", "sources", "sources quarantine", "events",
@@ -93,6 +94,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "batches skip": (HOSTILE, HOSTILE),
     "replay": ("1", "--since", "2020-01-01T00:00:00Z", "--recipient", HOSTILE),
     "sources list": (),
+    "sources check": ("mail", SAMPLE),
     "sources quarantine list": (HOSTILE,),
     "sources quarantine show": (HOSTILE, "1"),
     "sources quarantine retry": (HOSTILE, "1"),
@@ -138,6 +140,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder in which everything that a customer or a receiver says is hostile."""
     monkeypatch.setenv("POSTBELL_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("POSTBELL_ALLOW_NETWORKS", "127.0.0.0/8")
+    source = {"path": "/x", "account": HOSTILE, "api_user": HOSTILE}
+    monkeypatch.setenv("POSTBELL_SOURCE_MAIL", json.dumps(source))
+    monkeypatch.chdir(tmp_path)
+    known = {"type": "open", "recipient": HOSTILE}
+    (tmp_path / SAMPLE).write_text(f"{json.dumps(known)}\n{json.dumps(HOSTILE)}\n")
     asyncio.run(fill(tmp_path))
     return tmp_path
 

@@ -1,5 +1,6 @@
 """`postbell sources`: what a running service reads, seen from beside it."""
 
+import gzip
 import json
 import time
 from base64 import b64decode
@@ -133,3 +134,82 @@ def test_the_quarantine_of_no_source_is_refused_by_name(postbell: Postbell) -> N
         done = postbell("sources", "quarantine", *words.split())
 
         assert (done.returncode, "no source 'nothing'" in done.stderr) == (2, True)
+
+
+def test_a_sample_shows_what_comes_in_for_whom_and_by_which_rule(
+    postbell: Postbell, log: Path, tmp_path: Path
+) -> None:
+    for words in ("accounts create other", "api-users create other theirs"):
+        assert postbell(*words.split()).returncode == 0
+    config = tmp_path / "postbell.toml"
+    config.write_text(f"""
+        [source.mail]
+        path = "{log}"
+        account = "acme"
+        api_user = "mailer"
+        unmatched = "refuse"
+        [[source.mail.rule]]
+        account = "other"
+        api_user = "theirs"
+        sender = "other.example"
+        [[source.mail.rule]]
+        account = "nobody"
+        api_user = "theirs"
+        header = {{ "X-Tenant" = "nobody" }}
+    """)
+    mail = {"type": "open", "recipient": "a@b.example"}
+    sender = {"message": {"from": "x@other.example"}}
+    lines = [mail | sender, mail, mail | {"metadata": {"x-tenant": "nobody"}}, "no event"]
+    append(log, mail | sender | {"event_id": "e0", "occurred_at": 1.7e9}, *lines)
+    words = ("sources", "check", "mail", "--config", str(config))
+
+    done = postbell(*words, "--json", str(log))
+    packed = tmp_path / "sample.gz"
+    packed.write_bytes(gzip.compress(log.read_bytes()))
+    few = postbell(*words, "--limit", "1", str(packed))
+    unknown = postbell("sources", "check", "other", str(log))
+    missing = postbell(*words, str(tmp_path / "none"))
+
+    found = json.loads(done.stdout)
+    first = found["events"][0]
+    assert done.returncode == few.returncode == 1
+    assert first | {"occurred_at": ""} == {
+        "place": "line 1",
+        "type": "open",
+        "occurred_at": "",
+        "recipient": "a@b.example",
+        "account": "other",
+        "api_user": "theirs",
+        "rule": "rule 1 (sender)",
+        "event_id": "e0",
+    }
+    assert [each["event_id"] for each in found["events"]] == ["e0", ""]
+    assert {each["place"]: each["code"] for each in found["refused"]} == {
+        "line 3": "no_rule", "line 4": "unknown_account", "line 5": "invalid",
+    }  # fmt: skip
+    assert found["counts"] == [
+        {
+            "account": "other",
+            "api_user": "theirs",
+            "rule": "rule 1 (sender)",
+            "type": "open",
+            "events": 2,
+        }
+    ]
+    assert "... and 1 more\n" in few.stdout
+    assert "2 events; facts that make none: 1 invalid, 1 no_rule, 1 unknown_account" in few.stdout
+    assert (unknown.returncode, "known: out-mail" in unknown.stderr) == (2, True)
+    assert (missing.returncode, "cannot read" in missing.stderr) == (2, True)
+    assert postbell.json("sources", "list") == []
+
+
+def test_a_rule_that_is_said_wrong_is_refused_at_the_start_by_its_number(
+    postbell: Postbell,
+) -> None:
+    rule = {"account": "acme", "api_user": "mailer", "client": "192.0.2.0/24"}
+    members = {"path": "/x", "account": "acme", "api_user": "mailer", "rule": [rule]}
+
+    done = postbell("serve", "--source", f"out-mail={json.dumps(members)}")
+
+    assert done.returncode == 2
+    assert "source.out-mail from --source: rule 1: this kind of source does not" in done.stderr

@@ -68,7 +68,7 @@ async def test_a_source_is_unknown_until_it_tells_how_it_does(shop: Shop) -> Non
 
 async def test_progress_is_written_with_its_events_and_counts_on(shop: Shop) -> None:
     revision = await begin(shop)
-    await move(shop, Progress("mail", revision, b"one", "line 1", taken=5, refused=2))
+    await move(shop, Progress("mail", revision, b"one", "line 1", taken=5, refused=2, unmatched=4))
     shop.clock.advance(60)
 
     await move(shop, Progress("mail", revision + 1, b"two", "line 9", taken=1, duplicates=3))
@@ -76,7 +76,7 @@ async def test_progress_is_written_with_its_events_and_counts_on(shop: Shop) -> 
     row = await shop.engine.checkpoints.read("mail")
     assert row is not None
     assert (row.revision, row.checkpoint, row.position) == (revision + 2, b"two", "line 9")
-    assert (row.taken, row.duplicates, row.refused) == (6, 3, 2)
+    assert (row.taken, row.duplicates, row.refused, row.unmatched) == (6, 3, 2, 4)
     assert row.moved_at == shop.clock.now()
 
 

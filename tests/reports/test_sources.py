@@ -65,6 +65,16 @@ async def test_an_account_sees_its_own_and_nothing_of_the_machine() -> None:
     assert await report.of("nobody") == []
 
 
+async def test_a_source_that_accounts_share_is_shown_to_none_of_them() -> None:
+    clock = FakeClock()
+    engine = MemoryEngine(clock)
+    await engine.checkpoints.tell({"mail": standing(clock, is_shared=True)})
+    report = SourcesReport(engine.checkpoints, engine.quarantine, clock)
+
+    assert await report.of("acme") == []
+    assert [each.name for each in await report.all()] == ["mail"]
+
+
 async def test_a_source_that_says_nothing_any_more_does_not_run() -> None:
     clock = FakeClock()
     engine = MemoryEngine(clock)

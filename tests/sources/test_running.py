@@ -5,9 +5,9 @@ import contextlib
 import gzip
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -274,6 +274,10 @@ class Broken:
     """A source with a bug."""
 
     kind, place, account, api_user = "broken", "nowhere", "acme", "main"
+    is_shared = False
+
+    def sample(self, file: BinaryIO) -> Iterator[Fact]:
+        return iter(())
 
     async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
         raise LookupError("a bug")
@@ -312,7 +316,8 @@ class Impatient:
     """A source whose peer does not wait for a commit."""
 
     kind, place, account, api_user = "impatient", "a peer", "acme", "main"
-    read = Broken.read
+    is_shared = False
+    sample, read = Broken.sample, Broken.read
 
     def __init__(self, log: LateLog) -> None:
         self._log = log
@@ -354,6 +359,58 @@ async def test_a_source_that_is_forgotten_begins_anew(log: Path) -> None:
             rig.clock.advance(1)
             await rig.engine.checkpoints.forget("events")
             await until(stands(rig, duplicates=2))
+
+        assert await stored_ids(rig) == ["e0", "e1"]
+
+
+async def test_a_line_is_whose_the_first_rule_says_that_fits_it(log: Path) -> None:
+    async with running() as rig:
+        registry = rig.engine.registry
+        other = await registry.add_account("other", rig.clock.now())
+        await registry.add_api_user(other.id, "theirs", "x", rig.clock.now())
+        await registry.add_api_user(other.id, "second", "x", rig.clock.now())
+        await rig.directory.refresh()
+        theirs = {"account": "other", "api_user": "theirs"}
+        nobody = {"account": "nobody", "api_user": "theirs"}
+        rules = [
+            theirs | {"sender": "other.example"},
+            theirs | {"header": {"X-Tenant": "other"}},
+            nobody | {"sender": "nobody.example"},
+        ]
+        members = {"path": str(log), "account": "acme", "api_user": "main", "rule": rules}
+        source = sources.open(members | {"unmatched": "refuse"})
+        from_other = {"message": {"from": "Other <x@OTHER.example>"}}
+        append(
+            log,
+            event(0, **from_other),
+            event(1, **from_other, api_user="second"),
+            event(2, metadata={"x-tenant": "other", "n": 7}),
+            event(3, message={"from": "x@nobody.example"}),
+            event(4, message={"from": "x@else.example"}),
+            event(5),
+            event(6, **from_other, api_user="main"),
+        )
+
+        async with reading(rig, shared=source):
+            await until(stands(rig, "shared", taken=3, unmatched=2, refused=2, quarantined=2))
+
+        headers = await rig.engine.log.tail(0, 10)
+        facts = await quarantined(rig, "shared")
+        assert [(each.account_id, each.count) for each in headers] == [(other.id, 2), (other.id, 1)]
+        assert sorted((fact.place, fact.code) for fact in facts) == [
+            ("line 4", "unknown_account"), ("line 7", "unknown_api_user"),
+        ]  # fmt: skip
+        assert (await row_of(rig, "shared")).standing.is_shared
+
+
+async def test_without_a_match_a_line_is_of_the_sources_own_account(log: Path) -> None:
+    async with running() as rig:
+        rule = {"account": "other", "api_user": "theirs", "sender": "other.example"}
+        members = {"path": str(log), "account": "acme", "api_user": "main", "rule": [rule]}
+        append(log, event(0), event(1, message={"from": "x@else.example"}))
+
+        async with reading(rig, shared=sources.open(members)):
+            await until(stands(rig, "shared", taken=2))
 
         assert await stored_ids(rig) == ["e0", "e1"]
 
@@ -516,7 +573,8 @@ async def test_of_lines_that_a_disk_has_changed_none_stops_the_source(log: Path)
     [
         ({"kind": "pigeon"}, "no kind of source 'pigeon'; known: file, mail, maildir, postfix"),
         ({"kind": ["file"]}, "no kind of source"),
-        ({}, "missing required field `path`"),
+        ({}, "missing required field `account`"),
+        ({"account": "a", "api_user": "b"}, "missing required field `path`"),
         ({"path": "events.jsonl", "account": "a", "api_user": "b"}, "an absolute path expected"),
         ({"path": "/x", "account": "a", "api_user": "b", "formt": "x"}, "unknown field `formt`"),
         ({"path": "/x", "account": "a", "api_user": "b", "format": "csv"}, "csv"),

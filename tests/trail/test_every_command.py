@@ -98,7 +98,7 @@ READ_ONLY = {
     "audit", "accounts list", "owners list", "owners sessions", "api-users list", "api-users keys",
     "webhooks list",
     "webhooks show", "batches list", "batches show", "index status", "sources list", "trail list",
-    "sources quarantine list", "sources quarantine show",
+    "sources check", "sources quarantine list", "sources quarantine show",
     "suppressions list", "suppressions check", "verp make", "verp read",
 }  # fmt: skip
 OF_THE_FILE = {"migrate", "backup", "restore", "compact"}

@@ -37,9 +37,11 @@ table `[policy.DIALECT]` in the file, with the members that [dialects](dialects.
 source of events is a table `[source.NAME]`. In a variable or a flag each is a JSON object.
 
 A source has these members: `kind` (`file`, the default, `postfix`, `mail` or `maildir`), `account`
-and `api_user` (whose the events are, where a line names no other api user of that account); a file
-`path` (absolute) and `format` (`json-lines`, the default), the log of Postfix `path`, `zone` and
-`relays`; for mails see [bounces by mail](../howto/bounces-by-mail.md).
+and `api_user` (whose the events are), `rule` (a list of
+[rules](../howto/tell-whose-mail-it-is.md) that give mail to others) and `unmatched` (what becomes
+of mail that none of them fits: `default`, or `refuse`); a file `path` (absolute) and `format`
+(`json-lines`, the default), the log of Postfix `path`, `zone` and `relays`; for mails see
+[bounces by mail](../howto/bounces-by-mail.md).
 [Follow a file](../howto/follow-a-file.md) and [take in Postfix](../howto/take-in-postfix.md) show
 the others at work.
 

@@ -97,7 +97,7 @@ def send_command(
 
 def _send_all(client: ApiClient, file: Path) -> SendCount:
     tally = SendCount()
-    with _opened(file) as stream, _progress(file, stream, tally) as advance:
+    with opened(file) as stream, _progress(file, stream, tally) as advance:
         for chunk in chunks(items(stream, str(file))):
             send(client, chunk, "send-" + secrets.token_urlsafe(18), tally)
             advance()
@@ -105,7 +105,8 @@ def _send_all(client: ApiClient, file: Path) -> SendCount:
 
 
 @contextlib.contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """Give a file, or standard input for `-`; raise BadInput where it cannot be read."""
     if str(file) == "-":
         yield sys.stdin.buffer
         return

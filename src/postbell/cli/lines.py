@@ -33,14 +33,14 @@ def items(stream: BinaryIO, name: str) -> Iterator[Item]:
     and for what is damaged.
     """
     try:
-        yield from _items(_plain(stream, name), name)
+        yield from _items(plain(stream, name), name)
     except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         raise BadInput(
             f"{name} cannot be read on ({error}); the events before that place were sent"
         ) from None
 
 
-def _plain(stream: BinaryIO, name: str) -> BinaryIO:
+def plain(stream: BinaryIO, name: str) -> BinaryIO:
     """Return what *stream* holds, decompressed and without a byte order mark."""
     plain = _buffered(stream)
     head = plain.peek(4)

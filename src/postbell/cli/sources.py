@@ -3,6 +3,7 @@
 import click
 from msgspec.structs import asdict
 
+from postbell.cli.check import command as check
 from postbell.cli.office import Office, at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.quarantine import command as quarantine
@@ -11,8 +12,8 @@ from postbell.reports.sources import OperatorSourceView
 from postbell.settings.members import Settings
 
 COLUMNS = (
-    "name", "kind", "account", "state", "position", "taken", "refused", "quarantined", "lag_bytes",
-    "moved_at", "place", "fault", "refusal",
+    "name", "kind", "account", "state", "position", "taken", "refused", "unmatched", "quarantined",
+    "lag_bytes", "moved_at", "place", "fault", "refusal",
 )  # fmt: skip
 
 
@@ -61,4 +62,5 @@ def forget(settings: Settings, name: str, as_json: bool) -> None:
     print_record(at_desk(settings, work), as_json=as_json)
 
 
+command.add_command(check)
 command.add_command(quarantine)

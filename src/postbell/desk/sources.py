@@ -18,7 +18,7 @@ class SourcesDesk(Core):
     async def find_source(self, account: str | None, name: str) -> SourceRow:
         """Return a source of the account; raise NotFound."""
         row = await self.engine.checkpoints.read(name)
-        if row is None or account not in (None, row.standing.account):
+        if row is None or (account is not None and not row.standing.is_of(account)):
             raise NotFound(
                 f"no source {name[:40]!r}; 'postbell sources list' shows those there are"
             )

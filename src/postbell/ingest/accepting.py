@@ -240,14 +240,14 @@ def _tidied(message: Message) -> Message:
     if own and (own[0] in _AROUND or own[-1] in _AROUND):
         changes["rfc_message_id"] = own.strip().removeprefix("<").removesuffix(">").strip()
     if sender and (sender[0] in _AROUND or sender[-1] in _AROUND):
-        name, address = _parted(sender)
+        name, address = parted(sender)
         changes["from_"] = address
         if name and not message.from_name:
             changes["from_name"] = name
     return msgspec.structs.replace(message, **changes) if changes else message
 
 
-def _parted(mailbox: str) -> tuple[str, str]:
+def parted(mailbox: str) -> tuple[str, str]:
     """Return the name, "" where there is none, and the address of `Name <address>`.
 
     What is no such thing comes back whole, without the blanks around it.
@@ -264,7 +264,7 @@ def _parted(mailbox: str) -> tuple[str, str]:
 
 def _bare_recipient(given: str) -> str:
     """Return an address without the blanks, brackets and name around it."""
-    _, address = _parted(given)
+    _, address = parted(given)
     if not address:
         raise BadInput(
             "member 'recipient' is blank; an address is required",

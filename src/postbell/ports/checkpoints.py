@@ -47,6 +47,7 @@ class Progress(NamedTuple):
     forget: Sequence[str] = ()
     remember: Sequence[Remembered] = ()
     most: int = MOST_REMEMBERED
+    unmatched: int = 0
     quarantine: Sequence[RefusedFact] = ()
     retried: Sequence[int] = ()
 
@@ -67,7 +68,7 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     *place* is what it reads; *lag_bytes* lie there unread, None where nobody can say.  *fault* is
     what kept it from reading last, *refusal* what was wrong with a fact: the first of those that
-    were refused last.
+    were refused last.  One that *is_shared* brings events of several accounts.
     """
 
     kind: str
@@ -81,13 +82,19 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
     fault_at: datetime | None = None
     refusal: str = ""
     refused_at: datetime | None = None
+    is_shared: bool = False
+
+    def is_of(self, account: str) -> bool:
+        """Say whether it is this account's alone: what a shared one reads is of others, too."""
+        return self.account == account and not self.is_shared
 
 
 class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
     """All that is kept of a source, but for what it remembers.
 
     *revision* rises whenever it moves; *moved_at* is when it did last.  *quarantined* is how many
-    facts are in quarantine, *crowded_out* how many the bounds of that made leave it.
+    facts are in quarantine, *crowded_out* how many the bounds of that made leave it; *unmatched*
+    were about mail that no rule gave to anybody.
     """
 
     name: str
@@ -101,6 +108,7 @@ class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
     standing: SourceStanding
     quarantined: int = 0
     crowded_out: int = 0
+    unmatched: int = 0
 
 
 class Checkpoints(Protocol):

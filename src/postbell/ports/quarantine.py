@@ -11,6 +11,8 @@ MAX_BEGIN_BYTES = 200
 MOST_QUARANTINED = 1_000
 MAX_QUARANTINE_BYTES = 16 << 20
 MAX_WORDS_CHARS = 500
+NO_RULE = "no_rule"
+"""The code of a fact about mail that no rule gives to anybody: it is understood, and not kept."""
 
 
 class Fact(NamedTuple):

@@ -9,8 +9,8 @@ it hands it over as refused, for the quarantine, and goes on.
 A new one is a module under `sources/`, a row in their table, its tests and a howto.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import BinaryIO, NamedTuple, Protocol
 
 from postbell.events import Draft
 from postbell.ports.checkpoints import MOST_REMEMBERED, Remembered, SourceState
@@ -31,10 +31,14 @@ class SourceReading(NamedTuple):
     for it in `source.type`: it comes in by this door only.
 
     *facts* has the fact of each draft, the same one where it makes several: it goes to quarantine
-    where a draft of it is refused, as do those *refused*, which make no draft.  *checkpoint* is the
-    source's own (`Progress` says what bounds it and what the source remembers), *position* the same
-    for people.  *users* has, by the index of a draft, the id of the api user whose it is, where the
-    fact says no name (`verp`); where there is nobody of that id, the fact is refused.
+    where a draft of it is refused, as do those *refused*, which make no draft; but for those of the
+    code NO_RULE, which are understood, and counted apart.  *users* has, by the index of a draft,
+    the id of the api user whose it is, where the fact says no name (`verp`); where there is nobody
+    of that id, the fact is refused.  *rules* says for people by which rule each draft is whose it
+    is, empty for none; it may be left out where no source has rules.
+
+    *checkpoint* is the source's own (`Progress` says what bounds it and what the source remembers),
+    *position* the same for people.
     """
 
     drafts: Sequence[Draft]
@@ -46,6 +50,7 @@ class SourceReading(NamedTuple):
     remember: Sequence[Remembered] = ()
     most: int = MOST_REMEMBERED
     users: Mapping[int, int] = {}
+    rules: Sequence[str] = ()
 
 
 class Inlet(Protocol):
@@ -82,7 +87,8 @@ class Inlet(Protocol):
 class Source(Protocol):
     """One source as the settings name it; *place* is what it reads, as people write it.
 
-    *account* and *api_user* are names: whose the events are where a draft does not say.
+    *account* and *api_user* are names: whose the events are where a draft does not say.  One that
+    *is_shared* may bring events of other accounts, too, and so is the operator's alone to see.
     """
 
     @property
@@ -93,6 +99,12 @@ class Source(Protocol):
     def account(self) -> str: ...
     @property
     def api_user(self) -> str: ...
+    @property
+    def is_shared(self) -> bool: ...
+
+    def sample(self, file: BinaryIO) -> Iterator[Fact]:
+        """Yield the facts of a file as this source would read it, in bounded memory; blocks."""
+        ...
 
     async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
         """Return what these facts make, in their order, as `run` would and wherever it stands: they

@@ -42,6 +42,9 @@ class SourceView(Struct, frozen=True, kw_only=True):
     taken: Annotated[Count, Meta(description="events that came in")]
     duplicates: Annotated[Count, Meta(description="events that had come in before")]
     refused: Annotated[Count, Meta(description="facts that make no event, such as bad lines")]
+    unmatched: Annotated[
+        Count, Meta(description="facts about mail that no rule of the source gives to anybody")
+    ]
     quarantined: Annotated[Count, Meta(description="facts in quarantine, to be read again")]
     crowded_out: Annotated[Count, Meta(description="facts that newer ones made leave it")]
     lag_bytes: Annotated[Count | None, Meta(description="what lies unread")]
@@ -101,10 +104,10 @@ class SourcesReport:
         ]
 
     async def of(self, account: str) -> list[SourceView]:
-        """Return the sources whose events are the account's, by name."""
+        """Return the sources whose events are the account's alone, by name."""
         now = self._clock.now()
         rows = await self._checkpoints.all()
-        return [SourceView(**_members(row, now)) for row in rows if row.standing.account == account]
+        return [SourceView(**_members(row, now)) for row in rows if row.standing.is_of(account)]
 
     async def quarantine(
         self, source: str, *, before: int | None = None, limit: int = 100
@@ -150,6 +153,7 @@ def _members(row: SourceRow, now: datetime) -> dict[str, Any]:
         "taken": row.taken,
         "duplicates": row.duplicates,
         "refused": row.refused,
+        "unmatched": row.unmatched,
         "quarantined": row.quarantined,
         "crowded_out": row.crowded_out,
         "lag_bytes": standing.lag_bytes,

@@ -3,19 +3,21 @@
 Its checkpoint is the `FilePlace` of `tail` as JSON.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
 from postbell.errors import BadInput, ServiceError
 from postbell.events import Draft, EventType
-from postbell.ingest.accepting import draft_of
+from postbell.ingest.accepting import draft_of, parted
 from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
 from postbell.sources.following import facts_of, follow, path_of, refusal_of
+from postbell.sources.samples import lines_of
 from postbell.sources.tail import Chunk, FilePlace
+from postbell.sources.whose import MEMBERS, MailFacts, Whose
 from postbell.text.encodings import GZIP, NAMED, UTF_16, ZSTD
 from postbell.verp import Tracer
 
@@ -27,19 +29,17 @@ class Members(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the settings say of it."""
 
     path: str
-    account: str
-    api_user: str
     format: Literal["json-lines"] = "json-lines"
 
 
-def open(members: Mapping[str, Any], _: Tracer) -> "FileSource":
+def open(members: Mapping[str, Any], whose: Whose, _: Tracer) -> "FileSource":
     """Return the source of these members; raise BadInput that names a wrong one."""
     try:
         given = msgspec.convert(members, Members)
     except msgspec.ValidationError as error:
-        known = ", ".join(Members.__struct_fields__)
+        known = ", ".join(("kind", *MEMBERS, *Members.__struct_fields__))
         raise BadInput(f"{error}; members: {known}", member="source") from None
-    return FileSource(path_of(given.path), given.account, given.api_user)
+    return FileSource(path_of(given.path), whose)
 
 
 class FileSource:
@@ -47,43 +47,63 @@ class FileSource:
 
     kind = "file"
 
-    def __init__(self, path: Path, account: str, api_user: str) -> None:
+    def __init__(self, path: Path, whose: Whose) -> None:
         self._path = path
+        self._whose = whose
         self.place = str(path)
-        self.account = account
-        self.api_user = api_user
+        self.account = whose.account
+        self.api_user = whose.api_user
+        self.is_shared = whose.is_shared
+
+    def sample(self, file: BinaryIO) -> Iterator[Fact]:
+        """Yield the lines."""
+        return lines_of(file, MAX_CHUNK_BYTES)
 
     async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
         """Return the events of these lines."""
-        return _read(facts)
+        return self._read(facts)
 
     async def run(self, inlet: Inlet) -> None:
         """Follow the file until cancelled."""
-        await follow(self._path, _place_of(inlet.checkpoint), MAX_CHUNK_BYTES, inlet, _reading)
+        place = _place_of(inlet.checkpoint)
+        await follow(self._path, place, MAX_CHUNK_BYTES, inlet, self._reading)
 
+    async def _reading(self, chunk: Chunk, _thread: Executor) -> SourceReading:
+        reading = self._read(facts_of(chunk))
+        refused = list(reading.refused)
+        if chunk.too_long:
+            what = f"it has over {MAX_CHUNK_BYTES} bytes; an event is a line of 65536 at most"
+            refused.append(RefusedFact(Fact(f"line {chunk.too_long}", b""), "too_large", what))
+        return reading._replace(
+            checkpoint=msgspec.json.encode(chunk.after),
+            position=f"line {chunk.after.line}",
+            refused=refused,
+        )
 
-async def _reading(chunk: Chunk, _thread: Executor) -> SourceReading:
-    reading = _read(facts_of(chunk))
-    refused = list(reading.refused)
-    if chunk.too_long:
-        what = f"it has over {MAX_CHUNK_BYTES} bytes; an event is a line of 65536 at most"
-        refused.append(RefusedFact(Fact(f"line {chunk.too_long}", b""), "too_large", what))
-    return reading._replace(
-        checkpoint=msgspec.json.encode(chunk.after),
-        position=f"line {chunk.after.line}",
-        refused=refused,
-    )
-
-
-def _read(facts: Sequence[Fact]) -> SourceReading:
-    drafts, read, refused = [], [], []
-    for fact in facts:
-        try:
-            drafts.append(_draft(fact.raw))
+    def _read(self, facts: Sequence[Fact]) -> SourceReading:
+        drafts, read, rules, refused = [], [], [], []
+        for fact in facts:
+            try:
+                draft = _draft(fact.raw)
+                rule = self._whose.give(draft, _mail_of(draft)) if self._whose.has_rules else ""
+            except Exception as error:
+                refused.append(refusal_of(fact, error))
+                continue
+            drafts.append(draft)
             read.append(fact)
-        except Exception as error:
-            refused.append(refusal_of(fact, error))
-    return SourceReading(drafts, read, refused=refused)
+            rules.append(rule)
+        return SourceReading(drafts, read, refused=refused, rules=rules)
+
+
+def _mail_of(draft: Draft) -> MailFacts:
+    """Return what an event says of its mail: the sender, and as headers what of its metadata is a
+    text."""
+    sender = draft.message.from_ if draft.message is not None else None
+    named = (draft.metadata or {}).items()
+    return MailFacts(
+        sender=parted(sender)[1] if sender else "",
+        headers={name.lower(): value for name, value in named if isinstance(value, str)},
+    )
 
 
 def _draft(line: bytes) -> Draft:

@@ -16,6 +16,7 @@ from postbell.errors import Conflict, Overloaded, ServiceError, StorageError
 from postbell.fences import LOGGED, fence, note
 from postbell.ingest.ingest import Ingest, moved
 from postbell.ports import (
+    NO_RULE,
     Checkpoints,
     Fact,
     Progress,
@@ -120,6 +121,7 @@ class Running:
             place=source.place,
             account=source.account,
             api_user=source.api_user,
+            is_shared=source.is_shared,
             state=SourceState.WAITING,
             seen_at=parts.clock.now(),
         )
@@ -193,9 +195,7 @@ class Running:
             revision=self._revision,
             checkpoint=reading.checkpoint,
             position=reading.position,
-            refused=len(reading.refused),
-            quarantine=reading.refused,
-            **_remembering(reading),
+            **_of(reading),
         )
         try:
             answer = await self._parts.ingest.take(*owner, reading.drafts, reading.facts, progress)
@@ -282,9 +282,8 @@ class Running:
                 revision=self._revision,
                 checkpoint=self._checkpoint,
                 position=self._position,
-                quarantine=reading.refused,
                 retried=[kept.id],
-                **_remembering(reading),
+                **_of(reading),
             )
             self._is_unsure = True
             try:
@@ -377,5 +376,14 @@ class Running:
         )
 
 
-def _remembering(reading: SourceReading) -> dict[str, Any]:
-    return {"forget": reading.forget, "remember": reading.remember, "most": reading.most}
+def _of(reading: SourceReading) -> dict[str, Any]:
+    """Return what the progress says that the reading brings along."""
+    kept = [each for each in reading.refused if each.code != NO_RULE]
+    return {
+        "refused": sum(not each.fact.kept for each in kept),
+        "unmatched": len(reading.refused) - len(kept),
+        "quarantine": kept,
+        "forget": reading.forget,
+        "remember": reading.remember,
+        "most": reading.most,
+    }

@@ -2,10 +2,12 @@
 
 from postbell.sources.mail.arrived import ToldEvent, enveloped
 from postbell.sources.mail.reading import MailReader
+from postbell.sources.whose import Owned, Whose
 from postbell.verp import Tracer
 
 KEY = b"k" * 32
 TRACER = Tracer([KEY])
+OWN = Whose(Owned("acme", "mail"))
 ORIGINAL = """\
 Return-Path: <bounce@mail.example.com>
 Message-ID: <20250822100000.1@mail.example.com>
@@ -119,4 +121,4 @@ def read(
 ) -> list[ToldEvent]:
     """Read a mail; with a sender of None, one without an envelope."""
     came = raw if sender is None else enveloped(raw, sender, recipients)
-    return (reader or MailReader(TRACER)).read(came)
+    return (reader or MailReader(TRACER, OWN)).read(came)

@@ -12,7 +12,7 @@ from postbell.errors import BadInput
 from postbell.events import Draft
 from postbell.ingest.accepting import Accepting
 from postbell.sources.mail.reading import MailReader
-from tests.sources.mail.samples import FAILED, ORIGINAL, TRACER, arf, dsn, plain, read
+from tests.sources.mail.samples import FAILED, ORIGINAL, OWN, TRACER, arf, dsn, plain, read
 
 SAMPLES = (
     dsn(),
@@ -24,7 +24,7 @@ SAMPLES = (
     plain("spam", "a@b.example", "X-HmXmrOriginalRecipient: bob@example.org\n" + ORIGINAL),
 )
 ADDRESS = TRACER.local_part("b", 7, "bob@example.org", "m1") + "@b.example"
-READER = MailReader(TRACER, ["unsubscribe@b.example"])
+READER = MailReader(TRACER, OWN, ["unsubscribe@b.example"])
 RECIPIENTS = st.lists(
     st.sampled_from([ADDRESS, "u" + ADDRESS[1:], "unsubscribe@b.example", "", "@", "b-@x"])
 )

@@ -8,8 +8,9 @@ from postbell.errors import BadInput
 from postbell.events import Draft, EventType
 from postbell.sources.bounces import final_id
 from postbell.sources.mail.reading import MailReader
+from postbell.sources.whose import read as read_rules
 from postbell.verp import HEADER_NAME, Tracer
-from tests.sources.mail.samples import FAILED, ORIGINAL, TRACER, arf, dsn, plain, read
+from tests.sources.mail.samples import FAILED, ORIGINAL, OWN, TRACER, arf, dsn, plain, read
 
 RECIPIENT = "bob@example.org"
 MESSAGE_ID = "20250822100000.1@mail.example.com"
@@ -191,8 +192,36 @@ def test_the_trace_of_the_returned_mail_does_as_well() -> None:
     assert (found.user_id, found.draft.recipient) == (9, "first@example.org")
 
 
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        ({"sender": "mail.example.com"}, False),
+        ({"sender": "shop.example"}, True),
+        ({"header": {"X-Shop": "7"}}, True),
+    ],
+)
+def test_an_unsigned_mail_is_whose_the_rules_say_by_where_it_came_to_and_what_it_returns(
+    rule: dict[str, object], fits: bool
+) -> None:
+    rules = [rule | {"account": "shop", "api_user": "bulk"}]
+    members = {"account": "acme", "api_user": "mail", "rule": rules, "unmatched": "refuse"}
+    reader = MailReader(TRACER, read_rules(members, ("sender", "header")))
+    returned = dsn(original="X-Shop: 7\n" + ORIGINAL)
+    came_to = "bounce@shop.example"
+    signed = TRACER.local_part("b", 7, RECIPIENT) + "@shop.example"
+
+    if not fits:
+        assert refused(returned, came_to, reader=reader) == "no_rule"
+    else:
+        (found,) = read(returned, came_to, reader=reader)
+        assert (found.draft.account, found.draft.api_user) == ("shop", "bulk")
+        assert found.rule == f"rule 1 ({next(iter(rule))})"
+    (of_signed,) = read(returned, signed, reader=reader)
+    assert (of_signed.user_id, of_signed.draft.account, of_signed.rule) == (7, None, "")
+
+
 def test_only_what_was_signed_counts_where_that_is_asked_for() -> None:
-    reader = MailReader(TRACER, only_signed=True)
+    reader = MailReader(TRACER, OWN, only_signed=True)
     address = TRACER.local_part("b", 7, RECIPIENT) + "@b.example"
 
     assert refused(dsn(), "bounce@b.example", reader=reader) == "unsigned"
@@ -339,7 +368,7 @@ def test_an_address_too_long_to_be_in_a_signed_one_is_known_by_its_mark() -> Non
 
 
 def test_a_mail_to_a_named_address_unsubscribes_who_wrote_it() -> None:
-    reader = MailReader(TRACER, ["unsubscribe@Example.com"])
+    reader = MailReader(TRACER, OWN, ["unsubscribe@Example.com"])
     raw = plain("", "Bob <bob@example.org>")
 
     found = one(raw, "unsubscribe@example.COM", sender=RECIPIENT, reader=reader)

@@ -8,7 +8,9 @@ from postbell.ports import Fact
 from postbell.sources.postfix.mails import Mails
 from postbell.sources.postfix.reader import Findings, LogReader
 from postbell.sources.postfix.relays import Relays
+from postbell.sources.whose import Owned, Whose
 
+OWN = Whose(Owned("acme", "mail"))
 WRITTEN = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 
 
@@ -24,15 +26,21 @@ def log_of(text: str, host: str = "mx1", at: str = "2026-11-30T10:00:00.123456+0
 class Kept:
     """A source and all that it remembers; *size* lines are read at once."""
 
-    def __init__(self, relays: Sequence[str] = (), zone: str = "UTC", size: int = 1000) -> None:
-        self.relays, self.size = list(relays), size
+    def __init__(
+        self,
+        relays: Sequence[str] = (),
+        zone: str = "UTC",
+        size: int = 1000,
+        whose: Whose = OWN,
+    ) -> None:
+        self.relays, self.size, self.whose = list(relays), size, whose
         self.values: dict[str, bytes] = {}
         self.findings = Findings()
         self.restart()
 
     def restart(self) -> None:
         """Forget what is only in memory."""
-        self.reader = LogReader(Relays(self.relays), UTC)
+        self.reader = LogReader(Relays(self.relays), UTC, self.whose)
 
     def read(self, lines: Iterable[str | bytes], written_at: datetime = WRITTEN) -> list[Draft]:
         """Return the events of some lines."""

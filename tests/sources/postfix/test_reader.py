@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from postbell.events import Draft, EventType
+from postbell.sources.whose import CONDITIONS, read
 from tests.sources.postfix.reading import Kept, kinds, log_of
 
 QID, MX = "4Q1x2T3jkzz9Xc", "mx1.example.com[192.0.2.25]:25"
@@ -439,3 +440,47 @@ def test_thousands_of_deferred_recipients_are_remembered_until_the_mail_expires(
     assert {event.recipient for event in events[3000:]} == {f"{n}@example.com" for n in range(3000)}
     assert {event.type for event in events[3000:]} == {EventType.SOFT_BOUNCE}
     assert (kept.values, kept.findings.refused) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        ({"sasl_login": "shop"}, True),
+        ({"sender": "example.org"}, True),
+        ({"header": {"X-Order": "1042"}}, True),
+        ({"client": "192.0.2.0/28"}, True),
+        ({"sasl_login": "shop", "client": "198.51.100.1"}, False),
+    ],
+)
+def test_a_mail_is_whose_the_rules_say_by_all_that_the_log_says_of_it(
+    rule: dict[str, Any], fits: bool
+) -> None:
+    rules = [rule | {"account": "shop", "api_user": "bulk"}]
+    members = {"account": "acme", "api_user": "mail", "rule": rules, "unmatched": "refuse"}
+    kept = Kept(whose=read(members, CONDITIONS))
+
+    drafts = of(QUEUED, FULL, EXPIRED, kept=kept)
+
+    owners = {(draft.account, draft.api_user) for draft in drafts}
+    assert (len(drafts), owners) == ((3, {("shop", "bulk")}) if fits else (0, set()))
+    assert set(kept.findings.rules) == ({f"rule 1 ({', '.join(rule)})"} if fits else set())
+    refused = [each.code for each in kept.findings.refused]
+    assert refused == ([] if fits else ["no_rule"] * 2)
+
+
+def test_a_mail_behind_a_filter_is_of_whom_it_was_before_it() -> None:
+    filtering = result("sent", "250 Ok: queued as 9F1A2B3C4D", relay="127.0.0.1[127.0.0.1]:10024")
+    behind = f"""
+    {filtering}
+    smtpd: 9F1A2B3C4D: client=localhost[127.0.0.1], orig_queue_id={QID}
+    cleanup: 9F1A2B3C4D: message-id=<m1@example.org>
+    qmgr: 9F1A2B3C4D: from=<other@example.org>, size=2811, nrcpt=1 (queue active)
+    """
+    rules = [{"sasl_login": "shop", "account": "shop", "api_user": "bulk"}]
+    members = {"account": "acme", "api_user": "mail", "rule": rules}
+    kept = Kept(whose=read(members, CONDITIONS))
+
+    drafts = of(QUEUED, behind, SENT.replace(QID, "9F1A2B3C4D"), kept=kept)
+
+    assert [draft.type.value for draft in drafts] == ["request", "sent", "delivered"]
+    assert {draft.account for draft in drafts} == {"shop"}

@@ -300,6 +300,7 @@ _OF_SOURCE = (
     ("taken", "Events that came in by a source."),
     ("duplicates", "Events of a source that had come in before."),
     ("refused", "Facts that a source read and that make no event."),
+    ("unmatched", "Facts about mail that no rule of a source gives to anybody."),
     ("crowded_out", "Facts that newer ones made leave the quarantine of a source."),
 )
 _OF_DOOR = (

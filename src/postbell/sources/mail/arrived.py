@@ -37,10 +37,12 @@ def enveloped(raw: bytes, sender: str, recipients: Sequence[str]) -> bytes:
 
 
 class ToldEvent(NamedTuple):
-    """An event, and the id of the api user whose it is; 0 where nothing says so."""
+    """An event, and the id of the api user whose it is; 0 where nothing signed says so: then by
+    which *rule* it is whose it is, empty for none."""
 
     draft: Draft
     user_id: int = 0
+    rule: str = ""
 
 
 class ArrivedMail:

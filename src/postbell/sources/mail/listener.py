@@ -8,11 +8,11 @@ hands it over keeps it, and its events have the same ids when it comes again.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_network
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
@@ -22,8 +22,11 @@ from postbell.serving.server import bind
 from postbell.serving.tls import certificate
 from postbell.settings.values import Address, read_address
 from postbell.signals import log
+from postbell.sources.mail.mime import MAX_MAIL_BYTES
 from postbell.sources.mail.reading import MailReader
 from postbell.sources.mail.taking import Taking, gathered, read
+from postbell.sources.samples import mails_of
+from postbell.sources.whose import MEMBERS, Whose
 from postbell.text.networks import Networks
 from postbell.verp import Tracer
 
@@ -32,8 +35,6 @@ class MailMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the settings say of it."""
 
     listen: str
-    account: str
-    api_user: str
     protocol: Literal["lmtp", "smtp"] = "lmtp"
     networks: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.0/8", "::1"])
     max_connections: int = 100
@@ -43,12 +44,12 @@ class MailMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_key_file: str = ""
 
 
-def open(members: Mapping[str, Any], tracer: Tracer) -> "MailSource":
+def open(members: Mapping[str, Any], whose: Whose, tracer: Tracer) -> "MailSource":
     """Return the source of these members; raise BadInput that names a wrong one."""
     try:
         given = msgspec.convert(members, MailMembers)
     except msgspec.ValidationError as error:
-        known = ", ".join(MailMembers.__struct_fields__)
+        known = ", ".join(("kind", *MEMBERS, *MailMembers.__struct_fields__))
         raise BadInput(f"{error}; members: {known}", member="source") from None
     try:
         address = read_address(given.listen)
@@ -62,27 +63,37 @@ def open(members: Mapping[str, Any], tracer: Tracer) -> "MailSource":
         raise BadInput("max_connections is below 1", member="max_connections")
     if bool(given.tls_cert_file) != bool(given.tls_key_file):
         raise BadInput("TLS needs tls_cert_file and tls_key_file", member="tls_cert_file")
-    reader = MailReader(tracer, given.unsubscribe, only_signed=given.only_signed)
-    return MailSource(given, address, networks, reader)
+    reader = MailReader(tracer, whose, given.unsubscribe, only_signed=given.only_signed)
+    return MailSource(given, whose, address, networks, reader)
 
 
 class MailSource:
-    """Listens for mails."""
+    """Listens for mails; what is signed may be anybody's."""
 
     kind = "mail"
+    is_shared = True
 
     def __init__(
-        self, members: MailMembers, address: Address, networks: Networks, reader: MailReader
+        self,
+        members: MailMembers,
+        whose: Whose,
+        address: Address,
+        networks: Networks,
+        reader: MailReader,
     ) -> None:
         self._members = members
         self._reader = reader
         self._address = address
         self._networks = networks
         self.place = f"{members.protocol}://{address}"
-        self.account = members.account
-        self.api_user = members.api_user
+        self.account = whose.account
+        self.api_user = whose.api_user
         self.port = 0
         """Where it listens, once it does."""
+
+    def sample(self, file: BinaryIO) -> Iterator[Fact]:
+        """Yield the one mail, or those of an mbox."""
+        return mails_of(file, MAX_MAIL_BYTES)
 
     async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
         """Return what these mails tell of, each as `arrived.enveloped` writes it."""

@@ -10,10 +10,10 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,8 @@ from postbell.sources.following import path_of
 from postbell.sources.mail.mime import MAX_MAIL_BYTES
 from postbell.sources.mail.reading import MailReader
 from postbell.sources.mail.taking import ReadMail, gathered, read
+from postbell.sources.samples import mails_of
+from postbell.sources.whose import MEMBERS, Whose
 from postbell.text.headers import plain
 from postbell.verp import Tracer
 
@@ -37,8 +39,6 @@ class MaildirMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the settings say of it."""
 
     path: str
-    account: str
-    api_user: str
     after: Literal["keep", "remove"] = "keep"
     unsubscribe: list[str] = []
     only_signed: bool = False
@@ -51,15 +51,15 @@ class MaildirPlace(msgspec.Struct, frozen=True):
     names: tuple[bytes, ...] = ()
 
 
-def open(members: Mapping[str, Any], tracer: Tracer) -> "MaildirSource":
+def open(members: Mapping[str, Any], whose: Whose, tracer: Tracer) -> "MaildirSource":
     """Return the source of these members; raise BadInput that names a wrong one."""
     try:
         given = msgspec.convert(members, MaildirMembers)
     except msgspec.ValidationError as error:
-        known = ", ".join(MaildirMembers.__struct_fields__)
+        known = ", ".join(("kind", *MEMBERS, *MaildirMembers.__struct_fields__))
         raise BadInput(f"{error}; members: {known}", member="source") from None
-    reader = MailReader(tracer, given.unsubscribe, only_signed=given.only_signed)
-    return MaildirSource(path_of(given.path), given, reader)
+    reader = MailReader(tracer, whose, given.unsubscribe, only_signed=given.only_signed)
+    return MaildirSource(path_of(given.path), given, whose, reader)
 
 
 class _Looked(NamedTuple):
@@ -71,17 +71,25 @@ class _Looked(NamedTuple):
 
 
 class MaildirSource:
-    """Reads one folder, in a thread of its own: a disk that hangs keeps nobody else waiting."""
+    """Reads one folder, in a thread of its own: a disk that hangs keeps nobody else waiting.  What
+    is signed may be anybody's."""
 
     kind = "maildir"
+    is_shared = True
 
-    def __init__(self, path: Path, members: MaildirMembers, reader: MailReader) -> None:
+    def __init__(
+        self, path: Path, members: MaildirMembers, whose: Whose, reader: MailReader
+    ) -> None:
         self._new, self._cur = (os.fsencode(path / name) for name in ("new", "cur"))
         self._is_kept = members.after == "keep"
         self._reader = reader
         self.place = str(path)
-        self.account = members.account
-        self.api_user = members.api_user
+        self.account = whose.account
+        self.api_user = whose.api_user
+
+    def sample(self, file: BinaryIO) -> Iterator[Fact]:
+        """Yield the one mail, or those of an mbox."""
+        return mails_of(file, MAX_MAIL_BYTES)
 
     async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
         """Return what these mails tell of."""

@@ -40,6 +40,11 @@ class MailFields:
         """Return the first value of the first of these fields that says something, else ""."""
         return next((value for name in names for value in self.all(name) if value), "")
 
+    @property
+    def firsts(self) -> dict[str, str]:
+        """Return the first value of each field, by its name in lower case."""
+        return {name: values[0] for name, values in self._values.items()}
+
     def __bool__(self) -> bool:
         return bool(self._values)
 

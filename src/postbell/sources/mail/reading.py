@@ -12,8 +12,16 @@ from postbell.events import Complaint, EventType, Smtp, Unsubscribe, folded
 from postbell.failures import Reply
 from postbell.sources.bounces import final_id, judged
 from postbell.sources.mail import arf, dsn, mime
-from postbell.sources.mail.arrived import ADDRESSES, MAX_ADDRESSES, ArrivedMail, ToldEvent, bare
+from postbell.sources.mail.arrived import (
+    ADDRESSES,
+    MAX_ADDRESSES,
+    ArrivedMail,
+    ToldEvent,
+    bare,
+    sender_of,
+)
 from postbell.sources.mail.guessing import guess
+from postbell.sources.whose import MailFacts, Whose
 from postbell.text.headers import plain
 from postbell.verp import Tracer
 
@@ -27,15 +35,21 @@ class MailReader:
     """Reads mails; see the members of `listener.Members`."""
 
     def __init__(
-        self, tracer: Tracer, unsubscribe: Sequence[str] = (), *, only_signed: bool = False
+        self,
+        tracer: Tracer,
+        whose: Whose,
+        unsubscribe: Sequence[str] = (),
+        *,
+        only_signed: bool = False,
     ) -> None:
         self._tracer = tracer
+        self._whose = whose
         self._unsubscribe = frozenset(map(folded, unsubscribe))
         self._only_signed = only_signed
 
     def read(self, raw: bytes) -> list[ToldEvent]:
         """Return the events that a mail tells of, at least one; raise BadInput, whose code is one
-        of `not_understood`, `read_receipt`, `unsigned`."""
+        of `not_understood`, `read_receipt`, `unsigned`, `no_rule`."""
         mail = ArrivedMail(raw, self._tracer)
         found = list(self._facts(mail))
         if not found:
@@ -48,7 +62,17 @@ class MailReader:
             found = [each for each in found if each.user_id]
             if not found:
                 raise BadInput("nothing in it was signed here (only_signed)", code="unsigned")
-        return found
+        return self._given(mail, found) if self._whose.has_rules else found
+
+    def _given(self, mail: ArrivedMail, found: list[ToldEvent]) -> list[ToldEvent]:
+        """Let what nobody signed be of whom the mail that it tells of is, which had for its sender
+        where this one came to."""
+        sender = next(iter(mail.addresses), "") or sender_of(mail.original)
+        said = MailFacts(sender=sender, headers=mail.original.firsts)
+        return [
+            each if each.user_id else each._replace(rule=self._whose.give(each.draft, said))
+            for each in found
+        ]
 
     def _facts(self, mail: ArrivedMail) -> Iterator[ToldEvent]:
         report = mail.whole.found(arf.REPORT_TYPE)

@@ -44,16 +44,17 @@ def read(reader: MailReader, fact: Fact) -> ReadMail:
 def gathered(mails: Iterable[ReadMail]) -> SourceReading:
     """Return what mails make all together."""
     drafts: list[Draft] = []
-    facts, refused, users = [], [], {}
+    facts, rules, refused, users = [], [], [], {}
     for mail in mails:
         if mail.code:
             refused.append(RefusedFact(mail.fact, mail.code, mail.message))
-        for draft, user_id in mail.found:
+        for draft, user_id, rule in mail.found:
             if user_id:
                 users[len(drafts)] = user_id
             drafts.append(draft)
             facts.append(mail.fact)
-    return SourceReading(drafts, facts, refused=refused, users=users)
+            rules.append(rule)
+    return SourceReading(drafts, facts, refused=refused, users=users, rules=rules)
 
 
 class Taking:

@@ -31,6 +31,7 @@ from postbell.sources.postfix.records import (
 )
 from postbell.sources.postfix.relays import Relays, further_of
 from postbell.sources.postfix.stamps import moment_of
+from postbell.sources.whose import MailFacts, Whose
 from postbell.text.headers import words
 
 MOST_INSTANCES = 64
@@ -56,6 +57,7 @@ class Findings:
     def __init__(self) -> None:
         self.drafts: list[Draft] = []
         self.facts: list[Fact] = []
+        self.rules: list[str] = []
         self.refused: list[RefusedFact] = []
         self.turned = 0
 
@@ -63,9 +65,10 @@ class Findings:
 class LogReader:
     """Reads the lines of one source, in the order in which they came."""
 
-    def __init__(self, relays: Relays, zone: tzinfo | None) -> None:
+    def __init__(self, relays: Relays, zone: tzinfo | None, whose: Whose) -> None:
         self._relays = relays
         self._zone = zone
+        self._whose = whose
         self._instances: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
 
@@ -115,15 +118,24 @@ class LogReader:
         for each in seen:
             try:
                 drafts = list(self._drafts(each, mails, written_at, findings))
+                rules = [self._given(draft, mail) for draft, mail in drafts]
             except Exception as error:
                 findings.refused.append(refusal_of(each.fact, error))
                 continue
-            findings.drafts += drafts
+            findings.drafts += [draft for draft, _ in drafts]
             findings.facts += [each.fact] * len(drafts)
+            findings.rules += rules
+
+    def _given(self, draft: Draft, mail: QueuedMail) -> str:
+        """Let the event be of whom the mail is; return by which rule."""
+        if not self._whose.has_rules:
+            return ""
+        said = MailFacts(mail.login, mail.sender or "", mail.headers, mail.client)
+        return self._whose.give(draft, said)
 
     def _drafts(
         self, seen: Noted, mails: Mails, written_at: datetime, findings: Findings
-    ) -> Iterator[Draft]:
+    ) -> Iterator[tuple[Draft, QueuedMail]]:
         _, line, record, key = seen
         match record:
             case Result():
@@ -151,7 +163,7 @@ class LogReader:
                 at = moment_of(line.stamp, self._zone, written_at) if pending else ""
                 for one in pending:
                     mails.settle(key, one.recipient)
-                    yield given_up(line, mail, qid, one, how, at)
+                    yield given_up(line, mail, qid, one, how, at), mail
                 if how != "expired":
                     mails.end(key)
             case Secured(relay=relay):
@@ -164,7 +176,7 @@ class LogReader:
 
     def _delivered(
         self, line: LogLine, result: Result, key: str, mails: Mails, written_at: datetime
-    ) -> Iterator[Draft]:
+    ) -> Iterator[tuple[Draft, QueuedMail]]:
         mail = mails.find(key) or QueuedMail()
         kind = self._kind(line, result)
         if kind is None or mail.is_notice or mail.sender == "":
@@ -172,10 +184,11 @@ class LogReader:
         at = moment_of(line.stamp, self._zone, written_at)
         before = mails.settle(key, result.recipient)
         if mail.named_at and not mail.is_further and before is None:
-            yield requested(line, mail, result, moment_of(mail.named_at, self._zone, written_at))
+            at_first = moment_of(mail.named_at, self._zone, written_at)
+            yield requested(line, mail, result, at_first), mail
         is_secured = self._sessions.get(line.process) == result.relay or None
         answer = answer_of(result, is_secured)
-        yield attempted(line, mail, result, kind, answer, before, at)
+        yield attempted(line, mail, result, kind, answer, before, at), mail
         if kind is EventType.DEFERRED:
             reply = answer.reply
             tries, first_at = (before.tries + 1, before.first_at) if before else (1, at)

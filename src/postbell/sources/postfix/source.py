@@ -4,12 +4,12 @@ Its checkpoint is the `FilePlace` of `tail`, and how many clients were turned aw
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -22,7 +22,9 @@ from postbell.sources.postfix.drafts import KIND
 from postbell.sources.postfix.mails import Mails
 from postbell.sources.postfix.reader import Findings, LogReader, Noted
 from postbell.sources.postfix.relays import Relays
+from postbell.sources.samples import lines_of
 from postbell.sources.tail import Chunk, FilePlace
+from postbell.sources.whose import MEMBERS, Whose
 from postbell.verp import Tracer
 
 MAX_LINE_BYTES = 1 << 18
@@ -36,8 +38,6 @@ class PostfixMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the settings say of it."""
 
     path: str
-    account: str
-    api_user: str
     zone: str = ""
     relays: list[str] = []
 
@@ -49,15 +49,15 @@ class LogPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     turned: int = 0
 
 
-def open(members: Mapping[str, Any], _: Tracer) -> "PostfixSource":
+def open(members: Mapping[str, Any], whose: Whose, _: Tracer) -> "PostfixSource":
     """Return the source of these members; raise BadInput that names a wrong one."""
     try:
         given = msgspec.convert(members, PostfixMembers)
     except msgspec.ValidationError as error:
-        known = ", ".join(PostfixMembers.__struct_fields__)
+        known = ", ".join(("kind", *MEMBERS, *PostfixMembers.__struct_fields__))
         raise BadInput(f"{error}; members: {known}", member="source") from None
     relays, zone = Relays(given.relays), _zone(given.zone)
-    return PostfixSource(path_of(given.path), given.account, given.api_user, relays, zone)
+    return PostfixSource(path_of(given.path), whose, relays, zone)
 
 
 class PostfixSource:
@@ -65,15 +65,19 @@ class PostfixSource:
 
     kind = KIND
 
-    def __init__(
-        self, path: Path, account: str, api_user: str, relays: Relays, zone: tzinfo | None
-    ) -> None:
+    def __init__(self, path: Path, whose: Whose, relays: Relays, zone: tzinfo | None) -> None:
         self._path = path
         self.place = str(path)
-        self.account = account
-        self.api_user = api_user
-        self._reader, self._apart = LogReader(relays, zone), LogReader(relays, zone)
+        self.account = whose.account
+        self.api_user = whose.api_user
+        self.is_shared = whose.is_shared
+        self._reader = LogReader(relays, zone, whose)
+        self._apart = LogReader(relays, zone, whose)
         self._clock = SystemClock()
+
+    def sample(self, file: BinaryIO) -> Iterator[Fact]:
+        """Yield the lines."""
+        return lines_of(file, MAX_LINE_BYTES)
 
     async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
         """Return the events of these lines, of a log that is written now."""
@@ -118,6 +122,7 @@ class PostfixSource:
             findings.drafts,
             findings.facts,
             refused=findings.refused,
+            rules=findings.rules,
             forget=forget,
             remember=remember,
             most=MOST_KEPT,

@@ -93,6 +93,7 @@ def move(tables: Tables, progress: Sequence[Progress], now: datetime) -> None:
             taken=row.taken + each.taken,
             duplicates=row.duplicates + each.duplicates,
             refused=row.refused + each.refused,
+            unmatched=row.unmatched + each.unmatched,
             moved_at=now,
             crowded_out=row.crowded_out + quarantine.put(tables, each, now),
         )

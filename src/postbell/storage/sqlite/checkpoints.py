@@ -70,7 +70,7 @@ class SqliteCheckpoints:
 def move(db: apsw.Connection, progress: Sequence[Progress], at: int) -> None:
     """Write that sources stand further on; raise HeadMoved where one does not stand there."""
     for each in progress:
-        counts = (each.taken, each.duplicates, each.refused)
+        counts = (each.taken, each.duplicates, each.refused, each.unmatched)
         place = (each.source, each.revision, each.checkpoint, each.position)
         db.execute(SQL["move_source"], (*place, *counts, at))
         if not db.changes():

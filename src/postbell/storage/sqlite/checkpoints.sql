@@ -6,14 +6,14 @@ RETURNING revision;
 
 -- name: source
 -- What is kept of a source.
-SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing, crowded_out,
+SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing, crowded_out, unmatched,
     count(quarantine.id)
 FROM sources LEFT JOIN quarantine ON quarantine.source = sources.name
 WHERE sources.name = ?1 GROUP BY sources.name;
 
 -- name: sources
 -- What is kept of every source.
-SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing, crowded_out,
+SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing, crowded_out, unmatched,
     count(quarantine.id)
 FROM sources LEFT JOIN quarantine ON quarantine.source = sources.name
 GROUP BY sources.name ORDER BY sources.name;
@@ -21,7 +21,7 @@ GROUP BY sources.name ORDER BY sources.name;
 -- name: move_source
 -- The source stands further on; no row changes where it was not at revision ?2.
 UPDATE sources SET revision = revision + 1, checkpoint = ?3, position = ?4, taken = taken + ?5,
-    duplicates = duplicates + ?6, refused = refused + ?7, moved_at = ?8
+    duplicates = duplicates + ?6, refused = refused + ?7, unmatched = unmatched + ?8, moved_at = ?9
 WHERE name = ?1 AND revision = ?2;
 
 -- name: drop_source

@@ -344,7 +344,7 @@ def revision(row: Row) -> Revision:
 
 def source(found: Row) -> SourceRow:
     name, revision, checkpoint, position, taken, duplicates, refused = found[:7]
-    moved_at, standing, crowded_out, quarantined = found[7:]
+    moved_at, standing, crowded_out, unmatched, quarantined = found[7:]
     return SourceRow(
         name=name,
         revision=revision,
@@ -357,6 +357,7 @@ def source(found: Row) -> SourceRow:
         standing=_standing(standing),
         quarantined=quarantined,
         crowded_out=crowded_out,
+        unmatched=unmatched,
     )
 
 

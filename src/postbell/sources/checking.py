@@ -1,0 +1,171 @@
+"""What a source would make of a sample: which events, for whom, by which rule; nothing is stored.
+
+Its facts go through the source's own reader and the checks of ingest.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+
+import msgspec
+
+from postbell.directory import Known
+from postbell.errors import BadInput
+from postbell.events import Draft, decode
+from postbell.ingest.accepting import Accepting
+from postbell.ports import MAX_BEGIN_BYTES, Fact, RefusedFact, Source, SourceReading
+
+AT_ONCE = 1000
+AT_ONCE_BYTES = 1 << 20
+MOST_CACHED = 10_000
+SIGNED = "signed"
+"""What stands in the place of a rule where the mail itself was signed here (`verp`)."""
+
+
+class SampleEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that a fact of the sample makes; *event_id* is empty where it would be made up."""
+
+    place: str
+    type: str
+    occurred_at: datetime
+    recipient: str
+    account: str
+    api_user: str
+    rule: str
+    event_id: str
+
+
+class SampleRefusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact of the sample that makes no event, or not all that it says, and how it begins."""
+
+    place: str
+    code: str
+    message: str
+    begin: str
+
+
+class SampleMemory:
+    """What a source remembers while a sample is read."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[datetime, bytes]] = {}
+
+    async def recall(self, keys: Sequence[str]) -> dict[str, bytes]:
+        return {key: self._kept[key][1] for key in keys if key in self._kept}
+
+    def take(self, reading: SourceReading) -> None:
+        """Do what the reading says of it."""
+        for key in reading.forget:
+            self._kept.pop(key, None)
+        self._kept |= {one.key: (one.until, one.value) for one in reading.remember}
+        beyond = len(self._kept) - reading.most
+        if beyond > 0:
+            for key in sorted(self._kept, key=lambda each: self._kept[each][0])[:beyond]:
+                del self._kept[key]
+
+
+async def check(
+    source: Source, facts: Iterable[Fact], known: Known, now: datetime
+) -> AsyncIterator[SampleEvent | SampleRefusal]:
+    """Yield what becomes of each fact, group by group, where these accounts are *known*."""
+    memory, checks = SampleMemory(), SampleChecks(source, known, now)
+    for group in _groups(facts):
+        reading = await source.read(group, memory.recall)
+        memory.take(reading)
+        for refused in reading.refused:
+            yield _refusal(refused)
+        for index, (draft, fact) in enumerate(zip(reading.drafts, reading.facts, strict=True)):
+            rule = reading.rules[index] if reading.rules else ""
+            try:
+                yield checks.event(fact, draft, rule, reading.users.get(index))
+            except BadInput as error:
+                yield _refusal(RefusedFact(fact, error.code, error.message))
+
+
+class SampleChecks:
+    """What ingest would check of the drafts of a source."""
+
+    def __init__(self, source: Source, known: Known, now: datetime) -> None:
+        self._own = (source.account, source.api_user)
+        self._now = now
+        self._owner_of = lru_cache(MOST_CACHED)(known.owner_of)
+        self._account = lru_cache(MOST_CACHED)(known.account_named)
+        self._known = known
+
+    def event(self, fact: Fact, draft: Draft, rule: str, user_id: int | None) -> SampleEvent:
+        """Return the event of a draft; *user_id* is who signed for it.  Raises BadInput."""
+        account, user = self._own if draft.account in (None, self._own[0]) else (draft.account, "")
+        if user_id is not None:
+            owner = self._owner_of(user_id)
+            if owner is None:
+                raise BadInput(
+                    f"it is of api user {user_id}, whom there is not any more",
+                    code="unknown_api_user",
+                )
+            rule, (account, user) = SIGNED, owner
+        found = self._account(account or "")
+        if found is None:
+            raise BadInput(
+                f"no account {account!r}; make it, or name another in the settings",
+                code="unknown_account",
+            )
+        account_id = found.id
+        passed = Accepting(
+            found.name, user, lambda name: self._known.api_user_id(account_id, name), self._now
+        )
+        passed.take_draft(draft)
+        event = decode(passed.raws[0])
+        return SampleEvent(
+            place=fact.place,
+            type=event.type.value,
+            occurred_at=event.occurred_at,
+            recipient=event.recipient,
+            account=event.account,
+            api_user=event.api_user,
+            rule=rule,
+            event_id="" if passed.randoms[0] else event.event_id,
+        )
+
+
+def _refusal(refused: RefusedFact) -> SampleRefusal:
+    return SampleRefusal(
+        place=refused.fact.place,
+        code=refused.code,
+        message=refused.message,
+        begin=refused.fact.raw[:MAX_BEGIN_BYTES].decode("utf-8", "replace"),
+    )
+
+
+def _groups(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
+    """Yield lists of at most AT_ONCE facts and AT_ONCE_BYTES; one larger fact goes alone."""
+    group: list[Fact] = []
+    size_bytes = 0
+    for fact in facts:
+        if group and (len(group) >= AT_ONCE or size_bytes + len(fact.raw) > AT_ONCE_BYTES):
+            yield group
+            group, size_bytes = [], 0
+        group.append(fact)
+        size_bytes += len(fact.raw)
+    if group:
+        yield group
+
+
+class SampleResult:
+    """What came of a sample: counts of all of it, and the first few events and refusals."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.counts: Counter[tuple[str, str, str, str]] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.events: list[SampleEvent] = []
+        self.refused: list[SampleRefusal] = []
+
+    def add(self, found: SampleEvent | SampleRefusal) -> None:
+        """Count one, and keep it if it is among the first."""
+        if isinstance(found, SampleEvent):
+            self.counts[found.account, found.api_user, found.rule, found.type] += 1
+            self.events += [found] if len(self.events) < self._most else []
+        else:
+            self.refusals[found.code] += 1
+            self.refused += [found] if len(self.refused) < self._most else []
