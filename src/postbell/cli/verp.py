@@ -32,9 +32,9 @@ class MadeAddresses(NamedTuple):
 
 @click.group("verp")
 def command() -> None:
-    """Return paths (VERP): addresses that say whose a mail was when it comes back.
+    """Return paths: whose a mail was that comes back.
 
-    They are signed with the secret key of this installation.
+    Addresses of a mail's own (VERP), signed with the secret key of this installation.
     """
 
 
