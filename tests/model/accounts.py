@@ -190,7 +190,7 @@ def _justified(
             if entry.replay_id is None:
                 for number in numbers:
                     parked_at[number] = entry.at
-                    gone_at.setdefault(number, entry.at)
+                    gone_at[number] = min(entry.at, gone_at.get(number, entry.at))
             is_alone = entry.count == 1
             if status in REFUSALS and not is_alone:
                 yield f"{entry.batch_id} of {entry.count} events is parked, not split, on {status}"
@@ -204,12 +204,12 @@ def _justified(
         if entry.kind is EntryKind.SKIPPED:
             seen = [count for at, count in hook.skips if at == entry.at]
             for number in numbers:
-                gone_at.setdefault(number, entry.at)
+                gone_at[number] = min(entry.at, gone_at.get(number, entry.at))
                 if (not seen or number >= max(seen)) and number not in hook.skipped:
                     yield f"event {number} is skipped, which nobody asked for"
         if entry.kind is EntryKind.EXPIRED:
             for number in numbers:
-                gone_at.setdefault(number, entry.at)
+                gone_at[number] = min(entry.at, gone_at.get(number, entry.at))
                 age = entry.at - facts[number].recorded_at + slack
                 parked = parked_at.get(number) or hook.put_aside.get(number)
                 if age < timedelta(days=RETENTION_DAYS) and (
