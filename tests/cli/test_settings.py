@@ -232,6 +232,11 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
             " an e-mail address expected",
         ),
         (
+            {"POSTBELL_SOURCE_MAIL": r'{"path": "/\ud800", "account": "a", "api_user": "b"}'},
+            "source.mail from POSTBELL_SOURCE_MAIL is not JSON: JSON is malformed: unexpected end"
+            " of escaped utf-16 surrogate pair (byte 17)",
+        ),
+        (
             {"POSTBELL_POLICY_NATIVE": '{"max_wait_s": -1}'},
             "policy.native from POSTBELL_POLICY_NATIVE: policy.max_wait_s is -1;"
             " 0 to 3600 seconds expected",

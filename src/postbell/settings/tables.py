@@ -1,10 +1,11 @@
 """Settings that are a table of named things, each an object: `[policy.native]` in the file,
 `POSTBELL_POLICY_NATIVE={...}` in the environment, `--policy native={...}` as a flag."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import msgspec
 
 from postbell.errors import BadInput
 from postbell.settings.values import PREFIX
@@ -60,8 +61,8 @@ def read(setting: str, name: str, members: Any, where: str, check: CheckMembers)
         )
     if isinstance(members, str):
         try:
-            members = json.loads(members)
-        except ValueError as error:
+            members = msgspec.json.decode(members)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadInput(
                 f"{setting}.{name} from {where} is not JSON: {error}", member=setting
             ) from None

@@ -4,6 +4,7 @@ What goes wrong with one ends neither the service nor another: it is told, and t
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from postbell.errors import Conflict, Overloaded, ServiceError, StorageError
 from postbell.fences import LOGGED, fence, note
 from postbell.ingest.ingest import Ingest, moved
 from postbell.ports import (
+    MAX_WORDS_CHARS,
     NO_RULE,
     Checkpoints,
     Fact,
@@ -31,6 +33,7 @@ from postbell.ports import (
 )
 from postbell.records import Account, ApiUser
 from postbell.signals import log
+from postbell.trail import cut
 
 TELL_S = 2.0
 """So often sources that changed note how they do; those that did not, every KEEP_S."""
@@ -91,14 +94,14 @@ class Sources:
         news = {each.name: each for each in self._running if each.has_news(now)}
         if not news:
             return
+        told = {name: each.standing(now) for name, each in news.items()}
         try:
-            told = {name: each.standing(now) for name, each in news.items()}
-            revisions = await self._parts.checkpoints.tell(told)
+            with fence("sources", item="all"):
+                revisions = await self._parts.checkpoints.tell(told)
+                for name, each in news.items():
+                    each.told(told[name], revisions[name])
         except (Overloaded, StorageError) as error:
             log("write_failed", what="how sources do", error=error.message)
-            return
-        for name, each in news.items():
-            each.told(told[name], revisions[name])
 
     async def _sweep(self) -> None:
         try:
@@ -118,7 +121,7 @@ class Running:
         self._parts = parts
         self._standing = SourceStanding(
             kind=source.kind,
-            place=source.place,
+            place=cut(source.place, MAX_WORDS_CHARS),
             account=source.account,
             api_user=source.api_user,
             is_shared=source.is_shared,
@@ -150,7 +153,7 @@ class Running:
                 self._say(SourceState.FAILING, fault=error.message)
             except Exception as error:
                 note("sources", error, item=self.name, account=self._source.account)
-                self._say(SourceState.FAILING, fault=f"{type(error).__name__}: {error}"[:500])
+                self._say(SourceState.FAILING, fault=f"{type(error).__name__}: {error}")
             is_lasting = self._parts.clock.monotonic_s() - began_s > MAX_WAIT_S
             wait_s = 1.0 if is_lasting else min(wait_s * 2, MAX_WAIT_S)
             await asyncio.sleep(wait_s)
@@ -258,8 +261,9 @@ class Running:
         while True:
             await asyncio.sleep(AGAIN_S)
             try:
-                for kept in await self._parts.quarantine.wanted(self.name, AGAIN_BYTES):
-                    await self._retried(kept)
+                with fence("sources", item=f"quarantine of {self.name}"):
+                    for kept in await self._parts.quarantine.wanted(self.name, AGAIN_BYTES):
+                        await self._retried(kept)
             except (Overloaded, StorageError) as error:
                 log("write_failed", what="facts in quarantine", error=error.message)
 
@@ -267,9 +271,15 @@ class Running:
         """Read a fact again: with its events it leaves the quarantine, or it stays for a reason.
         Where neither can be written now, it is wanted still."""
         fact = Fact(kept.place, kept.raw, kept.id)
+        item = f"{self.name} {fact.place}"
         reading = SourceReading([], [], refused=[RefusedFact(fact, "internal", LOGGED)])
-        with fence("sources", item=f"{self.name} {fact.place}"):
+        with fence("sources", item=item):
             reading = await self._source.read([fact], self.recall)
+        with fence("sources", item=item), contextlib.suppress(Conflict):
+            await self._take_again(kept, reading)
+
+    async def _take_again(self, kept: QuarantinedFact, reading: SourceReading) -> None:
+        """Hand over what a fact of the quarantine came to."""
         reading = await self._owned(reading)
         async with self._turn:
             if self._is_unsure:
@@ -344,7 +354,7 @@ class Running:
         return account, user
 
     def _say(self, state: SourceState, *, fault: str = "", lag_bytes: int | None = None) -> None:
-        standing = self._standing
+        standing, fault = self._standing, cut(fault, MAX_WORDS_CHARS)
         is_new = bool(fault) and (fault != standing.fault or state is not standing.state)
         if is_new:
             log("source_hindered", source=self.name, error=fault, state=state.value)
@@ -371,7 +381,7 @@ class Running:
         )
         self._standing = structs.replace(
             self._standing,
-            refusal=f"{first.fact.place}: {first.message}"[:500],
+            refusal=cut(f"{first.fact.place}: {first.message}", MAX_WORDS_CHARS),
             refused_at=self._parts.clock.now(),
         )
 

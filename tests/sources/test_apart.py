@@ -1,0 +1,113 @@
+"""What goes wrong with one source, on SQLite: it ends neither the service nor another source."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from postbell import fences
+from postbell.ports import (
+    MAX_KEY_CHARS,
+    Fact,
+    Inlet,
+    Recall,
+    RefusedFact,
+    Remembered,
+    SourceReading,
+    SourceState,
+)
+from postbell.sealing import load_or_create
+from postbell.storage import sqlite
+from tests.delivery.rig import Rig, event, running
+from tests.fakes import FakeClock
+from tests.sources.test_running import append, quarantined, reading, row_of, stands, until
+
+HALF = "\ud800"
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    clock = FakeClock()
+    engine = await sqlite.open(
+        tmp_path / "postbell.db", load_or_create(tmp_path / "key"), clock, worker=True
+    )
+    async with running(engine, clock) as rig:
+        yield rig
+    await engine.close()
+
+
+@pytest.fixture(autouse=True)
+def unfailed() -> None:
+    fences.failed.clear()
+
+
+class Odd:
+    """A source of another's words, which hold half a character."""
+
+    kind, place, account, api_user = "odd", f"/{HALF}", "acme", "main"
+    is_shared = False
+
+    async def run(self, inlet: Inlet) -> None:
+        refused = [RefusedFact(Fact(f"line {HALF}", b"raw"), "malformed", f"not {HALF}\0")]
+        if not inlet.checkpoint:
+            await inlet.take(SourceReading([], [], b"here", "line 1", refused))
+        inlet.report(SourceState.FAILING, fault=f"cannot read {HALF}" + "x" * 5000)
+        await asyncio.Event().wait()
+
+    async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
+        raise LookupError("a bug")
+
+
+class Greedy(Odd):
+    """A source that wants to remember more of a fact that it reads again than anybody may."""
+
+    place = "a greedy one"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
+        until = self._clock.now() + timedelta(days=1)
+        key = "k" * (MAX_KEY_CHARS + 1)
+        return SourceReading([], [], remember=[Remembered(key, b"", until)])
+
+
+async def test_texts_that_nothing_can_store_are_told_as_far_as_they_go(
+    rig: Rig, tmp_path: Path
+) -> None:
+    log = tmp_path / "events.jsonl"
+    append(log, event(0))
+    async with reading(rig, log, odd=Odd()):
+        await until(stands(rig, "odd", state=SourceState.FAILING, quarantined=1))
+        append(log, event(1))
+        await until(stands(rig, taken=2))
+
+    found = await row_of(rig, "odd")
+    assert found.standing.place == "/?"
+    assert found.standing.fault.startswith("cannot read ?xxx")
+    assert found.standing.refusal == "line ?: not ??"
+    assert found.standing.state is SourceState.STOPPED
+    assert len(found.standing.fault) <= 500
+    assert fences.failed["sources"] == 0
+
+
+async def test_a_fact_whose_reading_cannot_be_written_ends_nothing(
+    rig: Rig, tmp_path: Path
+) -> None:
+    log = tmp_path / "events.jsonl"
+    append(log, event(0))
+    async with reading(rig, log, greedy=Greedy(rig.clock)):
+        await until(stands(rig, "greedy", quarantined=1))
+        await rig.engine.quarantine.want("greedy", None)
+        await until(failed)
+        append(log, event(1))
+        await until(stands(rig, taken=2))
+
+    [kept] = await quarantined(rig, "greedy")
+    assert kept.is_wanted
+
+
+async def failed() -> bool:
+    return fences.failed["sources"] > 0
