@@ -241,6 +241,27 @@ def test_a_bounce_without_a_report_is_recognised() -> None:
     assert found.event_id == final_id("m@mail.example.com", RECIPIENT)
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "enhanced", "text"),
+    [
+        ("Sorry, no mailbox here by that name. (#5.1.1)", None, "5.1.1", "Sorry, no mailbox here"),
+        ("host mx[192.0.2.1] said: 550 not here", 550, None, "not here"),
+        ("Reason: 552-5.2.2 over quota", 552, "5.2.2", "over quota"),
+        ("on 2026-11-30 10.550 x 192.5.1.1 nothing", None, None, "Hi. This is the qmail"),
+    ],
+)
+def test_the_reply_is_what_the_text_quotes(
+    said: str, code: int | None, enhanced: str | None, text: str
+) -> None:
+    hello = "Hi. This is the qmail-send program at x.\n\n<bob@example.org>:\n"
+
+    found = one(plain(f"{hello}{said}\n"))
+
+    assert found.smtp is not None and found.smtp.text is not None
+    assert (found.smtp.code, found.smtp.enhanced) == (code, enhanced)
+    assert found.smtp.text.startswith(text)
+
+
 @pytest.mark.parametrize("sender", [b"J\xf6rg <postmaster@x.example>", b"", b"Mail System", b"<>"])
 def test_a_head_that_the_library_stumbles_over_keeps_nothing_from_being_recognised(
     sender: bytes, capfd: pytest.CaptureFixture[str]

@@ -59,8 +59,10 @@ class ArrivedMail:
         self.trace = self._trace(self.addresses, self.original.first(HEADER_NAME))
         self.sender = sender_of(self.head)
         self.is_answer = any(map(self._says, _ANSWERS))
-        local = self.sender.partition("@")[0].lower()
-        self.is_of_server = local in _SERVERS or bool(self.head.first("x-failed-recipients"))
+        self.envelope_sender = self.head.first("return-path").strip("<> ")
+        names = (each.partition("@")[0].lower() for each in (self.sender, self.envelope_sender))
+        is_named = any(name in _SERVERS for name in names)
+        self.is_of_server = is_named or bool(self.head.first("x-failed-recipients"))
 
     def _says(self, row: tuple[str, re.Pattern[str]]) -> bool:
         return row[1].search(self.head.first(row[0])) is not None
@@ -85,12 +87,6 @@ class ArrivedMail:
         is_signed = self.trace is not None and self.trace.purpose == UNSUBSCRIBE
         is_plain = any(folded(each) in plain for each in self.addresses)
         return (is_signed or is_plain) and not self.is_answer
-
-    @property
-    def has_sender(self) -> bool:
-        """Say whether its envelope had one: bounces have the null sender (RFC 5321 section 4.5.5),
-        and where nobody can say they may have."""
-        return bool(self.head.first("return-path").strip("<> "))
 
     @property
     def named_by_microsoft(self) -> str:

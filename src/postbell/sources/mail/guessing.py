@@ -79,26 +79,25 @@ def _told(whole: MimePart) -> str:
 
 
 def _reply(text: str) -> Reply:
-    """Return the reply that a text quotes: from its first codes to the end of their line, else
-    what it says all in all."""
-    found = _CODES.search(text)
+    """Return the reply that a text quotes: from its first code to the end of that line, or the line
+    with an enhanced code, else what it says all in all."""
+    found = _CODES.search(text) or _CODE.search(text) or _ENHANCED.search(text)
     if found is None:
-        found = _ENHANCED.search(text)
-    if found is not None:
-        line = " ".join(text[found.start() : found.start() + MAX_TEXT_CHARS].split("\n")[0].split())
-        return reply_of(None, None, line)
-    return Reply(0, "", " ".join(text[:MAX_TEXT_CHARS].split()))
+        return Reply(0, "", " ".join(text[:MAX_TEXT_CHARS].split()))
+    said = found.groupdict()
+    begin = found.start("code") if "code" in said else text.rfind("\n", 0, found.start()) + 1
+    line = " ".join(text[begin : begin + MAX_TEXT_CHARS].partition("\n")[0].split())
+    return reply_of(int(said.get("code", 0)), said.get("enhanced", ""), line)
 
 
 _EIGHT_BITS = re.compile(rb"[^\0-\x7f]")
 _FROM = re.compile(rb"^from:[^\n]*@", re.IGNORECASE | re.MULTILINE)
 _LONG = re.compile(rb"[^\n]{%d}(?!\n)" % MAX_LINE_BYTES)
 _CODES = re.compile(
-    r"(?<![\d.#-])[45][0-9]{2}[ -]#?[45]\.[0-9]{1,3}\.[0-9]{1,3}(?![\d.])"
-    r"|(?:^|[:>;]|said:|response:)[ \t]*[45][0-9]{2}[ -](?=[A-Za-z<(])",
-    re.MULTILINE,
+    r"(?<![\d.#-])(?P<code>[45][0-9]{2})[ -]#?(?P<enhanced>[45]\.[0-9]{1,3}\.[0-9]{1,3})(?![\d.])"
 )
-_ENHANCED = re.compile(r"(?<![\d.])[45]\.[0-9]{1,2}\.[0-9]{1,3}(?![\d.])")
+_CODE = re.compile(r"(?:^|[:>;])[ \t]*(?P<code>[45][0-9]{2})[ -](?=[A-Za-z<(])", re.MULTILINE)
+_ENHANCED = re.compile(r"(?<![\d.])(?P<enhanced>[45]\.[0-9]{1,2}\.[0-9]{1,3})(?![\d.])")
 _ADDRESS = re.compile(r"[^\s@<>,;:()]{1,320}@[^\s@<>,;:()]{1,255}")
 _MESSAGE_ID = re.compile(r"^[> \t]*message-id:\s*<([^<>\s]{1,500})>", re.IGNORECASE | re.MULTILINE)
 _TRACE = re.compile(r"^[> \t]*x-postbell-trace:\s*([a-z2-7]{1,4000})", re.IGNORECASE | re.MULTILINE)

@@ -88,7 +88,7 @@ class MailReader:
             return _unsubscribed(mail)
         if mail.is_answer and not mail.is_of_server:
             return _answer(mail)
-        if mail.is_of_server or not mail.has_sender:
+        if mail.is_of_server or not mail.envelope_sender:  # RFC 5321 section 4.5.5
             return _guessed(mail)
         return iter(())
 
