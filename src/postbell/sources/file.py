@@ -14,7 +14,7 @@ from postbell.errors import BadInput, ServiceError
 from postbell.events import Draft, EventType
 from postbell.ingest.accepting import draft_of, parted
 from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
-from postbell.sources.following import facts_of, follow, path_of, refusal_of
+from postbell.sources.following import fact_of, follow, path_of, refusal_of
 from postbell.sources.samples import lines_of
 from postbell.sources.tail import Chunk, FilePlace
 from postbell.sources.whose import MEMBERS, MailFacts, Whose
@@ -69,7 +69,7 @@ class FileSource:
         await follow(self._path, place, MAX_CHUNK_BYTES, inlet, self._reading)
 
     async def _reading(self, chunk: Chunk, _thread: Executor) -> SourceReading:
-        reading = self._read(facts_of(chunk))
+        reading = self._read([fact_of(line) for line in chunk.lines])
         refused = list(reading.refused)
         if chunk.too_long:
             what = f"it has over {MAX_CHUNK_BYTES} bytes; an event is a line of 65536 at most"

@@ -11,7 +11,7 @@ from postbell.errors import BadInput, ServiceError
 from postbell.fences import LOGGED, note
 from postbell.ports import Fact, Inlet, RefusedFact, SourceReading, SourceState
 from postbell.signals import log
-from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, FilePlace, Tail
+from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, FileLine, FilePlace, Tail
 
 RETRY_S = 1.0
 
@@ -27,9 +27,9 @@ def path_of(given: str) -> Path:
     return path
 
 
-def facts_of(chunk: Chunk) -> list[Fact]:
-    """Return the lines that were read."""
-    return [Fact(f"line {line.number}", line.raw) for line in chunk.lines]
+def fact_of(line: Fact | FileLine) -> Fact:
+    """Return what was read of a file as a fact, one that was read before as it is."""
+    return line if isinstance(line, Fact) else Fact(f"line {line.number}", line.raw)
 
 
 def refusal_of(fact: Fact, error: Exception) -> RefusedFact:

@@ -172,7 +172,8 @@ OWN = "l[127.0.0.1]:24"
         (result("sent", "250 ok", relay="m[10.1.2.3]:25"), "sent"),
         (result("sent", "250 ok", relay="m[198.51.100.7]:2525"), "sent"),
         (result("sent", "250 ok", relay="m[198.51.100.7]:25"), "delivered"),
-        (result("sent", "250 ok", relay=OWN), "sent"),
+        (result("sent", "250 ok", relay=OWN), "delivered"),
+        (result("sent", "250 2.0.0 Ok: queued as 9F1A2", relay=OWN), "sent"),
         (result("sent", "250 2.0.0 Ok: queued as 9F1A2", relay=OWN, program="lmtp"), "sent"),
         (result("sent", "250 2.1.5 <x> Saved", relay=OWN, program="lmtp"), "delivered"),
         (result("sent", "250 Saved", relay="private/dovecot-lmtp", program="lmtp"), "delivered"),
@@ -189,7 +190,7 @@ OWN = "l[127.0.0.1]:24"
         (result("deliverable", "250 ok", "2.0.0"), ""),
         (result("undeliverable-but-not-cached", "user unknown", "5.1.1"), ""),
     ],
-    ids=range(20),
+    ids=range(21),
 )  # fmt: skip
 def test_a_status_is_told_by_who_took_the_mail(line: str, kind: str) -> None:
     relays = ["smart.example.net", "10.0.0.0/8", "198.51.100.7:2525", "filter"]
@@ -234,6 +235,23 @@ def test_a_mail_goes_on_behind_a_filter_as_the_same_one() -> None:
     assert [event.type.value for event in events] == ["request", "sent", "delivered"]
     assert len({event.message.rfc_message_id for event in events if event.message}) == 1
     assert b'"shop"' in kept.values["mx1/postfix/F12DF84004"]
+
+
+def test_a_mail_that_is_delivered_before_its_filter_answers_is_the_same_one() -> None:
+    kept = Kept(size=1)
+    behind = f"""
+        smtpd: F12DF84004: client=localhost[127.0.0.1]
+        cleanup: F12DF84004: message-id=<m1@example.org>
+        qmgr: F12DF84004: from=<a@example.org>, size=2811, nrcpt=1 (queue active)
+        {SENT.replace(QID, "F12DF84004")}
+    """
+    handed = result("sent", "250 Ok: queued as F12DF84004", relay=OWN)
+
+    events = of(QUEUED, behind, handed, kept=kept)
+
+    assert [event.type.value for event in events] == ["request", "delivered", "request", "sent"]
+    assert len({event.event_id for event in events}) == 3
+    assert events[1].metadata == {"x-order": "1042"}
 
 
 def test_a_filter_that_names_the_first_queue_id_is_followed_from_there() -> None:

@@ -1,7 +1,8 @@
 """What was answered to one attempt, of the reason that Postfix gives in brackets."""
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from postbell.events import Smtp
 from postbell.failures import Reply, reply_of
@@ -11,7 +12,7 @@ from postbell.sources.postfix.relays import parted
 MAX_TEXT_CHARS = 4_096
 
 
-class Said(NamedTuple):
+class Said(msgspec.Struct, frozen=True, gc=False):
     """The reply, as it is judged and as an event has it; *is_remote* where another server said it,
     and not Postfix itself."""
 
@@ -25,7 +26,7 @@ def answer_of(result: Result, is_secured: bool | None) -> Said:
     where the result does not say itself."""
     members = result.members
     reply, command, host = _said(result)
-    delay, delays = members.get("delay", ""), members.get("delays", "").split("/")
+    delay, delays = members.get("delay", ""), _DELAYS(members.get("delays", ""))
     features = members.get("tls")
     smtp = Smtp(
         code=reply.code or None,
@@ -36,7 +37,7 @@ def answer_of(result: Result, is_secured: bool | None) -> Said:
         tls=is_secured if features is None else not _PLAIN(features),
         relay=result.relay or None,
         delay_s=float(delay) if _SECONDS(delay) else None,
-        delays_s=[float(each) for each in delays] if all(map(_SECONDS, delays)) else None,
+        delays_s=[float(each) for each in delays.groups()] if delays else None,
     )
     return Said(reply, smtp, bool(host))
 
@@ -65,4 +66,6 @@ _SAID = re.compile(
 _FINER = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 _PLAIN = re.compile(r"none\b|[a-z]+\?").match
 """No encryption, or an attempt that ended before that was decided."""
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?").fullmatch
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_SECONDS = re.compile(_NUMBER).fullmatch
+_DELAYS = re.compile("/".join([f"({_NUMBER})"] * 4)).fullmatch

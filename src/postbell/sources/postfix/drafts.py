@@ -1,12 +1,12 @@
 """Events of what Postfix says.  Their ids are a hash of the line's own words, whatever file it was
-in and whatever is known of the mail; those of final failures are of mail and recipient alone
-(`bounces`)."""
+in and whatever is known of the mail; those of requests and final failures (`bounces`) are of mail
+and recipient."""
 
 from base64 import urlsafe_b64encode
 from datetime import datetime
 from hashlib import blake2b
 
-from postbell.events import Bounce, Draft, EventType, Message, Origin, Smtp, Try
+from postbell.events import Bounce, Draft, EventType, Message, Origin, Smtp, Try, folded
 from postbell.failures import Reply, failure_of
 from postbell.sources.bounces import final_id, judged
 from postbell.sources.postfix.answers import Said
@@ -19,13 +19,18 @@ KIND = "postfix"
 
 def requested(line: LogLine, mail: QueuedMail, result: Result, at: str) -> Draft:
     """Return the event that a mail was taken over *at* a time, for the recipient of a first
-    attempt."""
-    words = (result.qid, result.recipient, "request", mail.named_at, mail.message_id)
+    attempt.
+
+    Its id is of mail and recipient alone: behind a filter the mail is taken over a second time, and
+    may be delivered before the log says that it is the same.
+    """
+    recipient = _shown(result.recipient, result.original)
+    own = (mail.message_id,) if mail.message_id else (line.host, line.instance, result.qid)
     return Draft(
-        event_id=_id(line, *words),
+        event_id=_hashed("request", folded(recipient), *own),
         type=EventType.REQUEST,
         occurred_at=at,
-        recipient=_shown(result.recipient, result.original),
+        recipient=recipient,
         message=_message(mail, result.qid),
         metadata=dict(mail.headers) or None,
         source=Origin(kind=KIND, node=line.host),
@@ -113,5 +118,9 @@ def _message(mail: QueuedMail, qid: str) -> Message:
 
 
 def _id(line: LogLine, *words: str) -> str:
-    fact = "\0".join((line.host, line.instance, *words))
-    return "ev_" + urlsafe_b64encode(blake2b(fact.encode(), digest_size=15).digest()).decode()
+    return _hashed(line.host, line.instance, *words)
+
+
+def _hashed(*words: str) -> str:
+    fact = "\0".join(words).encode()
+    return "ev_" + urlsafe_b64encode(blake2b(fact, digest_size=15).digest()).decode()

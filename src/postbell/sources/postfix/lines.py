@@ -5,21 +5,27 @@ what `syslog_name` of a single service puts between.
 """
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+
+import msgspec
 
 from postbell.errors import BadInput
 
 
-class LogLine(NamedTuple):
-    """A line that Postfix wrote; *stamp* is as it stands, *process* what tells the writer from
-    others: machine, instance, program and number."""
+class LogLine(msgspec.Struct, frozen=True, gc=False):
+    """A line that Postfix wrote; *stamp* is as it stands, *pid* in brackets, empty without one."""
 
     stamp: str
     host: str
     instance: str
     program: str
-    process: str
+    pid: str
     text: str
+
+    @property
+    def process(self) -> str:
+        """What tells the writer from all others."""
+        return f"{self.host}/{self.instance}/{self.program}{self.pid}"
 
 
 def line_of(raw: bytes) -> LogLine | None:
@@ -28,34 +34,36 @@ def line_of(raw: bytes) -> LogLine | None:
     Raises BadInput where it is no line of a syslog.  What is no UTF-8 becomes U+FFFD, and so does
     the character NUL; those before a line are what a crash leaves in a file.
     """
-    found = _LINE(raw)
-    if found is None:
-        return _without_nul(raw)
-    if found[3] is None:
-        return None
-    stamp, host, instance, program, pid, text = _decoded(found)
-    return LogLine(stamp, host, instance, program, f"{host}/{instance}/{program}{pid}", text)
-
-
-def _decoded(found: re.Match[bytes]) -> list[str]:
     try:
-        return b"\0".join(found.groups(b"")).decode().split("\0")
+        whole = raw.decode()
     except UnicodeDecodeError:
-        return b"\0".join(found.groups(b"")).decode(errors="replace").split("\0")
-
-
-def _without_nul(raw: bytes) -> LogLine | None:
-    if b"\0" not in raw:
+        whole = raw.decode(errors="replace")
+    if "\0" in whole:
+        whole = whole.lstrip("\0").replace("\0", "\ufffd")
+        if not whole:
+            return None
+    if whole.startswith("<"):
+        whole = whole[whole.find(">") + 1 :]
+    if whole[12:13] == ":":
+        stamp, parts = whole[:STAMP_CHARS], whole[STAMP_CHARS + 1 :].split(" ", 2)
+    else:
+        stamp, *parts = whole.split(" ", 3)
+        if stamp[10:11] != "T":
+            parts = []
+    if len(parts) < 2:
         raise BadInput("no line of a syslog: no time and machine before it", code="malformed")
-    whole = raw.lstrip(b"\0").replace(b"\0", "\ufffd".encode())
-    return line_of(whole) if whole else None
+    tag = _tag(parts[1])
+    if tag is None or len(parts) < 3:
+        return None
+    return LogLine(stamp, parts[0], *tag, parts[2])
 
 
-_LINE = re.compile(
-    rb"(?:<[0-9]{1,3}>)?"
-    rb"([A-Z][a-z]{2} [ 0-3]?[0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}"
-    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
-    rb"(?:Z|[+-][0-9]{2}:[0-9]{2})) ([^\s\0]+) "
-    rb"(?:([^\s/\[\]:\0]+)/(?:[^\s/\[\]:\0]{1,64}/){0,4}([^\s/\[\]:\0]+)(\[[0-9]+\])?: ([^\0]*)"
-    rb"|[^\0]*)"
-).fullmatch
+@lru_cache(4096)
+def _tag(tag: str) -> tuple[str, str, str] | None:
+    """Return instance, program and number, None of a tag that is not one of Postfix."""
+    found = _TAG(tag)
+    return (found[1], found[2], found[3] or "") if found else None
+
+
+STAMP_CHARS = len("Nov 30 10:00:00")
+_TAG = re.compile(r"([^/\[\]:]+)/(?:[^/\[\]:]{1,64}/){0,4}([^/\[\]:]+)(\[[0-9]+\])?:").fullmatch

@@ -51,13 +51,12 @@ class QueuedMail(msgspec.Struct, array_like=True, omit_defaults=True):
     def page_bits(self) -> int:
         return int(self.pages or "0", 16)
 
-    def inherit(self, parent: "QueuedMail") -> None:
-        """Take over from the mail that this one was before a filter had it."""
-        self.is_further = True
-        self.login, self.client = parent.login, parent.client
-        self.subject = self.subject or parent.subject
-        self.headers = parent.headers | self.headers
-        self.is_notice = self.is_notice or parent.is_notice
+    def take_over(self, first: "QueuedMail") -> None:
+        """Take over what was known of the mail before a filter had it."""
+        self.login, self.client = first.login, first.client
+        self.subject = self.subject or first.subject
+        self.headers = first.headers | self.headers
+        self.is_notice = self.is_notice or first.is_notice
 
 
 def key_of(host: str, instance: str, qid: str) -> str:
@@ -195,7 +194,10 @@ def _page(key: str, number: int) -> str:
 
 
 def _pages(key: str, pages: int) -> Iterator[str]:
-    return (_page(key, number) for number in range(256) if pages >> number & 1)
+    while pages:
+        number = pages.bit_length() - 1
+        pages ^= 1 << number
+        yield _page(key, number)
 
 
 def _number(recipient: str) -> int:

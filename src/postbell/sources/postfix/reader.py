@@ -7,11 +7,13 @@ goes through them in order.  Neither waits for anything.
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from postbell.events import Draft, EventType
 from postbell.ports import Fact, RefusedFact
-from postbell.sources.following import refusal_of
+from postbell.sources.following import fact_of, refusal_of
 from postbell.sources.postfix.answers import answer_of
 from postbell.sources.postfix.drafts import attempted, given_up, requested
 from postbell.sources.postfix.lines import LogLine, line_of
@@ -29,22 +31,24 @@ from postbell.sources.postfix.records import (
     Turned,
     record_of,
 )
-from postbell.sources.postfix.relays import Relays, further_of
+from postbell.sources.postfix.relays import Relays, further_of, is_loopback
 from postbell.sources.postfix.stamps import moment_of
+from postbell.sources.tail import FileLine
 from postbell.sources.whose import MailFacts, Whose
 from postbell.text.headers import words
 
 MOST_INSTANCES = 64
 MOST_SESSIONS = 1_024
+MOST_NAMED = 4_096
 MOST_HEADERS = 8
 MAX_HEADER_CHARS = 200
 MAX_KEPT_TEXT = 200
 
 
-class Noted(NamedTuple):
-    """A line that says something: what was read, what it says and of which mail."""
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """A line that says something: as it was read, what it says and of which mail."""
 
-    fact: Fact
+    read: Fact | FileLine
     line: LogLine
     record: Record
     key: str
@@ -71,32 +75,38 @@ class LogReader:
         self._whose = whose
         self._instances: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._first: OrderedDict[str, str] = OrderedDict()
 
-    def look(self, facts: Iterable[Fact], findings: Findings) -> list[Noted]:
+    def look(self, lines: Iterable[Fact | FileLine], findings: Findings) -> list[Noted]:
         """Return the lines that say something."""
-        seen = []
-        for fact in facts:
+        noted = []
+        for read in lines:
             try:
-                line = line_of(fact.raw)
+                line = line_of(read.raw)
                 record = record_of(line.program, line.text) if line else None
             except Exception as error:
-                findings.refused.append(refusal_of(fact, error))
+                findings.refused.append(refusal_of(fact_of(read), error))
                 continue
             if line is not None and record is not None:
                 qid = "" if isinstance(record, Secured) else record.qid
-                seen.append(Noted(fact, line, record, key_of(line.host, line.instance, qid)))
-                self._know(line)
-        return seen
+                key = key_of(line.host, line.instance, qid)
+                noted.append(Noted(read, line, record, key))
+                if isinstance(record, Named):
+                    self._know(line, record, key)
+        return noted
 
     def keys(self, seen: Iterable[Noted]) -> list[str]:
         """Return under which keys something may be remembered that these lines want."""
         wanted: dict[str, None] = {}
-        for _, line, record, key in seen:
+        for noted in seen:
+            line, record, key = noted.line, noted.record, noted.key
             if isinstance(record, Secured):
                 continue
             wanted[key] = None
             if isinstance(record, Arrival) and record.parent:
                 wanted |= dict.fromkeys(self._elsewhere(line, record.parent))
+            elif isinstance(record, Named):
+                wanted[self._first.get(record.message_id, key)] = None
             elif isinstance(record, Result):
                 wanted |= dict.fromkeys(self._further(line, record))
         return list(wanted)
@@ -104,7 +114,8 @@ class LogReader:
     def page_keys(self, seen: Iterable[Noted], mails: Mails) -> list[str]:
         """Return the keys of what is remembered of their recipients."""
         wanted: dict[str, None] = {}
-        for _, _, record, key in seen:
+        for noted in seen:
+            record, key = noted.record, noted.key
             if isinstance(record, Result):
                 wanted |= dict.fromkeys(mails.page_keys(key, record.recipient))
             elif isinstance(record, Ended) and record.how != "removed":
@@ -117,14 +128,15 @@ class LogReader:
         """Go through the lines in order; the file was last written at *written_at*."""
         for each in seen:
             try:
-                drafts = list(self._drafts(each, mails, written_at, findings))
-                rules = [self._given(draft, mail) for draft, mail in drafts]
+                made = self._drafts(each, mails, written_at, findings)
+                rules = [self._given(draft, mail) for draft, mail in made]
             except Exception as error:
-                findings.refused.append(refusal_of(each.fact, error))
+                findings.refused.append(refusal_of(fact_of(each.read), error))
                 continue
-            findings.drafts += [draft for draft, _ in drafts]
-            findings.facts += [each.fact] * len(drafts)
-            findings.rules += rules
+            if made:
+                findings.drafts += [draft for draft, _ in made]
+                findings.facts += [fact_of(each.read)] * len(made)
+                findings.rules += rules
 
     def _given(self, draft: Draft, mail: QueuedMail) -> str:
         """Let the event be of whom the mail is; return by which rule."""
@@ -134,38 +146,28 @@ class LogReader:
         return self._whose.give(draft, said)
 
     def _drafts(
-        self, seen: Noted, mails: Mails, written_at: datetime, findings: Findings
-    ) -> Iterator[tuple[Draft, QueuedMail]]:
-        _, line, record, key = seen
+        self, noted: Noted, mails: Mails, written_at: datetime, findings: Findings
+    ) -> list[tuple[Draft, QueuedMail]]:
+        line, record, key = noted.line, noted.record, noted.key
         match record:
             case Result():
-                yield from self._delivered(line, record, key, mails, written_at)
+                return list(self._delivered(line, record, key, mails, written_at))
+            case Ended():
+                return list(self._ended(line, record, key, mails, written_at))
+            case Activation(sender=sender):
+                mails.take(key).sender = sender
+            case Named():
+                self._named(line, record, key, mails)
             case Arrival(client=client, login=login, parent=parent):
                 mail = mails.begin(key)
                 mail.client, mail.login = client, login
                 for other in filter(None, map(mails.find, self._elsewhere(line, parent))):
-                    mail.inherit(other)
-            case Named(message_id=message_id):
-                mail = mails.take(key)
-                if mail.sender is not None and mail.message_id != message_id:
-                    mail = mails.begin(key)
-                if not mail.named_at:
-                    mail.named_at, mail.message_id = line.stamp, message_id
+                    mail.take_over(other)
+                    mail.is_further = True
             case Headed(name=name, value=value):
                 _head(mails.take(key), name, value)
-            case Activation(sender=sender):
-                mails.take(key).sender = sender
             case Notified():
                 mails.take(key).is_notice = True
-            case Ended(qid=qid, how=how):
-                mail = mails.find(key) or QueuedMail()
-                pending = [] if how == "removed" else mails.pending(key)
-                at = moment_of(line.stamp, self._zone, written_at) if pending else ""
-                for one in pending:
-                    mails.settle(key, one.recipient)
-                    yield given_up(line, mail, qid, one, how, at), mail
-                if how != "expired":
-                    mails.end(key)
             case Secured(relay=relay):
                 self._sessions[line.process] = relay
                 _bound(self._sessions, MOST_SESSIONS)
@@ -173,6 +175,31 @@ class LogReader:
                 findings.turned += 1
                 if qid:
                     mails.end(key)
+        return []
+
+    def _named(self, line: LogLine, named: Named, key: str, mails: Mails) -> None:
+        mail = mails.take(key)
+        if mail.sender is not None and mail.message_id != named.message_id:
+            mail = mails.begin(key)
+        if not mail.named_at:
+            mail.named_at, mail.message_id = line.stamp, named.message_id
+        first = mails.find(self._first.get(named.message_id, key))
+        if first is not None and not mail.login and is_loopback(mail.client):
+            mail.take_over(first)
+
+    def _ended(
+        self, line: LogLine, ended: Ended, key: str, mails: Mails, written_at: datetime
+    ) -> Iterator[tuple[Draft, QueuedMail]]:
+        mail = mails.find(key)
+        if mail is None:
+            return
+        if ended.how != "removed" and (pending := mails.pending(key)):
+            at = moment_of(line.stamp, self._zone, written_at)
+            for one in pending:
+                mails.settle(key, one.recipient)
+                yield given_up(line, mail, ended.qid, one, ended.how, at), mail
+        if ended.how != "expired":
+            mails.end(key)
 
     def _delivered(
         self, line: LogLine, result: Result, key: str, mails: Mails, written_at: datetime
@@ -186,7 +213,9 @@ class LogReader:
         if mail.named_at and not mail.is_further and before is None:
             at_first = moment_of(mail.named_at, self._zone, written_at)
             yield requested(line, mail, result, at_first), mail
-        is_secured = self._sessions.get(line.process) == result.relay or None
+        is_secured = None
+        if self._sessions:
+            is_secured = self._sessions.get(line.process) == result.relay or None
         answer = answer_of(result, is_secured)
         yield attempted(line, mail, result, kind, answer, before, at), mail
         if kind is EventType.DEFERRED:
@@ -196,9 +225,11 @@ class LogReader:
             text = reply.text[:MAX_KEPT_TEXT]
             pending = Pending(*who, tries, first_at, reply.code, reply.enhanced, text)
             mails.defer(key, pending)
-        for other in filter(None, map(mails.find, self._further(line, result))):
-            if mail.message_id == other.message_id:
-                other.inherit(mail)
+        if kind is EventType.SENT:
+            for other in filter(None, map(mails.find, self._further(line, result))):
+                if mail.message_id == other.message_id:
+                    other.take_over(mail)
+                    other.is_further = True
 
     def _kind(self, line: LogLine, result: Result) -> EventType | None:
         """Return what an attempt came to; None for a probe of an address."""
@@ -211,7 +242,7 @@ class LogReader:
 
     def _further(self, line: LogLine, result: Result) -> list[str]:
         """Return the keys under which a mail may go on that a filter or an alias has taken."""
-        if self._kind(line, result) is not EventType.SENT:
+        if " as " not in result.reason or self._kind(line, result) is not EventType.SENT:
             return []
         return self._elsewhere(line, further_of(result.reason))
 
@@ -224,11 +255,14 @@ class LogReader:
         others = [each for each in self._instances if each != own]
         return [key_of(host, instance, qid) for host, instance in (own, *others)]
 
-    def _know(self, line: LogLine) -> None:
+    def _know(self, line: LogLine, named: Named, key: str) -> None:
+        """Take notice of who takes mails over, and of which mail a Message-ID was first."""
         instance = (line.host, line.instance)
         if instance not in self._instances:
             self._instances[instance] = None
             _bound(self._instances, MOST_INSTANCES)
+        self._first.setdefault(named.message_id, key)
+        _bound(self._first, MOST_NAMED)
 
 
 def _head(mail: QueuedMail, name: str, value: str) -> None:

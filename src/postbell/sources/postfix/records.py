@@ -6,12 +6,17 @@ to 3.10.  Members that a newer version adds to a delivery are passed over.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from postbell.errors import BadInput
 
 
-class Arrival(NamedTuple):
+class _Record(msgspec.Struct, frozen=True, gc=False):
+    """Base of what a line says; thousands are made a second."""
+
+
+class Arrival(_Record, frozen=True, gc=False):
     """A mail came in by this client; *parent* is the queue id that it had before a filter or a
     requeueing, empty for most."""
 
@@ -21,14 +26,14 @@ class Arrival(NamedTuple):
     parent: str = ""
 
 
-class Named(NamedTuple):
+class Named(_Record, frozen=True, gc=False):
     """Its Message-ID, without the brackets; with it Postfix has taken the mail over."""
 
     qid: str
     message_id: str
 
 
-class Headed(NamedTuple):
+class Headed(_Record, frozen=True, gc=False):
     """A header that a rule of `header_checks` has logged; *name* in lower case."""
 
     qid: str
@@ -36,14 +41,14 @@ class Headed(NamedTuple):
     value: str
 
 
-class Activation(NamedTuple):
+class Activation(_Record, frozen=True, gc=False):
     """It is up for delivery; *sender* is empty for a notification."""
 
     qid: str
     sender: str
 
 
-class Result(NamedTuple):
+class Result(_Record, frozen=True, gc=False):
     """What became of one attempt for one recipient; *original* is what the address was before it
     was rewritten, empty where it was not.  *members* are `delay`, `dsn` and the like."""
 
@@ -56,26 +61,26 @@ class Result(NamedTuple):
     reason: str
 
 
-class Ended(NamedTuple):
+class Ended(_Record, frozen=True, gc=False):
     """It left the queue: *how* is "removed", "expired" or, by a person, "deleted"."""
 
     qid: str
     how: str
 
 
-class Notified(NamedTuple):
+class Notified(_Record, frozen=True, gc=False):
     """The mail is a notification of Postfix's own about another."""
 
     qid: str
 
 
-class Secured(NamedTuple):
+class Secured(_Record, frozen=True, gc=False):
     """The writer has an encrypted session with this relay, empty where that failed."""
 
     relay: str
 
 
-class Turned(NamedTuple):
+class Turned(_Record, frozen=True, gc=False):
     """A client was turned away; *qid* is of the mail that it lost by that, empty for none."""
 
     qid: str
@@ -153,7 +158,7 @@ def _delivery(text: str) -> Record | None:
             raise BadInput(what[:300], code="malformed")
         return None
     qid, recipient, original, relay, rest, status, reason = found.groups("")
-    members = dict(each.split("=", 1) for each in rest[2:].split(", ")) if rest else {}
+    members = dict(_MEMBERS(rest))
     return Result(qid, recipient, original, relay, members, status, reason.removesuffix(")"))
 
 
@@ -185,4 +190,5 @@ _DELIVERY = re.compile(
     rf"{_QID}: to={_ADDRESS}(?:, orig_to={_ADDRESS})?, relay=([^,]*)"
     r"((?:, (?!status=)[a-z_]+=[^,]*)*), status=([A-Za-z-]+)(?: \((.*))?"
 ).fullmatch
+_MEMBERS = re.compile(r", ([a-z_]+)=([^,]*)").findall
 _BEGINS_WELL = re.compile(rf"{_QID}: to=<.*, status=").match

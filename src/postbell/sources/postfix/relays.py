@@ -12,7 +12,7 @@ class Relays:
     a transport as the log calls it (`mail.example.com`, `192.0.2.7:25`, `10.0.0.0/8`, `amavis`).
 
     An address of the machine itself is one without saying so, where what answers there says how it
-    queued the mail, or is talked to by SMTP: a filter.  LMTP there is a mailbox.
+    queued the mail: a filter.
     """
 
     def __init__(self, named: list[str]) -> None:
@@ -25,7 +25,7 @@ class Relays:
         if "forwarded as " in reason and program == "local":
             return True
         is_named, is_own = self._is_named(relay)
-        return is_named or (is_own and (program != "lmtp" or further_of(reason) != ""))
+        return is_named or (is_own and further_of(reason) != "")
 
     def _look(self, relay: str) -> tuple[bool, bool]:
         host, address, port = parted(relay)
@@ -34,7 +34,13 @@ class Relays:
         is_named = not self._names.isdisjoint(name.lower() for name in names) or (
             parsed is not None and any(parsed in network for network in self._networks)
         )
-        return is_named, parsed is not None and parsed.is_loopback
+        return is_named, is_loopback(address)
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether this is an address of the machine itself."""
+    parsed = parse(address)
+    return parsed is not None and parsed.is_loopback
 
 
 def parted(relay: str) -> tuple[str, str, str]:

@@ -17,7 +17,7 @@ import msgspec
 from postbell.clock import SystemClock
 from postbell.errors import BadInput, ServiceError
 from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
-from postbell.sources.following import facts_of, follow, path_of
+from postbell.sources.following import follow, path_of
 from postbell.sources.postfix.drafts import KIND
 from postbell.sources.postfix.mails import Mails
 from postbell.sources.postfix.reader import Findings, LogReader, Noted
@@ -96,7 +96,7 @@ class PostfixSource:
 
     async def _read(self, inlet: Inlet, chunk: Chunk, thread: Executor) -> SourceReading:
         run, findings = asyncio.get_running_loop().run_in_executor, Findings()
-        noted = await run(thread, self._reader.look, facts_of(chunk), findings)
+        noted = await run(thread, self._reader.look, chunk.lines, findings)
         mails = await _recalled(self._reader, noted, inlet.recall)
         written_at = datetime.fromtimestamp(chunk.after.modified_ns / 1e9, UTC)
         await run(thread, self._reader.fold, noted, mails, written_at, findings)
