@@ -25,6 +25,7 @@ from postbell.fences import fence
 from postbell.index.indexer import Indexer
 from postbell.ingest import user_agents
 from postbell.ingest.ingest import Ingest
+from postbell.mta import answering
 from postbell.operating.metrics import PoolUse
 from postbell.operating.wiring import (
     Operating,
@@ -313,17 +314,18 @@ async def _ingesting(
         *web_routes(site),
         *operation.routes(),
     ]
-    yield api.build(
-        desk,
-        reports,
-        ingest,
-        parts.engine,
-        dialect_routes=routes,
-        lost_page=lost_page(site),
-        hosts=site.guarded_hosts,
-        refused_page=refused_page(site),
-        public_url=settings.public_url,
-    )
+    async with answering(settings, parts.engine.suppressions, parts.directory, parts.clock):
+        yield api.build(
+            desk,
+            reports,
+            ingest,
+            parts.engine,
+            dialect_routes=routes,
+            lost_page=lost_page(site),
+            hosts=site.guarded_hosts,
+            refused_page=refused_page(site),
+            public_url=settings.public_url,
+        )
     reading.cancel()
     noting.cancel()
     telling.cancel()

@@ -87,6 +87,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "url": ("https://p.example.com",) * 2,
         "operator_webhook": ("https://p.example.com",) * 2,
         "metrics_listen": ("127.0.0.1:9090",) * 2,
+        "mta_lookup": ("127.0.0.1:10040",) * 2,
+        "mta_lookup_networks": ("10.0.0.0/8", (ip_network("10.0.0.0/8"),)),
         "smtp_url": ("smtps://user:word@mail.example.com",) * 2,
         "notice_from": ("bell@example.com",) * 2,
         "operator_email": ("ops@example.com",) * 2,

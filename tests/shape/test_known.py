@@ -10,6 +10,7 @@ MAY_MISS = {
     "desk/auth.py": "inside `find`, and before a check that ends with it",
     "desk/trials.py": "a name in a sample",
     "ingest/ingest.py": "`checked` looks again where that knows no api user",
+    "mta/lookup.py": "a login; one that is not known is answered for the account",
     "operating/metrics/following.py": "labels",
     "operating/notices/watching.py": "goes through all; nothing was told yet of what is new",
     "operating/standings.py": "goes through all; what is new is heard of",

@@ -11,6 +11,7 @@ OUTSIDE = ("cli/",)
 
 TASKS = {
     "app.py": ("ingest", "worker", "directory", "index", "suppressions"),
+    "mta/lookup.py": ("suppressions",),
     "operating/metrics/exposition.py": ("metrics",),
     "operating/notices/handing.py": ("notices", "mail"),
     "operating/notices/telling.py": ("notices",),
@@ -41,6 +42,7 @@ FOREVER = {
     "sources/mail/taking.py": "sources",
     "sources/running.py": "sources",
     "suppressing/follower.py": "suppressions",
+    "suppressing/held.py": "suppressions",
     "suppressing/telling.py": "suppressions",
 }
 """Modules with a loop that pauses and goes on for ever, and its fence; "" where nothing of a

@@ -17,6 +17,8 @@ def settings() -> str:
 def _spelled(setting: Setting) -> tuple[str, ...]:
     thing = TABLES.get(setting.name)
     default = setting.default
+    if isinstance(default, tuple):
+        default = ", ".join(map(str, default))
     return (
         f"`{setting.flag} {thing}=JSON`" if thing else f"`{setting.flag}`",
         f"`{prefix(setting.name)}<{thing}>`" if thing else f"`{setting.variable}`",

@@ -153,7 +153,7 @@ def warn_of_no_sign_in(settings: Settings, address: Address) -> None:
 
 def warn_of_wide_networks(settings: Settings) -> None:
     """Log where a setting takes much of the Internet for networks of one's own."""
-    for name in ("trusted_proxies", "allow_networks"):
+    for name in ("trusted_proxies", "allow_networks", "mta_lookup_networks"):
         wide = too_wide(getattr(settings, name))
         if wide:
             log("networks_too_wide", setting=name, networks=wide)

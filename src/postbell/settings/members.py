@@ -28,7 +28,7 @@ from postbell.settings.values import (
 )
 from postbell.text import small_files
 from postbell.text.encodings import is_utf8
-from postbell.text.networks import Networks
+from postbell.text.networks import LOOPBACK, Networks
 
 
 class Settings(PeerLimits, frozen=True, kw_only=True):
@@ -136,6 +136,17 @@ class Settings(PeerLimits, frozen=True, kw_only=True):
         str,
         About("token that /metrics is answered to on the main listener; to nobody without one"),
     ] = ""
+    mta_lookup: Annotated[
+        str,
+        About(
+            "address of a listener where Postfix asks whether an address is suppressed, as"
+            " HOST:PORT"
+        ),
+    ] = ""
+    mta_lookup_account: Annotated[
+        str, About("account whose list it is where the login names no api user")
+    ] = ""
+    mta_lookup_networks: Annotated[Networks, About("networks of who may ask there")] = LOOPBACK
     smtp_url: Annotated[
         str,
         About("mail server, as smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start"),

@@ -217,6 +217,7 @@ CHECKS: dict[str, Callable[[Any], str]] = {
     "public_url": _check_base_url,
     "operator_webhook": _check_url,
     "metrics_listen": _check_listener,
+    "mta_lookup": _check_listener,
     "metrics_token": _check_token,
     "smtp_url": _check_mail_server,
     "notice_from": _check_email,

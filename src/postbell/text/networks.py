@@ -11,6 +11,8 @@ from ipaddress import (
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
+LOOPBACK: Networks = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
 IPV6_BITS = 64
 """What a provider gives one customer of IPv6 (RFC 6177): all its addresses count as one."""
 

@@ -1,0 +1,136 @@
+"""Every account's suppression list in memory, for who must be answered at once.
+
+17 bytes an address: a hash of account, api user and address, why, and until when.  With a million
+addresses two of them have one hash with a chance of 1 in 30 million; a key that changes with each
+process keeps anybody from looking for such a pair.
+"""
+
+import asyncio
+import secrets
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postbell.clock import Clock, to_us
+from postbell.errors import Overloaded, StorageError
+from postbell.fences import fence
+from postbell.ports import Suppressions
+from postbell.signals import log
+from postbell.suppressions import Suppression, SuppressionKey, SuppressionReason
+from postbell.text.recipients import key_of
+
+PAGE = 1000
+IDLE_S = 0.25
+RETRY_S = 2.0
+MOST_NEW = 20_000
+"""So many changes are kept apart before they are sorted in."""
+FOREVER = (1 << 63) - 1
+REASONS = tuple(SuppressionReason)
+
+
+class Why(NamedTuple):
+    """An address's reason, by its number, and until when (microseconds); 0 for one that is off."""
+
+    reason: int
+    until: int
+
+
+class Sorted(NamedTuple):
+    """What is held, by hash; nobody changes one."""
+
+    keys: NDArray[np.uint64]
+    reasons: NDArray[np.uint8]
+    untils: NDArray[np.int64]
+
+    def find(self, key: int) -> Why | None:
+        at = int(self.keys.searchsorted(np.uint64(key)))
+        if at == len(self.keys) or int(self.keys[at]) != key:
+            return None
+        return Why(int(self.reasons[at]), int(self.untils[at]))
+
+
+NOTHING = Sorted(np.empty(0, np.uint64), np.empty(0, np.uint8), np.empty(0, np.int64))
+
+
+class SuppressedAddresses:
+    """The lists, kept up to the engine's by `run`."""
+
+    def __init__(self, suppressions: Suppressions, clock: Clock) -> None:
+        self._suppressions = suppressions
+        self._clock = clock
+        self._secret = secrets.token_bytes(16)
+        self._sorted = NOTHING
+        self._new: dict[int, Why] = {}
+        self._revision = 0
+
+    def find(self, account_id: int, api_user_id: int, address: str) -> SuppressionReason | None:
+        """Return why an address is suppressed for this api user's mail, None where it is not; some
+        microseconds."""
+        now, key = to_us(self._clock.now()), key_of(address)
+        for user in {0, api_user_id}:
+            digest = self._digest(SuppressionKey(account_id, key, user))
+            why = self._new.get(digest) or self._sorted.find(digest)
+            if why is not None and why.until > now:
+                return REASONS[why.reason]
+        return None
+
+    async def catch_up(self) -> None:
+        """Take in every change that there is."""
+        while await self.step():
+            pass
+        await self._sort_in()
+
+    async def run(self) -> None:
+        """Follow the changes until cancelled."""
+        while True:
+            wait_s = IDLE_S
+            try:
+                with fence("suppressions", item="what is held"):
+                    wait_s = 0.0 if await self.step() else IDLE_S
+            except (StorageError, Overloaded) as error:
+                log("suppressing_failed", error=f"{type(error).__name__}: {error.message}")
+                wait_s = RETRY_S
+            await asyncio.sleep(wait_s)
+
+    async def step(self) -> bool:
+        """Take in the next changes; return whether there were any."""
+        entries = await self._suppressions.since(self._revision, PAGE)
+        for each in entries:
+            self._new[self._digest(each.place)] = _why(each)
+        if entries:
+            self._revision = entries[-1].revision
+        if len(self._new) >= MOST_NEW:
+            await self._sort_in()
+        return bool(entries)
+
+    async def _sort_in(self) -> None:
+        new = self._new
+        self._sorted = await asyncio.to_thread(_merged, self._sorted, dict(new))
+        self._new = {}
+
+    def _digest(self, place: SuppressionKey) -> int:
+        text = f"{place.account_id} {place.api_user_id} {place.key}".encode("utf-8", "replace")
+        return int.from_bytes(blake2b(text, digest_size=8, key=self._secret).digest(), "little")
+
+
+def _why(entry: Suppression) -> Why:
+    until = FOREVER if entry.until is None else to_us(entry.until)
+    return Why(REASONS.index(entry.reason), 0 if entry.removed_at is not None else until)
+
+
+def _merged(held: Sorted, new: dict[int, Why]) -> Sorted:
+    """Return what is held with what is new, without what is off."""
+    keys = np.fromiter(new, np.uint64, len(new))
+    kept = ~np.isin(held.keys, keys)
+    added = np.array([why.until != 0 for why in new.values()], np.bool_)
+    reasons = np.array([why.reason for why in new.values()], np.uint8)
+    untils = np.array([why.until for why in new.values()], np.int64)
+    every = np.concatenate((held.keys[kept], keys[added]))
+    order = np.argsort(every)
+    return Sorted(
+        every[order],
+        np.concatenate((held.reasons[kept], reasons[added]))[order],
+        np.concatenate((held.untils[kept], untils[added]))[order],
+    )
