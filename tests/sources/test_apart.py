@@ -109,5 +109,38 @@ async def test_a_fact_whose_reading_cannot_be_written_ends_nothing(
     assert kept.is_wanted
 
 
+class Mindful(Odd):
+    """A source that remembers something for a day, and says what it recalls."""
+
+    place = "a mindful one"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.recalled: list[dict[str, bytes]] = []
+
+    async def run(self, inlet: Inlet) -> None:
+        kept = Remembered("queue-id", b"subject", self._clock.now() + timedelta(days=1))
+        await inlet.take(SourceReading([], [], b"here", "line 1", remember=[kept]))
+        while True:
+            self.recalled.append(await inlet.recall(["queue-id"]))
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_remembered_ends_by_no_clock_that_jumped(rig: Rig) -> None:
+    source = Mindful(rig.clock)
+
+    async def has_recalled_since() -> bool:
+        return len(source.recalled) > 1  # the first may have been under way
+
+    async with reading(rig, mindful=source):
+        await until(stands(rig, "mindful", position="line 1"))
+        rig.clock.advance(86_400)
+        for is_sure in (False, True):
+            rig.clock.is_sure = is_sure
+            source.recalled.clear()
+            await until(has_recalled_since)
+            assert source.recalled[-1] == ({} if is_sure else {"queue-id": b"subject"})
+
+
 async def failed() -> bool:
     return fences.failed["sources"] > 0

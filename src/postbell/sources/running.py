@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from postbell.clock import Clock
+from postbell.clock import Clock, from_us
 from postbell.directory import Directory
 from postbell.errors import Conflict, Overloaded, ServiceError, StorageError
 from postbell.fences import LOGGED, fence, note
@@ -307,8 +307,9 @@ class Running:
                 self._is_unsure = False
 
     async def recall(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Return what the source remembers; see `ports.Inlet`."""
-        now = self._parts.clock.now()
+        """Return what the source remembers, see `ports.Inlet`; by a clock that jumped nothing has
+        ended."""
+        now = self._parts.clock.now() if self._parts.clock.is_sure else from_us(0)
         return await self._parts.checkpoints.recall(self.name, keys, now)
 
     def report(self, state: SourceState, *, lag_bytes: int | None = None, fault: str = "") -> None:
