@@ -33,6 +33,8 @@ GOALS = (
     Goal("deliver-engagelab-1-busy", "ratio", SINGLE_RATIO),
     Goal("fanout-100", "cpu_us", 0.5),
     Goal("fanout-100", "write_bytes", NO_WRITE_BYTES),
+    Goal("source-postfix", "cpu_us", 20),
+    Goal("source-postfix", "ratio", 8),
     Goal("latency", "p99_ms", 25),
     Goal("neighbour", "p99_ratio", 1.5),
     Goal("hostile", "p99_ratio", 3),

@@ -9,6 +9,7 @@ from bench import conditions, floor, proc, samples
 from bench.besieged import hostile
 from bench.children import Broken, Floor, FloorDelivery, Sink
 from bench.growth import growth
+from bench.maillog import source_postfix
 from bench.measuring import (
     Measured,
     Result,
@@ -106,6 +107,8 @@ SCENARIOS = (
     Scenario("fanout-1", "a full log for one webhook", fan_out, 400_000),
     Scenario("fanout-10", "a full log for 10 webhooks together", fan_out, 200_000, webhooks=10),
     Scenario("fanout-100", "a full log for 100 webhooks together", fan_out, 100_000, webhooks=100),
+    Scenario("source-postfix", "a log of Postfix, an event in each fourth line", source_postfix,
+             300_000),
     Scenario("latency", "accept to arrival at 500 events/s", latency, 3_000, rate=500),
     Scenario("neighbour", "a healthy webhook beside 80 broken ones", neighbour, 3_000, rate=200),
     Scenario("hostile", "ingest beside 10,000 connections that misbehave, in each of 12 ways",

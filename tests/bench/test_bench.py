@@ -68,6 +68,13 @@ def test_it_prints_what_an_event_costs_beside_its_floor() -> None:
     assert known.peak_mib > ingest.peak_mib + 8  # by 800,000 ids
 
 
+def test_a_log_of_postfix_is_taken_in_beside_its_floor() -> None:
+    row = small("source-postfix", 4_000)
+
+    assert set(members(row)) == MEMBERS
+    assert 0 < row.floor_us < row.cpu_us
+
+
 def test_fan_out_writes_less_than_a_row_for_each_event_and_webhook() -> None:
     one, ten = small("fanout-1", 40_000), small("fanout-10", 10_000)
 

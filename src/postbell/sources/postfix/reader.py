@@ -88,8 +88,7 @@ class LogReader:
                 findings.refused.append(refusal_of(fact_of(read), error))
                 continue
             if line is not None and record is not None:
-                qid = "" if isinstance(record, Secured) else record.qid
-                key = key_of(line.host, line.instance, qid)
+                key = key_of(line.host, line.instance, record.qid)
                 noted.append(Noted(read, line, record, key))
                 if isinstance(record, Named):
                     self._know(line, record, key)
@@ -99,16 +98,14 @@ class LogReader:
         """Return under which keys something may be remembered that these lines want."""
         wanted: dict[str, None] = {}
         for noted in seen:
-            line, record, key = noted.line, noted.record, noted.key
-            if isinstance(record, Secured):
-                continue
-            wanted[key] = None
-            if isinstance(record, Arrival) and record.parent:
-                wanted |= dict.fromkeys(self._elsewhere(line, record.parent))
-            elif isinstance(record, Named):
-                wanted[self._first.get(record.message_id, key)] = None
-            elif isinstance(record, Result):
+            line, record = noted.line, noted.record
+            wanted[noted.key] = None
+            if isinstance(record, Result):
                 wanted |= dict.fromkeys(self._further(line, record))
+            elif isinstance(record, Named):
+                wanted[self._first.get(record.message_id, noted.key)] = None
+            elif isinstance(record, Arrival) and record.parent:
+                wanted |= dict.fromkeys(self._elsewhere(line, record.parent))
         return list(wanted)
 
     def page_keys(self, seen: Iterable[Noted], mails: Mails) -> list[str]:

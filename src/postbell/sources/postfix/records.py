@@ -13,14 +13,15 @@ from postbell.errors import BadInput
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False):
-    """Base of what a line says; thousands are made a second."""
+    """Base of what a line says, of the mail with this queue id, empty for none."""
+
+    qid: str
 
 
 class Arrival(_Record, frozen=True, gc=False):
     """A mail came in by this client; *parent* is the queue id that it had before a filter or a
     requeueing, empty for most."""
 
-    qid: str
     client: str = ""
     login: str = ""
     parent: str = ""
@@ -29,14 +30,12 @@ class Arrival(_Record, frozen=True, gc=False):
 class Named(_Record, frozen=True, gc=False):
     """Its Message-ID, without the brackets; with it Postfix has taken the mail over."""
 
-    qid: str
     message_id: str
 
 
 class Headed(_Record, frozen=True, gc=False):
     """A header that a rule of `header_checks` has logged; *name* in lower case."""
 
-    qid: str
     name: str
     value: str
 
@@ -44,7 +43,6 @@ class Headed(_Record, frozen=True, gc=False):
 class Activation(_Record, frozen=True, gc=False):
     """It is up for delivery; *sender* is empty for a notification."""
 
-    qid: str
     sender: str
 
 
@@ -52,7 +50,6 @@ class Result(_Record, frozen=True, gc=False):
     """What became of one attempt for one recipient; *original* is what the address was before it
     was rewritten, empty where it was not.  *members* are `delay`, `dsn` and the like."""
 
-    qid: str
     recipient: str
     original: str
     relay: str
@@ -64,14 +61,11 @@ class Result(_Record, frozen=True, gc=False):
 class Ended(_Record, frozen=True, gc=False):
     """It left the queue: *how* is "removed", "expired" or, by a person, "deleted"."""
 
-    qid: str
     how: str
 
 
 class Notified(_Record, frozen=True, gc=False):
     """The mail is a notification of Postfix's own about another."""
-
-    qid: str
 
 
 class Secured(_Record, frozen=True, gc=False):
@@ -82,8 +76,6 @@ class Secured(_Record, frozen=True, gc=False):
 
 class Turned(_Record, frozen=True, gc=False):
     """A client was turned away; *qid* is of the mail that it lost by that, empty for none."""
-
-    qid: str
 
 
 Record = Arrival | Named | Headed | Activation | Result | Ended | Notified | Secured | Turned
@@ -152,7 +144,7 @@ def _delivery(text: str) -> Record | None:
     found = _DELIVERY(text)
     if found is None:
         if (secured := _SECURED(text)) is not None:
-            return Secured(secured[1] or "")
+            return Secured("", secured[1] or "")
         if _BEGINS_WELL(text):
             what = f"no result of a delivery as Postfix writes it: {text}"
             raise BadInput(what[:300], code="malformed")

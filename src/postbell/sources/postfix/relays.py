@@ -18,7 +18,7 @@ class Relays:
     def __init__(self, named: list[str]) -> None:
         self._networks = tuple(found for name in named if (found := _network(name)) is not None)
         self._names = frozenset(name.lower() for name in named)
-        self._is_named = lru_cache(1024)(self._look)
+        self._is_named = lru_cache(16_384)(self._look)
 
     def is_one(self, relay: str, program: str, reason: str) -> bool:
         """Say whether what *relay* took is on its way still."""
