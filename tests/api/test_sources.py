@@ -47,6 +47,8 @@ async def test_an_accounts_sources_are_listed_without_what_is_of_the_machine(
                 "quarantined": 0,
                 "crowded_out": 0,
                 "lag_bytes": 12,
+                "per_s": 0.0,
+                "behind_since": None,
                 "moved_at": now,
                 "refusal": "line 7: no JSON",
                 "refused_at": now,

@@ -247,7 +247,9 @@ def test_times_are_known_of_so_many_blocks_and_no_more() -> None:
 
 async def test_sources_are_told_whichever_process_runs_them(rig: Watched) -> None:
     engine, clock = rig.service.engine, rig.service.clock
-    revisions = await engine.checkpoints.tell({"mail": standing(clock)})
+    since = clock.now() - timedelta(minutes=5)
+    told = standing(clock, facts_per_s=2.5, behind_since=since)
+    revisions = await engine.checkpoints.tell({"mail": told})
     facts = [RefusedFact(Fact("line 3", b"no event"), "malformed", "no JSON")]
     counts = {"taken": 7, "duplicates": 2, "refused": 1}
     progress = Progress("mail", revisions["mail"], b"x", quarantine=facts, **counts)
@@ -263,4 +265,9 @@ async def test_sources_are_told_whichever_process_runs_them(rig: Watched) -> Non
     assert samples[f"postbell_source_quarantined{labels}"] == 1
     assert samples[f"postbell_source_crowded_out_total{labels}"] == 0
     assert samples[f"postbell_source_lag_bytes{labels}"] == 12
+    assert samples[f"postbell_source_facts_per_second{labels}"] == 2.5
+    last = f"postbell_source_last_read_timestamp_seconds{labels}"
+    assert samples[last] == clock.now().timestamp()
+    assert samples[f"postbell_source_behind_seconds{labels}"] == 300
+    assert samples[f"postbell_source_ill_seconds{labels}"] == 0
     assert samples[f"postbell_source_state{labels},state=up_to_date"] == 1

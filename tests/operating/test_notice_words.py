@@ -29,6 +29,10 @@ FIELDS: dict[str, Any] = {
     "hours": "2.5",
     "by_s": -2_678_400.0,
     "machine": "mx1",
+    "source": "mail",
+    "state": "failing",
+    "fault": "cannot read /var/log/mail.log: Permission denied",
+    "unread_bytes": 2_400_000,
 }
 
 

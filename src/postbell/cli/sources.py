@@ -13,7 +13,7 @@ from postbell.settings.members import Settings
 
 COLUMNS = (
     "name", "kind", "account", "state", "position", "taken", "refused", "unmatched", "quarantined",
-    "lag_bytes", "moved_at", "place", "fault", "refusal",
+    "lag_bytes", "per_s", "moved_at", "place", "fault", "refusal",
 )  # fmt: skip
 
 

@@ -68,7 +68,10 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     *place* is what it reads; *lag_bytes* lie there unread, None where nobody can say.  *fault* is
     what kept it from reading last, *refusal* what was wrong with a fact: the first of those that
-    were refused last.  One that *is_shared* brings events of several accounts.
+    were refused last.  One that *is_shared* may bring events of several accounts.
+
+    It has waited, was held or failed since *ill_since*, and had something unread ever since
+    *behind_since*; *facts_per_s* were read in the last minute.
     """
 
     kind: str
@@ -83,6 +86,9 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
     refusal: str = ""
     refused_at: datetime | None = None
     is_shared: bool = False
+    ill_since: datetime | None = None
+    behind_since: datetime | None = None
+    facts_per_s: float = 0.0
 
     def is_of(self, account: str) -> bool:
         """Say whether it is this account's alone: what a shared one reads is of others, too."""

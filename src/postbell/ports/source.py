@@ -38,7 +38,8 @@ class SourceReading(NamedTuple):
     is, empty for none; it may be left out where no source has rules.
 
     *checkpoint* is the source's own (`Progress` says what bounds it and what the source remembers),
-    *position* the same for people.
+    *position* the same for people; *seen* is how many facts were read, those that say nothing
+    included, 0 for those that are named here.
     """
 
     drafts: Sequence[Draft]
@@ -51,6 +52,7 @@ class SourceReading(NamedTuple):
     most: int = MOST_REMEMBERED
     users: Mapping[int, int] = {}
     rules: Sequence[str] = ()
+    seen: int = 0
 
 
 class Inlet(Protocol):

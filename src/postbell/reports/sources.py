@@ -15,6 +15,7 @@ from postbell.ports import (
     Quarantine,
     QuarantinedFact,
     SourceRow,
+    SourceStanding,
     SourceState,
 )
 from postbell.reports.views import Id, Page
@@ -48,6 +49,8 @@ class SourceView(Struct, frozen=True, kw_only=True):
     quarantined: Annotated[Count, Meta(description="facts in quarantine, to be read again")]
     crowded_out: Annotated[Count, Meta(description="facts that newer ones made leave it")]
     lag_bytes: Annotated[Count | None, Meta(description="what lies unread")]
+    per_s: Annotated[float, Meta(ge=0, description="facts read a second, over the last minute")]
+    behind_since: Annotated[Moment | None, Meta(description="since when something lay unread")]
     moved_at: Annotated[Moment | None, Meta(description="when something was read last")]
     refusal: Annotated[str, Meta(description="what was wrong with one that was refused")]
     refused_at: Moment | None
@@ -60,6 +63,7 @@ class OperatorSourceView(SourceView, frozen=True, kw_only=True):
     place: str
     fault: str
     fault_at: Moment | None
+    ill_since: Annotated[Moment | None, Meta(description="since when it cannot read on")]
 
 
 class QuarantinedView(Struct, frozen=True, kw_only=True):
@@ -99,6 +103,7 @@ class SourcesReport:
                 place=row.standing.place,
                 fault=row.standing.fault,
                 fault_at=row.standing.fault_at,
+                ill_since=_ill_since(row, now),
             )
             for row in await self._checkpoints.all()
         ]
@@ -126,6 +131,17 @@ class SourcesReport:
         return view, found.raw
 
 
+def _ill_since(row: SourceRow, now: datetime) -> datetime | None:
+    standing = row.standing
+    is_stopped = _state(standing, now) is SourceState.STOPPED
+    return standing.seen_at if is_stopped else standing.ill_since
+
+
+def _state(standing: SourceStanding, now: datetime) -> SourceState:
+    is_gone = abs(now - standing.seen_at) > GONE
+    return SourceState.STOPPED if is_gone else standing.state
+
+
 def _of_fact(fact: QuarantinedFact) -> dict[str, Any]:
     return {
         "id": fact.id,
@@ -142,13 +158,14 @@ def _of_fact(fact: QuarantinedFact) -> dict[str, Any]:
 
 def _members(row: SourceRow, now: datetime) -> dict[str, Any]:
     standing = row.standing
-    is_gone = abs(now - standing.seen_at) > GONE
+    state = _state(standing, now)
+    is_stopped = state is SourceState.STOPPED
     return {
         "name": row.name,
         "kind": standing.kind,
         "account": standing.account,
         "api_user": standing.api_user,
-        "state": SourceState.STOPPED if is_gone else standing.state,
+        "state": state,
         "position": row.position,
         "taken": row.taken,
         "duplicates": row.duplicates,
@@ -157,6 +174,8 @@ def _members(row: SourceRow, now: datetime) -> dict[str, Any]:
         "quarantined": row.quarantined,
         "crowded_out": row.crowded_out,
         "lag_bytes": standing.lag_bytes,
+        "per_s": 0.0 if is_stopped else standing.facts_per_s,
+        "behind_since": None if is_stopped else standing.behind_since,
         "moved_at": row.moved_at,
         "refusal": standing.refusal,
         "refused_at": standing.refused_at,

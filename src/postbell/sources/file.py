@@ -78,6 +78,7 @@ class FileSource:
             checkpoint=msgspec.json.encode(chunk.after),
             position=f"line {chunk.after.line}",
             refused=refused,
+            seen=len(chunk.lines),
         )
 
     def _read(self, facts: Sequence[Fact]) -> SourceReading:

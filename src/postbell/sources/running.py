@@ -6,7 +6,6 @@ What goes wrong with one ends neither the service nor another: it is told, and t
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from msgspec import structs
@@ -17,7 +16,6 @@ from postbell.errors import Conflict, Overloaded, ServiceError, StorageError
 from postbell.fences import LOGGED, fence, note
 from postbell.ingest.ingest import Ingest, moved
 from postbell.ports import (
-    MAX_WORDS_CHARS,
     NO_RULE,
     Checkpoints,
     Fact,
@@ -33,11 +31,10 @@ from postbell.ports import (
 )
 from postbell.records import Account, ApiUser
 from postbell.signals import log
-from postbell.trail import cut
+from postbell.sources.telling import SourceTelling
 
 TELL_S = 2.0
-"""So often sources that changed note how they do; those that did not, every KEEP_S."""
-KEEP_S = 20.0
+"""So often sources that changed note how they do."""
 SWEEP_S = 60.0
 SWEPT_AT_ONCE = 1000
 MAX_WAIT_S = 30.0
@@ -75,7 +72,7 @@ class Sources:
                 tasks.create_task(self._watch(), name="sources")
         finally:
             for each in self._running:
-                each.stop()
+                each.telling.stop()
             await self._tell()
 
     async def _watch(self) -> None:
@@ -91,10 +88,10 @@ class Sources:
 
     async def _tell(self) -> None:
         now = self._parts.clock.now()
-        news = {each.name: each for each in self._running if each.has_news(now)}
+        news = {each.name: each for each in self._running if each.telling.has_news(now)}
         if not news:
             return
-        told = {name: each.standing(now) for name, each in news.items()}
+        told = {name: each.telling.standing(now) for name, each in news.items()}
         try:
             with fence("sources", item="all"):
                 revisions = await self._parts.checkpoints.tell(told)
@@ -119,16 +116,7 @@ class Running:
         self.name = name
         self._source = source
         self._parts = parts
-        self._standing = SourceStanding(
-            kind=source.kind,
-            place=cut(source.place, MAX_WORDS_CHARS),
-            account=source.account,
-            api_user=source.api_user,
-            is_shared=source.is_shared,
-            state=SourceState.WAITING,
-            seen_at=parts.clock.now(),
-        )
-        self._told: SourceStanding | None = None
+        self.telling = SourceTelling(name, source, parts.clock)
         self._revision = 0
         self._checkpoint, self._position = b"", ""
         self._is_unsure = False
@@ -150,10 +138,10 @@ class Running:
             except Conflict as error:
                 log("source_hindered", source=self.name, error=error.message, state="moved")
             except (Overloaded, StorageError, ServiceError) as error:
-                self._say(SourceState.FAILING, fault=error.message)
+                self.telling.say(SourceState.FAILING, fault=error.message)
             except Exception as error:
                 note("sources", error, item=self.name, account=self._source.account)
-                self._say(SourceState.FAILING, fault=f"{type(error).__name__}: {error}")
+                self.telling.say(SourceState.FAILING, fault=f"{type(error).__name__}: {error}")
             is_lasting = self._parts.clock.monotonic_s() - began_s > MAX_WAIT_S
             wait_s = 1.0 if is_lasting else min(wait_s * 2, MAX_WAIT_S)
             await asyncio.sleep(wait_s)
@@ -161,7 +149,7 @@ class Running:
     async def _begin(self) -> None:
         """Take up the checkpoint that is stored."""
         self._is_moved = False
-        told = {self.name: self.standing(self._parts.clock.now())}
+        told = {self.name: self.telling.standing(self._parts.clock.now())}
         await self._parts.checkpoints.tell(told)
         row = await self._look()
         log("source_began", source=self.name, place=self._source.place, position=row.position)
@@ -190,7 +178,7 @@ class Running:
         reading = await self._owned(reading)
         owner = await self._owner()
         if isinstance(owner, str):
-            self._say(SourceState.FAILING, fault=owner)
+            self.telling.say(SourceState.FAILING, fault=owner)
             await asyncio.sleep(1.0)
             return False
         progress = Progress(
@@ -203,17 +191,18 @@ class Running:
         try:
             answer = await self._parts.ingest.take(*owner, reading.drafts, reading.facts, progress)
         except (Overloaded, StorageError) as error:
-            self._say(SourceState.HELD, fault=error.message)
+            self.telling.say(SourceState.HELD, fault=error.message)
             await asyncio.sleep(error.retry_after_s if isinstance(error, Overloaded) else 1.0)
             return await self._is_durable(reading)
         self._revision += 1
         self._checkpoint, self._position = reading.checkpoint, reading.position
         rejected = answer.rejected
-        self._note(
+        self.telling.note(
+            reading,
             [
                 *reading.refused,
                 *(RefusedFact(reading.facts[r.index], r.code, r.message) for r in rejected),
-            ]
+            ],
         )
         return True
 
@@ -316,25 +305,11 @@ class Running:
         """Note how it does; see `ports.Inlet`."""
         if self._is_moved:
             raise moved(self.name)
-        self._say(state, fault=fault, lag_bytes=lag_bytes)
-
-    def stop(self) -> None:
-        """Note that it does not run any more."""
-        self._standing = structs.replace(self._standing, state=SourceState.STOPPED)
-
-    def standing(self, now: datetime) -> SourceStanding:
-        return structs.replace(self._standing, seen_at=now)
-
-    def has_news(self, now: datetime) -> bool:
-        """Say whether it should be noted how it does."""
-        told = self._told
-        if told is None or abs((now - told.seen_at).total_seconds()) >= KEEP_S:
-            return True
-        return structs.replace(self._standing, seen_at=told.seen_at) != told
+        self.telling.say(state, fault=fault, lag_bytes=lag_bytes)
 
     def told(self, standing: SourceStanding, revision: int) -> None:
         """Take notice that this was noted, and at which revision the source stands."""
-        self._told = standing
+        self.telling.told(standing)
         self._is_moved = not self._is_unsure and revision != self._revision
 
     async def _owner(self) -> tuple[Account, ApiUser] | str:
@@ -353,38 +328,6 @@ class Running:
                 f" 'postbell api-users create {account.name} {source.api_user}', or name another"
             )
         return account, user
-
-    def _say(self, state: SourceState, *, fault: str = "", lag_bytes: int | None = None) -> None:
-        standing, fault = self._standing, cut(fault, MAX_WORDS_CHARS)
-        is_new = bool(fault) and (fault != standing.fault or state is not standing.state)
-        if is_new:
-            log("source_hindered", source=self.name, error=fault, state=state.value)
-        self._standing = structs.replace(
-            standing,
-            state=state,
-            lag_bytes=lag_bytes,
-            fault=fault or standing.fault,
-            fault_at=self._parts.clock.now() if is_new else standing.fault_at,
-        )
-
-    def _note(self, refused: list[RefusedFact]) -> None:
-        """Tell of facts that made no event."""
-        if not refused:
-            return
-        first = refused[0]
-        log(
-            "source_refused",
-            source=self.name,
-            place=first.fact.place,
-            code=first.code,
-            error=first.message,
-            refused=len(refused),
-        )
-        self._standing = structs.replace(
-            self._standing,
-            refusal=cut(f"{first.fact.place}: {first.message}", MAX_WORDS_CHARS),
-            refused_at=self._parts.clock.now(),
-        )
 
 
 def _of(reading: SourceReading) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -240,6 +241,33 @@ class Metrics:
             ],
         )
         yield gauge(
+            "postbell_source_facts_per_second",
+            "Facts that a source read a second, over the last minute.",
+            ("source", "account"),
+            [((each.name, each.account), each.per_s) for each in self._sources],
+        )
+        yield gauge(
+            "postbell_source_last_read_timestamp_seconds",
+            "When a source read something last; nothing where it never did.",
+            ("source", "account"),
+            [
+                ((each.name, each.account), each.moved_at.timestamp())
+                for each in self._sources
+                if each.moved_at is not None
+            ],
+        )
+        now = self._clock.now()
+        for since, help_text in _SINCE_OF_SOURCE:
+            yield gauge(
+                f"postbell_source_{since}_seconds",
+                help_text,
+                ("source", "account"),
+                [
+                    ((each.name, each.account), _for_s(getattr(each, f"{since}_since"), now))
+                    for each in self._sources
+                ],
+            )
+        yield gauge(
             "postbell_source_state",
             "1 for the state that a source is in.",
             ("source", "account", "state"),
@@ -269,6 +297,10 @@ class Metrics:
 
 def _health(standing: Standing) -> str:
     return "paused" if standing.state == "paused" else standing.health
+
+
+def _for_s(since: datetime | None, now: datetime) -> float:
+    return 0.0 if since is None else max((now - since).total_seconds(), 0.0)
 
 
 def _badness(standing: Standing) -> tuple[float, int, int]:
@@ -302,6 +334,10 @@ _OF_SOURCE = (
     ("refused", "Facts that a source read and that make no event."),
     ("unmatched", "Facts about mail that no rule of a source gives to anybody."),
     ("crowded_out", "Facts that newer ones made leave the quarantine of a source."),
+)
+_SINCE_OF_SOURCE = (
+    ("behind", "For how long a source has had something unread, without a moment of none."),
+    ("ill", "For how long a source has waited, failed, was held or did not run."),
 )
 _OF_DOOR = (
     ("refused", "reason", "Connections and requests that were refused unheard, by reason."),

@@ -23,6 +23,10 @@ KINDS = (
     Kind("events_expiring", "events"),
     Kind("account_silent", "hours"),
     Kind("account_heard"),
+    Kind("source_still"),
+    Kind("source_moving"),
+    Kind("source_behind"),
+    Kind("source_caught_up"),
     Kind("clock_doubted"),
     Kind("clock_sure"),
 )

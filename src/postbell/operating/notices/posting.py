@@ -121,6 +121,10 @@ MEMBERS = {
     "events_expiring": (*_WEBHOOK, "events", "expires_at"),
     "account_silent": ("hours",),
     "account_heard": ("hours",),
+    "source_still": ("source", "state", "since", "fault"),
+    "source_moving": ("source",),
+    "source_behind": ("source", "lag_s", "unread_bytes"),
+    "source_caught_up": ("source",),
     "clock_doubted": ("machine", "by_s"),
     "clock_sure": ("machine",),
 }

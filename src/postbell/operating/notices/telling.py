@@ -23,6 +23,7 @@ from postbell.operating.notices.changes import Changes
 from postbell.operating.notices.handing import Handing, Recipients, cannot
 from postbell.operating.notices.kinds import Notice
 from postbell.operating.notices.moving import take_over
+from postbell.operating.notices.sources import WatchingSources
 from postbell.operating.notices.watching import Watching
 from postbell.operating.standings import Standings
 from postbell.ports import LEASE_S, Engine, Letter, Telling
@@ -69,6 +70,7 @@ class Teller:
             lag_limit_s=lag_limit_s,
             silence_h=silence_h,
         )
+        self._sources = WatchingSources(engine, clock, self._changes, limit_s=lag_limit_s)
         self._look_s = look_s
         self._handing = Handing(engine, clock, recipients, self._holds)
         self.mail, self.post = self._handing.mail, self._handing.post
@@ -122,6 +124,7 @@ class Teller:
             found += self._watching.of_webhooks(self._standings.seen)
             if is_due:
                 found += await self._watching.of_accounts()
+                found += await self._sources.look()
         await self._tell(found)
         del self._heard[: len(was_heard)], self._clocks[: len(clocks)]
         if is_due:
@@ -168,10 +171,17 @@ class Teller:
             self._handing.outbox(letter.recipient)
 
     async def _forget(self) -> None:
-        gone = self._changes.forgettable(self._watching.is_there, self._clock.now())
+        gone = self._changes.forgettable(self._is_there, self._clock.now())
         if gone:
             await self._engine.notices.forget(gone)
             self._changes.forget(gone)
+
+    def _is_there(self, subject: str) -> bool:
+        """Say whether what a subject is of still exists."""
+        what, _, rest = subject.partition(" ")
+        if what == "source":
+            return self._sources.is_there(rest.rpartition(" ")[0])
+        return self._watching.is_there(subject)
 
     async def _letters(self, notice: Notice) -> Iterable[Letter]:
         written = msgspec.json.encode(notice)

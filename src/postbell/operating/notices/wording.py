@@ -108,6 +108,14 @@ def _moved(_say: words.Words, format_: Format, value: Any) -> str:
     return ("-" if value < 0 else "+") + format_.duration(abs(float(value)))
 
 
+def _size(_say: words.Words, format_: Format, value: Any) -> str:
+    return format_.size(int(value))
+
+
+def _state(say: words.Words, _format: Format, value: Any) -> str:
+    return say(f"source.state.{value}")
+
+
 def _reason(say: words.Words, _format: Format, value: Any) -> str:
     key = f"dash.reason.{value}"
     return say(key) if say.has(key) else str(value)
@@ -124,5 +132,7 @@ _WRITERS: Mapping[str, Writer] = {
     "lag_s": _duration,
     "by_s": _moved,
     "reason": _reason,
+    "unread_bytes": _size,
+    "state": _state,
 }
 """How a field is written, by its name; others stand as they are."""

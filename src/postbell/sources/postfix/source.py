@@ -108,6 +108,7 @@ class PostfixSource:
         return self._reading(findings, mails)._replace(
             checkpoint=msgspec.json.encode(LogPlace(chunk.after, turned)),
             position=f"line {line}" + (f", {turned} clients turned away" if turned else ""),
+            seen=len(chunk.lines),
         )
 
     def _reading(self, findings: Findings, mails: Mails) -> SourceReading:

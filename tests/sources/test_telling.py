@@ -1,0 +1,78 @@
+"""What is noted of a source: its state, since when, and how much it reads."""
+
+from datetime import timedelta
+
+from postbell import sources
+from postbell.ports import Fact, RefusedFact, SourceReading, SourceState
+from postbell.sources.telling import KEEP_S, ReadRate, SourceTelling
+from tests.fakes import FakeClock
+
+MEMBERS = {"path": "/var/log/events.jsonl", "account": "acme", "api_user": "main"}
+BUSY = SourceReading([], [], seen=600)
+
+
+def telling(clock: FakeClock) -> SourceTelling:
+    return SourceTelling("mail", sources.open(MEMBERS), clock)
+
+
+def test_the_rate_is_that_of_the_last_minute() -> None:
+    rate = ReadRate()
+    for second in range(120):
+        rate.add(10, 1000.0 + second)
+
+    assert rate.per_s(1119.0) == 10.0
+    assert 0 < rate.per_s(1150.0) < 10.0
+    assert rate.per_s(1200.0) == 0.0
+
+
+def test_it_counts_what_a_reading_says_or_the_facts_that_it_names() -> None:
+    clock = FakeClock()
+    told = telling(clock)
+    fact = Fact("mail 1", b"two recipients")
+    refused = [RefusedFact(Fact("mail 2", b""), "malformed", "no mail")]
+
+    told.note(BUSY, [])
+    told.note(SourceReading([], [fact, fact], refused=refused), refused)
+
+    assert told.standing(clock.now()).facts_per_s == round(602 / 60, 1)
+    assert told.standing(clock.now()).refusal == "mail 2: no mail"
+
+
+def test_it_is_ill_and_behind_since_it_was_first() -> None:
+    clock = FakeClock()
+    began = clock.now()
+    told = telling(clock)
+    minute = timedelta(minutes=1)
+
+    seen = [told.standing(clock.now())]
+    for state, lag_bytes in (
+        (SourceState.FAILING, None),
+        (SourceState.READING, 7),
+        (SourceState.READING, 9),
+        (SourceState.HELD, None),
+        (SourceState.WAITING, None),
+        (SourceState.READING, 1),
+        (SourceState.UP_TO_DATE, 0),
+    ):
+        clock.advance(60)
+        told.say(state, lag_bytes=lag_bytes, fault="it hangs" if lag_bytes is None else "")
+        seen.append(told.standing(clock.now()))
+
+    held = began + 4 * minute
+    assert [each.ill_since for each in seen] == [began, began, None, None, held, held, None, None]
+    since = began + 2 * minute
+    assert [each.behind_since for each in seen] == [None, None, *[since] * 5, None]
+
+
+def test_what_has_not_changed_is_noted_now_and_then() -> None:
+    clock = FakeClock()
+    told = telling(clock)
+    told.told(told.standing(clock.now()))
+
+    still = told.has_news(clock.now())
+    told.note(BUSY, [])
+    busy = told.has_news(clock.now())
+    told.told(told.standing(clock.now()))
+    clock.advance(KEEP_S)
+
+    assert (still, busy, told.has_news(clock.now())) == (False, True, True)
