@@ -105,22 +105,22 @@ class Arrivals:
         if is_taken:
             hook.forget_waits()
             return
-        if status in hook.policy.refused:
-            return
-        hook.failures_in_row += 1
-        if not post.process.clock.is_sure:
-            hook.unsure.add((post.batch_id, post.attempt))
-        waits = hook.policy.retry_waits_s
         held_s = min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)
         if held_s and not hook.is_hurried:
             until_s = now_s + held_s
             hook.hold_until_s = max(hook.hold_until_s or until_s, until_s)
             hook.held_at_s = now_s
             hook.under_way = max(policy.concurrency for policy in hook.lately) - 1
+        if status in hook.policy.refused:
+            return
+        hook.failures_in_row += 1
+        if not post.process.clock.is_sure:
+            hook.unsure.add((post.batch_id, post.attempt))
         goes_at_once, batch.goes_at_once = batch.goes_at_once, False
         is_held = not (goes_at_once or hook.is_hurried)
-        if status != 410 and post.attempt <= len(waits) and is_held:
-            batch.not_before_s = now_s + waits[post.attempt - 1]
+        waits = [policy.retry_waits_s[post.attempt - 1 :] for policy in hook.lately]
+        if status != 410 and all(waits) and is_held:
+            batch.not_before_s = now_s + min(left[0] for left in waits)
 
     def _identify(self, hook: Hook, post: Post) -> Arrived | None:
         """Return the batch of which this can be the first sight."""

@@ -86,6 +86,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "refuses poison (500)": refusing(500),
     "refuses poison (406)": refusing(406),
     "refuses all (406)": always(Outcome(status=406)),
+    "refuses all for 40 s (406)": always(Outcome(status=406, retry_after_s=40)),
     "takes one": taking_at_most(1),
     "takes two": taking_at_most(2),
     "takes 9 kB": taking_bodies_to(9_000),
