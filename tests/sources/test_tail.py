@@ -328,6 +328,18 @@ def test_a_longer_copy_in_its_place_is_read_on_where_it_was_left(log: Path) -> N
     reader.tail.close()
 
 
+def test_a_longer_copy_that_was_rotated_is_read_though_no_next_file_is_there(log: Path) -> None:
+    append(log, 1)
+    reader = Reader(log)
+    reader.read()
+
+    replace(log, log.read_text() + "2\n")
+    log.rename(log.with_name(log.name + ".1"))
+
+    assert reader.read(20) == ["2"]
+    reader.tail.close()
+
+
 def test_a_file_that_is_alike_and_not_in_its_place_is_another(log: Path) -> None:
     append(log, 1, 2)
     reader = Reader(log)

@@ -244,15 +244,15 @@ class Tail:
         return copy is not None
 
     def _newer(self, at: FilePlace) -> int:
-        """Return how many files came after the open one.  It may still be written to while there is
-        only one: its writer has yet to hear of the rotation."""
+        """Return how many files came after the open one, a longer copy in its place too.  It may
+        still be written to while there is only one: its writer has yet to hear of the rotation."""
         inode = rotation.inode(self._path)
         if inode == at.inode:
             return 0
         inodes = [each for _, each in rotation.family(self._path) if each is not None]
         if at.inode in inodes:
             return len(inodes) - inodes.index(at.inode) - 1
-        return inode is not None
+        return inode is not None or self._is_replaced(at)
 
     def _chunk(self, file: int, *, is_last: bool) -> Chunk | None:
         """Return whole lines from the place on, None where there are none, or where the file is
