@@ -6,14 +6,20 @@ import json
 import random
 import shutil
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from postbell.cli.demo.maillog import MailLog
 from postbell.clock import SystemClock
+from postbell.ingest.accepting import draft_of
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from tests.crash.harness import Service
+from tests.sources.postfix.reading import Kept, told
 
 KILLS = 8
 LINES_BETWEEN = 400
@@ -22,6 +28,8 @@ LINES_BETWEEN = 400
 class Writer:
     """Appends lines that name no id and no time: nothing but the checkpoint tells one from a second
     reading of it.  Rotates as logrotate does, by renaming and by copying, none of which is lost."""
+
+    ending = ".jsonl"
 
     def __init__(self, path: Path, chance: random.Random) -> None:
         self.path = path
@@ -47,7 +55,9 @@ class Writer:
 
     def _rotate(self) -> None:
         """Rotate to .1, and what was there to .2 and so on."""
-        numbers = sorted(int(each.suffix[1:]) for each in self.path.parent.glob("*.jsonl.*"))
+        numbers = sorted(
+            int(each.suffix[1:]) for each in self.path.parent.glob(f"*{self.ending}.*")
+        )
         for number in reversed(numbers):
             self._at(number).rename(self._at(number + 1))
         if self._chance.random() < 0.5:
@@ -60,6 +70,21 @@ class Writer:
         return self.path.with_name(f"{self.path.name}.{number}")
 
 
+class PostfixWriter(Writer):
+    """Appends what Postfix would write; *written* is all of it."""
+
+    ending = ".log"
+
+    def __init__(self, path: Path, chance: random.Random) -> None:
+        super().__init__(path, chance)
+        self.written: list[str] = []
+        self._log = MailLog(chance.randrange(1000))
+
+    def line(self) -> str:
+        self.written += self._log.take(1, datetime.now(UTC))
+        return self.written[-1] + "\n"
+
+
 async def until_taken(service: Service, count: int) -> None:
     async with asyncio.timeout(90):
         while len(await recipients(service)) < count:
@@ -68,13 +93,18 @@ async def until_taken(service: Service, count: int) -> None:
 
 async def recipients(service: Service) -> list[str]:
     """Return whom the log has events of, in order."""
+    return [event["recipient"] for event in await stored(service)]
+
+
+async def stored(service: Service) -> list[dict[str, Any]]:
+    """Return the log's events, in order."""
     data = service.folder / "data"
     sealer = load_or_create(data / "secret.key")
     engine = await sqlite.open(data / "postbell.db", sealer, SystemClock())
     headers = await engine.log.tail(0, 1_000_000)
     blocks = await engine.log.load([header.id for header in headers])
     await engine.close()
-    return [json.loads(raw)["recipient"] for block in blocks for raw in block.events()]
+    return [json.loads(raw) for block in blocks for raw in block.events()]
 
 
 @pytest.mark.long
@@ -111,6 +141,39 @@ async def test_killed_while_a_file_is_written_and_rotated(tmp_path: Path) -> Non
     wanted = [f"n{number}@b.example" for number in range(writer.count)]
     assert [each for each in wanted if counts[each] != 1] == [], seed
     assert found == wanted, seed
+    assert report["problems"] == []
+
+
+@pytest.mark.long
+async def test_killed_while_postfix_writes_its_log_and_rotates_it(tmp_path: Path) -> None:
+    """What comes in is what one reading of all lines gives, with what is known of each mail."""
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "mail.log"
+    source = {"kind": "postfix", "path": str(path), "account": "acme", "api_user": "main"}
+    service = Service(tmp_path, POSTBELL_SOURCE_MAIL=json.dumps(source))
+    await service.set_up()
+    writer = PostfixWriter(path, chance)
+    try:
+        path.write_text("".join(writer.line() for _ in range(100)))
+        for _ in range(KILLS):
+            await service.start()
+            writing = asyncio.create_task(writer.write(LINES_BETWEEN))
+            await asyncio.sleep(chance.random())
+            await service.kill()
+            await writing
+        await service.start()
+        expected = Kept().read(writer.written)
+        await until_taken(service, len(expected))
+        assert await service.stop() == 0
+    finally:
+        await service.kill()
+
+    found = [draft_of(msgspec.json.encode(event)) for event in await stored(service)]
+    report = await service.audit()
+    assert told(found) == told(expected), seed
     assert report["problems"] == []
 
 

@@ -69,3 +69,10 @@ class Kept:
 
 def kinds(drafts: Iterable[Draft]) -> list[tuple[str, str]]:
     return [(draft.type.value, draft.recipient) for draft in drafts]
+
+
+def told(drafts: Iterable[Draft]) -> list[tuple[object, ...]]:
+    """Return what is to be the same of events, however their lines were read."""
+    return [
+        (each.event_id, each.type, each.message, each.metadata, each.attempt) for each in drafts
+    ]

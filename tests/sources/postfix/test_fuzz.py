@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postbell import fences
-from postbell.events import Draft
-from tests.sources.postfix.reading import Kept, log_of
+from tests.sources.postfix.reading import Kept, log_of, told
 from tests.sources.postfix.test_reader import (
     DELETED,
     EXPIRED,
@@ -26,12 +25,6 @@ TEXTS += [text.replace("ada@", "bob@") for text in (SENT, FULL, UNKNOWN)]
 TEXTS += [f"bounce: {QID}: sender non-delivery notification: F12DF84004"]
 TEXTS += [result("sent", "250 Ok: queued as F12DF84004", relay="l[127.0.0.1]:10024")]
 LINES = [line.replace(QID, qid) for text in TEXTS for line in log_of(text) for qid in QIDS]
-
-
-def told(drafts: list[Draft]) -> list[tuple[object, ...]]:
-    return [
-        (each.event_id, each.type, each.message, each.metadata, each.attempt) for each in drafts
-    ]
 
 
 @given(st.lists(st.sampled_from(LINES), max_size=60), st.integers(1, 7))
