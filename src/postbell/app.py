@@ -301,11 +301,10 @@ async def _ingesting(
     sealer = sealing.load_or_create(settings.secret_key_path)
     tracer = Tracer(sealer.derived(PURPOSE))
     named = {name: sources.open(members, tracer) for name, members in settings.source.items()}
-    beyond = SourceParts(
-        ingest, parts.engine.checkpoints, parts.engine.quarantine, parts.directory, parts.clock
-    )
+    engine, directory = parts.engine, parts.directory
+    beyond = SourceParts(ingest, engine.checkpoints, engine.quarantine, directory, parts.clock)
     reading = tasks.create_task(Sources(named, beyond).run(), name="sources")
-    teller = SuppressionTeller(parts.engine.suppressions, ingest, parts.directory)
+    teller = SuppressionTeller(engine.suppressions, ingest, directory)
     telling = tasks.create_task(teller.run(), name="suppressions")
     noting = tasks.create_task(_noting_uses(desk), name="key-uses")
     routes = [
@@ -325,6 +324,7 @@ async def _ingesting(
             hosts=site.guarded_hosts,
             refused_page=refused_page(site),
             public_url=settings.public_url,
+            tracer=tracer,
         )
     reading.cancel()
     noting.cancel()

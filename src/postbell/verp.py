@@ -20,7 +20,10 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from postbell.events import folded
+import msgspec
+
+from postbell.errors import BadInput
+from postbell.events import MAX_RECIPIENT_CHARS, folded
 
 PURPOSE = "verp"
 """What keys that sign these are derived for (`sealing`)."""
@@ -28,7 +31,8 @@ BOUNCE, UNSUBSCRIBE, HEADER = "b", "u", "t"
 HEADER_NAME = "X-Postbell-Trace"
 MAX_LOCAL_OCTETS = 64
 """Of the part before the @ (RFC 5321 section 4.5.3.1.1)."""
-MAX_SAID_BYTES = 2048
+MAX_SAID_BYTES = 8192
+MAX_MESSAGE_CHARS = 200
 
 
 class Trace(NamedTuple):
@@ -48,6 +52,21 @@ class Trace(NamedTuple):
         return hmac.compare_digest(self.mark, _mark(address))
 
 
+class MailAddresses(msgspec.Struct, frozen=True):
+    """What one mail is to bear: its envelope sender, an address to unsubscribe at, a header.
+
+    *holds* says what the addresses hold of it (the header holds all): `message`, with the
+    recipient; `recipient`; or `mark`, by which the recipient is known again.
+    """
+
+    recipient: str
+    message_id: str
+    return_path: str
+    unsubscribe: str
+    header: str
+    holds: str
+
+
 class Tracer:
     """Makes tokens with the first of its keys, and reads those of any."""
 
@@ -61,6 +80,31 @@ class Tracer:
             if len(local) <= MAX_LOCAL_OCTETS:
                 break
         return local
+
+    def addresses(
+        self, user_id: int, recipient: str, message_id: str, domain: str
+    ) -> MailAddresses:
+        """Return what a mail is to bear; raise BadInput that names what cannot be in it."""
+        if not _DOMAIN.fullmatch(domain):
+            raise BadInput(
+                f"domain is {domain[:80]!r}; a host name in ASCII expected", member="domain"
+            )
+        if len(recipient) > MAX_RECIPIENT_CHARS or not _RECIPIENT.fullmatch(recipient):
+            raise BadInput(f"{recipient[:80]!r} is no address", member="recipient")
+        if len(message_id) > MAX_MESSAGE_CHARS or not message_id.isprintable():
+            raise BadInput(
+                f"message_id is {message_id[:80]!r}; {MAX_MESSAGE_CHARS} letters expected at most",
+                member="message_id",
+            )
+        path, unsubscribe = (
+            f"{self.local_part(purpose, user_id, recipient, message_id)}@{domain}"
+            for purpose in (BOUNCE, UNSUBSCRIBE)
+        )
+        header = f"{HEADER_NAME}: {self.header(user_id, recipient, message_id)}"
+        back, holds = self.of_address(path), "mark"
+        if back is not None and back.recipient:
+            holds = "message" if back.message_id else "recipient"
+        return MailAddresses(recipient, message_id, path, unsubscribe, header, holds)
 
     def header(self, user_id: int, recipient: str, message_id: str = "") -> str:
         """Return what the header HEADER_NAME says, of whatever length."""
@@ -146,6 +190,8 @@ def _signature(key: bytes, purpose: str, whole: bytes) -> bytes:
 
 _PLAIN, _SHORT, _MARKED = 1, 2, 3
 _SIGNED = 8
+_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_RECIPIENT = re.compile(r"[^\0-\x1f\x7f]+@[^\0-\x20\x7f@]+")
 _LOCAL = re.compile(rf"\s*<?([{BOUNCE}{UNSUBSCRIBE}])-([a-z2-7]+)@", re.IGNORECASE)
 _OFTEN = (
     b".edu.gov.info.biz.com.au.co.jp.com.br.co.uk.de.fr.it.es.nl.pl.ru.ch.at.eu.org.net.com"

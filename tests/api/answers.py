@@ -195,6 +195,10 @@ async def tell(service: Service) -> Told:
     await service.engine.checkpoints.tell({"mail": standing(service.clock)})
     await told.ask("GET", "sources")
     await _suppress(told)
+    mails = [{"recipient": "ada@example.net", "message_id": "m1"}, {"recipient": "x@y.example"}]
+    paths = {"domain": "bounces.example.com", "mails": mails}
+    await told.ask("POST", "return-paths", json=paths)
+    await told.ask("POST", "return-paths", json=paths | {"domain": "b_"})
     await told.ask("GET", "trail?limit=5")
     await told.ask("GET", "trail")
     return told

@@ -23,10 +23,12 @@ from postbell.sealing import Sealer
 from postbell.serving.server import address_of, bind, serving
 from postbell.settings.values import Address
 from postbell.storage.memory import MemoryEngine
+from postbell.verp import Tracer
 from postbell.wire.guard import Guard
 from postbell.wire.resolver import Resolver
 from tests.fakes import KEY, FakeClock
 
+TRACER = Tracer([b"k" * 32])
 SEALER = Sealer([Fernet.generate_key().decode()], "a test")
 ALICE = ("alice", KEY)
 BOB = ("bob", KEY)
@@ -90,6 +92,7 @@ class Service:
             self.ingest,
             app.pop("engine", self.engine),
             dialect_routes=dialect_routes,
+            tracer=TRACER,
             **app,
         )
         for account, users in (("acme", ("alice", "anna")), ("beta", ("bob",))):

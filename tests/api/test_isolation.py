@@ -79,6 +79,12 @@ ROWS = (
     Row("DELETE", "/api/v1/suppressions/{id}", HIDDEN),
     Row("GET", "/api/v1/suppression-rules", {"is_on": False, "entries": 0}),
     Row("PATCH", "/api/v1/suppression-rules", {"is_on": False, "entries": 0}),
+    Row(
+        "POST",
+        "/api/v1/return-paths",
+        200,
+        {"domain": "b.example", "mails": [{"recipient": ADDRESS}]},
+    ),
     Row("GET", "/api/v1/trail", {"next": None}),
     Row("GET", "/api/v1/dialects", {}),
     Row("GET", "/api/v1/event-types", {}),

@@ -21,7 +21,7 @@ READING_POSTS = (
     "/api/v1/suppressions/check",
 )
 SECRETS = "/api/v1/webhooks/{id}/secrets"
-INGEST = ("POST", "/api/v1/events")
+INGEST = (("POST", "/api/v1/events"), ("POST", "/api/v1/return-paths"))
 EVENT = {"type": "open", "recipient": "ada@example.net"}
 
 
@@ -30,7 +30,7 @@ def may(scope: KeyScope, row: Row) -> bool:
     is_reading = (row.method == "GET" and row.path != SECRETS) or row.path in READING_POSTS
     match scope:
         case KeyScope.INGEST:
-            return (row.method, row.path) == INGEST
+            return (row.method, row.path) in INGEST
         case KeyScope.READ:
             return is_reading
         case KeyScope.EVERYTHING:

@@ -120,6 +120,7 @@ NATIVE = (
     Write("POST", "/api/v1/suppressions/import", ["a@b.example"], 200, type="text/csv"),
     _native("DELETE", "/suppressions/{id}", 204, "suppressed"),
     _native("PATCH", "/suppression-rules", 200, is_on=True),
+    _native("POST", "/return-paths", 200, domain="b.example", mails=[{"recipient": "a@b.example"}]),
     _native("POST", "/api-users", 201, name="till"),
     _native("POST", "/api-users/{id}/keys", 201, "of third", scope="read"),
     _native("POST", "/api-keys/{id}/rotate", 200, "one_key"),

@@ -11,6 +11,7 @@ from postbell.events import EventType, Moment
 from postbell.policies import MEMBERS
 from postbell.rights import KeyScope
 from postbell.suppressions import MAX_DAYS, MAX_NOTE_CHARS, SuppressionReason
+from postbell.verp import MAX_MESSAGE_CHARS
 
 GivenKey = Annotated[str, Meta(min_length=8, max_length=256, description="a key of yours")]
 KeyEnd = Annotated[Moment, Meta(description="when the key ends; null: when it is revoked")]
@@ -183,3 +184,17 @@ class NewReplay(Body):
     rate_per_s: (
         Annotated[float, Meta(ge=0, le=100_000, description="events a second, 0: no limit")] | None
     ) = None
+
+
+class MailToSend(Body, kw_only=True):
+    """A mail that is about to be sent: to whom, and its id among your mails."""
+
+    recipient: AnyAddress
+    message_id: Annotated[str, Meta(max_length=MAX_MESSAGE_CHARS)] | None = None
+
+
+class NewReturnPaths(Body, kw_only=True):
+    """Mails that are about to be sent, and the domain whose mails come back to the installation."""
+
+    domain: Annotated[str, Meta(min_length=1, max_length=253)]
+    mails: Annotated[list[MailToSend], Meta(min_length=1, max_length=1000)]

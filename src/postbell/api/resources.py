@@ -25,6 +25,7 @@ from postbell.reports import Reports
 from postbell.signals import tell
 from postbell.text.encodings import unmarked
 from postbell.text.numerals import whole
+from postbell.verp import Tracer
 
 FACE = "native"
 MEDIA_TYPES = frozenset(("application/json", "application/merge-patch+json"))
@@ -40,6 +41,7 @@ class Services(NamedTuple):
     bodies: Bodies
     once: Once
     feed: Any
+    tracer: Tracer
 
 
 class Call:
@@ -63,6 +65,7 @@ class Call:
         self.desk = face.desk
         self.reports = face.reports
         self.feed = face.feed
+        self.tracer = face.tracer
         self.caller = caller
         self.account = caller.account
         self.account_id = caller.account.id

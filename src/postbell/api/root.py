@@ -30,6 +30,7 @@ from postbell.ports import Engine
 from postbell.reports import Reports
 from postbell.serving.arriving import Hosts, misdirected
 from postbell.signals import tell
+from postbell.verp import KEYLESS, Tracer
 
 LostPage = Callable[[Request], Awaitable[Response]]
 NO_HEADERS: Mapping[str, str] = {}
@@ -47,19 +48,20 @@ def build(
     refused_page: RefusedPage | None = None,
     hosts: Hosts | None = None,
     public_url: str = "",
+    tracer: Tracer = KEYLESS,
     max_held_bytes: int = 256 << 20,
 ) -> "Root":
     """Return the ASGI application.
 
     *dialect_routes* are the providers' management APIs; *lost_page* answers browsers under paths
     that there are not, *refused_page* forms that a page of another site sent, *public_url* being
-    where pages of ours come from beside the host that was asked; *hosts*, where given, are the
-    only names that are answered to.  Bodies of all requests together hold at most
-    *max_held_bytes*.
+    where pages of ours come from beside the host that was asked; *tracer* signs return paths;
+    *hosts*, where given, are the only names that are answered to.  Bodies of all requests together
+    hold at most *max_held_bytes*.
     """
     bodies = Bodies(max_held_bytes=max_held_bytes)
     feed = Feed(desk.engine, desk.dialects)
-    face = Services(desk, reports, bodies, Once(desk.engine.answers, desk.clock), feed)
+    face = Services(desk, reports, bodies, Once(desk.engine.answers, desk.clock), feed, tracer)
     framework = Starlette(
         routes=[
             *routes(face, OPERATIONS),

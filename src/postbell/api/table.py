@@ -4,6 +4,7 @@ from postbell.api import (
     batches,
     catalogue,
     replays,
+    return_paths,
     searching,
     sources,
     suppressions,
@@ -21,6 +22,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *users.OPERATIONS,
     *sources.OPERATIONS,
     *suppressions.OPERATIONS,
+    *return_paths.OPERATIONS,
     *trail.OPERATIONS,
     *catalogue.OPERATIONS,
 )

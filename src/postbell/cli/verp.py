@@ -2,32 +2,19 @@
 
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import click
 
 from postbell.cli.office import at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_json, print_record, print_records
-from postbell.errors import BadInput, NotFound
+from postbell.errors import NotFound
 from postbell.sealing import load_or_create
 from postbell.settings.members import Settings
-from postbell.verp import BOUNCE, HEADER_NAME, PURPOSE, UNSUBSCRIBE, Tracer
+from postbell.verp import BOUNCE, HEADER, PURPOSE, UNSUBSCRIBE, Tracer
 
-PURPOSES = {BOUNCE: "bounces", UNSUBSCRIBE: "unsubscribe", "t": "header"}
+PURPOSES = {BOUNCE: "bounces", UNSUBSCRIBE: "unsubscribe", HEADER: "header"}
 COLUMNS = ("recipient", "message_id", "return_path", "unsubscribe")
-
-
-class MadeAddresses(NamedTuple):
-    """What one mail is to bear; *holds* says what the addresses hold of it (the header holds all):
-    `message`, with the recipient; `recipient`; or `mark`, by which the recipient is known again."""
-
-    recipient: str
-    message_id: str
-    return_path: str
-    unsubscribe: str
-    header: str
-    holds: str
 
 
 @click.group("verp")
@@ -61,15 +48,12 @@ def make(
     user = at_desk(settings, lambda office: office.desk.find_api_user(api_user))
     tracer = _tracer(settings)
 
-    def made(recipient: str, message: str) -> MadeAddresses:
-        return _made(tracer, user.id, recipient, message, domain)
-
     if recipients:
-        rows = [made(each, message_id)._asdict() for each in recipients]
+        rows = [tracer.addresses(user.id, each, message_id, domain) for each in recipients]
         print_records(rows, COLUMNS, as_json=as_json, empty="")
         return
     for recipient, message in _lines(message_id):
-        print_json(made(recipient, message)._asdict())
+        print_json(tracer.addresses(user.id, recipient, message, domain))
 
 
 @command.command("read", cls=SettingsCommand)
@@ -98,21 +82,6 @@ def read(settings: Settings, address: str, as_json: bool) -> None:
 
 def _tracer(settings: Settings) -> Tracer:
     return Tracer(load_or_create(settings.secret_key_path).derived(PURPOSE))
-
-
-def _made(tracer: Tracer, user_id: int, recipient: str, message: str, domain: str) -> MadeAddresses:
-    if "@" not in recipient or "\0" in recipient + message:
-        raise BadInput(f"{recipient[:80]!r} is no address", member="recipient")
-    bounces, unsubscribe = (
-        f"{tracer.local_part(purpose, user_id, recipient, message)}@{domain}"
-        for purpose in (BOUNCE, UNSUBSCRIBE)
-    )
-    header = f"{HEADER_NAME}: {tracer.header(user_id, recipient, message)}"
-    back = tracer.of_address(bounces)
-    holds = "mark"
-    if back is not None and back.recipient:
-        holds = "message" if back.message_id else "recipient"
-    return MadeAddresses(recipient, message, bounces, unsubscribe, header, holds)
 
 
 def _lines(message: str) -> Iterator[tuple[str, str]]:
