@@ -1,5 +1,6 @@
 """Reading a file that grows: what is read, in which pieces, and where it goes on."""
 
+import errno
 import os
 import random
 import shutil
@@ -287,6 +288,38 @@ def test_a_folder_that_cannot_be_looked_into_is_told_while_its_file_is_open(tmp_
     folder.unlink()
     elsewhere.rename(folder)
     append(log, 2)
+    assert reader.read() == ["2"]
+    reader.tail.close()
+
+
+@pytest.mark.parametrize("name", ["pread", "fstat"])
+def test_a_disk_that_fails_costs_no_open_file(
+    log: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It is tried again each second: a file left open each time would end the whole service."""
+    append(log, 1)
+    reader = Reader(log)
+    reader.read()
+    reader.tail.close()
+    append(log, 2)
+    calls = {"left": 0}
+    real = getattr(os, name)
+
+    def failing(*args: int) -> object:
+        calls["left"] -= 1
+        if calls["left"] < 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(*args)
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, failing)
+        for left in range(3):
+            calls["left"] = left
+            with pytest.raises(ServiceError, match="Input/output error"):
+                reader.read()
+
+    assert os.listdir("/proc/self/fd") == before
     assert reader.read() == ["2"]
     reader.tail.close()
 

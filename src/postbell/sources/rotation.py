@@ -66,10 +66,14 @@ def opened(path: Path) -> int | None:
         return None
     except OSError as error:
         raise unreadable(path, error) from None
-    kind = stat.S_IFMT(os.fstat(file).st_mode)
+    kind = 0
+    try:
+        kind = stat.S_IFMT(os.fstat(file).st_mode)
+    finally:
+        if kind != stat.S_IFREG:
+            os.close(file)
     if kind == stat.S_IFREG:
         return file
-    os.close(file)
     raise ServiceError(f"{path} is {_KINDS.get(kind, 'no file')}; name a file that lines come to")
 
 

@@ -138,7 +138,7 @@ class Tail:
 
     def _open(self) -> int | None:
         """Open the file that the place is in, wherever rotation took it; else the next."""
-        file = self._find()
+        self._file = file = self._find()
         if file is None:
             self.lag_bytes = None
             return None
@@ -146,7 +146,7 @@ class Tail:
             self._here = FilePlace()
             self._agreed = 0
         self._here = msgspec.structs.replace(self._here, inode=os.fstat(file).st_ino)
-        self._file, self._quiet_polls = file, 0
+        self._quiet_polls = 0
         return file
 
     def _find(self) -> int | None:
@@ -156,16 +156,16 @@ class Tail:
         if not self._at.head_bytes and self._done is None:
             return rotation.opened(self._path)
         family = rotation.family(self._path)
-        file, is_lost = self._found(family)
-        if file is not None and family != rotation.family(self._path):
-            os.close(file)
+        self._file, is_lost = self._found(family)
+        if self._file is not None and family != rotation.family(self._path):
+            self._leave()
             return None
         if is_lost:
             self._say(
                 f"the file that was read up to line {self._at.line} was removed or emptied: lines"
                 " after that one, if there were any, are lost; going on with the next newer file"
             )
-        return file
+        return self._file
 
     def _found(self, family: list[tuple[Path, int | None]]) -> tuple[int | None, bool]:
         """Open the file of this inode, else a copy that begins like it, else the next newer one,
@@ -188,11 +188,15 @@ class Tail:
     def _same(self, family: list[tuple[Path, int | None]]) -> int | None:
         """Open the file of the place's inode, else a copy of it; None where there is none."""
         for path, _ in sorted(family, key=lambda each: each[1] != self._at.inode):
-            file = rotation.opened(path)
+            file, is_same = rotation.opened(path), False
             if file is not None:
-                if self._is_in(file):
-                    return file
-                os.close(file)
+                try:
+                    is_same = self._is_in(file)
+                finally:
+                    if not is_same:
+                        os.close(file)
+            if is_same:
+                return file
         return None
 
     def _is_in(self, file: int) -> bool:
