@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from postbell.cli.demo.maillog import MailLog
 from postbell.cli.demo.stream import Stream
 from postbell.ingest.accepting import accept
 from tests.cli.running import LIMIT_S, Postbell, environ, line_with
+from tests.sources.postfix.reading import Kept
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 SCRIPT = str(Path(sys.executable).with_name("postbell"))
@@ -26,8 +28,11 @@ def test_it_delivers_in_three_dialects_and_ends_cleanly_at_ctrl_c(postbell: Post
         process.send_signal(signal.SIGINT)
         printed, said = process.communicate(timeout=LIMIT_S)
 
+    [source] = postbell.json("sources", "list")
     assert (process.returncode, said) == (0, "")
     assert re.search(r"^ended; ", printed, re.MULTILINE)
+    assert (source["name"], source["kind"], source["refused"]) == ("postfix", "postfix", 0)
+    assert source["taken"] > 0
     assert postbell.json("batches", "show", batch_id)["state"] == "delivered"
     assert postbell.json("audit")["holds"] is True
 
@@ -75,6 +80,17 @@ def test_a_second_one_on_the_same_folder_is_refused(postbell: Postbell) -> None:
     assert second.returncode == 1
     assert "stop that process" in second.stderr
     assert "Traceback" not in second.stderr
+
+
+def test_the_log_that_it_writes_is_one_of_postfix() -> None:
+    lines = MailLog(1).take(20_000, AT)
+    kept = Kept()
+
+    kinds = {draft.type.value for draft in kept.read(lines)}
+
+    assert lines == MailLog(1).take(20_000, AT)
+    assert kinds == {"request", "deferred", "delivered", "soft_bounce", "hard_bounce"}
+    assert kept.findings.refused == []
 
 
 def test_the_same_seed_gives_the_same_events() -> None:

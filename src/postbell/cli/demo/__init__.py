@@ -21,7 +21,7 @@ from postbell.settings.members import Settings
     type=click.IntRange(0),
     default=0,
     metavar="N",
-    help="Send N events, then only serve. [default: without end]",
+    help="Send N events and write no mail log, then only serve. [default: without end]",
 )
 @click.option(
     "--seconds",
@@ -35,9 +35,10 @@ from postbell.settings.members import Settings
 def command(settings: Settings, rate: float, events: int, seconds: float, seed: int) -> None:
     """Start everything with sample webhooks and a stream of events.
 
-    The service, a receiver, an account with an API user, and webhooks in the dialects native,
-    sendpulse and engagelab. Its data is in the folder demo of the data folder, or in --data-dir
-    when given; started again there, it goes on.
+    The service, a receiver, an account with an API user, webhooks in the dialects native,
+    sendpulse and engagelab, and a log as Postfix writes it, which a source reads. Its data is in
+    the folder demo of the data folder, or in --data-dir when given; started again there, it goes
+    on.
     """
     import uvloop
 

@@ -1,4 +1,5 @@
-"""Running the demo: receiver, service, webhooks and a stream of events, in one task group."""
+"""Running the demo: receiver, service, webhooks, a stream of events and a log of mail that a source
+reads, in one task group."""
 
 import asyncio
 import contextlib
@@ -16,16 +17,23 @@ import msgspec
 from postbell.app import serve
 from postbell.cli.client import ApiClient
 from postbell.cli.demo.board import Board
-from postbell.cli.demo.props import API_USER, Props, prepare
+from postbell.cli.demo.maillog import MailLog
+from postbell.cli.demo.props import ACCOUNT, API_USER, Props, prepare
 from postbell.cli.demo.stream import Stream
 from postbell.cli.receiver import receiving
 from postbell.errors import ServiceError
 from postbell.serving.server import bind
 from postbell.settings.members import Settings
 from postbell.settings.values import Address
+from postbell.storage.folders import make_folder
 
 TICK_S = 0.25
 RECEIVER = Address("127.0.0.1", 8026)
+LINES_PER_EVENT = 2
+"""Of the log of Postfix, for each event that is sent; four lines make an event."""
+MOST_LINES = 100
+MAX_LOG_BYTES = 1 << 20
+"""Then it is rotated, and the one before it goes."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -49,6 +57,14 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
         listen=_free(settings.listen) if is_address_free_to_choose else settings.listen,
         sign_in=settings.sign_in and not _is_loopback(settings.listen.host),
     )
+    mail_log = settings.data_dir / "mail.log"
+    source = {"kind": "postfix", "path": str(mail_log.absolute())}
+    owner = {"account": ACCOUNT, "api_user": API_USER}
+    settings = msgspec.structs.replace(
+        settings, source=settings.source | {"postfix": source | owner}
+    )
+    await asyncio.to_thread(make_folder, settings.data_dir)
+    await asyncio.to_thread(_append, mail_log, [])  # so that nobody has to wait for it
     board = Board()
     async with receiving(_bind_or_any(RECEIVER), board.answer) as receiver_url:
         service_stop = asyncio.Event()
@@ -62,9 +78,13 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
             if plan.seconds:
                 loop.call_later(plan.seconds, stop.set)
             with board.shown():
-                source = tasks.create_task(_produce(props, plan, board), name="source")
+                playing = [tasks.create_task(_produce(props, plan, board), name="stream")]
+                if not plan.events:
+                    writing = _write_log(mail_log, plan)
+                    playing.append(tasks.create_task(writing, name="mail log"))
                 await stop.wait()
-                source.cancel()
+                for each in playing:
+                    each.cancel()
                 service_stop.set()
     board.say(f"ended; {settings.data_dir} keeps everything for the next time")
 
@@ -92,6 +112,25 @@ async def _produce(props: Props, plan: Plan, board: Board) -> None:
             await asyncio.sleep(TICK_S)
 
 
+async def _write_log(path: Path, plan: Plan) -> None:
+    """Write what Postfix would log of other mail, and rotate it as an operator's machine does."""
+    made, due = MailLog(plan.seed + int(datetime.now(UTC).timestamp())), 0.0
+    while True:
+        due += plan.rate_per_s * TICK_S * LINES_PER_EVENT
+        count = int(min(due, MOST_LINES))
+        due = min(due - count, MOST_LINES)
+        await asyncio.to_thread(_append, path, made.take(count, datetime.now(UTC)))
+        await asyncio.sleep(TICK_S)
+
+
+def _append(path: Path, lines: list[str]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+        is_full = file.tell() > MAX_LOG_BYTES
+    if is_full:
+        path.rename(path.with_name(path.name + ".1"))
+
+
 def _is_loopback(host: str) -> bool:
     """Say whether only this machine reaches *host*: then the dashboard needs no password."""
     try:
@@ -105,6 +144,7 @@ def _introduce(board: Board, settings: Settings, props: Props, receiver_url: str
     for line in (
         f"postbell is ready: {props.url}" + ("" if settings.sign_in else "   (the dashboard)"),
         f"receiver: {receiver_url}   webhooks: {ids}",
+        f"mail log: {settings.source['postfix']['path']}   (made up; read by a source)",
         f"API user: {API_USER}   key: {props.api_key}",
         "Try it:",
         f"  curl -u {API_USER}:{props.api_key} -H 'Content-Type: application/json'"
