@@ -43,6 +43,11 @@ CODE_ASKED = 422
 NO_FACTOR = 404
 """There is nothing to renew or to turn off before a first code."""
 HOOK = {"url": DEAD_URL, "api_user": "all", "dialect": "native", "types": "delivered"}
+RULES = {
+    f"{rule}__{member}": "1"
+    for rule in ("hard_bounce", "soft_bounce", "complaint", "unsubscribe")
+    for member in ("after", "within_days", "lasts_days")
+}
 PAGES = (
     _page("/webhooks/new", **HOOK),
     _page("/webhooks/{id}/settings", **HOOK | {"url": DEAD_URL + "/changed"}),
@@ -57,6 +62,9 @@ PAGES = (
     _page("/batches/{id}/skip", _id="third", event="of-third"),
     _page("/batches/{id}/bisect", _id="fifth"),
     _page("/webhooks/{id}/delete", _id="spare"),
+    _page("/suppressions", addresses="ada@example.net"),
+    _page("/suppressions/remove", address="gone@example.net", api_user="all"),
+    _page("/suppressions/rules", is_on="on", **RULES),
     _page("/settings/api", **HOOK),
     _page("/settings/api/users", 200, name="shop"),
     _page("/settings/api/users/{id}/keys", 200, _id="user", scope="read"),

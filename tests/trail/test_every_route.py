@@ -17,6 +17,11 @@ from tests.web.visiting import ADA, OPAL, PASSWORD
 NEW_PASSWORD = "an entirely new one"
 SESSIONS = "/settings/account/sessions"
 REPLAYED = {"webhook_id": 1}
+RULES = {"is_on": "on"} | {
+    f"{rule}.{member}": "1"
+    for rule in ("hard_bounce", "soft_bounce", "complaint", "unsubscribe")
+    for member in ("after", "within_days", "lasts_days")
+}
 
 
 class Deed(NamedTuple):
@@ -205,6 +210,19 @@ DEEDS = {
     f"POST {FACTOR}/confirm": Deed(_confirm_factor, SET_UP),
     f"POST {FACTOR}/recovery": Deed(_renew_codes, (*SET_UP, "second_factor.codes_renewed")),
     f"POST {FACTOR}/off": Deed(_turn_off, (*SET_UP, "second_factor.turned_off")),
+    "POST /suppressions": page(
+        "/suppressions", "", "suppression.added", addresses="new@example.net"
+    ),
+    "POST /suppressions/remove": page(
+        "/suppressions",
+        "/suppressions/remove",
+        "suppression.removed",
+        address="gone@example.net",
+        api_user="all",
+    ),
+    "POST /suppressions/rules": page(
+        "/suppressions", "/suppressions/rules", "suppression.rules_changed", **RULES
+    ),
     "POST /operator/look/{id}": Deed(
         _look, ("owner.signed_in", "account.viewed", "account.viewed"), ActorKind.OPERATOR, OPAL
     ),

@@ -109,7 +109,7 @@ async def test_what_is_anothers_does_not_exist(house: House, bob: Browser, row: 
 async def test_lists_show_ones_own_only(house: House, bob: Browser) -> None:
     for path in (
         "/", "/webhooks", "/batches", "/events", "/settings/api", "/settings/account",
-        "/settings/trail",
+        "/settings/trail", "/suppressions", "/suppressions/export",
     ):  # fmt: skip
         text = await bob.get(path)
 
