@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from postbell import fences
+from postbell import fences, sources
 from postbell.ports import (
     MAX_KEY_CHARS,
     Fact,
@@ -140,6 +140,35 @@ async def test_what_is_remembered_ends_by_no_clock_that_jumped(rig: Rig) -> None
             source.recalled.clear()
             await until(has_recalled_since)
             assert source.recalled[-1] == ({} if is_sure else {"queue-id": b"subject"})
+
+
+async def test_a_source_of_another_account_takes_up_nothing_until_it_is_forgotten(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """Neither its lines, nor its counts, nor what is in quarantine is to be the other account's."""
+    log = tmp_path / "events.jsonl"
+    append(log, event(0), {"type": "open", "recipient": "a@b.example", "api_user": "late"})
+    async with reading(rig, log):
+        await until(stands(rig, taken=1, quarantined=1))
+    other = await rig.engine.registry.add_account("other", rig.clock.now())
+    await rig.engine.registry.add_api_user(other.id, "late", "x", rig.clock.now())
+    await rig.directory.refresh()
+    await rig.engine.quarantine.want("events", None)
+    append(log, event(1))
+
+    moved = sources.open({"path": str(log), "account": "other", "api_user": "late"})
+    async with reading(rig, events=moved, another=Odd()):
+        await until(stands(rig, state=SourceState.FAILING))
+        await until(stands(rig, "another", quarantined=1))
+        await rig.engine.quarantine.want("another", None)
+        await until(failed)  # and so was any that is wanted of the other source
+        before = await row_of(rig)
+        await rig.engine.checkpoints.forget("events")
+        await until(stands(rig, account="other", taken=3))
+
+    assert before.standing.account == "acme"
+    assert (before.taken, before.quarantined, before.position) == (1, 1, "line 2")
+    assert before.standing.fault.startswith("what is kept of it is of account 'acme', not 'other'")
 
 
 async def failed() -> bool:

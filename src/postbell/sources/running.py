@@ -147,8 +147,19 @@ class Running:
             await asyncio.sleep(wait_s)
 
     async def _begin(self) -> None:
-        """Take up the checkpoint that is stored."""
+        """Take up the checkpoint that is stored; raise ServiceError where that, and the facts in
+        quarantine, are of another account than the settings name: these are not to be its."""
         self._is_moved = False
+        row, account = await self._parts.checkpoints.read(self.name), self._source.account
+        has_moved = row is not None and row.moved_at is not None
+        keeper = row.standing.account if row is not None and has_moved else account
+        self.telling.begin(keeper)
+        if keeper != account:
+            raise ServiceError(
+                f"what is kept of it is of account {keeper!r}, not {account!r}: give the source"
+                f" another name in the settings, or let it begin anew with 'postbell sources"
+                f" forget {self.name}'"
+            )
         told = {self.name: self.telling.standing(self._parts.clock.now())}
         await self._parts.checkpoints.tell(told)
         row = await self._look()
@@ -249,6 +260,8 @@ class Running:
         """Read again, until cancelled, what of the quarantine somebody wants to be read again."""
         while True:
             await asyncio.sleep(AGAIN_S)
+            if self.telling.keeper != self._source.account:
+                continue
             try:
                 with fence("sources", item=f"quarantine of {self.name}"):
                     for kept in await self._parts.quarantine.wanted(self.name, AGAIN_BYTES):

@@ -62,6 +62,13 @@ class SourceTelling:
             seen_at=now,
         )
         self._told: SourceStanding | None = None
+        self.keeper: str | None = None
+
+    def begin(self, keeper: str) -> None:
+        """Take notice of the account whose all is that is kept of the source; nothing is noted
+        before, since that would say otherwise."""
+        self.keeper = keeper
+        self._standing = structs.replace(self._standing, account=keeper)
 
     def say(self, state: SourceState, *, fault: str = "", lag_bytes: int | None = None) -> None:
         """Note the state that it is in, and a fault that is another one than before in the log."""
@@ -119,6 +126,8 @@ class SourceTelling:
     def has_news(self, now: datetime) -> bool:
         """Say whether it should be noted how it does."""
         told = self._told
+        if self.keeper is None:
+            return False
         if told is None or abs((now - told.seen_at).total_seconds()) >= KEEP_S:
             return True
         return self.standing(told.seen_at) != told
