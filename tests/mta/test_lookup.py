@@ -71,7 +71,14 @@ class Place:
         self.stop = asyncio.Event()
 
     async def client(self) -> "Client":
-        client = Client(*await asyncio.open_connection("127.0.0.1", self._port))
+        """Open a connection, once the lists were read."""
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                with suppress(ConnectionRefusedError):
+                    opened = await asyncio.open_connection("127.0.0.1", self._port)
+                    break
+                await asyncio.sleep(0.01)
+        client = Client(*opened)
         self._clients.append(client)
         return client
 

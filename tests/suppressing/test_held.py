@@ -27,7 +27,7 @@ async def test_an_address_is_found_for_whom_it_is_suppressed(
     await add(office)
     await add(office, "bob@example.net", api_user="anna", reason="complaint")
 
-    await lists.catch_up()
+    await lists.begin()
 
     assert lists.find(1, 0, "Ada@EXAMPLE.net") is MANUAL
     assert lists.find(1, 1, ADDRESS) is MANUAL
@@ -46,7 +46,7 @@ async def test_changes_are_followed(
     """Kept apart, and sorted in."""
     monkeypatch.setattr(held, "MOST_NEW", most_new)
     await add(office)
-    await lists.catch_up()
+    await lists.begin()
     await office.remove()
     await add(office, "bob@example.net", until="2026-11-22T12:00:00Z")
     before = lists.find(1, 0, ADDRESS)
@@ -66,7 +66,7 @@ async def test_many_are_told_apart(office: Office, lists: SuppressedAddresses) -
     lines = [(n, {"address": f"u{n}@example.net"}) for n in range(0, 5000, 2)]
     await office.service.desk.import_suppressions(1, lines)
 
-    await lists.catch_up()
+    await lists.begin()
 
     found = [lists.find(1, 0, f"u{n}@example.net") is MANUAL for n in range(5000)]
     assert found == [n % 2 == 0 for n in range(5000)]

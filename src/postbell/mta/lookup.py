@@ -6,7 +6,9 @@ connection sends and leaves unread is bounded, and so is how many there are.
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import cast
 
 from postbell.clock import Clock
@@ -36,7 +38,7 @@ async def answering(
 ) -> AsyncIterator[None]:
     """Answer on the port of the settings inside the block; nothing where there is none.
 
-    It is bound once the lists are in memory: until then a mail server finds nobody.  Raises
+    It listens once the lists are in memory: until then a mail server finds nobody.  Raises
     BadInput where the account of the settings is not there.
     """
     if not settings.mta_lookup:
@@ -47,19 +49,14 @@ async def answering(
     if name and account is None:
         raise BadInput(f"mta_lookup_account: no account {name!r}", member="mta_lookup_account")
     held = SuppressedAddresses(suppressions, clock)
-    await held.catch_up()
     lookup = Lookup(held, directory, account, settings.mta_lookup_networks)
-    sock = bind(read_address(settings.mta_lookup), "--mta-lookup")
-    async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(held.run(), name="suppressions")
-        server = await asyncio.get_running_loop().create_server(lookup.connection, sock=sock)
-        log("lookup_began", address=str(address_of(sock)))
-        try:
-            yield
-        finally:
-            server.close()
-            lookup.close()
-            following.cancel()
+    with contextlib.closing(bind(read_address(settings.mta_lookup), "--mta-lookup")) as sock:
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(lookup.serve(sock), name="suppressions")
+            try:
+                yield
+            finally:
+                serving.cancel()
 
 
 class Lookup:
@@ -78,8 +75,18 @@ class Lookup:
         self._networks = networks
         self._open: set[LookupConnection] = set()
 
-    def connection(self) -> "LookupConnection":
-        return LookupConnection(self)
+    async def serve(self, sock: socket.socket) -> None:
+        """Read the lists, then answer on *sock* until cancelled."""
+        await self._held.begin()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(partial(LookupConnection, self), sock=sock)
+        log("lookup_began", address=str(address_of(sock)))
+        try:
+            await self._held.run()
+        finally:
+            server.close()
+            for each in list(self._open):
+                each.end()
 
     def admit(self, connection: "LookupConnection", peer: str) -> bool:
         """Say whether somebody may ask."""
@@ -91,11 +98,6 @@ class Lookup:
 
     def leave(self, connection: "LookupConnection") -> None:
         self._open.discard(connection)
-
-    def close(self) -> None:
-        """End every connection."""
-        for each in list(self._open):
-            each.end()
 
     def find(self, question: Question) -> SuppressionReason | None:
         """Return why the recipient is suppressed: for the api user that is logged in by its name,

@@ -76,23 +76,28 @@ class SuppressedAddresses:
                 return REASONS[why.reason]
         return None
 
-    async def catch_up(self) -> None:
-        """Take in every change that there is."""
-        while await self.step():
+    async def begin(self) -> None:
+        """Take in what there is; return once it is held, however long storage cannot be read."""
+        while await self._tried():
             pass
         await self._sort_in()
 
     async def run(self) -> None:
         """Follow the changes until cancelled."""
         while True:
-            wait_s = IDLE_S
-            try:
-                with fence("suppressions", item="what is held"):
-                    wait_s = 0.0 if await self.step() else IDLE_S
-            except (StorageError, Overloaded) as error:
-                log("suppressing_failed", error=f"{type(error).__name__}: {error.message}")
-                wait_s = RETRY_S
-            await asyncio.sleep(wait_s)
+            if not await self._tried():
+                await asyncio.sleep(IDLE_S)
+
+    async def _tried(self) -> bool:
+        """Take in the next changes; say whether there may be more."""
+        try:
+            with fence("suppressions", item="what is held"):
+                return await self.step()
+        except (StorageError, Overloaded) as error:
+            log("suppressing_failed", error=f"{type(error).__name__}: {error.message}")
+            await asyncio.sleep(RETRY_S)
+            return True
+        return False
 
     async def step(self) -> bool:
         """Take in the next changes; return whether there were any."""
