@@ -13,11 +13,12 @@ import pytest
 
 from postbell import fences, sources
 from postbell.errors import BadInput
-from postbell.ports import SourceState
+from postbell.ports import QuarantinedFact, SourceState
 from postbell.sources.bounces import final_id
 from postbell.sources.mail import taking
 from postbell.sources.mail.listener import MailSource, turned_away
-from postbell.sources.mail.smtp import MAX_SIZE_BYTES
+from postbell.sources.mail.mime import MAX_MAIL_BYTES
+from postbell.sources.mail.smtp import MAX_LINE_BYTES, MAX_SIZE_BYTES
 from postbell.sources.running import SourceParts, Sources
 from tests.delivery.rig import Rig, event, running
 from tests.ingest.test_ingest import stored_ids
@@ -79,7 +80,7 @@ def deliver(connection: smtplib.SMTP, raw: bytes, *recipients: str) -> Any:
     assert connection.docmd("MAIL FROM:<>")[0] == 250
     for recipient in recipients or ("bounce@mail.example.com",):
         assert connection.rcpt(recipient)[0] == 250
-    answer = connection.data(raw)
+    answer = connection.data(raw.replace(b"\n", b"\r\n"))
     further = [
         connection.getreply() for _ in recipients[1:] if isinstance(connection, smtplib.LMTP)
     ]
@@ -201,6 +202,31 @@ async def test_what_cannot_be_written_is_to_come_again(monkeypatch: pytest.Monke
         assert await stored_ids(rig) == []
 
 
+async def test_who_waits_no_more_is_not_taken_behind_his_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Mails that were answered with 451 are let go, or an outage would fill the memory; but for
+    those that are being written."""
+    monkeypatch.setattr(taking, "ACCEPT_S", 0.3)
+    async with (
+        running() as rig,
+        listening(rig, open_source(account="late", api_user="late")) as source,
+    ):
+        mails = [dsn().replace(b"22100000.1@", b"22100000.%d@" % number) for number in range(3)]
+        for raw in mails:
+            assert await hand_over(source, raw) == 451
+        account = await rig.engine.registry.add_account("late", rig.clock.now())
+        await rig.engine.registry.add_api_user(account.id, "late", "x", rig.clock.now())
+        await until(stands(rig, "bounces", taken=1, position="mail 1"))
+        monkeypatch.setattr(taking, "ACCEPT_S", 30)
+
+        for raw in mails:
+            assert await hand_over(source, raw) == 250
+
+        found = await row_of(rig, "bounces")
+        assert (found.taken, found.duplicates, found.position) == (3, 1, "mail 4")
+
+
 async def test_strangers_and_too_many_are_turned_away() -> None:
     async with running() as rig:
         async with listening(rig, open_source(networks=["192.0.2.0/24"])) as source:
@@ -288,17 +314,30 @@ async def test_whatever_a_mail_is_it_is_answered_and_the_listener_lives(
         answers = await client(lambda: say(source, HELLO, ended))
 
         assert answers.splitlines()[-2].startswith(code), answers[-300:]
+        if code == b"250":
+            assert (await only_kept(rig)).size_bytes <= MAX_MAIL_BYTES + 4 * MAX_LINE_BYTES
         assert await hand_over(source, dsn()) == 250
         assert fences.failed == {}
 
 
 async def test_lines_that_begin_with_a_dot_are_the_mails_own() -> None:
-    """The address stands behind the line that would end the mail, were it not doubled."""
-    text = "Hi. This is the qmail-send program at x.\n\n.\n..\n\n<bob@example.org>:\n5.1.1 no\n"
+    """A client doubles it (RFC 5321 section 4.5.2)."""
     async with running() as rig, listening(rig, open_source()) as source:
-        assert await hand_over(source, plain(text)) == 250
+        assert await hand_over(source, plain(".\n..x\n.y", "a@b.example")) == 250
 
-        await until(stands(rig, "bounces", taken=1, position="mail 1"))
+        kept = await only_kept(rig)
+        assert b"\r\n.\r\n..x\r\n.y\r\n" in kept.raw
+        assert kept.raw.startswith(
+            b"Return-Path: <>\nX-Original-To: bounce@mail.example.com\nFrom: a@b.example\r\n"
+        )
+
+
+async def only_kept(rig: Rig) -> QuarantinedFact:
+    """Return the one mail that is in quarantine, with its bytes."""
+    (kept,) = await rig.engine.quarantine.page("bounces", None, 10)
+    found = await rig.engine.quarantine.find("bounces", kept.id)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ class MailConnection(SMTP):
             if len(kept) < MAX_MAIL_BYTES:
                 kept += chunk
             if chunk.endswith(END):
-                return bytes(kept.replace(b"\r\n.", b"\r\n")[2:MAX_MAIL_BYTES]), size
+                return bytes(kept.replace(b"\r\n.", b"\r\n")[2:]), size
 
 
 class LmtpMailConnection(MailConnection, LMTP):
