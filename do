@@ -8,7 +8,8 @@ venv=.venv
 # Programs that the tests call, with the Debian package that has each.
 chaos_programs=(cc:gcc gencat:libc6-dev)
 test_programs=("${chaos_programs[@]}" node:nodejs npm:npm php:php-cli curl:curl chromium:chromium
-    caddy:caddy haproxy:haproxy nginx:nginx faketime:faketime postfix:postfix)
+    caddy:caddy haproxy:haproxy nginx:nginx faketime:faketime postfix:postfix
+    systemd-journal-remote:systemd-journal-remote)
 
 main() {
     local command=${1:-help}
@@ -146,7 +147,7 @@ find_python() {
 
 programs() {
     local row missing=()
-    PATH=$PATH:/usr/sbin  # where Debian puts servers, and not everybody looks
+    PATH=$PATH:/usr/sbin:/usr/lib/systemd  # where Debian puts servers, and not everybody looks
     for row in "$@"; do
         command -v "${row%%:*}" >/dev/null || missing+=("${row##*:}")
     done

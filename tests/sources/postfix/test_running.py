@@ -124,6 +124,8 @@ def recall_of(rig: Rig) -> Recall:
     ("members", "told"),
     [
         ({"path": "mail.log"}, "an absolute path expected"),
+        ({}, "name either the log in 'path' or 'journal = true'"),
+        ({"path": "/x", "journal": True}, "name either the log in 'path' or 'journal = true'"),
         ({"path": "/x", "zone": "Europe/Paris2"}, "no time zone 'Europe/Paris2'"),
         ({"path": "/x", "zone": "/etc/passwd"}, "no time zone"),
         ({"path": "/x", "relays": "smart"}, "relays"),

@@ -1,15 +1,19 @@
 """A line of a log apart: when, on which machine, by which program of Postfix, and what it says.
 
-Takes syslog's traditional stamps and RFC 3339; a tag of Postfix is `instance/program[pid]`, with
-what `syslog_name` of a single service puts between.
+Takes syslog's traditional stamps and RFC 3339, and what journalctl prints as JSON.  A tag of
+Postfix is `instance/program[pid]`, with what `syslog_name` of a single service puts between.
 """
 
 import re
 from functools import lru_cache
+from typing import Annotated
 
 import msgspec
 
+from postbell.clock import from_us, rfc3339
 from postbell.errors import BadInput
+
+Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False):
@@ -29,11 +33,14 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 
 
 def line_of(raw: bytes) -> LogLine | None:
-    """Return a line apart, None where another program than Postfix wrote it.
+    """Return a line of a syslog, or an entry of a journal as JSON, apart; None where another
+    program than Postfix wrote it.
 
     Raises BadInput where it is no line of a syslog.  What is no UTF-8 becomes U+FFFD, and so does
     the character NUL; those before a line are what a crash leaves in a file.
     """
+    if raw.startswith(b"{"):
+        return _entry(raw)
     try:
         whole = raw.decode()
     except UnicodeDecodeError:
@@ -58,6 +65,23 @@ def line_of(raw: bytes) -> LogLine | None:
     return LogLine(stamp, parts[0], *tag, parts[2])
 
 
+def _entry(raw: bytes) -> LogLine | None:
+    try:
+        entry = _entry_of(raw)
+        stamp = rfc3339(from_us(int(entry.at_us)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        raise BadInput(f"no entry of a journal: {error}"[:300], code="malformed") from None
+    tag = _tag(f"{entry.identifier}:")
+    if tag is None or entry.message is None:
+        return None
+    text = entry.message
+    if not isinstance(text, str):  # bytes that are no UTF-8
+        text = bytes(text).decode(errors="replace")
+    instance, program, _ = tag
+    pid = f"[{entry.pid}]"
+    return LogLine(stamp, entry.host, instance, program, pid, text.replace("\0", "\ufffd"))
+
+
 @lru_cache(4096)
 def _tag(tag: str) -> tuple[str, str, str] | None:
     """Return instance, program and number, None of a tag that is not one of Postfix."""
@@ -65,5 +89,16 @@ def _tag(tag: str) -> tuple[str, str, str] | None:
     return (found[1], found[2], found[3] or "") if found else None
 
 
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """Members that journald writes (systemd.journal-fields(7))."""
+
+    at_us: str = msgspec.field(name="__REALTIME_TIMESTAMP")
+    host: str = msgspec.field(name="_HOSTNAME", default="")
+    identifier: str = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
+    pid: str = msgspec.field(name="SYSLOG_PID", default="")
+    message: str | list[Byte] | None = msgspec.field(name="MESSAGE", default=None)
+
+
+_entry_of = msgspec.json.Decoder(_Entry).decode
 STAMP_CHARS = len("Nov 30 10:00:00")
 _TAG = re.compile(r"([^/\[\]:]+)/(?:[^/\[\]:]{1,64}/){0,4}([^/\[\]:]+)(\[[0-9]+\])?:").fullmatch

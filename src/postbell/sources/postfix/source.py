@@ -1,6 +1,7 @@
-"""The source `postfix`: the log of Postfix, as syslog or Postfix itself writes it to a file.
+"""The source `postfix`: the log of Postfix, in a file or in the journal of systemd.
 
-Its checkpoint is the `FilePlace` of `tail`, and how many clients were turned away, as JSON.
+Its checkpoint is the `FilePlace` of `tail` or the journal's cursor, and how many clients were
+turned away, as JSON.
 """
 
 import asyncio
@@ -19,15 +20,20 @@ from postbell.errors import BadInput, ServiceError
 from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
 from postbell.sources.following import follow, path_of
 from postbell.sources.postfix.drafts import KIND
+from postbell.sources.postfix.journal import Entries, follow_journal
 from postbell.sources.postfix.mails import Mails
 from postbell.sources.postfix.reader import Findings, LogReader, Noted
 from postbell.sources.postfix.relays import Relays
 from postbell.sources.samples import lines_of
-from postbell.sources.tail import Chunk, FilePlace
+from postbell.sources.tail import Chunk, FileLine, FilePlace
 from postbell.sources.whose import MEMBERS, Whose
 from postbell.verp import Tracer
 
+JOURNAL = "the journal"
 MAX_LINE_BYTES = 1 << 18
+MAX_ENTRY_BYTES = 2 * MAX_LINE_BYTES
+"""An entry of the journal has more members than the line."""
+MAX_POSITION_CHARS = 200
 KEPT = timedelta(days=10)
 """What is known of a mail is kept so long after its last line; Postfix gives up after 5 days
 (`maximal_queue_lifetime`)."""
@@ -37,16 +43,19 @@ MOST_KEPT = 300_000
 class PostfixMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the settings say of it."""
 
-    path: str
+    path: str = ""
+    journal: bool = False
     zone: str = ""
     relays: list[str] = []
 
 
 class LogPlace(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How far the log was read; *turned* clients were turned away before that."""
+    """How far the log was read, the file or, up to the *cursor*, the journal; *turned* clients were
+    turned away before that."""
 
     file: FilePlace = FilePlace()
     turned: int = 0
+    cursor: str = ""
 
 
 def open(members: Mapping[str, Any], whose: Whose, _: Tracer) -> "PostfixSource":
@@ -56,8 +65,10 @@ def open(members: Mapping[str, Any], whose: Whose, _: Tracer) -> "PostfixSource"
     except msgspec.ValidationError as error:
         known = ", ".join(("kind", *MEMBERS, *PostfixMembers.__struct_fields__))
         raise BadInput(f"{error}; members: {known}", member="source") from None
-    relays, zone = Relays(given.relays), _zone(given.zone)
-    return PostfixSource(path_of(given.path), whose, relays, zone)
+    if given.journal is bool(given.path):
+        raise BadInput("name either the log in 'path' or 'journal = true'", member="path")
+    path = None if given.journal else path_of(given.path)
+    return PostfixSource(path, whose, Relays(given.relays), _zone(given.zone))
 
 
 class PostfixSource:
@@ -65,9 +76,11 @@ class PostfixSource:
 
     kind = KIND
 
-    def __init__(self, path: Path, whose: Whose, relays: Relays, zone: tzinfo | None) -> None:
+    def __init__(
+        self, path: Path | None, whose: Whose, relays: Relays, zone: tzinfo | None
+    ) -> None:
         self._path = path
-        self.place = str(path)
+        self.place = JOURNAL if path is None else str(path)
         self.account = whose.account
         self.api_user = whose.api_user
         self.is_shared = whose.is_shared
@@ -91,24 +104,49 @@ class PostfixSource:
     async def run(self, inlet: Inlet) -> None:
         """Follow the log until cancelled."""
         place = _place_of(inlet.checkpoint)
-        read = partial(self._read, inlet)
-        await follow(self._path, place.file, MAX_LINE_BYTES, inlet, read)
+        if self._path is None:
+            read = partial(self._read_journal, inlet)
+            await follow_journal(place.cursor, MAX_ENTRY_BYTES, inlet, read)
+        else:
+            await follow(self._path, place.file, MAX_LINE_BYTES, inlet, partial(self._read, inlet))
 
     async def _read(self, inlet: Inlet, chunk: Chunk, thread: Executor) -> SourceReading:
-        run, findings = asyncio.get_running_loop().run_in_executor, Findings()
-        noted = await run(thread, self._reader.look, chunk.lines, findings)
-        mails = await _recalled(self._reader, noted, inlet.recall)
         written_at = datetime.fromtimestamp(chunk.after.modified_ns / 1e9, UTC)
+        long = [Fact(f"line {chunk.too_long}", b"")] if chunk.too_long else []
+        place, position = LogPlace(chunk.after), f"line {chunk.after.line}"
+        return await self._made(inlet, thread, chunk.lines, long, written_at, place, position)
+
+    async def _read_journal(
+        self, inlet: Inlet, entries: Entries, thread: Executor
+    ) -> SourceReading:
+        now, place = self._clock.now(), LogPlace(cursor=entries.cursor)
+        position = entries.cursor[:MAX_POSITION_CHARS]
+        return await self._made(
+            inlet, thread, entries.facts, entries.too_long, now, place, position
+        )
+
+    async def _made(
+        self,
+        inlet: Inlet,
+        thread: Executor,
+        lines: Sequence[Fact | FileLine],
+        too_long: Sequence[Fact],
+        written_at: datetime,
+        place: LogPlace,
+        position: str,
+    ) -> SourceReading:
+        """Return what lines up to a place make; the log was last written at *written_at*."""
+        run, findings = asyncio.get_running_loop().run_in_executor, Findings()
+        noted = await run(thread, self._reader.look, lines, findings)
+        mails = await _recalled(self._reader, noted, inlet.recall)
         await run(thread, self._reader.fold, noted, mails, written_at, findings)
-        line, turned = chunk.after.line, _place_of(inlet.checkpoint).turned + findings.turned
-        if chunk.too_long:
-            what = f"it has over {MAX_LINE_BYTES} bytes"
-            long = Fact(f"line {chunk.too_long}", b"")
-            findings.refused.append(RefusedFact(long, "too_large", what))
+        turned = _place_of(inlet.checkpoint).turned + findings.turned
+        what = f"it has over {MAX_LINE_BYTES} bytes"
+        findings.refused += [RefusedFact(fact, "too_large", what) for fact in too_long]
         return self._reading(findings, mails)._replace(
-            checkpoint=msgspec.json.encode(LogPlace(chunk.after, turned)),
-            position=f"line {line}" + (f", {turned} clients turned away" if turned else ""),
-            seen=len(chunk.lines),
+            checkpoint=msgspec.json.encode(msgspec.structs.replace(place, turned=turned)),
+            position=position + (f", {turned} clients turned away" if turned else ""),
+            seen=len(lines),
         )
 
     def _reading(self, findings: Findings, mails: Mails) -> SourceReading:
