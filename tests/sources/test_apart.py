@@ -22,7 +22,7 @@ from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
-from tests.sources.test_running import append, quarantined, reading, row_of, stands, until
+from tests.sources.test_running import Broken, append, quarantined, reading, row_of, stands, until
 
 HALF = "\ud800"
 
@@ -107,6 +107,25 @@ async def test_a_fact_whose_reading_cannot_be_written_ends_nothing(
 
     [kept] = await quarantined(rig, "greedy")
     assert kept.is_wanted
+
+
+async def test_what_was_wrong_last_is_known_after_a_restart(rig: Rig, tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    append(log, "not json")
+    async with reading(rig, log, odd=Odd()):
+        await until(stands(rig, refused=1))
+        await until(stands(rig, "odd", state=SourceState.FAILING))
+    first, odd = (await row_of(rig)).standing, (await row_of(rig, "odd")).standing
+
+    async with reading(rig, log, odd=Broken()):
+        await until(stands(rig, state=SourceState.UP_TO_DATE))
+        await until(stands(rig, "odd", fault="LookupError: a bug"))
+
+    again, broken = (await row_of(rig)).standing, (await row_of(rig, "odd")).standing
+    assert first.refusal.startswith("line 1: ")
+    assert (again.refusal, again.refused_at) == (first.refusal, first.refused_at)
+    assert odd.fault.startswith("cannot read")
+    assert broken.refusal == odd.refusal
 
 
 class Mindful(Odd):

@@ -151,9 +151,9 @@ class Running:
         quarantine, are of another account than the settings name: these are not to be its."""
         self._is_moved = False
         row, account = await self._parts.checkpoints.read(self.name), self._source.account
-        has_moved = row is not None and row.moved_at is not None
-        keeper = row.standing.account if row is not None and has_moved else account
-        self.telling.begin(keeper)
+        keeper = row.standing.account if row is not None and row.moved_at is not None else account
+        before = row.standing if row is not None and keeper == account else None
+        self.telling.begin(keeper, before)
         if keeper != account:
             raise ServiceError(
                 f"what is kept of it is of account {keeper!r}, not {account!r}: give the source"

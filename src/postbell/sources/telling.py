@@ -64,11 +64,21 @@ class SourceTelling:
         self._told: SourceStanding | None = None
         self.keeper: str | None = None
 
-    def begin(self, keeper: str) -> None:
-        """Take notice of the account whose all is that is kept of the source; nothing is noted
-        before, since that would say otherwise."""
+    def begin(self, keeper: str, before: SourceStanding | None) -> None:
+        """Take notice of the account whose all is that is kept of the source, and of what was wrong
+        *before* last; nothing is noted earlier, since that would say otherwise."""
+        now = self._standing
+        if self.keeper is None and before is not None:
+            fault = now if now.fault else before
+            now = structs.replace(
+                now,
+                fault=fault.fault,
+                fault_at=fault.fault_at,
+                refusal=before.refusal,
+                refused_at=before.refused_at,
+            )
         self.keeper = keeper
-        self._standing = structs.replace(self._standing, account=keeper)
+        self._standing = structs.replace(now, account=keeper)
 
     def say(self, state: SourceState, *, fault: str = "", lag_bytes: int | None = None) -> None:
         """Note the state that it is in, and a fault that is another one than before in the log."""
