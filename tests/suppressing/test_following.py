@@ -101,6 +101,44 @@ async def test_a_delivery_in_between_begins_the_count_anew(office: Office) -> No
     assert (between, len(await office.listed())) == ([], 1)
 
 
+async def test_a_delivery_counts_though_the_list_is_read_in_one_go(office: Office) -> None:
+    """None of what counts is stored yet when the delivery is read."""
+    await office.rules(is_on=True, soft_bounce={"after": 2})
+    for kind in ("soft_bounce", "delivered", "soft_bounce"):
+        body = {"type": kind, "recipient": ADDRESS}
+        await office.service.call("POST", "/api/v1/events", json=body)
+        office.service.clock.advance(DAY_S)
+
+    await office.follower.catch_up()
+
+    assert await office.listed() == []
+
+
+async def test_a_change_of_the_rules_leaves_nothing_out_that_was_not_read_yet(
+    office: Office,
+) -> None:
+    await office.rules(is_on=True)
+    body = {"type": "unsubscribe", "recipient": ADDRESS}
+    await office.service.call("POST", "/api/v1/events", json=body)
+
+    await office.rules(soft_bounce={"after": 2})
+    await office.follower.catch_up()
+
+    assert await office.listed() == [(ADDRESS, "unsubscribe", "alice")]
+
+
+async def test_what_was_counted_before_a_removal_counts_no_more(office: Office) -> None:
+    await office.rules(is_on=True, soft_bounce={"after": 3})
+    await office.service.desk.add_suppression(1, {"address": ADDRESS})
+    for number in range(4):
+        if number == 2:
+            await office.remove()
+        await office.events("soft_bounce")
+        office.service.clock.advance(DAY_S)
+
+    assert await office.listed() == []
+
+
 async def test_a_rule_can_be_switched_off_by_itself(office: Office) -> None:
     await office.rules(is_on=True, complaint={"after": 0})
 

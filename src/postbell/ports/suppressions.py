@@ -42,7 +42,8 @@ class Suppressions(Protocol):
         ...
 
     async def set_rules(self, account_id: int, rules: SuppressionRules) -> AccountRules:
-        """Put these rules in force from the log's head on; return those before."""
+        """Put these rules in force and return those before: from the log's head on where these were
+        off, else for all that was not read yet."""
         ...
 
     async def followed(self) -> FollowedUpTo:

@@ -94,6 +94,7 @@ class Book:
         found = [each for each in found if each.is_in_force(self._now)]
         for entry in found:
             self._take_off(entry, block, Ending.REMOVED, told_as)
+            self._rows.set_days(entry.place, {}, 0)
         return found
 
     def expire(self, entry: Suppression) -> None:

@@ -66,9 +66,11 @@ class SuppressionFollower:
             return await self._finish(followed)
         rules = await suppressions.rules()
         found: list[Finding] = []
+        caused: set[tuple[int, str]] = set()
         taken = followed.block
         for header in headers:
-            found += await self._findings(header, rules.get(header.account_id, AccountRules()))
+            account = rules.get(header.account_id, AccountRules())
+            found += await self._findings(header, account, caused)
             taken = header.id
             if len(found) >= MAX_FINDINGS:
                 break
@@ -95,28 +97,33 @@ class SuppressionFollower:
             note("suppressions", error, item=item, account=", ".join(map(str, whose)))
             await self._engine.suppressions.take_in(followed, block, [], now)
 
-    async def _findings(self, header: BlockHeader, account: AccountRules) -> list[Finding]:
+    async def _findings(
+        self, header: BlockHeader, account: AccountRules, caused: set[tuple[int, str]]
+    ) -> list[Finding]:
+        """Return what a block says, and add to *caused* what counts for whom since the last step:
+        storage does not know of that yet."""
         if not concerns(header, account):
             return []
         found: list[Finding] = []
         with fence("suppressions", item=f"block {header.id}", account=header.account_id):
             for block in await self._engine.log.load([header.id], is_choosy=False):
-                found = await self._read(block, account)
+                found = await self._read(block, account, caused)
         return found
 
-    async def _read(self, block: Block, account: AccountRules) -> list[Finding]:
+    async def _read(
+        self, block: Block, account: AccountRules, caused: set[tuple[int, str]]
+    ) -> list[Finding]:
         found: list[Finding] = []
         for first in range(0, block.header.count, SLICE):
             found += findings(block, account, first, first + SLICE)
             await asyncio.sleep(0)
+        account_id = block.header.account_id
+        caused |= {(account_id, e.entry.key) for e in found if e.kind is FindingKind.CAUSE}
         delivered = {each.entry.key for each in found if each.kind is FindingKind.DELIVERED}
-        if not delivered:
-            return found
-        caused = {each.entry.key for each in found if each.kind is FindingKind.CAUSE}
-        counted = caused | await self._engine.suppressions.counted(
-            block.header.account_id, sorted(delivered - caused)
-        )
-        return [e for e in found if e.kind is not FindingKind.DELIVERED or e.entry.key in counted]
+        unsure = sorted(key for key in delivered if (account_id, key) not in caused)
+        counted = await self._engine.suppressions.counted(account_id, unsure) if unsure else set()
+        off = delivered - counted - {key for whose, key in caused if whose == account_id}
+        return [e for e in found if e.kind is not FindingKind.DELIVERED or e.entry.key not in off]
 
     async def _finish(self, followed: FollowedUpTo) -> bool:
         """End a rebuild that came to the log's end; say whether there was one."""

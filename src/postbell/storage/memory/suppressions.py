@@ -30,7 +30,8 @@ class MemorySuppressions:
     async def set_rules(self, account_id: int, rules: SuppressionRules) -> AccountRules:
         self._whole.check_warrant()
         before = self._tables.rules.get(account_id, AccountRules())
-        self._tables.rules[account_id] = AccountRules(rules, self._whole.head, before.entries)
+        since = self._tables.followed.block if before.rules.is_on else self._whole.head
+        self._tables.rules[account_id] = AccountRules(rules, since, before.entries)
         return before
 
     async def followed(self) -> FollowedUpTo:

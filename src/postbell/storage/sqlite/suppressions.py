@@ -46,8 +46,10 @@ class SqliteSuppressions:
         def work(db: apsw.Connection) -> AccountRules:
             before = row(db, SQL["suppression_rules_of"], account_id)
             head, _ = one(db, PATH_SQL["read_head"])
-            db.execute(SQL["set_suppression_rules"], (account_id, to.text(rules), head))
-            return account_rules(before) if before is not None else AccountRules()
+            was = account_rules(before) if before is not None else AccountRules()
+            since = _followed(db).block if was.rules.is_on else head
+            db.execute(SQL["set_suppression_rules"], (account_id, to.text(rules), since))
+            return was
 
         return await self._store.write(work)
 
