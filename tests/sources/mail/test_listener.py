@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import smtplib
 import socket
 import ssl
@@ -253,13 +254,14 @@ def until_taken(source: MailSource) -> None:
 
 
 async def test_tls_is_there_where_it_is_configured(tmp_path: Path) -> None:
+    """And a certificate that was renewed is for the next connection."""
     authority = Authority(tmp_path)
     authority.context("localhost")
-    file = str(tmp_path / "localhost.pem")
-    members = {"tls_cert_file": file, "tls_key_file": file, "protocol": "smtp"}
+    file = tmp_path / "localhost.pem"
+    members = {"tls_cert_file": str(file), "tls_key_file": str(file), "protocol": "smtp"}
     async with running() as rig, listening(rig, open_source(**members)) as source:
 
-        def hand_over() -> Any:
+        def hand_over() -> tuple[int, str]:
             context = ssl.create_default_context(cafile=str(authority.file))
             with smtplib.SMTP("localhost", source.port, timeout=30) as connection:
                 connection.ehlo()
@@ -267,9 +269,20 @@ async def test_tls_is_there_where_it_is_configured(tmp_path: Path) -> None:
                 connection.starttls(context=context)
                 connection.ehlo()
                 assert not connection.has_extn("starttls")
-                return deliver(connection, dsn())[0][0]
+                assert isinstance(connection.sock, ssl.SSLSocket)
+                certificate = connection.sock.getpeercert() or {}
+                return deliver(connection, dsn())[0][0], str(certificate["serialNumber"])
 
-        assert await client(hand_over) == 250
+        first = await client(hand_over)
+        before = file.stat().st_mtime_ns
+        authority.context("localhost")
+        os.utime(file, ns=(before + 1, before + 1))
+        second = await client(hand_over)
+        file.write_text("none")
+        third = await client(hand_over)
+
+        assert [code for code, _ in (first, second, third)] == [250, 250, 250]
+        assert first[1] != second[1] == third[1]
         assert await stored_ids(rig) == [FINAL]
 
 

@@ -7,11 +7,13 @@ hands it over keeps it, and its events have the same ids when it comes again.
 
 import asyncio
 import contextlib
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import msgspec
@@ -25,6 +27,7 @@ from postbell.signals import log
 from postbell.sources.mail.mime import MAX_MAIL_BYTES
 from postbell.sources.mail.reading import MailReader
 from postbell.sources.mail.taking import Taking, gathered, read
+from postbell.sources.rotation import modified_ns
 from postbell.sources.samples import mails_of
 from postbell.sources.whose import MEMBERS, Whose
 from postbell.text.networks import Networks
@@ -112,7 +115,7 @@ class MailSource:
         from postbell.sources.mail.smtp import MailConnections, MailTerms, connection
 
         members = self._members
-        tls = certificate(members.tls_cert_file, members.tls_key_file)
+        tls = _FreshTls(members.tls_cert_file, members.tls_key_file)
         with contextlib.ExitStack() as stack:
             thread = ThreadPoolExecutor(1, "postbell-mail")
             stack.callback(thread.shutdown, wait=False, cancel_futures=True)
@@ -121,7 +124,7 @@ class MailSource:
                 MailTerms(
                     networks=self._networks,
                     max_connections=members.max_connections,
-                    tls=None if tls is None else tls.context,
+                    tls=tls.context,
                     take=partial(taking.take, self._reader, thread),
                     turned_away=self._turned_away,
                 )
@@ -139,6 +142,27 @@ class MailSource:
     def _turned_away(self, reason: str, peer: str) -> None:
         turned_away[reason] += 1
         log("mail_turned_away", place=self.place, reason=reason, peer=peer)
+
+
+class _FreshTls:
+    """The certificate, read again for the next connection where its files changed."""
+
+    def __init__(self, *files: str) -> None:
+        self._files = files
+        self._certificate = certificate(*files)
+        self._stamps = self._now()
+
+    def context(self) -> ssl.SSLContext | None:
+        if self._certificate is None:
+            return None
+        stamps = self._now()
+        if stamps != self._stamps:
+            self._certificate.reload()
+            self._stamps = stamps
+        return self._certificate.context
+
+    def _now(self) -> list[int]:
+        return [modified_ns(Path(file)) for file in self._files]
 
 
 REASONS = ("network", "connections", "time")

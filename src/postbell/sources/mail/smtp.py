@@ -37,7 +37,8 @@ class MailTerms(NamedTuple):
 
     networks: Networks
     max_connections: int
-    tls: ssl.SSLContext | None
+    tls: Callable[[], ssl.SSLContext | None]
+    """Returns what a new connection may begin TLS with."""
     take: Take
     turned_away: Callable[[str, str], None]
     """Hears why, and which peer: `network`, `connections`, `time`."""
@@ -85,7 +86,7 @@ class MailConnection(SMTP):
             enable_SMTPUTF8=True,
             hostname=socket.gethostname(),
             ident="Postbell",
-            tls_context=connections.terms.tls,
+            tls_context=connections.terms.tls(),
             timeout=COMMAND_S,
             auth_exclude_mechanism=("LOGIN", "PLAIN"),
             loop=asyncio.get_running_loop(),
