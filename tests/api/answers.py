@@ -22,7 +22,7 @@ from postbell.records import BatchState, EntryKind, LaneChange, Outcome, Verdict
 from tests.api.service import URL, Service, basic, running
 from tests.api.test_batches import batch, entry, put
 from tests.fakes import FakeClock
-from tests.reports.test_sources import standing
+from tests.reports.test_sources import quarantined, standing
 
 KEPT = Path(__file__).with_name("answers.txt")
 CHANCE = re.compile(r'("(?:batch_id":"test_|hint":"|key":"|public_key":"|value":"))[^"]+')
@@ -194,6 +194,7 @@ async def tell(service: Service) -> Told:
     await told.ask("DELETE", "webhooks/4")
     await service.engine.checkpoints.tell({"mail": standing(service.clock)})
     await told.ask("GET", "sources")
+    await _quarantine(told)
     await _suppress(told)
     mails = [{"recipient": "ada@example.net", "message_id": "m1"}, {"recipient": "x@y.example"}]
     paths = {"domain": "bounces.example.com", "mails": mails}
@@ -202,6 +203,22 @@ async def tell(service: Service) -> Told:
     await told.ask("GET", "trail?limit=5")
     await told.ask("GET", "trail")
     return told
+
+
+async def _quarantine(told: Told) -> None:
+    """Ask everything that there is to ask of what sources did not understand."""
+    engine, clock = told.service.engine, told.service.clock
+    await quarantined(engine, clock, b"no event", bytes(300), b"\xff")
+    await told.ask("GET", "sources/mail/quarantine?limit=2")
+    await told.ask("GET", "sources/mail/quarantine?limit=2&after=2")
+    await told.ask("GET", "sources/theirs/quarantine")
+    await told.ask("GET", "quarantine/1")
+    await told.ask("GET", "quarantine/9")
+    await told.ask("POST", "sources/mail/quarantine/retry", json={"ids": [3]})
+    await told.ask("POST", "sources/mail/quarantine/retry", json={"ids": [9]})
+    await told.ask("POST", "sources/mail/quarantine/drop", json={"ids": []})
+    await told.ask("POST", "sources/mail/quarantine/drop", json={"ids": [1]})
+    await told.ask("POST", "sources/mail/quarantine/drop")
 
 
 async def _suppress(told: Told) -> None:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from postbell.blocks import Position, Range
 from postbell.records import Entry, EntryKind, LaneChange, OpenBatch
 from tests.api.service import Service, running
+from tests.reports.test_sources import quarantined
 
 WEBHOOK, ENGAGELAB, SENDPULSE, BATCH = "1", "2", "3", "bat_secret"
 EVENT, MESSAGE = "ev_secret", "message/secret"
@@ -70,6 +71,10 @@ ROWS = (
     Row("POST", "/api/v1/api-keys/{id}/rotate", HIDDEN),
     Row("POST", "/api/v1/api-keys/{id}/revoke", HIDDEN),
     Row("GET", "/api/v1/sources", {"sources": [], "next": None}),
+    Row("GET", "/api/v1/sources/{id}/quarantine", HIDDEN),
+    Row("GET", "/api/v1/quarantine/{id}", HIDDEN),
+    Row("POST", "/api/v1/sources/{id}/quarantine/retry", HIDDEN),
+    Row("POST", "/api/v1/sources/{id}/quarantine/drop", HIDDEN),
     Row("GET", "/api/v1/suppressions", {"suppressions": [], "next": None}),
     Row("POST", "/api/v1/suppressions", 422, {"address": "a@b.example", "api_user": "alice"}),
     Row("POST", "/api/v1/suppressions/check", {"addresses": [UNKNOWN]}, {"addresses": [ADDRESS]}),
@@ -119,6 +124,7 @@ async def service() -> AsyncIterator[Service]:
         event |= {"message": {"id": MESSAGE}, "occurred_at": 1_700_000_000}
         await service.call("POST", "/api/v1/events", json=event)
         await service.index()
+        await quarantined(service.engine, service.clock, b"alice's alone")
         part = Range(Position(1, 0), Position(1, 1))
         claim = await service.engine.ledger.lane(1)
         assert claim is not None
@@ -175,7 +181,7 @@ async def everything(service: Service) -> list[Any]:
 def place(path: str) -> str:
     names = {"/v1/": ENGAGELAB, "/v2/": SENDPULSE, "/api/v1/batches": BATCH}
     names |= {"/api/v1/events": EVENT, "/api/v1/messages": MESSAGE}
-    names |= {"/api/v1/suppressions": ADDRESS}
+    names |= {"/api/v1/suppressions": ADDRESS, "/api/v1/sources": "mail"}
     name = next((name for begin, name in names.items() if path.startswith(begin)), WEBHOOK)
     return path.replace("{id}", name)
 

@@ -24,6 +24,7 @@ from postbell.blocks import Position, Range
 from postbell.records import BatchState, Outcome
 from tests.api.service import ALICE, Service, listening, running
 from tests.api.test_batches import batch, entry, put
+from tests.reports.test_sources import quarantined
 
 SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(document())))
 CHECKS = [
@@ -49,6 +50,8 @@ KNOWN = {
     "events": "ev_1",
     "messages": "m_1",
     "suppressions": "ada@example.net",
+    "sources": "mail",
+    "quarantine": 1,
 }
 """What exists in the service that is asked, by the first word of the path."""
 
@@ -76,6 +79,7 @@ async def fill(service: Service) -> None:
     await service.desk.create_replay(service.acme, 1, {})
     await service.desk.add_api_key("anna")
     await service.desk.add_suppression(service.acme, {"address": "ada@example.net"})
+    await quarantined(service.engine, service.clock, *(b"no event" for _ in range(9)))
     await service.index()
     service.app.stop()
 

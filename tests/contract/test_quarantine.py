@@ -63,7 +63,7 @@ async def test_a_list_has_pages_and_the_beginning_of_the_bytes(shop: Shop) -> No
 
     first = await quarantine.page("mail", None, 2)
     second = await quarantine.page("mail", first[-1].id, 2)
-    whole = await quarantine.find("mail", first[0].id)
+    whole = await quarantine.find(first[0].id)
 
     assert [fact.raw[:1] for fact in (*first, *second)] == [b"4", b"3", b"2", b"1"]
     assert {len(fact.raw) for fact in first} == {MAX_BEGIN_BYTES}
@@ -77,7 +77,9 @@ async def test_quarantines_are_apart(shop: Shop) -> None:
     [ours] = await kept(shop)
     quarantine = shop.engine.quarantine
 
-    assert await quarantine.find("other", ours.id) is None
+    found = await quarantine.find(ours.id)
+    assert found is not None
+    assert (found.source, await quarantine.find(999)) == ("mail", None)
     assert await quarantine.want("other", [ours.id]) == []
     assert await quarantine.drop("other", [ours.id]) == []
     assert await raws(shop, "other") == [b"theirs"]
@@ -87,7 +89,7 @@ async def test_of_one_that_is_too_large_the_beginning_is_kept(shop: Shop) -> Non
     await put(shop, bytes(MAX_RAW_BYTES), bytes(MAX_RAW_BYTES + 1), b"")
 
     facts = await kept(shop)
-    cut = await shop.engine.quarantine.find("mail", facts[1].id)
+    cut = await shop.engine.quarantine.find(facts[1].id)
     wanted = await shop.engine.quarantine.want("mail", None)
 
     assert cut is not None

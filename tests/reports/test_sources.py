@@ -3,7 +3,15 @@
 from datetime import timedelta
 
 from postbell.clock import Clock
-from postbell.ports import Checkpoints, Progress, SourceStanding, SourceState
+from postbell.ports import (
+    Checkpoints,
+    Engine,
+    Fact,
+    Progress,
+    RefusedFact,
+    SourceStanding,
+    SourceState,
+)
 from postbell.reports.sources import GONE, SourcesReport
 from postbell.storage.memory import MemoryEngine
 from tests.fakes import FakeClock
@@ -32,6 +40,18 @@ async def move(engine: MemoryEngine, clock: FakeClock, name: str = "mail") -> No
     revisions = await checkpoints.tell({name: standing(clock)})
     progress = Progress(name, revisions[name], b"here", "line 6", taken=3, duplicates=1, refused=2)
     await engine.log.append([], [], head=0, now=clock.now(), progress=[progress])
+
+
+async def quarantined(
+    engine: Engine, clock: Clock, *raws: bytes, source: str = "mail", **members: object
+) -> None:
+    """Let a source of acme refuse facts of these bytes."""
+    revisions = await engine.checkpoints.tell({source: standing(clock, **members)})
+    facts = (Fact(f"line {number}", raw) for number, raw in enumerate(raws, 1))
+    refused = [RefusedFact(fact, "malformed", "the event is not valid JSON") for fact in facts]
+    progress = Progress(source, revisions[source], b"", refused=len(raws), quarantine=refused)
+    head = await engine.log.head()
+    await engine.log.append([], [], head=head, now=clock.now(), progress=[progress])
 
 
 async def test_the_operator_sees_all_of_every_source() -> None:

@@ -16,8 +16,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from postbell.cli.office import opened as office
+from postbell.clock import SystemClock
+from postbell.ports import SourceState
 from postbell.settings.members import Settings
 from tests.cli.running import Postbell
+from tests.reports.test_sources import quarantined
 from tests.rights.writes import (
     EVENT,
     FORM,
@@ -167,7 +170,17 @@ class World:
         self.known["replay"] = self._made("/api/v1/replays", {"webhook_id": resting})["id"]
         self.known["suppressed"] = "gone@example.net"
         self._made("/api/v1/suppressions", {"address": self.known["suppressed"]})
+        asyncio.run(self._refuse())
         self._token = ""
+
+    async def _refuse(self) -> None:
+        """Leave a source that does not run, with three facts in quarantine."""
+        self.known |= {"source": "mail", "fact": 3}
+        settings = Settings(data_dir=Path(self.postbell.folder))
+        async with office(settings) as opened:
+            stopped = {"state": SourceState.STOPPED}
+            raws = (b"one", b"two", b"three")
+            await quarantined(opened.engine, SystemClock(), *raws, **stopped)
 
     def _batch(self, webhook_id: int, but: set[Any]) -> str:
         """Return a batch of a webhook that failed once and waits an hour for its next try."""

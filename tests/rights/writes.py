@@ -91,7 +91,11 @@ PAGES = (
     _page("/settings/account/sessions/all/end"),
 )
 """Of somebody who is signed in to an account; the last ones change what the others stand on."""
-OPERATOR_PAGES = (_page("/operator/look/{id}", _id="account"),)
+OPERATOR_PAGES = (
+    _page("/operator/look/{id}", _id="account"),
+    _page("/operator/sources/{id}/retry", _id="source", fact="{fact}"),
+    _page("/operator/sources/{id}/drop", _id="source", fact="{fact}"),
+)
 OPEN_PAGES = {
     ("POST", "/login"): "a password is checked after the form was read, and again as it opens",
     ("POST", "/login/code"): "the half sign-in it finishes is looked at in the same write",
@@ -129,6 +133,8 @@ NATIVE = (
     _native("DELETE", "/suppressions/{id}", 204, "suppressed"),
     _native("PATCH", "/suppression-rules", 200, is_on=True),
     _native("POST", "/return-paths", 200, domain="b.example", mails=[{"recipient": "a@b.example"}]),
+    _native("POST", "/sources/{id}/quarantine/retry", 200, "source", ids=[2]),
+    _native("POST", "/sources/{id}/quarantine/drop", 200, "source", ids=[2]),
     _native("POST", "/api-users", 201, name="till"),
     _native("POST", "/api-users/{id}/keys", 201, "of third", scope="read"),
     _native("POST", "/api-keys/{id}/rotate", 200, "one_key"),

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import httpx
 from starlette.routing import BaseRoute, Route
 
-from postbell.ports import Engine, TrailQuery
+from postbell.ports import Engine, SourceState, TrailQuery
 from postbell.records import BatchState
 from postbell.trail import TrailEntry
 from postbell.web import routes
 from tests.api.service import URL
+from tests.reports.test_sources import quarantined
 from tests.web.test_batch_pages import put
 from tests.web.visiting import ADA, PASSWORD, Browser, House, open_house
 
@@ -57,6 +58,8 @@ async def set_stage(engine: Engine | None = None) -> AsyncIterator[Stage]:
         await service.webhook(**BULK)
         await service.desk.create_replay(service.acme, 1, {})
         await service.desk.add_suppression(service.acme, {"address": "gone@example.net"})
+        stopped = {"state": SourceState.STOPPED}
+        await quarantined(service.engine, service.clock, b"one", b"two", **stopped)
         yield Stage(house, await house.visitor(ADA))
 
 

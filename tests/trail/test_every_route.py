@@ -99,6 +99,13 @@ async def _look(stage: Stage) -> httpx.Response:
     return opal.page
 
 
+async def _of_source(stage: Stage, verb: str) -> httpx.Response:
+    opal = await stage.house.visitor(OPAL)
+    await opal.get("/operator/sources/mail")
+    await opal.send(f"/operator/sources/mail/{verb}", fact="1")
+    return opal.page
+
+
 async def _end_elsewhere(stage: Stage, action: str) -> httpx.Response:
     await stage.house.visitor(ADA)
     desk = stage.house.service.desk
@@ -225,6 +232,24 @@ DEEDS = {
     ),
     "POST /operator/look/{id}": Deed(
         _look, ("owner.signed_in", "account.viewed", "account.viewed"), ActorKind.OPERATOR, OPAL
+    ),
+    "POST /operator/sources/{id}/retry": Deed(
+        lambda stage: _of_source(stage, "retry"),
+        ("owner.signed_in", "account.viewed", "source.retried"),
+        ActorKind.OPERATOR,
+        OPAL,
+    ),
+    "POST /operator/sources/{id}/drop": Deed(
+        lambda stage: _of_source(stage, "drop"),
+        ("owner.signed_in", "account.viewed", "source.discarded"),
+        ActorKind.OPERATOR,
+        OPAL,
+    ),
+    "POST /api/v1/sources/{id}/quarantine/retry": native(
+        "POST", "/api/v1/sources/mail/quarantine/retry", "source.retried", json={"ids": [1]}
+    ),
+    "POST /api/v1/sources/{id}/quarantine/drop": native(
+        "POST", "/api/v1/sources/mail/quarantine/drop", "source.discarded", json={"ids": [1]}
     ),
     "POST /api/v1/webhooks": native(
         "POST", "/api/v1/webhooks", "webhook.created", json={"url": URL}
@@ -354,8 +379,8 @@ async def test_every_action_is_made_by_a_route_or_a_command(stage: Stage) -> Non
 
     others = {
         "account.created", "index.cleared", "lock.lifted", "owner.code_refused", "owner.locked",
-        "owner.refused", "second_factor.removed", "secret.created", "source.discarded",
-        "source.forgotten", "source.retried", "suppression.rebuilt", "webhook.hurried",
+        "owner.refused", "second_factor.removed", "secret.created", 
+        "source.forgotten", "suppression.rebuilt", "webhook.hurried",
         "webhook.resumed",
     }  # fmt: skip
     assert made | others == {action.name for action in ACTIONS}

@@ -7,6 +7,7 @@ import pytest
 from starlette.routing import Route
 
 from postbell.records import OpenBatch, Session
+from tests.reports.test_sources import quarantined
 from tests.web.test_batch_pages import put
 from tests.web.visiting import ADA, BOB, Browser, House
 
@@ -47,6 +48,10 @@ ROWS = (
     Row("POST", "/settings/account/users/{id}/remove"),
     Row("POST", "/settings/account/sessions/{id}/end"),
     Row("POST", "/operator/look/{id}"),
+    Row("GET", "/operator/sources/{id}"),
+    Row("POST", "/operator/sources/{id}/retry"),
+    Row("POST", "/operator/sources/{id}/drop"),
+    Row("GET", "/operator/facts/{id}"),
     Row("GET", "/messages/{id:path}"),
     Row("GET", "/events/{id}"),
 )
@@ -57,6 +62,7 @@ REDIRECTS_ONLY = {
     "/settings/api/users/{id}/keys", "/settings/api/users/{id}/revoke",
     "/settings/api/keys/{id}/rotate", "/settings/api/keys/{id}/revoke",
     "/settings/account/users/{id}/remove", "/settings/account/sessions/{id}/end",
+    "/operator/sources/{id}/retry", "/operator/sources/{id}/drop",
 }  # fmt: skip
 EVENT = "evt-of-acme"
 ADAS_SESSION = sha256(b"session adas").hexdigest()[:16]
@@ -81,6 +87,7 @@ async def bob(house: House) -> Browser:
     await service.call("POST", "/api/v1/events", json=body)
     await service.index()
     await put(house, "bat_1")
+    await quarantined(service.engine, service.clock, b"of acme", source="1")
     ada, now = await service.desk.find_owner(ADA), service.clock.now()
     session = Session(
         digest=b"adas", owner_id=ada.id, account_id=ada.account_id, created_at=now, seen_at=now

@@ -180,5 +180,5 @@ async def test_the_operator_sees_sources_and_what_hinders_them(house: House) -> 
     assert 'id="sources"' not in without
     assert f"The source bounces cannot read on: {FAULT}" in text
     assert "The source mail cannot" not in text
-    assert "bounces acme · /var/log/mail.jsonl failing 0 0 12 B –" in text
-    assert "mail acme · /var/log/mail.jsonl up to date 0 0 12 B –" in text
+    assert "bounces acme · /var/log/mail.jsonl failing 0 0 0.0 12 B –" in text
+    assert "mail acme · /var/log/mail.jsonl up to date 0 0 0.0 12 B –" in text

@@ -65,6 +65,14 @@ class NoMembers(Body):
     """Nothing; the body may be left out."""
 
 
+class ChosenFacts(Body):
+    """Facts in quarantine."""
+
+    ids: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1, max_length=1000)] | None = (
+        None
+    )
+
+
 class Omission(Body):
     """Which event of a batch to leave out."""
 

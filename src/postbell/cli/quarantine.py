@@ -52,7 +52,7 @@ def show(settings: Settings, name: str, fact_id: int, is_raw: bool, as_json: boo
 
     async def read(office: Office) -> tuple[FactView, bytes]:
         await office.desk.find_source(None, name)
-        return await office.reports.sources.fact(name, fact_id)
+        return await office.reports.sources.fact(fact_id, source=name)
 
     view, raw = at_desk(settings, read)
     if is_raw:

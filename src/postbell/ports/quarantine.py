@@ -69,8 +69,8 @@ class Quarantine(Protocol):
         MAX_BEGIN_BYTES."""
         ...
 
-    async def find(self, source: str, fact_id: int) -> QuarantinedFact | None:
-        """Return one with all its bytes that are kept."""
+    async def find(self, fact_id: int) -> QuarantinedFact | None:
+        """Return one, of any source, with all its bytes that are kept."""
         ...
 
     async def want(self, source: str, ids: Collection[int] | None) -> list[int]:

@@ -70,6 +70,7 @@ class QuarantinedView(Struct, frozen=True, kw_only=True):
     """A fact that a source read and did not understand."""
 
     id: Id
+    source: str
     at: Annotated[Moment, Meta(description="when it was read first")]
     place: Annotated[str, Meta(description="where it stood, as `line 812`")]
     code: str
@@ -122,11 +123,19 @@ class SourcesReport:
         rows = [QuarantinedView(**_of_fact(fact)) for fact in facts[:limit]]
         return Page(rows, str(rows[-1].id) if len(facts) > limit else None)
 
-    async def fact(self, source: str, fact_id: int) -> tuple[FactView, bytes]:
-        """Return a fact in quarantine, and its bytes as they are; raise NotFound."""
-        found = await self._quarantine.find(source, fact_id) if 0 < fact_id < 1 << 63 else None
-        if found is None:
-            raise NotFound(f"no fact {fact_id} in the quarantine of {source[:40]!r}")
+    async def fact(
+        self, fact_id: int, *, source: str | None = None, account: str | None = None
+    ) -> tuple[FactView, bytes]:
+        """Return a fact in quarantine, and its bytes as they are; raise NotFound for one that is
+        not the source's, or of a source that is not the account's."""
+        found = await self._quarantine.find(fact_id) if 0 < fact_id < 1 << 63 else None
+        if found is not None and account is not None:
+            row = await self._checkpoints.read(found.source)
+            if row is None or not row.standing.is_of(account):
+                found = None
+        if found is None or source not in (None, found.source):
+            where = "any quarantine" if source is None else f"the quarantine of {source[:40]!r}"
+            raise NotFound(f"no fact {fact_id} is in {where}")
         view = FactView(**_of_fact(found), raw=b64encode(found.raw).decode())
         return view, found.raw
 
@@ -145,6 +154,7 @@ def _state(standing: SourceStanding, now: datetime) -> SourceState:
 def _of_fact(fact: QuarantinedFact) -> dict[str, Any]:
     return {
         "id": fact.id,
+        "source": fact.source,
         "at": fact.at,
         "place": fact.place,
         "code": fact.code,

@@ -16,6 +16,7 @@ from postbell.web import (
     search,
     second_factor,
     sessions,
+    sources,
     static,
     suppressions,
     timeline,
@@ -42,6 +43,7 @@ PAGES = (
     second_factor,
     trail,
     operator,
+    sources,
 )
 
 

@@ -7,24 +7,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postbell.errors import NotFound
-from postbell.ports import SourceState
 from postbell.web import cookies as jar
 from postbell.web import standing
 from postbell.web.page import SESSION_S, page
 from postbell.web.site import Site
+from postbell.web.sources import SHAPES
 from postbell.web.standing import STATES
 from postbell.web.visit import Visit
 
 PATH = "/operator"
-SHAPES = {
-    SourceState.UP_TO_DATE: "up_to_date",
-    SourceState.READING: "behind",
-    SourceState.WAITING: "behind",
-    SourceState.HELD: "behind",
-    SourceState.FAILING: "failing",
-    SourceState.STOPPED: "paused",
-}
-"""How a source does, as one of the four shapes there are."""
 
 
 class AccountRow(NamedTuple):

@@ -29,9 +29,8 @@ class MemoryQuarantine:
         ]
         return found[::-1][:limit]
 
-    async def find(self, source: str, fact_id: int) -> QuarantinedFact | None:
-        fact = self._tables.quarantine.get(fact_id)
-        return fact if fact is not None and fact.source == source else None
+    async def find(self, fact_id: int) -> QuarantinedFact | None:
+        return self._tables.quarantine.get(fact_id)
 
     async def want(self, source: str, ids: Collection[int] | None) -> list[int]:
         self._tables.check_warrant()

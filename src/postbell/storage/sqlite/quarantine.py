@@ -35,10 +35,8 @@ class SqliteQuarantine:
         found = await self._store.readers.run(lambda db: rows(db, SQL["quarantined"], *values))
         return to.readable(to.quarantined, found, "fact in quarantine")
 
-    async def find(self, source: str, fact_id: int) -> QuarantinedFact | None:
-        found = await self._store.readers.run(
-            lambda db: row(db, SQL["quarantined_one"], source, fact_id)
-        )
+    async def find(self, fact_id: int) -> QuarantinedFact | None:
+        found = await self._store.readers.run(lambda db: row(db, SQL["quarantined_one"], fact_id))
         return to.asked_for(to.quarantined, found, "fact in quarantine")
 
     async def want(self, source: str, ids: Collection[int] | None) -> list[int]:

@@ -33,7 +33,7 @@ FROM quarantine WHERE source = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3;
 -- name: quarantined_one
 -- One fact with all its bytes.
 SELECT id, source, at, place, code, message, size, is_wanted, raw
-FROM quarantine WHERE id = ?2 AND source = ?1;
+FROM quarantine WHERE id = ?1;
 
 -- name: want
 -- These facts, all of the source where ?2 is null, are to be read again, if they are whole: of ?3 bytes at most.
