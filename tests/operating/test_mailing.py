@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from aiosmtpd.smtp import AuthResult
 
 from postbell.clock import SystemClock
 from postbell.errors import BadInput
+from postbell.operating.bounded import BoundedAnswer
 from postbell.operating.mailing import Mailer, MailFailed
 from tests.fakes import FakeClock
 from tests.operating.rig import SENDER, Mailbox, smtp
@@ -184,6 +186,23 @@ async def test_a_server_that_never_stops_talking_is_left(
         with pytest.raises(MailFailed, match=why):
             await sender.send(TO, "s", "t")
         sender.close()
+
+
+def test_each_read_keeps_its_own_timeout() -> None:
+    """A server that says nothing at all is left sooner than one that is slow."""
+    ours, theirs = socket.socketpair()
+    clock = FakeClock()
+    with ours, theirs:
+        ours.settimeout(20.0)
+        answer = BoundedAnswer(ours, clock, clock.monotonic_s() + 60)
+        theirs.sendall(b"ab")
+
+        answer.read(1)
+        early = ours.gettimeout()
+        clock.advance(55)
+        answer.read(1)
+
+        assert (early, ours.gettimeout()) == (20.0, 5.0)
 
 
 NO_ADDRESSES = (

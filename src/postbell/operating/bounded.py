@@ -13,13 +13,14 @@ MAX_BYTES = 1 << 16
 
 
 class BoundedAnswer(io.RawIOBase):
-    """What comes from *peer* until *ends_s*, in seconds of the monotonic clock.  Later, and beyond
-    MAX_BYTES, reading raises OSError."""
+    """What comes from *peer*, which has a timeout for each read, until *ends_s*, in seconds of the
+    monotonic clock.  Later, and beyond MAX_BYTES, reading raises OSError."""
 
     def __init__(self, peer: socket.socket, clock: Clock, ends_s: float) -> None:
         super().__init__()
         self._peer = peer
         self._clock = clock
+        self._each_s = peer.gettimeout() or 0.0
         self._ends_s = ends_s
         self._left_bytes = MAX_BYTES
 
@@ -32,7 +33,7 @@ class BoundedAnswer(io.RawIOBase):
             raise TimeoutError("its answer takes too long")
         if not self._left_bytes:
             raise OSError(f"its answer has over {MAX_BYTES} bytes")
-        self._peer.settimeout(left_s)
+        self._peer.settimeout(min(left_s, self._each_s))
         size = self._peer.recv_into(memoryview(buffer)[: self._left_bytes])
         self._left_bytes -= size
         return size
