@@ -94,6 +94,7 @@ async def test_events_are_first_sent_in_order_and_every_one_is_accounted_for(see
                 clock.advance(40)
                 await rig.turn(3000)
                 await asyncio.sleep(0.012)
+        await rig.turn(3000)  # what was begun while that was counted
 
         found = await rig.audit()
         held = rig.worker.lanes[webhook.id]
