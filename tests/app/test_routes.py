@@ -30,6 +30,8 @@ LISTS_OF_ONES_OWN = {
     ("GET", "/settings/api"),
     ("GET", "/settings/account"),
     ("GET", "/settings/trail"),
+    ("GET", "/suppressions"),
+    ("GET", "/suppressions/export"),
 }
 """Looked at by `tests/web/test_isolation.py`, in `test_lists_show_ones_own_only`."""
 OF_THE_ONE_WHO_ASKS = {
@@ -38,6 +40,7 @@ OF_THE_ONE_WHO_ASKS = {
     ("GET", "/webhooks/new"), ("POST", "/webhooks/new"), ("POST", "/settings/api"),
     ("GET", "/settings/api/users"), ("POST", "/settings/api/users"),
     ("POST", "/settings/account"),
+    ("POST", "/suppressions"), ("POST", "/suppressions/remove"), ("POST", "/suppressions/rules"),
     ("GET", "/settings/account/password"), ("POST", "/settings/account/password"),
     ("GET", "/settings/account/users"), ("POST", "/settings/account/users"),
     ("GET", "/live"), ("GET", "/login/code"), ("POST", "/login/code"),

@@ -151,3 +151,17 @@ async def test_an_api_user_that_was_made_this_moment_tells(office: Office) -> No
     await tell(office)
 
     assert await office.service.engine.log.head() == 1
+
+
+async def test_the_trail_says_what_was_added_and_what_was_taken_off(office: Office) -> None:
+    for user in ("all", "anna"):
+        form = {"address": ADDRESS, "api_user": user, "note": "by phone"}
+        await office.service.call("POST", "/api/v1/suppressions", json=form)
+
+    await office.remove()
+
+    entries = (await office.service.call("GET", "/api/v1/trail?limit=2")).json()["entries"]
+    taken, added = [(each["action"], each["old"], each["new"]) for each in entries]
+    members = {"reason": "manual", "note": "by phone"}
+    assert added == ("suppression.added", {}, {**members, "api_user_id": 2})
+    assert taken == ("suppression.removed", {**members, "entries": 2}, {})

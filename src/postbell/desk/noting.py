@@ -79,11 +79,7 @@ def of_suppression(action: str, entry: Suppression) -> Change:
         "note": entry.note,
     }
     shown = {name: value for name, value in members.items() if value}
-    is_there = entry.removed_at is None
-    subject = Subject("suppression", "", entry.address)
-    return Change(
-        action, entry.account_id, subject, *((None, shown) if is_there else (shown, None))
-    )
+    return Change(action, entry.account_id, Subject("suppression", "", entry.address), None, shown)
 
 
 def of_suppression_rules(account: Account, old: SuppressionRules, new: SuppressionRules) -> Change:

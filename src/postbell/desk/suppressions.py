@@ -226,4 +226,9 @@ def _changed(rules: SuppressionRules, form: Mapping[str, Any]) -> SuppressionRul
 
 
 def _removed(gone: Sequence[Suppression]) -> Change | None:
-    return noting.of_suppression("suppression.removed", gone[0]) if gone else None
+    """Say what was taken off: of several entries of one address how many, beside the first."""
+    if not gone:
+        return None
+    change = noting.of_suppression("suppression.removed", gone[0])
+    many = {"entries": len(gone)} if len(gone) > 1 else {}
+    return change._replace(old={**(change.new or {}), **many}, new=None)
