@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from postbell import sources
-from postbell.ports import Fact, RefusedFact, SourceReading, SourceState
+from postbell.ports import Fact, RefusedFact, SourceReading, SourceStanding, SourceState
 from postbell.sources.telling import KEEP_S, ReadRate, SourceTelling
 from tests.fakes import FakeClock
 
@@ -11,8 +11,10 @@ MEMBERS = {"path": "/var/log/events.jsonl", "account": "acme", "api_user": "main
 BUSY = SourceReading([], [], seen=600)
 
 
-def telling(clock: FakeClock) -> SourceTelling:
-    return SourceTelling("mail", sources.open(MEMBERS), clock)
+def telling(clock: FakeClock, before: SourceStanding | None = None) -> SourceTelling:
+    told = SourceTelling("mail", sources.open(MEMBERS), clock)
+    told.begin("acme", before)
+    return told
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
@@ -62,6 +64,25 @@ def test_it_is_ill_and_behind_since_it_was_first() -> None:
     assert [each.ill_since for each in seen] == [began, began, None, None, held, held, None, None]
     since = began + 2 * minute
     assert [each.behind_since for each in seen] == [None, None, *[since] * 5, None]
+
+
+def test_over_a_restart_it_is_ill_and_behind_since_it_was_before() -> None:
+    clock = FakeClock()
+    first = telling(clock)
+    first.say(SourceState.READING, lag_bytes=7)
+    first.say(SourceState.FAILING, fault="it hangs")
+    before = first.standing(clock.now())
+    clock.advance(600)
+
+    again = telling(clock, before)
+    again.say(SourceState.FAILING, fault="it hangs")
+    ill = again.standing(clock.now())
+    again.say(SourceState.UP_TO_DATE, lag_bytes=0)
+    well = again.standing(clock.now())
+
+    assert (ill.ill_since, ill.behind_since) == (before.ill_since, before.behind_since)
+    assert ill.ill_since is not None and ill.behind_since is not None
+    assert (well.ill_since, well.behind_since) == (None, None)
 
 
 def test_what_has_not_changed_is_noted_now_and_then() -> None:

@@ -65,8 +65,8 @@ class SourceTelling:
         self.keeper: str | None = None
 
     def begin(self, keeper: str, before: SourceStanding | None) -> None:
-        """Take notice of the account whose all is that is kept of the source, and of what was wrong
-        *before* last; nothing is noted earlier, since that would say otherwise."""
+        """Take notice of the account whose all is that is kept of the source, of what was wrong
+        *before* last, and since when; nothing is noted earlier, since that would say otherwise."""
         now = self._standing
         if self.keeper is None and before is not None:
             fault = now if now.fault else before
@@ -76,6 +76,8 @@ class SourceTelling:
                 fault_at=fault.fault_at,
                 refusal=before.refusal,
                 refused_at=before.refused_at,
+                ill_since=before.ill_since or now.ill_since,
+                behind_since=now.behind_since or before.behind_since,
             )
         self.keeper = keeper
         self._standing = structs.replace(now, account=keeper)
