@@ -42,7 +42,8 @@ A source has these members: `kind` (`file`, the default, `postfix`, `mail` or `m
 and `api_user` (whose the events are), `rule` (a list of
 [rules](../howto/tell-whose-mail-it-is.md) that give mail to others) and `unmatched` (what becomes
 of mail that none of them fits: `default`, or `refuse`); a file `path` (absolute) and `format`
-(`json-lines`, the default), the log of Postfix `path` or `journal`, `zone` and `relays`; for mails
+(`json-lines`, the default), the log of Postfix `path` or `journal`,
+`from_start`, `zone` and `relays`; for mails
 see [bounces by mail](../howto/bounces-by-mail.md).
 [Follow a file](../howto/follow-a-file.md) and [take in Postfix](../howto/take-in-postfix.md) show
 the others at work.

@@ -328,6 +328,20 @@ class Tail:
         return max(behind, 0)
 
 
+def oldest(path: Path) -> FilePlace:
+    """Return the beginning of the oldest file that rotation made of *path* and that is not empty;
+    blocks.  Raises ServiceError where one cannot be read."""
+    for each, inode in rotation.family(path):
+        file = rotation.opened(each)
+        if file is None:
+            continue
+        head = os.pread(file, MARK_BYTES, 0)
+        os.close(file)
+        if head and inode is not None:
+            return FilePlace(inode=inode, head=_hash(head), head_bytes=len(head))
+    return FilePlace()
+
+
 def _lines(data: bytes, at: FilePlace) -> list[FileLine]:
     lines = data.removeprefix(b"" if at.offset else BOM).split(b"\n")
     return [

@@ -5,8 +5,9 @@ turned away, as JSON.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
@@ -17,15 +18,16 @@ import msgspec
 
 from postbell.clock import SystemClock
 from postbell.errors import BadInput, ServiceError
-from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
+from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading, SourceState
 from postbell.sources.following import follow, path_of
 from postbell.sources.postfix.drafts import KIND
 from postbell.sources.postfix.journal import Entries, follow_journal
 from postbell.sources.postfix.mails import Mails
+from postbell.sources.postfix.older import OlderLog, line_of_last, next_older
 from postbell.sources.postfix.reader import Findings, LogReader, Noted
 from postbell.sources.postfix.relays import Relays
 from postbell.sources.samples import lines_of
-from postbell.sources.tail import Chunk, FileLine, FilePlace
+from postbell.sources.tail import Chunk, FileLine, FilePlace, oldest
 from postbell.sources.whose import MEMBERS, Whose
 from postbell.verp import Tracer
 
@@ -45,17 +47,21 @@ class PostfixMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     path: str = ""
     journal: bool = False
+    from_start: bool = False
     zone: str = ""
     relays: list[str] = []
 
 
 class LogPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far the log was read, the file or, up to the *cursor*, the journal; *turned* clients were
-    turned away before that."""
+    turned away before that.  Of older logs those are done that were written last before *older_ns*,
+    and of the one that was written then the lines up to *older_line*, all where that is 0."""
 
     file: FilePlace = FilePlace()
     turned: int = 0
     cursor: str = ""
+    older_ns: int = 0
+    older_line: int = 0
 
 
 def open(members: Mapping[str, Any], whose: Whose, _: Tracer) -> "PostfixSource":
@@ -68,7 +74,8 @@ def open(members: Mapping[str, Any], whose: Whose, _: Tracer) -> "PostfixSource"
     if given.journal is bool(given.path):
         raise BadInput("name either the log in 'path' or 'journal = true'", member="path")
     path = None if given.journal else path_of(given.path)
-    return PostfixSource(path, whose, Relays(given.relays), _zone(given.zone))
+    reader = partial(LogReader, Relays(given.relays), _zone(given.zone), whose)
+    return PostfixSource(path, whose, reader, is_from_start=given.from_start)
 
 
 class PostfixSource:
@@ -77,15 +84,20 @@ class PostfixSource:
     kind = KIND
 
     def __init__(
-        self, path: Path | None, whose: Whose, relays: Relays, zone: tzinfo | None
+        self,
+        path: Path | None,
+        whose: Whose,
+        reader: Callable[[], LogReader],
+        *,
+        is_from_start: bool,
     ) -> None:
         self._path = path
+        self._is_from_start = is_from_start
         self.place = JOURNAL if path is None else str(path)
         self.account = whose.account
         self.api_user = whose.api_user
         self.is_shared = whose.is_shared
-        self._reader = LogReader(relays, zone, whose)
-        self._apart = LogReader(relays, zone, whose)
+        self._reader, self._apart = reader(), reader()
         self._clock = SystemClock()
 
     def sample(self, file: BinaryIO) -> Iterator[Fact]:
@@ -107,12 +119,53 @@ class PostfixSource:
         if self._path is None:
             read = partial(self._read_journal, inlet)
             await follow_journal(place.cursor, MAX_ENTRY_BYTES, inlet, read)
-        else:
-            await follow(self._path, place.file, MAX_LINE_BYTES, inlet, partial(self._read, inlet))
+            return
+        if self._is_from_start and place.file == FilePlace():
+            place = await self._read_older(self._path, place, inlet)
+        await follow(self._path, place.file, MAX_LINE_BYTES, inlet, partial(self._read, inlet))
+
+    async def _read_older(self, path: Path, place: LogPlace, inlet: Inlet) -> LogPlace:
+        """Read what rotation has compressed; return where to go on: in the oldest log that it has
+        not."""
+        run = asyncio.get_running_loop().run_in_executor
+        with contextlib.ExitStack() as stack:
+            thread = ThreadPoolExecutor(1, "postbell-source")
+            stack.callback(thread.shutdown, wait=False)
+            find = partial(next_older, path)
+            while log := await run(
+                thread, partial(find, place.older_ns, is_done=not place.older_line)
+            ):
+                place = await self._read_one(log, place, inlet, thread)
+            return msgspec.structs.replace(place, file=await run(thread, oldest, path))
+
+    async def _read_one(
+        self, log: OlderLog, place: LogPlace, inlet: Inlet, thread: Executor
+    ) -> LogPlace:
+        """Read one older log, the rest of it where it was begun."""
+        run = asyncio.get_running_loop().run_in_executor
+        written_at = datetime.fromtimestamp(log.modified_ns / 1e9, UTC)
+        begun = place.older_line if place.older_ns == log.modified_ns else 0
+        parts, is_left = log.parts(begun, MAX_LINE_BYTES), True
+        while is_left:
+            part, refused = list[Fact](), list[RefusedFact]()
+            try:
+                part = await run(thread, next, parts, [])
+            except BadInput as error:
+                where = Fact(f"{log.path.name} after line {place.older_line}", b"")
+                refused = [RefusedFact(where, error.code, error.message)]
+            is_left = bool(part)
+            line = line_of_last(part) if part else 0
+            place = LogPlace(turned=place.turned, older_ns=log.modified_ns, older_line=line)
+            position = f"{log.path.name} line {line}" if part else f"{log.path.name} read"
+            inlet.report(SourceState.READING)
+            await inlet.take(
+                await self._made(inlet, thread, part, refused, written_at, place, position)
+            )
+        return place
 
     async def _read(self, inlet: Inlet, chunk: Chunk, thread: Executor) -> SourceReading:
         written_at = datetime.fromtimestamp(chunk.after.modified_ns / 1e9, UTC)
-        long = [Fact(f"line {chunk.too_long}", b"")] if chunk.too_long else []
+        long = _too_long([Fact(f"line {chunk.too_long}", b"")] if chunk.too_long else [])
         place, position = LogPlace(chunk.after), f"line {chunk.after.line}"
         return await self._made(inlet, thread, chunk.lines, long, written_at, place, position)
 
@@ -122,7 +175,7 @@ class PostfixSource:
         now, place = self._clock.now(), LogPlace(cursor=entries.cursor)
         position = entries.cursor[:MAX_POSITION_CHARS]
         return await self._made(
-            inlet, thread, entries.facts, entries.too_long, now, place, position
+            inlet, thread, entries.facts, _too_long(entries.too_long), now, place, position
         )
 
     async def _made(
@@ -130,7 +183,7 @@ class PostfixSource:
         inlet: Inlet,
         thread: Executor,
         lines: Sequence[Fact | FileLine],
-        too_long: Sequence[Fact],
+        refused: Sequence[RefusedFact],
         written_at: datetime,
         place: LogPlace,
         position: str,
@@ -141,8 +194,7 @@ class PostfixSource:
         mails = await _recalled(self._reader, noted, inlet.recall)
         await run(thread, self._reader.fold, noted, mails, written_at, findings)
         turned = _place_of(inlet.checkpoint).turned + findings.turned
-        what = f"it has over {MAX_LINE_BYTES} bytes"
-        findings.refused += [RefusedFact(fact, "too_large", what) for fact in too_long]
+        findings.refused += refused
         return self._reading(findings, mails)._replace(
             checkpoint=msgspec.json.encode(msgspec.structs.replace(place, turned=turned)),
             position=position + (f", {turned} clients turned away" if turned else ""),
@@ -174,6 +226,11 @@ async def _recalled(reader: LogReader, noted: Sequence[Noted], recall: Recall) -
     if pages := reader.page_keys(noted, mails):
         mails.add_pages(await recall(pages))
     return mails
+
+
+def _too_long(facts: Sequence[Fact]) -> list[RefusedFact]:
+    what = f"it has over {MAX_LINE_BYTES} bytes"
+    return [RefusedFact(fact, "too_large", what) for fact in facts]
 
 
 def _zone(name: str) -> tzinfo | None:
