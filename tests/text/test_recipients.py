@@ -1,6 +1,10 @@
 """Which addresses are one on the suppression list."""
 
+import random
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from postbell.text.recipients import key_of
 
@@ -26,3 +30,24 @@ def test_forms_of_one_address_are_one(same: tuple[str, ...]) -> None:
 ])  # fmt: skip
 def test_addresses_of_two_mailboxes_are_two(two: tuple[str, str]) -> None:
     assert key_of(two[0]) != key_of(two[1])
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz0123456789-.", max_size=80))
+@example("fah")  # ends in what strips off
+@example("a-\u3002")
+def test_what_addresses_have_in_common_is_one_for_itself_and_can_be_stored(label: str) -> None:
+    key = key_of("ada@xn--" + label)
+
+    key.encode()
+    assert key_of(key) == key
+
+
+@pytest.mark.parametrize("separator", ["", "."])
+def test_no_domain_is_work_that_others_wait_for(separator: str) -> None:
+    """What makes and reads A-labels takes the square of their length; 10,000 signs, minutes."""
+    letters = random.Random(11).sample(range(0x4E00, 0x9FFF), 10_000)
+    domain = separator.join(map(chr, letters))
+    ascii_domain = ("xn--" + "a1b2" * 10 + separator) * 10_000
+
+    assert key_of(f"ada@{domain}") == f"ada@{domain}"
+    assert key_of(f"ada@{ascii_domain}") == f"ada@{ascii_domain.removesuffix('.')}"

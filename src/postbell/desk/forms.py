@@ -6,7 +6,7 @@ them resets one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -186,7 +186,7 @@ def own_headers(dialect: Dialect, options: Mapping[str, Any], clock: Clock) -> s
 def check_moment(value: Any, member: str) -> datetime:
     """Return an aware time from RFC 3339 text."""
     try:
-        return msgspec.convert(value, Moment)
+        return msgspec.convert(value, Moment).astimezone(UTC)
     except (msgspec.ValidationError, ValueError, OverflowError):
         raise BadInput(
             f"{member}: {_short(value)} is not an RFC 3339 date and time with a zone",

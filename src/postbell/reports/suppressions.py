@@ -1,5 +1,6 @@
 """The suppression list as it is shown: to APIs, pages and the command line."""
 
+import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
@@ -26,6 +27,8 @@ from postbell.suppressions import (
 from postbell.text.recipients import key_of
 
 PAGE = 1000
+SLICE = 50
+"""Addresses between two pauses: at the very worst some 30 ms."""
 COLUMNS = ("address", "api_user", "reason", "since", "until", "event_id", "note")
 
 
@@ -57,7 +60,7 @@ class SuppressionRulesView(SuppressionRules, frozen=True, kw_only=True):
     entries: Number = 0
 
 
-_AFTER = msgspec.json.Decoder(tuple[str, int]).decode
+_AFTER = msgspec.json.Decoder(tuple[str, Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]]).decode
 
 
 class SuppressionsReport:
@@ -94,14 +97,23 @@ class SuppressionsReport:
     ) -> list[CheckedAddress]:
         """Say of each address whether it is suppressed: for the account, or for this api user;
         with None for anybody."""
-        now, keys = self._clock.now(), [key_of(address) for address in addresses]
+        keys: list[str] = []
+        for address in addresses:
+            keys.append(key_of(address))
+            if len(keys) % SLICE == 0:
+                await asyncio.sleep(0)
+        now = self._clock.now()
         found = await self._engine.suppressions.find(account_id, list(dict.fromkeys(keys)))
-        of_key: dict[str, list[Suppression]] = {}
-        for each in found:
-            if each.is_in_force(now) and api_user_id in (None, each.api_user_id or api_user_id):
-                of_key.setdefault(each.key, []).append(each)
+        counting = [
+            each
+            for each in found
+            if each.is_in_force(now) and api_user_id in (None, each.api_user_id or api_user_id)
+        ]
+        of_key: dict[str, list[SuppressionView]] = {}
+        for each, view in zip(counting, await self.views(counting), strict=True):
+            of_key.setdefault(each.key, []).append(view)
         return [
-            CheckedAddress(address, key in of_key, await self.views(of_key.get(key, [])))
+            CheckedAddress(address, key in of_key, of_key.get(key, []))
             for address, key in zip(addresses, keys, strict=True)
         ]
 

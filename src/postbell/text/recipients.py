@@ -1,28 +1,42 @@
 """Recipients as they are compared (decision 0017): the domain in any case and in Unicode or ASCII
 form, the part before the @ in any case."""
 
-from functools import lru_cache
 from unicodedata import normalize
+
+MAX_LABEL_CHARS = 63
+MAX_DOMAIN_CHARS = 255
+"""A longer label or domain (RFC 1035, section 2.3.4) is none, and stays as it is: to decode one
+takes the square of its length."""
 
 
 def key_of(address: str) -> str:
     """Return what two addresses of one mailbox have in common; anything has one.
 
-    Case does not count, nor does a dot at the end of the domain, which is in its ASCII form (RFC
+    Case does not count, nor does a dot at the end of the domain, which is in its Unicode form (RFC
     5890).  Tags (`ada+news@`) and dots before the @ do count: what they mean is the mailbox's own.
     """
     local, at, domain = address.strip().rpartition("@")
-    return normalize("NFC", local).lower() + at + _ascii(domain)
+    return normalize("NFC", local).lower() + at + _unicode(domain)
 
 
-@lru_cache(8192)
-def _ascii(domain: str) -> str:
-    plain = normalize("NFKC", domain).lower().replace("\u3002", ".").removesuffix(".")
-    if plain.isascii():
+def _unicode(domain: str) -> str:
+    plain = _folded(domain).removesuffix(".")
+    if "xn--" not in plain or len(plain) > MAX_DOMAIN_CHARS:
         return plain
     return ".".join(map(_label, plain.split(".")))
 
 
 def _label(label: str) -> str:
-    """Return the A-label of a label that is lower case and NFC already."""
-    return label if label.isascii() else "xn--" + label.encode("punycode").decode()
+    """Return the U-label of an A-label, anything else as it is."""
+    if not label.startswith("xn--") or len(label) > MAX_LABEL_CHARS or not label.isascii():
+        return label
+    try:
+        found = label.removeprefix("xn--").encode().decode("punycode")
+        found.encode()  # or half a character, which is none
+    except UnicodeError:
+        return label
+    return label if found.isascii() or found != _folded(found) else found
+
+
+def _folded(text: str) -> str:
+    return normalize("NFKC", text).lower().replace("\u3002", ".").strip()

@@ -1,0 +1,69 @@
+"""The suppression list over the API, as somebody asks it who means no good."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.api.service import Service, running
+
+PATH = "/api/v1/suppressions"
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with running() as service:
+        yield service
+
+
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, -1, 1.5])
+async def test_a_mark_that_no_list_returned_is_refused(service: Service, number: Any) -> None:
+    mark = urlsafe_b64encode(json.dumps(["ada@example.net", number]).encode()).decode()
+
+    answer = await service.call("GET", f"{PATH}?after={mark.rstrip('=')}")
+
+    assert (answer.status_code, answer.json()["member"]) == (422, "after")
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+async def test_a_moment_that_no_utc_time_is_is_refused(service: Service, until: str) -> None:
+    form = {"address": "ada@example.net", "until": until}
+
+    answer = await service.call("POST", PATH, json=form)
+
+    assert (answer.status_code, answer.json()["member"]) == (422, "until")
+
+
+async def test_a_thousand_addresses_are_checked_by_few_questions(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [f"ada{n}@example.net" for n in range(1000)]
+    body = "\n".join(addresses).encode()
+    headers = {"content-type": "text/csv"}
+    done = await service.call("POST", f"{PATH}/import", content=body, headers=headers)
+    asked = 0
+    api_users = service.engine.registry.api_users
+
+    async def counting(account_id: int) -> Any:
+        nonlocal asked
+        asked += 1
+        return await api_users(account_id)
+
+    monkeypatch.setattr(service.engine.registry, "api_users", counting)
+
+    answer = await service.call("POST", f"{PATH}/check", json={"addresses": addresses})
+
+    assert done.json()["added"] == 1000
+    assert [each["is_suppressed"] for each in answer.json()["addresses"]] == [True] * 1000
+    assert asked == 1
+
+
+@pytest.mark.parametrize("search", ["jörg", "@büch", "XN--BCHER-KVA.example"])
+async def test_a_search_finds_letters_beyond_ascii(service: Service, search: str) -> None:
+    await service.call("POST", PATH, json={"address": "Jörg@bücher.example"})
+
+    answer = await service.call("GET", PATH, params={"search": search})
+
+    assert [each["address"] for each in answer.json()["suppressions"]] == ["Jörg@bücher.example"]
