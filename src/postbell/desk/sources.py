@@ -69,9 +69,10 @@ class SourcesDesk(Core):
     async def _change(
         self, action: str, row: SourceRow
     ) -> Callable[[Sequence[int] | None], Change]:
+        """Say it to the account whose source it is; of a shared one to nobody but operators."""
         account = row.standing.account
         found = await self.directory.find(lambda known: known.account_named(account))
-        account_id = None if found is None else found.id
+        account_id = None if found is None or row.standing.is_shared else found.id
 
         def change(facts: Sequence[int] | None) -> Change:
             members = None if facts is None else {"facts": len(facts)}
