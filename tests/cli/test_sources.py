@@ -197,7 +197,8 @@ def test_a_sample_shows_what_comes_in_for_whom_and_by_which_rule(
         }
     ]
     assert "... and 1 more\n" in few.stdout
-    assert "2 events; facts that make none: 1 invalid, 1 no_rule, 1 unknown_account" in few.stdout
+    assert " 2023-11-14 22:13:20Z " in few.stdout
+    assert "events: 2; facts that make none: 1 invalid, 1 no_rule, 1 unknown_account" in few.stdout
     assert (unknown.returncode, "known: out-mail" in unknown.stderr) == (2, True)
     assert (missing.returncode, "cannot read" in missing.stderr) == (2, True)
     assert postbell.json("sources", "list") == []

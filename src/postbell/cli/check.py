@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 
 from postbell.cli.events import opened
 from postbell.cli.lines import plain
@@ -86,10 +87,10 @@ def _print(result: SampleResult, *, as_json: bool) -> None:
         (result.refused, REFUSED, result.refusals.total()),
     ):
         if rows:
-            print_records(rows, columns, as_json=False, empty="")
+            print_records([asdict(row) for row in rows], columns, as_json=False, empty="")
             if total > len(rows):
                 click.echo(f"... and {total - len(rows)} more")
             click.echo()
     print_records(counts, COUNTS, as_json=False, empty="no event")
     said = ", ".join(f"{n} {code}" for code, n in sorted(result.refusals.items()))
-    click.echo(f"\n{result.counts.total()} events; facts that make none: {said or 'none'}")
+    click.echo(f"\nevents: {result.counts.total()}; facts that make none: {said or 'none'}")
