@@ -348,7 +348,7 @@ async def test_lines_that_begin_with_a_dot_are_the_mails_own() -> None:
 async def only_kept(rig: Rig) -> QuarantinedFact:
     """Return the one mail that is in quarantine, with its bytes."""
     (kept,) = await rig.engine.quarantine.page("bounces", None, 10)
-    found = await rig.engine.quarantine.find("bounces", kept.id)
+    found = await rig.engine.quarantine.find(kept.id)
     assert found is not None
     return found
 
