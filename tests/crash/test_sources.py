@@ -1,5 +1,5 @@
 """The real service follows a file that is written and rotated, and is killed again and again: each
-line comes in exactly once."""
+line comes in exactly once, or is in quarantine exactly once."""
 
 import asyncio
 import json
@@ -16,6 +16,7 @@ import pytest
 from postbell.cli.demo.maillog import MailLog
 from postbell.clock import SystemClock
 from postbell.ingest.accepting import draft_of
+from postbell.ports import MOST_QUARANTINED
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from tests.crash.harness import Service
@@ -23,6 +24,8 @@ from tests.sources.postfix.reading import Kept, told
 
 KILLS = 8
 LINES_BETWEEN = 400
+BAD = 0.05
+"""So many lines make no event: fewer than a quarantine holds."""
 
 
 class Writer:
@@ -34,9 +37,13 @@ class Writer:
     def __init__(self, path: Path, chance: random.Random) -> None:
         self.path = path
         self.count = 0
+        self.bad: list[str] = []
         self._chance = chance
 
     def line(self) -> str:
+        if self._chance.random() < BAD:
+            self.bad.append(f"no event {len(self.bad)}")
+            return self.bad[-1] + "\n"
         number, self.count = self.count, self.count + 1
         return json.dumps({"type": "open", "recipient": f"n{number}@b.example"}) + "\n"
 
@@ -107,6 +114,16 @@ async def stored(service: Service) -> list[dict[str, Any]]:
     return [json.loads(raw) for block in blocks for raw in block.events()]
 
 
+async def refused(service: Service) -> list[str]:
+    """Return the lines in quarantine, in order."""
+    data = service.folder / "data"
+    sealer = load_or_create(data / "secret.key")
+    engine = await sqlite.open(data / "postbell.db", sealer, SystemClock())
+    facts = await engine.quarantine.page("mail", None, MOST_QUARANTINED)
+    await engine.close()
+    return [fact.raw.decode() for fact in reversed(facts)]
+
+
 @pytest.mark.long
 async def test_killed_while_a_file_is_written_and_rotated(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
@@ -121,7 +138,7 @@ async def test_killed_while_a_file_is_written_and_rotated(tmp_path: Path) -> Non
     try:
         path.write_text(writer.line())
         await service.start()
-        await until_taken(service, 1)
+        await until_taken(service, writer.count)
         for _ in range(KILLS):
             await service.kill()
             writing = asyncio.create_task(writer.write(LINES_BETWEEN))
@@ -141,6 +158,7 @@ async def test_killed_while_a_file_is_written_and_rotated(tmp_path: Path) -> Non
     wanted = [f"n{number}@b.example" for number in range(writer.count)]
     assert [each for each in wanted if counts[each] != 1] == [], seed
     assert found == wanted, seed
+    assert await refused(service) == writer.bad, seed
     assert report["problems"] == []
 
 
