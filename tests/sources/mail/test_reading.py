@@ -14,6 +14,8 @@ from tests.sources.mail.samples import FAILED, ORIGINAL, OWN, TRACER, arf, dsn, 
 
 RECIPIENT = "bob@example.org"
 MESSAGE_ID = "20250822100000.1@mail.example.com"
+LONG = "qwertzuiopasdfghjklyxcvbnm.1234567890@plmoknijbuhv.ygctfxrdzes.example"
+FAILED_ONCE = {"Action": "failed", "Status": "5.1.1"}
 
 
 def one(raw: bytes, *recipients: str, **of: object) -> Draft:
@@ -381,11 +383,54 @@ def test_a_mail_to_a_signed_address_unsubscribes_whom_it_names() -> None:
 
 
 def test_an_address_too_long_to_be_in_a_signed_one_is_known_by_its_mark() -> None:
-    long = "qwertzuiopasdfghjklyxcvbnm.1234567890@plmoknijbuhv.ygctfxrdzes.example"
-    address = TRACER.local_part("u", 7, long) + "@bounces.example.com"
+    address = TRACER.local_part("u", 7, LONG) + "@bounces.example.com"
 
-    assert one(plain("", long), address, sender=long).recipient == long
+    assert one(plain("", LONG), address, sender=LONG).recipient == LONG
     assert refused(plain("", "a@b.example"), address, sender="a@b.example") == "not_understood"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        dsn(group(**FAILED_ONCE)),
+        dsn(group(Original_Recipient=f"rfc822; {RECIPIENT}", **FAILED_ONCE)),
+        arf(f"Feedback-Type: abuse\nOriginal-Rcpt-To: <{RECIPIENT}>\n"),
+        plain(
+            "Hi. This is the qmail-send program at mx.\n"
+            f"I'm afraid I wasn't able to deliver your message.\n\n<{RECIPIENT}>:\n550 5.1.1 no\n"
+        ),
+        plain("away", RECIPIENT, "Auto-Submitted: auto-replied\n"),
+    ],
+    ids=["report", "report-of-an-alias", "complaint", "prose", "answer"],
+)
+def test_what_comes_to_a_mark_counts_for_whom_it_was_made_only(raw: bytes) -> None:
+    address = TRACER.local_part("b", 7, LONG) + "@bounces.example.com"
+
+    assert refused(raw, address) == "not_understood"
+    (found,) = read(raw.replace(RECIPIENT.encode(), LONG.encode()), address)
+    assert (found.user_id, found.draft.recipient) == (7, LONG)
+
+
+def test_a_report_of_an_alias_counts_by_the_address_that_a_mark_is_of() -> None:
+    address = TRACER.local_part("b", 7, LONG) + "@bounces.example.com"
+    other = f"rfc822; {RECIPIENT}"
+    said = {"Original-Recipient": other, "Final-Recipient": f"rfc822; {LONG}"} | FAILED_ONCE
+
+    (found,) = read(dsn(group(**said)), address)
+
+    assert (found.user_id, found.draft.recipient) == (7, LONG)
+
+
+def test_the_header_of_the_mail_that_comes_back_says_whom_a_mark_is_of() -> None:
+    address = TRACER.local_part("b", 7, LONG) + "@bounces.example.com"
+    headers = [TRACER.header(user, LONG, "m1") for user in (7, 8)]
+    reports = [dsn(original=f"{HEADER_NAME}: {header}\n{ORIGINAL}") for header in headers]
+
+    (found,) = read(reports[0], address)
+
+    assert found.draft.message is not None
+    assert (found.user_id, found.draft.recipient, found.draft.message.id) == (7, LONG, "m1")
+    assert refused(reports[1], address) == "not_understood"
 
 
 def test_a_mail_to_a_named_address_unsubscribes_who_wrote_it() -> None:

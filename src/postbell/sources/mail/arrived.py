@@ -74,9 +74,14 @@ class ArrivedMail:
         return [address for some in found for address in some][:MAX_ADDRESSES]
 
     def _trace(self, addresses: Sequence[str], header: str) -> Trace | None:
-        """Return the first of these that was signed here."""
+        """Return the first of these that was signed here; the header says whom a mark is of."""
         read = (self.tracer.of_address(each) for each in addresses[:MAX_ADDRESSES])
-        return next(filter(None, read), None) or self.tracer.of_header(header)
+        found, told = next(filter(None, read), None), self.tracer.of_header(header)
+        if found is None or told is None or found.recipient or found.user_id != told.user_id:
+            return found or told
+        if not found.is_of(told.recipient):
+            return found
+        return found._replace(recipient=told.recipient, message_id=told.message_id)
 
     def takes(self, addresses: Sequence[str], header: str) -> None:
         """Look for a trace there, too, where there was none yet."""
@@ -97,6 +102,15 @@ class ArrivedMail:
     def recipient(self) -> str:
         """Whom the signed trace names, "" where there is none or it gives only a mark."""
         return "" if self.trace is None else self.trace.recipient
+
+    def is_of(self, address: str) -> bool:
+        """Say whether what this mail says of a recipient counts: of one whom a signed trace is not
+        of, it does not, whoever wrote it."""
+        return self.trace is None or self.trace.is_of(address)
+
+    def named(self, *said: str) -> str:
+        """Return whom the signed trace names, else the first that is *said* of whom it may be."""
+        return self.recipient or next((each for each in said if each and self.is_of(each)), "")
 
     def _said_at(self, date: str) -> str | None:
         """Return when it was, by *date* or the mail's own, and not after the last server received

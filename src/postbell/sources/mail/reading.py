@@ -101,7 +101,7 @@ def _statuses(mail: ArrivedMail, told: dsn.DeliveryReport) -> Iterator[ToldEvent
         some = [e for e in some if trace.is_of(e.recipient) or trace.is_of(e.final)] or some[:1]
     message = mail.message(envelope_id=told.envelope_id, queue_id=told.queue_id)
     for status in some:
-        recipient = mail.recipient or status.recipient
+        recipient = mail.named(status.recipient, status.final)
         if not recipient:
             continue
         kind, bounce, event_id = _DONE.get(status.action), None, None
@@ -130,6 +130,7 @@ def _guessed(mail: ArrivedMail) -> Iterator[ToldEvent]:
         is_told = reply.code or reply.enhanced
         failed = [mail.recipient] if failed or (is_told and not delayed) else []
         delayed = [mail.recipient] if delayed and not failed else []
+    failed, delayed = (list(filter(mail.is_of, some)) for some in (failed, delayed))
     message = mail.message(rfc_message_id=said.message_id)
     smtp = _smtp(reply)
     for recipient in failed[:MAX_ADDRESSES]:
@@ -146,15 +147,15 @@ def _complaint(mail: ArrivedMail, report: mime.MimePart | None) -> Iterator[Told
     said = arf.FeedbackReport("abuse", named, "", "") if report is None else arf.feedback(report)
     mail.takes([said.sender, mail.original.first("return-path")], "")
     names = [*said.recipients, *named, *ADDRESSES.findall(mail.original.first("to"))[:2]]
-    readable = [each for each in names if each and not dsn.is_redacted(each)]
-    if not mail.recipient and not readable:
+    recipient = mail.named(*(each for each in names if not dsn.is_redacted(each)))
+    if not recipient:
         return
     kind = _FEEDBACK.get(said.kind, EventType.UNKNOWN)
     is_out = kind is EventType.UNSUBSCRIBE
     word = said.kind[:100]
     yield mail.found(
         kind,
-        mail.recipient or readable[0],
+        recipient,
         complaint=None if is_out else Complaint(feedback_type=word, confidence="exact"),
         unsubscribe=Unsubscribe(method="fbl") if is_out else None,
         node=said.node,
@@ -164,10 +165,7 @@ def _complaint(mail: ArrivedMail, report: mime.MimePart | None) -> Iterator[Told
 
 def _unsubscribed(mail: ArrivedMail) -> Iterator[ToldEvent]:
     """Yield whom a signed address names, else who wrote the mail."""
-    trace = mail.trace
-    is_other = trace is not None and not trace.recipient and not trace.is_of(mail.sender)
-    recipient = mail.recipient or ("" if is_other else mail.sender)
-    if recipient:
+    if recipient := mail.named(mail.sender):
         yield mail.found(EventType.UNSUBSCRIBE, recipient, unsubscribe=Unsubscribe(method="mailto"))
 
 
@@ -182,8 +180,7 @@ def _receipt(mail: ArrivedMail, receipt: mime.MimePart) -> Iterator[ToldEvent]:
 
 def _answer(mail: ArrivedMail) -> Iterator[ToldEvent]:
     """Yield that somebody's mail system answered by itself (RFC 3834)."""
-    recipient = mail.recipient or mail.sender
-    if recipient:
+    if recipient := mail.named(mail.sender):
         replied = bare(mail.head.first("in-reply-to"))
         yield mail.found(
             EventType.AUTO_RESPONSE, recipient, message=mail.message(rfc_message_id=replied)
