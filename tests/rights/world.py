@@ -41,6 +41,8 @@ ADA, BOB, OPAL, PEARL = (
 ANNA = ("anna", "pb_annaQ0s7Zr2mVnW8yLcTe1uGfHjKdPaBi")
 ALICE = ("alice", "pb_aliceQ0s7Zr2mVnW8yLcTe1uGfHjKdPaB")
 LIMIT_S = 30.0
+SUPPRESSED = ("gone@example.net", "left@example.net")
+"""The first is for keys, the second for pages."""
 VOLATILE = {"meta", "heads", "tries", "answers", "familiar", "sqlite_sequence", "sqlite_stat1"}
 """What a refused request may move: counts of tries, and caches."""
 LOOKS = ("account.viewed", "owner.refused")
@@ -133,6 +135,11 @@ class World:
         self._fill()
 
     def _fill(self) -> None:
+        self.known["suppressed"] = SUPPRESSED[0]
+        ends_at = time.monotonic() + LIMIT_S
+        while len(self._got("/api/v1/feed?types=suppressed", "events")) < len(SUPPRESSED):
+            assert time.monotonic() < ends_at, "the suppressed addresses were not told"
+            time.sleep(0.02)  # before there is a webhook that would hear of them
         users = self._got("/api/v1/api-users", "api_users")
         self.known |= {f"of {user['name']}": user["id"] for user in users}
         self.known["user"] = self.known["of spare"]
@@ -168,8 +175,6 @@ class World:
         resting = self.known["resting"]
         self._made(f"/api/v1/webhooks/{resting}/pause", {})
         self.known["replay"] = self._made("/api/v1/replays", {"webhook_id": resting})["id"]
-        self.known["suppressed"] = "gone@example.net"
-        self._made("/api/v1/suppressions", {"address": self.known["suppressed"]})
         asyncio.run(self._refuse())
         self._token = ""
 
@@ -291,6 +296,8 @@ async def _founded(folder: Path) -> None:
             await desk.create_owner(acme.id, email, PASSWORD, is_operator=is_operator)
         for name, key in (ALICE, ANNA, ("spare", ANNA[1]), ("other", ANNA[1]), ("third", ANNA[1])):
             await desk.create_api_user("acme", name, key)
+        for address in SUPPRESSED:
+            await desk.add_suppression(acme.id, {"address": address})
 
 
 @contextmanager

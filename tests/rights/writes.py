@@ -63,7 +63,7 @@ PAGES = (
     _page("/batches/{id}/bisect", _id="fifth"),
     _page("/webhooks/{id}/delete", _id="spare"),
     _page("/suppressions", addresses="ada@example.net"),
-    _page("/suppressions/remove", address="gone@example.net", api_user="all"),
+    _page("/suppressions/remove", address="left@example.net", api_user="all"),
     _page("/suppressions/rules", is_on="on", **RULES),
     _page("/settings/api", **HOOK),
     _page("/settings/api/users", 200, name="shop"),
