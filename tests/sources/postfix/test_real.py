@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -77,14 +79,12 @@ async def test_what_becomes_of_real_mail_arrives_once(tmp_path: Path, *, long_id
             await service.start()
             await service.webhook(lab.url, "engagelab")
             await service.webhook(pulse.url, "sendpulse", max_wait_s=0)
-            first, second, *others = WORDS
+            first, *others = WORDS
             await asyncio.to_thread(mta.send, first)
             await until(lambda: in_engagelab(lab)[first, "delivered"] == 1, WAIT_S)
-            mta.log.rename(mta.log.with_name("mail.log.1"))
-            await asyncio.to_thread(mta.command, "postfix", "reload")
-            await asyncio.to_thread(mta.send, second, order="2")  # two queue managers may lock it
-            await until(lambda: in_engagelab(lab)[second, "delivered"] == 1, WAIT_S)
-            for number, recipient in enumerate(others, 3):
+            shutil.copy(mta.log, mta.log.with_name("mail.log.1"))
+            os.truncate(mta.log, 0)  # a reload has two queue managers for a while, and mail wait
+            for number, recipient in enumerate(others, 2):
                 port = mta.filtered if "filtered" in recipient else mta.port
                 await asyncio.to_thread(mta.send, recipient, port=port, order=str(number))
             try:
