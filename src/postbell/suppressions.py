@@ -29,7 +29,7 @@ class SuppressionReason(StrEnum):
 
 
 STRENGTH = {reason: number for number, reason in enumerate(SuppressionReason)}
-"""A stronger reason takes the place of a weaker one, never the other way round."""
+"""Of reasons that last as long the stronger one is there, whichever came first."""
 
 
 class SuppressionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,8 +80,8 @@ class Suppression(msgspec.Struct, frozen=True, kw_only=True):
 
     *event_id* in *block* is what caused it, empty and 0 for a person.  *until* None means until it
     is removed.  One that was *removed_at* stays so that nothing up to *removed_block* causes it
-    again.  *revision* rises with every change of any entry; *generation* is that of the last
-    rebuild that found a cause.
+    again, then or after it was in force for something later.  *revision* rises with every change
+    of any entry; *generation* is that of the last rebuild that found a cause.
     """
 
     account_id: int

@@ -118,6 +118,32 @@ async def test_a_stronger_reason_takes_the_place_of_a_weaker_one(shop: Shop) -> 
     assert await told(shop) == [("ada", SOFT, None), ("ada", HARD, None)]
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+async def test_what_ends_sooner_hides_nothing_that_lasts(shop: Shop, is_turned: bool) -> None:
+    """A complaint while somebody had the address off the list until tomorrow was forgotten then."""
+    tomorrow = shop.clock.now() + DAY
+    if is_turned:
+        await take_in(shop, cause(shop, 1))
+    await add(shop, entry(shop, until=tomorrow))
+    if not is_turned:
+        await take_in(shop, cause(shop, 1))
+    shop.clock.advance(DAY.total_seconds())
+    await shop.engine.suppressions.end(shop.clock.now(), 9)
+
+    (row,) = await found(shop)
+    assert (row.reason, row.until, row.event_id) == (HARD, None, "e1")
+
+
+async def test_what_happens_again_lasts_from_then(shop: Shop) -> None:
+    now = shop.clock.now()
+    await take_in(shop, cause(shop, 1, until=now + 9 * DAY), cause(shop, 2, until=now + 30 * DAY))
+    await take_in(shop, cause(shop, 3, until=now + 9 * DAY))
+
+    (row,) = await found(shop)
+    assert (row.until, row.event_id) == (now + 30 * DAY, "e2")
+    assert len(await told(shop)) == 2
+
+
 async def test_what_must_come_on_several_days_counts_days_in_a_row_of_time(shop: Shop) -> None:
     rule = SuppressionRule(after=3, within_days=5)
     kept = []
@@ -142,6 +168,19 @@ async def test_a_delivery_lets_bounces_be_counted_anew(shop: Shop) -> None:
     assert await found(shop) == []
 
 
+async def test_a_delivery_and_the_end_of_a_count_leave_other_counts(shop: Shop) -> None:
+    long, short = SuppressionRule(2, 90), SuppressionRule(2, 5)
+    delivered = Finding(FindingKind.DELIVERED, entry(shop, block=3), short, 1)
+    await take_in(shop, cause(shop, 1, HARD, long), cause(shop, 2, SOFT, short), delivered)
+    await take_in(shop, cause(shop, 4, SOFT, short))
+    shop.clock.advance(60 * DAY.total_seconds())
+    await shop.engine.suppressions.sweep(9, shop.clock.now(), 9)
+
+    await take_in(shop, cause(shop, 5, HARD, long))
+
+    assert [row.event_id for row in await found(shop)] == ["e5"]
+
+
 async def test_what_ended_by_its_rule_already_is_not_put_on_the_list(shop: Shop) -> None:
     await take_in(shop, cause(shop, 3, until=shop.clock.now()))
 
@@ -163,6 +202,24 @@ async def test_what_a_person_removed_the_log_up_to_then_does_not_bring_back(shop
     assert await told(shop) == [
         ("ada", HARD, None), ("ada", HARD, Ending.REMOVED), ("ada", HARD, None),
     ]  # fmt: skip
+
+
+async def test_a_removal_outlives_what_came_after_it_and_ended(shop: Shop) -> None:
+    """Bounced, removed, then added for a day: a rebuild brought the old bounce back."""
+    await shop.append(block(), block(), block())
+    await take_in(shop, cause(shop, 1))
+    await remove(shop, ADA)
+    await add(shop, entry(shop, until=shop.clock.now() + DAY))
+    shop.clock.advance(DAY.total_seconds())
+    ended = await shop.engine.suppressions.end(shop.clock.now(), 9)
+
+    await shop.engine.suppressions.rebuild()
+    await take_in(shop, cause(shop, 1), cause(shop, 3))
+    quiet = await listed(shop)
+    await take_in(shop, cause(shop, 4))
+
+    assert (ended, quiet, await listed(shop)) == (1, [], ["ada"])
+    assert (await shop.engine.suppressions.rules())[1].entries == 1
 
 
 @pytest.mark.parametrize(("reason", "is_left"), [

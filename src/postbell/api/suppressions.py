@@ -164,8 +164,8 @@ OPERATIONS = (
         _add,
         "put an address on the list, and show the entry that is in force",
         SuppressionView,
-        about="It stays until `until`, or until somebody removes it. What is there for a stronger"
-        " reason stays as it is.",
+        about="It stays until `until`, or until somebody removes it. What is there for longer, or"
+        " as long for a stronger reason, stays as it is.",
         body=asked.NewSuppression,
         refusals=(409,),
     ),

@@ -53,7 +53,8 @@ class SuppressionsDesk(Core):
     ) -> Suppression:
         """Put an address on the list and return the entry that is in force.
 
-        *form* has ADD_MEMBERS; one in force stays, unless its reason is weaker.
+        *form* has ADD_MEMBERS; one in force stays if it lasts longer, or as long for as strong a
+        reason.
         """
         forms.known_members(form, ADD_MEMBERS)
         entry = self._entry(account_id, form, await self._suppression_scopes(account_id))

@@ -94,8 +94,8 @@ class Suppressions(Protocol):
     async def add(self, entries: Sequence[Suppression], now: datetime, told_as: int) -> int:
         """Put *entries* of one account on the list, all or none; return how many were not.
 
-        One in force stays, unless its reason is weaker.  Raises Conflict where the account would
-        have more than MOST_ENTRIES.
+        One in force stays if it lasts longer, or as long for as strong a reason.  Raises
+        Conflict where the account would have more than MOST_ENTRIES.
         """
         ...
 

@@ -2,7 +2,7 @@
 writes it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol, assert_never
 
 from msgspec.structs import replace
@@ -22,6 +22,8 @@ from postbell.suppressions import (
     with_day,
 )
 
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
 
 class Rows(Protocol):
     """The tables of an engine, inside a commit."""
@@ -39,7 +41,7 @@ class Rows(Protocol):
         days: dict[SuppressionReason, tuple[int, ...]],
         until_day: int,
     ) -> None:
-        """Keep these days, none for empty ones, until *until_day*."""
+        """Keep these days, none for empty ones, until *until_day* at least."""
         ...
 
     def next_revision(self) -> int: ...
@@ -98,7 +100,10 @@ class Book:
         return found
 
     def expire(self, entry: Suppression) -> None:
-        """Forget an entry whose time is over."""
+        """Forget an entry whose time is over, but not that somebody took it off before."""
+        if entry.removed_block:
+            self._take_off(entry, 0, Ending.EXPIRED, 0)
+            return
         self._rows.drop(entry.place)
         self._rows.count(entry.account_id, -1)
         self._tell(replace(entry, revision=self._rows.next_revision()), Ending.EXPIRED, 0)
@@ -113,7 +118,7 @@ class Book:
     def _cause(self, finding: Finding) -> None:
         entry = finding.entry
         before = self._rows.entry(entry.place)
-        if before is not None and before.removed_at and entry.block <= before.removed_block:
+        if before is not None and entry.block <= before.removed_block:
             return
         if not self._is_enough(finding):
             return
@@ -138,11 +143,12 @@ class Book:
         return is_enough
 
     def _stands(self, before: Suppression | None, entry: Suppression) -> bool:
-        """Say whether the entry that there is stays as it is."""
+        """Say whether the entry that there is stays as it is: it lasts longer, or as long and its
+        reason is as strong.  So what lasts longest is there, in whatever order they came."""
         return (
             before is not None
             and before.is_in_force(self._now)
-            and STRENGTH[before.reason] >= STRENGTH[entry.reason]
+            and _weight(before) >= _weight(entry)
         )
 
     def _resubscribed(self, finding: Finding) -> None:
@@ -157,10 +163,10 @@ class Book:
             self._take_off(before, entry.block, Ending.RESUBSCRIBED, finding.told_as)
 
     def _delivered(self, entry: Suppression) -> None:
-        """Begin anew to count bounces: the address takes mail."""
+        """Begin anew to count soft bounces: the address takes mail."""
         days = self._rows.days(entry.place)
-        if days:
-            self._rows.set_days(entry.place, {}, 0)
+        if days.pop(SuppressionReason.SOFT_BOUNCE, None):
+            self._rows.set_days(entry.place, days, 0)
 
     def _put(self, before: Suppression | None, entry: Suppression, told_as: int) -> bool:
         """Put an entry in force; say whether there was room."""
@@ -169,7 +175,12 @@ class Book:
             self._rows.count(entry.account_id, -1)
             return False
         revision = self._rows.next_revision()
-        put = replace(entry, revision=revision, generation=self._generation)
+        put = replace(
+            entry,
+            removed_block=0 if before is None else before.removed_block,
+            revision=revision,
+            generation=self._generation,
+        )
         self._rows.put(put)
         self._tell(put, None, told_as)
         return True
@@ -178,7 +189,7 @@ class Book:
         taken = replace(
             entry,
             removed_at=self._now,
-            removed_block=block,
+            removed_block=max(block, entry.removed_block),
             revision=self._rows.next_revision(),
         )
         self._rows.put(taken)
@@ -195,3 +206,8 @@ class Book:
                 told_as=told_as,
             )
         )
+
+
+def _weight(entry: Suppression) -> tuple[datetime, int]:
+    """Return how long an entry lasts, then how strong its reason is."""
+    return entry.until or FOREVER, STRENGTH[entry.reason]

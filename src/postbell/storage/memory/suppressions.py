@@ -189,9 +189,9 @@ class MemoryRows:
         days: dict[SuppressionReason, tuple[int, ...]],
         until_day: int,
     ) -> None:
-        self._tables.days.pop(place, None)
+        _, until = self._tables.days.pop(place, ({}, 0))
         if days:
-            self._tables.days[place] = (days, until_day)
+            self._tables.days[place] = (days, max(until, until_day))
 
     def next_revision(self) -> int:
         self._tables.revision += 1

@@ -115,8 +115,9 @@ SELECT key FROM suppression_days
 WHERE account_id = ?1 AND api_user_id = 0 AND key IN (SELECT value FROM json_each(?2));
 
 -- name: set_suppression_days
--- These are the days, until ?5.
-INSERT OR REPLACE INTO suppression_days VALUES (?1, ?2, ?3, ?4, ?5);
+-- These are the days, until ?5 at least.
+INSERT INTO suppression_days VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT DO UPDATE SET days = ?4, until_day = max(until_day, ?5);
 
 -- name: forget_suppression_days
 -- Nothing is counted for the address.
