@@ -135,3 +135,48 @@ def recall_of(rig: Rig) -> Recall:
 def test_a_source_that_is_said_wrong_is_refused(members: dict[str, Any], told: str) -> None:
     with pytest.raises(BadInput, match=told):
         sources.open({"kind": "postfix", **OWNER, **members})
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [(QUEUED, SENT), (QUEUED, FULL, SENT), (QUEUED, FULL, FULL), (QUEUED, FULL, FULL, EXPIRED)],
+    ids=["sent", "sent-late", "deferred", "expired"],
+)
+async def test_a_line_of_the_quarantine_is_read_with_its_mail_that_is_gone(
+    texts: tuple[str, ...], tmp_path: Path
+) -> None:
+    rule = {"sasl_login": "shop", "account": "shop", "api_user": "bulk"}
+    source = sources.open(
+        {"kind": "postfix", "path": str(tmp_path / "mail.log"), "rule": [rule], **OWNER}
+    )
+
+    async def forgotten(_: Iterable[str]) -> dict[str, bytes]:
+        return {}
+
+    lines = [line for text in texts for line in log_of(text)]
+    came = await source.read([Fact("line 1", line.encode()) for line in lines], forgotten)
+
+    kept = [came.facts[-1]._replace(kept=7)]
+    again = await source.read(kept, forgotten)
+
+    of_last = [
+        draft for draft, fact in zip(came.drafts, came.facts, strict=True) if fact == came.facts[-1]
+    ]
+    assert (again.drafts, again.rules) == (of_last, came.rules[-len(of_last) :])
+    assert {draft.account for draft in again.drafts} == {"shop"}
+    assert (again.facts, again.forget, again.remember) == (kept * len(of_last), [], [])
+
+
+async def test_a_damaged_line_is_kept_with_its_mail(tmp_path: Path) -> None:
+    source = open_one(tmp_path / "mail.log")
+    damaged = SENT.replace("to=<ada@", "to=<a > da@")
+    facts = [Fact("line 1", line.encode()) for text in (QUEUED, damaged) for line in log_of(text)]
+
+    async def forgotten(_: Iterable[str]) -> dict[str, bytes]:
+        return {}
+
+    (first,) = (await source.read(facts, forgotten)).refused
+    (again,) = (await source.read([first.fact._replace(kept=7)], forgotten)).refused
+
+    assert first.fact.raw.startswith(facts[-1].raw + b"\n") and b'"shop"' in first.fact.raw
+    assert again == first._replace(fact=first.fact._replace(kept=7))

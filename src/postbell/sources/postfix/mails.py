@@ -79,6 +79,27 @@ class Mails:
         self._over: set[str] = set()
         self.crowded_out = 0
 
+    @classmethod
+    def of(cls, key: str, known: bytes) -> "Mails":
+        """Return what was `known` of one mail once, and nothing else."""
+        made = cls({})
+        if known:
+            mail, pending = _known_of(known)
+            made._mails[key] = msgspec.structs.replace(mail, pages="")
+            for one in pending:
+                made.defer(key, one)
+        return made
+
+    def known(self, key: str, recipient: str | None) -> bytes:
+        """Return what is known of a mail, and of a recipient who was deferred, None for all; empty
+        for nothing."""
+        if (mail := self.find(key)) is None:
+            return b""
+        pages = self.page_keys(key, recipient)
+        pending = [each for page in pages for each in self._page(page)]
+        some = [each for each in pending if recipient in (None, each.recipient)]
+        return _encode((mail, some))
+
     def find(self, key: str) -> QueuedMail | None:
         """Return a mail, None for one that nothing is known of."""
         if key not in self._mails:
@@ -207,6 +228,7 @@ def _number(recipient: str) -> int:
 _encode = msgspec.json.Encoder().encode
 _mail_of = msgspec.json.Decoder(QueuedMail).decode
 _page_of = msgspec.json.Decoder(list[Pending]).decode
+_known_of = msgspec.json.Decoder(tuple[QueuedMail, list[Pending]]).decode
 _TO_SPARE: tuple[Mapping[str, Any], ...] = (
     {"headers": {}},
     {"subject": ""},

@@ -21,6 +21,7 @@ from postbell.sources.postfix.mails import Mails, Pending, QueuedMail, key_of
 from postbell.sources.postfix.records import (
     Activation,
     Arrival,
+    Damaged,
     Ended,
     Headed,
     Named,
@@ -119,20 +120,30 @@ class LogReader:
                 wanted |= dict.fromkeys(mails.page_keys(key, None))
         return list(wanted)
 
+    def again(self, fact: Fact, now: datetime, findings: Findings) -> None:
+        """Read a line of the quarantine with what was known of its mail when it came, as `fold`
+        keeps both: by now the queue id may be of nobody, or of a mail of somebody else."""
+        line, _, known = fact.raw.partition(b"\n")
+        for noted in self.look([fact._replace(raw=line)], findings):
+            again = msgspec.structs.replace(noted, read=fact)
+            self.fold([again], Mails.of(noted.key, known), now, findings)
+
     def fold(
         self, seen: Sequence[Noted], mails: Mails, written_at: datetime, findings: Findings
     ) -> None:
         """Go through the lines in order; the file was last written at *written_at*."""
         for each in seen:
+            fact = fact_of(each.read)
             try:
+                fact = _with_known(each, fact, mails)
                 made = self._drafts(each, mails, written_at, findings)
                 rules = [self._given(draft, mail) for draft, mail in made]
             except Exception as error:
-                findings.refused.append(refusal_of(fact_of(each.read), error))
+                findings.refused.append(refusal_of(fact, error))
                 continue
             if made:
                 findings.drafts += [draft for draft, _ in made]
-                findings.facts += [fact_of(each.read)] * len(made)
+                findings.facts += [fact] * len(made)
                 findings.rules += rules
 
     def _given(self, draft: Draft, mail: QueuedMail) -> str:
@@ -172,6 +183,8 @@ class LogReader:
                 findings.turned += 1
                 if qid:
                     mails.end(key)
+            case Damaged(why=why):
+                raise why
         return []
 
     def _named(self, line: LogLine, named: Named, key: str, mails: Mails) -> None:
@@ -260,6 +273,16 @@ class LogReader:
             _bound(self._instances, MOST_INSTANCES)
         self._first.setdefault(named.message_id, key)
         _bound(self._first, MOST_NAMED)
+
+
+def _with_known(noted: Noted, fact: Fact, mails: Mails) -> Fact:
+    """Return the line as it may come into quarantine: with what is known of its mail behind it."""
+    record = noted.record
+    if fact.kept or not isinstance(record, Result | Ended | Damaged):
+        return fact
+    recipient = record.recipient if isinstance(record, Result) else None
+    known = mails.known(noted.key, recipient)
+    return fact._replace(raw=fact.raw + b"\n" + known) if known else fact
 
 
 def _head(mail: QueuedMail, name: str, value: str) -> None:

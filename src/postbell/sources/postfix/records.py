@@ -78,14 +78,19 @@ class Turned(_Record, frozen=True, gc=False):
     """A client was turned away; *qid* is of the mail that it lost by that, empty for none."""
 
 
-Record = Arrival | Named | Headed | Activation | Result | Ended | Notified | Secured | Turned
+class Damaged(_Record, frozen=True, gc=False):
+    """It begins as one of these does, and does not go on so: *why*."""
+
+    why: BadInput
+
+
+Record = (
+    Arrival | Named | Headed | Activation | Result | Ended | Notified | Secured | Turned | Damaged
+)
 
 
 def record_of(program: str, text: str) -> Record | None:
-    """Return what a line says, None where that is of no use here.
-
-    Raises BadInput where it begins as the result of a delivery does, and does not go on so.
-    """
+    """Return what a line says, None where that is of no use here."""
     return _READERS.get(program, _delivery)(text)
 
 
@@ -147,7 +152,7 @@ def _delivery(text: str) -> Record | None:
             return Secured("", secured[1] or "")
         if _BEGINS_WELL(text):
             what = f"no result of a delivery as Postfix writes it: {text}"
-            raise BadInput(what[:300], code="malformed")
+            return Damaged(text.partition(": ")[0], BadInput(what[:300], code="malformed"))
         return None
     qid, recipient, original, relay, rest, status, reason = found.groups("")
     members = dict(_MEMBERS(rest))

@@ -105,12 +105,15 @@ class PostfixSource:
         return lines_of(file, MAX_LINE_BYTES)
 
     async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:
-        """Return the events of these lines, of a log that is written now."""
-        findings = Findings()
-        noted = self._apart.look(facts, findings)
+        """Return the events of these lines, of a log that is written now; those of the quarantine
+        neither ask for what is remembered nor change it."""
+        findings, now = Findings(), self._clock.now()
+        noted = self._apart.look((each for each in facts if not each.kept), findings)
         mails = await _recalled(self._apart, noted, recall)
-        now = self._clock.now()
         self._apart.fold(noted, mails, now, findings)
+        for each in facts:
+            if each.kept:
+                self._apart.again(each, now, findings)
         return self._reading(findings, mails)
 
     async def run(self, inlet: Inlet) -> None:
