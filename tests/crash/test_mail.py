@@ -5,6 +5,7 @@ import asyncio
 import json
 import random
 import smtplib
+import socket
 import ssl
 import threading
 from collections import Counter
@@ -127,6 +128,11 @@ async def test_killed_while_mails_are_delivered_into_a_folder(tmp_path: Path) ->
     assert len(list((folder / "cur").iterdir())) == count, seed
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 async def test_mails_come_in_over_tls_and_are_listed(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     authority.context("localhost")
@@ -152,6 +158,9 @@ async def test_mails_come_in_over_tls_and_are_listed(tmp_path: Path) -> None:
 
     try:
         await service.start()
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(listens, port):  # it begins beside the rest
+                await asyncio.sleep(0.05)
         await asyncio.to_thread(hand_over)
         (row,) = await service.cli("sources", "list", "--json")
         assert await service.stop() == 0

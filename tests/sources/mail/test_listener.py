@@ -24,7 +24,7 @@ from postbell.sources.running import SourceParts, Sources
 from tests.delivery.rig import Rig, event, running
 from tests.ingest.test_ingest import stored_ids
 from tests.sources.mail.samples import TRACER, dsn, plain
-from tests.sources.test_running import row_of, stands, until
+from tests.sources.test_running import LIMIT_S, row_of, stands, until
 from tests.wire.certificates import Authority
 
 T = TypeVar("T")
@@ -284,6 +284,45 @@ async def test_tls_is_there_where_it_is_configured(tmp_path: Path) -> None:
         assert [code for code, _ in (first, second, third)] == [250, 250, 250]
         assert first[1] != second[1] == third[1]
         assert await stored_ids(rig) == [FINAL]
+
+
+async def test_what_comes_with_the_end_of_the_handshake_is_heard(tmp_path: Path) -> None:
+    """Of TLS 1.3 a client may send both at once; what came in clear before is not heard."""
+    authority = Authority(tmp_path)
+    authority.context("localhost")
+    file = str(tmp_path / "localhost.pem")
+    members = {"tls_cert_file": file, "tls_key_file": file, "protocol": "smtp"}
+    async with running() as rig, listening(rig, open_source(**members)) as source:
+
+        def shake() -> bytes:
+            context = ssl.create_default_context(cafile=str(authority.file))
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            come, go = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(come, go, server_hostname="localhost")
+            with socket.create_connection(("127.0.0.1", source.port), timeout=LIMIT_S) as raw:
+                raw.recv(1000)
+                raw.sendall(b"EHLO x\r\n")
+                raw.recv(1000)
+                raw.sendall(b"STARTTLS\r\nNOOP in-clear\r\n")
+                assert raw.recv(1000) == b"220 Ready to start TLS\r\n"
+                while True:
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        raw.sendall(go.read())
+                        come.write(raw.recv(65536))
+                tls.write(b"NOOP\r\nQUIT\r\n")
+                raw.sendall(go.read())
+                answers = b""
+                while b"221" not in answers:
+                    try:
+                        answers += tls.read(1000)
+                    except ssl.SSLWantReadError:
+                        come.write(raw.recv(65536))
+                return answers
+
+        assert await client(shake) == b"250 OK\r\n221 Bye\r\n"
 
 
 def say(source: MailSource, *chunks: bytes, until_end: bool = True) -> bytes:

@@ -130,7 +130,10 @@ class MailConnection(SMTP):
         if arg or self.tls_context is None or self._tls_protocol:
             await self.push("501 Syntax: STARTTLS" if arg else "454 TLS not available")
             return
-        await self.push("220 Ready to start TLS")
+        reader, writer, session = self._reader, self._writer, cast(Session, self.session)
+        writer.write(b"220 Ready to start TLS\r\n")
+        # Nobody has a turn from here until the transport hands over: what is cleared came in clear.
+        reader._buffer.clear()  # type: ignore[attr-defined]
         transport = await self.loop.start_tls(
             self._writer.transport,
             self,
@@ -138,8 +141,6 @@ class MailConnection(SMTP):
             server_side=True,
             ssl_handshake_timeout=HANDSHAKE_S,
         )
-        reader, writer, session = self._reader, self._writer, cast(Session, self.session)
-        reader._buffer.clear()  # type: ignore[attr-defined]
         reader._transport = writer._transport = transport  # type: ignore[attr-defined]
         self.transport, self._tls_protocol = transport, cast(Any, transport)
         self.envelope, self.session = Envelope(), Session(self.loop)
