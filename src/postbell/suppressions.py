@@ -59,6 +59,11 @@ class SuppressionRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return rule
 
 
+def ruled_reasons() -> list[SuppressionReason]:
+    """Return the reasons that have a rule: those of events."""
+    return [reason for reason in SuppressionReason if reason is not SuppressionReason.MANUAL]
+
+
 class AccountRules(NamedTuple):
     """An account's rules, in force for blocks above *since_block*, and its *entries* in force."""
 

@@ -36,6 +36,39 @@ async def test_a_moment_that_no_utc_time_is_is_refused(service: Service, until: 
     assert (answer.status_code, answer.json()["member"]) == (422, "until")
 
 
+@pytest.mark.parametrize("address", [
+    "ada@example.net, bob@example.org", "ada@example.net;bob@example.org", "a@b@example.net",
+    "Ada <ada@example.net>", "<ada@example.net>", "mailto:ada@example.net", "a da@example.net",
+    "ada@exam ple.net", "ada@example.net>", '"ada@example.net', "ada@", "@example.net",
+])  # fmt: skip
+async def test_what_is_no_single_address_is_refused(service: Service, address: str) -> None:
+    """Else it stood on the list, and those who are named in it were mailed."""
+    answer = await service.call("POST", PATH, json={"address": address})
+
+    assert (answer.status_code, answer.json()["member"]) == (422, "address")
+
+
+@pytest.mark.parametrize("address", [
+    '"a da@x"@example.net', "ada@[127.0.0.1]", "ada@[IPv6:2001:db8::1]", "o'neil+x/y=z@example.net",
+    "почта@пример.example", "a..b.@example.net", "root@localhost",
+])  # fmt: skip
+async def test_an_unusual_address_is_taken(service: Service, address: str) -> None:
+    answer = await service.call("POST", PATH, json={"address": address})
+
+    assert answer.json()["address"] == address
+
+
+async def test_a_rule_that_nothing_can_meet_is_refused(service: Service) -> None:
+    """Two different days within one: who set that had no rule, and did not hear of it."""
+    path = "/api/v1/suppression-rules"
+
+    answer = await service.call("PATCH", path, json={"hard_bounce": {"after": 2}})
+    both = {"hard_bounce": {"after": 2, "within_days": 2}}
+
+    assert (answer.status_code, answer.json()["member"]) == (422, "hard_bounce.within_days")
+    assert (await service.call("PATCH", path, json=both)).status_code == 200
+
+
 async def test_a_thousand_addresses_are_checked_by_few_questions(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

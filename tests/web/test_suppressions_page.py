@@ -70,6 +70,10 @@ async def test_addresses_are_added_by_hand_for_whom_they_are_meant(
     ({"addresses": "a@b.example no c@d.example"}, "addresses", "Line 2, “no”"),
     ({"addresses": "a@b.example " * 1001}, "addresses", "At most 1000 addresses"),
     ({"addresses": "a@b.example", "until": "2020-01-01T00:00"}, "until", "over already"),
+    ({"addresses": "a@b.example, c@d.example", "until": "2020-01-01T00:00"},
+     "until", "over already"),
+    ({"addresses": "a@b.example c@d.example", "note": "x" * 201}, "note", "200"),
+    ({"addresses": "a@b.example c@d.example", "api_user": "bob"}, "api_user", "bob"),
     ({"addresses": "a@b.example", "until": "soon"}, "until", "is not a date and time"),
     ({"addresses": "a@b.example", "api_user": "bob"}, "api_user", "bob"),
     ({"addresses": "a@b.example", "note": "x" * 201}, "note", "200"),
@@ -158,11 +162,14 @@ async def test_rules_are_set_and_wrong_numbers_said_and_kept(house: House, ada: 
     await ada.send(PATH + "/rules", **fields | {"soft_bounce.after": "4"})
     stale = ada.page.status_code
     await ada.get(PATH)
-    now = fields_of(ada.page.text) | {"complaint.after": "many"}
-    await ada.send(PATH + "/rules", **now)
+    now = fields_of(ada.page.text)
+    await ada.send(PATH + "/rules", **now | {"hard_bounce.after": "7"})
+    few = ada.text
+    await ada.send(PATH + "/rules", **now | {"complaint.after": "many"})
 
     assert "Saved." in done
     assert stale == 409
+    assert "do not fit in: give at least 7" in few
     assert (rules.rules.is_on, rules.rules.soft_bounce.after) == (True, 3)
     assert ada.page.status_code == 422
     assert 'value="many"' in ada.text

@@ -1,6 +1,7 @@
 """What a person does to the suppression list: add, remove, import; set rules, rebuild."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from postbell.suppressions import (
     Suppression,
     SuppressionReason,
     SuppressionRules,
+    ruled_reasons,
 )
 from postbell.text.recipients import key_of
 from postbell.trail import Change
@@ -28,6 +30,12 @@ SLICE = 50
 """Lines between two pauses: at the very worst some 30 ms."""
 ADD_MEMBERS = ("address", "api_user", "reason", "note", "until")
 REBUILT = "suppression.rebuilt"
+
+
+_LOCAL = re.compile(r'[^\s"(),:;<>@\[\]\\]+|"(?:[^"\\]|\\.)*"')
+_DOMAIN = re.compile(r'[^\s"(),:;<>@\[\]\\]+|\[[^\s\[\]]+\]')
+"""What would be two addresses, or one with a name, is none: nobody's mail would be kept back, and
+nobody told."""
 
 
 class RefusedLine(NamedTuple):
@@ -63,6 +71,13 @@ class SuppressionsDesk(Core):
         await self.trailed(add, lambda kept: None if kept else added)
         found = await self.engine.suppressions.find(account_id, [entry.key])
         return next((each for each in found if each.place == entry.place), entry)
+
+    async def check_suppression_terms(self, account_id: int, form: Mapping[str, Any]) -> None:
+        """Raise BadInput where something is wrong in a form of ADD_MEMBERS that several addresses
+        share."""
+        forms.check_api_user(form.get("api_user"), await self._suppression_scopes(account_id))
+        _until(form.get("until"), self.clock.now())
+        _note(form.get("note"))
 
     async def import_suppressions(
         self,
@@ -167,7 +182,8 @@ class SuppressionsDesk(Core):
 def _address(given: Any) -> str:
     local, at, domain = given.strip().rpartition("@") if isinstance(given, str) else ("", "", "")
     address = local + at + domain
-    if not (local and domain and len(address) <= MAX_ADDRESS_CHARS and address.isprintable()):
+    is_one = _LOCAL.fullmatch(local) and _DOMAIN.fullmatch(domain) and address.isprintable()
+    if not is_one or len(address) > MAX_ADDRESS_CHARS:
         shown = str(given)[:80]
         raise BadInput(
             f"{shown!r} is not an e-mail address; write it as name@example.com",
@@ -222,13 +238,24 @@ def _changed(rules: SuppressionRules, form: Mapping[str, Any]) -> SuppressionRul
         is_part = isinstance(whole, dict) and isinstance(value, Mapping)
         members[name] = {**whole, **value} if is_part else value
     try:
-        return msgspec.convert(members, SuppressionRules)
+        changed = msgspec.convert(members, SuppressionRules)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$.")
         member = path.rstrip("`")
         raise BadInput(
             f"{member or 'the rules'}: {text[:1].lower()}{text[1:]}", member=member
         ) from None
+    for reason in ruled_reasons():
+        rule = changed.of(reason)
+        if rule.after > rule.within_days:
+            raise BadInput(
+                f"{reason}.within_days: {rule.after} different days do not fit into"
+                f" {rule.within_days}; give at least {rule.after}",
+                member=f"{reason}.within_days",
+                reason="days_too_few",
+                least=rule.after,
+            )
+    return changed
 
 
 def _removed(gone: Sequence[Suppression]) -> Change | None:

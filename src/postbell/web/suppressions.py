@@ -124,6 +124,7 @@ async def _add(visit: Visit) -> Response:
             "note": form.text("note"),
             "until": None if until is None else until.isoformat(),
         }
+        await visit.site.desk.check_suppression_terms(visit.account_id, more)
         if len(addresses) == 1:
             await visit.site.desk.add_suppression(
                 visit.account_id, {"address": addresses[0], **more}
@@ -175,7 +176,7 @@ async def _set_rules(visit: Visit) -> Response:
     try:
         await desk.set_suppression_rules(visit.account_id, form)
     except BadInput as error:
-        said = visit.say("suppressions.number")
+        said = explain(visit.say, error) if error.reason else visit.say("suppressions.number")
         return await _show(visit, Problems("rules", {error.member: said}, 422))
     return visit.redirect(PATH, "saved")
 
