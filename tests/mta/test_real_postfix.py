@@ -24,11 +24,9 @@ async def asking(lookup: int, restriction: str) -> AsyncIterator[Postfix]:
     sink = await asyncio.start_server(Sink().serve, "127.0.0.1", 0)
     filtering = await asyncio.start_server(Filter(ports[2]).serve, "127.0.0.1", 0)
     there, filter_port = (each.sockets[0].getsockname()[1] for each in (sink, filtering))
-    async with sink, filtering, postfix(there, filter_port, ports, 5, long_ids=True) as one:
-        main = one.log.parent.parent / "conf" / "main.cf"
-        ours = f"smtpd_recipient_restrictions = {restriction % lookup},"
-        main.write_text(main.read_text().replace("smtpd_recipient_restrictions =", ours))
-        await asyncio.to_thread(one.command, "postfix", "reload")
+    asks = f"{restriction % lookup},"
+    running = postfix(there, filter_port, ports, 5, long_ids=True, asks=asks)
+    async with sink, filtering, running as one:
         yield one
 
 
