@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from postbell.events import Bounce, EventType, folded
 from postbell.failures import UNDETERMINED, Reply, failure_of
+from postbell.text.headers import message_id_of
 
 HARD = frozenset(("userunknown", "hostunknown", "syntax", "suspend"))
 """Classes that say that the address, its domain or its mailbox is bad; all others may pass."""
@@ -48,7 +49,7 @@ def final_id(rfc_message_id: str | None, recipient: str) -> str | None:
     `orig_to=` in its log and as Original-Recipient in its notifications, where it differs.  Ids are
     compared within an account.
     """
-    own = (rfc_message_id or "").strip().removeprefix("<").removesuffix(">").strip()
+    own = message_id_of(rfc_message_id or "")
     if not own:
         return None
     fact = "\0".join(("final", own, folded(recipient))).encode("utf-8", "surrogatepass")

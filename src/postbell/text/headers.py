@@ -1,5 +1,6 @@
 """What fields of a mail's head say: one line of text, whatever a stranger has put there."""
 
+import re
 from email.errors import HeaderParseError
 from email.header import decode_header
 
@@ -23,6 +24,13 @@ def plain(value: bytes | str) -> str:
     return " ".join(text.translate(CONTROLS).split())[:MAX_FIELD_CHARS]
 
 
+def message_id_of(value: str) -> str:
+    """Return a Message-ID without its brackets and what stands beside them, of several the first,
+    the same wherever it was written down."""
+    found = _BRACKETED.search(value)
+    return (found[1] if found else value.strip().strip("<>")).strip()[:998]
+
+
 def words(value: str) -> str:
     """Return a field with its encoded words (RFC 2047) read, as far as anybody can."""
     if "=?" not in value:
@@ -38,3 +46,6 @@ def words(value: str) -> str:
         except (LookupError, ValueError):
             read.append(decoded(chunk))
     return plain("".join(read))
+
+
+_BRACKETED = re.compile(r"<([^<>]*)>")

@@ -7,6 +7,8 @@ import pytest
 
 from postbell.events import Draft, EventType
 from postbell.sources.whose import CONDITIONS, read
+from tests.sources.mail.samples import dsn
+from tests.sources.mail.samples import read as read_mail
 from tests.sources.postfix.reading import Kept, kinds, log_of
 
 QID, MX = "4Q1x2T3jkzz9Xc", "mx1.example.com[192.0.2.25]:25"
@@ -74,6 +76,40 @@ def test_a_delivery_is_told_with_the_whole_mail_and_the_whole_answer() -> None:
     }
     assert delivered.occurred_at == "2026-11-30T10:00:00.123456Z"
     assert members(delivered.source) == {"kind": "postfix", "node": "mx1"}
+
+
+def test_headers_of_a_mail_that_is_enclosed_are_not_those_of_the_mail() -> None:
+    enclosed = f"""
+        cleanup: {QID}: info: header Subject: Fwd {BY} helo=<app>
+        cleanup: {QID}: info: header X-Order: 9 {BY} helo=<app>
+    """
+
+    request, delivered = of(QUEUED, enclosed, SENT)
+
+    assert request.message is not None and request.message.subject == "Reçu"
+    assert request.metadata == delivered.metadata == {"x-order": "1042"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<m1@example.org> (added by app)",
+        "m1@example.org",
+        "<m1@example.org> <m2@x>",
+        "< m1@example.org >",
+    ],
+)
+def test_a_bounce_is_known_by_its_message_id_however_that_is_written(said: str) -> None:
+    queued = QUEUED.replace("<m1@example.org>", said)
+    report = dsn(original=f"Message-ID: {said}\nTo: ada@example.com\n").replace(
+        b"bob@example.org", b"ada@example.com"
+    )
+
+    [logged] = of(queued, UNKNOWN)[1:]
+    [mailed] = read_mail(report)
+
+    assert logged.message is not None and logged.message.rfc_message_id == "m1@example.org"
+    assert logged.event_id == mailed.draft.event_id
 
 
 def test_a_mail_that_was_deferred_is_counted_until_it_comes_through() -> None:
@@ -371,6 +407,8 @@ def test_what_another_writes_into_a_line_forges_none() -> None:
         ("Dec 31 23:59:59", (2027, 1, 1, 0, 1), "2026-12-31T23:59:59Z"),
         ("Jan  1 00:00:00", (2026, 12, 31, 23, 59), "2027-01-01T00:00:00Z"),
         ("Feb 29 10:00:00", (2027, 3, 1, 0, 0), "2024-02-29T10:00:00Z"),
+        ("Dec 31 23:59:60", (2027, 1, 1, 0, 0), "2026-12-31T23:59:59.999999Z"),
+        ("2026-12-31T23:59:60.5+00:00", (2027, 1, 1, 0, 0), "2026-12-31T23:59:59.999999Z"),
         ("Dec  2 10:00:00", (2026, 11, 30, 10, 0), "2025-12-02T10:00:00Z"),
         ("2026-11-30T10:00:07.1+02:00", (2020, 1, 1, 0, 0), "2026-11-30T08:00:07.1Z"),
         ("2026-11-30T10:00:07Z", (2020, 1, 1, 0, 0), "2026-11-30T10:00:07Z"),

@@ -23,7 +23,7 @@ from postbell.events import (
     folded,
 )
 from postbell.sources.mail import dsn, mime
-from postbell.text.headers import plain, words
+from postbell.text.headers import message_id_of, plain, words
 from postbell.verp import HEADER_NAME, UNSUBSCRIBE, Trace, Tracer
 
 MAX_ADDRESSES = 200
@@ -159,7 +159,9 @@ class ArrivedMail:
         own = "" if self.trace is None else self.trace.message_id
         return Message(
             id=own or envelope_id or None,
-            rfc_message_id=bare(self.original.first("message-id")) or rfc_message_id or None,
+            rfc_message_id=message_id_of(self.original.first("message-id"))
+            or rfc_message_id
+            or None,
             queue_id=queue_id or None,
             from_=sender_of(self.original) or None,
             subject=words(self.original.first("subject")) or None,
@@ -179,12 +181,6 @@ def sender_of(head: mime.MailFields) -> str:
     value = head.first("from")
     found = _ANGLED.search(value) or ADDRESSES.search(value)
     return found[found.lastindex or 0] if found else ""
-
-
-def bare(message_id: str) -> str:
-    """Return a Message-ID without its brackets; of several the first."""
-    first = message_id.partition(">")[0].strip()
-    return first.removeprefix("<")[:998]
 
 
 def _moment(text: str) -> datetime | None:

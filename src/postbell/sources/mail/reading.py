@@ -17,12 +17,11 @@ from postbell.sources.mail.arrived import (
     MAX_ADDRESSES,
     ArrivedMail,
     ToldEvent,
-    bare,
     sender_of,
 )
 from postbell.sources.mail.guessing import guess
 from postbell.sources.whose import MailFacts, Whose
-from postbell.text.headers import plain
+from postbell.text.headers import message_id_of, plain
 from postbell.verp import Tracer
 
 COMPLAINTS = frozenset(("abuse", "fraud", "virus", "other", "miscategorized"))
@@ -181,7 +180,7 @@ def _receipt(mail: ArrivedMail, receipt: mime.MimePart) -> Iterator[ToldEvent]:
 def _answer(mail: ArrivedMail) -> Iterator[ToldEvent]:
     """Yield that somebody's mail system answered by itself (RFC 3834)."""
     if recipient := mail.named(mail.sender):
-        replied = bare(mail.head.first("in-reply-to"))
+        replied = message_id_of(mail.head.first("in-reply-to"))
         yield mail.found(
             EventType.AUTO_RESPONSE, recipient, message=mail.message(rfc_message_id=replied)
         )

@@ -286,10 +286,11 @@ def _with_known(noted: Noted, fact: Fact, mails: Mails) -> Fact:
 
 
 def _head(mail: QueuedMail, name: str, value: str) -> None:
-    """Add a header that was logged to what is known of a mail."""
+    """Add a header that was logged to what is known of a mail; those of mails that are enclosed in
+    it are logged behind its own, and are not."""
     if name == "subject":
-        mail.subject = words(value)
-    elif name in mail.headers or len(mail.headers) < MOST_HEADERS:
+        mail.subject = mail.subject or words(value)
+    elif name not in mail.headers and len(mail.headers) < MOST_HEADERS:
         mail.headers = mail.headers | {name: words(value)[:MAX_HEADER_CHARS]}
 
 

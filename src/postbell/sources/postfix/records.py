@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from postbell.errors import BadInput
+from postbell.text.headers import message_id_of
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False):
@@ -114,7 +115,7 @@ def _picked_up(text: str) -> Record | None:
 def _cleaned(text: str) -> Record | None:
     qid, _, rest = text.partition(": ")
     if rest.startswith("message-id="):
-        return Named(qid, rest[11:].removeprefix("<").removesuffix(">"))
+        return Named(qid, message_id_of(rest[11:]))
     if rest.startswith("info: header "):
         found = _HEADER(rest)
         return Headed(qid, found[1].lower(), found[2].strip()) if found else None

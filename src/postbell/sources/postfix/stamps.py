@@ -26,6 +26,8 @@ def moment_of(stamp: str, zone: tzinfo | None, written_at: datetime) -> str:
         minute, rest = _in_utc(stamp[:16], stamp[-6:]), stamp[16:-6]
     if not _IS_SECOND(rest):
         raise _no_moment(stamp)
+    if rest[1] == "6":  # a leap second, which no time of ours has: the last moment before it
+        rest = ":59.999999"
     return f"{minute}{rest}Z"
 
 
@@ -63,7 +65,7 @@ def _no_moment(stamp: str) -> BadInput:
 
 _MINUTE = re.compile(r"([A-Z][a-z]{2}) ([ 0-3]?[0-9]) ([0-9]{2}):([0-9]{2})").fullmatch
 _OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}").fullmatch
-_IS_SECOND = re.compile(r":[0-5][0-9](?:\.[0-9]{1,12})?").fullmatch
+_IS_SECOND = re.compile(r":(?:[0-5][0-9]|60)(?:\.[0-9]{1,12})?").fullmatch
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _LEAP_YEARS = 9
 """So many years may lie between two that have a 29 February."""
