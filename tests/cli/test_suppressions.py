@@ -78,6 +78,17 @@ def test_a_table_goes_out_and_comes_in(postbell: Postbell, tmp_path: Path) -> No
     assert twice.returncode == 2
 
 
+def test_a_table_that_breaks_off_is_refused_as_a_whole(postbell: Postbell, tmp_path: Path) -> None:
+    table = tmp_path / "in.csv"
+    table.write_text("".join(f"a{n}@x.example\n" for n in range(10_000)) + '"b@x.example')
+
+    done = postbell("suppressions", "import", "acme", str(table))
+
+    assert done.returncode != 0
+    assert "line 10001 of the table cannot be read" in done.stderr
+    assert postbell.json("suppressions", "list", "acme") == []
+
+
 def test_a_rebuild_reads_the_whole_log_by_the_rules_of_now(
     postbell: Postbell, tmp_path: Path
 ) -> None:

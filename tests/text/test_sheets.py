@@ -30,6 +30,7 @@ def test_nothing_is_no_rows() -> None:
     (b"a@x\xff\n", "not UTF-8"),
     (b"email\na@x\n", "no column 'address'"),
     (b'address\n"a@x\n', "line 2 of the table cannot be read"),
+    (b"a@x,Ada\nb@x,c@x\n", "line 2 of the table has several addresses"),
     (b"address\n" + b"a" * 200_000, "line 2 of the table cannot be read"),
 ])  # fmt: skip
 def test_what_is_no_table_is_refused(body: bytes, told: str) -> None:
@@ -38,8 +39,18 @@ def test_what_is_no_table_is_refused(body: bytes, told: str) -> None:
 
 
 def test_what_was_written_is_read_again() -> None:
-    rows = [{"address": 'a"@x', "note": "1, 2\nlines"}, {"address": "b@x", "note": "=1+1"}]
+    rows = [
+        {"address": 'a"@x', "note": "1, 2\nlines"}, {"address": "b@x", "note": "=1+1"},
+        {"address": "'=c@x", "note": "'d'"},
+    ]  # fmt: skip
 
     body = sheet_of(KNOWN, [], headed=True) + sheet_of(KNOWN, rows, headed=False)
 
     assert [row for _, row in read(body)] == rows
+
+
+@pytest.mark.parametrize("text", ["=1+1@x", "+1@x", "-1@x", "@SUM(1)", "'=1@x"])
+def test_nothing_is_written_that_a_spreadsheet_computes(text: str) -> None:
+    body = sheet_of(KNOWN, [{"address": text, "note": text}], headed=False)
+
+    assert body.decode() == f"'{text},'{text}\r\n"

@@ -1,5 +1,6 @@
 """`postbell suppressions`: who is not to be mailed any more, and why."""
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -179,7 +180,9 @@ def import_command(settings: Settings, account: str, file: Path, as_json: bool) 
     Its first line names the columns: address, and any of api_user, reason, note and until. One
     address on a line, without a head, will do. Exit status 1 where a line was not taken.
     """
-    lines = rows_of(file.read_bytes(), ADD_MEMBERS)
+    body = file.read_bytes()
+    deque(rows_of(body, ADD_MEMBERS), maxlen=0)  # a table that is none is refused as a whole
+    lines = rows_of(body, ADD_MEMBERS)
 
     async def work(office: Office) -> Imported:
         found = await office.desk.find_account(account)
