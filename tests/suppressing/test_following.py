@@ -213,6 +213,47 @@ async def test_entries_whose_events_are_gone_from_the_log_outlive_a_rebuild(
     assert [address for address, *_ in await office.listed()] == [ADDRESS, "old@example.net"]
 
 
+async def test_a_rebuild_leaves_the_list_of_an_account_whose_rules_are_off(office: Office) -> None:
+    """Or one account's rebuild lets another mail those who complained."""
+    await office.rules(is_on=True)
+    await office.events("hard_bounce")
+    await office.rules(is_on=False)
+
+    await office.service.desk.rebuild_suppressions()
+    await office.follower.catch_up()
+
+    assert await office.listed() == [HARD]
+
+
+async def test_a_rebuild_ends_though_events_keep_coming(office: Office) -> None:
+    service = office.service
+    await office.rules(is_on=True)
+    await office.events("hard_bounce")
+    await service.desk.rebuild_suppressions()
+
+    for n in range(5):
+        body = [{"type": "delivered", "recipient": f"u{n}@example.net"}]
+        await service.call("POST", "/api/v1/events", json=body)
+        await office.follower.step()
+
+    assert (await service.engine.suppressions.followed()).rebuild_to == 0
+
+
+async def test_a_rebuild_of_a_log_that_retention_emptied_ends(office: Office) -> None:
+    """The command never came back, and the worker took a whole core."""
+    await office.rules(is_on=True)
+    await office.events("hard_bounce")
+    engine = office.service.engine
+    await drop(engine, await engine.log.head() + 1)
+    await office.service.desk.rebuild_suppressions()
+
+    steps = [await office.follower.step() for _ in range(5)]
+
+    assert steps[-1] is False
+    assert (await engine.suppressions.followed()).rebuild_to == 0
+    assert await office.listed() == [HARD]
+
+
 async def test_a_block_that_cannot_be_read_is_left_out(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

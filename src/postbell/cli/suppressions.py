@@ -262,8 +262,9 @@ def rules(
 def rebuild(settings: Settings) -> None:
     """Make every account's list anew from the log, less what people removed.
 
-    What rules say now is taken to have been so always; entries of people, and those whose events
-    are gone from the log, stay. A running server need not stop.
+    What rules say now is taken to have been so always; entries of people, those whose events are
+    gone from the log, and those of an account whose rules are off, stay. A running server need not
+    stop.
     """
 
     async def work(office: Office) -> int:

@@ -71,7 +71,8 @@ class Suppressions(Protocol):
 
     async def drop_unfounded(self, first_block: int, now: datetime, limit: int) -> int:
         """Once a rebuild came to its end, end up to *limit* entries that it found no cause of
-        though their block is not below *first_block*; return how many went.  0: it is done."""
+        though their block is not below *first_block* and their account's rules are on; return how
+        many went.  0: it is done."""
         ...
 
     async def find(self, account_id: int, keys: Sequence[str]) -> list[Suppression]:

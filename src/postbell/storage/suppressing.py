@@ -11,6 +11,7 @@ from postbell.errors import Conflict
 from postbell.suppressions import (
     MOST_ENTRIES,
     STRENGTH,
+    AccountRules,
     Ending,
     Finding,
     FindingKind,
@@ -108,9 +109,10 @@ class Book:
         self._rows.count(entry.account_id, -1)
         self._tell(replace(entry, revision=self._rows.next_revision()), Ending.EXPIRED, 0)
 
-    def judge(self, entry: Suppression, first_block: int) -> None:
-        """End an entry that a rebuild found no cause of, unless that is gone from the log."""
-        if entry.block < first_block:
+    def judge(self, entry: Suppression, account: AccountRules, first_block: int) -> None:
+        """End an entry that a rebuild found no cause of, unless that is gone from the log, or none
+        was looked for since the rules are off."""
+        if entry.block < first_block or not account.rules.is_on:
             self._rows.put(replace(entry, generation=self._generation))
         else:
             self._take_off(entry, 0, Ending.REBUILT, 0)

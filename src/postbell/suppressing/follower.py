@@ -50,9 +50,12 @@ class SuppressionFollower:
             await asyncio.sleep(wait_s)
 
     async def catch_up(self) -> None:
-        """Take in everything that there is now."""
+        """Take in everything that there is now, and end a rebuild; what comes later may wait."""
+        head = await self._engine.log.head()
         while await self.step():
-            pass
+            followed = await self._engine.suppressions.followed()
+            if followed.block >= head and not followed.rebuild_to:
+                break
 
     async def step(self) -> bool:
         """Take in the next blocks; return whether there were any.
@@ -61,9 +64,15 @@ class SuppressionFollower:
         """
         suppressions = self._engine.suppressions
         followed = await suppressions.followed()
+        if followed.rebuild_to and followed.block >= followed.rebuild_to:
+            await self._finish()
+            return True
         headers = await self._engine.log.tail(followed.block, MAX_BLOCKS)
+        if not headers and followed.rebuild_to:  # retention dropped the last ones meanwhile
+            await self._take_in(followed, followed.rebuild_to, [])
+            return True
         if not headers:
-            return await self._finish(followed)
+            return False
         rules = await suppressions.rules()
         found: list[Finding] = []
         caused: set[tuple[int, str]] = set()
@@ -125,14 +134,11 @@ class SuppressionFollower:
         off = delivered - counted - {key for whose, key in caused if whose == account_id}
         return [e for e in found if e.kind is not FindingKind.DELIVERED or e.entry.key not in off]
 
-    async def _finish(self, followed: FollowedUpTo) -> bool:
-        """End a rebuild that came to the log's end; say whether there was one."""
-        if not followed.rebuild_to:
-            return False
+    async def _finish(self) -> None:
+        """End a rebuild that came to where the log ended when it began."""
         first, now = await first_block(self._engine), self._clock.now()
         while await self._engine.suppressions.drop_unfounded(first, now, AT_ONCE) == AT_ONCE:
             pass
-        return True
 
     async def sweep(self) -> None:
         """End what is over, and forget what nobody needs any more; nothing while nobody can be sure

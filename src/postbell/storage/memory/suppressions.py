@@ -68,7 +68,7 @@ class MemorySuppressions:
         ][:limit]
         book = self._book(now)
         for each in found:
-            book.judge(each, first_block)
+            book.judge(each, tables.rules[each.account_id], first_block)
         if len(found) < limit:
             tables.followed = followed._replace(rebuild_to=0)
         return len(found)

@@ -92,9 +92,10 @@ class SqliteSuppressions:
                 return 0
             statement = SQL["unfounded_suppressions"]
             found = rows(db, statement, followed.generation, limit)
+            rules = {each[0]: account_rules(each) for each in rows(db, SQL["suppression_rules"])}
             book = _book(db, now)
             for each in found:
-                book.judge(entry(each), first_block)
+                book.judge(entry(each), rules[each[0]], first_block)
             if len(found) < limit:
                 _set(db, rebuild_to=0)
             return len(found)
