@@ -33,6 +33,7 @@ def test_it_delivers_in_three_dialects_and_ends_cleanly_at_ctrl_c(postbell: Post
     assert re.search(r"^ended; ", printed, re.MULTILINE)
     assert (source["name"], source["kind"], source["refused"]) == ("postfix", "postfix", 0)
     assert source["taken"] > 0
+    assert postbell.json("suppressions", "rules", "demo")["is_on"] is True
     assert postbell.json("batches", "show", batch_id)["state"] == "delivered"
     assert postbell.json("audit")["holds"] is True
 

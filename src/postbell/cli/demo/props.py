@@ -59,7 +59,8 @@ async def _account(office: Office) -> None:
     try:
         await office.desk.find_account(ACCOUNT)
     except NotFound:
-        await office.desk.create_account(ACCOUNT)
+        account = await office.desk.create_account(ACCOUNT)
+        await office.desk.set_suppression_rules(account.id, {"is_on": True})
 
 
 async def _api_key(office: Office, file: Path) -> str:
