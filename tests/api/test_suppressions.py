@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from postbell.storage.memory import suppressions as memory
 from tests.api.service import Service, running
 
 PATH = "/api/v1/suppressions"
@@ -100,3 +101,20 @@ async def test_a_search_finds_letters_beyond_ascii(service: Service, search: str
     answer = await service.call("GET", PATH, params={"search": search})
 
     assert [each["address"] for each in answer.json()["suppressions"]] == ["Jörg@bücher.example"]
+
+
+async def test_a_whole_address_is_found_at_once_in_a_long_list(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looked somebody up among a million had to turn a hundred empty pages."""
+    for address in ("bob@example.net", "u@example.net", "yu@example.net"):
+        await service.call("POST", PATH, json={"address": address})
+    monkeypatch.setattr(memory, "ENTRIES_LOOKED_AT", 1)
+
+    found = [
+        [each["address"] for each in answer.json()["suppressions"]]
+        for query in ({}, {"reason": "manual"}, {"reason": "complaint"}, {"api_user": "alice"})
+        for answer in [await service.call("GET", PATH, params={"search": "U@Example.net", **query})]
+    ]
+
+    assert found == [["u@example.net"], ["u@example.net"], [], []]

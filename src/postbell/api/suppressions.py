@@ -154,8 +154,8 @@ OPERATIONS = (
         _list,
         "list suppressed addresses, by address",
         schemas.SuppressionPage,
-        about="A search looks at ten thousand entries at once: go on with `next`, also after an"
-        " empty page.",
+        about="A search for a whole address that is on the list finds that alone. Any other looks"
+        " at ten thousand entries at once: go on with `next`, also after an empty page.",
         query=NARROWING
         | {"after": text("`next` of the page before", MAX_MARK_CHARS), "limit": LIMIT},
     ),

@@ -77,12 +77,28 @@ class SuppressionsReport:
         """Return entries in force by address; *after* is `next` of the page before.
 
         A page may have fewer rows than asked for, or none, and a next one: a search looks at
-        `ports.ENTRIES_LOOKED_AT` at once.
+        `ports.ENTRIES_LOOKED_AT` at once.  A whole address that is on the list is found alone, and
+        at once.
         """
+        exact = [] if after else await self._exactly(wanted)
+        if exact:
+            return Page(await self.views(exact), None)
         place = _place(wanted.account_id, after)
         now = self._clock.now()
         rows, more = await self._engine.suppressions.entries(wanted, now, after=place, limit=limit)
         return Page(await self.views(rows), _mark(more))
+
+    async def _exactly(self, wanted: SuppressionQuery) -> list[Suppression]:
+        if "@" not in wanted.search:
+            return []
+        now = self._clock.now()
+        return [
+            each
+            for each in await self._engine.suppressions.find(wanted.account_id, [wanted.search])
+            if each.is_in_force(now)
+            and wanted.reason in (None, each.reason)
+            and wanted.api_user_id in (None, each.api_user_id)
+        ]
 
     async def every(self, wanted: SuppressionQuery) -> AsyncIterator[list[SuppressionView]]:
         """Yield all entries that fit, in pages."""

@@ -21,7 +21,7 @@ from postbell.web.site import Site
 from postbell.web.visit import Visit, with_query
 
 PATH = "/suppressions"
-ON_A_PAGE = 50
+ON_A_PAGE = 40
 FILTERS = ("search", "reason")
 RULES = ("hard_bounce", "soft_bounce", "complaint", "unsubscribe")
 RULE_MEMBERS = ("after", "within_days", "lasts_days")
