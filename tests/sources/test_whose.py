@@ -163,7 +163,7 @@ def test_a_rule_that_is_said_wrong_is_refused(rule: dict[str, Any], told: str) -
         ({"unmatched": "refuse"}, "unmatched is 'refuse' and there is no rule"),
         ({"unmatched": "drop"}, "Invalid enum value 'drop'"),
         ({"account": None}, "account"),
-        ({"rule": {"account": "a"}}, "Expected `array`"),
+        ({"rule": {"account": "a"}}, r"Expected `array`.*each is a table \[\[source.NAME.rule\]\]"),
         ({"rule": [{"account": "a", "api_user": "b", "sasl_login": "c"}] * 10_001}, "10001 rules"),
     ],
 )

@@ -155,7 +155,8 @@ def read(members: Mapping[str, Any], known: Sequence[str]) -> Whose:
         given = msgspec.convert(members, WhoseMembers)
     except msgspec.ValidationError as error:
         of_rule = f"; members of a rule: {', '.join(_OF_RULE)}" if ".rule[" in str(error) else ""
-        raise BadInput(f"{error}{of_rule}", member="rule") from None
+        how = "; each is a table [[source.NAME.rule]]" if "`$.rule`" in str(error) else of_rule
+        raise BadInput(f"{error}{how}", member="rule") from None
     if len(given.rule) > MOST_RULES:
         raise BadInput(f"{len(given.rule)} rules; the limit is {MOST_RULES}", member="rule")
     if given.unmatched == "refuse" and not given.rule:

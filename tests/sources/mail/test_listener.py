@@ -469,6 +469,7 @@ async def test_a_port_that_is_taken_is_said_and_tried_again() -> None:
         ({"listen": "nowhere"}, "listen"),
         ({"networks": ["10.0.0.1/8"]}, "networks"),
         ({"max_connections": 0}, "max_connections"),
+        ({"unsubscribe": ["unsubscribe.example.com"]}, "unsubscribe"),
         ({"tls_cert_file": "/x"}, "tls_cert_file"),
         ({"protocol": "http"}, "source"),
         ({"lissten": "x"}, "source"),

@@ -237,6 +237,22 @@ def test_a_status_is_told_by_who_took_the_mail(line: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "relay",
+    [
+        "[mx1.example.com]:25",
+        "smtp:[MX1.example.com]:25",
+        "[192.0.2.25]",
+        "[mx1.example.com]:smtp",
+        "[mx1.example.com]",
+    ],
+)
+def test_a_relay_may_be_written_as_postfix_has_it_in_its_settings(relay: str) -> None:
+    assert [event.type.value for event in of(SENT, kept=Kept([relay]))] == ["sent"]
+    elsewhere = SENT.replace("mx1.example.com[192.0.2.25]:25", "mx2.example.com[192.0.2.26]:25")
+    assert [event.type.value for event in of(elsewhere, kept=Kept([relay]))] == ["delivered"]
+
+
+@pytest.mark.parametrize(
     ("member", "before", "tls"),
     [
         ("", "", None),

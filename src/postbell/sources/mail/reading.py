@@ -41,6 +41,13 @@ class MailReader:
         *,
         only_signed: bool = False,
     ) -> None:
+        """Raises BadInput for an address to unsubscribe at that is none."""
+        for each in unsubscribe:
+            if not ADDRESSES.fullmatch(each):
+                raise BadInput(
+                    f"unsubscribe has {each!r}; an address as 'unsubscribe@example.com' expected",
+                    member="unsubscribe",
+                )
         self._tracer = tracer
         self._whose = whose
         self._unsubscribe = frozenset(map(folded, unsubscribe))

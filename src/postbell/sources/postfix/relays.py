@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from postbell.errors import BadInput
 from postbell.text.networks import parse
 
 
@@ -16,8 +17,10 @@ class Relays:
     """
 
     def __init__(self, named: list[str]) -> None:
+        """Take them as the log has them, or as Postfix' own settings do (`[mail.example.com]:587`);
+        raise BadInput for a network that is none."""
         self._networks = tuple(found for name in named if (found := _network(name)) is not None)
-        self._names = frozenset(name.lower() for name in named)
+        self._names = frozenset(map(_logged, named))
         self._is_named = lru_cache(16_384)(self._look)
 
     def is_one(self, relay: str, program: str, reason: str) -> bool:
@@ -58,9 +61,24 @@ def further_of(reason: str) -> str:
 def _network(name: str) -> IPv4Network | IPv6Network | None:
     try:
         return ip_network(name)
-    except ValueError:
-        return None
+    except ValueError as error:
+        address, slash, _ = name.partition("/")
+        if not slash or parse(address) is None:
+            return None
+        raise BadInput(
+            f"relays: {error}; write a network as '10.0.0.0/8'", member="relays"
+        ) from None
 
 
+def _logged(name: str) -> str:
+    """Return how the log has what a setting of Postfix calls so, brackets being for "no MX"; a port
+    that has a name is any."""
+    found = _NEXT_HOP(name.lower())
+    return found[1] + (found[2] or "") if found else name.lower()
+
+
+_NEXT_HOP = re.compile(
+    r"(?:[a-z0-9_-]+:)?\[(?:ipv6:)?([^\[\]]+)\](?:(:[0-9]+)|:[a-z][a-z0-9-]*)?"
+).fullmatch
 _RELAY = re.compile(r"([^\[\]]*)\[([^\]]*)\](?::([0-9]+))?").fullmatch
 _FURTHER = re.compile(r"(?:queued|forwarded) as ([0-9A-Za-z]{5,40})\b").findall
