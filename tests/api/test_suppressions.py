@@ -70,6 +70,22 @@ async def test_a_rule_that_nothing_can_meet_is_refused(service: Service) -> None
     assert (await service.call("PATCH", path, json=both)).status_code == 200
 
 
+@pytest.mark.parametrize(("asked", "is_suppressed"), [
+    ({}, True), ({"api_user": "alice"}, True), ({"api_user": "all"}, False),
+])  # fmt: skip
+async def test_who_asks_for_the_whole_account_hears_of_that_alone(
+    service: Service, asked: dict[str, str], is_suppressed: bool
+) -> None:
+    """Who left one newsletter was refused all other mail."""
+    await service.call("POST", PATH, json={"address": "ada@example.net", "api_user": "alice"})
+
+    answer = await service.call(
+        "POST", f"{PATH}/check", json={"addresses": ["ada@example.net"], **asked}
+    )
+
+    assert answer.json()["addresses"][0]["is_suppressed"] is is_suppressed
+
+
 async def test_a_thousand_addresses_are_checked_by_few_questions(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,17 @@ def test_an_address_is_added_checked_and_removed(postbell: Postbell) -> None:
     assert "is not suppressed" in again.stderr
 
 
+def test_what_is_for_one_api_user_is_not_for_the_whole_account(postbell: Postbell) -> None:
+    postbell("suppressions", "add", "acme", "ada@example.net", "--api-user", "alice")
+
+    checked = [
+        postbell("suppressions", "check", "acme", "ada@example.net", *whose).returncode
+        for whose in ((), ("--api-user", "alice"), ("--api-user", "all"))
+    ]
+
+    assert checked == [1, 1, 0]
+
+
 def test_a_table_goes_out_and_comes_in(postbell: Postbell, tmp_path: Path) -> None:
     table = tmp_path / "in.csv"
     table.write_text("address,api_user,reason\na@x.example,alice,complaint\nno,,\nb@x.example,,\n")

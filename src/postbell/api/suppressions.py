@@ -62,7 +62,7 @@ async def _check(call: Call) -> Response:
             f"addresses: a list of 1 to {MAX_ADDRESSES} addresses expected", member="addresses"
         )
     user = await _user_id(call, call.form.get("api_user"))
-    found = await call.reports.suppressions.check(call.account_id, addresses, user or None)
+    found = await call.reports.suppressions.check(call.account_id, addresses, user)
     return json_response(schemas.CheckedAddresses(found))
 
 
@@ -176,7 +176,7 @@ OPERATIONS = (
         schemas.CheckedAddresses,
         right=Right.READ,
         about="With `api_user`: for mail of this one, to which what is of the whole account"
-        " counts, too. Without: for anybody's.",
+        " counts, too; `all`: what is of the whole account alone. Without: for anybody's.",
         body=asked.AddressesToCheck,
         max_bytes=MAX_BYTES,
         is_safe=True,

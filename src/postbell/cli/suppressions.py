@@ -103,7 +103,7 @@ def check(
     async def read(office: Office) -> list[CheckedAddress]:
         found = await office.desk.find_account(account)
         user = await _user_id(office, found, api_user)
-        return await office.reports.suppressions.check(found.id, addresses, user or None)
+        return await office.reports.suppressions.check(found.id, addresses, user)
 
     checked = at_desk(settings, read)
     shown = [

@@ -111,8 +111,8 @@ class SuppressionsReport:
     async def check(
         self, account_id: int, addresses: Sequence[str], api_user_id: int | None = None
     ) -> list[CheckedAddress]:
-        """Say of each address whether it is suppressed: for the account, or for this api user;
-        with None for anybody."""
+        """Say of each address whether it is suppressed: for the account, or for this api user (0:
+        for the account alone); with None for anybody."""
         keys: list[str] = []
         for address in addresses:
             keys.append(key_of(address))
