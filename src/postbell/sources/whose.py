@@ -121,6 +121,8 @@ class Whose:
             if not keys:
                 self._always.append(number)
         self._names = {name for name, _ in self._found if name.endswith(":")}
+        self.headers = frozenset(name for rule in rules for name in rule.headers)
+        """The headers that rules ask for, in lower case."""
 
     def of(self, mail: MailFacts) -> Owned | None:
         """Return whose the mail is, None for nobody's."""

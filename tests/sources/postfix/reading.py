@@ -55,7 +55,7 @@ class Kept:
 
     def _read(self, lines: list[Fact], written_at: datetime) -> None:
         seen = self.reader.look(lines, self.findings)
-        mails = Mails(self._recall(self.reader.keys(seen)))
+        mails = Mails(self._recall(self.reader.keys(seen)), self.reader.asked)
         mails.add_pages(self._recall(self.reader.page_keys(seen, mails)))
         self.reader.fold(seen, mails, written_at, self.findings)
         gone, new = mails.changes(written_at)

@@ -540,6 +540,19 @@ def test_a_mail_is_whose_the_rules_say_by_all_that_the_log_says_of_it(
     assert refused == ([] if fits else ["no_rule"] * 2)
 
 
+@pytest.mark.parametrize("many", ["x", "\\" * 200], ids=["many", "many-and-long"])
+def test_no_header_crowds_out_the_one_that_a_rule_asks_for(many: str) -> None:
+    headers = [f"cleanup: {QID}: info: header X-{n}: {many} {BY} helo=<app>" for n in range(20)]
+    tenant = f"cleanup: {QID}: info: header X-Tenant: shop {BY} helo=<app>"
+    rules = [{"header": {"X-Tenant": "shop"}, "account": "shop", "api_user": "bulk"}]
+    members = {"account": "acme", "api_user": "mail", "rule": rules}
+    kept = Kept(size=1, whose=read(members, CONDITIONS))
+
+    drafts = of(QUEUED, *headers, tenant, SENT, kept=kept)
+
+    assert [draft.account for draft in drafts] == ["shop", "shop"]
+
+
 def test_a_mail_behind_a_filter_is_of_whom_it_was_before_it() -> None:
     filtering = result("sent", "250 Ok: queued as 9F1A2B3C4D", relay="127.0.0.1[127.0.0.1]:10024")
     behind = f"""

@@ -71,8 +71,10 @@ class Mails:
     The *kept* are values by key; `page_keys` says which further ones are wanted for these lines.
     """
 
-    def __init__(self, kept: Mapping[str, bytes]) -> None:
+    def __init__(self, kept: Mapping[str, bytes], asked: frozenset[str] = frozenset()) -> None:
+        """Headers that are *asked* for, to tell whose a mail is, are the last to be spared."""
         self._kept = dict(kept)
+        self._asked = asked
         self._mails: dict[str, QueuedMail | None] = {}
         self._pages: dict[str, list[Pending]] = {}
         self._deferred: set[str] = set()
@@ -169,7 +171,11 @@ class Mails:
 
     def changes(self, until: datetime) -> tuple[list[str], list[Remembered]]:
         """Return what to forget, and what to remember *until* then."""
-        now = {key: _mail_bytes(mail) for key, mail in self._mails.items() if mail is not None}
+        now = {
+            key: _mail_bytes(mail, self._asked)
+            for key, mail in self._mails.items()
+            if mail is not None
+        }
         for page, pending in self._pages.items():
             if pending:
                 now[page] = self._page_bytes(pending)
@@ -199,10 +205,11 @@ class Mails:
         return value
 
 
-def _mail_bytes(mail: QueuedMail) -> bytes:
+def _mail_bytes(mail: QueuedMail, asked: frozenset[str]) -> bytes:
     """Return a mail as it is kept, without what makes it too long."""
     value = _encode(mail)
-    for bare in _TO_SPARE:
+    few = {name: mail.headers[name] for name in mail.headers if name in asked}
+    for bare in ({"headers": few}, *_TO_SPARE):
         if len(value) <= MAX_VALUE_BYTES:
             break
         mail = msgspec.structs.replace(mail, **bare)
@@ -230,9 +237,9 @@ _mail_of = msgspec.json.Decoder(QueuedMail).decode
 _page_of = msgspec.json.Decoder(list[Pending]).decode
 _known_of = msgspec.json.Decoder(tuple[QueuedMail, list[Pending]]).decode
 _TO_SPARE: tuple[Mapping[str, Any], ...] = (
-    {"headers": {}},
     {"subject": ""},
     {"message_id": ""},
+    {"headers": {}},
     {"login": ""},
     {"sender": None},
 )

@@ -74,6 +74,7 @@ class LogReader:
         self._relays = relays
         self._zone = zone
         self._whose = whose
+        self.asked = whose.headers
         self._instances: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
         self._first: OrderedDict[str, str] = OrderedDict()
@@ -173,7 +174,7 @@ class LogReader:
                     mail.take_over(other)
                     mail.is_further = True
             case Headed(name=name, value=value):
-                _head(mails.take(key), name, value)
+                _head(mails.take(key), name, value, self.asked)
             case Notified():
                 mails.take(key).is_notice = True
             case Secured(relay=relay):
@@ -285,12 +286,12 @@ def _with_known(noted: Noted, fact: Fact, mails: Mails) -> Fact:
     return fact._replace(raw=fact.raw + b"\n" + known) if known else fact
 
 
-def _head(mail: QueuedMail, name: str, value: str) -> None:
+def _head(mail: QueuedMail, name: str, value: str, asked: frozenset[str]) -> None:
     """Add a header that was logged to what is known of a mail; those of mails that are enclosed in
     it are logged behind its own, and are not."""
     if name == "subject":
         mail.subject = mail.subject or words(value)
-    elif name not in mail.headers and len(mail.headers) < MOST_HEADERS:
+    elif name not in mail.headers and (name in asked or len(mail.headers) < MOST_HEADERS):
         mail.headers = mail.headers | {name: words(value)[:MAX_HEADER_CHARS]}
 
 

@@ -225,7 +225,7 @@ class PostfixSource:
 
 async def _recalled(reader: LogReader, noted: Sequence[Noted], recall: Recall) -> Mails:
     """Return what is remembered of the mails that some lines are about."""
-    mails = Mails(await recall(reader.keys(noted)))
+    mails = Mails(await recall(reader.keys(noted)), reader.asked)
     if pages := reader.page_keys(noted, mails):
         mails.add_pages(await recall(pages))
     return mails
