@@ -16,7 +16,9 @@ from postbell.text.recipients import key_of
     ("jos\u00e9@example.net", "JOSE\u0301@example.net"),
     ("почта@пример.example", "Почта@ПРИМЕР.example"),
     ("root", "ROOT"),
-    ('"a@b"@example.net', '"A@b"@EXAMPLE.net'),
+    ('"a@b"@example.net', '"A@b"@EXAMPLE.net', "a@b@example.net"),
+    ('"ada"@example.net', "ada@example.net", '"a\\da"@example.net'),
+    ('"a \\"b"@example.net', 'a "b@example.net'),
 ])  # fmt: skip
 def test_forms_of_one_address_are_one(same: tuple[str, ...]) -> None:
     assert len({key_of(each) for each in same}) == 1

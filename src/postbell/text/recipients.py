@@ -1,22 +1,32 @@
 """Recipients as they are compared (decision 0017): the domain in any case and in Unicode or ASCII
 form, the part before the @ in any case."""
 
+import re
 from unicodedata import normalize
 
 MAX_LABEL_CHARS = 63
 MAX_DOMAIN_CHARS = 255
 """A longer label or domain (RFC 1035, section 2.3.4) is none, and stays as it is: to decode one
 takes the square of its length."""
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def key_of(address: str) -> str:
     """Return what two addresses of one mailbox have in common; anything has one.
 
-    Case does not count, nor does a dot at the end of the domain, which is in its Unicode form (RFC
-    5890).  Tags (`ada+news@`) and dots before the @ do count: what they mean is the mailbox's own.
+    Case does not count, nor do quotes around the part before the @, which one mail server writes
+    and another does not (RFC 5321, section 4.1.2), nor a dot at the end of the domain, which is in
+    its Unicode form (RFC 5890).  Tags (`ada+news@`) and dots before the @ do count: what they mean
+    is the mailbox's own.
     """
     local, at, domain = address.strip().rpartition("@")
-    return normalize("NFC", local).lower() + at + _unicode(domain)
+    return normalize("NFC", _unquoted(local)).lower() + at + _unicode(domain)
+
+
+def _unquoted(local: str) -> str:
+    if len(local) < 2 or local[0] != '"' or local[-1] != '"':
+        return local
+    return _ESCAPED.sub(r"\1", local[1:-1])
 
 
 def _unicode(domain: str) -> str:
