@@ -346,6 +346,15 @@ def test_feedback_types_are_told_apart(said: str, kind: EventType, word: str | N
     assert told == said or (kind is EventType.UNSUBSCRIBE and found.complaint is None)
 
 
+def test_a_mail_with_other_blank_lines_at_its_end_is_the_same() -> None:
+    raw = arf(f"Feedback-Type: abuse\nOriginal-Rcpt-To: <{RECIPIENT}>\n")
+
+    ends = (b"", b"\n\n", b"\r\n\r\n")
+    ids = {one(raw.rstrip() + end).event_id for end in ends}
+
+    assert len(ids) == 1 and None not in ids
+
+
 def test_a_redacted_recipient_is_resolved_by_trace_or_return_path() -> None:
     gone = ORIGINAL.replace("bob@example.org", "redacted@example.org")
     fields = "Feedback-Type: abuse\nOriginal-Rcpt-To: redacted@example.org\n"

@@ -540,15 +540,17 @@ def test_a_mail_is_whose_the_rules_say_by_all_that_the_log_says_of_it(
     assert refused == ([] if fits else ["no_rule"] * 2)
 
 
-@pytest.mark.parametrize("many", ["x", "\\" * 200], ids=["many", "many-and-long"])
-def test_no_header_crowds_out_the_one_that_a_rule_asks_for(many: str) -> None:
+@pytest.mark.parametrize(
+    ("many", "before"), [("x", 20), ("語" * 200, 0)], ids=["many-before", "long-behind"]
+)
+def test_no_header_crowds_out_the_one_that_a_rule_asks_for(many: str, before: int) -> None:
     headers = [f"cleanup: {QID}: info: header X-{n}: {many} {BY} helo=<app>" for n in range(20)]
-    tenant = f"cleanup: {QID}: info: header X-Tenant: shop {BY} helo=<app>"
+    headers.insert(before, f"cleanup: {QID}: info: header X-Tenant: shop {BY} helo=<app>")
     rules = [{"header": {"X-Tenant": "shop"}, "account": "shop", "api_user": "bulk"}]
     members = {"account": "acme", "api_user": "mail", "rule": rules}
     kept = Kept(size=1, whose=read(members, CONDITIONS))
 
-    drafts = of(QUEUED, *headers, tenant, SENT, kept=kept)
+    drafts = of(QUEUED, *headers, SENT, kept=kept)
 
     assert [draft.account for draft in drafts] == ["shop", "shop"]
 

@@ -169,8 +169,8 @@ class ArrivedMail:
 
     def _id(self, kind: EventType, recipient: str) -> str:
         """Return the id of a fact that this mail tells: the same for the same mail, however often
-        and on whatever ways it comes."""
-        body = blake2b(self.whole.body, digest_size=16).hexdigest()
+        and on whatever ways it comes; some of them add blank lines at its end."""
+        body = blake2b(self.whole.body.rstrip(), digest_size=16).hexdigest()
         fact = "\0".join(("mail", self.head.first("message-id"), body, kind, folded(recipient)))
         digest = blake2b(fact.encode("utf-8", "surrogatepass"), digest_size=15).digest()
         return "ev_" + urlsafe_b64encode(digest).decode()
