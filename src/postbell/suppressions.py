@@ -138,6 +138,8 @@ class FindingKind(StrEnum):
     CAUSE = "cause"
     RESUBSCRIBED = "resubscribed"
     DELIVERED = "delivered"
+    UNREADABLE = "unreadable"
+    """Nobody can say what the block held: what came of it once stays."""
 
 
 class Finding(NamedTuple):

@@ -307,6 +307,21 @@ async def test_a_rebuild_finds_again_and_ends_what_it_finds_no_cause_of(shop: Sh
     assert (await suppressions.rules())[1].since_block == 0
 
 
+async def test_a_rebuild_keeps_what_came_of_a_block_that_cannot_be_read(shop: Shop) -> None:
+    suppressions, now = shop.engine.suppressions, shop.clock.now()
+    await shop.append(*(block() for _ in range(3)))
+    await suppressions.set_rules(1, SuppressionRules(is_on=True))
+    await take_in(shop, cause(shop, 1), cause(shop, 2, key="b@x"), cause(shop, 3, key="c@x"))
+    await suppressions.rebuild()
+
+    unreadable = Finding(FindingKind.UNREADABLE, entry(shop, block=2), AT_ONCE, 1)
+    await take_in(shop, unreadable, cause(shop, 3, key="c@x"))
+    gone = await suppressions.drop_unfounded(1, now, 9)
+
+    assert gone == 1
+    assert await listed(shop) == ["b", "c"]
+
+
 async def test_rules_are_in_force_from_the_logs_end_on(shop: Shop) -> None:
     await shop.append(block(), block())
     rules = SuppressionRules(is_on=True, soft_bounce=SuppressionRule(after=0))

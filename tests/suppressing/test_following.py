@@ -254,6 +254,28 @@ async def test_a_rebuild_of_a_log_that_retention_emptied_ends(office: Office) ->
     assert await office.listed() == [HARD]
 
 
+async def test_a_rebuild_keeps_what_a_block_caused_that_cannot_be_read_any_more(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged block took those off the list who had complained in it."""
+    await office.rules(is_on=True)
+    await office.events("hard_bounce")
+    await office.events("hard_bounce", recipient="bob@example.net")
+    glance = reading._glance
+
+    def fail_once(raw: bytes) -> reading._Glance:
+        monkeypatch.setattr(reading, "_glance", glance)
+        raise LookupError("no such member")
+
+    monkeypatch.setattr(reading, "_glance", fail_once)
+
+    await office.service.desk.rebuild_suppressions()
+    await office.follower.catch_up()
+
+    assert [address for address, *_ in await office.listed()] == [ADDRESS, "bob@example.net"]
+    assert (await office.service.engine.suppressions.followed()).rebuild_to == 0
+
+
 async def test_a_block_that_cannot_be_read_is_left_out(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:

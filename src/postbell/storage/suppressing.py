@@ -32,6 +32,10 @@ class Rows(Protocol):
     def entry(self, place: SuppressionKey) -> Suppression | None: ...
     def put(self, entry: Suppression) -> None: ...
     def drop(self, place: SuppressionKey) -> None: ...
+    def keep(self, account_id: int, block: int, generation: int) -> None:
+        """Let all entries that *block* caused be of this generation."""
+        ...
+
     def days(self, place: SuppressionKey) -> dict[SuppressionReason, tuple[int, ...]]:
         """Return the days on which something came that does not suppress the address yet."""
         ...
@@ -70,6 +74,9 @@ class Book:
                     self._resubscribed(each)
                 case FindingKind.DELIVERED:
                     self._delivered(each.entry)
+                case FindingKind.UNREADABLE:
+                    place = (each.entry.account_id, each.entry.block)
+                    self._rows.keep(*place, self._generation)
                 case never:
                     assert_never(never)
 

@@ -12,7 +12,7 @@ from postbell.errors import Overloaded, StorageError
 from postbell.fences import fence, note
 from postbell.ports import Engine
 from postbell.signals import log
-from postbell.suppressing.reading import concerns, findings
+from postbell.suppressing.reading import concerns, findings, unreadable
 from postbell.suppressions import AccountRules, Finding, FindingKind, FollowedUpTo
 
 MAX_BLOCKS = 512
@@ -113,7 +113,7 @@ class SuppressionFollower:
         storage does not know of that yet."""
         if not concerns(header, account):
             return []
-        found: list[Finding] = []
+        found = [unreadable(header)]
         with fence("suppressions", item=f"block {header.id}", account=header.account_id):
             for block in await self._engine.log.load([header.id], is_choosy=False):
                 found = await self._read(block, account, caused)

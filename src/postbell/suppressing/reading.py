@@ -76,6 +76,20 @@ def findings(block: Block, account: AccountRules, first: int, last: int) -> Iter
         yield _finding(header, meaning, account, seen)
 
 
+def unreadable(header: BlockHeader) -> Finding:
+    """Return what is known of a block that cannot be read."""
+    entry = Suppression(
+        account_id=header.account_id,
+        api_user_id=0,
+        key="",
+        address="",
+        reason=SuppressionReason.HARD_BOUNCE,
+        since=header.recorded_at,
+        block=header.id,
+    )
+    return Finding(FindingKind.UNREADABLE, entry, SuppressionRule(), header.api_user_id)
+
+
 def _meaning(code: int, account: AccountRules) -> Meaning | None:
     meaning = _MEANINGS.get(code & ~OUT_OF_BAND)  # one of a machine has none
     if meaning is None:
@@ -86,7 +100,7 @@ def _meaning(code: int, account: AccountRules) -> Meaning | None:
             return meaning if rule.after else None
         case FindingKind.DELIVERED:
             return meaning if rule.after > 1 else None
-        case FindingKind.RESUBSCRIBED:
+        case FindingKind.RESUBSCRIBED | FindingKind.UNREADABLE:
             return meaning
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from postbell.ports import ENTRIES_LOOKED_AT, REMOVED_KEPT, SuppressionQuery
 from postbell.storage.memory.tables import SuppressionTables, Tables
 from postbell.storage.suppressing import Book
@@ -179,6 +181,11 @@ class MemoryRows:
 
     def drop(self, place: SuppressionKey) -> None:
         del self._tables.entries[place]
+
+    def keep(self, account_id: int, block: int, generation: int) -> None:
+        for place, entry in self._tables.entries.items():
+            if (entry.account_id, entry.block) == (account_id, block):
+                self._tables.entries[place] = replace(entry, generation=generation)
 
     def days(self, place: SuppressionKey) -> dict[SuppressionReason, tuple[int, ...]]:
         return dict(self._tables.days.get(place, ({}, 0))[0])

@@ -216,6 +216,9 @@ class SqliteRows:
     def drop(self, place: SuppressionKey) -> None:
         self._db.execute(SQL["drop_suppression"], place)
 
+    def keep(self, account_id: int, block: int, generation: int) -> None:
+        self._db.execute(SQL["keep_suppressions"], (account_id, block, generation))
+
     def days(self, place: SuppressionKey) -> dict[SuppressionReason, tuple[int, ...]]:
         found = row(self._db, SQL["suppression_days"], *place)
         return {} if found is None else _days(found[0])

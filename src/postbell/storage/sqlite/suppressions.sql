@@ -98,6 +98,10 @@ SELECT account_id, key, api_user_id, address, reason, since, until, block, event
     removed_at, removed_block, revision, generation
 FROM suppressions WHERE removed_at IS NULL AND block > 0 AND generation < ?1 LIMIT ?2;
 
+-- name: keep_suppressions
+-- What a block caused in an account is of this generation.
+UPDATE suppressions SET generation = ?3 WHERE account_id = ?1 AND block = ?2;
+
 -- name: drop_removed_suppressions
 -- At most ?3 removed entries are gone that only older blocks could cause, removed before ?2.
 DELETE FROM suppressions WHERE (account_id, key, api_user_id) IN (
