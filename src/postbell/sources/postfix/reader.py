@@ -134,15 +134,16 @@ class LogReader:
     ) -> None:
         """Go through the lines in order; the file was last written at *written_at*."""
         for each in seen:
-            fact = fact_of(each.read)
+            fact = None
             try:
-                fact = _with_known(each, fact, mails)
+                if isinstance(each.record, _TELLING):
+                    fact = _with_known(each, each.record, mails)
                 made = self._drafts(each, mails, written_at, findings)
                 rules = [self._given(draft, mail) for draft, mail in made]
             except Exception as error:
-                findings.refused.append(refusal_of(fact, error))
+                findings.refused.append(refusal_of(fact or fact_of(each.read), error))
                 continue
-            if made:
+            if made and fact is not None:
                 findings.drafts += [draft for draft, _ in made]
                 findings.facts += [fact] * len(made)
                 findings.rules += rules
@@ -276,10 +277,10 @@ class LogReader:
         _bound(self._first, MOST_NAMED)
 
 
-def _with_known(noted: Noted, fact: Fact, mails: Mails) -> Fact:
+def _with_known(noted: Noted, record: Result | Ended | Damaged, mails: Mails) -> Fact:
     """Return the line as it may come into quarantine: with what is known of its mail behind it."""
-    record = noted.record
-    if fact.kept or not isinstance(record, Result | Ended | Damaged):
+    fact = fact_of(noted.read)
+    if fact.kept or (isinstance(record, Ended) and record.how == "removed"):
         return fact
     recipient = record.recipient if isinstance(record, Result) else None
     known = mails.known(noted.key, recipient)
@@ -300,6 +301,8 @@ def _bound(kept: OrderedDict[Any, Any], most: int) -> None:
         kept.popitem(last=False)
 
 
+_TELLING = (Result, Ended, Damaged)
+"""Records that make events, or are refused; all others are remembered."""
 _BY_STATUS = {
     "deferred": EventType.DEFERRED,
     "SOFTBOUNCE": EventType.DEFERRED,
