@@ -36,6 +36,7 @@ def test_addresses_of_two_mailboxes_are_two(two: tuple[str, str]) -> None:
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz0123456789-.", max_size=80))
 @example("fah")  # ends in what strips off
+@example("..")
 @example("a-\u3002")
 def test_what_addresses_have_in_common_is_one_for_itself_and_can_be_stored(label: str) -> None:
     key = key_of("ada@xn--" + label)

@@ -15,7 +15,7 @@ def key_of(address: str) -> str:
     """Return what two addresses of one mailbox have in common; anything has one.
 
     Case does not count, nor do quotes around the part before the @, which one mail server writes
-    and another does not (RFC 5321, section 4.1.2), nor a dot at the end of the domain, which is in
+    and another does not (RFC 5321, section 4.1.2), nor dots at the end of the domain, which is in
     its Unicode form (RFC 5890).  Tags (`ada+news@`) and dots before the @ do count: what they mean
     is the mailbox's own.
     """
@@ -30,7 +30,7 @@ def _unquoted(local: str) -> str:
 
 
 def _unicode(domain: str) -> str:
-    plain = _folded(domain).removesuffix(".")
+    plain = _folded(domain).rstrip(".")
     if "xn--" not in plain or len(plain) > MAX_DOMAIN_CHARS:
         return plain
     return ".".join(map(_label, plain.split(".")))
