@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -50,7 +51,11 @@ class Measured(NamedTuple):
     cpu_us: float
     rate: float = 0.0
     peak_mib: float = 0.0
-    more: dict[str, float] = {}
+    more: Mapping[str, float] = MappingProxyType({})
+
+    def and_more(self, **more: float) -> "Measured":
+        """Return it with more of *more*."""
+        return self._replace(more={**self.more, **more})
 
 
 class Target(Protocol):

@@ -34,9 +34,10 @@ def ingest(scenario: Scenario, events: int) -> Result:
             ours = measure_ingest(service, scenario, events)
             before = proc.cpu_us(service.pid)
             service.wait_indexed()
-            ours.more["later_us"] = round((proc.cpu_us(service.pid) - before) / events, 3)
+            later_us = round((proc.cpu_us(service.pid) - before) / events, 3)
+            ours = ours.and_more(later_us=later_us)
             if known:
-                ours.more["start_s"] = round(service.start_s, 2)
+                ours = ours.and_more(start_s=round(service.start_s, 2))
         with Floor("ingest", folder / "blobs") as target:
             least = measure_ingest(target, scenario, events)
     return result(scenario, ours, least)
@@ -82,8 +83,8 @@ def neighbour(scenario: Scenario, events: int) -> Result:
             beside = _steady(folder / "beside", scenario, events, broken.urls(BROKEN_EACH))
         least = _forward(folder, scenario, events)
     alone_ms, beside_ms = alone.more["p99_ms"], beside.more["p99_ms"]
-    beside.more.update(alone_p99_ms=alone_ms, p99_ratio=round(beside_ms / alone_ms, 2))
-    return result(scenario, beside, least)
+    both = beside.and_more(alone_p99_ms=alone_ms, p99_ratio=round(beside_ms / alone_ms, 2))
+    return result(scenario, both, least)
 
 
 FLOOR_ROUNDS = 4

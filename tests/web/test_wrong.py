@@ -17,12 +17,13 @@ from tests.shape import source
 FOR_MACHINES = (
     "api/", "audit/", "cli/", "delivery/", "desk/auth.py", "dialects/endpoint.py",
     "dialects/engagelab/codes.py", "dialects/engagelab/routes.py", "dialects/sendpulse_api/",
-    "dialects/standard.py", "index/", "ingest/", "lane/", "operating/mailing.py", "reading/",
-    "sealing.py", "serving/opening.py", "serving/tls.py", "settings/", "sources/",
+    "dialects/standard.py", "index/", "ingest/", "lane/", "mta/", "operating/mailing.py",
+    "reading/", "sealing.py", "serving/opening.py", "serving/tls.py", "settings/", "sources/",
     "storage/bounds.py", "storage/engines.py", "storage/memory/database.py",
     "storage/memory/engine.py", "storage/memory/log.py", "storage/sqlite/backup.py",
     "storage/sqlite/database.py", "storage/sqlite/locking.py", "storage/sqlite/log.py",
-    "storage/sqlite/restoring.py", "text/encodings.py", "wire/addresses.py",
+    "storage/sqlite/restoring.py", "text/encodings.py", "text/sheets.py",
+    "verp.py", "wire/addresses.py",
 )  # fmt: skip
 """Modules whose errors no page shows: APIs, the command line, ingest and the log tell them."""
 

@@ -171,6 +171,13 @@ def text(meaning: str, max_chars: int = 200) -> Param:
     return Param(read, {"type": "string", "minLength": 1, "maxLength": max_chars}, meaning)
 
 
+def mark(meaning: str, max_chars: int) -> Param:
+    """Return a parameter that is a mark of ours, of as many letters of base64 in a URL: a text of
+    so many characters of any kind might not fit into the head of a request."""
+    read, schema, _ = text(meaning, max_chars)
+    return Param(read, {**schema, "pattern": "^[A-Za-z0-9_-]+$"}, meaning)
+
+
 def moment(meaning: str) -> Param:
     """Return a parameter that is a time in RFC 3339."""
 

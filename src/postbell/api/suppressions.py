@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 from postbell.api import asked, schemas
-from postbell.api.operations import LIMIT, PREFIX, Group, text, word
+from postbell.api.operations import LIMIT, PREFIX, Group, mark, text, word
 from postbell.api.replies import json_response, page_response
 from postbell.api.resources import Call
 from postbell.api.searching import TEXT_ID
@@ -157,7 +157,7 @@ OPERATIONS = (
         about="A search for a whole address that is on the list finds that alone. Any other looks"
         " at ten thousand entries at once: go on with `next`, also after an empty page.",
         query=NARROWING
-        | {"after": text("`next` of the page before", MAX_MARK_CHARS), "limit": LIMIT},
+        | {"after": mark("`next` of the page before", MAX_MARK_CHARS), "limit": LIMIT},
     ),
     _OF.act(
         PATH,

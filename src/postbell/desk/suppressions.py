@@ -243,7 +243,9 @@ def _changed(rules: SuppressionRules, form: Mapping[str, Any]) -> SuppressionRul
         text, _, path = str(error).partition(" - at `$.")
         member = path.rstrip("`")
         raise BadInput(
-            f"{member or 'the rules'}: {text[:1].lower()}{text[1:]}", member=member
+            f"{member or 'the rules'}: {text[:1].lower()}{text[1:]}",
+            member=member,
+            reason="rule_number",
         ) from None
     for reason in ruled_reasons():
         rule = changed.of(reason)

@@ -176,7 +176,7 @@ async def _set_rules(visit: Visit) -> Response:
     try:
         await desk.set_suppression_rules(visit.account_id, form)
     except BadInput as error:
-        said = explain(visit.say, error) if error.reason else visit.say("suppressions.number")
+        said = explain(visit.say, error)
         return await _show(visit, Problems("rules", {error.member: said}, 422))
     return visit.redirect(PATH, "saved")
 
