@@ -237,7 +237,8 @@ class Held(Image):
             return None
         if self.is_single and self.intake.gather.count:
             return self._cut_run(now)
-        return self._cut() if all(run.is_saved for run in self.runs) else None
+        are_begun = is_first_known and all(run.is_saved for run in self.runs)
+        return self._cut() if are_begun else None
 
     def _cut(self) -> Cut:
         work = Cut(self.intake.cut_pieces(self._depth()), self._cuts.take())
