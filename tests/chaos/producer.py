@@ -30,8 +30,8 @@ FLOOD_EVENTS = 1000
 class Producer:
     """Some senders that share one plan; *accepted_log* outlives every crash.
 
-    What was accepted in another *epoch* may be lost: it ends where a restore of a backup begins,
-    and where it is over.  *known* are the requests that such a backup turned out to hold.
+    What was accepted in another *epoch* may be lost: it ends where no process runs any more that a
+    restored backup follows.  *known* are the requests that such a backup turned out to hold.
     """
 
     def __init__(

@@ -29,10 +29,10 @@ async def restore(
     safe = list(spans(accepted_log))
     await first.cli("backup", str(backup))
     await asyncio.sleep(after_s)
-    producer.epoch += 1
     async with asyncio.TaskGroup() as tasks:
         for service in services:
             tasks.create_task(service.down())
+    producer.epoch += 1  # not before: a process that ends still accepts what is lost then
     await asyncio.sleep(SETTLED_S)
     disk.make_room(3 * backup.stat().st_size)
     await first.cli("restore", str(backup))
@@ -48,7 +48,6 @@ async def restore(
         await service.start(service.role)
     for start, count in list(spans(accepted_log))[len(safe) :]:
         await producer.again(start, count)
-    producer.epoch += 1
     producer.restores += 1
 
 
