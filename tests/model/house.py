@@ -75,7 +75,7 @@ class House:
     async def open(self) -> None:
         """Open the storage, as after a start of the machine, and everything but a worker."""
         await self._serve()
-        stored = await self._opener(self._new_clock(), Role.READER)
+        stored = await self._opener(self.machine, Role.READER)
         self._reading = Process("auditor", stored)
         self.engine = WatchedEngine(self._reading, self.turns)
 

@@ -1,0 +1,38 @@
+"""A time is what it is to who is asked: each process has a clock, and may have seen it set."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from tests.model.scene import Scene
+from tests.model.storages import opened_on_sqlite
+from tests.model.ticking import TurnedClock, TurnedLoop
+
+DAY_S = 86_400
+
+
+async def replay_until_a_correction(scene: Scene) -> None:
+    """Put the clock back for who serves, and send again what was accepted before that came out."""
+    await scene.open(order=0, apart=True)
+    await scene.append(scene.main, "main", ["delivered"] * 3, 0)
+    await scene.look()
+    scene.clock.jump(-31 * DAY_S)
+    await scene.serve_anew()
+    await scene.restart()
+    await scene.append(scene.main, "main", ["delivered"] * 3, 0)
+    await scene.look()
+    await scene.replay(scene.hooks[3], None, "until", 0)
+    await scene.look()
+
+
+def test_a_replay_is_of_the_times_that_who_plans_it_goes_by(tmp_path: Path) -> None:
+    clock = TurnedClock()
+    scene = Scene(partial(opened_on_sqlite, tmp_path), clock)
+
+    with asyncio.Runner(loop_factory=lambda: TurnedLoop(clock)) as runner:
+        runner.run(replay_until_a_correction(scene))
+        runner.run(scene.house.close())
+
+    assert scene.facts[3].recorded_at < scene.facts[2].recorded_at
+    assert [plan.numbers for plan in scene.hooks[3].replays.values()] == [(0, 1, 2)]
+    assert scene.broken == []
