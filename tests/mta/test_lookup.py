@@ -258,3 +258,22 @@ async def test_an_account_that_there_is_not_is_said_at_the_start(service: Servic
     with pytest.raises(BadInput, match="no account 'nobody'"):
         async with answering(settings, *known):
             pass
+
+
+async def test_answers_and_what_is_turned_away_are_counted(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "MAX_CONNECTIONS", 1)
+    before = lookup.answered + lookup.refused
+    async with listening(service) as place:
+        client = await place.client()
+        await client.ask(b"get ada@example.net\nget eve@example.net\n", NO)
+        crowded = await place.client()
+        assert await crowded.is_closed()
+        client.writer.write(b"request=another\n\n")
+        assert await client.is_closed()
+    async with listening(service, mta_lookup_networks=(ip_network("10.0.0.0/8"),)) as place:
+        assert await (await place.client()).is_closed()
+
+    counted = lookup.answered + lookup.refused - before
+    assert counted == dict.fromkeys((*lookup.ANSWERS, *lookup.REASONS), 1)

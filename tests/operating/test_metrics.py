@@ -13,12 +13,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from postbell.blocks import BlockHeader, Position, Range, pack_sizes
 from postbell.clock import from_us
-from postbell.operating.metrics import MAX_WEBHOOKS
+from postbell.operating.metrics import MAX_WEBHOOKS, exposition
 from postbell.operating.metrics.following import Moments
 from postbell.operating.metrics.requests import Requests, face_of
 from postbell.operating.metrics.shapes import Counter
 from postbell.ports import Fact, Progress, RefusedFact, Space
 from postbell.records import Entry, EntryKind, LaneChange, Outcome, Verdict
+from postbell.suppressing.telling import SuppressionTeller
 from tests.operating.rig import Watched, watched
 from tests.reports.test_sources import standing
 
@@ -271,3 +272,51 @@ async def test_sources_are_told_whichever_process_runs_them(rig: Watched) -> Non
     assert samples[f"postbell_source_behind_seconds{labels}"] == 300
     assert samples[f"postbell_source_ill_seconds{labels}"] == 0
     assert samples[f"postbell_source_state{labels},state=up_to_date"] == 1
+
+
+async def test_suppression_lists_and_their_changes_are_told(rig: Watched) -> None:
+    service = rig.service
+    before = Counted(await rig.samples())
+    for address in ("ada@example.net", "bob@example.net"):
+        await service.desk.add_suppression(service.acme, {"address": address})
+    await service.desk.remove_suppression(service.acme, "bob@example.net")
+    while await SuppressionTeller(
+        service.engine.suppressions, service.ingest, service.directory
+    ).step():
+        pass
+
+    samples = await rig.samples()
+
+    changes = "postbell_suppression_changes_total"
+    assert samples["postbell_suppressions,account=acme"] == 1
+    assert before.rise(samples, f"{changes},change=suppressed,reason=manual") == 2
+    assert before.rise(samples, f"{changes},change=removed,reason=manual") == 1
+
+
+async def test_the_longest_lists_are_told_apart_and_the_others_together(
+    rig: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exposition, "MAX_LISTS", 1)
+    service = rig.service
+    for account, many in (("acme", 3), ("beta", 2)):
+        for number in range(many):
+            form = {"address": f"ada{number}@example.net"}
+            await service.desk.add_suppression(service.accounts[account].id, form)
+
+    samples = await rig.samples()
+
+    lists = {name: value for name, value in samples.items() if "postbell_suppressions," in name}
+    assert lists == {
+        "postbell_suppressions,account=acme": 3,
+        "postbell_suppressions,account=other": 2,
+    }
+
+
+class Counted:
+    """What counters of the process stood at: they begin with it, and so before a test."""
+
+    def __init__(self, samples: dict[str, float]) -> None:
+        self._before = samples
+
+    def rise(self, samples: dict[str, float], name: str) -> float:
+        return samples[name] - self._before.get(name, 0)

@@ -7,6 +7,7 @@ connection sends and leaves unread is bounded, and so is how many there are.
 import asyncio
 import contextlib
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import cast
@@ -30,6 +31,12 @@ IDLE_S = 600.0
 """So long a connection may say nothing; Postfix keeps one for 300 s by default."""
 ANSWERED_AT_ONCE = 50
 """Requests between two turns of others: about half a millisecond."""
+ANSWERS = ("suppressed", "not_suppressed", "malformed")
+answered: Counter[str] = Counter()
+"""How many questions were answered so in this process; a malformed one ends its connection."""
+REASONS = ("network", "connections")
+refused: Counter[str] = Counter()
+"""How many connections were not taken, by reason, in this process."""
 
 
 @contextlib.asynccontextmanager
@@ -90,8 +97,12 @@ class Lookup:
 
     def admit(self, connection: "LookupConnection", peer: str) -> bool:
         """Say whether somebody may ask."""
-        if not is_in(peer, self._networks) or len(self._open) >= MAX_CONNECTIONS:
-            log("lookup_refused", peer=peer, connections=len(self._open))
+        reason = "" if is_in(peer, self._networks) else "network"
+        if not reason and len(self._open) >= MAX_CONNECTIONS:
+            reason = "connections"
+        if reason:
+            refused[reason] += 1
+            log("lookup_refused", reason=reason, peer=peer)
             return False
         self._open.add(connection)
         return True
@@ -102,6 +113,11 @@ class Lookup:
     def find(self, question: Question) -> SuppressionReason | None:
         """Return why the recipient is suppressed: for the api user that is logged in by its name,
         else for the account of the settings."""
+        reason = self._found(question)
+        answered["not_suppressed" if reason is None else "suppressed"] += 1
+        return reason
+
+    def _found(self, question: Question) -> SuppressionReason | None:
         user: ApiUser | None = self._directory.known.api_user(question.login)
         if user is not None:
             return self._held.find(user.account_id, user.id, question.recipient)
@@ -160,6 +176,7 @@ class LookupConnection(asyncio.Protocol):
             request = next_request(self._buffer)
             if request is None:
                 if len(self._buffer) > MAX_REQUEST_BYTES:
+                    answered["malformed"] += 1
                     self.end()
                 else:
                     self._transport.resume_reading()
@@ -167,6 +184,7 @@ class LookupConnection(asyncio.Protocol):
                 return
             answer = answer_to(request, self._lookup.find)
             if answer is None:
+                answered["malformed"] += 1
                 self.end()
                 return
             self._transport.write(answer)

@@ -7,6 +7,7 @@ tell the same one, the id, a pure function of the change, lets ingest know the s
 
 import asyncio
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
@@ -28,6 +29,8 @@ from postbell.suppressions import SuppressionChange
 AT_ONCE = 500
 IDLE_S = 0.5
 RETRY_S = 2.0
+changed: Counter[tuple[str, ...]] = Counter()
+"""How many changes this process told, by what each is (`suppressed`, or its ending) and reason."""
 
 
 class TellingIngest(Protocol):
@@ -44,6 +47,8 @@ class RefusedChange(Protocol):
 class ToldChanges(Protocol):
     """What became of the events."""
 
+    @property
+    def accepted(self) -> int: ...
     @property
     def rejected(self) -> Sequence[RefusedChange]: ...
 
@@ -84,6 +89,8 @@ class SuppressionTeller:
         users = await self._directory.find(partial(_users_of, account_id)) or {}
         drafts = [_draft(each, users) for each in changes] if users else []
         answer = await self._ingest.tell(account, drafts, changes[-1].revision)
+        if answer.accepted:
+            changed.update(map(_named, changes))
         if answer.rejected or len(drafts) < len(changes):
             untold = len(changes) - len(drafts) + len(answer.rejected)
             why = answer.rejected[0].message if answer.rejected else "it has no api user"
@@ -113,6 +120,11 @@ def _draft(change: SuppressionChange, users: Mapping[int, str]) -> Draft:
             ending=None if change.ending is None else change.ending.value,
         ),
     )
+
+
+def _named(change: SuppressionChange) -> tuple[str, str]:
+    kind = EventType.SUPPRESSED if change.ending is None else change.ending
+    return kind.value, change.entry.reason.value
 
 
 def id_of(change: SuppressionChange) -> str:

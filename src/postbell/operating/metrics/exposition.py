@@ -13,25 +13,28 @@ from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.metrics_core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from postbell import __version__
 from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import Overloaded, StorageError
-from postbell.fences import LOOPS, failed, fence
+from postbell.fences import fence
 from postbell.operating.metrics.following import Following
 from postbell.operating.metrics.requests import MetricsApp, Requests, Scrape
-from postbell.operating.metrics.shapes import Counter, Histogram, gauge
+from postbell.operating.metrics.shapes import OTHER, Counter, Histogram, Labels, gauge
+from postbell.operating.metrics.tallies import tallies
 from postbell.operating.standings import Standing, Standings
 from postbell.ports import Engine, Space
 from postbell.reports.sources import OperatorSourceView, SourcesReport
 from postbell.signals import heard
-from postbell.sources.mail.listener import REASONS, turned_away
+from postbell.suppressions import AccountRules
 
 MAX_WEBHOOKS = 100
 """Webhooks with values of their own, the worst first; of all others there are sums."""
+MAX_LISTS = 100
+"""Suppression lists with a value of their own, the longest; the others are one sum."""
 LOOP_EVERY_S = 0.5
 LOOP_BOUNDS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 HEALTHS = ("up_to_date", "behind", "failing", "paused")
@@ -81,8 +84,10 @@ class Metrics:
         doors: Sequence[DoorCounts] = (),
     ) -> None:
         self._engine = engine
+        self._directory = directory
         self._space = Space()
         self._sources: list[OperatorSourceView] = []
+        self._lists: dict[int, AccountRules] = {}
         self._reported = SourcesReport(engine.checkpoints, engine.quarantine, clock)
         self._following = Following(engine, directory, tells=role != "api")
         self._standings = standings
@@ -126,6 +131,7 @@ class Metrics:
         with suppress(StorageError, Overloaded):
             self._space = await self._engine.space()
             self._sources = await self._reported.all()
+            self._lists = await self._engine.suppressions.rules()
         return await asyncio.to_thread(_encode, list(self.families()), accept)
 
     def families(self) -> Iterator[Metric]:
@@ -149,7 +155,15 @@ class Metrics:
         for each in kept:
             with fence("metrics", item=each.name):
                 yield each.family()
-        for made in (self._webhooks, self._connections, self._clients, self._disk, self._read):
+        for made in (
+            self._webhooks,
+            self._connections,
+            self._clients,
+            self._disk,
+            self._read,
+            self._suppressed,
+            tallies,
+        ):
             found: list[Metric] = []
             with fence("metrics", item=made.__name__):
                 found = list(made())
@@ -166,8 +180,6 @@ class Metrics:
             (),
             [((), float(self._clock.is_sure))],
         )
-        yield _fenced()
-        yield _mails()
 
     def _webhooks(self) -> Iterator[Metric]:
         seen = list(self._standings.seen.values())
@@ -274,6 +286,20 @@ class Metrics:
             [((each.name, each.account, each.state.value), 1) for each in self._sources],
         )
 
+    def _suppressed(self) -> Iterator[Metric]:
+        entries: dict[Labels, int] = {}
+        longest = sorted(self._lists.items(), key=lambda each: each[1].entries, reverse=True)
+        for number, (account_id, of) in enumerate(longest):
+            account = self._directory.known.accounts.get(account_id)
+            name = OTHER if account is None or number >= MAX_LISTS else account.name
+            entries[(name,)] = entries.get((name,), 0) + of.entries
+        yield gauge(
+            "postbell_suppressions",
+            "Addresses on suppression lists: the longest by account, and of all others.",
+            ("account",),
+            entries.items(),
+        )
+
     def _clients(self) -> Iterator[Metric]:
         yield gauge(
             "postbell_http_connections",
@@ -343,30 +369,6 @@ _OF_DOOR = (
     ("refused", "reason", "Connections and requests that were refused unheard, by reason."),
     ("ended", "limit", "Connections ended by a limit, by the state or limit that ended them."),
 )
-
-
-def _mails() -> Metric:
-    """Return how many connections sources of mails turned away, which may be a wrong setting."""
-    family = CounterMetricFamily(
-        "postbell_mail_turned_away",
-        "Connections of mail servers that were not taken or took too long, by reason.",
-        labels=("reason",),
-    )
-    for reason in REASONS:
-        family.add_metric((reason,), turned_away[reason])
-    return family
-
-
-def _fenced() -> Metric:
-    """Return how often items of each background loop failed, which says that something is wrong."""
-    family = CounterMetricFamily(
-        "postbell_fenced_errors",
-        "Errors of ours with one item of a background loop; the item was skipped.",
-        labels=("loop",),
-    )
-    for loop in LOOPS:
-        family.add_metric((loop,), failed[loop])
-    return family
 
 
 class _Given(Collector):
