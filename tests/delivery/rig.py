@@ -24,6 +24,13 @@ T = TypeVar("T")
 Answer = Outcome | Callable[[Request], Outcome]
 
 
+class AnyUrl:
+    """A guard that lets every URL pass."""
+
+    async def check(self, url: str) -> None:
+        return
+
+
 class ScriptedSender:
     """Receivers that do what a test says; keeps what they got."""
 

@@ -5,12 +5,14 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from postbell.desk import Desk
+from postbell.dialects import DIALECTS
 from postbell.ingest.ingest import Ingest
 from postbell.lane.judge import PAUSE_AFTER_FAILURES
 from postbell.records import BatchState, Outcome, WebhookState
 from postbell.serving.timekeeping import FOLLOW_S, LOOKS, SURE_S, SteadyClock
 from postbell.storage.memory import MemoryEngine
-from tests.delivery.rig import Rig, event, running
+from tests.delivery.rig import AnyUrl, Rig, event, running
 from tests.fakes import FakeClock
 
 URL = "https://a.example/hook"
@@ -240,6 +242,28 @@ async def test_what_failed_in_the_future_has_failed_since_now(machine: Machine) 
         await rig.turn()
 
         assert rig.worker.lanes[webhook.id].lane.failing_since == machine.now()
+
+
+async def test_what_was_taken_in_the_future_lets_no_search_give_events_up(machine: Machine) -> None:
+    machine.jump(2 * DAY_S)
+    machine.steady = SteadyClock(machine)
+    async with rigged(machine) as rig:
+        await rig.webhook(policy={"max_wait_s": 0, "max_events": 4, "retry_waits_s": [600] * 9})
+        await rig.send(event(1))
+        await rig.turn()
+
+        machine.jump(-2 * DAY_S)
+        await born(rig, machine)
+        rig.sender.standing[URL] = DOWN
+        await rig.send(*[event(n) for n in range(2, 6)])
+        await rig.turn()
+        (batch,) = await rig.engine.ledger.open_batches()
+        desk = Desk(rig.engine, DIALECTS, AnyUrl(), machine.steady, rig.directory)
+        await desk.bisect_batch(batch.id)
+        await later(rig, machine, 60)
+
+        found = await rig.engine.ledger.open_batches()
+        assert [(each.count, each.state) for each in found] == [(1, BatchState.WAITING)] * 4
 
 
 async def test_duplicates_are_known_to_a_process_that_starts_while_the_clock_is_ahead(

@@ -17,15 +17,10 @@ from postbell.records import (
     ReplayFilter,
     WebhookState,
 )
-from tests.delivery.rig import OK, event, running
+from tests.delivery.rig import OK, AnyUrl, event, running
 
 URL = "https://a.example/hook"
 BROKEN = Outcome(status=500)
-
-
-class AnyUrl:
-    async def check(self, url):
-        return
 
 
 def desk_of(rig):

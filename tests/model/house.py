@@ -22,6 +22,7 @@ from postbell.ingest.queueing import Answer
 from postbell.ports import Log
 from postbell.records import Account, ApiUser
 from postbell.serving.timekeeping import SteadyClock
+from tests.delivery.rig import AnyUrl
 from tests.model.process import Process, WatchedEngine, ended
 from tests.model.receivers import Line, Receivers
 from tests.model.storages import SEEN_S, Role, Stored
@@ -35,13 +36,6 @@ POLLING_S = 1.1
 
 Opener = Callable[[Clock, Role], Awaitable[Stored]]
 """Opens the database for a process; raises StorageError where it has a worker already."""
-
-
-class AnyUrl:
-    """A guard that lets every URL pass."""
-
-    async def check(self, url: str) -> None:
-        return
 
 
 class House:

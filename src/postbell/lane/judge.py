@@ -82,7 +82,7 @@ def judge(
         return Judgement(Verdict.DELIVERED)
     held = held_s(outcome.retry_after_s)
     hold_until = now + timedelta(seconds=held) if held else None
-    wants_halves = batch.bisect_since is not None and _is_found_out(batch, batch.bisect_since, lane)
+    wants_halves = _is_found_out(batch, lane, now)
     half_or_park = Verdict.SPLIT if batch.count > 1 else Verdict.PARK
     if not outcome.error and outcome.status in policy.refused:
         if wants_halves and batch.count > 1:  # counts, so that halving ends where all is refused
@@ -151,14 +151,16 @@ def next_probe_at(lane: Lane, now: datetime, chance: float) -> datetime | None:
     return now + PROBE_EVERY + (LONGEST_PROBE - PROBE_EVERY) * chance if in_outage(lane) else None
 
 
-def _is_found_out(batch: OpenBatch, since: datetime, lane: Lane) -> bool:
+def _is_found_out(batch: OpenBatch, lane: Lane, now: datetime) -> bool:
     """Say whether a failure tells of what is in a batch that is bisected, not of its receiver.
 
-    The last event of it is given up only where something was taken since then.
+    The last event of it is given up only where something was taken since somebody asked for that;
+    what a clock that was ahead has noted says nothing.
     """
-    if batch.count > 1:
-        return lane.failures < BISECT_FAILURES
-    return lane.last_success_at is not None and lane.last_success_at >= since
+    since, taken_at = batch.bisect_since, lane.last_success_at
+    if since is None or batch.count > 1:
+        return since is not None and lane.failures < BISECT_FAILURES
+    return taken_at is not None and since <= taken_at <= now
 
 
 def _is_alone_failing(batch: OpenBatch, policy: Policy, lane: Lane) -> bool:
