@@ -89,7 +89,7 @@ class Hands:
         await self._retry(hook, batch, bisect=True)
 
     async def _park(self, hook: Hook, batch: OpenBatch, name: str | None) -> None:
-        now = self._house.machine.now()
+        now = self._house.clock.now()
         before = dict(hook.put_aside)
         hook.put_aside |= dict.fromkeys(await self._numbers_of(hook, batch), now)
         try:

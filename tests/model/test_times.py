@@ -1,8 +1,10 @@
 """A time is what it is to who is asked: each process has a clock, and may have seen it set."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.model.scene import Scene
 from tests.model.storages import opened_on_sqlite
@@ -25,14 +27,38 @@ async def replay_until_a_correction(scene: Scene) -> None:
     await scene.look()
 
 
-def test_a_replay_is_of_the_times_that_who_plans_it_goes_by(tmp_path: Path) -> None:
-    clock = TurnedClock()
-    scene = Scene(partial(opened_on_sqlite, tmp_path), clock)
+async def park_after_a_jump(scene: Scene) -> None:
+    """Park what order waits for, while the clock says a month more than anybody believes."""
+    await scene.open(order=0, apart=True)
+    scene.receivers.scripts[3] += ["broken"]
+    await scene.append(scene.main, "main", ["delivered"] * 4, 0)
+    await scene.look()
+    scene.clock.jump(31 * DAY_S)
+    await scene.hands.take(0, "park", None)
+    await scene.look()
 
+
+def story(path: Path, play: Callable[[Scene], Coroutine[Any, Any, None]]) -> Scene:
+    """Return what came of a story of two processes on one file."""
+    clock = TurnedClock()
+    scene = Scene(partial(opened_on_sqlite, path), clock)
     with asyncio.Runner(loop_factory=lambda: TurnedLoop(clock)) as runner:
-        runner.run(replay_until_a_correction(scene))
+        runner.run(play(scene))
         runner.run(scene.house.close())
+    return scene
+
+
+def test_a_replay_is_of_the_times_that_who_plans_it_goes_by(tmp_path: Path) -> None:
+    scene = story(tmp_path, replay_until_a_correction)
 
     assert scene.facts[3].recorded_at < scene.facts[2].recorded_at
     assert [plan.numbers for plan in scene.hooks[3].replays.values()] == [(0, 1, 2)]
+    assert scene.broken == []
+
+
+def test_a_batch_is_parked_at_the_time_that_who_serves_goes_by(tmp_path: Path) -> None:
+    scene = story(tmp_path, park_after_a_jump)
+
+    assert scene.hooks[3].parked != set()
+    assert scene.hooks[3].taken == {2, 3}
     assert scene.broken == []
