@@ -121,4 +121,4 @@ def read(
 ) -> list[ToldEvent]:
     """Read a mail; with a sender of None, one without an envelope."""
     came = raw if sender is None else enveloped(raw, sender, recipients)
-    return (reader or MailReader(TRACER, OWN)).read(came)
+    return (reader or MailReader(TRACER, OWN)).read(came).events

@@ -6,7 +6,8 @@ import os
 import smtplib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,16 +15,18 @@ import pytest
 
 from postbell import fences, sources
 from postbell.errors import BadInput
-from postbell.ports import QuarantinedFact, SourceState
+from postbell.ports import QuarantinedFact, SourceReading, SourceState
 from postbell.sources.bounces import final_id
+from postbell.sources.mail import dsn as reports
 from postbell.sources.mail import taking
 from postbell.sources.mail.listener import MailSource, turned_away
 from postbell.sources.mail.mime import MAX_MAIL_BYTES
+from postbell.sources.mail.reading import MailReader
 from postbell.sources.mail.smtp import MAX_LINE_BYTES, MAX_SIZE_BYTES
 from postbell.sources.running import SourceParts, Sources
 from tests.delivery.rig import Rig, event, running
 from tests.ingest.test_ingest import stored_ids
-from tests.sources.mail.samples import TRACER, dsn, plain
+from tests.sources.mail.samples import FAILED, OWN, TRACER, dsn, plain
 from tests.sources.test_running import LIMIT_S, row_of, stands, until
 from tests.wire.certificates import Authority
 
@@ -178,6 +181,56 @@ async def test_a_mail_that_nobody_understands_is_taken_and_counted() -> None:
             return f"mail 1: {WHY}" in (await row_of(rig, "bounces")).standing.refusal
 
         await until(is_told)
+
+
+async def test_a_report_of_too_many_is_in_quarantine_beside_its_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reports, "MAX_RECIPIENTS", 1)
+    async with running() as rig, listening(rig, open_source()) as source:
+        assert await hand_over(source, dsn(FAILED, FAILED.replace("bob", "ada"))) == 250
+
+        (kept,) = await rig.engine.quarantine.page("bounces", None, 9)
+        assert (kept.code, await stored_ids(rig)) == ("too_long", [FINAL])
+
+
+async def test_what_many_mails_tell_of_is_written_in_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And nothing of a mail is in memory but its bytes before it is its turn."""
+    monkeypatch.setattr(taking, "MAX_EVENTS", 4)
+    two = (FAILED, FAILED.replace("bob", "ada"))
+    mails = [dsn(*two, original=f"Message-ID: <{number}@a.example>\n") for number in range(5)]
+    with ThreadPoolExecutor(1) as thread:
+        inlet = Written()
+        one = taking.Taking(inlet, MailReader(TRACER, OWN), thread)
+        waiting = [asyncio.create_task(one.take(raw, "", [])) for raw in mails]
+        await asyncio.sleep(0)
+        run = asyncio.create_task(one.run())
+
+        answers = await asyncio.gather(*waiting)
+        run.cancel()
+
+    assert set(answers) == {taking.TAKEN}
+    assert inlet.events == [4, 4, 2]
+
+
+class Written:
+    """An inlet that takes everything at once."""
+
+    checkpoint = b""
+
+    def __init__(self) -> None:
+        self.events: list[int] = []
+
+    async def take(self, reading: SourceReading) -> None:
+        self.events.append(len(reading.drafts))
+
+    async def recall(self, keys: Sequence[str]) -> dict[str, bytes]:
+        return {}
+
+    def report(self, state: SourceState, *, lag_bytes: int | None = None, fault: str = "") -> None:
+        pass
 
 
 async def test_a_mail_in_quarantine_is_read_again_with_its_envelope() -> None:

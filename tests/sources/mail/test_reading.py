@@ -7,6 +7,8 @@ import pytest
 from postbell.errors import BadInput
 from postbell.events import Draft, EventType
 from postbell.sources.bounces import final_id
+from postbell.sources.mail import dsn as reports
+from postbell.sources.mail import mime
 from postbell.sources.mail.reading import MailReader
 from postbell.sources.whose import read as read_rules
 from postbell.verp import HEADER_NAME, Tracer
@@ -36,6 +38,52 @@ def refused(raw: bytes, *recipients: str, **of: object) -> str:
         read(raw, *recipients, **of)
     assert caught.value.code is not None
     return caught.value.code
+
+
+def test_every_recipient_of_a_report_is_read() -> None:
+    """A mail to a list of a thousand makes one notification of all whom it did not reach."""
+    groups = [group(Final_Recipient=f"rfc822; {n}@b.example", **FAILED_ONCE) for n in range(1000)]
+
+    found = read(dsn(*groups))
+
+    assert [each.draft.recipient for each in found] == [f"{n}@b.example" for n in range(1000)]
+
+
+def test_what_of_a_report_is_not_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = [group(Final_Recipient=f"rfc822; {n}@b.example", **FAILED_ONCE) for n in range(5)]
+    monkeypatch.setattr(reports, "MAX_RECIPIENTS", 4)
+
+    told = MailReader(TRACER, OWN).read(dsn(*groups))
+    whole = MailReader(TRACER, OWN).read(dsn(*groups[:4]))
+
+    assert [each.draft.recipient[0] for each in told.events] == ["0", "1", "2", "3"]
+    assert "more recipients than the first 4" in told.missing
+    assert (len(whole.events), whole.missing) == (4, "")
+
+
+def test_a_recipient_that_the_end_of_what_is_read_cuts_off_is_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`ada@example.com` is another address than `ada@example.co`."""
+    text = "Action: failed\nStatus: 5.1.1\nFinal-Recipient: rfc822; %d@b.example.com\n"
+    raw = dsn(text % 0, text % 1)
+    monkeypatch.setattr(mime, "MAX_MAIL_BYTES", raw.index(b"1@b.example.com") + 14)
+
+    told = MailReader(TRACER, OWN).read(raw)
+
+    assert [each.draft.recipient for each in told.events] == ["0@b.example.com"]
+    assert "more recipients than the first 1" in told.missing
+
+
+def test_a_report_before_a_long_mail_that_is_returned_is_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = dsn()
+    monkeypatch.setattr(mime, "MAX_MAIL_BYTES", raw.index(b"Message-ID: <20250822100000.1"))
+
+    told = MailReader(TRACER, OWN).read(raw)
+
+    assert (len(told.events), told.missing) == (1, "")
 
 
 def test_a_failed_report_is_a_bounce_out_of_band() -> None:

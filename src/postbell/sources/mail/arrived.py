@@ -6,6 +6,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -45,6 +46,13 @@ class ToldEvent(NamedTuple):
     rule: str = ""
 
 
+class ToldMail(NamedTuple):
+    """What a mail tells of, and what of it is *missing*, "" for nothing."""
+
+    events: list[ToldEvent]
+    missing: str = ""
+
+
 class ArrivedMail:
     """A mail taken apart, and what is asked of it more than once."""
 
@@ -52,6 +60,7 @@ class ArrivedMail:
         self.raw = raw
         self.tracer = tracer
         self.whole = mime.parse(raw)
+        self.missing = ""
         self.head = self.whole.head
         returned = self.whole.found(*dsn.RETURNED_TYPES)
         self.original = mime.MailFields(b"") if returned is None else returned.enclosed
@@ -63,6 +72,10 @@ class ArrivedMail:
         names = (each.partition("@")[0].lower() for each in (self.sender, self.envelope_sender))
         is_named = any(name in _SERVERS for name in names)
         self.is_of_server = is_named or bool(self.head.first("x-failed-recipients"))
+
+    def is_cut(self, part: mime.MimePart) -> bool:
+        """Say whether the mail is too long to be read whole, and ends in this part."""
+        return len(self.raw) >= mime.MAX_MAIL_BYTES and [*self.whole.walk()][-1] is part
 
     def _says(self, row: tuple[str, re.Pattern[str]]) -> bool:
         return row[1].search(self.head.first(row[0])) is not None
@@ -170,10 +183,14 @@ class ArrivedMail:
     def _id(self, kind: EventType, recipient: str) -> str:
         """Return the id of a fact that this mail tells: the same for the same mail, however often
         and on whatever ways it comes; some of them add blank lines at its end."""
-        body = blake2b(self.whole.body.rstrip(), digest_size=16).hexdigest()
-        fact = "\0".join(("mail", self.head.first("message-id"), body, kind, folded(recipient)))
-        digest = blake2b(fact.encode("utf-8", "surrogatepass"), digest_size=15).digest()
-        return "ev_" + urlsafe_b64encode(digest).decode()
+        own = ("mail", self.head.first("message-id"), self._body, kind, folded(recipient))
+        fact = "\0".join(own).encode("utf-8", "surrogatepass")
+        return "ev_" + urlsafe_b64encode(blake2b(fact, digest_size=15).digest()).decode()
+
+    @cached_property
+    def _body(self) -> str:
+        """The body as ids know it, hashed once for all recipients."""
+        return blake2b(self.whole.body.rstrip(), digest_size=16).hexdigest()
 
 
 def sender_of(head: mime.MailFields) -> str:

@@ -2,7 +2,6 @@
 server says of each recipient."""
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from postbell.failures import Reply, reply_of
@@ -18,7 +17,8 @@ RETURNED_TYPES = (
     "message/rfc822-headers",
 )
 """What is returned of the mail that the report is about, the last in a spelling of old servers."""
-MAX_RECIPIENTS = 100
+MAX_RECIPIENTS = 5_000
+"""More than a mail may be handed over for at once (Postfix: 1,000), and than a MiB has room for."""
 MAX_TEXT_CHARS = 2000
 
 
@@ -39,32 +39,29 @@ class RecipientStatus(NamedTuple):
 
 
 class DeliveryReport(NamedTuple):
-    """A report: what it says of the mail, and of each recipient."""
+    """A report: what it says of the mail, and of each recipient; of all where it *is_whole*."""
 
     reporting_mta: str
     queue_id: str
     envelope_id: str
     recipients: list[RecipientStatus]
+    is_whole: bool
 
 
-def statuses(part: MimePart) -> DeliveryReport:
-    """Read a part of one of STATUS_TYPES; of more than MAX_RECIPIENTS, the first."""
-    groups = [MailFields(group) for group in _groups(part.content)]
+def statuses(part: MimePart, *, is_cut: bool) -> DeliveryReport:
+    """Read a part of one of STATUS_TYPES: of one that *is_cut* off all but the last recipient, who
+    may be another than it says by then; of more than MAX_RECIPIENTS, the first."""
+    every = _BLANK.split(part.content.strip(b"\n"), MAX_RECIPIENTS + 1)
+    is_whole = not is_cut and len(every) <= MAX_RECIPIENTS + 1
+    groups = [MailFields(group) for group in (every if is_whole else every[:-1])]
     whole = next((each for each in groups if each and not _is_recipients(each)), MailFields(b""))
     return DeliveryReport(
         reporting_mta=_typed(whole.first("reporting-mta")),
         queue_id=whole.first("x-postfix-queue-id"),
         envelope_id=_XTEXT.sub(_octet, whole.first("original-envelope-id")),
         recipients=[each for group in groups if (each := _status(group)) is not None],
+        is_whole=is_whole,
     )
-
-
-def _groups(content: bytes) -> Iterator[bytes]:
-    """Yield the groups of fields, which blank lines part."""
-    for number, group in enumerate(_BLANK.split(content.lstrip(b"\n"), MAX_RECIPIENTS + 1)):
-        if number > MAX_RECIPIENTS:
-            return
-        yield group
 
 
 def _is_recipients(group: MailFields) -> bool:

@@ -104,13 +104,12 @@ class MailSource:
 
     async def run(self, inlet: Inlet) -> None:
         """Listen until cancelled."""
-        taking = Taking(inlet)
-        async with self._listening(taking):
+        async with self._listening(inlet) as taking:
             inlet.report(SourceState.UP_TO_DATE)
             await taking.run()
 
     @contextlib.asynccontextmanager
-    async def _listening(self, taking: Taking) -> AsyncIterator[None]:
+    async def _listening(self, inlet: Inlet) -> AsyncIterator[Taking]:
         """Take mails inside the block; its end ends every connection."""
         from postbell.sources.mail.smtp import MailConnections, MailTerms, connection
 
@@ -119,13 +118,14 @@ class MailSource:
         with contextlib.ExitStack() as stack:
             thread = ThreadPoolExecutor(1, "postbell-mail")
             stack.callback(thread.shutdown, wait=False, cancel_futures=True)
+            taking = Taking(inlet, self._reader, thread)
             stack.callback(taking.fail)
             connections = MailConnections(
                 MailTerms(
                     networks=self._networks,
                     max_connections=members.max_connections,
                     tls=tls.context,
-                    take=partial(taking.take, self._reader, thread),
+                    take=taking.take,
                     turned_away=self._turned_away,
                 )
             )
@@ -137,7 +137,7 @@ class MailSource:
             )
             stack.callback(server.close)
             self.port = sock.getsockname()[1]
-            yield
+            yield taking
 
     def _turned_away(self, reason: str, peer: str) -> None:
         turned_away[reason] += 1

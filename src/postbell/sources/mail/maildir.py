@@ -23,14 +23,13 @@ from postbell.ports import Fact, Inlet, Recall, SourceReading, SourceState
 from postbell.sources.following import path_of
 from postbell.sources.mail.mime import MAX_MAIL_BYTES
 from postbell.sources.mail.reading import MailReader
-from postbell.sources.mail.taking import ReadMail, gathered, read
+from postbell.sources.mail.taking import ReadMail, gathered, is_enough, read
 from postbell.sources.samples import mails_of
 from postbell.sources.whose import MEMBERS, Whose
 from postbell.text.headers import plain
 from postbell.verp import Tracer
 
 POLL_S = 1.0
-MAX_AT_ONCE = 100
 SEEN = b":2,S"
 """What a name in `cur` ends with where a person or a program has seen the mail."""
 
@@ -155,7 +154,7 @@ class MaildirSource:
                     place = f"mail {before + len(names) + 1} ({plain(entry.name)})"
                     mails.append(read(self._reader, Fact(place, content)))
                     names.append(entry.name)
-                if len(names) == MAX_AT_ONCE:
+                if is_enough(mails):
                     break
         return _Looked(tuple(names), mails, fault)
 

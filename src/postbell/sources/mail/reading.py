@@ -17,6 +17,7 @@ from postbell.sources.mail.arrived import (
     MAX_ADDRESSES,
     ArrivedMail,
     ToldEvent,
+    ToldMail,
     sender_of,
 )
 from postbell.sources.mail.guessing import guess
@@ -53,8 +54,8 @@ class MailReader:
         self._unsubscribe = frozenset(map(folded, unsubscribe))
         self._only_signed = only_signed
 
-    def read(self, raw: bytes) -> list[ToldEvent]:
-        """Return the events that a mail tells of, at least one; raise BadInput, whose code is one
+    def read(self, raw: bytes) -> ToldMail:
+        """Return what a mail tells of, at least one event; raise BadInput, whose code is one
         of `not_understood`, `read_receipt`, `unsigned`, `no_rule`."""
         mail = ArrivedMail(raw, self._tracer)
         found = list(self._facts(mail))
@@ -68,7 +69,8 @@ class MailReader:
             found = [each for each in found if each.user_id]
             if not found:
                 raise BadInput("nothing in it was signed here (only_signed)", code="unsigned")
-        return self._given(mail, found) if self._whose.has_rules else found
+        found = self._given(mail, found) if self._whose.has_rules else found
+        return ToldMail(found, mail.missing)
 
     def _given(self, mail: ArrivedMail, found: list[ToldEvent]) -> list[ToldEvent]:
         """Let what nobody signed be of whom the mail that it tells of is, which had for its sender
@@ -85,8 +87,10 @@ class MailReader:
         if report is not None or mail.named_by_microsoft:
             return _complaint(mail, report)
         status = mail.whole.found(*dsn.STATUS_TYPES)
-        if status is not None and (told := dsn.statuses(status)).recipients:
-            return _statuses(mail, told)
+        if status is not None:
+            told = dsn.statuses(status, is_cut=mail.is_cut(status))
+            if told.recipients:
+                return _statuses(mail, told)
         receipt = mail.whole.found("message/disposition-notification")
         if receipt is not None:
             return _receipt(mail, receipt)
@@ -105,6 +109,11 @@ def _statuses(mail: ArrivedMail, told: dsn.DeliveryReport) -> Iterator[ToldEvent
     some, trace = told.recipients, mail.trace
     if trace is not None:
         some = [e for e in some if trace.is_of(e.recipient) or trace.is_of(e.final)] or some[:1]
+    elif not told.is_whole:
+        mail.missing = (
+            f"it tells of more recipients than the first {len(some)}, who made events: at most"
+            f" {dsn.MAX_RECIPIENTS} of a mail are read, and {mime.MAX_MAIL_BYTES} bytes"
+        )
     message = mail.message(envelope_id=told.envelope_id, queue_id=told.queue_id)
     for status in some:
         recipient = mail.named(status.recipient, status.final)

@@ -2,7 +2,7 @@
 that come at once; and who waits to hear that it is done."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -16,13 +16,15 @@ from postbell.sources.mail.reading import MailReader
 ACCEPT_S = 60.0
 """So long a mail waits to be durable; clients wait for ten minutes (RFC 5321, 4.5.3.2.6)."""
 MAX_AT_ONCE = 100
-"""Mails that are made durable together."""
+MAX_EVENTS = 1000
+"""Mails that are made durable together: so many, or those that tell of so many events."""
 LATER = "451 4.3.0 it cannot be written at the moment; hand it over again"
 TAKEN = "250 2.0.0 OK: durable"
 
 
 class ReadMail(NamedTuple):
-    """A mail, and the events that it tells of; none where it is refused, with a code and why."""
+    """A mail, and the events that it tells of; with a code and why where it is refused, or does not
+    say all."""
 
     fact: Fact
     found: list[ToldEvent] = []
@@ -35,10 +37,16 @@ def read(reader: MailReader, fact: Fact) -> ReadMail:
     given = ReadMail(fact, [], "internal", LOGGED)
     with fence("sources", item=f"a mail {fact.place}".strip()):
         try:
-            given = ReadMail(fact, reader.read(fact.raw))
+            events, missing = reader.read(fact.raw)
+            given = ReadMail(fact, events, "too_long" if missing else "", missing)
         except BadInput as error:
             given = ReadMail(fact, [], error.code, error.message)
     return given
+
+
+def is_enough(mails: Collection[ReadMail]) -> bool:
+    """Say whether no more are to be made durable together with these."""
+    return len(mails) >= MAX_AT_ONCE or sum(len(each.found) for each in mails) >= MAX_EVENTS
 
 
 def gathered(mails: Iterable[ReadMail]) -> SourceReading:
@@ -58,31 +66,24 @@ def gathered(mails: Iterable[ReadMail]) -> SourceReading:
 
 
 class Taking:
-    """The mails of one run of a source that is handed them: each is read, waits, and is made
-    durable with those beside it.  The checkpoint is how many have been taken."""
+    """The mails of one run of a source that is handed them: each waits, is read in *thread*, and is
+    made durable with those beside it.  The checkpoint is how many have been taken."""
 
-    def __init__(self, inlet: Inlet) -> None:
+    def __init__(self, inlet: Inlet, reader: MailReader, thread: Executor) -> None:
         self._inlet = inlet
+        self._reader = reader
+        self._thread = thread
         self._number = _number(inlet.checkpoint)
-        self._waiting: dict[asyncio.Future[bool], ReadMail] = {}
+        self._waiting: dict[asyncio.Future[bool], Fact] = {}
         self._has_mail = asyncio.Event()
 
-    async def take(
-        self,
-        reader: MailReader,
-        thread: Executor,
-        content: bytes,
-        sender: str,
-        recipients: list[str],
-    ) -> str:
+    async def take(self, content: bytes, sender: str, recipients: list[str]) -> str:
         """Return what a mail is answered with, once that is true."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[bool] = loop.create_future()
-        fact = Fact("", enveloped(content, sender, recipients))
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[done] = Fact("", enveloped(content, sender, recipients))
+        self._has_mail.set()
         try:
             async with asyncio.timeout(ACCEPT_S):
-                self._waiting[done] = await loop.run_in_executor(thread, read, reader, fact)
-                self._has_mail.set()
                 return TAKEN if await done else LATER
         except TimeoutError:
             return LATER
@@ -97,7 +98,7 @@ class Taking:
     async def _write(self) -> None:
         """Make mails that wait durable, as they came."""
         await self._has_mail.wait()
-        group = {done: self._waiting.pop(done) for done in list(self._waiting)[:MAX_AT_ONCE]}
+        group = await self._read()
         if not self._waiting:
             self._has_mail.clear()
         if not group:
@@ -115,6 +116,18 @@ class Taking:
         finally:
             _tell(group, is_durable)
         self._inlet.report(SourceState.UP_TO_DATE)
+
+    async def _read(self) -> dict[asyncio.Future[bool], ReadMail]:
+        """Read as many of them as are written at once, without those that nobody waits for any
+        more; what they tell of is in memory for these alone, however many wait."""
+        loop = asyncio.get_running_loop()
+        mails: dict[asyncio.Future[bool], ReadMail] = {}
+        for done, fact in list(self._waiting.items())[:MAX_AT_ONCE]:
+            if done in self._waiting:
+                mails[done] = await loop.run_in_executor(self._thread, read, self._reader, fact)
+            if is_enough(mails.values()):
+                break
+        return {each: mail for each, mail in mails.items() if self._waiting.pop(each, None)}
 
     def fail(self) -> None:
         """Let nobody wait for what is not made durable any more."""
