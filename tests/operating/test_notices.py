@@ -276,6 +276,23 @@ async def test_what_is_sent_again_and_parked_again_later_is_told_again(rig: Watc
     assert len(rig.mailbox.texts(ADA)) == 2
 
 
+async def test_what_was_told_while_the_clock_was_ahead_silences_nothing(rig: Watched) -> None:
+    rig.service.clock.jump(31 * 86_400)
+    await fail(rig)
+    await park(rig, 1)
+    await rig.tell(100)
+    rig.service.clock.jump(-31 * 86_400)
+    await mend(rig)
+    await rig.tell(100)
+    await fail(rig)
+    await park(rig, 2)
+    await rig.tell(100)
+
+    texts = "".join(rig.mailbox.texts(ADA))
+    assert (texts.count("fails since"), texts.count("takes events again")) == (2, 1)
+    assert "1 event for webhook 1" in texts and "2 events for webhook 1" in texts
+
+
 async def test_silence_is_told_and_being_heard_again(rig: Watched) -> None:
     rig.notices = rig.new_notices(silence_h=2, lag_limit_s=0)
     await rig.service.events("open")

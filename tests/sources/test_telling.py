@@ -66,6 +66,24 @@ def test_it_is_ill_and_behind_since_it_was_first() -> None:
     assert [each.behind_since for each in seen] == [None, None, *[since] * 5, None]
 
 
+def test_it_is_neither_ill_nor_behind_since_a_time_to_come() -> None:
+    clock = FakeClock()
+    clock.jump(31 * 86_400)
+    told = telling(clock)
+    told.say(SourceState.READING, lag_bytes=7)
+    told.say(SourceState.FAILING, fault="it hangs")
+    clock.jump(-31 * 86_400)
+
+    right = clock.now()
+    for state, lag_bytes in ((SourceState.FAILING, None), (SourceState.HELD, 7)):
+        told.say(state, lag_bytes=lag_bytes, fault="it hangs")
+        clock.advance(60)
+
+    standing = told.standing(clock.now())
+    assert standing.ill_since == right
+    assert standing.behind_since == right + timedelta(seconds=60)
+
+
 def test_over_a_restart_it_is_ill_and_behind_since_it_was_before() -> None:
     clock = FakeClock()
     first = telling(clock)

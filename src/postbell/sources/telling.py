@@ -95,7 +95,7 @@ class SourceTelling:
             lag_bytes=lag_bytes,
             fault=fault or standing.fault,
             fault_at=now if is_new else standing.fault_at,
-            ill_since=(standing.ill_since or now) if state in ILL else None,
+            ill_since=min(standing.ill_since or now, now) if state in ILL else None,
             behind_since=self._behind_since(lag_bytes, now),
         )
 
@@ -103,7 +103,7 @@ class SourceTelling:
         """Return since when something lies unread; nobody knows while it cannot read."""
         if lag_bytes is None:
             return self._standing.behind_since
-        return (self._standing.behind_since or now) if lag_bytes else None
+        return min(self._standing.behind_since or now, now) if lag_bytes else None
 
     def note(self, reading: SourceReading, refused: list[RefusedFact]) -> None:
         """Count what was read, and tell of facts that made no event."""

@@ -3,7 +3,8 @@
 Pure: what was told is learnt from storage, and what is told in one look goes there together.  A
 condition that comes and goes is told once an hour: what gets better is told at once, but only where
 the worse was told.  Another bad condition than the last one (paused, not failing again) is always
-told at once.
+told at once.  What was told at a time to come, by a clock that was ahead, keeps nothing from being
+told.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -48,7 +49,7 @@ class Changes:
             self._now[subject] = ToldState(OK, last.worse_at, last.worse)
         else:
             is_again = last.condition == OK and condition == last.worse
-            if is_again and last.worse_at is not None and now < last.worse_at + QUIET:
+            if is_again and self.is_quiet(subject, now):
                 return False
             self._now[subject] = ToldState(condition, now, condition)
         return True
@@ -56,16 +57,18 @@ class Changes:
     def is_quiet(self, subject: str, now: datetime) -> bool:
         """Return whether something bad was told of it within the last hour."""
         worse_at = self._last(subject).worse_at
-        return worse_at is not None and now < worse_at + QUIET
+        return worse_at is not None and worse_at <= now < worse_at + QUIET
 
     def last(self, subject: str) -> str:
         """Return the condition that was told last."""
         return self._last(subject).condition
 
-    def worse_at(self, subject: str) -> datetime | None:
-        """Return when something bad was told of it, which has not got better since."""
+    def worse_at(self, subject: str, now: datetime) -> datetime | None:
+        """Return when something bad was told of it, which has not got better since; None also
+        where a clock that was ahead said so."""
         told = self._last(subject)
-        return None if told.condition == OK else told.worse_at
+        is_known = told.condition != OK and told.worse_at is not None and told.worse_at <= now
+        return told.worse_at if is_known else None
 
     def forgettable(self, is_there: Callable[[str], bool], now: datetime) -> list[ToldOf]:
         """Return what need not be known any more: what is well and was not bad in the last hour,

@@ -115,7 +115,7 @@ class Watching:
             is_first = each.failures < MIN_FAILURES
             if is_first and self._changes.last(subject) == OK:
                 return
-        if condition == OK and not self._has_taken(each, subject):
+        if condition == OK and not self._has_taken(each, subject, now):
             return
         if self._changes.is_news(subject, condition, now):
             fields = _about(each) | {
@@ -125,10 +125,10 @@ class Watching:
             }
             yield self._notice(kind, each.account_id, each.account, fields, subject)
 
-    def _has_taken(self, each: Standing, subject: str) -> bool:
+    def _has_taken(self, each: Standing, subject: str, now: datetime) -> bool:
         """Say whether the webhook has taken something since it was told to be bad: resuming it
         alone recovers nothing."""
-        worse_at = self._changes.worse_at(subject)
+        worse_at = self._changes.worse_at(subject, now)
         took = each.last_success_at
         return worse_at is None or (took is not None and took >= worse_at)
 
@@ -149,7 +149,7 @@ class Watching:
         was = self._changes.last(subject)
         limit_s = self._lag_limit_s * (CAUGHT_UP if was == BEHIND else 1)
         condition = BEHIND if each.lag_s > limit_s else OK
-        if condition == OK and each.waiting and not self._has_taken(each, subject):
+        if condition == OK and each.waiting and not self._has_taken(each, subject, now):
             return
         if self._changes.is_news(subject, condition, now):
             kind = "webhook_behind" if condition == BEHIND else "webhook_caught_up"
