@@ -422,14 +422,14 @@ async def quarantined(rig: Rig, name: str = "events") -> list[QuarantinedFact]:
 
 async def test_what_is_not_understood_is_kept_with_its_bytes_and_its_place(log: Path) -> None:
     async with running() as rig:
-        append(log, event(0), "not json", event(1, api_user="?"), "x" * (1 << 20), event(2))
+        append(log, event(0), event(1, api_user="?"), "not json", "x" * (1 << 20), event(2))
 
         async with reading(rig, log):
             await until(stands(rig, taken=2, refused=3, quarantined=3))
 
-        line, user, long = await quarantined(rig)
-        assert (line.place, line.code, line.raw) == ("line 2", "malformed", b"not json")
-        assert (user.place, user.code) == ("line 3", "unknown_api_user")
+        user, line, long = await quarantined(rig)
+        assert (line.place, line.code, line.raw) == ("line 3", "malformed", b"not json")
+        assert (user.place, user.code) == ("line 2", "unknown_api_user")
         assert json.loads(user.raw) == event(1, api_user="?")
         assert (long.place, long.code, long.is_whole) == ("line 4", "too_large", False)
 

@@ -78,14 +78,17 @@ def request_of(
 def with_refused(
     progress: Progress, facts: Sequence[Fact], rejected: Sequence[Rejected]
 ) -> Progress:
-    """Return the progress with those facts as refused of which a draft was rejected."""
+    """Return the progress with those facts as refused of which a draft was rejected, all in the
+    order in which they stood."""
     refused: dict[Fact, RefusedFact] = {}
     for each in rejected:
         fact = facts[each.index]
         refused.setdefault(fact, RefusedFact(fact, each.code, each.message))
     return progress._replace(
         refused=progress.refused + sum(not fact.kept for fact in refused),
-        quarantine=[*progress.quarantine, *refused.values()],
+        quarantine=sorted(
+            (*progress.quarantine, *refused.values()), key=lambda each: each.fact.number
+        ),
     )
 
 

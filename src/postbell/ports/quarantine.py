@@ -19,12 +19,14 @@ class Fact(NamedTuple):
     """What a source read, of which it makes events: the bytes as they came, and where they stood,
     for people, as `line 7`.
 
-    *kept* is its id in the quarantine where it was taken from there, 0 for one that is new.
+    *kept* is its id in the quarantine where it was taken from there, 0 for one that is new; of
+    those that are read together, the *number* rises in the order in which they stood.
     """
 
     place: str
     raw: bytes
     kept: int = 0
+    number: int = 0
 
 
 class RefusedFact(NamedTuple):

@@ -4,7 +4,7 @@ Its facts go through the source's own reader and the checks of ingest.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -15,9 +15,8 @@ from postbell.errors import BadInput
 from postbell.events import Draft, decode
 from postbell.ingest.accepting import Accepting
 from postbell.ports import MAX_BEGIN_BYTES, Fact, RefusedFact, Source, SourceReading
+from postbell.sources.samples import grouped
 
-AT_ONCE = 1000
-AT_ONCE_BYTES = 1 << 20
 MOST_CACHED = 10_000
 SIGNED = "signed"
 """What stands in the place of a rule where the mail itself was signed here (`verp`)."""
@@ -68,19 +67,21 @@ class SampleMemory:
 async def check(
     source: Source, facts: Iterable[Fact], known: Known, now: datetime
 ) -> AsyncIterator[SampleEvent | SampleRefusal]:
-    """Yield what becomes of each fact, group by group, where these accounts are *known*."""
+    """Yield what becomes of facts where these accounts are *known*: group by group the events, in
+    their order, then what is refused, in its."""
     memory, checks = SampleMemory(), SampleChecks(source, known, now)
-    for group in _groups(facts):
+    for group in grouped(facts):
         reading = await source.read(group, memory.recall)
         memory.take(reading)
-        for refused in reading.refused:
-            yield _refusal(refused)
+        refused = list(reading.refused)
         for index, (draft, fact) in enumerate(zip(reading.drafts, reading.facts, strict=True)):
             rule = reading.rules[index] if reading.rules else ""
             try:
                 yield checks.event(fact, draft, rule, reading.users.get(index))
             except BadInput as error:
-                yield _refusal(RefusedFact(fact, error.code, error.message))
+                refused.append(RefusedFact(fact, error.code, error.message))
+        for each in sorted(refused, key=lambda each: each.fact.number):
+            yield _refusal(each)
 
 
 class SampleChecks:
@@ -135,20 +136,6 @@ def _refusal(refused: RefusedFact) -> SampleRefusal:
         message=refused.message,
         begin=refused.fact.raw[:MAX_BEGIN_BYTES].decode("utf-8", "replace"),
     )
-
-
-def _groups(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
-    """Yield lists of at most AT_ONCE facts and AT_ONCE_BYTES; one larger fact goes alone."""
-    group: list[Fact] = []
-    size_bytes = 0
-    for fact in facts:
-        if group and (len(group) >= AT_ONCE or size_bytes + len(fact.raw) > AT_ONCE_BYTES):
-            yield group
-            group, size_bytes = [], 0
-        group.append(fact)
-        size_bytes += len(fact.raw)
-    if group:
-        yield group
 
 
 class SampleResult:

@@ -14,7 +14,7 @@ from postbell.errors import BadInput, ServiceError
 from postbell.events import Draft, EventType
 from postbell.ingest.accepting import draft_of, parted
 from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
-from postbell.sources.following import fact_of, follow, path_of, refusal_of
+from postbell.sources.following import fact_of, follow, line_fact, path_of, refusal_of
 from postbell.sources.samples import lines_of
 from postbell.sources.tail import Chunk, FilePlace
 from postbell.sources.whose import MEMBERS, MailFacts, Whose
@@ -73,7 +73,7 @@ class FileSource:
         refused = list(reading.refused)
         if chunk.too_long:
             what = f"it has over {MAX_CHUNK_BYTES} bytes; an event is a line of 65536 at most"
-            refused.append(RefusedFact(Fact(f"line {chunk.too_long}", b""), "too_large", what))
+            refused.append(RefusedFact(line_fact(chunk.too_long, b""), "too_large", what))
         return reading._replace(
             checkpoint=msgspec.json.encode(chunk.after),
             position=f"line {chunk.after.line}",

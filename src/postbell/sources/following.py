@@ -29,7 +29,12 @@ def path_of(given: str) -> Path:
 
 def fact_of(line: Fact | FileLine) -> Fact:
     """Return what was read of a file as a fact, one that was read before as it is."""
-    return line if isinstance(line, Fact) else Fact(f"line {line.number}", line.raw)
+    return line if isinstance(line, Fact) else line_fact(line.number, line.raw)
+
+
+def line_fact(number: int, raw: bytes) -> Fact:
+    """Return a line as a fact; *raw* is empty where it was not kept."""
+    return Fact(f"line {number}", raw, number=number)
 
 
 def refusal_of(fact: Fact, error: Exception) -> RefusedFact:

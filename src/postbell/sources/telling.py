@@ -111,7 +111,7 @@ class SourceTelling:
         self._rate.add(reading.seen or named, self._clock.monotonic_s())
         if not refused:
             return
-        first = refused[0]
+        first = min(refused, key=lambda each: each.fact.number)
         log(
             "source_refused",
             source=self._name,

@@ -151,8 +151,9 @@ class MaildirSource:
                     except OSError as error:
                         fault = fault or _fault(error)
                         continue
-                    place = f"mail {before + len(names) + 1} ({plain(entry.name)})"
-                    mails.append(read(self._reader, Fact(place, content)))
+                    number = before + len(names) + 1
+                    place = f"mail {number} ({plain(entry.name)})"
+                    mails.append(read(self._reader, Fact(place, content, number=number)))
                     names.append(entry.name)
                 if is_enough(mails):
                     break

@@ -104,7 +104,10 @@ class Taking:
         if not group:
             return
         numbered = enumerate(group.values(), self._number + 1)
-        mails = [each._replace(fact=each.fact._replace(place=f"mail {n}")) for n, each in numbered]
+        mails = [
+            each._replace(fact=each.fact._replace(place=f"mail {n}", number=n))
+            for n, each in numbered
+        ]
         self._number += len(mails)
         reading = gathered(mails)._replace(
             checkpoint=str(self._number).encode(), position=f"mail {self._number}"
