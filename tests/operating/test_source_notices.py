@@ -99,6 +99,15 @@ async def test_one_that_falls_behind_is_told_and_when_it_has_caught_up(rig: Watc
     assert well == ["The source mail has caught up."]
 
 
+async def test_one_is_behind_though_nobody_can_say_how_much_it_has_unread(rig: Watched) -> None:
+    since = now(rig)
+    await look(rig, SourceState.READING, LIMIT_S + 60, behind_since=since, lag_bytes=None)
+
+    [behind] = await look(rig, SourceState.READING, behind_since=since, lag_bytes=None)
+
+    assert behind.endswith("for 16\u00a0m, – at the moment.")
+
+
 async def test_the_operators_webhook_gets_what_there_is_to_know(rig: Watched) -> None:
     operator = Operator()
     async with operator.listening() as port:

@@ -40,6 +40,22 @@ def test_it_counts_what_a_reading_says_or_the_facts_that_it_names() -> None:
     assert told.standing(clock.now()).refusal == "mail 2: no mail"
 
 
+def test_one_that_has_more_to_read_is_behind_though_nobody_can_say_how_much() -> None:
+    clock = FakeClock()
+    told = telling(clock)
+    began = clock.now()
+
+    told.say(SourceState.READING)
+    clock.advance(60)
+    told.say(SourceState.FAILING, fault="it hangs")
+    told.say(SourceState.READING)
+    behind = told.standing(clock.now())
+    told.say(SourceState.UP_TO_DATE, lag_bytes=0)
+
+    assert (behind.behind_since, behind.lag_bytes) == (began, None)
+    assert told.standing(clock.now()).behind_since is None
+
+
 def test_it_is_ill_and_behind_since_it_was_first() -> None:
     clock = FakeClock()
     began = clock.now()

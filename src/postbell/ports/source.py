@@ -82,7 +82,11 @@ class Inlet(Protocol):
         ...
 
     def report(self, state: SourceState, *, lag_bytes: int | None = None, fault: str = "") -> None:
-        """Say how the source does: *fault* is what keeps it from reading, with the way out."""
+        """Say how the source does: *fault* is what keeps it from reading, with the way out.
+
+        One that is READING has more to read than it has read; *lag_bytes* is how much, None where
+        nobody can say.
+        """
         ...
 
 

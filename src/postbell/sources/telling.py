@@ -96,14 +96,18 @@ class SourceTelling:
             fault=fault or standing.fault,
             fault_at=now if is_new else standing.fault_at,
             ill_since=min(standing.ill_since or now, now) if state in ILL else None,
-            behind_since=self._behind_since(lag_bytes, now),
+            behind_since=self._behind_since(state, lag_bytes, now),
         )
 
-    def _behind_since(self, lag_bytes: int | None, now: datetime) -> datetime | None:
+    def _behind_since(
+        self, state: SourceState, lag_bytes: int | None, now: datetime
+    ) -> datetime | None:
         """Return since when something lies unread; nobody knows while it cannot read."""
-        if lag_bytes is None:
+        is_reading = state is SourceState.READING
+        if lag_bytes is None and not is_reading:
             return self._standing.behind_since
-        return min(self._standing.behind_since or now, now) if lag_bytes else None
+        is_behind = lag_bytes or is_reading
+        return min(self._standing.behind_since or now, now) if is_behind else None
 
     def note(self, reading: SourceReading, refused: list[RefusedFact]) -> None:
         """Count what was read, and tell of facts that made no event."""

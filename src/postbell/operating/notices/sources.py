@@ -67,7 +67,7 @@ class WatchingSources:
         if not is_long and (since is not None or source.state not in WELL):
             return
         fields = {
-            "unread_bytes": source.lag_bytes or 0,
+            "unread_bytes": source.lag_bytes,
             "lag_s": 0 if since is None else round((now - since).total_seconds()),
         }
         kinds = ("source_behind", "source_caught_up")

@@ -109,7 +109,7 @@ def _moved(_say: words.Words, format_: Format, value: Any) -> str:
 
 
 def _size(_say: words.Words, format_: Format, value: Any) -> str:
-    return format_.size(int(value))
+    return "–" if value is None else format_.size(int(value))
 
 
 def _state(say: words.Words, _format: Format, value: Any) -> str:

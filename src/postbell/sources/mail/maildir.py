@@ -119,8 +119,12 @@ class MaildirSource:
             reading = gathered(looked.mails)
             checkpoint, position = msgspec.json.encode(place), f"mail {place.mails}"
             await inlet.take(reading._replace(checkpoint=checkpoint, position=position))
-        state = SourceState.READING if looked.names else SourceState.UP_TO_DATE
-        inlet.report(SourceState.FAILING if looked.fault else state, fault=looked.fault)
+        if looked.fault:
+            inlet.report(SourceState.FAILING, fault=looked.fault)
+        elif looked.names:
+            inlet.report(SourceState.READING)
+        else:
+            inlet.report(SourceState.UP_TO_DATE, lag_bytes=0)
         if not looked.names:
             await asyncio.sleep(POLL_S)
         return place
