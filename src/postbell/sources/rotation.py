@@ -46,11 +46,16 @@ def family(path: Path) -> list[tuple[Path, int | None]]:
 
 
 def _age(path: Path) -> tuple[int, int, str]:
-    """Return what is lower the older a rotated file is: of those of one moment, which a clock of
-    4 ms makes, the one with the higher number, or the earlier date."""
+    """Return what is lower the older a rotated file is."""
+    return modified_ns(path), *rank(path)
+
+
+def rank(path: Path) -> tuple[int, str]:
+    """Return what is lower the older a rotated file is, of those of one moment, which a clock of
+    4 ms makes: it has the higher number, or the earlier date."""
     digits = path.suffix[1:]
     number = whole(digits) if len(digits) < _DATE_DIGITS else None
-    return modified_ns(path), -(number or 0), path.name
+    return -(number or 0), path.name
 
 
 def first(paths: Iterable[Path]) -> int | None:

@@ -1,9 +1,11 @@
 """The journal of systemd, written by its own tools and read by the real `journalctl`."""
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from postbell import sources
 from postbell.ports import SourceState
+from postbell.sources.postfix.journal import Entries, Output
 from tests.delivery.rig import running
 from tests.sources.postfix.reading import Kept, log_of
 from tests.sources.postfix.test_reader import FULL, QUEUED, REMOVED, SENT
@@ -37,6 +40,11 @@ class Journal:
         wrapper = programs / "journalctl"
         wrapper.write_text(f'#!/bin/sh\nexec {real} --directory={self._folder} "$@"\n')
         wrapper.chmod(0o755)
+
+    def vacuum(self) -> None:
+        """Let go of all entries."""
+        for file in self._folder.iterdir():
+            file.unlink()
 
     def write(self, *texts: str, facility: int = 2) -> None:
         """Add an entry for each line of the texts."""
@@ -103,6 +111,103 @@ async def test_a_journal_that_cannot_be_read_is_told(
         assert fault.startswith("cannot run journalctl: ")
 
 
+async def test_the_first_entry_that_is_left_of_a_journal_is_read_and_the_loss_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(tmp_path)
+    monkeypatch.setenv("PATH", journal.path)
+    journal.write(QUEUED, FULL)
+    async with running() as rig:
+        async with reading(rig, mail=open_one()):
+            await until(stands(rig, "mail", taken=2))
+        said = capsys.readouterr().err
+        journal.vacuum()
+        journal.write(SENT, FULL)
+        async with reading(rig, mail=open_one()):
+            await until(stands(rig, "mail", taken=4))
+
+    gone = "the entry that was read last is not in the journal any more"
+    assert (gone in said, gone in capsys.readouterr().err) == (False, True)
+
+
+async def test_an_entry_that_breaks_off_comes_again_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (entry_of(line, n) for n, line in enumerate(log_of(FULL + "\n" + SENT)))
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    broken.write_text(f"{first}\n{second[:-20]}")
+    whole.write_text(f"{first}\n{second}\n")
+    script = tmp_path / "journalctl"
+    script.write_text(f"#!/bin/sh\ncat {broken} || cat {whole}\nrm -f {broken}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    async with running() as rig:
+        async with reading(rig, mail=open_one()):
+            await until(stands(rig, "mail", taken=2))
+
+        found = await row_of(rig, "mail")
+        assert (found.refused, found.duplicates) == (0, 0)
+        assert kinds(await stored(rig)) == ["deferred", "delivered"]
+
+
+async def test_entries_come_one_by_one_whatever_is_between_them() -> None:
+    out = asyncio.StreamReader(limit=64)
+    entries = [b'{"__CURSOR":"%d"}' % n for n in range(4)]
+    for line in (entries[0], entries[1], b"x" * 65, b"", b"y" * 200, entries[2], entries[3][:9]):
+        out.feed_data(line + b"\n")
+    out.feed_data(b"no end")
+    out.feed_eof()
+    output = Output(out, "0")
+
+    found = [each async for each in all_of(output)]
+
+    assert found == [entries[1], b"", b"", entries[2], entries[3][:9]]
+
+
+async def all_of(output: Output) -> AsyncIterator[bytes]:
+    while (entry := await output.next()) is not None:
+        yield entry
+
+
+def test_entries_that_are_handed_over_together_are_bounded_by_their_bytes() -> None:
+    entries = Entries("")
+    for number in range(5):
+        assert entries.is_full is (number == 4)
+        entries.add(b"x" * (1 << 18))
+
+
+def entry_of(line: str, number: int) -> str:
+    """Return the entry of a line in a log as `journalctl` prints it."""
+    _, host, tag, said = line.split(" ", 3)
+    return json.dumps({
+        "__REALTIME_TIMESTAMP": f"{AT_US + number}",
+        "_HOSTNAME": host,
+        "SYSLOG_IDENTIFIER": tag.partition("[")[0],
+        "MESSAGE": said,
+        "__CURSOR": f"s=1;i={number}",
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(("member", "value"), [
+    ("_HOSTNAME", ["mx1", "mx2"]),
+    ("SYSLOG_IDENTIFIER", ["postfix/smtp", "other"]),
+    ("SYSLOG_IDENTIFIER", list(b"postfix/smtp")),
+    ("SYSLOG_PID", None),
+])  # fmt: skip
+def test_a_member_that_comes_twice_or_as_bytes_is_read(member: str, value: object) -> None:
+    entry = json.loads(entry_of(log_of(SENT)[0], 1)) | {member: value}
+
+    assert [draft.type for draft in Kept().read([json.dumps(entry)])] == ["delivered"]
+
+
+def test_an_entry_whose_message_was_left_out_is_refused() -> None:
+    entry = json.loads(entry_of(log_of(SENT)[0], 1)) | {"MESSAGE": None}
+    kept = Kept()
+
+    assert kept.read([json.dumps(entry), json.dumps(entry | {"SYSLOG_IDENTIFIER": "x"})]) == []
+    assert ["without '--all'" in each.message for each in kept.findings.refused] == [True]
+
+
 def test_entries_in_a_file_give_the_events_of_lines_in_a_log() -> None:
     entries = []
     for line in log_of(QUEUED + SENT, at="2026-12-01T10:00:00.123456Z"):
@@ -128,7 +233,7 @@ def test_entries_in_a_file_give_the_events_of_lines_in_a_log() -> None:
     b"{not json",
     b'{"__REALTIME_TIMESTAMP":"x","SYSLOG_IDENTIFIER":"postfix/smtp","MESSAGE":"y"}',
     b'{"__REALTIME_TIMESTAMP":"1","SYSLOG_IDENTIFIER":"postfix/smtp","MESSAGE":[256]}',
-    b'{"__REALTIME_TIMESTAMP":"1","_HOSTNAME":["a"],"MESSAGE":"y"}',
+    b'{"__REALTIME_TIMESTAMP":"1","_HOSTNAME":[["a"]],"MESSAGE":"y"}',
 ])  # fmt: skip
 def test_a_damaged_entry_is_refused(entry: bytes) -> None:
     kept = Kept()

@@ -1,4 +1,4 @@
-"""Following the journal of systemd: `journalctl` is asked for what came after a cursor."""
+"""Following the journal of systemd: `journalctl` is asked for what came from a cursor on."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from postbell.errors import ServiceError
 from postbell.ports import Fact, Inlet, SourceReading, SourceState
+from postbell.signals import log
+from postbell.sources.samples import AT_ONCE, AT_ONCE_BYTES
 
-MOST_AT_ONCE = 1_000
+JOURNAL = "the journal"
 TOGETHER_S = 0.05
 """What comes within so long is handed over together."""
 
@@ -24,18 +26,69 @@ class Entries:
         self.cursor = cursor
         self.facts: list[Fact] = []
         self.too_long: list[Fact] = []
+        self.seen = self._size_bytes = 0
 
-    async def read_one(self, out: StreamReader) -> bool:
-        """Read one more; False at the end."""
-        try:
-            line = await out.readline()
-        except ValueError:  # what was read of it is gone
-            self.too_long.append(Fact(f"after {self.cursor}"[:200], b""))
-            return True
-        if found := _CURSOR(line):
-            self.cursor = found[1].decode()
-            self.facts.append(Fact(self.cursor[:200], line.strip()))
-        return bool(line)
+    @property
+    def is_full(self) -> bool:
+        """Say whether no more of them are to be handed over together."""
+        return self.seen >= AT_ONCE or self._size_bytes >= AT_ONCE_BYTES
+
+    def add(self, entry: bytes) -> None:
+        """Add one, empty for one that is too long."""
+        self.seen += 1
+        if not entry:
+            self.too_long.append(Fact(f"after {self.cursor}"[:200], b"", number=self.seen))
+            return
+        self.cursor = cursor_of(entry) or self.cursor
+        self._size_bytes += len(entry)
+        self.facts.append(Fact(self.cursor[:200], entry, number=self.seen))
+
+
+class Output:
+    """What `journalctl` prints of the entries after a cursor, one by one."""
+
+    def __init__(self, out: StreamReader, cursor: str) -> None:
+        self._out = out
+        self._after = cursor
+        self._is_inside = False
+
+    async def next(self) -> bytes | None:
+        """Return the next entry, empty for one that is longer than there is room for; None at the
+        end: one that breaks off there comes again whole.  May be cancelled at any moment."""
+        while True:
+            try:
+                line = await self._out.readuntil()
+            except asyncio.IncompleteReadError:
+                return None
+            except asyncio.LimitOverrunError as error:
+                self._is_inside = True
+                await self._out.readexactly(error.consumed)  # which is there
+                continue
+            is_end_of_long, self._is_inside = self._is_inside, False
+            if is_end_of_long:
+                return b""
+            entry = line.strip()
+            if entry and not self._is_read(entry):
+                return entry
+
+    def _is_read(self, entry: bytes) -> bool:
+        """Say whether it is the one at the cursor: it comes first, unless it is gone."""
+        after, self._after = self._after, ""
+        if after and cursor_of(entry) != after:
+            log(
+                "source_lost",
+                place=JOURNAL,
+                error="the entry that was read last is not in the journal any more: entries after"
+                " it, if there were any, are lost; going on with the oldest that is newer",
+            )
+            return False
+        return bool(after)
+
+
+def cursor_of(entry: bytes) -> str:
+    """Return the cursor of an entry, empty where it says none."""
+    found = _CURSOR(entry)
+    return found[1].decode() if found else ""
 
 
 Read = Callable[[Entries, Executor], Awaitable[SourceReading]]
@@ -47,12 +100,16 @@ async def follow_journal(cursor: str, max_bytes: int, inlet: Inlet, read: Read) 
     cancelled; an entry has at most *max_bytes*.  Raises ServiceError once `journalctl` ends."""
     process, out, errors = await _started(cursor, max_bytes)
     thread = ThreadPoolExecutor(1, "postbell-source")
+    output = Output(out, cursor)
     try:
         inlet.report(SourceState.UP_TO_DATE)
-        while entries := await _next(out, cursor):
+        while entries := await _next(output, cursor):
             await inlet.take(await read(entries, thread))
             cursor = entries.cursor
-            inlet.report(SourceState.UP_TO_DATE)
+            if entries.is_full:
+                inlet.report(SourceState.READING)
+            else:
+                inlet.report(SourceState.UP_TO_DATE, lag_bytes=0)
         said = (await errors.read(1_000)).decode(errors="replace").strip()
         raise ServiceError(f"journalctl ended: {said or 'it said nothing'}")
     finally:
@@ -63,9 +120,13 @@ async def follow_journal(cursor: str, max_bytes: int, inlet: Inlet, read: Read) 
 
 
 async def _started(cursor: str, max_bytes: int) -> tuple[Process, StreamReader, StreamReader]:
-    """Return the process, what it prints and what it says of errors."""
-    after = [f"--after-cursor={cursor}"] if cursor else []
-    options = ("--output=json", "--all", "--follow", "--lines=all", "--quiet", *after)
+    """Return the process, what it prints and what it says of errors.
+
+    It begins with the entry at the cursor: told to begin after it, it passes the next one by where
+    that one is gone (systemd 252).
+    """
+    at = [f"--cursor={cursor}"] if cursor else []
+    options = ("--output=json", "--all", "--follow", "--lines=all", "--quiet", *at)
     try:
         process = await asyncio.create_subprocess_exec(
             "journalctl", *options, FACILITY, stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
@@ -78,15 +139,16 @@ async def _started(cursor: str, max_bytes: int) -> tuple[Process, StreamReader, 
     return process, process.stdout or StreamReader(), process.stderr or StreamReader()
 
 
-async def _next(out: StreamReader, cursor: str) -> Entries | None:
+async def _next(output: Output, cursor: str) -> Entries | None:
     """Return what comes next, None at the end."""
-    entries = Entries(cursor)
-    if not await entries.read_one(out):
+    if (entry := await output.next()) is None:
         return None
+    entries = Entries(cursor)
+    entries.add(entry)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(TOGETHER_S):
-            while len(entries.facts) < MOST_AT_ONCE and await entries.read_one(out):
-                pass
+            while not entries.is_full and (entry := await output.next()) is not None:
+                entries.add(entry)
     return entries
 
 

@@ -14,6 +14,7 @@ from postbell.clock import from_us, rfc3339
 from postbell.errors import BadInput
 
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Member = str | list[str | Byte] | None
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False):
@@ -71,15 +72,28 @@ def _entry(raw: bytes) -> LogLine | None:
         stamp = rfc3339(from_us(int(entry.at_us)))
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise BadInput(f"no entry of a journal: {error}"[:300], code="malformed") from None
-    tag = _tag(f"{entry.identifier}:")
-    if tag is None or entry.message is None:
+    tag = _tag(f"{_text(entry.identifier)}:")
+    if tag is None:
         return None
-    text = entry.message
-    if not isinstance(text, str):  # bytes that are no UTF-8
-        text = bytes(text).decode(errors="replace")
+    if entry.message is None:
+        raise BadInput(
+            "no message in an entry of a journal; without '--all' journalctl leaves out long ones",
+            code="malformed",
+        )
     instance, program, _ = tag
-    pid = f"[{entry.pid}]"
-    return LogLine(stamp, entry.host, instance, program, pid, text.replace("\0", "\ufffd"))
+    host, pid, text = map(_text, (entry.host, entry.pid, entry.message))
+    return LogLine(stamp, host, instance, program, f"[{pid}]", text.replace("\0", "\ufffd"))
+
+
+def _text(member: Member) -> str:
+    """Return a member as text: bytes that are no UTF-8 come as numbers, a member that an entry has
+    several times as a list, of which the first counts."""
+    if isinstance(member, str):
+        return member
+    texts = [each for each in member or () if isinstance(each, str)]
+    if texts:
+        return texts[0]
+    return bytes(each for each in member or () if isinstance(each, int)).decode(errors="replace")
 
 
 @lru_cache(4096)
@@ -93,10 +107,10 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
     """Members that journald writes (systemd.journal-fields(7))."""
 
     at_us: str = msgspec.field(name="__REALTIME_TIMESTAMP")
-    host: str = msgspec.field(name="_HOSTNAME", default="")
-    identifier: str = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
-    pid: str = msgspec.field(name="SYSLOG_PID", default="")
-    message: str | list[Byte] | None = msgspec.field(name="MESSAGE", default=None)
+    host: Member = msgspec.field(name="_HOSTNAME", default="")
+    identifier: Member = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
+    pid: Member = msgspec.field(name="SYSLOG_PID", default="")
+    message: Member = msgspec.field(name="MESSAGE", default=None)
 
 
 _entry_of = msgspec.json.Decoder(_Entry).decode

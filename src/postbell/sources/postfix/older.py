@@ -6,8 +6,8 @@ import io
 import lzma
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,58 +16,67 @@ import zstandard
 from postbell.errors import BadInput
 from postbell.ports import Fact
 from postbell.sources import rotation
-from postbell.sources.samples import lines_of
-
-MOST_AT_ONCE = 1_000
+from postbell.sources.samples import grouped, lines_of
 
 
 class OlderLog(NamedTuple):
-    """A compressed log that was written last at *modified_ns*."""
+    """A compressed log that was written last at *modified_ns*; *before* others of that moment are
+    older."""
 
     path: Path
     modified_ns: int
+    before: int
 
     def parts(self, after_line: int, max_bytes: int) -> Iterator[list[Fact]]:
-        """Yield its lines after that one, MOST_AT_ONCE at a time; a line has at most *max_bytes*.
+        """Yield its lines after that one, so many at a time as are read together; a line has at
+        most *max_bytes*.
 
-        Raises BadInput where it is damaged, ServiceError where it cannot be read; blocks.
+        Raises BadInput where it is damaged, after the lines before that place, ServiceError where
+        it cannot be read; blocks.
         """
         opener = _OPENERS[self.path.suffix]
         try:
             with self.path.open("rb") as packed, opener(packed) as file:
                 lines = lines_of(file, max_bytes)
-                for line in lines:
-                    if _number(line) > after_line:
-                        yield [line, *islice(lines, MOST_AT_ONCE - 1)]
+                yield from grouped(
+                    line._replace(place=f"{self.path.name} {line.place}")
+                    for line in lines
+                    if line.number > after_line
+                )
         except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise rotation.unreadable(self.path, error) from None
             raise BadInput(f"{self.path.name} is damaged: {error}", code="malformed") from None
 
 
-def next_older(path: Path, after_ns: int, *, is_done: bool) -> OlderLog | None:
-    """Return the oldest compressed log of *path* that was written last after then, or, where that
-    one is not *is_done*, then."""
+def next_older(path: Path, after_ns: int, done: int) -> OlderLog | None:
+    """Return the oldest compressed log of *path* that was written last after then, or then and is
+    not among the *done* oldest of that moment."""
     found = [
-        OlderLog(each, rotation.modified_ns(each))
+        each
         for each in path.parent.glob("*")
         if each.name.startswith(path.name) and _IS_OLDER(each.name, len(path.name))
+        if not _is_being_made(each)
     ]
-    left = [
-        log
-        for log in found
-        if log.modified_ns > after_ns or (log.modified_ns == after_ns and not is_done)
-    ]
-    return min(left, key=lambda log: (log.modified_ns, log.path), default=None)
+    before = Counter[int]()
+    for modified_ns, _, log in sorted(map(_aged, found)):
+        number = before[modified_ns]
+        if modified_ns > after_ns or (modified_ns == after_ns and number >= done):
+            return OlderLog(log, modified_ns, number)
+        before[modified_ns] += 1
+    return None
 
 
-def line_of_last(part: list[Fact]) -> int:
-    """Return the number of the last line of a part."""
-    return _number(part[-1])
+def _aged(log: Path) -> tuple[int, tuple[int, str], Path]:
+    """Return what is lower the older a compressed log is, with when it was written and itself."""
+    return rotation.modified_ns(log), rotation.rank(log.with_suffix("")), log
 
 
-def _number(line: Fact) -> int:
-    return int(line.place.removeprefix("line "))
+def _is_being_made(log: Path) -> bool:
+    """Say whether what it is made of lies beside it still, and is read in its place: that goes when
+    it is whole, and gives it its time."""
+    packed_ns, plain_ns = rotation.modified_ns(log), rotation.modified_ns(log.with_suffix(""))
+    return 0 < plain_ns <= packed_ns
 
 
 def _zstd(packed: BinaryIO) -> BinaryIO:
@@ -81,4 +90,4 @@ _OPENERS: Mapping[str, Callable[[BinaryIO], Any]] = {
     ".xz": lzma.LZMAFile,
     ".zst": _zstd,
 }
-_IS_OLDER = re.compile(r"[.-][0-9][0-9.T-]*\.(?:gz|bz2|xz|zst)").fullmatch
+_IS_OLDER = re.compile(rf"[.-][0-9][0-9.T-]*(?:{'|'.join(map(re.escape, _OPENERS))})").fullmatch

@@ -19,11 +19,12 @@ import msgspec
 from postbell.clock import SystemClock
 from postbell.errors import BadInput, ServiceError
 from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading, SourceState
-from postbell.sources.following import follow, path_of
+from postbell.signals import log
+from postbell.sources.following import follow, line_fact, path_of
 from postbell.sources.postfix.drafts import KIND
-from postbell.sources.postfix.journal import Entries, follow_journal
+from postbell.sources.postfix.journal import JOURNAL, Entries, follow_journal
 from postbell.sources.postfix.mails import Mails
-from postbell.sources.postfix.older import OlderLog, line_of_last, next_older
+from postbell.sources.postfix.older import OlderLog, next_older
 from postbell.sources.postfix.reader import Findings, LogReader, Noted
 from postbell.sources.postfix.relays import Relays
 from postbell.sources.samples import lines_of
@@ -31,7 +32,6 @@ from postbell.sources.tail import Chunk, FileLine, FilePlace, oldest
 from postbell.sources.whose import MEMBERS, Whose
 from postbell.verp import Tracer
 
-JOURNAL = "the journal"
 MAX_LINE_BYTES = 1 << 18
 MAX_ENTRY_BYTES = 2 * MAX_LINE_BYTES
 """An entry of the journal has more members than the line."""
@@ -55,12 +55,14 @@ class PostfixMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LogPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far the log was read, the file or, up to the *cursor*, the journal; *turned* clients were
     turned away before that.  Of older logs those are done that were written last before *older_ns*,
-    and of the one that was written then the lines up to *older_line*, all where that is 0."""
+    and the *older_done* oldest of those that were written then; of the next the lines up to
+    *older_line*."""
 
     file: FilePlace = FilePlace()
     turned: int = 0
     cursor: str = ""
     older_ns: int = 0
+    older_done: int = 0
     older_line: int = 0
 
 
@@ -134,32 +136,39 @@ class PostfixSource:
         with contextlib.ExitStack() as stack:
             thread = ThreadPoolExecutor(1, "postbell-source")
             stack.callback(thread.shutdown, wait=False)
-            find = partial(next_older, path)
-            while log := await run(
-                thread, partial(find, place.older_ns, is_done=not place.older_line)
-            ):
-                place = await self._read_one(log, place, inlet, thread)
-            return msgspec.structs.replace(place, file=await run(thread, oldest, path))
+            while True:
+                file = await run(thread, oldest, path)  # first: it may be compressed meanwhile
+                older = await run(thread, next_older, path, place.older_ns, place.older_done)
+                if place.older_line and (older is None or not _is_at(place, older)):
+                    _say_lost(path, place)
+                if older is None:
+                    return msgspec.structs.replace(place, file=file)
+                place = await self._read_one(older, place, inlet, thread)
 
     async def _read_one(
-        self, log: OlderLog, place: LogPlace, inlet: Inlet, thread: Executor
+        self, older: OlderLog, place: LogPlace, inlet: Inlet, thread: Executor
     ) -> LogPlace:
         """Read one older log, the rest of it where it was begun."""
         run = asyncio.get_running_loop().run_in_executor
-        written_at = datetime.fromtimestamp(log.modified_ns / 1e9, UTC)
-        begun = place.older_line if place.older_ns == log.modified_ns else 0
-        parts, is_left = log.parts(begun, MAX_LINE_BYTES), True
+        written_at = datetime.fromtimestamp(older.modified_ns / 1e9, UTC)
+        begun = place.older_line if _is_at(place, older) else 0
+        parts, is_left = older.parts(begun, MAX_LINE_BYTES), True
         while is_left:
             part, refused = list[Fact](), list[RefusedFact]()
             try:
                 part = await run(thread, next, parts, [])
             except BadInput as error:
-                where = Fact(f"{log.path.name} after line {place.older_line}", b"")
+                where = Fact(f"{older.path.name} after line {place.older_line}", b"")
                 refused = [RefusedFact(where, error.code, error.message)]
             is_left = bool(part)
-            line = line_of_last(part) if part else 0
-            place = LogPlace(turned=place.turned, older_ns=log.modified_ns, older_line=line)
-            position = f"{log.path.name} line {line}" if part else f"{log.path.name} read"
+            line = part[-1].number if part else 0
+            place = LogPlace(
+                turned=place.turned,
+                older_ns=older.modified_ns,
+                older_done=older.before + (not is_left),
+                older_line=line,
+            )
+            position = f"{older.path.name} line {line}" if part else f"{older.path.name} read"
             inlet.report(SourceState.READING)
             await inlet.take(
                 await self._made(inlet, thread, part, refused, written_at, place, position)
@@ -168,7 +177,7 @@ class PostfixSource:
 
     async def _read(self, inlet: Inlet, chunk: Chunk, thread: Executor) -> SourceReading:
         written_at = datetime.fromtimestamp(chunk.after.modified_ns / 1e9, UTC)
-        long = _too_long([Fact(f"line {chunk.too_long}", b"")] if chunk.too_long else [])
+        long = _too_long([line_fact(chunk.too_long, b"")] if chunk.too_long else [])
         place, position = LogPlace(chunk.after), f"line {chunk.after.line}"
         return await self._made(inlet, thread, chunk.lines, long, written_at, place, position)
 
@@ -229,6 +238,20 @@ async def _recalled(reader: LogReader, noted: Sequence[Noted], recall: Recall) -
     if pages := reader.page_keys(noted, mails):
         mails.add_pages(await recall(pages))
     return mails
+
+
+def _is_at(place: LogPlace, older: OlderLog) -> bool:
+    """Say whether this older log is the one that was begun."""
+    return (place.older_ns, place.older_done) == (older.modified_ns, older.before)
+
+
+def _say_lost(path: Path, place: LogPlace) -> None:
+    log(
+        "source_lost",
+        place=str(path),
+        error=f"the compressed log that was read up to line {place.older_line} was removed: the"
+        " lines after that one are lost; going on with the next newer log",
+    )
 
 
 def _too_long(facts: Sequence[Fact]) -> list[RefusedFact]:
