@@ -201,6 +201,22 @@ async def test_one_that_stands_elsewhere_keeps_no_request_beside_it_out():
         assert await stored_ids(rig) == ["s0", "e2"]
 
 
+async def test_a_fact_that_is_dropped_while_it_is_read_again_keeps_no_request_beside_it_out():
+    async with running() as rig:
+        await take(rig, await begin(rig), draft(0, recipient=""))
+        [fact] = await rig.engine.quarantine.page("mail", None, 10)
+        again = (await begin(rig))._replace(retried=[fact.id])
+        await rig.engine.quarantine.drop("mail", [fact.id])
+
+        gone, sent = await asyncio.gather(
+            take(rig, again, draft(1)), rig.send(event(2)), return_exceptions=True
+        )
+
+        assert isinstance(gone, Conflict)
+        assert sent.accepted == 1
+        assert await stored_ids(rig) == ["e2"]
+
+
 async def test_a_moved_head_is_followed():
     async with running() as rig:
         progress = await begin(rig)

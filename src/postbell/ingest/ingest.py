@@ -306,14 +306,14 @@ class Ingest:
         self, group: list[WaitingRequest], *, is_first: bool
     ) -> list[WaitingRequest]:
         """Answer requests whose key another process has stored meanwhile, and refuse sources that
-        stand elsewhere by now; return the others."""
+        stand elsewhere by now, or of which a fact that was read again is gone; return the others.
+        """
         left = []
         for request in group:
-            if request.progress is not None and not is_first:
-                row = await self._engine.checkpoints.read(request.progress.source)
-                if row is None or row.revision != request.progress.revision:
-                    request.fail(moved(request.progress.source))
-                    continue
+            progress = None if is_first else request.progress
+            if progress is not None and not await self._stands(progress):
+                request.fail(moved(progress.source))
+                continue
             if request.key and not is_first:
                 try:
                     answer = await self._answered(request.account, request.key, request.digest)
@@ -325,6 +325,14 @@ class Ingest:
                     continue
             left.append(request)
         return left
+
+    async def _stands(self, progress: Progress) -> bool:
+        """Say whether a source stands where its progress is from, with the facts read again."""
+        row = await self._engine.checkpoints.read(progress.source)
+        if row is None or row.revision != progress.revision:
+            return False
+        found = [await self._engine.quarantine.find(each) for each in progress.retried]
+        return all(each is not None and each.source == progress.source for each in found)
 
     async def _learn(self) -> None:
         """Take in the ids of blocks that other processes appended.
