@@ -30,10 +30,11 @@ class BodyLimit(msgspec.Struct, frozen=True):
 
 def in_force(limit: BodyLimit | None, changed_at: datetime, now: datetime) -> BodyLimit | None:
     """Return what was learnt, unless a day has passed or the webhook was changed (*changed_at*):
-    it may have another receiver now, or one that was mended."""
-    if limit is None or not changed_at <= limit.at <= now < limit.at + KEPT_FOR:
+    it may have another receiver now, or one that was mended.  A change at a time to come
+    came before, by a clock that was ahead."""
+    if limit is None or limit.at < changed_at <= now:
         return None
-    return limit
+    return limit if limit.at <= now < limit.at + KEPT_FOR else None
 
 
 def most_bytes(limit: BodyLimit) -> int:

@@ -246,6 +246,7 @@ def test_a_short_body_says_nothing_of_lengths():
         (NOW - DAY, NOW + DAY, False),
         (NOW + timedelta(seconds=1), NOW + timedelta(seconds=2), False),
         (NOW - DAY, NOW - timedelta(seconds=1), False),
+        (NOW + DAY, NOW + timedelta(seconds=1), True),
     ],
 )
 def test_it_counts_for_a_day_and_until_the_webhook_is_changed(changed_at, now, counts):

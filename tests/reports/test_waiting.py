@@ -128,6 +128,27 @@ async def test_a_parked_batch_that_is_opened_again_waits_since_then(rig: Rig) ->
     assert await standing(rig, webhook) == (31, "behind", "behind")
 
 
+@pytest.mark.parametrize("ahead", ["webhook", "events", "both"])
+async def test_what_began_while_the_clock_was_ahead_waits_all_the_same(
+    rig: Rig, ahead: str
+) -> None:
+    policy = {"max_wait_s": 0, "rate_per_s": 0.001, "max_events": 1, "concurrency": 1}
+    if ahead == "events":
+        webhook = await rig.webhook(URL, policy=policy)
+    rig.clock.jump(86_400)
+    if ahead != "events":
+        webhook = await rig.webhook(URL, policy=policy)
+    if ahead != "webhook":
+        await rig.send(event(1), event(2), event(3))
+    rig.clock.jump(-86_400)
+    await rig.engine.log.correct(rig.clock.now())
+    rig.clock.advance(1)
+    await rig.send(event(4), event(5), event(6))
+    rig.clock.advance(60)
+
+    assert await standing(rig, webhook) == (60, "behind", "behind")
+
+
 async def test_one_word_for_all_agrees_with_each_webhooks_own(rig: Rig) -> None:
     fine = await rig.webhook("https://b.example/fine", policy={"max_wait_s": 0})
     late = await rig.webhook("https://b.example/late", policy={"max_wait_s": 3600})

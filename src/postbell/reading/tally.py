@@ -14,7 +14,8 @@ AT_ONCE = 100
 
 
 class Count(NamedTuple):
-    """*events* in the part that match; *oldest_at* is when the first became durable.
+    """*events* in the part that match; *oldest_at* is when the first became durable, at the latest:
+    not later than any behind it, though a clock that was ahead may have stamped it so.
 
     *is_partial* says that counting stopped at the limit, so there may be more.
     """
@@ -41,8 +42,8 @@ class Tally:
             headers = await self._log.headers(self._account_id, first, AT_ONCE)
             for header in headers:
                 found = count_matching(selection, (header,), part.start, part.end)
-                if found and oldest_at is None:
-                    oldest_at = header.recorded_at
+                if found:
+                    oldest_at = min(oldest_at or header.recorded_at, header.recorded_at)
                 events += found
             if self._left is not None:
                 self._left -= len(headers)

@@ -2,7 +2,8 @@
 
 The wait of an event begins when it could be sent: when it came in, when its webhook was made or
 last resumed, when a replay took it or somebody opened its parked batch again, whichever is last.
-What a rate limit or a failing receiver holds back could be sent, and counts.
+What a rate limit or a failing receiver holds back could be sent, and counts.  A time to come, of a
+clock that was ahead, says nothing: what came in later has not waited for longer.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from postbell import policies
 from postbell.blocks import BlockHeader, Position, Range
 from postbell.clock import Clock
 from postbell.ports import Claim, Dialect, Engine, QueueLengths
+from postbell.ports.path import NEVER
 from postbell.reading.match import Selection, count_matching
 from postbell.reading.tally import Tally, segments
 from postbell.records import OpenBatch, Webhook, WebhookState
@@ -105,29 +107,33 @@ class Waits:
             return PAUSED
         if queue.failing_since is not None:
             return FAILING
-        edge = self._clock.now() - timedelta(seconds=self._limit_s(webhook))
-        if _active_since(webhook) >= edge:
+        now = self._clock.now()
+        edge = now - timedelta(seconds=self._limit_s(webhook))
+        if _active_since(webhook, now) >= edge:
             return UP_TO_DATE
         since = await self._recorded_at(webhook.account_id, queue.first_block)
         since += [queue.opened_at] if queue.opened_at else []
         is_behind = any(each < edge for each in since)
-        if is_behind or await self._has_old(webhook, queue.cursor, edge, old):
+        if is_behind or await self._has_old(webhook, queue.cursor, edge, now, old):
             return BEHIND
         return UP_TO_DATE
 
     async def _has_old(
-        self, webhook: Webhook, cursor: Position, edge: datetime, old: "_Headers"
+        self, webhook: Webhook, cursor: Position, edge: datetime, now: datetime, old: "_Headers"
     ) -> bool:
         """Return whether an event from before *edge* was not cut yet."""
         end = Position(await self._engine.log.head() + 1, 0)
+        has_matching = False
         for revision, part in segments(webhook.revisions, Range(cursor, end)):
             selection = Selection.of(self._dialects[revision.dialect], revision)
             number = part.start.block // PAGE_BLOCKS
             for page in range(number, min(number + MAX_PAGES, part.end.block // PAGE_BLOCKS + 1)):
                 for header in await old.page(page):
-                    if header.recorded_at >= edge:
+                    if edge <= header.recorded_at <= now:
                         return False
-                    if count_matching(selection, (header,), part.start, part.end):
+                    found = count_matching(selection, (header,), part.start, part.end)
+                    has_matching = has_matching or found > 0
+                    if has_matching and header.recorded_at < edge:
                         return True
         return False
 
@@ -142,8 +148,9 @@ class Waits:
     def _lag_s(self, webhook: Webhook, since: Sequence[datetime]) -> float:
         if not since or webhook.state is WebhookState.PAUSED:
             return 0.0
-        could = max(min(since), _active_since(webhook))
-        return max((self._clock.now() - could).total_seconds(), 0.0)
+        now = self._clock.now()
+        could = max(min(since), _active_since(webhook, now))
+        return max((now - could).total_seconds(), 0.0)
 
     def _limit_s(self, webhook: Webhook) -> float:
         policy = policies.of_webhook(webhook, self._dialects, self._installation_policies)
@@ -172,5 +179,6 @@ def _first_block(waiting: Sequence[OpenBatch]) -> int | None:
     return min((b.range.start.block for b in waiting if b.opened_at is None), default=None)
 
 
-def _active_since(webhook: Webhook) -> datetime:
-    return webhook.active_since or webhook.created_at
+def _active_since(webhook: Webhook, now: datetime) -> datetime:
+    since = webhook.active_since or webhook.created_at
+    return since if since <= now else NEVER
