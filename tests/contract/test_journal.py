@@ -137,7 +137,7 @@ async def test_the_journal_outlives_its_webhook(shop: Shop) -> None:
 async def test_recent_has_the_attempts_before_a_parked_batch_was_tried_anew(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("postbell.storage.sqlite.journal.SEARCHED_ROWS", 3)
+    monkeypatch.setattr("postbell.storage.sql.journal.SEARCHED_ROWS", 3)
     webhook = await shop.webhook()
     for attempt, note in ((1, ""), (2, ""), (1, "anew, after it was parked")):
         await settle(shop, replace(shop.entry(webhook, "b"), attempt=attempt, note=note))

@@ -20,8 +20,8 @@ from postbell.ports import Engine
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
 from postbell.storage.ringing import RingBell
+from postbell.storage.sql.riding import Along, Ride, riding
 from postbell.storage.sqlite import SqliteEngine
-from postbell.storage.sqlite.writer import Along, Ride, riding
 
 NOBODY = "nobody"
 """Holds no lane: a write of whose leases commits nothing."""
@@ -93,7 +93,7 @@ class SqliteStored(Stored):
         is_under_way, may_end = asyncio.Event(), threading.Event()
         loop = asyncio.get_running_loop()
 
-        def stay(_db: object, _value: object) -> None:
+        async def stay(_db: object, _value: object) -> None:
             loop.call_soon_threadsafe(is_under_way.set)
             may_end.wait()
 
@@ -141,7 +141,7 @@ class OwnRings:
         return await RingBell.wait(self._bell, timeout_s)
 
 
-def _destroy(db: Any, _value: object) -> None:
+async def _destroy(db: Any, _value: object) -> None:
     for statement in (
         "DELETE FROM batches",
         "DELETE FROM journal",
@@ -149,5 +149,5 @@ def _destroy(db: Any, _value: object) -> None:
         "UPDATE lanes SET epoch = epoch + 1, cursor_block = cursor_block + 1",
         "UPDATE meta SET value = value + 1 WHERE name = 'registry_version'",
     ):
-        db.execute(statement)
+        db.connection.execute(statement)
     raise Conflict("everything was to be destroyed")

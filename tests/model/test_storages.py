@@ -6,13 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
+from postbell.storage.sql.riding import Ride, riding
 from postbell.storage.sqlite.connecting import connect, scalar
-from postbell.storage.sqlite.writer import Ride, riding
 from tests.fakes import FakeClock
 from tests.model.scene import Scene
 from tests.model.storages import SEEN_S, SqliteStored, opened_on_sqlite
@@ -60,9 +59,9 @@ async def test_writes_that_piled_up_are_one_commit_and_one_of_them_fails_alone(
     mine, other = both
     seen: list[tuple[int, int]] = []
 
-    def look(db: apsw.Connection, _made: Any) -> None:
+    async def look(db: Any, _made: Any) -> None:
         reading = connect(path, readonly=True)
-        seen.append((scalar(db, COUNT), scalar(reading, COUNT)))
+        seen.append((scalar(db.connection, COUNT), scalar(reading, COUNT)))
         reading.close()
 
     async def add(name: str) -> None:

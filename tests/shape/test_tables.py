@@ -103,7 +103,8 @@ def looked_up() -> set[str]:
     """Return what storage may look up, as patterns; `x_{y}` is `x_` and any word."""
     nodes = [node for _, tree in source.trees("storage") for node in ast.walk(tree)]
     plain = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
-    keys = [node.slice for node in nodes if isinstance(node, ast.Subscript)]
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    keys = [call.args[0] for call in calls if call.args]
     return set(map(re.escape, plain)) | {
         "".join(
             re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"\w+"

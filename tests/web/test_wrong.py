@@ -21,7 +21,7 @@ FOR_MACHINES = (
     "reading/", "sealing.py", "serving/opening.py", "serving/tls.py", "settings/", "sources/",
     "storage/bounds.py", "storage/engines.py", "storage/memory/database.py",
     "storage/memory/engine.py", "storage/memory/log.py", "storage/sqlite/backup.py",
-    "storage/sqlite/database.py", "storage/sqlite/locking.py", "storage/sqlite/log.py",
+    "storage/sqlite/database.py", "storage/sqlite/locking.py", "storage/sql/log.py",
     "storage/sqlite/restoring.py", "text/encodings.py", "text/sheets.py",
     "verp.py", "wire/addresses.py",
 )  # fmt: skip

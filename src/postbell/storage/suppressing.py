@@ -29,18 +29,18 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 class Rows(Protocol):
     """The tables of an engine, inside a commit."""
 
-    def entry(self, place: SuppressionKey) -> Suppression | None: ...
-    def put(self, entry: Suppression) -> None: ...
-    def drop(self, place: SuppressionKey) -> None: ...
-    def keep(self, account_id: int, block: int, generation: int) -> None:
+    async def entry(self, place: SuppressionKey) -> Suppression | None: ...
+    async def put(self, entry: Suppression) -> None: ...
+    async def drop(self, place: SuppressionKey) -> None: ...
+    async def keep(self, account_id: int, block: int, generation: int) -> None:
         """Let all entries that *block* caused be of this generation."""
         ...
 
-    def days(self, place: SuppressionKey) -> dict[SuppressionReason, tuple[int, ...]]:
+    async def days(self, place: SuppressionKey) -> dict[SuppressionReason, tuple[int, ...]]:
         """Return the days on which something came that does not suppress the address yet."""
         ...
 
-    def set_days(
+    async def set_days(
         self,
         place: SuppressionKey,
         days: dict[SuppressionReason, tuple[int, ...]],
@@ -49,9 +49,9 @@ class Rows(Protocol):
         """Keep these days, none for empty ones, until *until_day* at least."""
         ...
 
-    def next_revision(self) -> int: ...
-    def tell(self, change: SuppressionChange) -> None: ...
-    def count(self, account_id: int, more: int) -> int:
+    async def next_revision(self) -> int: ...
+    async def tell(self, change: SuppressionChange) -> None: ...
+    async def count(self, account_id: int, more: int) -> int:
         """Return how many entries of the account are in force, *more* than before."""
         ...
 
@@ -64,91 +64,93 @@ class Book:
         self._now = now
         self._generation = generation
 
-    def take_in(self, findings: Iterable[Finding]) -> None:
+    async def take_in(self, findings: Iterable[Finding]) -> None:
         """Do what the log says, in its order; what an account has no room for is left out."""
         for each in findings:
             match each.kind:
                 case FindingKind.CAUSE:
-                    self._cause(each)
+                    await self._cause(each)
                 case FindingKind.RESUBSCRIBED:
-                    self._resubscribed(each)
+                    await self._resubscribed(each)
                 case FindingKind.DELIVERED:
-                    self._delivered(each.entry)
+                    await self._delivered(each.entry)
                 case FindingKind.UNREADABLE:
                     place = (each.entry.account_id, each.entry.block)
-                    self._rows.keep(*place, self._generation)
+                    await self._rows.keep(*place, self._generation)
                 case never:
                     assert_never(never)
 
-    def add(self, entries: Sequence[Suppression], told_as: int) -> int:
+    async def add(self, entries: Sequence[Suppression], told_as: int) -> int:
         """Put what a person wants on the list; return how many are there already."""
         kept = 0
         for entry in entries:
-            before = self._rows.entry(entry.place)
+            before = await self._rows.entry(entry.place)
             if self._stands(before, entry):
                 kept += 1
                 continue
-            if not self._put(before, entry, told_as):
+            if not await self._put(before, entry, told_as):
                 raise Conflict(
                     f"the list is full: an account has at most {MOST_ENTRIES} suppressed addresses",
                     reason="suppressions_full",
                 )
         return kept
 
-    def remove(
+    async def remove(
         self, places: Iterable[SuppressionKey], block: int, told_as: int
     ) -> list[Suppression]:
         """Take entries off the list, so that nothing up to *block* causes them again; return those
         that were in force."""
-        found = [each for each in map(self._rows.entry, places) if each is not None]
-        found = [each for each in found if each.is_in_force(self._now)]
+        known = [await self._rows.entry(place) for place in places]
+        found = [each for each in known if each is not None and each.is_in_force(self._now)]
         for entry in found:
-            self._take_off(entry, block, Ending.REMOVED, told_as)
-            self._rows.set_days(entry.place, {}, 0)
+            await self._take_off(entry, block, Ending.REMOVED, told_as)
+            await self._rows.set_days(entry.place, {}, 0)
         return found
 
-    def expire(self, entry: Suppression) -> None:
+    async def expire(self, entry: Suppression) -> None:
         """Forget an entry whose time is over, but not that somebody took it off before."""
         if entry.removed_block:
-            self._take_off(entry, 0, Ending.EXPIRED, 0)
+            await self._take_off(entry, 0, Ending.EXPIRED, 0)
             return
-        self._rows.drop(entry.place)
-        self._rows.count(entry.account_id, -1)
-        self._tell(replace(entry, revision=self._rows.next_revision()), Ending.EXPIRED, 0)
+        await self._rows.drop(entry.place)
+        await self._rows.count(entry.account_id, -1)
+        await self._tell(
+            replace(entry, revision=await self._rows.next_revision()), Ending.EXPIRED, 0
+        )
 
-    def judge(self, entry: Suppression, account: AccountRules, first_block: int) -> None:
+    async def judge(self, entry: Suppression, account: AccountRules, first_block: int) -> None:
         """End an entry that a rebuild found no cause of, unless that is gone from the log, or none
         was looked for since the rules are off."""
         if entry.block < first_block or not account.rules.is_on:
-            self._rows.put(replace(entry, generation=self._generation))
+            await self._rows.put(replace(entry, generation=self._generation))
         else:
-            self._take_off(entry, 0, Ending.REBUILT, 0)
+            await self._take_off(entry, 0, Ending.REBUILT, 0)
 
-    def _cause(self, finding: Finding) -> None:
+    async def _cause(self, finding: Finding) -> None:
         entry = finding.entry
-        before = self._rows.entry(entry.place)
+        before = await self._rows.entry(entry.place)
         if before is not None and entry.block <= before.removed_block:
             return
-        if not self._is_enough(finding):
+        if not await self._is_enough(finding):
             return
         if self._stands(before, entry):
             if before is not None and before.generation != self._generation:
-                self._rows.put(replace(before, generation=self._generation))
+                await self._rows.put(replace(before, generation=self._generation))
         elif entry.is_in_force(self._now):
-            self._put(before, entry, finding.told_as)
+            await self._put(before, entry, finding.told_as)
 
-    def _is_enough(self, finding: Finding) -> bool:
+    async def _is_enough(self, finding: Finding) -> bool:
         """Count a cause, and say whether there were enough on different days."""
         rule, entry = finding.rule, finding.entry
         if rule.after <= 1:
             return True
-        days = self._rows.days(entry.place)
+        days = await self._rows.days(entry.place)
         today = day_of(entry.since)
         days[entry.reason] = with_day(days.get(entry.reason, ()), today, rule.within_days)
         is_enough = len(days[entry.reason]) >= rule.after
         if is_enough:
             del days[entry.reason]
-        self._rows.set_days(entry.place, days, today + rule.within_days)
+        await self._rows.set_days(entry.place, days, today + rule.within_days)
         return is_enough
 
     def _stands(self, before: Suppression | None, entry: Suppression) -> bool:
@@ -160,53 +162,53 @@ class Book:
             and _weight(before) >= _weight(entry)
         )
 
-    def _resubscribed(self, finding: Finding) -> None:
+    async def _resubscribed(self, finding: Finding) -> None:
         entry = finding.entry
-        before = self._rows.entry(entry.place)
+        before = await self._rows.entry(entry.place)
         if (
             before is not None
             and before.is_in_force(self._now)
             and before.reason is SuppressionReason.UNSUBSCRIBE
             and before.block < entry.block
         ):
-            self._take_off(before, entry.block, Ending.RESUBSCRIBED, finding.told_as)
+            await self._take_off(before, entry.block, Ending.RESUBSCRIBED, finding.told_as)
 
-    def _delivered(self, entry: Suppression) -> None:
+    async def _delivered(self, entry: Suppression) -> None:
         """Begin anew to count soft bounces: the address takes mail."""
-        days = self._rows.days(entry.place)
+        days = await self._rows.days(entry.place)
         if days.pop(SuppressionReason.SOFT_BOUNCE, None):
-            self._rows.set_days(entry.place, days, 0)
+            await self._rows.set_days(entry.place, days, 0)
 
-    def _put(self, before: Suppression | None, entry: Suppression, told_as: int) -> bool:
+    async def _put(self, before: Suppression | None, entry: Suppression, told_as: int) -> bool:
         """Put an entry in force; say whether there was room."""
         is_counted = before is not None and before.removed_at is None
-        if not is_counted and self._rows.count(entry.account_id, 1) > MOST_ENTRIES:
-            self._rows.count(entry.account_id, -1)
+        if not is_counted and await self._rows.count(entry.account_id, 1) > MOST_ENTRIES:
+            await self._rows.count(entry.account_id, -1)
             return False
-        revision = self._rows.next_revision()
+        revision = await self._rows.next_revision()
         put = replace(
             entry,
             removed_block=0 if before is None else before.removed_block,
             revision=revision,
             generation=self._generation,
         )
-        self._rows.put(put)
-        self._tell(put, None, told_as)
+        await self._rows.put(put)
+        await self._tell(put, None, told_as)
         return True
 
-    def _take_off(self, entry: Suppression, block: int, ending: Ending, told_as: int) -> None:
+    async def _take_off(self, entry: Suppression, block: int, ending: Ending, told_as: int) -> None:
         taken = replace(
             entry,
             removed_at=self._now,
             removed_block=max(block, entry.removed_block),
-            revision=self._rows.next_revision(),
+            revision=await self._rows.next_revision(),
         )
-        self._rows.put(taken)
-        self._rows.count(entry.account_id, -1)
-        self._tell(taken, ending, told_as)
+        await self._rows.put(taken)
+        await self._rows.count(entry.account_id, -1)
+        await self._tell(taken, ending, told_as)
 
-    def _tell(self, entry: Suppression, ending: Ending | None, told_as: int) -> None:
-        self._rows.tell(
+    async def _tell(self, entry: Suppression, ending: Ending | None, told_as: int) -> None:
+        await self._rows.tell(
             SuppressionChange(
                 revision=entry.revision,
                 at=self._now,

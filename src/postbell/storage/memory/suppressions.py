@@ -45,7 +45,7 @@ class MemorySuppressions:
         if self._tables.followed != before:
             return False
         self._tables.followed = before._replace(block=block)
-        self._book(now).take_in(findings)
+        await self._book(now).take_in(findings)
         return True
 
     async def counted(self, account_id: int, keys: Sequence[str]) -> set[str]:
@@ -70,7 +70,7 @@ class MemorySuppressions:
         ][:limit]
         book = self._book(now)
         for each in found:
-            book.judge(each, tables.rules[each.account_id], first_block)
+            await book.judge(each, tables.rules[each.account_id], first_block)
         if len(found) < limit:
             tables.followed = followed._replace(rebuild_to=0)
         return len(found)
@@ -114,7 +114,7 @@ class MemorySuppressions:
         self._whole.check_warrant()
         before = self._tables.copy()
         try:
-            return self._book(now).add(entries, told_as)
+            return await self._book(now).add(entries, told_as)
         except BaseException:
             self._whole.suppressed = self._tables = before
             raise
@@ -123,7 +123,7 @@ class MemorySuppressions:
         self, places: Sequence[SuppressionKey], now: datetime, told_as: int
     ) -> list[Suppression]:
         self._whole.check_warrant()
-        return self._book(now).remove(places, self._whole.head, told_as)
+        return await self._book(now).remove(places, self._whole.head, told_as)
 
     async def end(self, now: datetime, limit: int) -> int:
         ended = [
@@ -132,7 +132,7 @@ class MemorySuppressions:
             if each.removed_at is None and not each.is_in_force(now)
         ][:limit]
         for each in ended:
-            self._book(now).expire(each)
+            await self._book(now).expire(each)
         return len(ended)
 
     async def sweep(self, first_block: int, now: datetime, limit: int) -> int:
@@ -173,24 +173,24 @@ class MemoryRows:
     def __init__(self, tables: SuppressionTables) -> None:
         self._tables = tables
 
-    def entry(self, place: SuppressionKey) -> Suppression | None:
+    async def entry(self, place: SuppressionKey) -> Suppression | None:
         return self._tables.entries.get(place)
 
-    def put(self, entry: Suppression) -> None:
+    async def put(self, entry: Suppression) -> None:
         self._tables.entries[entry.place] = entry
 
-    def drop(self, place: SuppressionKey) -> None:
+    async def drop(self, place: SuppressionKey) -> None:
         del self._tables.entries[place]
 
-    def keep(self, account_id: int, block: int, generation: int) -> None:
+    async def keep(self, account_id: int, block: int, generation: int) -> None:
         for place, entry in self._tables.entries.items():
             if (entry.account_id, entry.block) == (account_id, block):
                 self._tables.entries[place] = replace(entry, generation=generation)
 
-    def days(self, place: SuppressionKey) -> dict[SuppressionReason, tuple[int, ...]]:
+    async def days(self, place: SuppressionKey) -> dict[SuppressionReason, tuple[int, ...]]:
         return dict(self._tables.days.get(place, ({}, 0))[0])
 
-    def set_days(
+    async def set_days(
         self,
         place: SuppressionKey,
         days: dict[SuppressionReason, tuple[int, ...]],
@@ -200,14 +200,14 @@ class MemoryRows:
         if days:
             self._tables.days[place] = (days, max(until, until_day))
 
-    def next_revision(self) -> int:
+    async def next_revision(self) -> int:
         self._tables.revision += 1
         return self._tables.revision
 
-    def tell(self, change: SuppressionChange) -> None:
+    async def tell(self, change: SuppressionChange) -> None:
         self._tables.changes.append(change)
 
-    def count(self, account_id: int, more: int) -> int:
+    async def count(self, account_id: int, more: int) -> int:
         before = self._tables.rules.get(account_id, AccountRules())
         self._tables.rules[account_id] = before._replace(entries=before.entries + more)
         return before.entries + more

@@ -1,4 +1,4 @@
-"""Reads named statements from a `.sql` file.
+"""Reads named statements from `.sql` files.
 
 A statement begins with `-- name: some_name`, then one comment that says what is true
 afterwards, then one SQL statement.
@@ -8,6 +8,19 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
+
+
+def shared() -> Mapping[str, str]:
+    """Return the statements of all files in this package by name; raise ValueError for a name
+    twice."""
+    found: dict[str, str] = {}
+    for file in files(__package__).iterdir():
+        if file.name.endswith(".sql"):
+            statements = load(__package__, file.name)
+            if twice := found.keys() & statements.keys():
+                raise ValueError(f"{file.name}: {', '.join(twice)} are elsewhere, too")
+            found.update(statements)
+    return MappingProxyType(found)
 
 
 def load(package: str, file: str) -> Mapping[str, str]:

@@ -8,12 +8,12 @@ import apsw
 
 from postbell.errors import Conflict, DamagedDatabase, StorageError
 from postbell.sealing import sync_folder
+from postbell.storage.sql import rows as to
 from postbell.storage.sqlite import digest
-from postbell.storage.sqlite import rows as to
 from postbell.storage.sqlite.connecting import connect, row
 from postbell.storage.sqlite.contents import first_unreadable
 from postbell.storage.sqlite.faults import as_storage_error
-from postbell.storage.sqlite.store import SQL
+from postbell.storage.sqlite.transaction import SQL
 
 STEP_PAGES = 1024
 

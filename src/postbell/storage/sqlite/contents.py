@@ -12,14 +12,11 @@ import apsw
 import msgspec
 
 from postbell.records import SecretKind, WebhookState
-from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite import suppressions
+from postbell.storage.sql import rows as to
+from postbell.storage.sql import suppressions
 from postbell.storage.sqlite.checking import CHECKING_SQL
-from postbell.storage.sqlite.checkpoints import SQL as CHECKPOINTS_SQL
 from postbell.storage.sqlite.connecting import Row, row, rows
-from postbell.storage.sqlite.quarantine import SQL as QUARANTINE_SQL
-from postbell.storage.sqlite.segments import INDEX_SQL
-from postbell.storage.sqlite.store import REGISTRY_SQL, SQL
+from postbell.storage.sqlite.transaction import SQL
 from postbell.trail import ActorKind
 
 
@@ -77,22 +74,22 @@ def _trail_entry(found: Row) -> tuple[Any, ...]:
 _ALWAYS = (
     SQL["read_head"],
     SQL["read_version"],
-    INDEX_SQL["read_marks"],
-    suppressions.SQL["followed"],
+    SQL["read_marks"],
+    SQL["followed"],
 )
 _MADE = (
-    Made("key of api user", REGISTRY_SQL["api_key"], to.api_key),
-    Made("webhook", REGISTRY_SQL["webhook"], _webhook),
-    Made("revision", REGISTRY_SQL["revisions"], to.revision),
-    Made("secret", REGISTRY_SQL["secrets_of_webhook"], lambda found: SecretKind(found[1])),
+    Made("key of api user", SQL["api_key"], to.api_key),
+    Made("webhook", SQL["webhook"], _webhook),
+    Made("revision", SQL["revisions"], to.revision),
+    Made("secret", SQL["secrets_of_webhook"], lambda found: SecretKind(found[1])),
     Made("lane", SQL["read_lane"], to.lane),
     Made("batch", SQL["batch"], to.batch),
     Made("replay", SQL["replay"], to.replay),
     Made("journal row", SQL["scan_journal"], lambda found: to.entries_of_body(found[1])),
-    Made("source", CHECKPOINTS_SQL["sources"], to.source),
-    Made("fact in quarantine", QUARANTINE_SQL["quarantined_one"], to.quarantined),
-    Made("suppression", suppressions.SQL["suppression"], suppressions.entry),
-    Made("rules", suppressions.SQL["suppression_rules_of"], suppressions.account_rules),
-    Made("change of a suppression", suppressions.SQL["suppression_changes"], suppressions.change),
+    Made("source", SQL["sources"], to.source),
+    Made("fact in quarantine", SQL["quarantined_one"], to.quarantined),
+    Made("suppression", SQL["suppression"], suppressions.entry),
+    Made("rules", SQL["suppression_rules_of"], suppressions.account_rules),
+    Made("change of a suppression", SQL["suppression_changes"], suppressions.change),
     Made("entry of the audit trail", CHECKING_SQL["trail"], _trail_entry),
 )

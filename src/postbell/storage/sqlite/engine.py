@@ -13,33 +13,34 @@ from postbell.ports import Dropped, Space
 from postbell.sealing import Sealer
 from postbell.storage.folders import lacks_room
 from postbell.storage.ringing import RingBell
-from postbell.storage.sqlite.answers import SqliteAnswers
+from postbell.storage.sql.answers import SqlAnswers
+from postbell.storage.sql.checkpoints import SqlCheckpoints
+from postbell.storage.sql.dropping import drop_blocks
+from postbell.storage.sql.index import SqlIndex
+from postbell.storage.sql.journal import SqlJournal
+from postbell.storage.sql.ledger import SqlLedger
+from postbell.storage.sql.log import SqlLog
+from postbell.storage.sql.notices import SqlNotices
+from postbell.storage.sql.owners import SqlOwners
+from postbell.storage.sql.quarantine import SqlQuarantine
+from postbell.storage.sql.registry import SqlRegistry
+from postbell.storage.sql.second_factors import SqlSecondFactors
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.suppressions import SqlSuppressions
+from postbell.storage.sql.trail import SqlTrail
+from postbell.storage.sql.tries import SqlTries
 from postbell.storage.sqlite.backup import copy
-from postbell.storage.sqlite.checkpoints import SqliteCheckpoints
 from postbell.storage.sqlite.connecting import connect
-from postbell.storage.sqlite.dropping import drop_blocks
 from postbell.storage.sqlite.entering import entered
 from postbell.storage.sqlite.faults import as_storage_error
 from postbell.storage.sqlite.hardening import harden
-from postbell.storage.sqlite.index import SqliteIndex
-from postbell.storage.sqlite.journal import SqliteJournal
-from postbell.storage.sqlite.ledger import SqliteLedger
 from postbell.storage.sqlite.locking import FilesLock, WorkerLock, has_worker
-from postbell.storage.sqlite.log import SqliteLog
 from postbell.storage.sqlite.migrating import prepare
-from postbell.storage.sqlite.notices import SqliteNotices
-from postbell.storage.sqlite.owners import SqliteOwners
-from postbell.storage.sqlite.quarantine import SqliteQuarantine
 from postbell.storage.sqlite.readers import Readers
 from postbell.storage.sqlite.recent import Recent
-from postbell.storage.sqlite.registry import SqliteRegistry
-from postbell.storage.sqlite.second_factors import SqliteSecondFactors
 from postbell.storage.sqlite.space import APPEND_BYTES, give_back, has_too_much, measure
-from postbell.storage.sqlite.store import SQL, Store
-from postbell.storage.sqlite.suppressions import SqliteSuppressions
 from postbell.storage.sqlite.threads import in_thread
-from postbell.storage.sqlite.trail import SqliteTrail
-from postbell.storage.sqlite.tries import SqliteTries
+from postbell.storage.sqlite.transaction import SqliteTransaction
 from postbell.storage.sqlite.writer import Writer
 
 
@@ -101,20 +102,22 @@ class SqliteEngine:
         )
         self._is_closed = False
         self._store = store = Store(self._writer, readers, self._bell, sealer, clock, recent)
-        self.log = SqliteLog(store)
-        self.ledger = SqliteLedger(store, path, is_worker=lock is not None)
-        self.journal = SqliteJournal(store)
-        self.registry = SqliteRegistry(store, dialects)
-        self.owners = SqliteOwners(store)
-        self.second_factors = SqliteSecondFactors(store)
-        self.tries = SqliteTries(store)
-        self.answers = SqliteAnswers(store)
-        self.index = SqliteIndex(store)
-        self.trail = SqliteTrail(store)
-        self.checkpoints = SqliteCheckpoints(store)
-        self.quarantine = SqliteQuarantine(store)
-        self.suppressions = SqliteSuppressions(store)
-        self.notices = SqliteNotices(store, is_worker=lock is not None)
+        self.log = SqlLog(store)
+        self.ledger = SqlLedger(
+            store, is_only_worker=lock is not None, has_worker=lambda: has_worker(path)
+        )
+        self.journal = SqlJournal(store)
+        self.registry = SqlRegistry(store, dialects)
+        self.owners = SqlOwners(store)
+        self.second_factors = SqlSecondFactors(store)
+        self.tries = SqlTries(store)
+        self.answers = SqlAnswers(store)
+        self.index = SqlIndex(store)
+        self.trail = SqlTrail(store)
+        self.checkpoints = SqlCheckpoints(store)
+        self.quarantine = SqlQuarantine(store)
+        self.suppressions = SqlSuppressions(store)
+        self.notices = SqlNotices(store, is_worker=lock is not None)
 
     @property
     def bell(self) -> RingBell:
@@ -124,7 +127,7 @@ class SqliteEngine:
         """Commit a row now, where the disk has room for the largest block, too; raise StorageError
         saying why that cannot be."""
         now = to_us(self._clock.now())
-        await self._writer.run(lambda db: db.execute(SQL["touch_ready"], (now,)) and None)
+        await self._writer.run(lambda db: db.run("touch_ready", now))
         folder = self._path.parent
         if await in_thread(lambda: lacks_room(folder, APPEND_BYTES), "postbell-sqlite-room"):
             raise StorageError(
@@ -134,13 +137,21 @@ class SqliteEngine:
 
     async def space(self) -> Space:
         """Return what the database takes on disk, as of its newest commit."""
-        return await self._readers.run(lambda db: measure(db, self._path))
+
+        async def work(db: SqliteTransaction) -> Space:
+            return measure(db.connection, self._path)
+
+        return await self._readers.run(work)
 
     async def shrink(self) -> bool:
         """Take a few free pages off the end of the file, where there are too many of them."""
         if not has_too_much(await self.space()):
             return False
-        return await self._writer.run(give_back, is_reserved=True)
+
+        async def work(db: SqliteTransaction) -> bool:
+            return give_back(db.connection)
+
+        return await self._writer.run(work, is_reserved=True)
 
     async def drop_blocks(self, before: int, *, counted: Collection[int]) -> Dropped:
         return await drop_blocks(self._store, self.registry, before, counted)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 import apsw
 
 from postbell.errors import Overloaded, StorageError
+from postbell.storage.sql.transaction import Row, finished
 from postbell.storage.sqlite.connecting import connect
 from postbell.storage.sqlite.faults import FAULTS, as_storage_error
 from postbell.storage.sqlite.threads import ThreadAnswer, deliver
+from postbell.storage.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
 
@@ -21,7 +23,7 @@ MAX_WAITING = 4096
 
 
 class Reading(NamedTuple):
-    work: Callable[[apsw.Connection], Any]
+    work: Callable[[SqliteTransaction], Awaitable[Any]]
     future: asyncio.Future[Any]
 
 
@@ -44,7 +46,7 @@ class Readers:
             thread.start()
             self._threads.append(thread)
 
-    async def run(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def run(self, work: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
         """Return what *work* returns; raise Overloaded while too many wait."""
         if self._is_closed:
             raise StorageError("the database is closed; nothing more is read")
@@ -59,6 +61,18 @@ class Readers:
             self._waiting -= 1
             del future  # an error's trace holds this frame, which must not hold the error
 
+    async def rows(self, name: str, *values: Any) -> list[Row]:
+        return await self.run(lambda db: db.rows(name, *values))
+
+    async def row(self, name: str, *values: Any) -> Row | None:
+        return await self.run(lambda db: db.row(name, *values))
+
+    async def one(self, name: str, *values: Any) -> Row:
+        return await self.run(lambda db: db.one(name, *values))
+
+    async def scalar(self, name: str, *values: Any) -> Any:
+        return await self.run(lambda db: db.scalar(name, *values))
+
     def stop(self) -> None:
         """Take nothing more; what waits is run.  On the loop, as `run` is: nothing is put behind
         the threads' end."""
@@ -72,15 +86,16 @@ class Readers:
             thread.join()
 
     def _run(self, connection: apsw.Connection) -> None:
+        session = SqliteTransaction(connection)
         while (reading := self._queue.get()) is not None:
-            deliver(reading.future.get_loop(), [_read(connection, reading)])
+            deliver(reading.future.get_loop(), [_read(session, reading)])
         connection.close()
 
 
-def _read(connection: apsw.Connection, reading: Reading) -> ThreadAnswer:
+def _read(session: SqliteTransaction, reading: Reading) -> ThreadAnswer:
     try:
-        with connection:
-            value = reading.work(connection)
+        with session.connection:
+            value = finished(reading.work(session))
     except FAULTS as error:
         told = as_storage_error(error, "the database cannot be read")
         return ThreadAnswer(reading.future, error=told)

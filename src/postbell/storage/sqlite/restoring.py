@@ -17,7 +17,7 @@ from postbell.storage.sqlite.faults import FAULTS, as_storage_error
 from postbell.storage.sqlite.locking import alone, beside, give_away, has_content
 from postbell.storage.sqlite.migrating import missing
 from postbell.storage.sqlite.placing import copy_of, decide, drop_copy, finish
-from postbell.storage.sqlite.store import SQL
+from postbell.storage.sqlite.transaction import SQL
 from postbell.text.encodings import GZIP, ZSTD
 
 

@@ -8,14 +8,15 @@ of its own: a job changes nothing but the database, and may run twice.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
 from postbell.clock import Clock
 from postbell.errors import EngineStopped, Overloaded, StorageError
+from postbell.storage.sql.riding import Along, riding
+from postbell.storage.sql.transaction import finished
 from postbell.storage.sqlite.connecting import PAGE_BYTES
 from postbell.storage.sqlite.faults import (
     FAULTS,
@@ -26,6 +27,7 @@ from postbell.storage.sqlite.faults import (
     stopped,
 )
 from postbell.storage.sqlite.threads import ThreadAnswer, call_soon, deliver
+from postbell.storage.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
 
@@ -44,28 +46,8 @@ MAX_WAL_PAGES = (4 << 20) // PAGE_BYTES
 saves no CPU and stalls commits for longer (decision 0002)."""
 
 
-Along = Callable[[apsw.Connection, Any], None]
-
-
-class Ride:
-    """What the first job that is submitted from its context does at its end, with what it
-    returns: the commit holds both or neither.  A task that was begun there inherits the context,
-    so that only the first may take it."""
-
-    def __init__(self, along: Along) -> None:
-        self._along: Along | None = along
-
-    def take(self) -> Along | None:
-        """Return it, once."""
-        along, self._along = self._along, None
-        return along
-
-
-riding: ContextVar[Ride | None] = ContextVar("riding", default=None)
-
-
 class Job(NamedTuple):
-    work: Callable[[apsw.Connection], Any]
+    work: Callable[[SqliteTransaction], Awaitable[Any]]
     future: asyncio.Future[Any]
     size_bytes: int
     along: Along | None = None
@@ -92,6 +74,7 @@ class Writer:
         """Take over *connection*; *on_foreign_commit* is called on the loop, at most 50 ms after
         another process committed, while somebody listens."""
         self._connection = connection
+        self._session = SqliteTransaction(connection)
         self._on_foreign_commit = on_foreign_commit
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -111,7 +94,7 @@ class Writer:
 
     async def run(
         self,
-        work: Callable[[apsw.Connection], T],
+        work: Callable[[SqliteTransaction], Awaitable[T]],
         *,
         size_bytes: int = 0,
         is_reserved: bool = False,
@@ -221,9 +204,9 @@ class Writer:
     def _answer(self, job: Job) -> ThreadAnswer:
         """Run one job; errors that concern the whole transaction are raised."""
         try:
-            value = job.work(self._connection)
+            value = finished(job.work(self._session))
             if job.along is not None:
-                job.along(self._connection, value)
+                finished(job.along(self._session, value))
             return ThreadAnswer(job.future, value=value)
         except WHOLE_GROUP:
             raise

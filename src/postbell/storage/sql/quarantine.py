@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from datetime import datetime
 
-import apsw
 import msgspec
 
 from postbell.clock import to_us
@@ -16,40 +15,39 @@ from postbell.ports import (
     QuarantinedFact,
 )
 from postbell.storage.bounds import moved, words
-from postbell.storage.sql.statements import load
-from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import row, rows
-from postbell.storage.sqlite.store import Store
+from postbell.storage.sql import rows as to
+from postbell.storage.sql.reading import asked_for, readable
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.transaction import Transaction
 
-SQL = load(__package__, "quarantine.sql")
 LAST = (1 << 63) - 1
 
 
-class SqliteQuarantine:
+class SqlQuarantine:
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def page(self, source: str, before: int | None, limit: int) -> list[QuarantinedFact]:
         edge = LAST if before is None else before
         values = (source, edge, limit, MAX_BEGIN_BYTES)
-        found = await self._store.readers.run(lambda db: rows(db, SQL["quarantined"], *values))
-        return to.readable(to.quarantined, found, "fact in quarantine")
+        found = await self._store.readers.rows("quarantined", *values)
+        return readable(to.quarantined, found, "fact in quarantine")
 
     async def find(self, fact_id: int) -> QuarantinedFact | None:
-        found = await self._store.readers.run(lambda db: row(db, SQL["quarantined_one"], fact_id))
-        return to.asked_for(to.quarantined, found, "fact in quarantine")
+        found = await self._store.readers.row("quarantined_one", fact_id)
+        return asked_for(to.quarantined, found, "fact in quarantine")
 
     async def want(self, source: str, ids: Collection[int] | None) -> list[int]:
         values = (source, _chosen(ids), MAX_RAW_BYTES)
-        found = await self._store.write(lambda db: rows(db, SQL["want"], *values))
+        found = await self._store.write(lambda db: db.rows("want", *values))
         return sorted(each for (each,) in found)
 
     async def wanted(self, source: str, most_bytes: int) -> list[QuarantinedFact]:
-        def work(db: apsw.Connection) -> list[QuarantinedFact]:
+        async def work(db: Transaction) -> list[QuarantinedFact]:
             made: list[QuarantinedFact] = []
             size_bytes = 0
-            for each in db.execute(SQL["wanted"], (source,)):
-                fact = to.quarantined(each)
+            while found := await db.row("next_wanted", source, made[-1].id if made else 0):
+                fact = to.quarantined(found)
                 size_bytes += len(fact.raw)
                 if made and size_bytes > most_bytes:
                     break
@@ -62,43 +60,37 @@ class SqliteQuarantine:
         return await self._store.write(lambda db: drop(db, source, ids))
 
     async def sweep(self, before: datetime, limit: int) -> int:
-        def work(db: apsw.Connection) -> int:
-            db.execute(SQL["drop_old_quarantined"], (to_us(before), limit))
-            return db.changes()
+        async def work(db: Transaction) -> int:
+            return await db.run("drop_old_quarantined", to_us(before), limit)
 
         return await self._store.writer.run(work, is_reserved=True)
 
 
-def drop(db: apsw.Connection, source: str, ids: Collection[int] | None) -> list[int]:
+async def drop(db: Transaction, source: str, ids: Collection[int] | None) -> list[int]:
     """Let go of these facts, None for all of the source; return those that were there."""
-    found = rows(db, SQL["drop_quarantined"], source, _chosen(ids))
+    found = await db.rows("drop_quarantined", source, _chosen(ids))
     return sorted(each for (each,) in found)
 
 
-def put(db: apsw.Connection, progress: Progress, at: int) -> None:
+async def put(db: Transaction, progress: Progress, at: int) -> None:
     """Put the refused facts there and let the retried ones leave; raise HeadMoved where one of
     these is there no more."""
     source, left = progress.source, set(progress.retried)
     for fact, code, message in progress.quarantine:
         if fact.kept:
             left.discard(fact.kept)
-            db.execute(SQL["refuse_again"], (source, fact.kept, words(code), words(message)))
-            if not db.changes():
+            if not await db.run("refuse_again", source, fact.kept, words(code), words(message)):
                 raise moved(source)
             continue
         said = (words(fact.place), words(code), words(message))
-        db.execute(
-            SQL["add_quarantined"],
-            (source, at, *said, len(fact.raw), fact.raw[:MAX_RAW_BYTES]),
-        )
+        await db.run("add_quarantined", source, at, *said, len(fact.raw), fact.raw[:MAX_RAW_BYTES])
     for fact_id in left:
-        db.execute(SQL["leave_quarantine"], (source, fact_id))
-        if not db.changes():
+        if not await db.run("leave_quarantine", source, fact_id):
             raise moved(source)
     if progress.quarantine:
         bounds = (MOST_QUARANTINED, MAX_QUARANTINE_BYTES, MAX_RAW_BYTES)
-        db.execute(SQL["drop_crowded"], (source, *bounds))
-        db.execute(SQL["count_crowded"], (source, db.changes()))
+        gone = await db.run("drop_crowded", source, *bounds)
+        await db.run("count_crowded", source, gone)
 
 
 def _chosen(ids: Collection[int] | None) -> str | None:

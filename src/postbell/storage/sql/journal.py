@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-import apsw
 import msgspec
 
 from postbell.blocks import Range
@@ -13,9 +12,9 @@ from postbell.fences import fence
 from postbell.ports import JournalBlock
 from postbell.records import Entry
 from postbell.storage.entries import entry_filter, is_first_attempt, reaches
-from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import Row, rows, scalar
-from postbell.storage.sqlite.store import SQL, Store
+from postbell.storage.sql import rows as to
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.transaction import Row, Transaction
 
 DROP_ROWS = 200
 PAGE_ROWS = 100
@@ -24,14 +23,12 @@ SEARCHED_ROWS = 5000
 NEWEST = 2**62
 
 
-class SqliteJournal:
+class SqlJournal:
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def scan(self, after: int, limit: int) -> list[JournalBlock]:
-        found = await self._store.readers.run(
-            lambda db: rows(db, SQL["scan_journal"], after, limit)
-        )
+        found = await self._store.readers.rows("scan_journal", after, limit)
         return [JournalBlock(row_id, _entries(row_id, body)) for row_id, body in found]
 
     async def recent(
@@ -76,9 +73,7 @@ class SqliteJournal:
         return dropped
 
     async def _old(self, before: int, after: tuple[int, int]) -> list[Row]:
-        return await self._store.readers.run(
-            lambda db: rows(db, SQL["old_journal"], before, *after, DROP_ROWS)
-        )
+        return await self._store.readers.rows("old_journal", before, *after, DROP_ROWS)
 
     async def _drop(self, page: list[Row], below: int | None) -> int:
         old = [
@@ -93,23 +88,21 @@ class SqliteJournal:
     async def _page(
         self, name: str, below: int, size: int, holds: bytes | None, owner: tuple[int, ...]
     ) -> list[Row]:
-        return await self._store.readers.run(
-            lambda db: rows(db, SQL[name], below, size, holds, *owner)
-        )
+        return await self._store.readers.rows(name, below, size, holds, *owner)
 
 
-def write_down(db: apsw.Connection, entries: Sequence[Entry]) -> None:
+async def write_down(db: Transaction, entries: Sequence[Entry]) -> None:
     """Add *entries* as one row, found by every webhook that they speak of."""
     if not entries:
         return
     times = [entry.at for entry in entries]
     body = to.entries_to_body(list(entries))
-    journal_id = scalar(
-        db, SQL["add_journal"], to_us(min(times)), to_us(max(times)), len(entries), body
+    journal_id = await db.scalar(
+        "add_journal", to_us(min(times)), to_us(max(times)), len(entries), body
     )
     owners = {entry.webhook_id: entry.account_id for entry in entries}
     for webhook_id, account_id in owners.items():
-        db.execute(SQL["add_journal_webhook"], (webhook_id, journal_id, account_id))
+        await db.run("add_journal_webhook", webhook_id, journal_id, account_id)
 
 
 class _Subject(msgspec.Struct):
@@ -143,8 +136,8 @@ def _subjects_of(row_id: int, body: bytes) -> list[_Subject]:
     return []
 
 
-def _drop(db: apsw.Connection, old: list[_Old]) -> None:
+async def _drop(db: Transaction, old: list[_Old]) -> None:
     for row_id, subjects in old:
         for webhook_id in {subject.webhook_id for subject in subjects}:
-            db.execute(SQL["drop_journal_webhook"], (webhook_id, row_id))
-        db.execute(SQL["drop_journal"], (row_id,))
+            await db.run("drop_journal_webhook", webhook_id, row_id)
+        await db.run("drop_journal", row_id)

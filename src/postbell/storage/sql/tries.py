@@ -3,21 +3,16 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-import apsw
-
 from postbell.clock import from_us, to_us
 from postbell.ports import TRIES_KEPT
-from postbell.storage.sql.statements import load
-from postbell.storage.sqlite.connecting import row, rows
-from postbell.storage.sqlite.store import Store
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.transaction import Transaction
 
 SWEEP_EVERY = 256
 """Keys counted between two looks at how many there are."""
 
-SQL = load(__package__, "tries.sql")
 
-
-class SqliteTries:
+class SqlTries:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._unswept = 0
@@ -25,10 +20,10 @@ class SqliteTries:
     async def count(
         self, limits: Mapping[bytes, int], *, now: datetime, window: timedelta
     ) -> datetime | None:
-        def look(db: apsw.Connection) -> datetime | dict[bytes, tuple[int, datetime]]:
+        async def look(db: Transaction) -> datetime | dict[bytes, tuple[int, datetime]]:
             counted = {}
             for key, limit in limits.items():
-                found = row(db, SQL["tries"], key)
+                found = await db.row("tries", key)
                 count, since = (0, now) if found is None else (found[0], from_us(found[1]))
                 if abs(now - since) >= window:
                     count, since = 0, now
@@ -37,14 +32,14 @@ class SqliteTries:
                 counted[key] = (count + 1, since)
             return counted
 
-        def write(db: apsw.Connection) -> datetime | None:
-            found = look(db)
+        async def write(db: Transaction) -> datetime | None:
+            found = await look(db)
             if isinstance(found, datetime):
                 return found
             for key, (count, since) in found.items():
-                db.execute(SQL["put_tries"], (key, count, to_us(since)))
+                await db.run("put_tries", key, count, to_us(since))
             if is_due:
-                db.execute(SQL["drop_old_tries"], (to_us(now - window), TRIES_KEPT))
+                await db.run("drop_old_tries", to_us(now - window), TRIES_KEPT)
             return None
 
         # a flood that is refused anyway takes no turn of the writer
@@ -58,38 +53,38 @@ class SqliteTries:
         return await self._store.writer.run(write)
 
     async def give_back(self, tries: Mapping[bytes, int]) -> None:
-        def work(db: apsw.Connection) -> None:
+        async def work(db: Transaction) -> None:
             for key, number in tries.items():
-                found = row(db, SQL["tries"], key)
+                found = await db.row("tries", key)
                 if found is None:
                     continue
                 if found[0] > number:
-                    db.execute(SQL["put_tries"], (key, found[0] - number, found[1]))
+                    await db.run("put_tries", key, found[0] - number, found[1])
                 else:
-                    db.execute(SQL["drop_tries"], (key,))
+                    await db.run("drop_tries", key)
 
         await self._store.writer.run(work)
 
     async def forget(self, *parts: bytes) -> int:
-        def work(db: apsw.Connection) -> int:
-            return sum(len(rows(db, SQL["forget_tries"], part)) for part in parts)
+        async def work(db: Transaction) -> int:
+            return sum([len(await db.rows("forget_tries", part)) for part in parts])
 
         return await self._store.writer.run(work)
 
     async def remember(
         self, subject: bytes, marks: Collection[bytes], *, now: datetime, kept: int, since: datetime
     ) -> None:
-        def work(db: apsw.Connection) -> None:
+        async def work(db: Transaction) -> None:
             for mark in marks:
-                db.execute(SQL["put_familiar"], (subject, mark, to_us(now)))
-            db.execute(SQL["drop_familiar"], (subject, kept))
-            db.execute(SQL["drop_old_familiar"], (to_us(since),))
+                await db.run("put_familiar", subject, mark, to_us(now))
+            await db.run("drop_familiar", subject, kept)
+            await db.run("drop_old_familiar", to_us(since))
 
         await self._store.writer.run(work)
 
     async def is_remembered(self, subject: bytes, mark: bytes, *, since: datetime) -> bool:
-        def work(db: apsw.Connection) -> bool:
-            found = row(db, SQL["familiar"], subject, mark)
+        async def work(db: Transaction) -> bool:
+            found = await db.row("familiar", subject, mark)
             return found is not None and from_us(found[0]) > since
 
         return await self._store.readers.run(work)

@@ -42,10 +42,10 @@ WHERE source = ?1 AND size BETWEEN 1 AND ?3
     AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))
 RETURNING id;
 
--- name: wanted
--- The source's facts that are to be read again, the oldest first.
+-- name: next_wanted
+-- The source's first fact after an id that is to be read again.
 SELECT id, source, at, place, code, message, size, is_wanted, raw
-FROM quarantine WHERE source = ?1 AND is_wanted ORDER BY id;
+FROM quarantine WHERE source = ?1 AND id > ?2 AND is_wanted ORDER BY id LIMIT 1;
 
 -- name: drop_quarantined
 -- These facts, all of the source where ?2 is null, are gone.

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Collection
 
-import apsw
-
 from postbell.ports import Dropped
-from postbell.storage.sqlite.connecting import rows
-from postbell.storage.sqlite.registry import SqliteRegistry
-from postbell.storage.sqlite.store import SQL, Store
+from postbell.storage.sql.registry import SqlRegistry
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.transaction import Transaction
 
 DROP_BLOCKS = 32
 """So many go in one commit, which takes a few milliseconds."""
@@ -16,17 +14,16 @@ DROP_CORRECTIONS = 1000
 
 
 async def drop_blocks(
-    store: Store, registry: SqliteRegistry, before: int, counted: Collection[int]
+    store: Store, registry: SqlRegistry, before: int, counted: Collection[int]
 ) -> Dropped:
     """Do what `Engine.drop_blocks` says."""
     ids = json.dumps(sorted(counted))
 
-    def work(db: apsw.Connection) -> Dropped:
-        edge = _edge(db, registry, before, ids)
-        db.execute(SQL["drop_blocks"], (edge, DROP_BLOCKS))
-        gone = db.changes()
+    async def work(db: Transaction) -> Dropped:
+        edge = await _edge(db, registry, before, ids)
+        gone = await db.run("drop_blocks", edge, DROP_BLOCKS)
         if gone < DROP_BLOCKS:
-            db.execute(SQL["drop_corrections"], (edge, DROP_CORRECTIONS))
+            await db.run("drop_corrections", edge, DROP_CORRECTIONS)
         return Dropped(gone, edge)
 
     blocks, is_over = 0, False
@@ -37,9 +34,9 @@ async def drop_blocks(
     return Dropped(blocks, edge)
 
 
-def _edge(db: apsw.Connection, registry: SqliteRegistry, before: int, ids: str) -> int:
+async def _edge(db: Transaction, registry: SqlRegistry, before: int, ids: str) -> int:
     """Return the lowest block that a lane needs, *before* at most."""
-    for webhook_id, needed in rows(db, SQL["needed"], before, ids):
-        if registry.can_read(db, webhook_id):
+    for webhook_id, needed in await db.rows("needed", before, ids):
+        if await registry.can_read(db, webhook_id):
             before = min(before, needed)
     return before

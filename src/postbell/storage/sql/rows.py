@@ -1,17 +1,15 @@
 """Rows to records and back; times are microseconds, compound members JSON."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from postbell.blocks import BlockHeader, IdBlock, Position, Range, checksum_of
 from postbell.body_limits import BodyLimit
 from postbell.clock import from_us, to_us
-from postbell.errors import DamagedRow
 from postbell.events import EventType
-from postbell.fences import PASSING, count, fence
 from postbell.ports import QuarantinedFact, QueueLengths, SourceRow, SourceStanding
 from postbell.records import (
     Account,
@@ -29,9 +27,9 @@ from postbell.records import (
 from postbell.rights import ApiKey, KeyScope
 from postbell.stops import Stop
 from postbell.storage.identity import damaged
-from postbell.storage.sqlite.connecting import Row
+from postbell.storage.sql.reading import readable
+from postbell.storage.sql.transaction import Row
 
-T = TypeVar("T")
 json = msgspec.json.Encoder().encode
 entries_to_body = msgspec.msgpack.Encoder().encode
 entries_of_body = msgspec.msgpack.Decoder(list[Entry]).decode
@@ -41,70 +39,6 @@ headers_of = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 _ranges = msgspec.json.Decoder(tuple[Range, ...]).decode
 _filter = msgspec.json.Decoder(ReplayFilter).decode
 _standing = msgspec.json.Decoder(SourceStanding).decode
-
-
-def readable(
-    make: Callable[[Row], T], found: Iterable[Row], what: str, *, account: int | None = None
-) -> list[T]:
-    """Return what can be read of *found*, whose first column is an id and the column *account*
-    whose it is; what a row holds of one customer keeps no other's away.
-
-    What was sealed with another key is an engine error.
-    """
-    made: list[T] = []
-    for each in found:
-        whose = "" if account is None else each[account]
-        with fence("rows", item=f"{what} {each[0]}", account=whose):
-            made.append(make(each))
-    return made
-
-
-def readable_one(
-    make: Callable[[Row], T], found: Row | None, what: str, *, account: int | None = None
-) -> T | None:
-    """Return what `readable` makes of a row, None where there is none or it cannot be read."""
-    made = readable(make, () if found is None else (found,), what, account=account)
-    return made[0] if made else None
-
-
-def asked_for(make: Callable[[Row], T], found: Row | None, what: str) -> T | None:
-    """Return what is made of the row that somebody named, None where there is none; raise
-    DamagedRow where it cannot be read."""
-    if found is None:
-        return None
-    try:
-        return make(found)
-    except PASSING:
-        raise
-    except Exception as error:
-        count("rows")
-        raise DamagedRow(
-            f"{what} {found[0]} is there and cannot be read ({error}): start the release that"
-            " wrote it; where that is this one, see to the disk, then restore a backup with"
-            " 'postbell restore'"
-        ) from error
-
-
-def filled(
-    page: Callable[[Row | None, int], list[Row]],
-    make: Callable[[Row], T],
-    what: str,
-    limit: int,
-    *,
-    account: int | None = None,
-) -> list[T]:
-    """Return *limit* readable records, fewer only where there are no more; *page* gives so many
-    rows after the one that was read last."""
-    made: list[T] = []
-    last: Row | None = None
-    while len(made) < limit:
-        size = limit - len(made)
-        found = page(last, size)
-        made += readable(make, found, what, account=account)
-        if len(found) < size:
-            break
-        last = found[-1]
-    return made
 
 
 def us(moment: datetime | None) -> int | None:

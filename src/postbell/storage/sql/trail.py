@@ -4,33 +4,29 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
-import apsw
-
 from postbell.clock import from_us, to_us
 from postbell.ports import ENTRIES_SEEN, TrailPlace, TrailQuery
-from postbell.storage.sql.statements import load
-from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import Row, row, rows
-from postbell.storage.sqlite.store import Store
-from postbell.storage.sqlite.writer import Ride, riding
+from postbell.storage.sql import rows as to
+from postbell.storage.sql.riding import Ride, riding
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.transaction import Row, Transaction
 from postbell.trail import Actor, ActorKind, Subject, TrailEntry
 
 T = TypeVar("T")
-SQL = load(__package__, "trail.sql")
 LAST = (1 << 63) - 1
 
 
-class SqliteTrail:
+class SqlTrail:
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def along(
         self, write: Coroutine[Any, Any, T], entry_of: Callable[[T], TrailEntry | None]
     ) -> T:
-        def add(db: apsw.Connection, made: T) -> None:
+        async def add(db: Transaction, made: T) -> None:
             entry = entry_of(made)
             if entry is not None:
-                db.execute(SQL["add_entry"], _values(entry))
+                await db.run("add_entry", *_values(entry))
 
         token = riding.set(Ride(add))
         try:
@@ -55,7 +51,7 @@ class SqliteTrail:
         if wanted.account_id is not None:
             name = "entries_of_account"
             values.append(wanted.account_id)
-        found = await self._store.readers.run(lambda db: rows(db, SQL[name], *values))
+        found = await self._store.readers.rows(name, *values)
         return [_entry(found_row) for found_row in found]
 
     async def edge(
@@ -64,12 +60,12 @@ class SqliteTrail:
         name, values = "edge", _stretch(wanted, before)
         if wanted.account_id is not None:
             name, values = "edge_of_account", (*values, wanted.account_id)
-        found = await self._store.readers.run(lambda db: row(db, SQL[name], *values))
+        found = await self._store.readers.row(name, *values)
         return None if found is None else TrailPlace(from_us(found[0]), found[1])
 
     async def drop(self, before: datetime, limit: int) -> int:
         gone = await self._store.writer.run(
-            lambda db: rows(db, SQL["drop_entries"], to_us(before), limit)
+            lambda db: db.rows("drop_entries", to_us(before), limit)
         )
         return len(gone)
 

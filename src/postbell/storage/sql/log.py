@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import starmap
 
-import apsw
-
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of
 from postbell.clock import from_us, to_us
 from postbell.errors import HeadMoved
@@ -13,16 +11,17 @@ from postbell.ports import Checked, Progress
 from postbell.records import IdempotencyKey
 from postbell.storage.bounds import check_progress
 from postbell.storage.corrections import Correction, part_since
-from postbell.storage.sqlite import checkpoints, suppressions
-from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import Row, one, row, rows, scalar
-from postbell.storage.sqlite.store import SQL, Store
+from postbell.storage.sql import checkpoints, suppressions
+from postbell.storage.sql import rows as to
+from postbell.storage.sql.reading import filled
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.transaction import Row, Transaction
 
 DROP_KEYS = 1000
 """So many rows go in one commit, so that appends wait for retention only a few milliseconds."""
 
 
-class SqliteLog:
+class SqlLog:
     def __init__(self, store: Store) -> None:
         self._store = store
 
@@ -51,7 +50,7 @@ class SqliteLog:
         return await self._store.readers.run(_head)
 
     async def newest_at(self) -> datetime | None:
-        _, at = await self._store.readers.run(lambda db: one(db, SQL["read_head"]))
+        _, at = await self._store.readers.one("read_head")
         return from_us(at) if at else None
 
     async def tail(self, after: int, limit: int) -> list[BlockHeader]:
@@ -68,9 +67,7 @@ class SqliteLog:
         known = [self._store.recent.block(block_id) for block_id in wanted]
         if None not in known:
             return [block for block in known if block is not None]
-        found = await self._store.readers.run(
-            lambda db: [row(db, SQL["load_block"], block_id) for block_id in wanted]
-        )
+        found = await self._store.readers.run(lambda db: _load(db, wanted))
         return [
             Block(to.header(found_row), found_row[8])
             for found_row in found
@@ -89,38 +86,35 @@ class SqliteLog:
 
     async def trust(self, now: datetime) -> None:
         at = to_us(now)
-        await self._store.writer.run(
-            lambda db: db.execute(SQL["set_trusted"], (at,)) and None, is_reserved=True
-        )
+        await self._store.writer.run(lambda db: db.run("set_trusted", at), is_reserved=True)
 
     async def trusted_at(self) -> datetime | None:
-        found = await self._store.readers.run(lambda db: row(db, SQL["trusted"]))
+        found = await self._store.readers.row("trusted")
         return None if found is None else from_us(found[0])
 
     async def correct(self, now: datetime) -> None:
         at = to_us(now)
         await self._store.writer.run(lambda db: _correct(db, at), is_reserved=True)
-        while await self._drop(SQL["correct_keys"], at, DROP_KEYS):
+        while await self._drop("correct_keys", at, DROP_KEYS):
             pass
 
     async def find_key(self, account_id: int, key: str) -> IdempotencyKey | None:
-        found = await self._store.readers.run(lambda db: row(db, SQL["find_key"], account_id, key))
+        found = await self._store.readers.row("find_key", account_id, key)
         return None if found is None else to.idempotency_key(found)
 
     async def drop_keys(self, before: datetime) -> None:
-        while await self._drop(SQL["drop_keys"], to_us(before), DROP_KEYS):
+        while await self._drop("drop_keys", to_us(before), DROP_KEYS):
             pass
 
     async def _drop(self, statement: str, before: int, limit: int) -> int:
-        def work(db: apsw.Connection) -> int:
-            db.execute(statement, (before, limit))
-            return db.changes()
+        async def work(db: Transaction) -> int:
+            return await db.run(statement, before, limit)
 
         return await self._store.writer.run(work, is_reserved=True)
 
 
-def _append(
-    db: apsw.Connection,
+async def _append(
+    db: Transaction,
     blocks: Sequence[NewBlock],
     keys: Sequence[IdempotencyKey],
     head: int,
@@ -129,25 +123,24 @@ def _append(
     progress: Sequence[Progress],
     told: int,
 ) -> list[BlockHeader]:
-    newest, newest_at = one(db, SQL["read_head"])
+    newest, newest_at = await db.one("read_head")
     if newest != head:
         raise HeadMoved(f"the log's head is block {newest}, not {head}; read on and retry")
     for key in keys:
         values = (key.account_id, key.key, key.digest, key.answer, to_us(key.at))
-        db.execute(SQL["set_key"], (*values, to.us(keys_since)))
-        if not db.changes():
+        if not await db.run("set_key", *values, to.us(keys_since)):
             raise HeadMoved(f"the idempotency key {key.key!r} was stored meanwhile")
     at = max(to_us(now), newest_at)
-    checkpoints.move(db, progress, at)
+    await checkpoints.move(db, progress, at)
     if told:
-        suppressions.forget_told(db, told)
+        await suppressions.forget_told(db, told)
     recorded_at = from_us(at)
     sequences: dict[int, int] = {}
     headers = []
     for block_id, block in enumerate(blocks, newest + 1):
         account_id = block.account_id
         if account_id not in sequences:
-            found = row(db, SQL["next_sequence"], account_id)
+            found = await db.row("next_sequence", account_id)
             sequences[account_id] = found[0] if found else 1
         sequence = sequences[account_id]
         sequences[account_id] += block.count
@@ -160,33 +153,35 @@ def _append(
             block.codes,
             block.sizes,
         )
-        db.execute(
-            SQL["add_block"],
-            (
-                block_id,
-                account_id,
-                block.api_user_id,
-                sequence,
-                at,
-                block.codes,
-                block.sizes,
-                block.hashes,
-                block.body,
-                checksum_of(header, block.hashes, block.body),
-            ),
+        await db.run(
+            "add_block",
+            block_id,
+            account_id,
+            block.api_user_id,
+            sequence,
+            at,
+            block.codes,
+            block.sizes,
+            block.hashes,
+            block.body,
+            checksum_of(header, block.hashes, block.body),
         )
         headers.append(header)
     for account_id, sequence in sequences.items():
-        db.execute(SQL["set_next_sequence"], (account_id, sequence))
+        await db.run("set_next_sequence", account_id, sequence)
     if headers:
-        db.execute(SQL["set_head"], (headers[-1].id, at))
+        await db.run("set_head", headers[-1].id, at)
     return headers
 
 
-def _check(db: apsw.Connection, after: int, limit: int) -> Checked:
+async def _load(db: Transaction, ids: Sequence[int]) -> list[Row | None]:
+    return [await db.row("load_block", block_id) for block_id in ids]
+
+
+async def _check(db: Transaction, after: int, limit: int) -> Checked:
     damaged: list[int] = []
     for number in range(limit):
-        found = row(db, SQL["next_block"], after)
+        found = await db.row("next_block", after)
         if found is None:
             return Checked(after, number, tuple(damaged))
         after = found[0]
@@ -195,55 +190,55 @@ def _check(db: apsw.Connection, after: int, limit: int) -> Checked:
     return Checked(after, limit, tuple(damaged))
 
 
-def _tail(db: apsw.Connection, after: int, limit: int) -> list[BlockHeader]:
-    def page(last: Row | None, size: int) -> list[Row]:
-        return rows(db, SQL["tail"], last[0] if last else after, size)
+async def _tail(db: Transaction, after: int, limit: int) -> list[BlockHeader]:
+    async def page(last: Row | None, size: int) -> list[Row]:
+        return await db.rows("tail", last[0] if last else after, size)
 
-    return to.filled(page, to.whole_header, "block", limit, account=1)
-
-
-def _ids(db: apsw.Connection, after: int, limit: int) -> list[IdBlock]:
-    def page(last: Row | None, size: int) -> list[Row]:
-        return rows(db, SQL["block_ids"], last[0] if last else after, size)
-
-    return to.filled(page, to.id_block, "block", limit)
+    return await filled(page, to.whole_header, "block", limit, account=1)
 
 
-def _headers(db: apsw.Connection, account_id: int, first: int, limit: int) -> list[BlockHeader]:
-    def page(last: Row | None, size: int) -> list[Row]:
-        return rows(db, SQL["headers"], account_id, last[0] + 1 if last else first, size)
+async def _ids(db: Transaction, after: int, limit: int) -> list[IdBlock]:
+    async def page(last: Row | None, size: int) -> list[Row]:
+        return await db.rows("block_ids", last[0] if last else after, size)
 
-    return to.filled(page, to.whole_header, "block", limit, account=1)
+    return await filled(page, to.id_block, "block", limit)
 
 
-def _head(db: apsw.Connection) -> int:
-    block_id: int = scalar(db, SQL["read_head"])
+async def _headers(db: Transaction, account_id: int, first: int, limit: int) -> list[BlockHeader]:
+    async def page(last: Row | None, size: int) -> list[Row]:
+        return await db.rows("headers", account_id, last[0] + 1 if last else first, size)
+
+    return await filled(page, to.whole_header, "block", limit, account=1)
+
+
+async def _head(db: Transaction) -> int:
+    block_id: int = await db.scalar("read_head")
     return block_id
 
 
-def _correct(db: apsw.Connection, at: int) -> None:
-    newest, newest_at = one(db, SQL["read_head"])
+async def _correct(db: Transaction, at: int) -> None:
+    newest, newest_at = await db.one("read_head")
     if newest_at > at:
-        db.execute(SQL["add_correction"], (newest, newest_at, at))
-        db.execute(SQL["set_head"], (newest, at))
+        await db.run("add_correction", newest, newest_at, at)
+        await db.run("set_head", newest, at)
 
 
-def _first_since(db: apsw.Connection, at: int, now: int, account_id: int | None) -> int:
+async def _first_since(db: Transaction, at: int, now: int, account_id: int | None) -> int:
     """Halve the ids: times fall from one block to the next at corrections only, so no index is
     needed."""
-    oldest = row(db, SQL["oldest_block"])
-    end = _head(db) + 1
+    oldest = await db.row("oldest_block")
+    end = await _head(db) + 1
     low, high = (oldest[0], end) if oldest else (end, end)
-    first, below = part_since(starmap(Correction, rows(db, SQL["corrections"], low)), at, now)
+    first, below = part_since(starmap(Correction, await db.rows("corrections", low)), at, now)
     low, high = max(low, first), high if below is None else min(high, below)
     while low < high:
         middle = (low + high) // 2
-        found = row(db, SQL["time_from"], middle)
+        found = await db.row("time_from", middle)
         if found is None or found[1] >= at:
             high = middle
         else:
             low = found[0] + 1
-    found = row(db, SQL["time_from"], low) if account_id is None else None
+    found = await db.row("time_from", low) if account_id is None else None
     if account_id is not None:
-        found = row(db, SQL["first_of_account"], account_id, low)
+        found = await db.row("first_of_account", account_id, low)
     return found[0] if found else end

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-import apsw
 import msgspec
 
 from postbell.blocks import Position, Range, place_of, position_of
 from postbell.clock import from_us, to_us
 from postbell.ports import CountChange, IndexedRange, IndexedUpTo, MessageState, News
-from postbell.storage.sqlite import segments
-from postbell.storage.sqlite.connecting import one, row, rows
-from postbell.storage.sqlite.segments import INDEX_SQL
-from postbell.storage.sqlite.store import Store
+from postbell.storage.sql import segments
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.transaction import Transaction
 
 DROP_SEGMENTS = 4
 DROP_MESSAGES = 1000
@@ -21,7 +19,7 @@ NEAREST = 256
 """Ranges looked at for one event: retries of its batch, the halves of a split, replays."""
 
 
-class SqliteIndex:
+class SqlIndex:
     def __init__(self, store: Store) -> None:
         self._store = store
 
@@ -29,9 +27,10 @@ class SqliteIndex:
         return await self._store.readers.run(_marks)
 
     async def add(self, before: IndexedUpTo, news: News) -> bool:
-        built = await self._store.readers.run(
-            lambda db: [segments.build(db, each) for each in news.postings if each.terms]
-        )
+        async def build(db: Transaction) -> list[segments.Built]:
+            return [await segments.build(db, each) for each in news.postings if each.terms]
+
+        built = await self._store.readers.run(build)
         return await self._store.writer.run(lambda db: _add(db, before, news, built))
 
     async def find(
@@ -45,21 +44,17 @@ class SqliteIndex:
         self, series: str, owner_id: int, *, by_hour: bool, since: datetime, until: datetime
     ) -> list[CountChange]:
         key = (by_hour, series, owner_id, to_us(since), to_us(until))
-        found = await self._store.readers.run(lambda db: rows(db, INDEX_SQL["counts"], *key))
+        found = await self._store.readers.rows("counts", *key)
         return [CountChange(series, owner_id, from_us(at), slot, n) for at, slot, n in found]
 
     async def messages(self, account_id: int, keys: Sequence[int]) -> list[MessageState]:
         wanted = msgspec.json.encode(keys).decode()
-        found = await self._store.readers.run(
-            lambda db: rows(db, INDEX_SQL["messages"], account_id, wanted)
-        )
+        found = await self._store.readers.rows("messages", account_id, wanted)
         return [MessageState._make(each) for each in found]
 
     async def visits(self, webhook_id: int, position: Position, limit: int) -> list[IndexedRange]:
         place = place_of(position)
-        near = await self._store.readers.run(
-            lambda db: rows(db, INDEX_SQL["visits"], webhook_id, place, NEAREST)
-        )
+        near = await self._store.readers.rows("visits", webhook_id, place, NEAREST)
         found = [
             IndexedRange(webhook_id, Range(position_of(start), position_of(end)), journal)
             for start, journal, end in near
@@ -83,70 +78,71 @@ class SqliteIndex:
                 counted = await run(partial(_drop_counts, by_hour, counted, to_us(moment)))
 
     async def clear(self) -> None:
-        def work(db: apsw.Connection) -> None:
+        async def work(db: Transaction) -> None:
             for part in ("segments", "pages", "counts", "messages", "visits"):
-                db.execute(INDEX_SQL[f"clear_{part}"])
-            _set_marks(db, IndexedUpTo())
+                await db.run(f"clear_{part}")
+            await _set_marks(db, IndexedUpTo())
 
         await self._store.writer.run(work)
 
 
-def _marks(db: apsw.Connection) -> IndexedUpTo:
-    return IndexedUpTo._make(one(db, INDEX_SQL["read_marks"]))
+async def _marks(db: Transaction) -> IndexedUpTo:
+    return IndexedUpTo._make(await db.one("read_marks"))
 
 
-def _set_marks(db: apsw.Connection, marks: IndexedUpTo) -> None:
-    db.execute(INDEX_SQL["set_mark"], ("index_block", marks.block))
-    db.execute(INDEX_SQL["set_mark"], ("index_journal", marks.journal))
+async def _set_marks(db: Transaction, marks: IndexedUpTo) -> None:
+    await db.run("set_mark", "index_block", marks.block)
+    await db.run("set_mark", "index_journal", marks.journal)
 
 
-def _add(db: apsw.Connection, before: IndexedUpTo, news: News, built: list[segments.Built]) -> bool:
-    if _marks(db) != before:
+async def _add(
+    db: Transaction, before: IndexedUpTo, news: News, built: list[segments.Built]
+) -> bool:
+    if await _marks(db) != before:
         return False
-    _set_marks(db, news.marks)
+    await _set_marks(db, news.marks)
     for each in built:
-        segments.store(db, each)
+        await segments.store(db, each)
     for series, owner_id, at, slot, n in news.counts:
         hour = at.replace(minute=0)
-        db.execute(INDEX_SQL["add_count"], (False, series, owner_id, to_us(at), slot, n))
-        db.execute(INDEX_SQL["add_count"], (True, series, owner_id, to_us(hour), slot, n))
-    db.executemany(INDEX_SQL["put_message"], news.messages)
+        await db.run("add_count", False, series, owner_id, to_us(at), slot, n)
+        await db.run("add_count", True, series, owner_id, to_us(hour), slot, n)
+    await db.run_many("put_message", news.messages)
     for webhook_id, (start, end), journal in news.visits:
         values = (webhook_id, place_of(start), journal, place_of(end))
-        db.execute(INDEX_SQL["add_visit"], values)
+        await db.run("add_visit", *values)
     return True
 
 
-def _drop_segments(block: int, db: apsw.Connection) -> bool:
+async def _drop_segments(block: int, db: Transaction) -> bool:
     """Drop some old segments; say whether there may be more."""
-    old = rows(db, INDEX_SQL["old_segments"], block, DROP_SEGMENTS)
+    old = await db.rows("old_segments", block, DROP_SEGMENTS)
     for account_id, first, segment_id in old:
-        segments.drop(db, account_id, first, segment_id)
+        await segments.drop(db, account_id, first, segment_id)
     return len(old) == DROP_SEGMENTS
 
 
-def _drop_messages(before: int, db: apsw.Connection) -> bool:
+async def _drop_messages(before: int, db: Transaction) -> bool:
     """Forget some old messages; say whether there may be more."""
-    db.execute(INDEX_SQL["drop_messages"], (before, DROP_MESSAGES))
-    return db.changes() == DROP_MESSAGES
+    return await db.run("drop_messages", before, DROP_MESSAGES) == DROP_MESSAGES
 
 
-def _drop_visits(after: int, edge: int, db: apsw.Connection) -> int | None:
+async def _drop_visits(after: int, edge: int, db: Transaction) -> int | None:
     """Drop old visits of the next webhook and return its id, None after the last."""
-    found = row(db, INDEX_SQL["next_visited"], after)
+    found = await db.row("next_visited", after)
     if found is None:
         return None
     webhook_id: int = found[0]
-    db.execute(INDEX_SQL["drop_visits"], (webhook_id, edge))
+    await db.run("drop_visits", webhook_id, edge)
     return webhook_id
 
 
-def _drop_counts(
-    by_hour: bool, after: tuple[str, int], at: int, db: apsw.Connection
+async def _drop_counts(
+    by_hour: bool, after: tuple[str, int], at: int, db: Transaction
 ) -> tuple[str, int] | None:
     """Drop old counters of the next owner and return it, None after the last."""
-    found = row(db, INDEX_SQL["next_counted"], by_hour, *after)
+    found = await db.row("next_counted", by_hour, *after)
     if found is None:
         return None
-    db.execute(INDEX_SQL["drop_counts"], (by_hour, *found, at))
+    await db.run("drop_counts", by_hour, *found, at)
     return (found[0], found[1])

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-import apsw
 from msgspec.structs import replace
 
 from postbell.clock import from_us, is_good, to_us
@@ -11,28 +10,27 @@ from postbell.errors import NotFound
 from postbell.ports import RESET_LASTS, SESSIONS_KEPT
 from postbell.records import Owner, Reset, Session
 from postbell.storage import owning
-from postbell.storage.sqlite.connecting import Row, row, rows, scalar
-from postbell.storage.sqlite.store import FACTORS_SQL, REGISTRY_SQL, Store
-from postbell.storage.sqlite.store import OWNERS_SQL as SQL
+from postbell.storage.sql.store import Store
+from postbell.storage.sql.transaction import Row, Taken, Transaction
 
 
-class SqliteOwners:
+class SqlOwners:
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def add(self, owner: Owner, *, most: int | None = None) -> Owner:
-        def work(db: apsw.Connection) -> Owner:
-            if row(db, REGISTRY_SQL["account_name"], owner.account_id) is None:
+        async def work(db: Transaction) -> Owner:
+            if await db.row("account_name", owner.account_id) is None:
                 raise NotFound(f"no account {owner.account_id}")
             members = (owner.email, owner.password_hash, to_us(owner.created_at))
             try:
-                given: int = scalar(
-                    db, SQL["add_owner"], owner.account_id, *members, *_preferences(owner)
+                given: int = await db.scalar(
+                    "add_owner", owner.account_id, *members, *_preferences(owner)
                 )
-            except apsw.ConstraintError:
+            except Taken:
                 raise owning.taken(owner.email) from None
             is_counted = most is not None and not owner.is_operator
-            if is_counted and most is not None and _count_users(db, owner.account_id) > most:
+            if is_counted and most is not None and await _count_users(db, owner.account_id) > most:
                 raise owning.too_many(most)
             return replace(owner, id=given)
 
@@ -49,59 +47,59 @@ class SqliteOwners:
     ) -> Owner:
         given = {"language": language, "time_zone": time_zone, "wants_notices": wants_notices}
 
-        def work(db: apsw.Connection) -> Owner:
-            owning.check_unmoved(_known(db, owner_id), expect, **given)
-            return _changed(db, "prefer", owner_id, *given.values())
+        async def work(db: Transaction) -> Owner:
+            owning.check_unmoved(await _known(db, owner_id), expect, **given)
+            return await _changed(db, "prefer", owner_id, *given.values())
 
         return await self._store.write(work)
 
     async def set_operator(self, owner_id: int, is_operator: bool) -> Owner:
-        def work(db: apsw.Connection) -> Owner:
-            owner = _known(db, owner_id)
+        async def work(db: Transaction) -> Owner:
+            owner = await _known(db, owner_id)
             if owner.is_operator == is_operator:
                 return owner
             if owner.is_operator:
-                _check_not_last(db, owner)
-            end_sessions(db, owner_id)
-            return _changed(db, "set_operator", owner_id, is_operator)
+                await _check_not_last(db, owner)
+            await end_sessions(db, owner_id)
+            return await _changed(db, "set_operator", owner_id, is_operator)
 
         return await self._store.write(work)
 
     async def set_password(
         self, owner_id: int, *, expect: str, password_hash: str, keep: bytes = b""
     ) -> Owner:
-        def work(db: apsw.Connection) -> Owner:
-            if _known(db, owner_id).password_hash != expect:
+        async def work(db: Transaction) -> Owner:
+            if (await _known(db, owner_id)).password_hash != expect:
                 raise owning.password_moved()
-            return _renew(db, owner_id, password_hash, keep)
+            return await _renew(db, owner_id, password_hash, keep)
 
         return await self._store.write(work)
 
     async def remove(self, owner_id: int, *, account_id: int | None = None) -> Owner:
-        def work(db: apsw.Connection) -> Owner:
-            owner = _known(db, owner_id)
+        async def work(db: Transaction) -> Owner:
+            owner = await _known(db, owner_id)
             is_user = owner.account_id == account_id and not owner.is_operator
             if account_id is not None and not is_user:
                 raise NotFound(f"no owner {owner_id}")
-            _check_not_last(db, owner)
-            end_sessions(db, owner_id)
-            db.execute(SQL["drop_resets_of_owner"], (owner_id,))
-            db.execute(SQL["remove_owner"], (owner_id,))
+            await _check_not_last(db, owner)
+            await end_sessions(db, owner_id)
+            await db.run("drop_resets_of_owner", owner_id)
+            await db.run("remove_owner", owner_id)
             return owner
 
         return await self._store.write(work)
 
     async def find(self, *, owner_id: int = 0, email: str = "") -> Owner | None:
         name, key = ("owner", owner_id) if owner_id else ("owner_of_email", email)
-        found = await self._store.readers.run(lambda db: row(db, SQL[name], key))
+        found = await self._store.readers.row(name, key)
         return None if found is None else _owner(found)
 
     async def of(self, account_id: int | None = None) -> list[Owner]:
-        found = await self._store.readers.run(lambda db: rows(db, SQL["owners"], account_id))
+        found = await self._store.readers.rows("owners", account_id)
         return [_owner(found_row) for found_row in found]
 
     async def users(self, account_id: int) -> list[Owner]:
-        found = await self._store.readers.run(lambda db: rows(db, SQL["users"], account_id))
+        found = await self._store.readers.rows("users", account_id)
         return [_owner(found_row) for found_row in found]
 
     async def open_session(
@@ -109,119 +107,117 @@ class SqliteOwners:
     ) -> Owner | None:
         noted = (session.owner_id, expect, rehashed or expect, seen_language)
 
-        def work(db: apsw.Connection) -> Owner | None:
-            if row(db, FACTORS_SQL["is_in_force"], session.owner_id) is not None:
+        async def work(db: Transaction) -> Owner | None:
+            if await db.row("is_in_force", session.owner_id) is not None:
                 return None
-            found = row(db, SQL["note_sign_in"], *noted)
+            found = await db.row("note_sign_in", *noted)
             if found is None:
                 return None
-            open_session(db, session)
+            await open_session(db, session)
             return _owner(found)
 
         return await self._store.write(work)
 
     async def session(self, digest: bytes) -> Session | None:
-        found = await self._store.readers.run(lambda db: row(db, SQL["session"], digest))
+        found = await self._store.readers.row("session", digest)
         return None if found is None else _session(found)
 
     async def sessions(self, owner_id: int) -> list[Session]:
-        found = await self._store.readers.run(
-            lambda db: rows(db, SQL["sessions_of_owner"], owner_id)
-        )
+        found = await self._store.readers.rows("sessions_of_owner", owner_id)
         return [_session(each) for each in found]
 
     async def touch_session(self, digest: bytes, seen_at: datetime, place: str) -> None:
         values = (digest, to_us(seen_at), place)
-        await self._store.writer.run(lambda db: rows(db, SQL["touch_session"], *values))
+        await self._store.writer.run(lambda db: db.rows("touch_session", *values))
 
     async def look_at(self, digest: bytes, account_id: int) -> bool:
-        def work(db: apsw.Connection) -> bool:
-            return row(db, SQL["look_at"], digest, account_id) is not None
+        async def work(db: Transaction) -> bool:
+            return await db.row("look_at", digest, account_id) is not None
 
         return await self._store.write(work)
 
     async def end_sessions(
         self, *, digest: bytes = b"", owner_id: int = 0, keep: bytes = b""
     ) -> int:
-        def work(db: apsw.Connection) -> int:
-            ended = rows(db, SQL["end_session"], digest)
-            return len(ended) + (end_sessions(db, owner_id, keep) if owner_id else 0)
+        async def work(db: Transaction) -> int:
+            ended = await db.rows("end_session", digest)
+            return len(ended) + (await end_sessions(db, owner_id, keep) if owner_id else 0)
 
         return await self._store.write(work)
 
     async def add_reset(self, reset: Reset) -> None:
         values = (reset.owner_id, reset.digest, to_us(reset.expires_at))
 
-        def work(db: apsw.Connection) -> None:
-            rows(db, SQL["add_reset"], *values)
+        async def work(db: Transaction) -> None:
+            await db.rows("add_reset", *values)
 
         await self._store.writer.run(work)
 
     async def finish_reset(
         self, digest: bytes, *, password_hash: str, now: datetime
     ) -> Owner | None:
-        def work(db: apsw.Connection) -> Owner | None:
-            found = row(db, SQL["reset"], digest)
+        async def work(db: Transaction) -> Owner | None:
+            found = await db.row("reset", digest)
             if found is None or not is_good(from_us(found[1]), RESET_LASTS, now):
                 return None
-            return _renew(db, found[0], password_hash, b"")
+            return await _renew(db, found[0], password_hash, b"")
 
         return await self._store.write(work)
 
     async def sweep(self, *, seen_before: datetime, opened_before: datetime, now: datetime) -> None:
-        def work(db: apsw.Connection) -> None:
-            db.execute(SQL["drop_old_sessions"], (to_us(seen_before), to_us(opened_before)))
-            db.execute(SQL["drop_old_resets"], (to_us(now),))
+        async def work(db: Transaction) -> None:
+            await db.run("drop_old_sessions", to_us(seen_before), to_us(opened_before))
+            await db.run("drop_old_resets", to_us(now))
 
         await self._store.writer.run(work)
 
 
-def open_session(db: apsw.Connection, session: Session) -> None:
+async def open_session(db: Transaction, session: Session) -> None:
     """Open a session inside a transaction; too many others of its owner end."""
     times = (to_us(session.created_at), to_us(session.seen_at))
     values = (session.digest, session.owner_id, session.account_id, *times)
-    db.execute(SQL["open_session"], (*values, session.device, session.place))
-    db.execute(SQL["drop_many_sessions"], (session.owner_id, SESSIONS_KEPT))
+    await db.run("open_session", *values, session.device, session.place)
+    await db.run("drop_many_sessions", session.owner_id, SESSIONS_KEPT)
 
 
-def end_sessions(db: apsw.Connection, owner_id: int, keep: bytes = b"") -> int:
+async def end_sessions(db: Transaction, owner_id: int, keep: bytes = b"") -> int:
     """End an owner's sessions but *keep*, and sign-ins half way; return how many sessions."""
-    db.execute(FACTORS_SQL["drop_half_sign_ins"], (owner_id,))
-    return len(rows(db, SQL["end_sessions_of_owner"], owner_id, keep))
+    await db.run("drop_half_sign_ins", owner_id)
+    return len(await db.rows("end_sessions_of_owner", owner_id, keep))
 
 
-def _known(db: apsw.Connection, owner_id: int) -> Owner:
-    found = row(db, SQL["owner"], owner_id)
+async def _known(db: Transaction, owner_id: int) -> Owner:
+    found = await db.row("owner", owner_id)
     if found is None:
         raise NotFound(f"no owner {owner_id}")
     return _owner(found)
 
 
-def _changed(db: apsw.Connection, statement: str, owner_id: int, *values: Any) -> Owner:
+async def _changed(db: Transaction, statement: str, owner_id: int, *values: Any) -> Owner:
     """Run a statement that changes one owner and return the owner; raise NotFound."""
-    found = row(db, SQL[statement], owner_id, *values)
+    found = await db.row(statement, owner_id, *values)
     if found is None:
         raise NotFound(f"no owner {owner_id}")
     return _owner(found)
 
 
-def _renew(db: apsw.Connection, owner_id: int, password_hash: str, keep: bytes) -> Owner:
-    end_sessions(db, owner_id, keep)
-    db.execute(SQL["drop_resets_of_owner"], (owner_id,))
-    return _changed(db, "set_password", owner_id, password_hash)
+async def _renew(db: Transaction, owner_id: int, password_hash: str, keep: bytes) -> Owner:
+    await end_sessions(db, owner_id, keep)
+    await db.run("drop_resets_of_owner", owner_id)
+    return await _changed(db, "set_password", owner_id, password_hash)
 
 
-def _count_users(db: apsw.Connection, account_id: int) -> int:
-    count: int = scalar(db, SQL["count_users"], account_id)
+async def _count_users(db: Transaction, account_id: int) -> int:
+    count: int = await db.scalar("count_users", account_id)
     return count
 
 
-def _check_not_last(db: apsw.Connection, owner: Owner) -> None:
+async def _check_not_last(db: Transaction, owner: Owner) -> None:
     """Raise Conflict unless there is another one of the owner's role."""
     if not owner.is_operator:
-        if _count_users(db, owner.account_id) == 1:
+        if await _count_users(db, owner.account_id) == 1:
             raise owning.last_user()
-    elif scalar(db, SQL["count_operators"]) == 1:
+    elif await db.scalar("count_operators") == 1:
         raise owning.last_operator()
 
 

@@ -4,7 +4,6 @@ from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-import apsw
 from msgspec.structs import replace
 
 from postbell.blocks import Position
@@ -30,13 +29,14 @@ from postbell.storage.revising import (
     first_revision,
     next_revision,
 )
-from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.api_users import SqliteApiUsers, account_name
-from postbell.storage.sqlite.connecting import Row, row, rows, scalar
-from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_version
+from postbell.storage.sql import rows as to
+from postbell.storage.sql.api_users import SqlApiUsers, account_name
+from postbell.storage.sql.reading import damage_told, read, readable
+from postbell.storage.sql.store import Store, raise_version
+from postbell.storage.sql.transaction import Row, Taken, Transaction
 
 
-class SqliteRegistry(SqliteApiUsers):
+class SqlRegistry(SqlApiUsers):
     def __init__(self, store: Store, dialects: Container[str] | None) -> None:
         """A webhook whose dialect is none of *dialects* cannot be read, None for any."""
         super().__init__(store)
@@ -50,28 +50,28 @@ class SqliteRegistry(SqliteApiUsers):
         if known is not None:
             return known
         epoch = recent.epoch
-        version: int = await self._store.readers.run(lambda db: scalar(db, SQL["read_version"]))
+        version: int = await self._store.readers.scalar("read_version")
         recent.keep_version(epoch, version)
         return version
 
     async def add_account(self, name: str, now: datetime) -> Account:
-        def work(db: apsw.Connection) -> Account:
+        async def work(db: Transaction) -> Account:
             try:
-                account_id = scalar(db, REGISTRY_SQL["add_account"], name, to_us(now))
-            except apsw.ConstraintError:
+                account_id = await db.scalar("add_account", name, to_us(now))
+            except Taken:
                 raise Conflict(
                     f"the account {name!r} exists already; choose another name",
                     reason="account_taken",
                     given=name,
                 ) from None
-            raise_version(db)
+            await raise_version(db)
             return Account(account_id, name, now)
 
         return await self._change(work)
 
     async def accounts(self) -> list[Account]:
-        found = await self._store.readers.run(lambda db: rows(db, REGISTRY_SQL["accounts"]))
-        return to.readable(to.account, found, "account", account=0)
+        found = await self._store.readers.rows("accounts")
+        return readable(to.account, found, "account", account=0)
 
     async def add_webhook(
         self,
@@ -84,18 +84,17 @@ class SqliteRegistry(SqliteApiUsers):
         sealed = self._sealed(webhook)
         keys = self._sealed_secrets(secrets)
 
-        def work(db: apsw.Connection) -> Webhook:
-            account_name(db, webhook.account_id)
-            check_room(scalar(db, REGISTRY_SQL["count_webhooks"], webhook.account_id), most)
+        async def work(db: Transaction) -> Webhook:
+            await account_name(db, webhook.account_id)
+            check_room(await db.scalar("count_webhooks", webhook.account_id), most)
             if is_url_unique:
-                check_url_unique(webhook, self._webhooks(db, webhook.account_id))
-            api_user_id = _api_user_id(db, webhook)
+                check_url_unique(webhook, await self._webhooks(db, webhook.account_id))
+            api_user_id = await _api_user_id(db, webhook)
             start = webhook.start
             if start == FROM_HEAD:
-                start = after_head(scalar(db, SQL["read_head"]))
-            webhook_id: int = scalar(
-                db,
-                REGISTRY_SQL["add_webhook"],
+                start = after_head(await db.scalar("read_head"))
+            webhook_id: int = await db.scalar(
+                "add_webhook",
                 webhook.account_id,
                 webhook.api_user,
                 webhook.dialect,
@@ -104,16 +103,16 @@ class SqliteRegistry(SqliteApiUsers):
                 *start,
                 to_us(webhook.created_at),
                 to_us(webhook.updated_at),
-                raise_version(db),
+                await raise_version(db),
                 *_selection(webhook),
                 *sealed,
             )
             revisions = webhook.revisions or (first_revision(webhook, api_user_id, start),)
             for revision in revisions:
-                _add_revision(db, webhook_id, revision)
-            self._add_secrets(db, keys, webhook_id, None)
-            db.execute(SQL["add_lane"], (webhook_id, webhook.account_id, *start))
-            return self._webhook(db, _known(db, webhook_id))
+                await _add_revision(db, webhook_id, revision)
+            await self._add_secrets(db, keys, webhook_id, None)
+            await db.run("add_lane", webhook_id, webhook.account_id, *start)
+            return await self._webhook(db, await _known(db, webhook_id))
 
         return await self._change(work)
 
@@ -122,21 +121,22 @@ class SqliteRegistry(SqliteApiUsers):
     ) -> Webhook:
         sealed = self._sealed(webhook)
 
-        def work(db: apsw.Connection) -> Webhook:
-            known = _known(db, webhook.id)
+        async def work(db: Transaction) -> Webhook:
+            known = await _known(db, webhook.id)
             if expect is not None:
-                check_unchanged(self._webhook(db, known), expect)
+                check_unchanged(await self._webhook(db, known), expect)
             if is_url_unique:
-                check_url_unique(webhook, self._webhooks(db, known[1]))
-            stored = replace(webhook, account_id=known[1], revisions=_revisions(db, webhook.id))
-            head = scalar(db, SQL["read_head"])
-            further = next_revision(stored, _api_user_id(db, stored), head)
+                check_url_unique(webhook, await self._webhooks(db, known[1]))
+            stored = replace(
+                webhook, account_id=known[1], revisions=await _revisions(db, webhook.id)
+            )
+            head = await db.scalar("read_head")
+            further = next_revision(stored, await _api_user_id(db, stored), head)
             if further is not None:
-                _add_revision(db, webhook.id, further)
-                db.execute(SQL["raise_epoch"], (webhook.id,))
-            rows(
-                db,
-                REGISTRY_SQL["set_webhook"],
+                await _add_revision(db, webhook.id, further)
+                await db.run("raise_epoch", webhook.id)
+            await db.rows(
+                "set_webhook",
                 webhook.id,
                 webhook.api_user,
                 webhook.dialect,
@@ -144,52 +144,54 @@ class SqliteRegistry(SqliteApiUsers):
                 webhook.state_reason,
                 to_us(webhook.updated_at),
                 to.us(webhook.active_since),
-                raise_version(db),
+                await raise_version(db),
                 *_selection(webhook),
                 *sealed,
             )
-            return self._webhook(db, _known(db, webhook.id))
+            return await self._webhook(db, await _known(db, webhook.id))
 
         return await self._change(work)
 
     async def delete_webhook(
         self, webhook_id: int, now: datetime, *, expect: Webhook | None = None
     ) -> None:
-        def work(db: apsw.Connection) -> None:
-            known = _known(db, webhook_id)
+        async def work(db: Transaction) -> None:
+            known = await _known(db, webhook_id)
             if expect is not None:
-                check_unchanged(self._webhook(db, known), expect)
+                check_unchanged(await self._webhook(db, known), expect)
             for name in ("drop_batches", "drop_replays", "drop_lane"):
-                db.execute(SQL[name], (webhook_id,))
-            db.execute(REGISTRY_SQL["drop_revisions"], (webhook_id,))
-            db.execute(REGISTRY_SQL["drop_secrets_of_webhook"], (webhook_id, None))
-            db.execute(REGISTRY_SQL["bury_webhook"], (webhook_id, to_us(now), raise_version(db)))
+                await db.run(name, webhook_id)
+            await db.run("drop_revisions", webhook_id)
+            await db.run("drop_secrets_of_webhook", webhook_id, None)
+            version = await raise_version(db)
+            await db.run("bury_webhook", webhook_id, to_us(now), version)
 
         await self._change(work)
 
     async def webhook(self, webhook_id: int) -> Webhook | None:
-        def work(db: apsw.Connection) -> Webhook | None:
-            found = row(db, REGISTRY_SQL["webhook"], webhook_id)
-            return to.asked_for(lambda each: self._webhook(db, each), found, "webhook")
+        async def work(db: Transaction) -> Webhook | None:
+            found = await db.row("webhook", webhook_id)
+            if found is None:
+                return None
+            with damage_told(found, "webhook"):
+                return await self._webhook(db, found)
 
         return await self._store.readers.run(work)
 
     async def webhooks(
         self, account_id: int | None = None, *, changed_after: int = 0
     ) -> list[Webhook]:
-        def work(db: apsw.Connection) -> list[Webhook]:
+        async def work(db: Transaction) -> list[Webhook]:
             if account_id is None:
-                found = rows(db, REGISTRY_SQL["webhooks"], changed_after)
+                found = await db.rows("webhooks", changed_after)
             else:
-                return self._webhooks(db, account_id, changed_after)
-            return self._read(db, found)
+                return await self._webhooks(db, account_id, changed_after)
+            return await self._read(db, found)
 
         return await self._store.readers.run(work)
 
     async def deleted_after(self, version: int) -> list[int]:
-        found = await self._store.readers.run(
-            lambda db: rows(db, REGISTRY_SQL["deleted_webhooks"], version)
-        )
+        found = await self._store.readers.rows("deleted_webhooks", version)
         return sorted(webhook_id for (webhook_id,) in found)
 
     async def add_secrets(
@@ -205,38 +207,40 @@ class SqliteRegistry(SqliteApiUsers):
         owner = "webhook" if webhook_id is not None else "account"
         owner_id = webhook_id if webhook_id is not None else account_id or 0
 
-        def work(db: apsw.Connection) -> list[Secret]:
+        async def work(db: Transaction) -> list[Secret]:
             now = to_us(self._store.clock.now())
-            version = raise_version(db)
+            version = await raise_version(db)
             if webhook_id is not None:
-                _known(db, webhook_id)
-                db.execute(REGISTRY_SQL["touch_webhook"], (webhook_id, version))
+                await _known(db, webhook_id)
+                await db.run("touch_webhook", webhook_id, version)
             else:
-                account_name(db, owner_id)
-                db.execute(REGISTRY_SQL["touch_webhooks_of_account"], (owner_id, version))
-            check_secrets(self._secrets(db, owner, owner_id), expect)
-            db.execute(REGISTRY_SQL[f"drop_secrets_of_{owner}"], (owner_id, now))
+                await account_name(db, owner_id)
+                await db.run("touch_webhooks_of_account", owner_id, version)
+            check_secrets(await self._secrets(db, owner, owner_id), expect)
+            await db.run(f"drop_secrets_of_{owner}", owner_id, now)
             for secret_id, ends_at in (expire or {}).items():
                 values = (secret_id, to_us(ends_at), owner_id)
-                db.execute(REGISTRY_SQL[f"expire_secret_of_{owner}"], values)
-            self._add_secrets(db, keys, webhook_id, None if webhook_id is not None else owner_id)
-            return self._secrets(db, owner, owner_id)
+                await db.run(f"expire_secret_of_{owner}", *values)
+            await self._add_secrets(
+                db, keys, webhook_id, None if webhook_id is not None else owner_id
+            )
+            return await self._secrets(db, owner, owner_id)
 
         return await self._change(work)
 
     async def account_secrets(self, account_id: int) -> list[Secret]:
         return await self._store.readers.run(lambda db: self._secrets(db, "account", account_id))
 
-    def can_read(self, db: apsw.Connection, webhook_id: int) -> bool:
+    async def can_read(self, db: Transaction, webhook_id: int) -> bool:
         """Say whether this release can read the webhook."""
-        found = row(db, REGISTRY_SQL["webhook"], webhook_id)
-        return found is not None and bool(self._read(db, [found]))
+        found = await db.row("webhook", webhook_id)
+        return found is not None and bool(await self._read(db, [found]))
 
-    def _webhooks(
-        self, db: apsw.Connection, account_id: int, changed_after: int = 0
+    async def _webhooks(
+        self, db: Transaction, account_id: int, changed_after: int = 0
     ) -> list[Webhook]:
-        found = rows(db, REGISTRY_SQL["webhooks_of_account"], changed_after, account_id)
-        return self._read(db, found)
+        found = await db.rows("webhooks_of_account", changed_after, account_id)
+        return await self._read(db, found)
 
     def _sealed(self, webhook: Webhook) -> tuple[bytes, bytes]:
         headers = self._seal(to.text(webhook.headers)) if webhook.headers else b""
@@ -245,18 +249,17 @@ class SqliteRegistry(SqliteApiUsers):
     def _sealed_secrets(self, secrets: Sequence[NewSecret]) -> list[tuple[NewSecret, bytes]]:
         return [(secret, self._seal(secret.value)) for secret in secrets]
 
-    def _add_secrets(
+    async def _add_secrets(
         self,
-        db: apsw.Connection,
+        db: Transaction,
         keys: Sequence[tuple[NewSecret, bytes]],
         webhook_id: int | None,
         account_id: int | None,
     ) -> None:
         now = to_us(self._store.clock.now())
         for key, sealed in keys:
-            rows(
-                db,
-                REGISTRY_SQL["add_secret"],
+            await db.rows(
+                "add_secret",
                 webhook_id,
                 account_id,
                 key.kind.value,
@@ -266,10 +269,10 @@ class SqliteRegistry(SqliteApiUsers):
                 sealed,
             )
 
-    def _secrets(self, db: apsw.Connection, owner: str, owner_id: int) -> list[Secret]:
+    async def _secrets(self, db: Transaction, owner: str, owner_id: int) -> list[Secret]:
         now = to_us(self._store.clock.now())
-        found = rows(db, REGISTRY_SQL[f"secrets_of_{owner}"], owner_id, now)
-        return to.readable(self._secret, found, "secret")
+        found = await db.rows(f"secrets_of_{owner}", owner_id, now)
+        return readable(self._secret, found, "secret")
 
     def _secret(self, found: Row) -> Secret:
         return Secret(
@@ -281,10 +284,11 @@ class SqliteRegistry(SqliteApiUsers):
             to.moment(found[5]),
         )
 
-    def _read(self, db: apsw.Connection, found: list[Row]) -> list[Webhook]:
-        return to.readable(partial(self._webhook, db), sorted(found, key=_id), "webhook", account=1)
+    async def _read(self, db: Transaction, found: list[Row]) -> list[Webhook]:
+        make = partial(self._webhook, db)
+        return await read(make, sorted(found, key=_id), "webhook", account=1)
 
-    def _webhook(self, db: apsw.Connection, found: Row) -> Webhook:
+    async def _webhook(self, db: Transaction, found: Row) -> Webhook:
         webhook = Webhook(
             id=found[0],
             account_id=found[1],
@@ -299,8 +303,8 @@ class SqliteRegistry(SqliteApiUsers):
             state=WebhookState(found[10]),
             state_reason=found[11],
             start=Position(found[12], found[13]),
-            revisions=_revisions(db, found[0]),
-            secrets=tuple(self._secrets(db, "webhook", found[0])),
+            revisions=await _revisions(db, found[0]),
+            secrets=tuple(await self._secrets(db, "webhook", found[0])),
             created_at=from_us(found[14]),
             updated_at=from_us(found[15]),
             active_since=to.moment(found[16]),
@@ -316,17 +320,17 @@ def _id(found: Row) -> int:
     return webhook_id
 
 
-def _known(db: apsw.Connection, webhook_id: int) -> Row:
-    found = row(db, REGISTRY_SQL["webhook"], webhook_id)
+async def _known(db: Transaction, webhook_id: int) -> Row:
+    found = await db.row("webhook", webhook_id)
     if found is None:
         raise NotFound(f"no webhook {webhook_id}")
     return found
 
 
-def _api_user_id(db: apsw.Connection, webhook: Webhook) -> int | None:
+async def _api_user_id(db: Transaction, webhook: Webhook) -> int | None:
     if webhook.api_user == ALL:
         return None
-    found = row(db, REGISTRY_SQL["api_user_of_account"], webhook.api_user, webhook.account_id)
+    found = await db.row("api_user_of_account", webhook.api_user, webhook.account_id)
     if found is None:
         raise NotFound(f"no api user {webhook.api_user!r} in account {webhook.account_id}")
     user_id: int = found[0]
@@ -337,17 +341,16 @@ def _selection(webhook: Webhook) -> tuple[str | None, str, str]:
     return to.types_text(webhook.types), to.text(webhook.options), to.text(webhook.policy)
 
 
-def _revisions(db: apsw.Connection, webhook_id: int) -> tuple[Revision, ...]:
-    found = rows(db, REGISTRY_SQL["revisions"], webhook_id)
+async def _revisions(db: Transaction, webhook_id: int) -> tuple[Revision, ...]:
+    found = await db.rows("revisions", webhook_id)
     if not found:
         raise ValueError("it has no revision")
     return tuple(map(to.revision, found))
 
 
-def _add_revision(db: apsw.Connection, webhook_id: int, revision: Revision) -> None:
-    rows(
-        db,
-        REGISTRY_SQL["add_revision"],
+async def _add_revision(db: Transaction, webhook_id: int, revision: Revision) -> None:
+    await db.rows(
+        "add_revision",
         webhook_id,
         revision.number,
         *revision.start,

@@ -1,11 +1,9 @@
 """Lanes, open batches and replays in SQLite."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
-import apsw
 from msgspec.structs import replace
 
 from postbell.blocks import Position
@@ -14,32 +12,38 @@ from postbell.errors import NotFound
 from postbell.ports import MOST_CLAIMED, Claim, Parked, QueueLengths
 from postbell.records import BatchState, Entry, LaneChange, OpenBatch, Replay
 from postbell.storage.identity import id_taken
-from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import Row, row, rows, scalar
-from postbell.storage.sqlite.journal import write_down
-from postbell.storage.sqlite.locking import has_worker
-from postbell.storage.sqlite.store import REGISTRY_SQL, SQL, Store, raise_version
+from postbell.storage.sql import rows as to
+from postbell.storage.sql.journal import write_down
+from postbell.storage.sql.reading import asked_for, filled, read, read_one, readable, readable_one
+from postbell.storage.sql.store import Store, raise_version
+from postbell.storage.sql.transaction import Row, Transaction
 
 NOBODY = from_us(0)
 """The end of the lease of a lane that nobody holds."""
 
 
-class SqliteLedger:
-    def __init__(self, store: Store, database: Path, *, is_worker: bool) -> None:
-        """The first claim of the only worker ends the leases of those before it."""
+class SqlLedger:
+    def __init__(
+        self, store: Store, *, is_only_worker: bool, has_worker: Callable[[], bool]
+    ) -> None:
+        """The first claim of the only worker ends the leases of those before it.
+
+        A lane is worked beyond its lease where the installation *has* a worker; asked while it is
+        read.
+        """
         self._store = store
-        self._database = database
-        self._is_first = is_worker
+        self._has_worker = has_worker
+        self._is_first = is_only_worker
         self._claiming = asyncio.Lock()
 
     async def claim(self, owner: str, limit: int, *, lease_s: float, now: datetime) -> list[Claim]:
         until, at = to_us(now + timedelta(seconds=lease_s)), to_us(now)
 
-        def work(db: apsw.Connection) -> list[Claim]:
+        async def work(db: Transaction) -> list[Claim]:
             if self._is_first:
-                db.execute(SQL["release_all_lanes"])
-            lanes = rows(db, SQL["claim_lanes"], owner, until, at, limit)
-            return to.readable(lambda lane: _claim(db, lane), sorted(lanes), "lane", account=1)
+                await db.run("release_all_lanes")
+            lanes = await db.rows("claim_lanes", owner, until, at, limit)
+            return await read(lambda lane: _claim(db, lane), sorted(lanes), "lane", account=1)
 
         async with self._claiming:
             claims = await self._store.writer.run(work, is_reserved=True)
@@ -48,29 +52,29 @@ class SqliteLedger:
 
     async def renew(self, owner: str, *, lease_s: float, now: datetime) -> None:
         until = to_us(now + timedelta(seconds=lease_s))
-        await self._write(SQL["renew_lanes"], owner, until)
+        await self._write("renew_lanes", owner, until)
 
     async def release(self, owner: str) -> None:
-        await self._write(SQL["release_lanes"], owner)
+        await self._write("release_lanes", owner)
 
     async def reload(self, owner: str, webhook_ids: Sequence[int]) -> list[Claim]:
-        def work(db: apsw.Connection) -> list[Claim]:
-            found = (row(db, SQL["read_held_lane"], i, owner) for i in webhook_ids)
+        async def work(db: Transaction) -> list[Claim]:
+            found = [await db.row("read_held_lane", i, owner) for i in webhook_ids]
             lanes = [lane for lane in found if lane is not None]
-            return to.readable(lambda lane: _claim(db, lane), lanes, "lane", account=1)
+            return await read(lambda lane: _claim(db, lane), lanes, "lane", account=1)
 
         return await self._store.readers.run(work)
 
     async def record(self, changes: Sequence[LaneChange]) -> list[int]:
-        def work(db: apsw.Connection) -> list[int]:
+        async def work(db: Transaction) -> list[int]:
             stale = []
             entries: list[Entry] = []
             for change in changes:
-                if self._apply(db, change):
+                if await self._apply(db, change):
                     entries.extend(change.entries)
                 else:
                     stale.append(change.webhook_id)
-            write_down(db, entries)
+            await write_down(db, entries)
             return stale
 
         stale = await self._store.writer.run(work, is_reserved=True)
@@ -79,12 +83,12 @@ class SqliteLedger:
         return stale
 
     async def intervene(self, change: LaneChange) -> bool:
-        def work(db: apsw.Connection) -> bool:
-            if not self._apply(db, change):
+        async def work(db: Transaction) -> bool:
+            if not await self._apply(db, change):
                 return False
-            write_down(db, change.entries)
-            db.execute(SQL["raise_epoch"], (change.webhook_id,))
-            raise_version(db, change.webhook_id)
+            await write_down(db, change.entries)
+            await db.run("raise_epoch", change.webhook_id)
+            await raise_version(db, change.webhook_id)
             return True
 
         is_done = await self._store.write(work, is_reserved=True)
@@ -93,30 +97,30 @@ class SqliteLedger:
         return is_done
 
     async def lane(self, webhook_id: int, *, most: int = MOST_CLAIMED) -> Claim | None:
-        def work(db: apsw.Connection) -> Claim | None:
-            lane = row(db, SQL["read_lane"], webhook_id)
-            claim = to.readable_one(lambda each: _claim(db, each, most), lane, "lane", account=1)
+        async def work(db: Transaction) -> Claim | None:
+            lane = await db.row("read_lane", webhook_id)
+            claim = await read_one(lambda each: _claim(db, each, most), lane, "lane", account=1)
             # whoever holds the lane may be frozen for longer than its lease, or unable to renew it
             if claim is None or claim.leased_until == NOBODY:
                 return claim
-            return claim._replace(is_worked=has_worker(self._database))
+            return claim._replace(is_worked=self._has_worker())
 
         return await self._store.readers.run(work)
 
     async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
-        def work(db: apsw.Connection) -> tuple[Claim, int] | None:
-            lane = row(db, SQL["read_lane"], webhook_id)
-            claim = to.readable_one(lambda each: _claim(db, each), lane, "lane", account=1)
+        async def work(db: Transaction) -> tuple[Claim, int] | None:
+            lane = await db.row("read_lane", webhook_id)
+            claim = await read_one(lambda each: _claim(db, each), lane, "lane", account=1)
             if claim is None:
                 return None
-            whole = claim._replace(batches=_every_batch(db, webhook_id), has_more=False)
-            return whole, scalar(db, SQL["newest_journal"]) or 0
+            whole = claim._replace(batches=await _every_batch(db, webhook_id), has_more=False)
+            return whole, await db.scalar("newest_journal") or 0
 
         return await self._store.readers.run(work)
 
     async def queues(self, account_id: int) -> list[QueueLengths]:
-        found = await self._store.readers.run(lambda db: rows(db, SQL["queues"], account_id))
-        return to.readable(to.queue, found, "lane", account=1)
+        found = await self._store.readers.rows("queues", account_id)
+        return readable(to.queue, found, "lane", account=1)
 
     async def open_batches(
         self,
@@ -135,14 +139,14 @@ class SqliteLedger:
         else:
             name, owner = "batches", ()
 
-        def work(db: apsw.Connection) -> list[OpenBatch]:
+        async def work(db: Transaction) -> list[OpenBatch]:
             found: list[OpenBatch] = []
             for each in BatchState if state is None else (state,):
 
-                def page(last: Row | None, size: int, each: BatchState = each) -> list[Row]:
-                    return rows(db, SQL[name], last[0] if last else after, size, each, *owner)
+                async def page(last: Row | None, size: int, each: BatchState = each) -> list[Row]:
+                    return await db.rows(name, last[0] if last else after, size, each, *owner)
 
-                found += to.filled(page, to.batch, "batch", limit)
+                found += await filled(page, to.batch, "batch", limit)
             return sorted(found, key=lambda batch: batch.id)[:limit]
 
         return await self._store.readers.run(work)
@@ -161,38 +165,36 @@ class SqliteLedger:
             name, owner = "parked_of_webhook", (webhook_id, account_id)
         first = (to_us(before[0]), before[1]) if before is not None else (1 << 62, "")
 
-        def work(db: apsw.Connection) -> list[OpenBatch]:
-            def page(last: Row | None, size: int) -> list[Row]:
+        async def work(db: Transaction) -> list[OpenBatch]:
+            async def page(last: Row | None, size: int) -> list[Row]:
                 mark = (last[8], last[0]) if last else first
-                return rows(db, SQL[name], *mark, size, *owner)
+                return await db.rows(name, *mark, size, *owner)
 
-            return to.filled(page, to.batch, "batch", limit)
+            return await filled(page, to.batch, "batch", limit)
 
         return await self._store.readers.run(work)
 
     async def count_parked(self, account_id: int) -> Parked:
-        found = await self._store.readers.run(lambda db: row(db, SQL["count_parked"], account_id))
+        found = await self._store.readers.row("count_parked", account_id)
         return Parked(*(found or ()))
 
     async def parked_at(self, webhook_id: int, position: Position) -> OpenBatch | None:
-        found = await self._store.readers.run(
-            lambda db: row(db, SQL["parked_at"], webhook_id, *position)
-        )
-        batch = to.readable_one(to.batch, found, "batch")
+        found = await self._store.readers.row("parked_at", webhook_id, *position)
+        batch = readable_one(to.batch, found, "batch")
         return batch if batch is not None and position < batch.range.end else None
 
     async def batch(self, batch_id: str) -> OpenBatch | None:
-        found = await self._store.readers.run(lambda db: row(db, SQL["batch"], batch_id))
-        return to.asked_for(to.batch, found, "batch")
+        found = await self._store.readers.row("batch", batch_id)
+        return asked_for(to.batch, found, "batch")
 
     async def add_replay(self, replay: Replay) -> Replay:
-        def work(db: apsw.Connection) -> Replay:
-            lane = row(db, SQL["read_lane"], replay.webhook_id)
+        async def work(db: Transaction) -> Replay:
+            lane = await db.row("read_lane", replay.webhook_id)
             if lane is None or lane[1] != replay.account_id:
                 raise NotFound(f"no webhook {replay.webhook_id} in account {replay.account_id}")
-            replay_id = scalar(db, SQL["add_replay"], *to.replay_values(replay))
-            db.execute(SQL["raise_epoch"], (replay.webhook_id,))
-            raise_version(db, replay.webhook_id)
+            replay_id = await db.scalar("add_replay", *to.replay_values(replay))
+            await db.run("raise_epoch", replay.webhook_id)
+            await raise_version(db, replay.webhook_id)
             return replace(replay, id=replay_id)
 
         stored = await self._store.write(work)
@@ -200,8 +202,8 @@ class SqliteLedger:
         return stored
 
     async def replay(self, replay_id: int) -> Replay | None:
-        found = await self._store.readers.run(lambda db: row(db, SQL["replay"], replay_id))
-        return to.asked_for(to.replay, found, "replay")
+        found = await self._store.readers.row("replay", replay_id)
+        return asked_for(to.replay, found, "replay")
 
     async def replays(
         self,
@@ -219,62 +221,61 @@ class SqliteLedger:
         else:
             name, owner = "replays", ()
         first = before or 1 << 62
-        found = await self._store.readers.run(lambda db: rows(db, SQL[name], limit, first, *owner))
-        return to.readable(to.replay, found, "replay", account=1)
+        found = await self._store.readers.rows(name, limit, first, *owner)
+        return readable(to.replay, found, "replay", account=1)
 
     async def _write(self, statement: str, *values: object) -> None:
-        await self._store.writer.run(lambda db: rows(db, statement, *values), is_reserved=True)
+        await self._store.writer.run(lambda db: db.run(statement, *values), is_reserved=True)
 
-    def _apply(self, db: apsw.Connection, change: LaneChange) -> bool:
+    async def _apply(self, db: Transaction, change: LaneChange) -> bool:
         """Write everything of *change* but its entries; False when it is stale."""
         webhook_id = change.webhook_id
         name, values = "begin_change", ()
         if change.lane is not None:
             name, values = "set_lane", to.lane_values(change.lane)
-        found = row(db, SQL[name], webhook_id, change.epoch, change.writes, *values)
+        found = await db.row(name, webhook_id, change.epoch, change.writes, *values)
         if found is None:
             return False
         for batch_id in change.drop:
-            db.execute(SQL["drop_batch"], (batch_id, webhook_id))
+            await db.run("drop_batch", batch_id, webhook_id)
         for batch in change.put:
-            db.execute(SQL["put_batch"], to.batch_values(batch, found[0]))
-            if not db.changes():
+            if not await db.run("put_batch", *to.batch_values(batch, found[0])):
                 raise id_taken(batch)
         if change.replay is not None:
             stands = to.replay_values(change.replay)[2:]
-            db.execute(SQL["set_replay"], (change.replay.id, webhook_id, *stands))
+            await db.run("set_replay", change.replay.id, webhook_id, *stands)
         if change.pause:
-            now, version = to_us(self._store.clock.now()), raise_version(db)
-            db.execute(REGISTRY_SQL["pause_webhook"], (webhook_id, change.pause, now, version))
+            now, version = to_us(self._store.clock.now()), await raise_version(db)
+            await db.run("pause_webhook", webhook_id, change.pause, now, version)
         return True
 
 
-def _claim(db: apsw.Connection, lane: Row, most: int = MOST_CLAIMED) -> Claim:
+async def _claim(db: Transaction, lane: Row, most: int = MOST_CLAIMED) -> Claim:
     """Read what waits on a lane; what is parked is not looked at."""
     webhook_id = lane[0]
-    waiting = rows(db, SQL["waiting_batches"], webhook_id, most + 1)
+    waiting = await db.rows("waiting_batches", webhook_id, most + 1)
     kept = waiting[:most]
     if len(waiting) > most:
         known = {each[0] for each in kept}
         kept += [
-            each for each in rows(db, SQL["stopped_batches"], webhook_id) if each[0] not in known
+            each for each in await db.rows("stopped_batches", webhook_id) if each[0] not in known
         ]
-    replays = rows(db, SQL["running_replays"], webhook_id)
+    replays = await db.rows("running_replays", webhook_id)
     return Claim(
         to.lane(lane),
-        to.readable(to.batch, kept, "batch"),
-        to.readable(to.replay, replays, "replay", account=1),
+        readable(to.batch, kept, "batch"),
+        readable(to.replay, replays, "replay", account=1),
         Parked(*lane[14:16]),
         len(waiting) > most,
         from_us(lane[16]),
     )
 
 
-def _every_batch(db: apsw.Connection, webhook_id: int) -> list[OpenBatch]:
+async def _every_batch(db: Transaction, webhook_id: int) -> list[OpenBatch]:
     batches: list[OpenBatch] = []
     for state in BatchState:
         last = ""
-        while page := rows(db, SQL["batches_of_webhook"], last, 1000, state, webhook_id, None):
-            batches.extend(to.readable(to.batch, page, "batch"))
+        while page := await db.rows("batches_of_webhook", last, 1000, state, webhook_id, None):
+            batches.extend(readable(to.batch, page, "batch"))
             last = page[-1][0]
     return sorted(batches, key=lambda batch: batch.id)

@@ -1,11 +1,9 @@
 """Api users and their keys in SQLite."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from itertools import groupby
 from typing import TypeVar
-
-import apsw
 
 from postbell.clock import to_us
 from postbell.errors import NotFound
@@ -13,15 +11,16 @@ from postbell.ports import ENDED_KEYS_KEPT
 from postbell.records import ApiUser
 from postbell.rights import UNLIMITED, KeyTerms
 from postbell.storage import limits
-from postbell.storage.sqlite import rows as to
-from postbell.storage.sqlite.connecting import Row, row, rows, scalar
-from postbell.storage.sqlite.store import REGISTRY_SQL, Store, raise_version
+from postbell.storage.sql import rows as to
+from postbell.storage.sql.reading import asked_for, readable
+from postbell.storage.sql.store import Store, raise_version
+from postbell.storage.sql.transaction import Row, Taken, Transaction, Work
 from postbell.warrants import KeyWarrant, Warrant, in_force
 
 T = TypeVar("T")
 
 
-class SqliteApiUsers:
+class SqlApiUsers:
     def __init__(self, store: Store) -> None:
         self._store = store
 
@@ -38,18 +37,18 @@ class SqliteApiUsers:
     ) -> ApiUser:
         asking = in_force()
 
-        def work(db: apsw.Connection) -> ApiUser:
-            account_name(db, account_id)
-            _check_key(db, asking, [terms])
-            active, revoked = row(db, REGISTRY_SQL["count_api_users"], account_id) or (0, 0)
+        async def work(db: Transaction) -> ApiUser:
+            await account_name(db, account_id)
+            await _check_key(db, asking, [terms])
+            active, revoked = await db.row("count_api_users", account_id) or (0, 0)
             limits.check_api_users(active, revoked, most)
             try:
-                user_id = scalar(db, REGISTRY_SQL["add_api_user"], account_id, name, to_us(now))
-            except apsw.ConstraintError:
+                user_id = await db.scalar("add_api_user", account_id, name, to_us(now))
+            except Taken:
                 raise limits.name_taken(name) from None
-            _add_key(db, user_id, key_hash, now, terms, hint)
-            raise_version(db)
-            return _user(db, user_id)
+            await _add_key(db, user_id, key_hash, now, terms, hint)
+            await raise_version(db)
+            return await _user(db, user_id)
 
         return await self._change(work)
 
@@ -66,17 +65,17 @@ class SqliteApiUsers:
     ) -> ApiUser:
         asking = in_force()
 
-        def work(db: apsw.Connection) -> ApiUser:
-            user = _user(db, api_user_id)
+        async def work(db: Transaction) -> ApiUser:
+            user = await _user(db, api_user_id)
             touched = [terms, *limits.live_terms(user, now, ends)]
-            _check_key(db, asking, touched)
+            await _check_key(db, asking, touched)
             limits.check_new_key(user, ends, now, most)
-            _end(db, api_user_id, ends)
+            await _end(db, api_user_id, ends)
             values = (api_user_id, to_us(now), ENDED_KEYS_KEPT)
-            db.execute(REGISTRY_SQL["drop_ended_api_keys"], values)
-            _add_key(db, api_user_id, key_hash, now, terms, hint)
-            raise_version(db)
-            return _user(db, api_user_id)
+            await db.run("drop_ended_api_keys", *values)
+            await _add_key(db, api_user_id, key_hash, now, terms, hint)
+            await raise_version(db)
+            return await _user(db, api_user_id)
 
         return await self._change(work)
 
@@ -85,35 +84,35 @@ class SqliteApiUsers:
 
         asking = in_force()
 
-        def work(db: apsw.Connection) -> ApiUser:
-            user = _user(db, api_user_id)
+        async def work(db: Transaction) -> ApiUser:
+            user = await _user(db, api_user_id)
             limits.check_known(user, ends)
-            _check_key(db, asking, limits.live_terms(user, now, ends))
-            _end(db, api_user_id, ends)
-            raise_version(db)
-            return _user(db, api_user_id)
+            await _check_key(db, asking, limits.live_terms(user, now, ends))
+            await _end(db, api_user_id, ends)
+            await raise_version(db)
+            return await _user(db, api_user_id)
 
         return await self._change(work)
 
     async def revoke_api_user(self, api_user_id: int, now: datetime) -> ApiUser:
         asking = in_force()
 
-        def work(db: apsw.Connection) -> ApiUser:
-            user = _user(db, api_user_id)
+        async def work(db: Transaction) -> ApiUser:
+            user = await _user(db, api_user_id)
             ends = {key.id: now for key in user.keys}
-            _check_key(db, asking, limits.live_terms(user, now, ends))
-            db.execute(REGISTRY_SQL["revoke_api_user"], (api_user_id, to_us(now)))
-            _end(db, api_user_id, ends)
-            raise_version(db)
-            return _user(db, api_user_id)
+            await _check_key(db, asking, limits.live_terms(user, now, ends))
+            await db.run("revoke_api_user", api_user_id, to_us(now))
+            await _end(db, api_user_id, ends)
+            await raise_version(db)
+            return await _user(db, api_user_id)
 
         return await self._change(work)
 
     async def rehash_api_key(self, key_id: int, key_hash: str, *, expect: str) -> bool:
-        def work(db: apsw.Connection) -> bool:
-            if not rows(db, REGISTRY_SQL["rehash_api_key"], key_id, key_hash, expect):
+        async def work(db: Transaction) -> bool:
+            if not await db.rows("rehash_api_key", key_id, key_hash, expect):
                 return False
-            raise_version(db)
+            await raise_version(db)
             return True
 
         return await self._change(work)
@@ -121,57 +120,57 @@ class SqliteApiUsers:
     async def note_api_keys_used(self, key_ids: Collection[int], now: datetime) -> None:
         noted = [(key_id, to_us(now)) for key_id in sorted(key_ids)]
 
-        def work(db: apsw.Connection) -> None:
-            db.executemany(REGISTRY_SQL["note_api_key_used"], noted)
+        async def work(db: Transaction) -> None:
+            await db.run_many("note_api_key_used", noted)
 
         await self._store.write(work)
 
     async def api_users(self, account_id: int | None = None) -> list[ApiUser]:
-        def work(db: apsw.Connection) -> list[ApiUser]:
-            found = rows(db, REGISTRY_SQL["api_keys"], account_id)
+        async def work(db: Transaction) -> list[ApiUser]:
+            found = await db.rows("api_keys", account_id)
             keys = {user_id: list(each) for user_id, each in groupby(found, key=_owner)}
-            return to.readable(
+            return readable(
                 lambda user: to.api_user(user, keys.get(user[0], ())),
-                rows(db, REGISTRY_SQL["api_users"], account_id),
+                await db.rows("api_users", account_id),
                 "api user",
                 account=1,
             )
 
         return await self._store.readers.run(work)
 
-    async def _change(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def _change(self, work: Work[T]) -> T:
         result = await self._store.write(work)
         self._store.registry_changed()
         return result
 
 
-def account_name(db: apsw.Connection, account_id: int) -> str:
+async def account_name(db: Transaction, account_id: int) -> str:
     """Return an account's name; raise NotFound."""
-    found = row(db, REGISTRY_SQL["account_name"], account_id)
+    found = await db.row("account_name", account_id)
     if found is None:
         raise NotFound(f"no account {account_id}")
     name: str = found[0]
     return name
 
 
-def _user(db: apsw.Connection, api_user_id: int) -> ApiUser:
-    keys = rows(db, REGISTRY_SQL["keys_of_api_user"], api_user_id)
-    found = row(db, REGISTRY_SQL["api_user"], api_user_id)
-    user = to.asked_for(lambda each: to.api_user(each, keys), found, "api user")
+async def _user(db: Transaction, api_user_id: int) -> ApiUser:
+    keys = await db.rows("keys_of_api_user", api_user_id)
+    found = await db.row("api_user", api_user_id)
+    user = asked_for(lambda each: to.api_user(each, keys), found, "api user")
     if user is None:
         raise NotFound(f"no api user {api_user_id}")
     return user
 
 
-def _check_key(db: apsw.Connection, asking: Warrant | None, touched: Iterable[KeyTerms]) -> None:
+async def _check_key(db: Transaction, asking: Warrant | None, touched: Iterable[KeyTerms]) -> None:
     """Check that the key that asks, where it is one, may touch keys of these terms."""
     if isinstance(asking, KeyWarrant):
-        found = row(db, REGISTRY_SQL["api_key"], asking.key_id)
+        found = await db.row("api_key", asking.key_id)
         limits.check_covers(None if found is None else to.api_key(found), touched)
 
 
-def _add_key(
-    db: apsw.Connection,
+async def _add_key(
+    db: Transaction,
     api_user_id: int,
     key_hash: str,
     now: datetime,
@@ -180,14 +179,14 @@ def _add_key(
 ) -> None:
     ends_at = to.us(terms.expires_at)
     values = (api_user_id, key_hash, terms.scope.value, to_us(now), ends_at, hint)
-    db.execute(REGISTRY_SQL["add_api_key"], values)
+    await db.run("add_api_key", *values)
 
 
-def _end(db: apsw.Connection, api_user_id: int, ends: Mapping[int, datetime]) -> None:
+async def _end(db: Transaction, api_user_id: int, ends: Mapping[int, datetime]) -> None:
     noted: Iterable[tuple[int, int, int]] = [
         (key_id, to_us(at), api_user_id) for key_id, at in ends.items()
     ]
-    db.executemany(REGISTRY_SQL["end_api_key"], noted)
+    await db.run_many("end_api_key", noted)
 
 
 def _owner(found: Row) -> int:
