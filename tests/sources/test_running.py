@@ -181,6 +181,20 @@ async def test_a_file_in_another_form_is_told(log: Path, content: str | bytes, t
         assert found.standing.refusal.startswith(told)
 
 
+async def test_what_was_rotated_before_its_first_line_was_read_comes_in(log: Path) -> None:
+    async with running() as rig:
+        log.touch()
+        async with reading(rig, log):
+            await until(stands(rig, state=SourceState.UP_TO_DATE))
+        append(log, event(0))
+        log.rename(log.with_name(f"{log.name}.1"))
+        append(log, event(1))
+        async with reading(rig, log):
+            await until(stands(rig, taken=2))
+
+        assert await stored_ids(rig) == ["e0", "e1"]
+
+
 async def test_a_file_is_waited_for(log: Path) -> None:
     async with running() as rig:
         missing = f"{log} is not there; it is read once it is"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from postbell.errors import ServiceError
-from postbell.sources.tail import MAX_LINES, QUIET_POLLS, FilePlace, Tail
+from postbell.sources.tail import MAX_LINES, QUIET_POLLS, FilePlace, Tail, begin
 
 
 class Reader:
@@ -241,6 +241,26 @@ def test_files_that_came_after_an_empty_one_are_all_read(log: Path) -> None:
     reader.tail.close()
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_files_that_came_before_the_first_line_was_read_are_all_read(
+    log: Path, *, is_there: bool
+) -> None:
+    append(log.with_name(log.name + ".7"), "before")
+    if is_there:
+        log.touch()
+    place = begin(log)
+    for number in (3, 2):
+        append(log, number)
+        log.rename(log.with_name(f"{log.name}.{number}"))
+    append(log, 1)
+
+    reader = Reader(log, place)
+
+    assert reader.read(20) == ["3", "2", "1"]
+    assert reader.said == []
+    reader.tail.close()
+
+
 def test_a_link_is_followed_to_another_file(log: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     append(first, 1)
@@ -430,11 +450,9 @@ class Story:
         self.path = path
         self._chance = random.Random(seed)
         self.count = 0
-        self.reader = Reader(path)
+        self.reader = Reader(path, begin(path))
 
     def tell(self, steps: int) -> None:
-        self.write()
-        self.reader.read(1)
         for _ in range(steps):
             [step] = self._chance.choices(
                 (self.write, self.rotate, self.sync, self.read, self.kill, self.kill_late),

@@ -20,7 +20,7 @@ from postbell.cli.client import ApiClient
 from postbell.cli.lines import MAX_CHUNK_BYTES, Item
 from postbell.cli.send import SendCount, send
 from postbell.errors import ServiceError, UsageError
-from postbell.sources.tail import POLL_S, Chunk, FilePlace, Tail
+from postbell.sources.tail import POLL_S, Chunk, FilePlace, Tail, begin
 from postbell.text import small_files
 
 CHECKPOINT_BYTES = 65_536
@@ -44,7 +44,7 @@ class Follower:
         self._checkpoint = checkpoint
         self._client = client
         self.tally = SendCount()
-        self._at = _load(checkpoint)
+        self._at = _load(checkpoint) or _of(begin(path))
         self._tail = Tail(
             path,
             self._at,
@@ -56,6 +56,8 @@ class Follower:
     def run(self) -> None:
         """Follow until interrupted; raise UsageError where another process follows already."""
         with _locked(self._checkpoint), contextlib.closing(self._tail):
+            if not self._at.head_bytes:
+                self._save(self._at)
             while True:
                 chunk = self._tail.read()
                 if chunk is None:
@@ -104,11 +106,12 @@ def _of(place: FilePlace, sending: int = 0, key: str = "") -> Checkpoint:
     return Checkpoint(**msgspec.structs.asdict(place) | {"sending": sending, "key": key})
 
 
-def _load(path: Path) -> Checkpoint:
+def _load(path: Path) -> Checkpoint | None:
+    """Return the checkpoint that was kept, None for none."""
     try:
         return msgspec.json.decode(small_files.read(path, CHECKPOINT_BYTES), type=Checkpoint)
     except FileNotFoundError:
-        return Checkpoint()
+        return None
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(
             f"{path} is not a checkpoint ({error}); remove it to begin at the start of the file"

@@ -11,7 +11,7 @@ from postbell.errors import BadInput, ServiceError
 from postbell.fences import LOGGED, note
 from postbell.ports import Fact, Inlet, RefusedFact, SourceReading, SourceState
 from postbell.signals import log
-from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, FileLine, FilePlace, Tail
+from postbell.sources.tail import POLL_S, QUIET_POLLS, Chunk, FileLine, FilePlace, Tail, begin
 
 RETRY_S = 1.0
 
@@ -47,16 +47,23 @@ def refusal_of(fact: Fact, error: Exception) -> RefusedFact:
 
 
 async def follow(path: Path, place: FilePlace, max_bytes: int, inlet: Inlet, read: Read) -> None:
-    """Follow the file from *place* on until cancelled; a line has at most *max_bytes*."""
-    tail = Tail(
-        path,
-        place,
-        most_bytes=max_bytes,
-        say=lambda sentence: log("source_lost", place=str(path), error=sentence),
-    )
+    """Follow the file from *place* on until cancelled; a line has at most *max_bytes*.
+
+    Where it begins is kept before anything is read: the file may be rotated while nobody looks.
+    """
     with contextlib.ExitStack() as stack:
         thread = ThreadPoolExecutor(1, "postbell-source")
         stack.callback(thread.shutdown, wait=False)
+        if place == FilePlace():
+            begun = await asyncio.get_running_loop().run_in_executor(thread, begin, path)
+            await inlet.take(await read(Chunk(place, [], 0, begun, False), thread))
+            place = begun
+        tail = Tail(
+            path,
+            place,
+            most_bytes=max_bytes,
+            say=lambda sentence: log("source_lost", place=str(path), error=sentence),
+        )
         stack.callback(thread.submit, tail.close)  # behind a read that this task gave up on
         while True:
             await _step(path, tail, thread, inlet, read)

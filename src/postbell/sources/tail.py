@@ -32,7 +32,8 @@ class FilePlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     *head* is a hash of its first *head_bytes*, *mark* one of the last bytes before *offset*, by
     which a file that was truncated and written anew is told apart; *line* counts the lines before
     *offset*; *modified_ns* is when the file was written last, by which newer ones are known where
-    it is gone.  *is_inside* a line that is too long.
+    it is gone.  *is_inside* a line that is too long.  One without a head is where nothing was read
+    yet; one without anything is nowhere, and begins with the file as it is.
     """
 
     inode: int = 0
@@ -153,7 +154,7 @@ class Tail:
         """Open the file to go on with; None where there is none, and where rotation was under way
         while it was looked for: names then were now of one file, now of another."""
         self._here = self._at
-        if not self._at.head_bytes and self._done is None:
+        if not self._at.modified_ns and not self._at.head_bytes and self._done is None:
             return rotation.opened(self._path)
         family = rotation.family(self._path)
         self._file, is_lost = self._found(family)
@@ -183,7 +184,7 @@ class Tail:
             for path in paths
             if path == self._path or rotation.modified_ns(path) > at.modified_ns
         )
-        return file, file is not None and self._done is None
+        return file, file is not None and self._done is None and at.head_bytes > 0
 
     def _same(self, family: list[tuple[Path, int | None]]) -> int | None:
         """Open the file of the place's inode, else a copy of it; None where there is none."""
@@ -326,6 +327,14 @@ class Tail:
             first = inodes.index(at.inode) + 1 if at.inode in inodes else len(family) - 1
             behind += sum(rotation.size(path) for path, _ in family[first:])
         return max(behind, 0)
+
+
+def begin(path: Path) -> FilePlace:
+    """Return the place from which all is read that *path* holds now, or is written later, whatever
+    rotation makes of it until its first line is read; what it made before is older.  Blocks."""
+    *rotated, _ = rotation.family(path)
+    newest_ns = max((rotation.modified_ns(each) for each, _ in rotated), default=0)
+    return FilePlace(modified_ns=newest_ns or 1)
 
 
 def oldest(path: Path) -> FilePlace:

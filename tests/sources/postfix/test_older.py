@@ -69,6 +69,25 @@ async def test_older_logs_come_in_once_and_first_and_then_those_that_are_written
         assert (found.refused, found.duplicates) == (0, 0)
 
 
+async def test_logs_that_are_compressed_before_a_first_line_was_read_come_in(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "mail.log"
+    write(tmp_path / "mail.log.1.gz", gzip.compress(lines(QUEUED + FULL, 1)), 1_000)
+    write(log, b"", 2_000)
+    async with running() as rig:
+        async with reading(rig, mail=open_one(log)):
+            await until(stands(rig, "mail", taken=2, state=SourceState.UP_TO_DATE))
+        (tmp_path / "mail.log.1.gz").rename(tmp_path / "mail.log.3.gz")
+        write(tmp_path / "mail.log.2.gz", gzip.compress(lines(FULL, 2)), 3_000)
+        write(tmp_path / "mail.log.1", lines(FULL, 3), 4_000)
+        write(log, lines(SENT, 7), 7_000)
+        async with reading(rig, mail=open_one(log)):
+            await until(stands(rig, "mail", taken=5))
+
+        assert (await row_of(rig, "mail")).duplicates == 0
+
+
 async def test_an_older_log_that_is_damaged_is_read_up_to_there_counted_and_passed(
     tmp_path: Path,
 ) -> None:

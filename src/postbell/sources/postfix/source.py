@@ -125,7 +125,7 @@ class PostfixSource:
             read = partial(self._read_journal, inlet)
             await follow_journal(place.cursor, MAX_ENTRY_BYTES, inlet, read)
             return
-        if self._is_from_start and place.file == FilePlace():
+        if self._is_from_start and not place.file.head_bytes:
             place = await self._read_older(self._path, place, inlet)
         await follow(self._path, place.file, MAX_LINE_BYTES, inlet, partial(self._read, inlet))
 
@@ -178,7 +178,8 @@ class PostfixSource:
     async def _read(self, inlet: Inlet, chunk: Chunk, thread: Executor) -> SourceReading:
         written_at = datetime.fromtimestamp(chunk.after.modified_ns / 1e9, UTC)
         long = _too_long([line_fact(chunk.too_long, b"")] if chunk.too_long else [])
-        place, position = LogPlace(chunk.after), f"line {chunk.after.line}"
+        place = msgspec.structs.replace(_place_of(inlet.checkpoint), file=chunk.after)
+        position = f"line {chunk.after.line}"
         return await self._made(inlet, thread, chunk.lines, long, written_at, place, position)
 
     async def _read_journal(
