@@ -127,6 +127,8 @@ def reply_of(code: int | None, enhanced: str | None, text: str | None) -> Reply:
     known, finer, said = code or 0, enhanced or "", (text or "").strip()
     if said[:1] not in _BEGINNINGS and "\n" not in said:
         return Reply(known, finer, said)
+    if not known and not finer and (found := _IN_ONE_LINE(said)) is not None:
+        return Reply(int(found[1]), found[2] or "", found[3] or "")
     lines = []
     for line in said.splitlines():
         known, finer, rest = _stripped(known, finer, line.strip())
@@ -165,25 +167,29 @@ def _stripped(code: int, enhanced: str, line: str) -> tuple[int, str, str]:
 def _class_of(kind: EventType, reply: Reply) -> str:
     if kind is EventType.DROPPED:
         return "suppressed"
-    by_text = next(
-        (name for pattern, name in _TEXTS if pattern.search(reply.text[:MAX_TEXT_READ])), ""
-    )
     digits = reply.enhanced.split(".")
     if len(digits) == 3 and digits[1] != "0":
-        if reply.enhanced == "5.4.1" and by_text == "userunknown":  # Microsoft 365
-            return by_text
+        if reply.enhanced == "5.4.1" and _by_text(reply.text) == "userunknown":  # Microsoft 365
+            return "userunknown"
         name = _BY_ENHANCED.get(f"{digits[1]}.{digits[2]}") or _BY_SUBJECT.get(digits[1], "")
         if digits[1] == "7":
             soft = "ratelimited" if digits[0] == "4" else name
+            by_text = _by_text(reply.text)
             return by_text if by_text in _POLICY else soft
         if name:
             return name
-    if by_text:
+    if by_text := _by_text(reply.text):
         return by_text
     if reply.code in _BY_CODE:
         return _BY_CODE[reply.code]
     is_address = kind is EventType.HARD_BOUNCE and reply.code in (550, 551)
     return "userunknown" if is_address else UNDETERMINED
+
+
+def _by_text(text: str) -> str:
+    """Return the class that a text names, empty for none."""
+    text = text[:MAX_TEXT_READ]
+    return next((name for pattern, name in _TEXTS if pattern.search(text)), "")
 
 
 def _as_severe(code: int, digit: str) -> int:
@@ -194,6 +200,12 @@ def _as_severe(code: int, digit: str) -> int:
 _BEGINNINGS = frozenset("2345sS#")
 _CODE = re.compile(r"([2345][0-9][0-9])(?:[ -]+|$)")
 _ENHANCED = re.compile(r"#?([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:[\s:;,-]+|$)")
+_IN_ONE_LINE = re.compile(
+    r"([2345][0-9][0-9])(?:[ -]++|$)(?:#?([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:[ :;,-]++|$))?+"
+    r"(?![2345#])([^\s][^\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]*)?"
+).fullmatch
+"""What most servers say: each code once, and nothing after them that looks like one.  It comes to
+the same as `_stripped`, in a quarter of the time."""
 _OTHERS: Mapping[tuple[int, str], int] = {
     (550, "4"): 450,
     (552, "4"): 452,

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from postbell.dialects import DIALECTS
 from postbell.dialects.engagelab.failures import REASONS
@@ -12,11 +14,16 @@ from postbell.failures import BY_CLASS, Reply, failure_of, reply_of
 from postbell.ingest.accepting import accept
 from tests.fakes import FakeClock
 
+CODES = st.sampled_from(["250 ", "550-", "421 - ", "553  "])
+PIECES = st.sampled_from(
+    ["250", "550 ", "2.0.0", "5.1.1 ", "#4.2.0", "5.1.1234", "1.2.3", " ", "-", "\t", ": ", ";",
+     "Ok", "é", "smtp;", "\n", "\r\n", "\x0b", "\x1f", "\x85", "\u2028"]
+)  # fmt: skip
 HARD, SOFT = EventType.HARD_BOUNCE, EventType.SOFT_BOUNCE
 
 
 @pytest.mark.parametrize(
-    ("given", "reply"),
+    ("said", "reply"),
     [
         ((550, "5.1.1", "User unknown"), (550, "5.1.1", "User unknown")),
         ((550, "5.1.1", "550 5.1.1 550 5.1.1 User unknown"), (550, "5.1.1", "User unknown")),
@@ -34,11 +41,22 @@ HARD, SOFT = EventType.HARD_BOUNCE, EventType.SOFT_BOUNCE
         ((0, "", "  said  "), (0, "", "said")),
     ],
 )
-def test_a_reply_is_taken_apart_once(given: tuple[Any, ...], reply: tuple[Any, ...]) -> None:
-    found = reply_of(*given)
+def test_a_reply_is_taken_apart_once(said: tuple[Any, ...], reply: tuple[Any, ...]) -> None:
+    found = reply_of(*said)
 
     assert found == reply
     assert reply_of(*found) == reply
+
+
+@given(CODES, st.lists(PIECES, max_size=7))
+@example("250 ", ["2.0.0", " ", "\n", "-", "Ok"])
+@example("421 - ", ["5"])
+def test_a_reply_in_one_line_is_what_one_is_that_has_to_be_searched(
+    code: str, pieces: list[str]
+) -> None:
+    text = code + "".join(pieces)
+
+    assert reply_of(None, None, text) == reply_of(None, None, f"smtp; {text}")
 
 
 @pytest.mark.parametrize(

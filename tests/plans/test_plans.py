@@ -26,6 +26,7 @@ LISTS = {
     "clear_visits": "index_visits",
     "clear_messages": "index_messages",
     "messages": "json_each",
+    "recall": "json_each",
     "drop_old_tries": "tries",
     "forget_tries": "tries",
     "sources": "sources",

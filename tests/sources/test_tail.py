@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from postbell.errors import ServiceError
-from postbell.sources.tail import MAX_LINES, QUIET_POLLS, FilePlace, Tail, begin
+from postbell.sources.tail import MAX_LINES, QUIET_POLLS, FileLine, FilePlace, Tail, begin
 
 
 class Reader:
@@ -84,7 +84,7 @@ def test_a_chunk_has_so_many_lines_and_numbers_them(log: Path) -> None:
 
     assert second is not None
     assert [len(first.lines), len(second.lines)] == [MAX_LINES, 6]
-    assert second.lines[-1] == (MAX_LINES + 7, b"last")
+    assert second.lines[-1] == FileLine(MAX_LINES + 7, b"last")
     assert second.after.line == MAX_LINES + 7
     tail.close()
 

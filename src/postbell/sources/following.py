@@ -27,9 +27,12 @@ def path_of(given: str) -> Path:
     return path
 
 
-def fact_of(line: Fact | FileLine) -> Fact:
-    """Return what was read of a file as a fact, one that was read before as it is."""
-    return line if isinstance(line, Fact) else line_fact(line.number, line.raw)
+def fact_of(line: Fact | FileLine, known: bytes = b"") -> Fact:
+    """Return what was read of a file as a fact, with what is *known* behind it; one of the
+    quarantine as it is."""
+    if isinstance(line, FileLine):
+        return line_fact(line.number, line.raw + known)
+    return line._replace(raw=line.raw + known) if known and not line.kept else line
 
 
 def line_fact(number: int, raw: bytes) -> Fact:

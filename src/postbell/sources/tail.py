@@ -46,7 +46,7 @@ class FilePlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_inside: bool = False
 
 
-class FileLine(NamedTuple):
+class FileLine(msgspec.Struct, frozen=True, gc=False):
     """A line that is not blank, without what is blank around it, by its number in the file."""
 
     number: int
@@ -354,9 +354,9 @@ def oldest(path: Path) -> FilePlace:
 def _lines(data: bytes, at: FilePlace) -> list[FileLine]:
     lines = data.removeprefix(b"" if at.offset else BOM).split(b"\n")
     return [
-        FileLine(number, line.strip())
+        FileLine(number, bare)
         for number, line in enumerate(lines, at.line + 1)
-        if line.strip()
+        if (bare := line.strip())
     ]
 
 

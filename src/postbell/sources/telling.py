@@ -111,8 +111,8 @@ class SourceTelling:
 
     def note(self, reading: SourceReading, refused: list[RefusedFact]) -> None:
         """Count what was read, and tell of facts that made no event."""
-        named = len({fact.place for fact in reading.facts}) + len(reading.refused)
-        self._rate.add(reading.seen or named, self._clock.monotonic_s())
+        seen = reading.seen or len({fact.place for fact in reading.facts}) + len(reading.refused)
+        self._rate.add(seen, self._clock.monotonic_s())
         if not refused:
             return
         first = min(refused, key=lambda each: each.fact.number)

@@ -37,7 +37,7 @@ def answer_of(result: Result, is_secured: bool | None) -> Said:
         tls=is_secured if features is None else not _PLAIN(features),
         relay=result.relay or None,
         delay_s=float(delay) if _SECONDS(delay) else None,
-        delays_s=[float(each) for each in delays.groups()] if delays else None,
+        delays_s=list(map(float, delays.groups())) if delays else None,
     )
     return Said(reply, smtp, bool(host))
 
@@ -47,7 +47,8 @@ def _said(result: Result) -> tuple[Reply, str, str]:
     reason = result.reason[:MAX_TEXT_CHARS]
     status = result.members.get("dsn", "")
     finer = status if _FINER(status) else ""
-    found = _SAID(reason)
+    names_somebody = "said: " in reason or "talk to me: " in reason
+    found = _SAID(reason) if names_somebody else None
     if found is None and result.status != "sent":
         return Reply(0, finer, reason), "", ""
     host, reply = parted(result.relay)[0], reply_of(None, None, found[2] if found else reason)

@@ -25,7 +25,11 @@ def requested(line: LogLine, mail: QueuedMail, result: Result, at: str) -> Draft
     may be delivered before the log says that it is the same.
     """
     recipient = _shown(result.recipient, result.original)
-    own = (mail.message_id,) if mail.message_id else (line.host, line.instance, result.qid)
+    own = (
+        (mail.message_id,)
+        if mail.message_id
+        else (line.writer.host, line.writer.instance, result.qid)
+    )
     return Draft(
         event_id=_hashed("request", folded(recipient), *own),
         type=EventType.REQUEST,
@@ -33,7 +37,7 @@ def requested(line: LogLine, mail: QueuedMail, result: Result, at: str) -> Draft
         recipient=recipient,
         message=_message(mail, result.qid),
         metadata=dict(mail.headers) or None,
-        source=Origin(kind=KIND, node=line.host),
+        source=Origin(kind=KIND, node=line.writer.host),
     )
 
 
@@ -68,7 +72,7 @@ def attempted(
             final=kind is not EventType.DEFERRED,
         ),
         bounce=bounce,
-        source=Origin(kind=KIND, node=line.host),
+        source=Origin(kind=KIND, node=line.writer.host),
     )
 
 
@@ -98,7 +102,7 @@ def given_up(
         ),
         attempt=Try(n=pending.tries, first_at=datetime.fromisoformat(pending.first_at), final=True),
         bounce=bounce,
-        source=Origin(kind=KIND, node=line.host),
+        source=Origin(kind=KIND, node=line.writer.host),
     )
 
 
@@ -118,7 +122,7 @@ def _message(mail: QueuedMail, qid: str) -> Message:
 
 
 def _id(line: LogLine, *words: str) -> str:
-    return _hashed(line.host, line.instance, *words)
+    return _hashed(line.writer.host, line.writer.instance, *words)
 
 
 def _hashed(*words: str) -> str:

@@ -17,20 +17,21 @@ Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Member = str | list[str | Byte] | None
 
 
-class LogLine(msgspec.Struct, frozen=True, gc=False):
-    """A line that Postfix wrote; *stamp* is as it stands, *pid* in brackets, empty without one."""
+class Writer(msgspec.Struct, frozen=True, gc=False):
+    """A process of Postfix, as its lines name it; *pid* is in brackets, empty without one."""
 
-    stamp: str
     host: str
     instance: str
     program: str
     pid: str
-    text: str
 
-    @property
-    def process(self) -> str:
-        """What tells the writer from all others."""
-        return f"{self.host}/{self.instance}/{self.program}{self.pid}"
+
+class LogLine(msgspec.Struct, frozen=True, gc=False):
+    """A line that Postfix wrote; *stamp* is as it stands."""
+
+    stamp: str
+    writer: Writer
+    text: str
 
 
 def line_of(raw: bytes) -> LogLine | None:
@@ -53,17 +54,15 @@ def line_of(raw: bytes) -> LogLine | None:
     if whole.startswith("<"):
         whole = whole[whole.find(">") + 1 :]
     if whole[12:13] == ":":
-        stamp, parts = whole[:STAMP_CHARS], whole[STAMP_CHARS + 1 :].split(" ", 2)
+        parts = [whole[:STAMP_CHARS], *whole[STAMP_CHARS + 1 :].split(" ", 2)]
     else:
-        stamp, *parts = whole.split(" ", 3)
-        if stamp[10:11] != "T":
+        parts = whole.split(" ", 3)
+        if parts[0][10:11] != "T":
             parts = []
-    if len(parts) < 2:
+    if len(parts) < 3:
         raise BadInput("no line of a syslog: no time and machine before it", code="malformed")
-    tag = _tag(parts[1])
-    if tag is None or len(parts) < 3:
-        return None
-    return LogLine(stamp, parts[0], *tag, parts[2])
+    writer = _writer(parts[1], parts[2])
+    return None if writer is None or len(parts) < 4 else LogLine(parts[0], writer, parts[3])
 
 
 def _entry(raw: bytes) -> LogLine | None:
@@ -72,17 +71,16 @@ def _entry(raw: bytes) -> LogLine | None:
         stamp = rfc3339(from_us(int(entry.at_us)))
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise BadInput(f"no entry of a journal: {error}"[:300], code="malformed") from None
-    tag = _tag(f"{_text(entry.identifier)}:")
-    if tag is None:
+    writer = _writer(_text(entry.host), f"{_text(entry.identifier)}:")
+    if writer is None:
         return None
     if entry.message is None:
         raise BadInput(
             "no message in an entry of a journal; without '--all' journalctl leaves out long ones",
             code="malformed",
         )
-    instance, program, _ = tag
-    host, pid, text = map(_text, (entry.host, entry.pid, entry.message))
-    return LogLine(stamp, host, instance, program, f"[{pid}]", text.replace("\0", "\ufffd"))
+    writer = msgspec.structs.replace(writer, pid=f"[{_text(entry.pid)}]")
+    return LogLine(stamp, writer, _text(entry.message).replace("\0", "\ufffd"))
 
 
 def _text(member: Member) -> str:
@@ -97,10 +95,10 @@ def _text(member: Member) -> str:
 
 
 @lru_cache(4096)
-def _tag(tag: str) -> tuple[str, str, str] | None:
-    """Return instance, program and number, None of a tag that is not one of Postfix."""
+def _writer(host: str, tag: str) -> Writer | None:
+    """Return who puts this tag before lines, None of a tag that is not one of Postfix."""
     found = _TAG(tag)
-    return (found[1], found[2], found[3] or "") if found else None
+    return Writer(host, found[1], found[2], found[3] or "") if found else None
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):

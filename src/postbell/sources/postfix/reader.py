@@ -7,7 +7,7 @@ goes through them in order.  Neither waits for anything.
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -16,7 +16,7 @@ from postbell.ports import Fact, RefusedFact
 from postbell.sources.following import fact_of, refusal_of
 from postbell.sources.postfix.answers import answer_of
 from postbell.sources.postfix.drafts import attempted, given_up, requested
-from postbell.sources.postfix.lines import LogLine, line_of
+from postbell.sources.postfix.lines import LogLine, Writer, line_of
 from postbell.sources.postfix.mails import Mails, Pending, QueuedMail, key_of
 from postbell.sources.postfix.records import (
     Activation,
@@ -24,11 +24,14 @@ from postbell.sources.postfix.records import (
     Damaged,
     Ended,
     Headed,
+    Learnt,
     Named,
     Notified,
     Record,
+    Removed,
     Result,
     Secured,
+    Told,
     Turned,
     record_of,
 )
@@ -76,7 +79,7 @@ class LogReader:
         self._whose = whose
         self.asked = whose.headers
         self._instances: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._sessions: OrderedDict[Writer, str] = OrderedDict()
         self._first: OrderedDict[str, str] = OrderedDict()
 
     def look(self, lines: Iterable[Fact | FileLine], findings: Findings) -> list[Noted]:
@@ -84,42 +87,43 @@ class LogReader:
         noted = []
         for read in lines:
             try:
-                line = line_of(read.raw)
-                record = record_of(line.program, line.text) if line else None
+                if (line := line_of(read.raw)) is None:
+                    continue
+                writer = line.writer
+                if (record := record_of(writer.program, line.text)) is None:
+                    continue
             except Exception as error:
                 findings.refused.append(refusal_of(fact_of(read), error))
                 continue
-            if line is not None and record is not None:
-                key = key_of(line.host, line.instance, record.qid)
-                noted.append(Noted(read, line, record, key))
-                if isinstance(record, Named):
-                    self._know(line, record, key)
+            key = key_of(writer.host, writer.instance, record.qid)
+            noted.append(Noted(read, line, record, key))
+            if isinstance(record, Named):
+                self._know(writer, record, key)
         return noted
 
     def keys(self, seen: Iterable[Noted]) -> list[str]:
         """Return under which keys something may be remembered that these lines want."""
-        wanted: dict[str, None] = {}
+        wanted = [noted.key for noted in seen]
         for noted in seen:
-            line, record = noted.line, noted.record
-            wanted[noted.key] = None
+            writer, record = noted.line.writer, noted.record
             if isinstance(record, Result):
-                wanted |= dict.fromkeys(self._further(line, record))
+                wanted += self._further(writer, record)
             elif isinstance(record, Named):
-                wanted[self._first.get(record.message_id, noted.key)] = None
-            elif isinstance(record, Arrival) and record.parent:
-                wanted |= dict.fromkeys(self._elsewhere(line, record.parent))
-        return list(wanted)
+                wanted.append(self._first.get(record.message_id, noted.key))
+            elif isinstance(record, Arrival):
+                wanted += self._elsewhere(writer, record.parent)
+        return list(dict.fromkeys(wanted))
 
     def page_keys(self, seen: Iterable[Noted], mails: Mails) -> list[str]:
         """Return the keys of what is remembered of their recipients."""
-        wanted: dict[str, None] = {}
+        wanted: list[str] = []
         for noted in seen:
-            record, key = noted.record, noted.key
+            record = noted.record
             if isinstance(record, Result):
-                wanted |= dict.fromkeys(mails.page_keys(key, record.recipient))
-            elif isinstance(record, Ended) and record.how != "removed":
-                wanted |= dict.fromkeys(mails.page_keys(key, None))
-        return list(wanted)
+                wanted += mails.page_keys(noted.key, record.recipient)
+            elif isinstance(record, Ended):
+                wanted += mails.page_keys(noted.key, None)
+        return list(dict.fromkeys(wanted))
 
     def again(self, fact: Fact, now: datetime, findings: Findings) -> None:
         """Read a line of the quarantine with what was known of its mail when it came, as `fold`
@@ -134,19 +138,20 @@ class LogReader:
     ) -> None:
         """Go through the lines in order; the file was last written at *written_at*."""
         for each in seen:
-            fact = None
+            fact, record = None, each.record
             try:
-                if isinstance(each.record, _TELLING):
-                    fact = _with_known(each, each.record, mails)
-                made = self._drafts(each, mails, written_at, findings)
+                if not isinstance(record, Told):
+                    self._remember(each.line, record, each.key, mails, findings)
+                    continue
+                fact = fact_of(each.read, _known(each.key, record, mails))
+                made = list(self._drafts(each.line, record, each.key, mails, written_at))
                 rules = [self._given(draft, mail) for draft, mail in made]
             except Exception as error:
                 findings.refused.append(refusal_of(fact or fact_of(each.read), error))
                 continue
-            if made and fact is not None:
-                findings.drafts += [draft for draft, _ in made]
-                findings.facts += [fact] * len(made)
-                findings.rules += rules
+            findings.drafts += [draft for draft, _ in made]
+            findings.facts += [fact] * len(made)
+            findings.rules += rules
 
     def _given(self, draft: Draft, mail: QueuedMail) -> str:
         """Let the event be of whom the mail is; return by which rule."""
@@ -155,39 +160,50 @@ class LogReader:
         said = MailFacts(mail.login, mail.sender or "", mail.headers, mail.client)
         return self._whose.give(draft, said)
 
-    def _drafts(
-        self, noted: Noted, mails: Mails, written_at: datetime, findings: Findings
-    ) -> list[tuple[Draft, QueuedMail]]:
-        line, record, key = noted.line, noted.record, noted.key
+    def _remember(
+        self, line: LogLine, record: Learnt, key: str, mails: Mails, findings: Findings
+    ) -> None:
+        """Add what a line says to what is known of its mail."""
         match record:
-            case Result():
-                return list(self._delivered(line, record, key, mails, written_at))
-            case Ended():
-                return list(self._ended(line, record, key, mails, written_at))
             case Activation(sender=sender):
                 mails.take(key).sender = sender
+            case Removed():
+                mails.end(key)
             case Named():
                 self._named(line, record, key, mails)
             case Arrival(client=client, login=login, parent=parent):
                 mail = mails.begin(key)
                 mail.client, mail.login = client, login
-                for other in filter(None, map(mails.find, self._elsewhere(line, parent))):
+                for other in filter(None, map(mails.find, self._elsewhere(line.writer, parent))):
                     mail.take_over(other)
                     mail.is_further = True
             case Headed(name=name, value=value):
                 _head(mails.take(key), name, value, self.asked)
+            case Secured(relay=relay):
+                self._sessions[line.writer] = relay
+                _bound(self._sessions, MOST_SESSIONS)
             case Notified():
                 mails.take(key).is_notice = True
-            case Secured(relay=relay):
-                self._sessions[line.process] = relay
-                _bound(self._sessions, MOST_SESSIONS)
             case Turned(qid=qid):
                 findings.turned += 1
                 if qid:
                     mails.end(key)
+            case _:
+                assert_never(record)
+
+    def _drafts(
+        self, line: LogLine, record: Told, key: str, mails: Mails, written_at: datetime
+    ) -> Iterable[tuple[Draft, QueuedMail]]:
+        """Yield the events of what a line tells, each with its mail."""
+        match record:
+            case Result():
+                return self._delivered(line, record, key, mails, written_at)
+            case Ended():
+                return self._ended(line, record, key, mails, written_at)
             case Damaged(why=why):
                 raise why
-        return []
+            case _:
+                assert_never(record)
 
     def _named(self, line: LogLine, named: Named, key: str, mails: Mails) -> None:
         mail = mails.take(key)
@@ -205,7 +221,7 @@ class LogReader:
         mail = mails.find(key)
         if mail is None:
             return
-        if ended.how != "removed" and (pending := mails.pending(key)):
+        if pending := mails.pending(key):
             at = moment_of(line.stamp, self._zone, written_at)
             for one in pending:
                 mails.settle(key, one.recipient)
@@ -217,7 +233,7 @@ class LogReader:
         self, line: LogLine, result: Result, key: str, mails: Mails, written_at: datetime
     ) -> Iterator[tuple[Draft, QueuedMail]]:
         mail = mails.find(key) or QueuedMail()
-        kind = self._kind(line, result)
+        kind = self._kind(line.writer.program, result)
         if kind is None or mail.is_notice or mail.sender == "":
             return
         at = moment_of(line.stamp, self._zone, written_at)
@@ -227,7 +243,7 @@ class LogReader:
             yield requested(line, mail, result, at_first), mail
         is_secured = None
         if self._sessions:
-            is_secured = self._sessions.get(line.process) == result.relay or None
+            is_secured = self._sessions.get(line.writer) == result.relay or None
         answer = answer_of(result, is_secured)
         yield attempted(line, mail, result, kind, answer, before, at), mail
         if kind is EventType.DEFERRED:
@@ -238,38 +254,39 @@ class LogReader:
             pending = Pending(*who, tries, first_at, reply.code, reply.enhanced, text)
             mails.defer(key, pending)
         if kind is EventType.SENT:
-            for other in filter(None, map(mails.find, self._further(line, result))):
+            for other in filter(None, map(mails.find, self._further(line.writer, result))):
                 if mail.message_id == other.message_id:
                     other.take_over(mail)
                     other.is_further = True
 
-    def _kind(self, line: LogLine, result: Result) -> EventType | None:
+    def _kind(self, program: str, result: Result) -> EventType | None:
         """Return what an attempt came to; None for a probe of an address."""
         if result.status != "sent":
             return _BY_STATUS.get(result.status)
-        if line.program == "discard":
+        if program == "discard":
             return EventType.DROPPED
-        is_on_its_way = self._relays.is_one(result.relay, line.program, result.reason)
+        is_on_its_way = self._relays.is_one(result.relay, program, result.reason)
         return EventType.SENT if is_on_its_way else EventType.DELIVERED
 
-    def _further(self, line: LogLine, result: Result) -> list[str]:
+    def _further(self, writer: Writer, result: Result) -> list[str]:
         """Return the keys under which a mail may go on that a filter or an alias has taken."""
-        if " as " not in result.reason or self._kind(line, result) is not EventType.SENT:
-            return []
-        return self._elsewhere(line, further_of(result.reason))
+        is_on_its_way = " as " in result.reason and (
+            self._kind(writer.program, result) is EventType.SENT
+        )
+        return self._elsewhere(writer, further_of(result.reason)) if is_on_its_way else []
 
-    def _elsewhere(self, line: LogLine, qid: str) -> list[str]:
+    def _elsewhere(self, writer: Writer, qid: str) -> list[str]:
         """Return the keys of a queue id in every instance that has written so far, the line's own
         first; none for no id."""
         if not qid:
             return []
-        own = (line.host, line.instance)
+        own = (writer.host, writer.instance)
         others = [each for each in self._instances if each != own]
         return [key_of(host, instance, qid) for host, instance in (own, *others)]
 
-    def _know(self, line: LogLine, named: Named, key: str) -> None:
+    def _know(self, writer: Writer, named: Named, key: str) -> None:
         """Take notice of who takes mails over, and of which mail a Message-ID was first."""
-        instance = (line.host, line.instance)
+        instance = (writer.host, writer.instance)
         if instance not in self._instances:
             self._instances[instance] = None
             _bound(self._instances, MOST_INSTANCES)
@@ -277,14 +294,10 @@ class LogReader:
         _bound(self._first, MOST_NAMED)
 
 
-def _with_known(noted: Noted, record: Result | Ended | Damaged, mails: Mails) -> Fact:
-    """Return the line as it may come into quarantine: with what is known of its mail behind it."""
-    fact = fact_of(noted.read)
-    if fact.kept or (isinstance(record, Ended) and record.how == "removed"):
-        return fact
-    recipient = record.recipient if isinstance(record, Result) else None
-    known = mails.known(noted.key, recipient)
-    return fact._replace(raw=fact.raw + b"\n" + known) if known else fact
+def _known(key: str, told: Told, mails: Mails) -> bytes:
+    """Return what goes with a line that may come into quarantine: what is known of its mail."""
+    known = mails.known(key, told.recipient if isinstance(told, Result) else None)
+    return b"\n" + known if known else b""
 
 
 def _head(mail: QueuedMail, name: str, value: str, asked: frozenset[str]) -> None:
@@ -301,8 +314,6 @@ def _bound(kept: OrderedDict[Any, Any], most: int) -> None:
         kept.popitem(last=False)
 
 
-_TELLING = (Result, Ended, Damaged)
-"""Records that make events, or are refused; all others are remembered."""
 _BY_STATUS = {
     "deferred": EventType.DEFERRED,
     "SOFTBOUNCE": EventType.DEFERRED,

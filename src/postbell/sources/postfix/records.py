@@ -59,8 +59,12 @@ class Result(_Record, frozen=True, gc=False):
     reason: str
 
 
+class Removed(_Record, frozen=True, gc=False):
+    """It left the queue."""
+
+
 class Ended(_Record, frozen=True, gc=False):
-    """It left the queue: *how* is "removed", "expired" or, by a person, "deleted"."""
+    """It is given up: *how* is "expired" or, by a person, "deleted"."""
 
     how: str
 
@@ -85,9 +89,11 @@ class Damaged(_Record, frozen=True, gc=False):
     why: BadInput
 
 
-Record = (
-    Arrival | Named | Headed | Activation | Result | Ended | Notified | Secured | Turned | Damaged
-)
+Told = Result | Ended | Damaged
+"""What makes events, or is refused."""
+Learnt = Arrival | Named | Headed | Activation | Removed | Notified | Secured | Turned
+"""What is remembered of a mail, or of who writes."""
+Record = Told | Learnt
 
 
 def record_of(program: str, text: str) -> Record | None:
@@ -124,7 +130,7 @@ def _cleaned(text: str) -> Record | None:
 
 def _managed(text: str) -> Record | None:
     if text.endswith(": removed"):
-        return Ended(text[: -len(": removed")], "removed")
+        return Removed(text[: -len(": removed")])
     found = _QUEUED(text)
     if found is None:
         return _delivery(text)

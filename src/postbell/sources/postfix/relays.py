@@ -46,6 +46,7 @@ def is_loopback(address: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
+@lru_cache(4096)
 def parted(relay: str) -> tuple[str, str, str]:
     """Return host, address and port of `host[address]:port`; empty what is not there."""
     found = _RELAY(relay)

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
 from postbell.clock import to_us
 from postbell.ports import Progress, SourceRow, SourceStanding
 from postbell.storage.bounds import moved
@@ -38,11 +40,9 @@ class SqlCheckpoints:
         return readable(to.source, found, "source")
 
     async def recall(self, source: str, keys: Sequence[str], now: datetime) -> dict[str, bytes]:
-        async def work(db: Transaction) -> dict[str, bytes]:
-            found = {key: await db.row("recall", source, key, to_us(now)) for key in keys}
-            return {key: value[0] for key, value in found.items() if value is not None}
-
-        return await self._store.readers.run(work)
+        wanted, at = msgspec.json.encode(keys).decode(), to_us(now)
+        found: dict[str, bytes] = dict(await self._store.readers.rows("recall", source, wanted, at))
+        return {key: found[key] for key in keys if key in found}
 
     async def sweep(self, now: datetime, limit: int) -> int:
         async def work(db: Transaction) -> int:

@@ -33,8 +33,9 @@ DELETE FROM sources WHERE name = ?1;
 DELETE FROM remembered WHERE source = ?1;
 
 -- name: recall
--- What the source remembers under the key after ?3.
-SELECT value FROM remembered WHERE source = ?1 AND key = ?2 AND until > ?3;
+-- What the source remembers under these keys after ?3.
+SELECT key, value FROM remembered
+WHERE source = ?1 AND key IN (SELECT value FROM json_each(?2)) AND until > ?3;
 
 -- name: change_remembered
 -- The key has this value; no row changes where there is none.
