@@ -299,7 +299,7 @@ SIGNALS = (
     lasting(
         "mail_turned_away",
         "warning",
-        "a connection to a source of mails was not taken, or ended because it took too long",
+        "a connection to a source of mails was not taken, took too long or failed to begin TLS",
         ("place", "reason"),
         ("peer",),
     ),

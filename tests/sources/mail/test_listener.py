@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import smtplib
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -293,17 +296,22 @@ async def test_strangers_and_too_many_are_turned_away() -> None:
                 await client(lambda: lmtp(source))
             assert caught.value.smtp_code == 421
             await client(first.close)
-            await client(lambda: until_taken(source))
+
+            async def has_room() -> bool:
+                return await client(partial(is_taken, source))
+
+            await until(has_room)
         assert turned_away["network"] == 1
         assert turned_away["connections"] >= 1
 
 
-def until_taken(source: MailSource) -> None:
-    """Connect until there is room again."""
-    while True:
-        with contextlib.suppress(smtplib.SMTPConnectError):
-            lmtp(source).close()
-            return
+def is_taken(source: MailSource) -> bool:
+    """Say whether there is room for a connection."""
+    try:
+        smtp(source).close()
+    except smtplib.SMTPConnectError:
+        return False
+    return True
 
 
 async def test_tls_is_there_where_it_is_configured(tmp_path: Path) -> None:
@@ -384,6 +392,47 @@ async def test_what_comes_with_the_end_of_the_handshake_is_heard(tmp_path: Path)
                 return answers
 
         assert await client(shake) == b"250 OK\r\n221 Bye\r\n"
+
+
+async def test_a_handshake_that_fails_is_the_peers_fault_and_leaves_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    authority.context("localhost")
+    file = str(tmp_path / "localhost.pem")
+    members = {"tls_cert_file": file, "tls_key_file": file, "protocol": "smtp"}
+
+    def fail(source: MailSource, said: bytes, linger: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", source.port), timeout=LIMIT_S) as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            raw.sendall(b"EHLO x\r\n")
+            heard(raw, b"250 PIPELINING\r\n")
+            raw.sendall(b"STARTTLS\r\n")
+            heard(raw, b"220 Ready to start TLS\r\n")
+            raw.sendall(said)
+            if said:
+                raw.recv(1000)
+
+    async with (
+        running() as rig,
+        listening(rig, open_source(max_connections=1, **members)) as source,
+    ):
+        for number, (said, linger) in enumerate(
+            [(b"NOOP\r\n" * 9, CLOSE), (b"", CLOSE), (b"", RESET)], 1
+        ):
+            await client(partial(fail, source, said, linger))
+
+            async def has_room(failed: int = number) -> bool:
+                return turned_away["tls"] == failed and await client(partial(is_taken, source))
+
+            await until(has_room)
+
+    gc.collect()
+    assert fences.failed == {}
+    assert caplog.records == []
+
+
+CLOSE, RESET = struct.pack("ii", 0, 0), struct.pack("ii", 1, 0)
 
 
 def say(source: MailSource, *chunks: bytes, until_end: bool = True) -> bytes:
@@ -492,7 +541,11 @@ async def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
     async with running() as rig, listening(rig, open_source(max_connections=1)) as source:
         for begun in (b"", b"LHLO x\r\n", HELLO, HELLO + dsn()[:300]):
             await client(lambda begun=begun: say(source, begun, until_end=False))
-            await client(lambda: until_taken(source))
+
+            async def has_room() -> bool:
+                return await client(partial(is_taken, source))
+
+            await until(has_room)
 
         assert await stored_ids(rig) == []
 

@@ -21,7 +21,7 @@ def tallies() -> Iterator[Metric]:
     )
     yield _family(
         "postbell_mail_turned_away",
-        "Connections of mail servers that were not taken or took too long, by reason.",
+        "Connections of mail servers that were not taken or ended early, by reason.",
         ("reason",),
         {(reason,): listener.turned_away[reason] for reason in listener.REASONS},
     )

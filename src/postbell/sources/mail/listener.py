@@ -165,6 +165,6 @@ class _FreshTls:
         return [modified_ns(Path(file)) for file in self._files]
 
 
-REASONS = ("network", "connections", "time")
+REASONS = ("network", "connections", "time", "tls")
 turned_away: Counter[str] = Counter()
 """How many connections were not taken or ended here, by reason, in this process."""

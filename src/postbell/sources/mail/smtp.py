@@ -41,7 +41,7 @@ class MailTerms(NamedTuple):
     """Returns what a new connection may begin TLS with."""
     take: Take
     turned_away: Callable[[str, str], None]
-    """Hears why, and which peer: `network`, `connections`, `time`."""
+    """Hears why, and which peer: `network`, `connections`, `time`, `tls`."""
 
 
 class MailConnections:
@@ -104,7 +104,7 @@ class MailConnection(SMTP):
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self._is_refused:
+        if self.transport is not None:
             self._connections.remove(self)
             super().connection_lost(error)
 
@@ -121,8 +121,11 @@ class MailConnection(SMTP):
             self.transport.abort()
 
     def _timeout_cb(self) -> None:
+        self._turn_away("time")
+
+    def _turn_away(self, reason: str) -> None:
         peer = cast(Session, self.session).peer or ("",)
-        self._connections.terms.turned_away("time", peer[0])
+        self._connections.terms.turned_away(reason, peer[0])
         self.abort()
 
     async def smtp_STARTTLS(self, arg: str | None) -> None:
@@ -134,13 +137,18 @@ class MailConnection(SMTP):
         writer.write(b"220 Ready to start TLS\r\n")
         # Nobody has a turn from here until the transport hands over: what is cleared came in clear.
         reader._buffer.clear()  # type: ignore[attr-defined]
-        transport = await self.loop.start_tls(
-            self._writer.transport,
-            self,
-            self.tls_context,
-            server_side=True,
-            ssl_handshake_timeout=HANDSHAKE_S,
-        )
+        try:
+            transport = await self.loop.start_tls(
+                self._writer.transport,
+                self,
+                self.tls_context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_S,
+            )
+        except OSError as error:  # of TLS and of time, too
+            self._turn_away("tls")
+            self.connection_lost(error)  # which loops do not say of one that is lost in a handshake
+            return
         reader._transport = writer._transport = transport  # type: ignore[attr-defined]
         self.transport, self._tls_protocol = transport, cast(Any, transport)
         self.envelope, self.session = Envelope(), Session(self.loop)
