@@ -143,6 +143,18 @@ async def test_a_type_that_there_is_not_comes_in_as_unknown(log: Path) -> None:
         assert stored["source"] == {"kind": "mta", "type": "rebound"}
 
 
+async def test_a_file_says_nothing_of_the_suppression_list(log: Path) -> None:
+    async with running() as rig:
+        kinds = ("suppressed", "unsuppressed")
+        made = [{"type": kind, "recipient": "a@b.example"} for kind in kinds]
+        append(log, *made, event(0))
+
+        async with reading(rig, log):
+            await until(stands(rig, taken=1, refused=2))
+
+        assert [fact.code for fact in await quarantined(rig)] == ["refused_type"] * 2
+
+
 async def test_a_line_names_an_api_user_but_no_other_account(log: Path) -> None:
     async with running() as rig:
         registry = rig.engine.registry

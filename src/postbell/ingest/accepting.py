@@ -86,12 +86,7 @@ class Accepting:
         """
         draft = draft_of(raw)
         if draft.type in MADE_HERE:
-            raise BadInput(
-                f"type {draft.type.value!r} is made by the service only; send another documented"
-                " type",
-                member="type",
-                code="refused_type",
-            )
+            raise made_here(draft.type)
         self._add(draft)
 
     def take_draft(self, draft: Draft) -> None:
@@ -166,6 +161,15 @@ def draft_of(raw: bytes | msgspec.Raw) -> Draft:
         return _decode_draft(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refusal(error, raw) from None
+
+
+def made_here(kind: EventType) -> BadInput:
+    """Return the error for an event of a type that nobody sends."""
+    return BadInput(
+        f"type {kind.value!r} is made by the service only; send another documented type",
+        member="type",
+        code="refused_type",
+    )
 
 
 def accept(

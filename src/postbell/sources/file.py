@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 
 from postbell.errors import BadInput, ServiceError
-from postbell.events import Draft, EventType
-from postbell.ingest.accepting import draft_of, parted
+from postbell.events import MADE_HERE, Draft, EventType
+from postbell.ingest.accepting import draft_of, made_here, parted
 from postbell.ports import Fact, Inlet, Recall, RefusedFact, SourceReading
 from postbell.sources.following import fact_of, follow, line_fact, path_of, refusal_of
 from postbell.sources.samples import lines_of
@@ -115,6 +115,8 @@ def _draft(line: bytes) -> Draft:
         if error.code == "malformed":
             _refuse_other_files(line)
         draft = draft_of(_as_unknown(line, error))
+    if draft.type in MADE_HERE - {EventType.UNKNOWN}:
+        raise made_here(draft.type)
     draft.account = None
     return draft
 
