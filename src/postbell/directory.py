@@ -5,7 +5,7 @@ process made this very moment may be missing all the same, so who must not miss 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from postbell.errors import DamagedRow
@@ -43,10 +43,25 @@ class Known:
         self.webhooks: dict[int, Webhook] = {}
         self.users: dict[str, ApiUser] = {}
         self.callers: dict[int, Caller] = {}
+        self._accounts_by_name: dict[str, Account] = {}
+        self._users_by_id: dict[int, ApiUser] = {}
+
+    def know(self, accounts: Iterable[Account], users: Iterable[ApiUser]) -> None:
+        """Take in all accounts and api users that there are."""
+        self.accounts = {account.id: account for account in accounts}
+        self.users = {user.name: user for user in users}
+        self._accounts_by_name = {each.name: each for each in self.accounts.values()}
+        self._users_by_id = {each.id: each for each in self.users.values()}
+        self.callers = {
+            key.id: Caller(self.accounts[user.account_id], user, key)
+            for user in self.users.values()
+            if user.revoked_at is None and user.account_id in self.accounts
+            for key in user.keys
+        }
 
     def account_named(self, name: str) -> Account | None:
         """Return the account of this name."""
-        return next((each for each in self.accounts.values() if each.name == name), None)
+        return self._accounts_by_name.get(name)
 
     def caller(self, key_id: int) -> Caller | None:
         """Return who calls by this key; None for an unknown one and for a revoked api user's.
@@ -68,16 +83,37 @@ class Known:
     def owner_of(self, user_id: int) -> tuple[str, str] | None:
         """Return the names of the account and the api user of this id, unless it is unknown or
         revoked."""
-        user = next((each for each in self.users.values() if each.id == user_id), None)
+        user = self._users_by_id.get(user_id)
         if user is None or user.revoked_at is not None:
             return None
         account = self.accounts.get(user.account_id)
         return None if account is None else (account.name, user.name)
 
+    def lacking(self, account: str, api_user: str) -> str:
+        """Return what there is not of an account and an api user of it that settings name, with
+        the way out; empty for nothing."""
+        found = self.account_named(account)
+        if found is None:
+            return no_account(account)
+        if self.api_user_id(found.id, api_user) is None:
+            return (
+                f"no api user {api_user!r} in account {account!r}; make it with 'postbell api-users"
+                f" create {account} {api_user}', or name another in the settings"
+            )
+        return ""
+
     def api_users_of(self, account_id: int) -> list[ApiUser]:
         """Return the account's api users that are not revoked, by id."""
         found = [u for u in self.users.values() if u.account_id == account_id]
         return sorted((u for u in found if u.revoked_at is None), key=lambda u: u.id)
+
+
+def no_account(name: str) -> str:
+    """Return what to say of an account that settings name and that is not there."""
+    return (
+        f"no account {name!r}; make it with 'postbell accounts create {name}', or name another in"
+        " the settings"
+    )
 
 
 class Directory:
@@ -134,18 +170,10 @@ class Directory:
         if version == self.version:
             return None
         known = self.version
-        accounts = {account.id: account for account in await self._registry.accounts()}
-        users = {user.name: user for user in await self._registry.api_users()}
+        accounts, users = await self._registry.accounts(), await self._registry.api_users()
         changed = await self._registry.webhooks(changed_after=max(known, 0))
         gone = await self._registry.deleted_after(max(known, 0))
-        self.known.accounts = accounts
-        self.known.users = users
-        self.known.callers = {
-            key.id: Caller(accounts[user.account_id], user, key)
-            for user in users.values()
-            if user.revoked_at is None and user.account_id in accounts
-            for key in user.keys
-        }
+        self.known.know(accounts, users)
         for webhook in changed:
             self.known.webhooks[webhook.id] = webhook
         for webhook_id in gone:

@@ -167,7 +167,14 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
         (
             {"POSTBELL_ALLOW_NETWORKS": "10.0.0.1/8"},
             "allow_networks is '10.0.0.1/8' (from POSTBELL_ALLOW_NETWORKS);"
-            " 10.0.0.1/8 has host bits set",
+            " '10.0.0.1/8' names an address inside of a network; write 10.0.0.0/8 for all of that,"
+            " or 10.0.0.1 for the address alone",
+        ),
+        (
+            {"POSTBELL_TRUSTED_PROXIES": "10.0.0.0/8 proxy.example.net"},
+            "trusted_proxies is '10.0.0.0/8 proxy.example.net' (from POSTBELL_TRUSTED_PROXIES);"
+            " 'proxy.example.net' is no network; write it like 10.0.0.0/8, or an address like"
+            " 192.0.2.7",
         ),
         (
             {"POSTBELL_SIGN_IN": "maybe"},

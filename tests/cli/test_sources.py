@@ -1,7 +1,9 @@
 """`postbell sources`: what a running service reads, seen from beside it."""
 
+import bz2
 import gzip
 import json
+import lzma
 import time
 from base64 import b64decode
 from collections.abc import Callable
@@ -196,12 +198,52 @@ def test_a_sample_shows_what_comes_in_for_whom_and_by_which_rule(
             "events": 2,
         }
     ]
+    nobody = "no account 'nobody'; make it with 'postbell accounts create nobody', or name another"
+    assert [said.startswith(nobody) for said in found["lacking"]] == [True]
+    assert few.stdout.startswith(nobody)
     assert "... and 1 more\n" in few.stdout
     assert " 2023-11-14 22:13:20Z " in few.stdout
     assert "events: 2; facts that make none: 1 invalid, 1 no_rule, 1 unknown_account" in few.stdout
     assert (unknown.returncode, "known: out-mail" in unknown.stderr) == (2, True)
     assert (missing.returncode, "cannot read" in missing.stderr) == (2, True)
     assert postbell.json("sources", "list") == []
+
+
+def test_a_sample_is_read_however_it_is_compressed_and_up_to_where_it_is_damaged(
+    postbell: Postbell, log: Path, tmp_path: Path
+) -> None:
+    for number in range(3):
+        append(log, {"type": "open", "recipient": f"{number}@b.example"})
+    plain = log.read_bytes()
+    packed = tmp_path / "sample"
+    counts, says = [], []
+
+    for content in (bz2.compress(plain), lzma.compress(plain), gzip.compress(plain)[:-5]):
+        packed.write_bytes(content)
+        done = postbell("sources", "check", "out-mail", "--json", str(packed))
+        found = json.loads(done.stdout)
+        counts.append((done.returncode, len(found["events"])))
+        says += [(each["place"], each["code"]) for each in found["refused"]]
+
+    assert counts == [(0, 3), (0, 3), (1, 3)]
+    assert says == [(str(packed), "malformed")]
+
+
+def test_a_source_without_its_certificate_is_told_before_it_is_switched_on(
+    postbell: Postbell, tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "none.pem")
+    owner = {"account": "acme", "api_user": "mailer"}
+    files = {"tls_cert_file": missing, "tls_key_file": missing}
+    members = {"kind": "mail", "listen": "127.0.0.1:0"} | owner | files
+    mail = tmp_path / "mail"
+    mail.write_text("Subject: x\n\n")
+
+    beside = Postbell(tmp_path / "data", POSTBELL_SOURCE_BOUNCES=json.dumps(members))
+    done = beside("sources", "check", "bounces", str(mail))
+
+    assert done.returncode == 1
+    assert f"cannot read the TLS file {missing}: no such file" in done.stderr
 
 
 def test_a_rule_that_is_said_wrong_is_refused_at_the_start_by_its_number(

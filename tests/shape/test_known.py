@@ -16,6 +16,7 @@ MAY_MISS = {
     "operating/notices/watching.py": "goes through all; nothing was told yet of what is new",
     "operating/standings.py": "goes through all; what is new is heard of",
     "reports/trail.py": "a name beside an id",
+    "sources/running.py": "what to say once `find` found nothing",
     "web/visit.py": "names on a page",
     "web/webhook_page.py": "names on a page, and the newest webhook",
 }

@@ -1,17 +1,14 @@
 """Reading events for sending: a JSON array, one object, or a line each, in bounded chunks."""
 
-import gzip
-import io
 import itertools
-import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 import msgspec
-import zstandard
 
 from postbell.errors import BadInput
-from postbell.text.encodings import BOM, GZIP, NAMED, UTF_16, ZSTD
+from postbell.text.compressed import DAMAGED, unpacked
+from postbell.text.encodings import BOM, NAMED, UTF_16
 
 MAX_EVENTS = 1000
 MAX_CHUNK_BYTES = 4 << 20
@@ -29,12 +26,12 @@ class Item(NamedTuple):
 def items(stream: BinaryIO, name: str) -> Iterator[Item]:
     """Give the events of *stream*; its first character says which of the three forms it has.
 
-    A gzip or zstd stream is decompressed, a byte order mark left out.  Raises BadInput for UTF-16
+    A compressed stream is decompressed, a byte order mark left out.  Raises BadInput for UTF-16
     and for what is damaged.
     """
     try:
         yield from _items(plain(stream, name), name)
-    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+    except DAMAGED as error:
         raise BadInput(
             f"{name} cannot be read on ({error}); the events before that place were sent"
         ) from None
@@ -42,26 +39,13 @@ def items(stream: BinaryIO, name: str) -> Iterator[Item]:
 
 def plain(stream: BinaryIO, name: str) -> BinaryIO:
     """Return what *stream* holds, decompressed and without a byte order mark."""
-    plain = _buffered(stream)
-    head = plain.peek(4)
-    if head.startswith(GZIP):
-        plain = _buffered(gzip.GzipFile(fileobj=plain))
-    elif head.startswith(ZSTD):
-        reader = zstandard.ZstdDecompressor().stream_reader(plain, read_across_frames=True)
-        plain = _buffered(reader)
+    plain = unpacked(stream)
     head = plain.peek(4)
     if head.startswith(UTF_16):
         raise BadInput(f"{name} {NAMED} {name}")
     if head.startswith(BOM):
         plain.read(len(BOM))
     return plain
-
-
-def _buffered(stream: object) -> io.BufferedReader:
-    """Return a stream that one can look ahead in."""
-    if isinstance(stream, io.BufferedReader):
-        return stream
-    return io.BufferedReader(cast(io.RawIOBase, stream))
 
 
 def _items(stream: BinaryIO, name: str) -> Iterator[Item]:

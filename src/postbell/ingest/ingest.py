@@ -13,7 +13,7 @@ import msgspec
 
 from postbell.blocks import IdBlock, NewBlock
 from postbell.clock import Clock
-from postbell.directory import Directory
+from postbell.directory import Directory, no_account
 from postbell.errors import BadInput, Conflict, HeadMoved, Overloaded, ServiceError, StorageError
 from postbell.events import Draft, event_id_of
 from postbell.fences import note
@@ -147,8 +147,8 @@ class Ingest:
         for name, indexes in by_account.items():
             owner = account if name == account.name else await self._account_named(name)
             if owner is None:
-                message = f"no account {name!r}; make it, or name another in the settings"
-                rejected += [Rejected(index, "unknown_account", message) for index in indexes]
+                said = no_account(name)
+                rejected += [Rejected(index, "unknown_account", said) for index in indexes]
                 continue
             self._queue.check_room(owner.id)
             user = api_user if owner is account else None

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from postbell.errors import BadInput
 from postbell.log_lines import masked
-from postbell.text import mailboxes
+from postbell.text import mailboxes, networks
 from postbell.text.networks import Networks
 from postbell.text.numerals import whole
 
@@ -116,7 +115,7 @@ def _networks(value: Any) -> Networks:
     names = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
         raise TypeError("a list of networks expected")
-    return tuple(ip_network(name) for name in names)
+    return tuple(networks.read(_text(name)) for name in names)
 
 
 def _names(value: Any) -> Names:

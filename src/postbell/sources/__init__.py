@@ -36,11 +36,22 @@ KINDS: Mapping[str, SourceKind] = {
 def open(members: Mapping[str, Any], tracer: Tracer = KEYLESS) -> Source:
     """Return the source that these members of the settings describe; nothing is read yet.  What is
     signed with the keys of *tracer* says whose it is."""
-    name = members.get("kind", "file")
-    kind = KINDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise BadInput(f"no kind of source {name!r}; known: {', '.join(KINDS)}", member="kind")
+    kind = _kind(members)
     owned = whose.read(members, kind.conditions)
     common = ("kind", *whose.MEMBERS)
     own = {name: members[name] for name in members if name not in common}
     return kind.open(own, owned, tracer)
+
+
+def owners(members: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """Return the accounts and api users that these members name, in their order: the source's own,
+    then those of its rules."""
+    return whose.read(members, _kind(members).conditions).owners
+
+
+def _kind(members: Mapping[str, Any]) -> SourceKind:
+    name = members.get("kind", "file")
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise BadInput(f"no kind of source {name!r}; known: {', '.join(KINDS)}", member="kind")
+    return kind

@@ -6,18 +6,16 @@ Its facts go through the source's own reader and the checks of ingest.
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from functools import lru_cache
 
 import msgspec
 
-from postbell.directory import Known
+from postbell.directory import Known, no_account
 from postbell.errors import BadInput
 from postbell.events import Draft, decode
 from postbell.ingest.accepting import Accepting
 from postbell.ports import MAX_BEGIN_BYTES, Fact, RefusedFact, Source, SourceReading
 from postbell.sources.samples import grouped
 
-MOST_CACHED = 10_000
 SIGNED = "signed"
 """What stands in the place of a rule where the mail itself was signed here (`verp`)."""
 
@@ -90,27 +88,22 @@ class SampleChecks:
     def __init__(self, source: Source, known: Known, now: datetime) -> None:
         self._own = (source.account, source.api_user)
         self._now = now
-        self._owner_of = lru_cache(MOST_CACHED)(known.owner_of)
-        self._account = lru_cache(MOST_CACHED)(known.account_named)
         self._known = known
 
     def event(self, fact: Fact, draft: Draft, rule: str, user_id: int | None) -> SampleEvent:
         """Return the event of a draft; *user_id* is who signed for it.  Raises BadInput."""
         account, user = self._own if draft.account in (None, self._own[0]) else (draft.account, "")
         if user_id is not None:
-            owner = self._owner_of(user_id)
+            owner = self._known.owner_of(user_id)
             if owner is None:
                 raise BadInput(
                     f"it is of api user {user_id}, whom there is not any more",
                     code="unknown_api_user",
                 )
             rule, (account, user) = SIGNED, owner
-        found = self._account(account or "")
+        found = self._known.account_named(account)
         if found is None:
-            raise BadInput(
-                f"no account {account!r}; make it, or name another in the settings",
-                code="unknown_account",
-            )
+            raise BadInput(no_account(account), code="unknown_account")
         account_id = found.id
         passed = Accepting(
             found.name, user, lambda name: self._known.api_user_id(account_id, name), self._now
@@ -139,7 +132,8 @@ def _refusal(refused: RefusedFact) -> SampleRefusal:
 
 
 class SampleResult:
-    """What came of a sample: counts of all of it, and the first few events and refusals."""
+    """What came of a sample: counts of all of it, and the first few events and refusals; and what
+    the settings name that is *lacking*."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -147,6 +141,7 @@ class SampleResult:
         self.refusals: Counter[str] = Counter()
         self.events: list[SampleEvent] = []
         self.refused: list[SampleRefusal] = []
+        self.lacking: list[str] = []
 
     def add(self, found: SampleEvent | SampleRefusal) -> None:
         """Count one, and keep it if it is among the first."""

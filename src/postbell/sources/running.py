@@ -330,16 +330,8 @@ class Running:
         source, directory = self._source, self._parts.directory
         account = await directory.find(lambda known: known.account_named(source.account))
         user = await directory.find(lambda known: known.api_user(source.api_user))
-        if account is None:
-            return (
-                f"no account {source.account!r}; make it with 'postbell accounts create"
-                f" {source.account}', or name another in the settings"
-            )
-        if user is None or user.account_id != account.id:
-            return (
-                f"no api user {source.api_user!r} in account {account.name!r}; make it with"
-                f" 'postbell api-users create {account.name} {source.api_user}', or name another"
-            )
+        if account is None or user is None or user.account_id != account.id:
+            return directory.known.lacking(source.account, source.api_user)
         return account, user
 
 

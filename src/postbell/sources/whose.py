@@ -7,19 +7,20 @@ the mail is the source's own account's, or nobody's: its events are counted, and
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_network
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from postbell.errors import BadInput
 from postbell.events import Draft
-from postbell.text import mailboxes
+from postbell.text import mailboxes, networks
 from postbell.text.networks import Networks, is_in
 
 CONDITIONS = ("sasl_login", "sender", "header", "client")
 """What a rule may ask for; each kind of source says which of it it knows."""
 MOST_RULES = 10_000
+MAX_DOMAIN_CHARS = 255
+"""Of a sender's domain (RFC 5321 section 4.5.3.1.2)."""
 
 
 class MailFacts(NamedTuple):
@@ -109,7 +110,9 @@ class Whose:
         """Where no rule fits, a mail is *own* if that *is_default*, else nobody's."""
         self.account, self.api_user, _ = own
         self.has_rules = bool(rules)
-        self.is_shared = any(rule.owned.account != own.account for rule in rules)
+        named = (own, *(rule.owned for rule in rules))
+        self.owners = tuple(dict.fromkeys((each.account, each.api_user) for each in named))
+        self.is_shared = any(account != own.account for account, _ in self.owners)
         self._own = own if is_default else None
         self._rules = rules
         self._found: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -201,7 +204,7 @@ def _rule(number: int, members: RuleMembers, known: Sequence[str]) -> OwnerRule:
             name.lower().strip(): frozenset(_values(f"header {name!r}", values))
             for name, values in members.header.items()
         },
-        tuple(ip_network(each) for each in _values("client", members.client)),
+        tuple(map(networks.read, _values("client", members.client))),
     )
 
 
@@ -238,7 +241,7 @@ def _forms(sender: str) -> Iterator[str]:
     The case of the domain does not count, that of the name before it does.
     """
     local, at, domain = sender.rpartition("@")
-    if not at:
+    if not at or len(domain) > MAX_DOMAIN_CHARS:  # no rule names one that is longer
         return
     domain = unicodedata.normalize("NFC", domain).lower()
     yield f"{local}@{domain}"

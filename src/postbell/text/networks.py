@@ -7,6 +7,7 @@ from ipaddress import (
     IPv6Network,
     collapse_addresses,
     ip_address,
+    ip_network,
 )
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -18,6 +19,26 @@ IPV6_BITS = 64
 
 WIDEST_BITS = {4: 8, 6: 16}
 """No network that is somebody's own has a shorter prefix; private ones may."""
+
+
+def read(text: str) -> IPv4Network | IPv6Network:
+    """Return the network that somebody named, of an address alone that address; raise ValueError
+    that says what is wrong with it and how it is written."""
+    text = text.strip()
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    try:
+        whole = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no network; write it like 10.0.0.0/8, or an address like 192.0.2.7"
+        ) from None
+    raise ValueError(
+        f"{text!r} names an address inside of a network; write {whole} for all of that, or"
+        f" {text.partition('/')[0]} for the address alone"
+    )
 
 
 def network_of(address: str) -> str:

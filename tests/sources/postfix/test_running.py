@@ -129,7 +129,7 @@ def recall_of(rig: Rig) -> Recall:
         ({"path": "/x", "zone": "Europe/Paris2"}, "no time zone 'Europe/Paris2'"),
         ({"path": "/x", "zone": "/etc/passwd"}, "no time zone"),
         ({"path": "/x", "relays": "smart"}, "relays"),
-        ({"path": "/x", "relays": ["10.0.0.1/8"]}, "relays: .*write a network as '10.0.0.0/8'"),
+        ({"path": "/x", "relays": ["10.0.0.1/8"]}, "relays: .* write 10.0.0.0/8 for all of that"),
         ({"path": "/x", "relay": ["smart"]}, "unknown field `relay`; members: .*relays"),
     ],
 )

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -31,6 +30,7 @@ from postbell.sources.rotation import modified_ns
 from postbell.sources.samples import mails_of
 from postbell.sources.whose import MEMBERS, Whose
 from postbell.text.networks import Networks
+from postbell.text.networks import read as read_network
 from postbell.verp import Tracer
 
 
@@ -59,7 +59,7 @@ def open(members: Mapping[str, Any], whose: Whose, tracer: Tracer) -> "MailSourc
     except ValueError as error:
         raise BadInput(f"listen is {given.listen!r}; {error}", member="listen") from None
     try:
-        networks = tuple(map(ip_network, given.networks))
+        networks = tuple(map(read_network, given.networks))
     except ValueError as error:
         raise BadInput(f"networks: {error}", member="networks") from None
     if given.max_connections < 1:
@@ -95,7 +95,9 @@ class MailSource:
         """Where it listens, once it does."""
 
     def sample(self, file: BinaryIO) -> Iterator[Fact]:
-        """Yield the one mail, or those of an mbox."""
+        """Yield the one mail, or those of an mbox; raise ServiceError where it could not offer TLS
+        to who hands them over."""
+        certificate(self._members.tls_cert_file, self._members.tls_key_file)
         return mails_of(file, MAX_MAIL_BYTES)
 
     async def read(self, facts: Sequence[Fact], recall: Recall) -> SourceReading:

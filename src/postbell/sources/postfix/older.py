@@ -1,22 +1,16 @@
 """Logs that rotation has compressed: read once, the oldest first, before the log itself."""
 
-import bz2
-import gzip
-import io
-import lzma
 import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
-
-import zstandard
+from typing import NamedTuple
 
 from postbell.errors import BadInput
 from postbell.ports import Fact
 from postbell.sources import rotation
 from postbell.sources.samples import grouped, lines_of
+from postbell.text.compressed import DAMAGED, FORMS
 
 
 class OlderLog(NamedTuple):
@@ -34,16 +28,15 @@ class OlderLog(NamedTuple):
         Raises BadInput where it is damaged, after the lines before that place, ServiceError where
         it cannot be read; blocks.
         """
-        opener = _OPENERS[self.path.suffix]
         try:
-            with self.path.open("rb") as packed, opener(packed) as file:
+            with self.path.open("rb") as packed, _FORMS[self.path.suffix].open(packed) as file:
                 lines = lines_of(file, max_bytes)
                 yield from grouped(
                     line._replace(place=f"{self.path.name} {line.place}")
                     for line in lines
                     if line.number > after_line
                 )
-        except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError) as error:
+        except DAMAGED as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise rotation.unreadable(self.path, error) from None
             raise BadInput(f"{self.path.name} is damaged: {error}", code="malformed") from None
@@ -79,15 +72,6 @@ def _is_being_made(log: Path) -> bool:
     return 0 < plain_ns <= packed_ns
 
 
-def _zstd(packed: BinaryIO) -> BinaryIO:
-    reader: Any = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
-    return io.BufferedReader(reader)
-
-
-_OPENERS: Mapping[str, Callable[[BinaryIO], Any]] = {
-    ".gz": lambda packed: gzip.GzipFile(fileobj=packed),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-    ".zst": _zstd,
-}
-_IS_OLDER = re.compile(rf"[.-][0-9][0-9.T-]*(?:{'|'.join(map(re.escape, _OPENERS))})").fullmatch
+_FORMS = {form.suffix: form for form in FORMS}
+_ENDINGS = "|".join(map(re.escape, _FORMS))
+_IS_OLDER = re.compile(rf"[.-][0-9][0-9.T-]*(?:{_ENDINGS})").fullmatch

@@ -2,10 +2,10 @@
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
 from postbell.errors import BadInput
-from postbell.text.networks import parse
+from postbell.text.networks import parse, read
 
 
 class Relays:
@@ -60,15 +60,15 @@ def further_of(reason: str) -> str:
 
 
 def _network(name: str) -> IPv4Network | IPv6Network | None:
+    address, slash, _ = name.partition("/")
+    if slash and parse(address) is None:
+        return None
     try:
-        return ip_network(name)
+        return read(name)
     except ValueError as error:
-        address, slash, _ = name.partition("/")
-        if not slash or parse(address) is None:
+        if not slash:
             return None
-        raise BadInput(
-            f"relays: {error}; write a network as '10.0.0.0/8'", member="relays"
-        ) from None
+        raise BadInput(f"relays: {error}", member="relays") from None
 
 
 def _logged(name: str) -> str:
