@@ -172,6 +172,21 @@ async def test_an_event_that_cannot_be_read_keeps_no_other_away() -> None:
         assert await places(rig, recipient_term("c@x")) == [Position(1, 2)]
 
 
+async def test_a_step_says_whether_more_waits_and_all_is_taken_in() -> None:
+    """Else a long log would be read in a part a second."""
+    async with running() as rig:
+        raws = [b'{"recipient":"a@x"}'] * 1000
+        block = build_block(rig.account.id, rig.user.id, raws, b"\4" * 1000, bytes(8000))
+        for head in range(6):
+            await rig.engine.log.append([block], [], head=head, now=rig.clock.now())
+        indexer = Indexer(rig.engine, rig.clock)
+
+        waits = [await indexer.step() for _ in range(3)]
+
+        assert waits == [True, False, False]
+        assert await slots(rig, EVENTS, rig.account.id) == {4: 6000}
+
+
 async def test_a_failing_index_ends_nothing() -> None:
     asked = []
 

@@ -225,6 +225,23 @@ async def test_a_rebuild_leaves_the_list_of_an_account_whose_rules_are_off(offic
     assert await office.listed() == [HARD]
 
 
+async def test_a_step_says_whether_more_waits_and_all_is_taken_in(office: Office) -> None:
+    """Else a long log would be read in a part each half a second."""
+    await office.rules(is_on=True)
+    for first in range(0, 1800, 600):
+        body = [
+            {"type": "hard_bounce", "recipient": f"u{n}@example.net"}
+            for n in range(first, first + 600)
+        ]
+        await office.service.call("POST", "/api/v1/events", json=body)
+
+    waits = [await office.follower.step() for _ in range(3)]
+
+    assert waits == [True, False, False]
+    followed = await office.service.engine.suppressions.followed()
+    assert followed.block == await office.service.engine.log.head()
+
+
 async def test_a_rebuild_ends_though_events_keep_coming(office: Office) -> None:
     service = office.service
     await office.rules(is_on=True)

@@ -84,13 +84,15 @@ class Indexer:
             await asyncio.sleep(wait_s)
 
     async def step(self) -> bool:
-        """Take in the next part of log and journal; return whether there was any.
+        """Take in the next part of log and journal; return whether more waits: what comes bit by
+        bit is taken in together, since a step costs as much for little as for much.
 
         Where that fails for a reason that lies in it, its blocks are taken in one by one, and the
         one that cannot be is left out: it is tried never again.
         """
         marks = await self._engine.index.marks()
-        headers = _first_part(await self._engine.log.tail(marks.block, MAX_BLOCKS))
+        tail = await self._engine.log.tail(marks.block, MAX_BLOCKS)
+        headers = _first_part(tail)
         journal = await self._engine.journal.scan(marks.journal, MAX_JOURNAL)
         if not headers and not journal:
             return False
@@ -99,7 +101,8 @@ class Indexer:
             await self._leave_out(marks, headers, journal, error)
         elif error is not None:
             await self._one_by_one(headers, journal)
-        return True
+        is_all = len(headers) == len(tail) < MAX_BLOCKS and len(journal) < MAX_JOURNAL
+        return not is_all
 
     async def _one_by_one(self, headers: list[BlockHeader], journal: list[JournalBlock]) -> None:
         parts: list[tuple[list[BlockHeader], list[JournalBlock]]] = [

@@ -58,7 +58,8 @@ class SuppressionFollower:
                 break
 
     async def step(self) -> bool:
-        """Take in the next blocks; return whether there were any.
+        """Take in the next blocks; return whether more wait: those that come one by one wait for
+        each other, since a step costs as much for one as for many.
 
         One that cannot be taken in, for a reason that lies in it, is left out.
         """
@@ -84,7 +85,8 @@ class SuppressionFollower:
             if len(found) >= MAX_FINDINGS:
                 break
         await self._take_in(followed, taken, found)
-        return True
+        is_all = taken == headers[-1].id and len(headers) < MAX_BLOCKS
+        return bool(followed.rebuild_to) or not is_all
 
     async def _take_in(self, followed: FollowedUpTo, block: int, found: list[Finding]) -> None:
         now = self._clock.now()
