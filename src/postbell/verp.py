@@ -24,6 +24,7 @@ import msgspec
 
 from postbell.errors import BadInput
 from postbell.events import MAX_RECIPIENT_CHARS, folded
+from postbell.text.recipients import is_address
 
 PURPOSE = "verp"
 """What keys that sign these are derived for (`sealing`)."""
@@ -85,12 +86,12 @@ class Tracer:
         self, user_id: int, recipient: str, message_id: str, domain: str
     ) -> MailAddresses:
         """Return what a mail is to bear; raise BadInput that names what cannot be in it."""
-        if not _DOMAIN.fullmatch(domain):
+        check_domain(domain)
+        if len(recipient) > MAX_RECIPIENT_CHARS or not is_address(recipient):
             raise BadInput(
-                f"domain is {domain[:80]!r}; a host name in ASCII expected", member="domain"
+                f"{recipient[:80]!r} is no address; write it as name@example.com",
+                member="recipient",
             )
-        if len(recipient) > MAX_RECIPIENT_CHARS or not _RECIPIENT.fullmatch(recipient):
-            raise BadInput(f"{recipient[:80]!r} is no address", member="recipient")
         if len(message_id) > MAX_MESSAGE_CHARS or not message_id.isprintable():
             raise BadInput(
                 f"message_id is {message_id[:80]!r}; {MAX_MESSAGE_CHARS} letters expected at most",
@@ -136,6 +137,12 @@ class Tracer:
         ):
             return None
         return _trace(purpose, whole)
+
+
+def check_domain(domain: str) -> None:
+    """Raise BadInput for what mails cannot come back to."""
+    if not _DOMAIN.fullmatch(domain):
+        raise BadInput(f"domain is {domain[:80]!r}; a host name in ASCII expected", member="domain")
 
 
 KEYLESS = Tracer(())
@@ -191,7 +198,6 @@ def _signature(key: bytes, purpose: str, whole: bytes) -> bytes:
 _PLAIN, _SHORT, _MARKED = 1, 2, 3
 _SIGNED = 8
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_RECIPIENT = re.compile(r"[^\0-\x1f\x7f]+@[^\0-\x20\x7f@]+")
 _LOCAL = re.compile(rf"\s*<?([{BOUNCE}{UNSUBSCRIBE}])-([a-z2-7]+)@", re.IGNORECASE)
 _OFTEN = (
     b".edu.gov.info.biz.com.au.co.jp.com.br.co.uk.de.fr.it.es.nl.pl.ru.ch.at.eu.org.net.com"

@@ -67,6 +67,33 @@ def test_lines_are_addresses_of_many_mails(postbell: Postbell) -> None:
     ]
 
 
+def test_a_wrong_line_keeps_no_other_out_and_is_named(postbell: Postbell) -> None:
+    """And neither a mark of the file nor a blank in quotes makes another recipient."""
+    lines = (
+        '\ufeffada@example.net\tm1\r\nBob <bob@example.net>\n\n"x y"@example.net m2\n'
+        f"carol@example.net {'m' * 300}\neve@example.net\n"
+    )
+
+    found = postbell("verp", "make", "mailer", "--domain", DOMAIN, given=lines)
+
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    assert [(row["recipient"], row["message_id"]) for row in rows] == [
+        ("ada@example.net", "m1"),
+        ('"x y"@example.net', "m2"),
+        ("eve@example.net", ""),
+    ]
+    assert found.returncode == 1
+    assert [line.partition(": ")[0] for line in found.stderr.splitlines()] == ["line 2", "line 5"]
+
+
+def test_no_line_fills_the_memory_and_a_wrong_domain_is_told_at_once(postbell: Postbell) -> None:
+    endless = postbell("verp", "make", "mailer", "--domain", DOMAIN, given="a" * 100_000)
+    nowhere = postbell("verp", "make", "mailer", "--domain", "b ad", given="")
+
+    assert endless.returncode == 2 and "line 1 of standard input has over 8192" in endless.stderr
+    assert nowhere.returncode == 2 and "domain is 'b ad'" in nowhere.stderr
+
+
 def test_what_was_not_made_here_is_said(postbell: Postbell) -> None:
     for wrong in ("b-aaaa@x", "ada@example.net", "xyz"):
         found = postbell("verp", "read", wrong)

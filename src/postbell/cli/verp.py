@@ -1,19 +1,26 @@
 """`postbell verp`: return paths that say whose a mail was when it comes back."""
 
+import re
 import sys
 from collections.abc import Iterator
+from functools import partial
+from typing import BinaryIO
 
 import click
 
+from postbell.cli.lines import plain
 from postbell.cli.office import at_desk
 from postbell.cli.options import SettingsCommand, with_settings
 from postbell.cli.show import json_option, print_json, print_record, print_records
-from postbell.errors import NotFound
+from postbell.errors import BadInput, NotFound
 from postbell.sealing import load_or_create
 from postbell.settings.members import Settings
-from postbell.verp import BOUNCE, HEADER, PURPOSE, UNSUBSCRIBE, Tracer
+from postbell.text.printable import one_line
+from postbell.verp import BOUNCE, HEADER, PURPOSE, UNSUBSCRIBE, Tracer, check_domain
 
 PURPOSES = {BOUNCE: "bounces", UNSUBSCRIBE: "unsubscribe", HEADER: "header"}
+NAME = "standard input"
+MAX_LINE_BYTES = 8192
 COLUMNS = ("recipient", "message_id", "return_path", "unsubscribe")
 
 
@@ -39,21 +46,29 @@ def make(
     domain: str,
     message_id: str,
     as_json: bool,
-) -> None:
+) -> int:
     """Make addresses and a header for mails of an API user.
 
     Without a recipient, lines are read from standard input: a recipient each, and behind a blank
-    the message's id, if there is one; for each a line of JSON is printed.
+    the message's id, if there is one; for each a line of JSON is printed. A line that is wrong
+    keeps no other out, and makes the exit status 1.
     """
     user = at_desk(settings, lambda office: office.desk.find_api_user(api_user))
     tracer = _tracer(settings)
+    check_domain(domain)
 
     if recipients:
         rows = [tracer.addresses(user.id, each, message_id, domain) for each in recipients]
         print_records(rows, COLUMNS, as_json=as_json, empty="")
-        return
-    for recipient, message in _lines(message_id):
-        print_json(tracer.addresses(user.id, recipient, message, domain))
+        return 0
+    wrong = 0
+    for number, recipient, own in _lines(plain(sys.stdin.buffer, NAME)):
+        try:
+            print_json(tracer.addresses(user.id, recipient, own or message_id, domain))
+        except BadInput as error:
+            wrong = 1
+            click.echo(one_line(f"line {number}: {error.message}"), err=True)
+    return wrong
 
 
 @command.command("read", cls=SettingsCommand)
@@ -84,8 +99,14 @@ def _tracer(settings: Settings) -> Tracer:
     return Tracer(load_or_create(settings.secret_key_path).derived(PURPOSE))
 
 
-def _lines(message: str) -> Iterator[tuple[str, str]]:
-    for line in sys.stdin.buffer:
-        recipient, _, own = line.decode("utf-8", "replace").strip().partition(" ")
-        if recipient:
-            yield recipient, own.strip() or message
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, str, str]]:
+    """Yield the number of each line that is not blank, its recipient, and a message's id."""
+    for number, line in enumerate(iter(partial(stream.readline, MAX_LINE_BYTES + 1), b""), 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise BadInput(f"line {number} of {NAME} has over {MAX_LINE_BYTES} bytes")
+        text = line.decode("utf-8", "replace").strip()
+        if found := _RECIPIENT.match(text):
+            yield number, found[0], text[found.end() :].strip()
+
+
+_RECIPIENT = re.compile(r'"(?:[^"\\]|\\.)*"@\S+|\S+')

@@ -1,7 +1,6 @@
 """What a person does to the suppression list: add, remove, import; set rules, rebuild."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from postbell.suppressions import (
     SuppressionRules,
     ruled_reasons,
 )
-from postbell.text.recipients import key_of
+from postbell.text.recipients import is_address, key_of
 from postbell.trail import Change
 
 MAX_ADDRESS_CHARS = 998
@@ -30,12 +29,6 @@ SLICE = 50
 """Lines between two pauses: at the very worst some 30 ms."""
 ADD_MEMBERS = ("address", "api_user", "reason", "note", "until")
 REBUILT = "suppression.rebuilt"
-
-
-_LOCAL = re.compile(r'[^\s"(),:;<>@\[\]\\]+|"(?:[^"\\]|\\.)*"')
-_DOMAIN = re.compile(r'[^\s"(),:;<>@\[\]\\]+|\[[^\s\[\]]+\]')
-"""What would be two addresses, or one with a name, is none: nobody's mail would be kept back, and
-nobody told."""
 
 
 class RefusedLine(NamedTuple):
@@ -180,10 +173,8 @@ class SuppressionsDesk(Core):
 
 
 def _address(given: Any) -> str:
-    local, at, domain = given.strip().rpartition("@") if isinstance(given, str) else ("", "", "")
-    address = local + at + domain
-    is_one = _LOCAL.fullmatch(local) and _DOMAIN.fullmatch(domain) and address.isprintable()
-    if not is_one or len(address) > MAX_ADDRESS_CHARS:
+    address = given.strip() if isinstance(given, str) else ""
+    if not is_address(address) or len(address) > MAX_ADDRESS_CHARS:
         shown = str(given)[:80]
         raise BadInput(
             f"{shown!r} is not an e-mail address; write it as name@example.com",

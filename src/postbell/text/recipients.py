@@ -8,7 +8,16 @@ MAX_LABEL_CHARS = 63
 MAX_DOMAIN_CHARS = 255
 """A longer label or domain (RFC 1035, section 2.3.4) is none, and stays as it is: to decode one
 takes the square of its length."""
+_LOCAL = re.compile(r'[^\s"(),:;<>@\[\]\\]+|"(?:[^"\\]|\\.)*"')
+_DOMAIN = re.compile(r'[^\s"(),:;<>@\[\]\\]+|\[[^\s\[\]]+\]')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def is_address(text: str) -> bool:
+    """Say whether this is one address and nothing else: what would be two, or one with a name, is
+    nobody's, and what is said of it would be of nobody."""
+    local, at, domain = text.rpartition("@")
+    return bool(at and _LOCAL.fullmatch(local) and _DOMAIN.fullmatch(domain)) and text.isprintable()
 
 
 def key_of(address: str) -> str:
