@@ -252,6 +252,7 @@ SIGNALS = (
         "changes of a suppression list became no event",
         ("account", "changes", "error"),
     ),
+    lasting("suppressions_full", "error", "a list is full: events add no more to it", ("account",)),
     Signal("lookup_began", "info", "a mail server may ask who is suppressed", ("address",)),
     lasting(
         "lookup_refused",

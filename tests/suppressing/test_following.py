@@ -4,7 +4,9 @@ import pytest
 
 from postbell.blocks import build_block
 from postbell.errors import StorageError
-from postbell.suppressing import reading
+from postbell.signals import heard
+from postbell.storage import suppressing
+from postbell.suppressing import follower, reading
 from postbell.suppressions import FollowedUpTo
 from tests.fakes import drop
 from tests.suppressing.conftest import ADDRESS, Office
@@ -368,3 +370,21 @@ async def test_nothing_ends_while_nobody_is_sure_of_the_time(
     await office.follower.sweep()
 
     assert len(await office.service.engine.suppressions.find(1, [ADDRESS])) == 1
+
+
+async def test_a_full_list_is_told_when_something_is_left_out(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is left out is mailed again: nobody would know."""
+    for part in (suppressing, follower):
+        monkeypatch.setattr(part, "MOST_ENTRIES", 1)
+    found: list[int] = []
+    await office.rules(is_on=True)
+    with heard("suppressions_full", lambda fields: found.append(fields["account"])):
+        await office.events("hard_bounce")
+        await office.events("open", recipient="bob@example.net")
+        quiet = list(found)
+        await office.events("hard_bounce", recipient="bob@example.net")
+
+    assert (quiet, found) == ([], [1])
+    assert await office.listed() == [HARD]

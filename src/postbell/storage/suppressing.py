@@ -90,8 +90,10 @@ class Book:
                 continue
             if not await self._put(before, entry, told_as):
                 raise Conflict(
-                    f"the list is full: an account has at most {MOST_ENTRIES} suppressed addresses",
+                    f"the list is full: an account has at most {MOST_ENTRIES:,} suppressed"
+                    " addresses; remove some first",
                     reason="suppressions_full",
+                    most=MOST_ENTRIES,
                 )
         return kept
 

@@ -13,7 +13,13 @@ from postbell.fences import fence, note
 from postbell.ports import Engine
 from postbell.signals import log
 from postbell.suppressing.reading import concerns, findings, unreadable
-from postbell.suppressions import AccountRules, Finding, FindingKind, FollowedUpTo
+from postbell.suppressions import (
+    MOST_ENTRIES,
+    AccountRules,
+    Finding,
+    FindingKind,
+    FollowedUpTo,
+)
 
 MAX_BLOCKS = 512
 MAX_FINDINGS = 1000
@@ -129,7 +135,10 @@ class SuppressionFollower:
             found += findings(block, account, first, first + SLICE)
             await asyncio.sleep(0)
         account_id = block.header.account_id
-        caused |= {(account_id, e.entry.key) for e in found if e.kind is FindingKind.CAUSE}
+        causes = {(account_id, e.entry.key) for e in found if e.kind is FindingKind.CAUSE}
+        if causes and account.entries >= MOST_ENTRIES:
+            log("suppressions_full", account=account_id)
+        caused |= causes
         delivered = {each.entry.key for each in found if each.kind is FindingKind.DELIVERED}
         unsure = sorted(key for key in delivered if (account_id, key) not in caused)
         counted = await self._engine.suppressions.counted(account_id, unsure) if unsure else set()
