@@ -2,6 +2,7 @@
 
 import asyncio
 
+from postbell.delivery.turns import Turn
 from postbell.records import EntryKind, Outcome, WebhookState
 from tests.delivery.rig import event, running
 
@@ -75,3 +76,25 @@ async def test_a_refused_batch_of_which_nothing_is_left_is_counted_as_expired():
         assert webhook.state is WebhookState.ACTIVE
         assert await expired(rig) == 2
         assert await rig.engine.ledger.open_batches() == []
+
+
+async def test_what_could_not_be_cut_while_retention_passed_is_cut_afterwards():
+    async with running(retention_days=1) as rig:
+        webhook = await rig.webhook(policy={"max_wait_s": 0})
+        await rig.turn()
+        await rig.send(event(0), event(1))
+        rig.clock.advance(2 * DAY)
+        await rig.send(event(2))
+        await rig.worker.read_tail()
+        lanes = rig.worker.lanes
+
+        async with Turn(lanes[webhook.id].writes):
+            sweeping = asyncio.create_task(rig.worker.pruner.sweep(list(lanes.values())))
+            await asyncio.sleep(0)
+            await rig.turn()
+            assert rig.bodies() == []
+        await sweeping
+        await rig.turn()
+
+        assert [[each["event_id"] for each in body] for body in rig.bodies()] == [["e2"]]
+        assert await expired(rig) == 2

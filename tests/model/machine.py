@@ -46,10 +46,12 @@ class Deliveries(RuleBasedStateMachine):
         self.clock = TurnedClock()
         self.runner = asyncio.Runner(loop_factory=lambda: TurnedLoop(self.clock))
         self.scene = Scene(self.opened, self.clock)
+        self.failures: list[dict[str, Any]] = []
         self.is_over = False
 
     def run(self, doing: Awaitable[Any]) -> None:
-        """Do it, bury a worker that died of it, and report what was against the rules."""
+        """Do it, bury a worker that died of it, and report what was against the rules, and any
+        error of ours that a fence kept from going further."""
 
         async def do() -> None:
             try:
@@ -57,10 +59,14 @@ class Deliveries(RuleBasedStateMachine):
                 await self.scene.mourn()
                 await self.scene.compare()
             finally:
-                assert not self.scene.broken, "\n".join(self.scene.broken[:9])
+                broken = [*self.scene.broken, *map(str, self.failures)]
+                assert not broken, "\n".join(broken[:9])
 
         try:
-            with heard("clock_followed", self.scene.followed):
+            with (
+                heard("clock_followed", self.scene.followed),
+                heard("item_failed", self.failures.append),
+            ):
                 self.runner.run(do())
         except BaseException as error:
             self.is_over = True

@@ -5,7 +5,7 @@ end comes, and the process may not have learnt of it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,19 @@ from postbell.serving.timekeeping import SteadyClock
 from tests.model.storages import Stored
 from tests.model.turns import Turns
 
-PORTS = ("log", "ledger", "journal", "registry", "owners", "answers", "index", "suppressions")
+PORTS = (
+    "log",
+    "ledger",
+    "journal",
+    "registry",
+    "owners",
+    "answers",
+    "index",
+    "quarantine",
+    "suppressions",
+)
+METHODS = ("drop_blocks", "shrink")
+"""What the delivery side asks of the engine itself."""
 WRITES = {
     "log": {"append", "trust"},
     "ledger": {"claim", "renew", "release", "record", "intervene", "add_replay"},
@@ -27,6 +39,9 @@ WRITES = {
     },
 }
 """Calls that are one write and nothing else: several of one process may become one commit."""
+
+
+NONE: Set[str] = frozenset()
 
 
 class Process:
@@ -94,9 +109,9 @@ async def ended(task: asyncio.Task[Any]) -> None:
 class WatchedPort:
     """A storage port whose calls are steps of a process, and made in turn with those of others."""
 
-    def __init__(self, name: str, process: Process, turns: Turns) -> None:
-        self._port = getattr(process.stored.engine, name)
-        self._writes = WRITES.get(name, set())
+    def __init__(self, port: Any, process: Process, turns: Turns, writes: Set[str] = NONE) -> None:
+        self._port = port
+        self._writes = writes
         self._process = process
         self._turns = turns
 
@@ -120,17 +135,12 @@ class WatchedEngine:
     """An engine as one process uses it."""
 
     def __init__(self, process: Process, turns: Turns) -> None:
-        self._process = process
-        self._turns = turns
+        engine = process.stored.engine
         self.bell = process.stored.bell
-        self.trail: Any = WatchedPort("trail", process, turns)
-        self.trail.along = process.stored.engine.trail.along  # with a write of another port
+        self.trail: Any = WatchedPort(engine.trail, process, turns)
+        self.trail.along = engine.trail.along  # with a write of another port
         for name in PORTS:
-            setattr(self, name, WatchedPort(name, process, turns))
-
-    async def shrink(self) -> bool:
-        return bool(
-            await self._turns.make(
-                self._process.stored.engine.shrink, lambda: self._process.is_dead
-            )
-        )
+            watched = WatchedPort(getattr(engine, name), process, turns, WRITES.get(name, NONE))
+            setattr(self, name, watched)
+        for name in METHODS:
+            setattr(self, name, getattr(WatchedPort(engine, process, turns), name))

@@ -183,10 +183,11 @@ class Pruner:
                 except DamagedBlock as error:
                     before = min(before, batch.range.start.block)
                     log("block_damaged", block=error.block, webhook_id=each.id)
-        for each in held.values():
+        for each in [each for each in held.values() if each.lane.cursor < edge]:
             with each.passing_over(), _fenced(each):
                 while each.lane.cursor < edge and not each.is_drained and not each.is_gone:
                     await self._pass_over(each, edge, now)
+            self._settler.notice(each)  # what it was not to cut meanwhile may be cut
         return before
 
     async def _shorten(self, held: Held, batch: OpenBatch, edge: Position, now: datetime) -> None:
