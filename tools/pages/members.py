@@ -9,7 +9,8 @@ MEANINGS = {
     "recorded_at": "when the log made it durable; set by Postbell, ignored at ingest",
     "account": "the customer; set by Postbell, ignored at ingest",
     "api_user": "the sending identity; the one that authenticated, if absent",
-    "recipient": "the address as sent; comparisons disregard the case of the domain",
+    "recipient": "the address as sent, one an event; a name, angle brackets and blanks around it"
+    " are taken off; comparisons disregard the case of the domain",
     "message": "the mail that the event is about",
     "message.id": "id of the send request",
     "message.email_id": "id of this message to this recipient",
