@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from postbell.errors import BadInput, HeadMoved
 from postbell.ports import (
@@ -64,6 +65,35 @@ async def test_a_source_is_unknown_until_it_tells_how_it_does(shop: Shop) -> Non
     assert row is not None
     assert (row.revision, row.checkpoint, row.taken, row.moved_at) == (revision, b"", 0, None)
     assert row.standing == standing(shop)
+
+
+@pytest.mark.parametrize(("by", "after_s", "told"), [
+    (SourceState.UP_TO_DATE, 20, SourceState.UP_TO_DATE),
+    (SourceState.READING, 60, SourceState.READING),
+    (SourceState.READING, 61, SourceState.FAILING),
+    (SourceState.HELD, 0, SourceState.FAILING),
+])  # fmt: skip
+async def test_who_cannot_read_a_source_says_so_unless_another_process_reads_it(
+    shop: Shop, by: SourceState, after_s: float, told: SourceState
+) -> None:
+    checkpoints = shop.engine.checkpoints
+    first = await checkpoints.tell({"mail": replace(standing(shop, by), runner="one")})
+    shop.clock.advance(after_s)
+    failing = replace(standing(shop, SourceState.FAILING), runner="two")
+
+    again = await checkpoints.tell({"mail": failing, "other": failing})
+
+    assert again["mail"] == first["mail"]
+    assert [row.standing.state for row in await checkpoints.all()] == [told, SourceState.FAILING]
+
+
+async def test_a_process_that_could_read_a_source_says_that_it_cannot(shop: Shop) -> None:
+    await begin(shop)
+
+    await shop.engine.checkpoints.tell({"mail": standing(shop, SourceState.FAILING)})
+
+    [row] = await shop.engine.checkpoints.all()
+    assert row.standing.state is SourceState.FAILING
 
 
 async def test_progress_is_written_with_its_events_and_counts_on(shop: Shop) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from postbell.clock import Clock
 from postbell.ports import (
+    MAX_SILENCE,
     Checkpoints,
     Engine,
     Fact,
@@ -12,7 +13,7 @@ from postbell.ports import (
     SourceStanding,
     SourceState,
 )
-from postbell.reports.sources import GONE, SourcesReport
+from postbell.reports.sources import SourcesReport
 from postbell.storage.memory import MemoryEngine
 from tests.fakes import FakeClock
 
@@ -101,7 +102,7 @@ async def test_a_source_that_says_nothing_any_more_does_not_run() -> None:
     await move(engine, clock)
     report = SourcesReport(engine.checkpoints, engine.quarantine, clock)
 
-    clock.advance(GONE.total_seconds())
+    clock.advance(MAX_SILENCE.total_seconds())
     [before] = await report.all()
     clock.advance(timedelta(seconds=1).total_seconds())
     [after] = await report.all()

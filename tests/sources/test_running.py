@@ -5,7 +5,7 @@ import contextlib
 import gzip
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +24,7 @@ from postbell.ports import (
     RefusedFact,
     SourceReading,
     SourceRow,
+    SourceStanding,
     SourceState,
 )
 from postbell.sources.running import SourceParts, Sources
@@ -530,6 +531,34 @@ async def test_a_bug_that_a_fact_meets_when_it_is_read_again_is_said_of_it(log: 
             return (fact.code, fact.is_wanted) == ("internal", False)
 
         await until(is_said)
+
+
+async def test_of_two_processes_that_listen_at_one_address_the_one_that_does_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And where it ends, the other takes over."""
+    said: list[SourceState] = []
+    members = {"kind": "mail", "account": "acme", "api_user": "main"}
+    async with running() as rig:
+        tell = rig.engine.checkpoints.tell
+
+        async def told(standings: Mapping[str, SourceStanding]) -> dict[str, int]:
+            said.extend(each.state for each in standings.values())
+            return await tell(standings)
+
+        async def is_failing() -> bool:
+            return SourceState.FAILING in said
+
+        monkeypatch.setattr(rig.engine.checkpoints, "tell", told)
+        first = sources.open(members | {"listen": "127.0.0.1:0"})
+        async with contextlib.AsyncExitStack() as other:
+            async with reading(rig, bounces=first):
+                await until(stands(rig, "bounces", state=SourceState.UP_TO_DATE))
+                second = sources.open(members | {"listen": f"127.0.0.1:{first.port}"})
+                await other.enter_async_context(reading(rig, bounces=second))
+                await until(is_failing)
+                assert (await row_of(rig, "bounces")).standing.state is SourceState.UP_TO_DATE
+            await until(stands(rig, "bounces", place=second.place, state=SourceState.UP_TO_DATE))
 
 
 async def test_two_processes_that_read_one_file_take_each_line_once(log: Path) -> None:

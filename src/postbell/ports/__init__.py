@@ -9,6 +9,7 @@ from postbell.logged import Logged
 from postbell.ports.checkpoints import (
     MAX_CHECKPOINT_BYTES,
     MAX_KEY_CHARS,
+    MAX_SILENCE,
     MAX_VALUE_BYTES,
     MOST_REMEMBERED,
     Checkpoints,
@@ -99,6 +100,7 @@ __all__ = [
     "MAX_KEY_CHARS",
     "MAX_QUARANTINE_BYTES",
     "MAX_RAW_BYTES",
+    "MAX_SILENCE",
     "MAX_VALUE_BYTES",
     "MAX_WORDS_CHARS",
     "MOST_CLAIMED",

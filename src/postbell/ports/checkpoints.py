@@ -1,7 +1,7 @@
 """Where each source stands, and what it has to remember of facts that belong together."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -13,6 +13,8 @@ MAX_CHECKPOINT_BYTES = 65_536
 MAX_KEY_CHARS = 200
 MAX_VALUE_BYTES = 4_096
 MOST_REMEMBERED = 100_000
+MAX_SILENCE = timedelta(seconds=60)
+"""A source that said nothing for so long does not run: one that runs says something in 20 s."""
 
 
 class Remembered(NamedTuple):
@@ -62,6 +64,11 @@ class SourceState(StrEnum):
     FAILING = "failing"
     STOPPED = "stopped"
 
+    @property
+    def is_well(self) -> bool:
+        """Say whether it reads what there is."""
+        return self in (SourceState.READING, SourceState.UP_TO_DATE)
+
 
 class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
     """What a source said of itself at *seen_at*.
@@ -71,7 +78,8 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
     were refused last.  One that *is_shared* may bring events of several accounts.
 
     It has waited, was held or failed since *ill_since*, and had something unread ever since
-    *behind_since*; *facts_per_s* were read in the last minute.
+    *behind_since*; *facts_per_s* were read in the last minute.  *runner* tells the process that
+    says so from others.
     """
 
     kind: str
@@ -89,10 +97,16 @@ class SourceStanding(msgspec.Struct, frozen=True, kw_only=True):
     ill_since: datetime | None = None
     behind_since: datetime | None = None
     facts_per_s: float = 0.0
+    runner: str = ""
 
     def is_of(self, account: str) -> bool:
         """Say whether it is this account's alone: what a shared one reads is of others, too."""
         return self.account == account and not self.is_shared
+
+    def is_outdone(self, by: "SourceStanding") -> bool:
+        """Say whether another process reads what this one cannot, and said so just now."""
+        is_fresh = abs(self.seen_at - by.seen_at) <= MAX_SILENCE
+        return is_fresh and by.runner != self.runner and by.state.is_well > self.state.is_well
 
 
 class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +136,7 @@ class Checkpoints(Protocol):
 
     async def tell(self, standings: Mapping[str, SourceStanding]) -> dict[str, int]:
         """Note how sources do, and return each one's revision; one that is new begins here, with
-        an empty checkpoint."""
+        an empty checkpoint.  What is outdone by what was noted last is not noted."""
         ...
 
     async def read(self, source: str) -> SourceRow | None:

@@ -1,7 +1,7 @@
 """Sources as they are shown: to the operator, and to the account whose events they bring."""
 
 from base64 import b64encode
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -11,6 +11,7 @@ from postbell.errors import NotFound
 from postbell.events import Moment
 from postbell.ports import (
     MAX_BEGIN_BYTES,
+    MAX_SILENCE,
     Checkpoints,
     Quarantine,
     QuarantinedFact,
@@ -20,8 +21,6 @@ from postbell.ports import (
 )
 from postbell.reports.views import Id, Page
 
-GONE = timedelta(seconds=60)
-"""A source that said nothing for so long does not run: one that runs says something in 20 s."""
 Count = Annotated[int, Meta(ge=0)]
 
 
@@ -147,7 +146,7 @@ def _ill_since(row: SourceRow, now: datetime) -> datetime | None:
 
 
 def _state(standing: SourceStanding, now: datetime) -> SourceState:
-    is_gone = abs(now - standing.seen_at) > GONE
+    is_gone = abs(now - standing.seen_at) > MAX_SILENCE
     return SourceState.STOPPED if is_gone else standing.state
 
 

@@ -6,6 +6,7 @@ What goes wrong with one ends neither the service nor another: it is told, and t
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from secrets import token_urlsafe
 from typing import Any, NamedTuple
 
 from msgspec import structs
@@ -58,7 +59,8 @@ class Sources:
 
     def __init__(self, sources: Mapping[str, Source], parts: SourceParts) -> None:
         self._parts = parts
-        self._running = [Running(name, source, parts) for name, source in sources.items()]
+        runner = token_urlsafe(8)
+        self._running = [Running(name, source, parts, runner) for name, source in sources.items()]
 
     async def run(self) -> None:
         """Run until cancelled; then each is told to be stopped."""
@@ -112,11 +114,12 @@ class Sources:
 class Running:
     """One source, and its inlet."""
 
-    def __init__(self, name: str, source: Source, parts: SourceParts) -> None:
+    def __init__(self, name: str, source: Source, parts: SourceParts, runner: str) -> None:
+        """Run it in the process that is told from others by *runner*."""
         self.name = name
         self._source = source
         self._parts = parts
-        self.telling = SourceTelling(name, source, parts.clock)
+        self.telling = SourceTelling(name, source, parts.clock, runner)
         self._revision = 0
         self._checkpoint, self._position = b"", ""
         self._is_unsure = False

@@ -46,7 +46,7 @@ class ReadRate:
 class SourceTelling:
     """What is to be noted of one source, and what was."""
 
-    def __init__(self, name: str, source: Source, clock: Clock) -> None:
+    def __init__(self, name: str, source: Source, clock: Clock, runner: str = "") -> None:
         self._name = name
         self._clock = clock
         self._rate = ReadRate()
@@ -60,6 +60,7 @@ class SourceTelling:
             state=SourceState.WAITING,
             ill_since=now,
             seen_at=now,
+            runner=runner,
         )
         self._told: SourceStanding | None = None
         self.keeper: str | None = None

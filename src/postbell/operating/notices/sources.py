@@ -14,7 +14,6 @@ from postbell.reports.sources import OperatorSourceView, SourcesReport
 from postbell.signals import log
 
 STILL, BEHIND = "still", "behind"
-WELL = frozenset((SourceState.READING, SourceState.UP_TO_DATE))
 
 
 class WatchingSources:
@@ -50,7 +49,7 @@ class WatchingSources:
     def _standstill(self, source: OperatorSourceView, now: datetime) -> Iterable[Notice]:
         since = source.ill_since
         is_long = since is not None and now - since > self._limit
-        if not is_long and source.state not in WELL:
+        if not is_long and not source.state.is_well:
             return  # it may be for a moment, or be what was told already
         fault = "" if source.state is SourceState.STOPPED else source.fault
         fields = {
@@ -64,7 +63,7 @@ class WatchingSources:
     def _lag(self, source: OperatorSourceView, now: datetime) -> Iterable[Notice]:
         since = source.behind_since
         is_long = since is not None and now - since > self._limit
-        if not is_long and (since is not None or source.state not in WELL):
+        if not is_long and (since is not None or not source.state.is_well):
             return
         fields = {
             "unread_bytes": source.lag_bytes,

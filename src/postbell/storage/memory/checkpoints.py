@@ -32,7 +32,8 @@ class MemoryCheckpoints:
                     moved_at=None,
                     standing=standing,
                 )
-            sources[name] = replace(row, standing=standing)
+            is_outdone = standing.is_outdone(row.standing)
+            sources[name] = row if is_outdone else replace(row, standing=standing)
         return {name: sources[name].revision for name in standings}
 
     async def read(self, source: str) -> SourceRow | None:

@@ -25,8 +25,7 @@ class SqlCheckpoints:
 
         async def work(db: Transaction) -> dict[str, int]:
             return {
-                name: await db.scalar("tell_source", name, anew, to.text(standing))
-                for name, standing in standings.items()
+                name: await _tell(db, name, standing, anew) for name, standing in standings.items()
             }
 
         return await self._store.writer.run(work)
@@ -60,6 +59,13 @@ class SqlCheckpoints:
             return bool(await db.run("drop_source", source))
 
         return await self._store.writer.run(work)
+
+
+async def _tell(db: Transaction, name: str, standing: SourceStanding, anew: int) -> int:
+    """Note how a source does, and return its revision, *anew* for one that is new."""
+    told = readable(to.standing, await db.rows("told_of_source", name), "source")
+    outdoing = next(filter(standing.is_outdone, told), standing)
+    return int(await db.scalar("tell_source", name, anew, to.text(outdoing)))
 
 
 async def move(db: Transaction, progress: Sequence[Progress], at: int) -> None:

@@ -4,6 +4,10 @@ INSERT INTO sources (name, revision, standing) VALUES (?1, ?2, ?3)
 ON CONFLICT (name) DO UPDATE SET standing = excluded.standing
 RETURNING revision;
 
+-- name: told_of_source
+-- How a source did last.
+SELECT standing FROM sources WHERE name = ?1;
+
 -- name: source
 -- What is kept of a source.
 SELECT name, revision, checkpoint, position, taken, duplicates, refused, moved_at, standing, crowded_out, unmatched,

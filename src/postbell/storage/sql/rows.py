@@ -295,6 +295,10 @@ def source(found: Row) -> SourceRow:
     )
 
 
+def standing(found: Row) -> SourceStanding:
+    return _standing(found[0])
+
+
 def quarantined(found: Row) -> QuarantinedFact:
     fact_id, source, at, place, code, message, size_bytes, is_wanted, raw = found
     return QuarantinedFact(
