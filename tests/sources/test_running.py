@@ -250,7 +250,7 @@ async def test_an_account_and_an_api_user_are_waited_for(log: Path) -> None:
 
 NO_USER = (
     "no api user 'mail' in account 'late'; make it with 'postbell api-users create late mail', or"
-    " name another"
+    " name another in the settings"
 )
 
 
