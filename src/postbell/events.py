@@ -104,7 +104,7 @@ class MessageIds(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, 
     @property
     def all(self) -> tuple[str, ...]:
         """Every id that there is, each once, the key first: what the message is found by."""
-        ids = (self.key, self.id, self.rfc_message_id, self.esp_id, self.queue_id, self.email_id)
+        ids = (self.id, self.rfc_message_id, self.esp_id, self.queue_id, self.email_id)
         return tuple(dict.fromkeys(filter(None, ids)))
 
 

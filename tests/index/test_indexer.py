@@ -4,9 +4,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postbell.blocks import BlockHeader, Position, build_block
 from postbell.errors import StorageError
+from postbell.events import MessageIds
 from postbell.index import indexer as index
 from postbell.index.indexer import MINUTES_KEPT, Indexer
 from postbell.index.terms import (
@@ -65,6 +68,15 @@ async def test_an_event_is_found_by_recipient_message_and_id() -> None:
         assert await places(rig, message_term("m1$ada")) == [first]
         assert await places(rig, message_term("r@x")) == [second, first]
         assert await places(rig, event_term(rig.account.id, "e2")) == [second]
+
+
+ID = st.sampled_from([None, "", "a", "b"])
+
+
+@given(st.builds(MessageIds, id=ID, email_id=ID, rfc_message_id=ID, esp_id=ID, queue_id=ID))
+def test_a_message_is_counted_by_the_first_of_the_ids_it_is_found_by(ids: MessageIds) -> None:
+    assert ids.key == next(iter(ids.all), "")
+    assert len(set(ids.all)) == len(ids.all)
 
 
 async def test_events_are_counted_by_type_and_actor() -> None:

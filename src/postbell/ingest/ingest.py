@@ -153,8 +153,9 @@ class Ingest:
             self._queue.check_room(owner.id)
             user = api_user if owner is account else None
             passed = self._accepting(owner, user)
-            chosen = ((index, drafts[index]) for index in indexes)
-            rejected += await checked(partial(fenced, passed), chosen, self._directory.look_again)
+            chosen = [drafts[index] for index in indexes]
+            bad = await checked(partial(fenced, passed), chosen, self._directory.look_again)
+            rejected += [Rejected(indexes[each.index], each.code, each.message) for each in bad]
             parts.append(request_of(owner, passed, rejected))
         request, *others = parts
         request.progress = with_refused(progress, facts, rejected)
@@ -170,7 +171,7 @@ class Ingest:
         `submit`."""
         passed = self._accepting(account, None)
         drafted = partial(fenced, passed)
-        rejected = await checked(drafted, enumerate(drafts), self._directory.look_again)
+        rejected = await checked(drafted, drafts, self._directory.look_again)
         request = request_of(account, passed, rejected)
         request.told = told
         try:
@@ -211,7 +212,7 @@ class Ingest:
     ) -> WaitingRequest:
         """Check every event; a large request lets others have their turn in between."""
         passed = self._accepting(account, api_user)
-        rejected = await checked(passed.take, enumerate(raws), self._directory.look_again)
+        rejected = await checked(passed.take, raws, self._directory.look_again)
         return request_of(account, passed, rejected, key, digest)
 
     async def _answered(self, account: Account, key: str, digest: bytes) -> Repeated | None:

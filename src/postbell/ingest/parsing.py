@@ -19,16 +19,18 @@ T = TypeVar("T")
 
 async def checked(
     take: Callable[[T], None],
-    items: Iterable[tuple[int, T]],
+    items: Iterable[T],
     look_again: Callable[[], Awaitable[bool]],
 ) -> list[Rejected]:
-    """Take what passes, and return the rest by its number; many let others have their turn.
+    """Take what passes, and return the rest by its place; many let others have their turn.
 
     An api user that nobody knows may have been made this very moment: *look_again*, which says
     whether more is known then, is asked once a request.
     """
     rejected, is_sure = [], False
-    for count, (index, item) in enumerate(items, 1):
+    for index, item in enumerate(items):
+        if index % PARSED_AT_ONCE == 0 and index:
+            await asyncio.sleep(0)
         try:
             take(item)
         except BadInput as error:
@@ -38,8 +40,6 @@ async def checked(
                 refusal = _refusal(take, item) if await look_again() else error
             if refusal is not None:
                 rejected.append(Rejected(index, refusal.code, refusal.message))
-        if count % PARSED_AT_ONCE == 0:
-            await asyncio.sleep(0)
     return rejected
 
 

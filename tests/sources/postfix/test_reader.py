@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from postbell.events import Draft, EventType
+from postbell.sources.postfix.records import Headed, record_of
 from postbell.sources.whose import CONDITIONS, read
 from tests.sources.mail.samples import dsn
 from tests.sources.mail.samples import read as read_mail
@@ -76,6 +77,21 @@ def test_a_delivery_is_told_with_the_whole_mail_and_the_whole_answer() -> None:
     }
     assert delivered.occurred_at == "2026-11-30T10:00:00.123456Z"
     assert members(delivered.source) == {"kind": "postfix", "node": "mx1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        (f"from b {BY} helo=<app>", "from b"),
+        (f"a {BY} helo=<app> {BY} helo=<b>", "a"),
+        ("a from b", "a from b"),
+        ("from c[192.0.2.9]; to=<x>", "from c[192.0.2.9]; to=<x>"),
+    ],
+)
+def test_a_header_ends_where_postfix_first_says_whom_it_is_from(said: str, value: str) -> None:
+    record = record_of("cleanup", f"{QID}: info: header Subject: {said}")
+
+    assert record == Headed(QID, "subject", value)
 
 
 def test_headers_of_a_mail_that_is_enclosed_are_not_those_of_the_mail() -> None:

@@ -73,7 +73,7 @@ class Mails:
 
     def __init__(self, kept: Mapping[str, bytes], asked: frozenset[str] = frozenset()) -> None:
         """Headers that are *asked* for, to tell whose a mail is, are the last to be spared."""
-        self._kept = dict(kept)
+        self.kept = dict(kept)
         self._asked = asked
         self._mails: dict[str, QueuedMail | None] = {}
         self._pages: dict[str, list[Pending]] = {}
@@ -105,7 +105,7 @@ class Mails:
     def find(self, key: str) -> QueuedMail | None:
         """Return a mail, None for one that nothing is known of."""
         if key not in self._mails:
-            kept = self._kept.get(key)
+            kept = self.kept.get(key)
             self._mails[key] = None if kept is None else _mail_of(kept)
         return self._mails[key]
 
@@ -134,7 +134,7 @@ class Mails:
 
     def add_pages(self, kept: Mapping[str, bytes]) -> None:
         """Add pages that were asked for."""
-        self._kept |= kept
+        self.kept |= kept
 
     def page_keys(self, key: str, recipient: str | None) -> list[str]:
         """Return the key of the page that a recipient would be on, where there is one, None for
@@ -179,18 +179,18 @@ class Mails:
         for page, pending in self._pages.items():
             if pending:
                 now[page] = self._page_bytes(pending)
-        known = self._kept.keys() | self._over
+        known = self.kept.keys() | self._over
         gone = [key for key in (*self._mails, *self._pages) if key in known and key not in now]
         new = [
             Remembered(key, value, until)
             for key, value in now.items()
-            if key in self._deferred or value != self._kept.get(key)
+            if key in self._deferred or value != self.kept.get(key)
         ]
         return gone, new
 
     def _page(self, key: str) -> list[Pending]:
         if key not in self._pages:
-            kept = self._kept.get(key)
+            kept = self.kept.get(key)
             self._pages[key] = [] if kept is None else _page_of(kept)
         return self._pages[key]
 

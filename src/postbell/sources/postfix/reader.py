@@ -118,6 +118,8 @@ class LogReader:
         """Return the keys of what is remembered of their recipients."""
         wanted: list[str] = []
         for noted in seen:
+            if noted.key not in mails.kept:
+                continue
             record = noted.record
             if isinstance(record, Result):
                 wanted += mails.page_keys(noted.key, record.recipient)

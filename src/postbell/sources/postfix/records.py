@@ -123,8 +123,10 @@ def _cleaned(text: str) -> Record | None:
     if rest.startswith("message-id="):
         return Named(qid, message_id_of(rest[11:]))
     if rest.startswith("info: header "):
-        found = _HEADER(rest)
-        return Headed(qid, found[1].lower(), found[2].strip()) if found else None
+        if (found := _HEADER(rest)) is None:
+            return None
+        value = _WHERE_FROM(found[2], 1)[0]
+        return Headed(qid, found[1].lower(), value.strip())
     return Turned(qid) if rest.startswith(_REFUSALS) else None
 
 
@@ -184,7 +186,9 @@ _QID = r"([0-9A-Za-z]{5,40})"
 _ADDRESS = r'<([^">]*(?:"(?:[^"\\]|\\.)*"[^">]*)*)>'
 """A quoted local part may hold what else ends an address."""
 _PICKED_UP = re.compile(rf"{_QID}: uid=[0-9]+ from=<.*>(?: orig_id=([0-9A-Za-z]+))?").fullmatch
-_HEADER = re.compile(r"info: header ([!-9;-~]{1,70}): (.*?)(?: from [^ ;]+; from=<.*)?").fullmatch
+_HEADER = re.compile(r"info: header ([!-9;-~]{1,70}): (.*)").fullmatch
+_WHERE_FROM = re.compile(r" from [^ ;]+; from=<").split
+"""What Postfix adds to a header that it logs."""
 _QUEUED = re.compile(rf"{_QID}: from={_ADDRESS}, (?:status=(.*)|size=.*)").fullmatch
 _NOTIFICATION = re.compile(rf"[0-9A-Za-z]+: [a-z -]+ notification: {_QID}").fullmatch
 _SECURED = re.compile(
