@@ -17,7 +17,7 @@ Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Member = str | list[str | Byte] | None
 
 
-class Writer(msgspec.Struct, frozen=True, gc=False):
+class LineWriter(msgspec.Struct, frozen=True, gc=False):
     """A process of Postfix, as its lines name it; *pid* is in brackets, empty without one."""
 
     host: str
@@ -30,7 +30,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     """A line that Postfix wrote; *stamp* is as it stands."""
 
     stamp: str
-    writer: Writer
+    writer: LineWriter
     text: str
 
 
@@ -95,10 +95,10 @@ def _text(member: Member) -> str:
 
 
 @lru_cache(4096)
-def _writer(host: str, tag: str) -> Writer | None:
+def _writer(host: str, tag: str) -> LineWriter | None:
     """Return who puts this tag before lines, None of a tag that is not one of Postfix."""
     found = _TAG(tag)
-    return Writer(host, found[1], found[2], found[3] or "") if found else None
+    return LineWriter(host, found[1], found[2], found[3] or "") if found else None
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):

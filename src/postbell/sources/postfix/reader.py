@@ -16,7 +16,7 @@ from postbell.ports import Fact, RefusedFact
 from postbell.sources.following import fact_of, refusal_of
 from postbell.sources.postfix.answers import answer_of
 from postbell.sources.postfix.drafts import attempted, given_up, requested
-from postbell.sources.postfix.lines import LogLine, Writer, line_of
+from postbell.sources.postfix.lines import LineWriter, LogLine, line_of
 from postbell.sources.postfix.mails import Mails, Pending, QueuedMail, key_of
 from postbell.sources.postfix.records import (
     Activation,
@@ -79,7 +79,7 @@ class LogReader:
         self._whose = whose
         self.asked = whose.headers
         self._instances: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._sessions: OrderedDict[Writer, str] = OrderedDict()
+        self._sessions: OrderedDict[LineWriter, str] = OrderedDict()
         self._first: OrderedDict[str, str] = OrderedDict()
 
     def look(self, lines: Iterable[Fact | FileLine], findings: Findings) -> list[Noted]:
@@ -270,14 +270,14 @@ class LogReader:
         is_on_its_way = self._relays.is_one(result.relay, program, result.reason)
         return EventType.SENT if is_on_its_way else EventType.DELIVERED
 
-    def _further(self, writer: Writer, result: Result) -> list[str]:
+    def _further(self, writer: LineWriter, result: Result) -> list[str]:
         """Return the keys under which a mail may go on that a filter or an alias has taken."""
         is_on_its_way = " as " in result.reason and (
             self._kind(writer.program, result) is EventType.SENT
         )
         return self._elsewhere(writer, further_of(result.reason)) if is_on_its_way else []
 
-    def _elsewhere(self, writer: Writer, qid: str) -> list[str]:
+    def _elsewhere(self, writer: LineWriter, qid: str) -> list[str]:
         """Return the keys of a queue id in every instance that has written so far, the line's own
         first; none for no id."""
         if not qid:
@@ -286,7 +286,7 @@ class LogReader:
         others = [each for each in self._instances if each != own]
         return [key_of(host, instance, qid) for host, instance in (own, *others)]
 
-    def _know(self, writer: Writer, named: Named, key: str) -> None:
+    def _know(self, writer: LineWriter, named: Named, key: str) -> None:
         """Take notice of who takes mails over, and of which mail a Message-ID was first."""
         instance = (writer.host, writer.instance)
         if instance not in self._instances:
