@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from postbell.events import Draft, EventType
+from postbell.ports import MAX_RAW_BYTES
+from postbell.sources.postfix.reader import Findings
 from postbell.sources.postfix.records import Headed, record_of
 from postbell.sources.whose import CONDITIONS, read
 from tests.sources.mail.samples import dsn
 from tests.sources.mail.samples import read as read_mail
-from tests.sources.postfix.reading import Kept, kinds, log_of
+from tests.sources.postfix.reading import WRITTEN, Kept, kinds, log_of, told
 
 QID, MX = "4Q1x2T3jkzz9Xc", "mx1.example.com[192.0.2.25]:25"
 BY = "from app.example.org[192.0.2.9]; from=<a@example.org> to=<ada@example.com> proto=ESMTP"
@@ -528,6 +530,22 @@ def test_thousands_of_deferred_recipients_are_remembered_until_the_mail_expires(
     assert {event.recipient for event in events[3000:]} == {f"{n}@example.com" for n in range(3000)}
     assert {event.type for event in events[3000:]} == {EventType.SOFT_BOUNCE}
     assert (kept.values, kept.findings.refused) == ({}, [])
+
+
+def test_an_expiry_of_thousands_can_be_read_again_from_quarantine() -> None:
+    """Each fact has the recipients that its own events are of, and is kept whole."""
+    kept = Kept(size=500)
+    people = [FULL.replace("ada@", f"{n}.{'x' * 200}@") for n in range(2000)]
+    events = of(*people, EXPIRED, kept=kept)[2000:]
+    facts = list(dict.fromkeys(kept.findings.facts[2000:]))
+    assert max(len(fact.raw) for fact in facts) <= MAX_RAW_BYTES
+
+    again = Findings()
+    for number, fact in enumerate(facts, 1):
+        kept.reader.again(fact._replace(kept=number), WRITTEN, again)
+
+    assert told(again.drafts) == told(events)
+    assert [fact._replace(kept=0) for fact in again.facts] == kept.findings.facts[2000:]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,12 @@ from typing import Any
 
 import msgspec
 
-from postbell.ports import MAX_VALUE_BYTES, Remembered
+from postbell.ports import MAX_RAW_BYTES, MAX_VALUE_BYTES, Remembered
 
 KEY_CHARS = 160
+KNOWN_TOGETHER = MAX_RAW_BYTES // MAX_VALUE_BYTES - 8
+"""So many recipients have room in what quarantine keeps of a line: each lay on a page, of which
+none is longer; the rest is for the mail and the line."""
 
 
 class Pending(msgspec.Struct, array_like=True, omit_defaults=True, frozen=True):
@@ -92,15 +95,16 @@ class Mails:
                 made.defer(key, one)
         return made
 
-    def known(self, key: str, recipient: str | None) -> bytes:
-        """Return what is known of a mail, and of a recipient who was deferred, None for all; empty
-        for nothing."""
+    def known(self, key: str, recipient: str | None) -> list[bytes]:
+        """Return what is known of a mail, and of a recipient who was deferred, None for all: for
+        each KNOWN_TOGETHER of these, in the order of `pending`; one that is empty for nothing."""
         if (mail := self.find(key)) is None:
-            return b""
+            return [b""]
         pages = self.page_keys(key, recipient)
         pending = [each for page in pages for each in self._page(page)]
         some = [each for each in pending if recipient in (None, each.recipient)]
-        return _encode((mail, some))
+        firsts = range(0, max(len(some), 1), KNOWN_TOGETHER)
+        return [_encode((mail, some[first : first + KNOWN_TOGETHER])) for first in firsts]
 
     def find(self, key: str) -> QueuedMail | None:
         """Return a mail, None for one that nothing is known of."""

@@ -17,7 +17,7 @@ from postbell.sources.following import fact_of, refusal_of
 from postbell.sources.postfix.answers import answer_of
 from postbell.sources.postfix.drafts import attempted, given_up, requested
 from postbell.sources.postfix.lines import LineWriter, LogLine, line_of
-from postbell.sources.postfix.mails import Mails, Pending, QueuedMail, key_of
+from postbell.sources.postfix.mails import KNOWN_TOGETHER, Mails, Pending, QueuedMail, key_of
 from postbell.sources.postfix.records import (
     Activation,
     Arrival,
@@ -140,19 +140,21 @@ class LogReader:
     ) -> None:
         """Go through the lines in order; the file was last written at *written_at*."""
         for each in seen:
-            fact, record = None, each.record
+            record = each.record
+            facts: list[Fact] = []
             try:
                 if not isinstance(record, Told):
                     self._remember(each.line, record, each.key, mails, findings)
                     continue
-                fact = fact_of(each.read, _known(each.key, record, mails))
+                facts = [fact_of(each.read, known) for known in _known(each.key, record, mails)]
                 made = list(self._drafts(each.line, record, each.key, mails, written_at))
                 rules = [self._given(draft, mail) for draft, mail in made]
             except Exception as error:
-                findings.refused.append(refusal_of(fact or fact_of(each.read), error))
+                facts = facts or [fact_of(each.read)]
+                findings.refused += [refusal_of(fact, error) for fact in facts]
                 continue
             findings.drafts += [draft for draft, _ in made]
-            findings.facts += [fact] * len(made)
+            findings.facts += [facts[number // KNOWN_TOGETHER] for number in range(len(made))]
             findings.rules += rules
 
     def _given(self, draft: Draft, mail: QueuedMail) -> str:
@@ -296,10 +298,11 @@ class LogReader:
         _bound(self._first, MOST_NAMED)
 
 
-def _known(key: str, told: Told, mails: Mails) -> bytes:
-    """Return what goes with a line that may come into quarantine: what is known of its mail."""
+def _known(key: str, told: Told, mails: Mails) -> list[bytes]:
+    """Return what goes with a line that may come into quarantine: what is known of its mail, for
+    each KNOWN_TOGETHER recipients that it makes events of."""
     known = mails.known(key, told.recipient if isinstance(told, Result) else None)
-    return b"\n" + known if known else b""
+    return [b"\n" + each if each else b"" for each in known]
 
 
 def _head(mail: QueuedMail, name: str, value: str, asked: frozenset[str]) -> None:
