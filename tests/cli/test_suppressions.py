@@ -1,6 +1,8 @@
 """`postbell suppressions`: an account's list from the command line."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,22 @@ def test_a_table_goes_out_and_comes_in(postbell: Postbell, tmp_path: Path) -> No
         ["b@x.example", "all", "manual"],
     ]
     assert twice.returncode == 2
+
+
+def test_an_export_that_the_disk_has_no_room_for_leaves_nothing_behind(
+    postbell: Postbell, tmp_path: Path
+) -> None:
+    table, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    note = "n" * 200
+    table.write_text("address,note\n" + "".join(f"a{n}@x.example,{note}\n" for n in range(2000)))
+    postbell("suppressions", "import", "acme", str(table))
+    words = [sys.executable, "-m", "postbell", "suppressions", "export", "acme", str(out)]
+    limited = ["sh", "-c", f'ulimit -f {200 * 2}; exec "$@"', "sh", *words]
+
+    done = subprocess.run(limited, env=postbell.environ, capture_output=True, text=True)
+
+    assert (done.returncode, out.exists()) == (2, False)
+    assert f"cannot write {out}: file too large" in done.stderr
 
 
 def test_a_table_that_breaks_off_is_refused_as_a_whole(postbell: Postbell, tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ async def test_addresses_are_added_by_hand_for_whom_they_are_meant(
 @pytest.mark.parametrize(("fields", "field", "told"), [
     ({"addresses": ""}, "addresses", "Type at least one address."),
     ({"addresses": "nobody"}, "addresses", "is not an e-mail address"),
-    ({"addresses": "a@b.example no c@d.example"}, "addresses", "Line 2, “no”"),
+    ({"addresses": "a@b.example no c@d.example"}, "addresses", "Line 1, “no”"),
+    ({"addresses": "a@b.example, b@b.example\n\nc@b.example no"}, "addresses", "Line 3, “no”"),
     ({"addresses": "a@b.example " * 1001}, "addresses", "At most 1000 addresses"),
     ({"addresses": "a@b.example", "until": "2020-01-01T00:00"}, "until", "over already"),
     ({"addresses": "a@b.example, c@d.example", "until": "2020-01-01T00:00"},

@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -215,19 +216,19 @@ def export(settings: Settings, account: str, file: Path) -> None:
     async def work(office: Office) -> int:
         found = await office.desk.find_account(account)
         entries = 0
-        try:
-            written = file.open("xb")
-        except OSError as error:
-            reason = (error.strerror or "").lower()
-            raise BadInput(f"cannot write {file}: {reason}") from None
-        with written:
+        with _new(file) as written:
             written.write(sheet_of(COLUMNS, [], headed=True))
             async for page in office.reports.suppressions.every(SuppressionQuery(found.id)):
                 written.write(sheet_of(COLUMNS, map(cells_of, page), headed=False))
                 entries += len(page)
         return entries
 
-    click.echo(f"{at_desk(settings, work)} addresses written")
+    try:
+        entries = at_desk(settings, work)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise BadInput(f"cannot write {file}: {reason}") from None
+    click.echo(f"{entries} addresses written")
 
 
 @command.command("rules", cls=SettingsCommand)
@@ -273,6 +274,18 @@ def rebuild(settings: Settings) -> None:
         return (await office.engine.suppressions.followed()).block
 
     click.echo(f"the suppression lists are up to block {at_desk(settings, work)}")
+
+
+@contextmanager
+def _new(file: Path) -> Iterator[BinaryIO]:
+    """Open a file that is not there yet; whatever ends the block early leaves none behind."""
+    with file.open("xb") as written:
+        try:
+            yield written
+            written.flush()
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
 
 
 def _rules_form(is_on: bool | None, changes: tuple[str, ...]) -> dict[str, Any]:

@@ -112,7 +112,8 @@ async def _users(visit: Visit) -> list[Any]:
 async def _add(visit: Visit) -> Response:
     """Put the addresses that were typed on the list, all that can be."""
     form, zone = visit.form, visit.format
-    addresses = form.text("addresses").replace(",", "\n").split()
+    typed = enumerate(form.text("addresses").replace(",", " ").splitlines(), 1)
+    addresses = [(line, each) for line, text in typed for each in text.split()]
     if not addresses or len(addresses) > MAX_ADDRESSES:
         key = "suppressions.none_typed" if not addresses else "suppressions.too_many"
         return await _wrong(visit, "add", addresses=visit.say(key, most=MAX_ADDRESSES))
@@ -127,17 +128,18 @@ async def _add(visit: Visit) -> Response:
         await visit.site.desk.check_suppression_terms(visit.account_id, more)
         if len(addresses) == 1:
             await visit.site.desk.add_suppression(
-                visit.account_id, {"address": addresses[0], **more}
+                visit.account_id, {"address": addresses[0][1], **more}
             )
         else:
-            lines = [(n, {"address": each, **more}) for n, each in enumerate(addresses, 1)]
+            lines = [(n, {"address": each, **more}) for n, (_, each) in enumerate(addresses)]
             done = await visit.site.desk.import_suppressions(visit.account_id, lines)
             if done.refused:
+                line, given = addresses[done.refused[0].line]
                 said = visit.say(
                     "suppressions.refused",
                     n=len(done.refused),
-                    line=visit.format.number(done.refused[0].line),
-                    given=addresses[done.refused[0].line - 1][:80],
+                    line=visit.format.number(line),
+                    given=given[:80],
                 )
                 return await _wrong(visit, "add", addresses=said)
     except (BadInput, Conflict) as error:
