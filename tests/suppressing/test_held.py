@@ -1,9 +1,11 @@
 """Lists in memory, for who must be answered at once."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postbell.suppressing import held
-from postbell.suppressing.held import SuppressedAddresses
+from postbell.suppressing.held import NOTHING, SuppressedAddresses, Why, _merged
 from postbell.suppressions import SuppressionReason
 from tests.suppressing.conftest import ADDRESS, Office
 
@@ -60,6 +62,22 @@ async def test_changes_are_followed(
 
     assert (before, after, ended) == (MANUAL, [None, MANUAL], None)
     assert lists.find(1, 0, ADDRESS) is MANUAL
+
+
+KEYS = st.integers(0, 3) | st.integers((1 << 64) - 3, (1 << 64) - 1)
+WHYS = st.builds(Why, st.integers(0, 4), st.sampled_from([0, 1, held.FOREVER]))
+
+
+@given(st.lists(st.dictionaries(KEYS, WHYS), max_size=5))
+def test_what_is_sorted_in_again_and_again_is_what_came_last(parts: list[dict[int, Why]]) -> None:
+    found, last = NOTHING, dict[int, Why]()
+    for part in parts:
+        found, last = _merged(found, part), last | part
+
+    on = {key: why for key, why in sorted(last.items()) if why.until}
+    assert found.keys.tolist() == list(on)
+    assert {key: found.find(key) for key in last} == {key: on.get(key) for key in last}
+    assert [each.dtype for each in found] == [each.dtype for each in NOTHING]
 
 
 async def test_many_are_told_apart(office: Office, lists: SuppressedAddresses) -> None:

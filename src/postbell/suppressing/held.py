@@ -127,16 +127,21 @@ def _why(entry: Suppression) -> Why:
 
 
 def _merged(held: Sorted, new: dict[int, Why]) -> Sorted:
-    """Return what is held with what is new, without what is off."""
+    """Return what is held with what is new, without what is off.  Only what is new is sorted: at a
+    start this is called for every MOST_NEW of all."""
     keys = np.fromiter(new, np.uint64, len(new))
-    kept = ~np.isin(held.keys, keys)
-    added = np.array([why.until != 0 for why in new.values()], np.bool_)
-    reasons = np.array([why.reason for why in new.values()], np.uint8)
-    untils = np.array([why.until for why in new.values()], np.int64)
-    every = np.concatenate((held.keys[kept], keys[added]))
-    order = np.argsort(every)
+    order = np.argsort(keys)
+    keys = keys[order]
+    reasons = np.array([why.reason for why in new.values()], np.uint8)[order]
+    untils = np.array([why.until for why in new.values()], np.int64)[order]
+    places = held.keys.searchsorted(keys)
+    changed = places[places < held.keys.searchsorted(keys, "right")]
+    is_kept = np.ones(len(held.keys), np.bool_)
+    is_kept[changed] = False
+    kept, is_on = held.keys[is_kept], untils != 0
+    at = kept.searchsorted(keys[is_on])
     return Sorted(
-        every[order],
-        np.concatenate((held.reasons[kept], reasons[added]))[order],
-        np.concatenate((held.untils[kept], untils[added]))[order],
+        np.insert(kept, at, keys[is_on]),
+        np.insert(held.reasons[is_kept], at, reasons[is_on]),
+        np.insert(held.untils[is_kept], at, untils[is_on]),
     )
