@@ -1,15 +1,21 @@
 """Empty databases, of which one is made and the others are copies: making one takes 60 ms."""
 
+import functools
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from postbell.clock import Clock
 from postbell.sealing import Sealer
 from postbell.storage import sqlite
+from postbell.storage.postgres import PostgresDatabase
 from postbell.storage.sqlite import SqliteEngine
+from tests.postgres import server
 
 _folders: list[tempfile.TemporaryDirectory[str]] = []
+_empty: list[str] = []
 
 
 async def open_empty(path: Path, sealer: Sealer, clock: Clock) -> SqliteEngine:
@@ -20,3 +26,36 @@ async def open_empty(path: Path, sealer: Sealer, clock: Clock) -> SqliteEngine:
         _folders.append(folder)
     shutil.copy(Path(_folders[0].name, "made.db"), path)
     return await sqlite.open(path, sealer, clock)
+
+
+@functools.cache
+def made_postgres() -> str:
+    """Return the name of a database on this process's server that has every table and no row."""
+    database = server().database()
+    PostgresDatabase.named(server().url(database), Path()).migrate()
+    return database
+
+
+@contextmanager
+def empty_postgres() -> Iterator[str]:
+    """Give the URL of a database that is empty, and make it so again: that is twice as fast as a
+    new one."""
+    name = _empty.pop() if _empty else server().database(made_postgres())
+    yield server().url(name)
+    server().psql(_emptying(), name)
+    _empty.append(name)
+
+
+@functools.cache
+def _emptying() -> str:
+    """Return what makes a database as `made_postgres` is: most of its tables have no row."""
+    tables = server().psql(
+        "SELECT string_agg(tablename, ', ') FROM pg_tables WHERE schemaname = 'public'",
+        made_postgres(),
+    )
+    kept = server().psql("SELECT name, value FROM meta", made_postgres()).splitlines()
+    rows = ", ".join("('{}', {})".format(*line.split("|")) for line in kept)
+    return (
+        f"TRUNCATE {tables} RESTART IDENTITY;"
+        f" INSERT INTO meta VALUES {rows}; INSERT INTO heads VALUES (0, 1, 0)"
+    )

@@ -181,9 +181,9 @@ def test_policy_defaults_come_from_file_and_environment(tmp_path: Path) -> None:
             "sign_in is 'maybe' (from POSTBELL_SIGN_IN); true | false expected",
         ),
         (
-            {"POSTBELL_DATABASE_URL": "postgresql://bell:hidden@db/x?password=hidden"},
-            "database_url is 'postgresql://db/***' (from POSTBELL_DATABASE_URL);"
-            " no engine 'postgresql'; known: sqlite:///FILE",
+            {"POSTBELL_DATABASE_URL": "oracle://bell:hidden@db/x?password=hidden"},
+            "database_url is 'oracle://db/***' (from POSTBELL_DATABASE_URL);"
+            " no engine 'oracle'; known: postgresql://HOST/DATABASE, sqlite:///FILE",
         ),
         (
             {"POSTBELL_METRICS_LISTEN": "9090"},

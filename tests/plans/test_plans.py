@@ -42,6 +42,7 @@ LISTS = {
     "rules_of_all_time": "suppression_rules",
     "forget_all_days": "suppression_days",
     "counted_suppressions": "json_each",
+    "hold_lanes": "CONSTANT ROW",
     "owners": "owners",
     "owners_with_factor": "second_factors",
     "count_operators": "owners",

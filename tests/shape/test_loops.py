@@ -21,6 +21,8 @@ TASKS = {
     "serving/listening/securing.py": ("door",),
     "serving/server.py": ("door",),
     "sources/running.py": ("sources",),
+    "storage/postgres/waking.py": (),
+    "storage/postgres/writer.py": (),
 }
 """Modules that start tasks, and the fences of those.  A request's own task ends with its
 connection, whatever is raised in it."""
@@ -41,6 +43,7 @@ FOREVER = {
     "sources/mail/maildir.py": "sources",
     "sources/mail/taking.py": "sources",
     "sources/running.py": "sources",
+    "storage/postgres/waking.py": "",
     "suppressing/follower.py": "suppressions",
     "suppressing/held.py": "suppressions",
     "suppressing/telling.py": "suppressions",

@@ -10,6 +10,9 @@ from postbell.storage.engines import ENGINES, named, problem
 from postbell.storage.sqlite import SqliteDatabase
 from postbell.storage.sqlite.locking import WorkerLock
 from tests.fakes import FakeClock
+from tests.postgres import server
+
+KNOWN = "postgresql://HOST/DATABASE, sqlite:///FILE"
 
 
 def file_of(url: str, folder: Path) -> Path:
@@ -20,13 +23,13 @@ def file_of(url: str, folder: Path) -> Path:
 
 
 def test_an_unknown_scheme_is_refused_with_the_engines_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"^no engine 'oracle'; known: sqlite:///FILE$"):
+    with pytest.raises(BadInput, match=rf"^no engine 'oracle'; known: {KNOWN}$"):
         named("oracle://db/x", tmp_path)
 
 
 @pytest.mark.parametrize("url", ["memory:", "oracle://db/x", "postbell.db", "", "://", ":"])
 def test_what_no_installation_can_be_on_is_told_with_what_it_can_be_on(url: str) -> None:
-    assert problem(url).endswith("; known: sqlite:///FILE")
+    assert problem(url).endswith(f"; known: {KNOWN}")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +96,12 @@ async def test_what_ends_with_its_process_says_what_it_cannot_do(
 async def test_every_engine_makes_what_is_missing_with_its_folder(
     scheme: str, tmp_path: Path, sealer: Sealer, clock: FakeClock
 ) -> None:
-    url = ENGINES[scheme].shape.replace("FILE", "new/folder/postbell.db")
-    database = named(url, tmp_path)
+    urls = {
+        "memory": "memory:",
+        "postgresql": server().url(server().database()),
+        "sqlite": "sqlite:///new/folder/postbell.db",
+    }
+    database = named(urls[scheme], tmp_path)
     was_there = database.exists()
 
     engine = await database.open(sealer, clock)

@@ -84,7 +84,7 @@ def older(path: Path, number: int) -> apsw.Connection:
     """Return a database of the release whose last migration has this number."""
     connection = apsw.Connection(str(path))
     connection.execute(migrating._META)
-    for migration in migrating.migrations():
+    for migration in migrating.known():
         if migration.number <= number:
             connection.execute(migration.script)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (number,))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from postbell.errors import BadInput
 from postbell.ports import Database
 from postbell.storage.memory import MemoryDatabase
+from postbell.storage.postgres import PostgresDatabase
 from postbell.storage.sqlite import SqliteDatabase
 
 
@@ -21,6 +22,7 @@ class EngineRow(NamedTuple):
 
 ENGINES: Mapping[str, EngineRow] = {
     "memory": EngineRow("memory:", MemoryDatabase.named, is_lasting=False),
+    "postgresql": EngineRow("postgresql://HOST/DATABASE", PostgresDatabase.named),
     "sqlite": EngineRow("sqlite:///FILE", SqliteDatabase.named),
 }
 

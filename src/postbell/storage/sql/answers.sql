@@ -4,7 +4,9 @@ SELECT account_id, key, digest, answer, at FROM answers WHERE account_id = ?1 AN
 
 -- name: put_answer
 -- This stands under the Idempotency-Key.
-INSERT OR REPLACE INTO answers (account_id, key, at, digest, answer) VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO answers (account_id, key, at, digest, answer) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (account_id, key) DO UPDATE SET
+    at = excluded.at, digest = excluded.digest, answer = excluded.answer;
 
 -- name: keep_answer
 -- The answer stands under the key, where the key was taken by the same request.

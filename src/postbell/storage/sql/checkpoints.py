@@ -54,9 +54,10 @@ class SqlCheckpoints:
 
     async def forget(self, source: str) -> bool:
         async def work(db: Transaction) -> bool:
+            was_there = await db.run("drop_source", source)  # first: an append may move it
             await db.run("drop_all_remembered", source)
             await quarantine.drop(db, source, None)
-            return bool(await db.run("drop_source", source))
+            return bool(was_there)
 
         return await self._store.writer.run(work)
 

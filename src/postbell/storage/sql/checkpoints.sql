@@ -36,11 +36,6 @@ DELETE FROM sources WHERE name = ?1;
 -- The source remembers nothing.
 DELETE FROM remembered WHERE source = ?1;
 
--- name: recall
--- What the source remembers under these keys after ?3.
-SELECT key, value FROM remembered
-WHERE source = ?1 AND key IN (SELECT value FROM json_each(?2)) AND until > ?3;
-
 -- name: change_remembered
 -- The key has this value; no row changes where there is none.
 UPDATE remembered SET value = ?3, until = ?4 WHERE source = ?1 AND key = ?2;

@@ -20,6 +20,7 @@ async def drop_blocks(
     ids = json.dumps(sorted(counted))
 
     async def work(db: Transaction) -> Dropped:
+        await db.run("hold_lanes")
         edge = await _edge(db, registry, before, ids)
         gone = await db.run("drop_blocks", edge, DROP_BLOCKS)
         if gone < DROP_BLOCKS:

@@ -47,7 +47,7 @@ SELECT account_id, first_block, id FROM index_segments WHERE last_block < ?1 LIM
 -- name: add_count
 -- The counter is ?6 higher.
 INSERT INTO index_counts VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-ON CONFLICT DO UPDATE SET n = n + ?6;
+ON CONFLICT (by_hour, series, owner_id, at, slot) DO UPDATE SET n = index_counts.n + ?6;
 
 -- name: counts
 -- Counters of one owner in a stretch of time.
@@ -66,7 +66,7 @@ DELETE FROM index_counts WHERE by_hour = ?1 AND series = ?2 AND owner_id = ?3 AN
 
 -- name: add_visit
 -- The journal block is known to speak of the range.
-INSERT OR IGNORE INTO index_visits VALUES (?1, ?2, ?3, ?4);
+INSERT INTO index_visits VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING;
 
 -- name: visits
 -- Ranges of a webhook that begin at or before an event, the nearest first.
@@ -81,15 +81,12 @@ SELECT webhook_id FROM index_visits WHERE webhook_id > ?1 ORDER BY webhook_id LI
 -- The webhook's visits of blocks that are gone are gone too.
 DELETE FROM index_visits WHERE webhook_id = ?1 AND start < ?2 AND "end" <= ?2;
 
--- name: messages
--- What is known of the messages of an account with these keys, a JSON array.
-SELECT account_id, key, minute, seen, weight FROM index_messages
-WHERE account_id = ?1 AND key IN (SELECT value FROM json_each(?2));
-
 -- name: put_message
 -- This is known of the message.
-INSERT OR REPLACE INTO index_messages (account_id, key, minute, seen, weight)
-VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO index_messages (account_id, key, minute, seen, weight)
+VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (account_id, key) DO UPDATE SET
+    minute = excluded.minute, seen = excluded.seen, weight = excluded.weight;
 
 -- name: drop_messages
 -- At most ?2 of the messages that count before ?1 are gone.

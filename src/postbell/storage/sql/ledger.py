@@ -46,7 +46,7 @@ class SqlLedger:
             return await read(lambda lane: _claim(db, lane), sorted(lanes), "lane", account=1)
 
         async with self._claiming:
-            claims = await self._store.writer.run(work, is_reserved=True)
+            claims = await self._store.lane_writer.run(work, is_reserved=True)
             self._is_first = False
         return claims
 
@@ -77,7 +77,7 @@ class SqlLedger:
             await write_down(db, entries)
             return stale
 
-        stale = await self._store.writer.run(work, is_reserved=True)
+        stale = await self._store.lane_writer.run(work, is_reserved=True)
         if stale or any(change.pause for change in changes):
             self._store.registry_changed()
         return stale
@@ -225,7 +225,7 @@ class SqlLedger:
         return readable(to.replay, found, "replay", account=1)
 
     async def _write(self, statement: str, *values: object) -> None:
-        await self._store.writer.run(lambda db: db.run(statement, *values), is_reserved=True)
+        await self._store.lane_writer.run(lambda db: db.run(statement, *values), is_reserved=True)
 
     async def _apply(self, db: Transaction, change: LaneChange) -> bool:
         """Write everything of *change* but its entries; False when it is stale."""

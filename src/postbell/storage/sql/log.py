@@ -38,7 +38,7 @@ class SqlLog:
     ) -> list[BlockHeader]:
         check_progress(progress)
         size_bytes = sum(len(block.body) for block in blocks)
-        headers = await self._store.writer.run(
+        headers = await self._store.log_writer.run(
             lambda db: _append(db, blocks, keys, head, now, keys_since, progress, told),
             size_bytes=size_bytes,
         )
@@ -86,7 +86,7 @@ class SqlLog:
 
     async def trust(self, now: datetime) -> None:
         at = to_us(now)
-        await self._store.writer.run(lambda db: db.run("set_trusted", at), is_reserved=True)
+        await self._store.log_writer.run(lambda db: db.run("set_trusted", at), is_reserved=True)
 
     async def trusted_at(self) -> datetime | None:
         found = await self._store.readers.row("trusted")
@@ -94,7 +94,7 @@ class SqlLog:
 
     async def correct(self, now: datetime) -> None:
         at = to_us(now)
-        await self._store.writer.run(lambda db: _correct(db, at), is_reserved=True)
+        await self._store.log_writer.run(lambda db: _correct(db, at), is_reserved=True)
         while await self._drop("correct_keys", at, DROP_KEYS):
             pass
 
@@ -110,7 +110,7 @@ class SqlLog:
         async def work(db: Transaction) -> int:
             return await db.run(statement, before, limit)
 
-        return await self._store.writer.run(work, is_reserved=True)
+        return await self._store.log_writer.run(work, is_reserved=True)
 
 
 async def _append(
@@ -123,7 +123,7 @@ async def _append(
     progress: Sequence[Progress],
     told: int,
 ) -> list[BlockHeader]:
-    newest, newest_at = await db.one("read_head")
+    newest, newest_at = await db.one("lock_head")
     if newest != head:
         raise HeadMoved(f"the log's head is block {newest}, not {head}; read on and retry")
     for key in keys:
@@ -217,7 +217,7 @@ async def _head(db: Transaction) -> int:
 
 
 async def _correct(db: Transaction, at: int) -> None:
-    newest, newest_at = await db.one("read_head")
+    newest, newest_at = await db.one("lock_head")
     if newest_at > at:
         await db.run("add_correction", newest, newest_at, at)
         await db.run("set_head", newest, at)

@@ -7,10 +7,6 @@ ORDER BY version LIMIT ?2;
 -- The version of what was told of a subject last.
 SELECT version FROM told WHERE subject = ?1;
 
--- name: tell
--- This was told of the subject last, under a new version.
-INSERT OR REPLACE INTO told (subject, condition, worse_at, worse) VALUES (?1, ?2, ?3, ?4);
-
 -- name: forget_told
 -- Nothing was told of the subject, where that was the last.
 DELETE FROM told WHERE subject = ?1 AND version = ?2;

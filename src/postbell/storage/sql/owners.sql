@@ -66,7 +66,7 @@ FROM owners WHERE email = ?1;
 -- The owners of an account, or with NULL all.
 SELECT id, account_id, email, password_hash, created_at, language, time_zone, wants_notices,
     is_operator, seen_language
-FROM owners WHERE ?1 IS NULL OR account_id = ?1 ORDER BY id;
+FROM owners WHERE CAST(?1 AS BIGINT) IS NULL OR account_id = ?1 ORDER BY id;
 
 -- name: open_session
 -- The session is open.
@@ -110,13 +110,8 @@ DELETE FROM sessions WHERE owner_id = ?1 AND digest <> ?2 RETURNING digest;
 -- name: drop_many_sessions
 -- Of this owner's sessions the ?2 that were used last are left.
 DELETE FROM sessions WHERE digest IN (
-    SELECT digest FROM sessions WHERE owner_id = ?1 ORDER BY seen_at DESC LIMIT -1 OFFSET ?2
+    SELECT digest FROM sessions WHERE owner_id = ?1 ORDER BY seen_at DESC LIMIT 9223372036854775807 OFFSET ?2
 );
-
--- name: add_reset
--- The owner, where there still is one, has this reset and no other.
-INSERT OR REPLACE INTO resets (owner_id, digest, expires_at)
-SELECT id, ?2, ?3 FROM owners WHERE id = ?1;
 
 -- name: reset
 -- Whose the reset is, and when it expires.

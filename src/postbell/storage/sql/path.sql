@@ -25,7 +25,7 @@ SELECT next_sequence FROM heads WHERE account_id = ?1;
 -- name: set_next_sequence
 -- The account's next event gets the sequence number ?2.
 INSERT INTO heads (account_id, next_sequence) VALUES (?1, ?2)
-ON CONFLICT DO UPDATE SET next_sequence = ?2;
+ON CONFLICT (account_id) DO UPDATE SET next_sequence = ?2;
 
 -- name: add_block
 -- The block is in the log.
@@ -105,20 +105,6 @@ SELECT id FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT 1;
 -- At most ?2 of the blocks below ?1 are gone, the oldest first.
 DELETE FROM blocks WHERE id IN (SELECT id FROM blocks WHERE id < ?1 ORDER BY id LIMIT ?2);
 
--- name: needed
--- The lowest block that each lane needs, of those that need one below ?1, but not of the webhooks in
--- the JSON list ?2.
-SELECT lanes.webhook_id, min(cursor_block, coalesce((
-    SELECT min((
-        SELECT start_block FROM batches
-        WHERE webhook_id = lanes.webhook_id AND state = column1 AND (done IS NULL) = column2
-        ORDER BY start_block LIMIT 1
-    )) FROM (VALUES ('waiting', 0), ('waiting', 1), ('parked', 0), ('parked', 1))
-), cursor_block)) AS needed_block
-FROM lanes
-WHERE lanes.webhook_id NOT IN (SELECT found.value FROM json_each(?2) AS found)
-    AND needed_block < ?1;
-
 -- name: find_key
 -- What is kept under an Idempotency-Key.
 SELECT account_id, key, digest, answer, at FROM keys WHERE account_id = ?1 AND key = ?2;
@@ -128,23 +114,13 @@ SELECT account_id, key, digest, answer, at FROM keys WHERE account_id = ?1 AND k
 INSERT INTO keys (account_id, key, digest, answer, at) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (account_id, key) DO UPDATE SET
     digest = excluded.digest, answer = excluded.answer, at = excluded.at
-WHERE at < ?6;
+WHERE keys.at < ?6;
 
 -- name: drop_keys
 -- At most ?2 of the keys older than ?1 are gone.
 DELETE FROM keys WHERE (account_id, key) IN (
     SELECT account_id, key FROM keys WHERE at < ?1 ORDER BY at LIMIT ?2
 );
-
--- name: claim_lanes
--- ?1 holds at most ?4 lanes more until ?2, that nobody held at ?3, each with a higher epoch.
-UPDATE lanes SET owner = ?1, lease_until = ?2, epoch = epoch + 1
-WHERE webhook_id IN (
-    SELECT webhook_id FROM lanes WHERE lease_until <= ?3 ORDER BY lease_until, webhook_id LIMIT ?4
-)
-RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
-    failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events, lease_until, stop_until, is_still;
 
 -- name: renew_lanes
 -- All lanes of the owner are held until ?2.
@@ -175,7 +151,7 @@ FROM lanes WHERE webhook_id = ?1 AND owner = ?2;
 -- name: begin_change
 -- The lane, if it has this epoch (and ?3 writes, where not NULL), has one write more.
 UPDATE lanes SET writes = writes + 1
-WHERE webhook_id = ?1 AND epoch = ?2 AND (?3 IS NULL OR writes = ?3)
+WHERE webhook_id = ?1 AND epoch = ?2 AND (CAST(?3 AS BIGINT) IS NULL OR writes = ?3)
 RETURNING account_id;
 
 -- name: raise_epoch
@@ -188,7 +164,7 @@ UPDATE lanes SET epoch = epoch + 1 WHERE webhook_id = ?1;
 UPDATE lanes SET writes = writes + 1, cursor_block = ?4, cursor_offset = ?5, failing_since = ?6,
     failures = ?7, last_success_at = ?8, hold_until = ?9, delivered = ?10,
     refused_at = ?11, refused_bytes = ?12, taken_bytes = ?13, stop_until = ?14, is_still = ?15
-WHERE webhook_id = ?1 AND epoch = ?2 AND (?3 IS NULL OR writes = ?3)
+WHERE webhook_id = ?1 AND epoch = ?2 AND (CAST(?3 AS BIGINT) IS NULL OR writes = ?3)
 RETURNING account_id;
 
 -- name: add_lane
@@ -214,11 +190,15 @@ ON CONFLICT (id) DO UPDATE SET
     parked_at = excluded.parked_at, parent = excluded.parent, opened_at = excluded.opened_at,
     bisect_since = excluded.bisect_since, stop_until = excluded.stop_until,
     is_still = excluded.is_still
-WHERE webhook_id = excluded.webhook_id AND revision = excluded.revision
-    AND start_block = excluded.start_block AND start_offset = excluded.start_offset
-    AND end_block = excluded.end_block AND end_offset = excluded.end_offset
-    AND replay_id IS excluded.replay_id
-    AND (body_hash = excluded.body_hash OR body_hash = x'' OR excluded.body_hash = x'');
+WHERE batches.webhook_id = excluded.webhook_id AND batches.revision = excluded.revision
+    AND batches.start_block = excluded.start_block
+    AND batches.start_offset = excluded.start_offset
+    AND batches.end_block = excluded.end_block AND batches.end_offset = excluded.end_offset
+    AND batches.replay_id IS NOT DISTINCT FROM excluded.replay_id
+    AND (
+        batches.body_hash = excluded.body_hash
+        OR length(batches.body_hash) = 0 OR length(excluded.body_hash) = 0
+    );
 
 -- name: drop_batch
 -- The batch of this webhook is closed.
@@ -254,17 +234,8 @@ FROM batches WHERE account_id = ?4 AND id > ?1 AND state = ?3 ORDER BY id LIMIT 
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
     parked_at, parent, opened_at, bisect_since, stop_until, is_still
-FROM batches WHERE webhook_id = ?4 AND id > ?1 AND state = ?3 AND (?5 IS NULL OR account_id = ?5)
+FROM batches WHERE webhook_id = ?4 AND id > ?1 AND state = ?3 AND (CAST(?5 AS BIGINT) IS NULL OR account_id = ?5)
 ORDER BY id LIMIT ?2;
-
--- name: queues
--- What stands on each lane of an account.
-SELECT lanes.webhook_id, lanes.account_id, cursor_block, cursor_offset, failing_since,
-    min(CASE WHEN batches.opened_at IS NULL THEN batches.start_block END),
-    min(batches.opened_at), parked_events, last_success_at
-FROM webhooks CROSS JOIN lanes ON lanes.webhook_id = webhooks.id
-LEFT JOIN batches ON batches.webhook_id = lanes.webhook_id AND batches.state = 'waiting'
-WHERE webhooks.account_id = ?1 GROUP BY webhooks.id ORDER BY webhooks.id;
 
 -- name: waiting_batches
 -- The first ?2 batches of a webhook that wait, runs before all others, in the order of the log.
@@ -281,15 +252,6 @@ SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offse
     parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE webhook_id = ?1 AND state = 'waiting' AND stop_until IS NOT NULL;
 
--- name: parked_at
--- The parked batch of a webhook, no replay's, that begins last at or before a position.
-SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
-    state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
-    parked_at, parent, opened_at, bisect_since, stop_until, is_still
-FROM batches WHERE webhook_id = ?1 AND state = 'parked' AND (done IS NULL) = 1 AND replay_id IS NULL
-    AND (start_block, start_offset) <= (?2, ?3)
-ORDER BY start_block DESC, start_offset DESC LIMIT 1;
-
 -- name: parked_of_account
 -- Parked batches of an account cut before a moment (or then, with an id below), the newest first.
 SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offset, count, cut_at,
@@ -304,12 +266,13 @@ SELECT id, webhook_id, revision, start_block, start_offset, end_block, end_offse
     state, attempts, next_at, last_status, last_error, body_hash, done, replay_id,
     parked_at, parent, opened_at, bisect_since, stop_until, is_still
 FROM batches WHERE webhook_id = ?4 AND state = 'parked' AND (cut_at, id) < (?1, ?2)
-    AND (?5 IS NULL OR account_id = ?5)
+    AND (CAST(?5 AS BIGINT) IS NULL OR account_id = ?5)
 ORDER BY cut_at DESC, id DESC LIMIT ?3;
 
 -- name: count_parked
 -- How many batches of an account are parked, and how many events they hold.
-SELECT coalesce(sum(parked_batches), 0), coalesce(sum(parked_events), 0)
+SELECT CAST(coalesce(sum(parked_batches), 0) AS BIGINT),
+    CAST(coalesce(sum(parked_events), 0) AS BIGINT)
 FROM lanes WHERE account_id = ?1;
 
 -- name: add_replay
@@ -346,7 +309,7 @@ FROM replays WHERE account_id = ?3 AND id < ?2 ORDER BY id DESC LIMIT ?1;
 -- Replays into a webhook (where ?4 is its account, or NULL) before an id, the newest first.
 SELECT id, account_id, webhook_id, revision, created_at, rate_per_s, position_block,
     position_offset, state, events, filter, ranges
-FROM replays WHERE webhook_id = ?3 AND id < ?2 AND (?4 IS NULL OR account_id = ?4)
+FROM replays WHERE webhook_id = ?3 AND id < ?2 AND (CAST(?4 AS BIGINT) IS NULL OR account_id = ?4)
 ORDER BY id DESC LIMIT ?1;
 
 -- name: running_replays
@@ -359,10 +322,6 @@ FROM replays WHERE webhook_id = ?1 AND state = 'running' ORDER BY id;
 -- The webhook has no replays.
 DELETE FROM replays WHERE webhook_id = ?1;
 
--- name: add_journal
--- The entries are written down; the row's id is returned.
-INSERT INTO journal (first_at, last_at, count, body) VALUES (?1, ?2, ?3, ?4) RETURNING id;
-
 -- name: add_journal_webhook
 -- The journal row is found by this webhook and account.
 INSERT INTO journal_webhooks (webhook_id, journal_id, account_id) VALUES (?1, ?2, ?3);
@@ -374,27 +333,6 @@ SELECT id, body FROM journal WHERE id > ?1 ORDER BY id LIMIT ?2;
 -- name: newest_journal
 -- The id of the newest journal row.
 SELECT max(id) FROM journal;
-
--- name: recent_journal
--- Journal rows before an id, the newest first; no body where it does not hold the bytes ?3.
-SELECT id, CASE WHEN ?3 IS NULL OR instr(body, ?3) THEN body END
-FROM journal WHERE id < ?1 ORDER BY id DESC LIMIT ?2;
-
--- name: recent_journal_of_webhook
--- The same of those that speak of a webhook.
-SELECT journal.id, CASE WHEN ?3 IS NULL OR instr(journal.body, ?3) THEN journal.body END
-FROM journal_webhooks
-CROSS JOIN journal ON journal.id = journal_webhooks.journal_id
-WHERE journal_webhooks.webhook_id = ?4 AND journal_webhooks.journal_id < ?1
-ORDER BY journal_webhooks.journal_id DESC LIMIT ?2;
-
--- name: recent_journal_of_account
--- The same of those that speak of an account.
-SELECT journal.id, CASE WHEN ?3 IS NULL OR instr(journal.body, ?3) THEN journal.body END FROM (
-    SELECT DISTINCT journal_id FROM journal_webhooks
-    WHERE account_id = ?4 AND journal_id < ?1 ORDER BY journal_id DESC LIMIT ?2
-) AS found CROSS JOIN journal ON journal.id = found.journal_id
-ORDER BY found.journal_id DESC;
 
 -- name: old_journal
 -- At most ?4 of the journal rows whose newest entry is older than ?1, after the row ?3 of time ?2.

@@ -92,7 +92,7 @@ class SqlRegistry(SqlApiUsers):
             api_user_id = await _api_user_id(db, webhook)
             start = webhook.start
             if start == FROM_HEAD:
-                start = after_head(await db.scalar("read_head"))
+                start = after_head(await db.scalar("lock_head"))
             webhook_id: int = await db.scalar(
                 "add_webhook",
                 webhook.account_id,
@@ -130,7 +130,7 @@ class SqlRegistry(SqlApiUsers):
             stored = replace(
                 webhook, account_id=known[1], revisions=await _revisions(db, webhook.id)
             )
-            head = await db.scalar("read_head")
+            head = await db.scalar("lock_head")
             further = next_revision(stored, await _api_user_id(db, stored), head)
             if further is not None:
                 await _add_revision(db, webhook.id, further)

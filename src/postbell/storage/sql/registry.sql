@@ -32,7 +32,7 @@ FROM api_users LEFT JOIN accounts ON accounts.id = account_id WHERE api_users.id
 -- The api users of an account, or with NULL all.
 SELECT api_users.id, account_id, accounts.name, api_users.name, api_users.created_at, revoked_at
 FROM api_users LEFT JOIN accounts ON accounts.id = account_id
-WHERE ?1 IS NULL OR account_id = ?1 ORDER BY api_users.id;
+WHERE CAST(?1 AS BIGINT) IS NULL OR account_id = ?1 ORDER BY api_users.id;
 
 -- name: add_api_key
 -- The api user has this key.
@@ -41,7 +41,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: end_api_key
 -- The api user's key ?1 ends at ?2, or before.
-UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?2), ?2)
+UPDATE api_keys SET expires_at = CASE WHEN expires_at < ?2 THEN expires_at ELSE ?2 END
 WHERE id = ?1 AND api_user_id = ?3;
 
 -- name: rehash_api_key
@@ -56,7 +56,7 @@ UPDATE api_keys SET used_at = ?2 WHERE id = ?1;
 -- Of the api user's keys that ended by ?2 the last ?3 are left.
 DELETE FROM api_keys WHERE id IN (
     SELECT id FROM api_keys WHERE api_user_id = ?1 AND expires_at <= ?2
-    ORDER BY expires_at DESC, id DESC LIMIT -1 OFFSET ?3
+    ORDER BY expires_at DESC, id DESC LIMIT 9223372036854775807 OFFSET ?3
 );
 
 -- name: api_key
@@ -72,13 +72,6 @@ SELECT id FROM api_keys WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?2
 -- The api user's keys.
 SELECT api_user_id, id, key_hash, scope, created_at, expires_at, used_at, hint
 FROM api_keys WHERE api_user_id = ?1 ORDER BY id;
-
--- name: api_keys
--- The keys of an account's api users, or with NULL all, each api user's together.
-SELECT api_user_id, api_keys.id, api_keys.key_hash, scope, api_keys.created_at, expires_at,
-    used_at, hint
-FROM api_users CROSS JOIN api_keys ON api_user_id = api_users.id
-WHERE ?1 IS NULL OR account_id = ?1 ORDER BY api_users.id, api_keys.id;
 
 -- name: api_user_of_account
 -- The id of an account's api user by name.
@@ -112,12 +105,6 @@ UPDATE webhooks SET version = ?2 WHERE account_id = ?1 AND deleted_at IS NULL;
 -- name: pause_webhook
 -- The webhook is paused for reason ?2.
 UPDATE webhooks SET state = 'paused', state_reason = ?2, updated_at = ?3, version = ?4
-WHERE id = ?1;
-
--- name: bury_webhook
--- The webhook is a tombstone.
-UPDATE webhooks SET deleted_at = ?2, version = ?3, url = x'', headers = x'', types = NULL,
-    options = '{}', policy = '{}'
 WHERE id = ?1;
 
 -- name: webhook
@@ -188,7 +175,7 @@ UPDATE secrets SET expires_at = ?2 WHERE id = ?1 AND account_id = ?3;
 
 -- name: drop_secrets_of_webhook
 -- The webhook's keys that ended by ?2 are gone (NULL: all).
-DELETE FROM secrets WHERE webhook_id = ?1 AND (?2 IS NULL OR expires_at <= ?2);
+DELETE FROM secrets WHERE webhook_id = ?1 AND (CAST(?2 AS BIGINT) IS NULL OR expires_at <= ?2);
 
 -- name: drop_secrets_of_account
 -- The account's keys that ended by ?2 are gone.

@@ -18,7 +18,7 @@ SELECT id FROM second_factors WHERE owner_id = ?1 AND since IS NOT NULL;
 -- name: owners_with_factor
 -- Owners of an account, or with NULL all, whose factor is in force.
 SELECT owner_id FROM second_factors JOIN owners ON owners.id = owner_id
-WHERE since IS NOT NULL AND (?1 IS NULL OR account_id = ?1);
+WHERE since IS NOT NULL AND (CAST(?1 AS BIGINT) IS NULL OR account_id = ?1);
 
 -- name: password_of_owner
 -- The hash of this owner's password.
@@ -79,5 +79,5 @@ DELETE FROM half_sign_ins WHERE owner_id = ?1;
 -- Sign-ins half way that expired by ?1 are gone, and of this owner's the newest ?3 are left.
 DELETE FROM half_sign_ins WHERE expires_at <= ?1 OR digest IN (
     SELECT digest FROM half_sign_ins WHERE owner_id = ?2
-    ORDER BY expires_at DESC LIMIT -1 OFFSET ?3
+    ORDER BY expires_at DESC LIMIT 9223372036854775807 OFFSET ?3
 );

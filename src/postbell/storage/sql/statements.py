@@ -10,10 +10,13 @@ from importlib.resources import files
 from types import MappingProxyType
 
 
-def shared() -> Mapping[str, str]:
-    """Return the statements of all files in this package by name; raise ValueError for a name
-    twice."""
-    found: dict[str, str] = {}
+def statements_of(engine: str) -> Mapping[str, str]:
+    """Return the statements of a SQL engine by name: those that all share, and what is spelled
+    otherwise by each, in the file `own.sql` of the package *engine*.
+
+    Raises ValueError for a name twice.
+    """
+    found = dict(load(engine, "own.sql"))
     for file in files(__package__).iterdir():
         if file.name.endswith(".sql"):
             statements = load(__package__, file.name)

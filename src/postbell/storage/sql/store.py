@@ -81,7 +81,12 @@ class SqlRecent(Protocol):
 
 
 class Store(NamedTuple):
+    """Appends and lanes have writers of their own where an engine has several: they are many, and
+    say themselves what must not happen between their statements."""
+
     writer: SqlWriter
+    log_writer: SqlWriter
+    lane_writer: SqlWriter
     readers: SqlReaders
     bell: RingBell
     sealer: Sealer

@@ -9,13 +9,14 @@ SELECT account_id, rules, since_block, entries FROM suppression_rules WHERE acco
 -- name: set_suppression_rules
 -- The account has these rules from a block on.
 INSERT INTO suppression_rules VALUES (?1, ?2, ?3, 0)
-ON CONFLICT DO UPDATE SET rules = ?2, since_block = ?3;
+ON CONFLICT (account_id) DO UPDATE SET rules = ?2, since_block = ?3;
 
 -- name: count_suppressions
 -- The account has ?2 more entries in force, and how many these are is returned; ?3 are the rules of
 -- one that has none yet.
 INSERT INTO suppression_rules VALUES (?1, ?3, 0, ?2)
-ON CONFLICT DO UPDATE SET entries = entries + ?2 RETURNING entries;
+ON CONFLICT (account_id) DO UPDATE SET entries = suppression_rules.entries + ?2
+RETURNING entries;
 
 -- name: followed
 -- How far the list has read, the newest rebuild and where that is done.
@@ -54,24 +55,19 @@ FROM suppressions WHERE account_id = ?1 AND key = ?2;
 
 -- name: put_suppression
 -- This is the entry.
-INSERT OR REPLACE INTO suppressions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-    ?14);
+INSERT INTO suppressions (account_id, key, api_user_id, address, reason, since, until, block,
+    event_id, note, removed_at, removed_block, revision, generation)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+ON CONFLICT (account_id, key, api_user_id) DO UPDATE SET
+    address = excluded.address, reason = excluded.reason, since = excluded.since,
+    until = excluded.until, block = excluded.block, event_id = excluded.event_id,
+    note = excluded.note, removed_at = excluded.removed_at,
+    removed_block = excluded.removed_block, revision = excluded.revision,
+    generation = excluded.generation;
 
 -- name: drop_suppression
 -- The entry is gone.
 DELETE FROM suppressions WHERE account_id = ?1 AND key = ?2 AND api_user_id = ?3;
-
--- name: suppression_page
--- Entries in force at ?5 that fit, of ?4 that are looked at after a place.
-SELECT account_id, key, api_user_id, address, reason, since, until, block, event_id, note,
-    removed_at, removed_block, revision, generation
-FROM (
-    SELECT * FROM suppressions WHERE account_id = ?1 AND (key, api_user_id) > (?2, ?3)
-    ORDER BY key, api_user_id LIMIT ?4
-)
-WHERE removed_at IS NULL AND (until IS NULL OR until > ?5) AND instr(key, ?6)
-    AND (?7 = '' OR reason = ?7) AND (?8 IS NULL OR api_user_id = ?8)
-LIMIT ?9;
 
 -- name: suppression_edge
 -- The last of so many places after one.
@@ -113,15 +109,12 @@ DELETE FROM suppressions WHERE (account_id, key, api_user_id) IN (
 -- The days on which something came that counts for an address.
 SELECT days FROM suppression_days WHERE account_id = ?1 AND key = ?2 AND api_user_id = ?3;
 
--- name: counted_suppressions
--- Which keys of a JSON array have something counted in the account.
-SELECT key FROM suppression_days
-WHERE account_id = ?1 AND api_user_id = 0 AND key IN (SELECT value FROM json_each(?2));
-
 -- name: set_suppression_days
 -- These are the days, until ?5 at least.
 INSERT INTO suppression_days VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT DO UPDATE SET days = ?4, until_day = max(until_day, ?5);
+ON CONFLICT (account_id, key, api_user_id) DO UPDATE SET
+    days = ?4,
+    until_day = CASE WHEN suppression_days.until_day > ?5 THEN suppression_days.until_day ELSE ?5 END;
 
 -- name: forget_suppression_days
 -- Nothing is counted for the address.

@@ -15,9 +15,9 @@ SELECT * FROM (
         subject_kind, subject_id, subject, old, new
     FROM trail WHERE at >= ?1 AND (at, id) < (?2, ?3)
     ORDER BY at DESC, id DESC LIMIT ?4
-)
+) AS found
 WHERE (?5 = '' OR actor_kind = ?5
-        OR (actor = ?5 AND (?6 OR actor_kind NOT IN ('operator', 'command'))))
+        OR (actor = ?5 AND (?6 = 1 OR actor_kind NOT IN ('operator', 'command'))))
     AND (?7 = '' OR action = ?7)
     AND (?8 = '' OR subject_kind = ?8) AND (?9 = '' OR subject_id = ?9)
 LIMIT ?10;
@@ -30,9 +30,9 @@ SELECT * FROM (
         subject_kind, subject_id, subject, old, new
     FROM trail WHERE account_id = ?11 AND at >= ?1 AND (at, id) < (?2, ?3)
     ORDER BY at DESC, id DESC LIMIT ?4
-)
+) AS found
 WHERE (?5 = '' OR actor_kind = ?5
-        OR (actor = ?5 AND (?6 OR actor_kind NOT IN ('operator', 'command'))))
+        OR (actor = ?5 AND (?6 = 1 OR actor_kind NOT IN ('operator', 'command'))))
     AND (?7 = '' OR action = ?7)
     AND (?8 = '' OR subject_kind = ?8) AND (?9 = '' OR subject_id = ?9)
 LIMIT ?10;

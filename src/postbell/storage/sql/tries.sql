@@ -4,7 +4,8 @@ SELECT count, since FROM tries WHERE key = ?1;
 
 -- name: put_tries
 -- The key was tried ?2 times since ?3.
-INSERT OR REPLACE INTO tries (key, count, since) VALUES (?1, ?2, ?3);
+INSERT INTO tries (key, count, since) VALUES (?1, ?2, ?3)
+ON CONFLICT (key) DO UPDATE SET count = excluded.count, since = excluded.since;
 
 -- name: drop_tries
 -- The key was not tried.
@@ -13,18 +14,13 @@ DELETE FROM tries WHERE key = ?1;
 -- name: drop_old_tries
 -- Windows that began before ?1 are over, and of the others the newest ?2 are left.
 DELETE FROM tries WHERE since < ?1 OR key IN (
-    SELECT key FROM tries ORDER BY since DESC LIMIT -1 OFFSET ?2
+    SELECT key FROM tries ORDER BY since DESC LIMIT 9223372036854775807 OFFSET ?2
 );
-
--- name: forget_tries
--- No key that begins or ends with ?1 was tried; those that were are returned.
-DELETE FROM tries
-WHERE substr(key, 1, length(?1)) = ?1 OR substr(key, -length(?1)) = ?1
-RETURNING key;
 
 -- name: put_familiar
 -- The subject ?1 came with the mark ?2 at ?3.
-INSERT OR REPLACE INTO familiar (subject, mark, seen_at) VALUES (?1, ?2, ?3);
+INSERT INTO familiar (subject, mark, seen_at) VALUES (?1, ?2, ?3)
+ON CONFLICT (subject, mark) DO UPDATE SET seen_at = excluded.seen_at;
 
 -- name: familiar
 -- When the subject ?1 last came with the mark ?2.
@@ -34,7 +30,7 @@ SELECT seen_at FROM familiar WHERE subject = ?1 AND mark = ?2;
 -- Of the subject ?1 the newest ?2 marks are left.
 DELETE FROM familiar WHERE subject = ?1 AND mark IN (
     SELECT mark FROM familiar WHERE subject = ?1
-    ORDER BY seen_at DESC, mark DESC LIMIT -1 OFFSET ?2
+    ORDER BY seen_at DESC, mark DESC LIMIT 9223372036854775807 OFFSET ?2
 );
 
 -- name: drop_old_familiar

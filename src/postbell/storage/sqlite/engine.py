@@ -101,7 +101,9 @@ class SqliteEngine:
             connection, self._bell.ring, clock
         )
         self._is_closed = False
-        self._store = store = Store(self._writer, readers, self._bell, sealer, clock, recent)
+        self._store = store = Store(
+            *(self._writer,) * 3, readers, self._bell, sealer, clock, recent
+        )
         self.log = SqlLog(store)
         self.ledger = SqlLedger(
             store, is_only_worker=lock is not None, has_worker=lambda: has_worker(path)

@@ -1,12 +1,11 @@
-"""Schema changes: numbered files, *pre* ones before the new code runs, *post* ones after."""
+"""Schema changes of a SQLite file."""
 
-from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 import apsw
 
 from postbell.errors import StorageError
+from postbell.storage.sql.migrations import Migration, after, migrations, refuse_lacking
 from postbell.storage.sqlite.connecting import connect, row, scalar
 from postbell.storage.sqlite.entering import entered
 from postbell.storage.sqlite.faults import FAULTS, as_storage_error
@@ -18,27 +17,15 @@ INSERT INTO meta VALUES ('schema_version', 0);
 """
 
 
-class Migration(NamedTuple):
-    number: int
-    name: str
-    script: str
-
-
-def migrations() -> list[Migration]:
+def known() -> list[Migration]:
     """Return all migrations of this release, in order."""
-    folder = files(__package__).joinpath("migrations")
-    found = [
-        Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text("utf-8"))
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    ]
-    return sorted(found)
+    return migrations(__package__)
 
 
 def pending(path: Path) -> list[str]:
     """Return the names of migrations that the database at *path* lacks; blocks."""
     if not path.exists():
-        return [migration.name for migration in migrations()]
+        return [migration.name for migration in known()]
     connection = connect(path, readonly=True)
     try:
         return [migration.name for migration in missing(connection, path)]
@@ -89,22 +76,14 @@ def prepare(connection: apsw.Connection, path: Path) -> None:
         return
     if _version(connection, path) is None:
         migrate_connection(connection, path)
-    elif any("_pre_" in migration.name for migration in lacking):
-        names = ", ".join(migration.name for migration in lacking)
-        raise StorageError(f"the database {path} lacks {names}; run: postbell migrate")
+    else:
+        refuse_lacking(lacking, path)
 
 
 def missing(connection: apsw.Connection, path: Path) -> list[Migration]:
     """Return the migrations that an open database lacks; raise StorageError for a newer schema, and
     for a database that is not Postbell's."""
-    version = _version(connection, path) or 0
-    known = migrations()
-    if version > known[-1].number:
-        raise StorageError(
-            f"the database {path} has schema {version}, this release knows up to"
-            f" {known[-1].number}; start the newer release, or restore an older backup"
-        )
-    return [migration for migration in known if migration.number > version]
+    return after(_version(connection, path) or 0, known(), path)
 
 
 def _version(connection: apsw.Connection, path: Path) -> int | None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import apsw
 
-from postbell.storage.sql.statements import shared
+from postbell.storage.sql.statements import statements_of
 from postbell.storage.sql.transaction import Row, Taken, Transaction
 
-SQL = shared()
+SQL = statements_of(__package__)
 _TAKEN_CODES = (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 

@@ -1,0 +1,102 @@
+"""The database that a URL names, and what is done with it from outside."""
+
+import asyncio
+import threading
+from collections.abc import Container, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from postbell.clock import Clock
+from postbell.errors import BadInput
+from postbell.ports import Restored, Space
+from postbell.sealing import Sealer
+from postbell.storage.postgres import migrating
+from postbell.storage.postgres.connecting import Server, found, without_password
+from postbell.storage.postgres.engine import PostgresEngine, cannot, open
+
+T = TypeVar("T")
+
+
+class PostgresDatabase:
+    """A database on a server; its URL is one of libpq's: several hosts, TLS, a password file."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @classmethod
+    def named(cls, url: str, folder: Path) -> "PostgresDatabase":
+        """Return the database that *url* names; raise BadInput where it names none."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise _not_a_database() from None
+        if len(parts.path) < 2 and "dbname=" not in parts.query:
+            raise _not_a_database()
+        return cls(url)
+
+    @property
+    def place(self) -> str:
+        return without_password(self._url)
+
+    def exists(self) -> bool:
+        return _waited(migrating.pending(Server(self._url, is_pooled=True))) != migrating.known()
+
+    def lacks_room(self) -> bool:
+        return False
+
+    async def open(
+        self,
+        sealer: Sealer,
+        clock: Clock,
+        *,
+        worker: bool = False,
+        serves: bool = False,
+        dialects: Container[str] | None = None,
+    ) -> PostgresEngine:
+        return await open(self._url, sealer, clock, dialects=dialects)
+
+    def pending(self) -> list[str]:
+        lacking = _waited(migrating.pending(Server(self._url, is_pooled=True)))
+        return [migration.name for migration in lacking]
+
+    def migrate(self) -> list[str]:
+        async def work() -> list[str]:
+            done = await migrating.migrate(await found(self._url))
+            return [migration.name for migration in done]
+
+        return _waited(work())
+
+    def compact(self) -> tuple[Space, Space]:
+        raise cannot("be compacted", "VACUUM; what is dropped gives its space back by itself")
+
+    def restore(self, source: Path, sealer: Sealer, *, ignores_digest: bool = False) -> Restored:
+        raise cannot(
+            "be restored from a file", "what made the backup: pg_basebackup, or pg_restore"
+        )
+
+
+def _waited(work: Coroutine[Any, Any, T]) -> T:
+    """Run *work* on a loop of its own, whatever runs in this thread; blocks."""
+    made: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            made.append(asyncio.run(work))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="postbell-postgres-outside")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return made[0]
+
+
+def _not_a_database() -> BadInput:
+    return BadInput(
+        "a server and a database expected, as in postgresql://postbell@db.example/postbell",
+        member="database_url",
+    )

@@ -1,0 +1,40 @@
+"""What PostgreSQL's errors, and those of the way to it, mean to those who asked for a commit."""
+
+import asyncpg
+
+from postbell.errors import StorageError
+
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What a connection, or a statement on it, can raise."""
+AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""What undoes a transaction that may succeed when it is run again."""
+
+_WAY_OUT = {
+    "53100": "the server's disk is full: free some space, nothing was written",
+    "25006": (
+        "the server takes no writes: name the primary, or all hosts with"
+        " target_session_attrs=read-write"
+    ),
+    "53300": "the server has no connection left: raise max_connections, or put PgBouncer before it",
+    "28P01": "wrong user or password: see POSTBELL_DATABASE_URL",
+    "28000": "the server lets this user not in: see POSTBELL_DATABASE_URL and pg_hba.conf",
+    "3D000": "there is no such database: create it first (createdb)",
+    "42501": "the user may not do this: let the user own the database",
+    "57014": "it took too long and was given up",
+    "57P01": "the server goes down; it is tried again",
+    "57P03": "the server starts or recovers; it is tried again",
+}
+
+
+def as_storage_error(
+    error: BaseException, what: str = "the database cannot commit"
+) -> StorageError:
+    """Return one of FAULTS in our words: what failed, why, and the way out."""
+    way_out = _WAY_OUT.get(getattr(error, "sqlstate", None) or "")
+    if way_out:
+        return StorageError(f"{what}: {way_out} ({error})")
+    if isinstance(error, TimeoutError):
+        return StorageError(f"{what}: the server does not answer; it is tried again")
+    if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
+        return StorageError(f"{what}: the server cannot be reached; it is tried again ({error})")
+    return StorageError(f"{what}: {error}")

@@ -1,0 +1,74 @@
+"""Schema changes of a PostgreSQL database."""
+
+import asyncpg
+
+from postbell.errors import StorageError
+from postbell.storage.postgres.connecting import Server, connect
+from postbell.storage.postgres.faults import FAULTS, as_storage_error
+from postbell.storage.sql.migrations import Migration, after, migrations, refuse_lacking
+
+LOCK = "SELECT pg_advisory_xact_lock(1886352498, 0)"
+"""One process changes the schema at a time; the number says "post"."""
+_VERSION = "SELECT value FROM meta WHERE name = 'schema_version'"
+_TAKEN = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
+_KNOWN = "SELECT to_regclass('meta') IS NOT NULL"
+
+
+async def pending(server: Server) -> list[Migration]:
+    """Return the migrations that the database lacks."""
+    connection = await connect(server)
+    try:
+        async with connection.transaction(readonly=True):
+            return after(await _version(connection, server) or 0, known(), server.place)
+    except FAULTS as error:
+        raise as_storage_error(error, f"cannot read the database {server.place}") from error
+    finally:
+        await connection.close()
+
+
+async def migrate(server: Server) -> list[Migration]:
+    """Bring the database to this release's schema, in one commit; return what was done."""
+    connection = await connect(server)
+    try:
+        async with connection.transaction():
+            await connection.execute(LOCK)
+            version = await _version(connection, server)
+            todo = after(version or 0, known(), server.place)
+            for migration in todo:
+                await connection.execute(migration.script)
+            if todo:
+                await connection.execute(
+                    "UPDATE meta SET value = $1 WHERE name = 'schema_version'", todo[-1].number
+                )
+            return todo
+    except FAULTS as error:
+        raise as_storage_error(error, f"cannot migrate the database {server.place}") from error
+    finally:
+        await connection.close()
+
+
+async def prepare(server: Server) -> None:
+    """Give an empty database its tables; refuse one that this release cannot work on."""
+    lacking = await pending(server)
+    if lacking == known():
+        await migrate(server)
+    else:
+        refuse_lacking(lacking, server.place)
+
+
+def known() -> list[Migration]:
+    """Return all migrations of this release, in order."""
+    return migrations(__package__)
+
+
+async def _version(connection: asyncpg.Connection, server: Server) -> int | None:
+    """Return the schema's version, None for an empty database."""
+    if await connection.fetchval(_KNOWN):
+        version: int | None = await connection.fetchval(_VERSION)
+        if version is not None:
+            return version
+    elif not await connection.fetchval(_TAKEN):
+        return None
+    raise StorageError(
+        f"{server.place} is a PostgreSQL database, but not Postbell's; choose another one"
+    )

@@ -1,0 +1,110 @@
+"""Connections that only read: a job runs on one of them and sees one snapshot."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+
+from postbell.errors import Overloaded, StorageError
+from postbell.storage.postgres.connecting import CONNECT_S, Server, connect
+from postbell.storage.postgres.faults import FAULTS, as_storage_error
+from postbell.storage.postgres.transaction import PostgresTransaction
+from postbell.storage.sql.transaction import Row
+
+T = TypeVar("T")
+CONNECTIONS = 4
+MAX_WAITING = 4096
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class PostgresReaders:
+    """Runs reading jobs; connections are opened when they are needed."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._idle: list[asyncpg.Connection] = []
+        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._waiting = 0
+        self._is_closed = False
+
+    async def run(self, work: Callable[[PostgresTransaction], Awaitable[T]]) -> T:
+        """Return what *work* returns; raise Overloaded while too many wait."""
+        async with self._connection() as connection:
+            await connection.execute(SNAPSHOT)
+            try:
+                value = await work(PostgresTransaction(connection))
+            except (*FAULTS, asyncio.CancelledError):
+                raise
+            except BaseException:
+                await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+            return value
+
+    async def rows(self, name: str, *values: Any) -> list[Row]:
+        if self._server.is_pooled:
+            return await self.run(lambda db: db.rows(name, *values))
+        async with self._connection() as connection:
+            return await PostgresTransaction(connection).rows(name, *values)
+
+    async def row(self, name: str, *values: Any) -> Row | None:
+        if self._server.is_pooled:
+            return await self.run(lambda db: db.row(name, *values))
+        async with self._connection() as connection:
+            return await PostgresTransaction(connection).row(name, *values)
+
+    async def one(self, name: str, *values: Any) -> Row:
+        if self._server.is_pooled:
+            return await self.run(lambda db: db.one(name, *values))
+        async with self._connection() as connection:
+            return await PostgresTransaction(connection).one(name, *values)
+
+    async def scalar(self, name: str, *values: Any) -> Any:
+        return (await self.one(name, *values))[0]
+
+    async def close(self) -> None:
+        """Take nothing more; what runs is finished."""
+        self._is_closed = True
+        for _ in range(CONNECTIONS):
+            await self._room.acquire()
+        for connection in self._idle:
+            try:
+                await connection.close(timeout=CONNECT_S)
+            except FAULTS:
+                connection.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        if self._is_closed:
+            raise StorageError("the database is closed; nothing more is read")
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded("too many reads wait for the database; come back in a second")
+        self._waiting += 1
+        try:
+            await self._room.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            connection = await self._taken()
+            try:
+                yield connection
+            except FAULTS as error:
+                connection.terminate()
+                raise as_storage_error(error, "the database cannot be read") from error
+            except asyncio.CancelledError:  # in the middle of a statement, perhaps
+                connection.terminate()
+                raise
+            finally:
+                if not connection.is_closed():
+                    self._idle.append(connection)
+        finally:
+            self._room.release()
+
+    async def _taken(self) -> asyncpg.Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return await connect(self._server)

@@ -1,0 +1,208 @@
+"""A writer: jobs that wait together become one transaction (group commit) on its connection.
+
+Where a job fails all are undone and run again, each behind a savepoint of its own; where the server
+undoes a transaction for the sake of another one all of it is run again. So a job changes nothing
+but the database, and may run twice. Where the connection is lost while a commit is under way nobody
+knows whether it was done: the caller is told that it failed, and looks again before it goes on.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
+
+import asyncpg
+
+from postbell.errors import Overloaded, StorageError
+from postbell.storage.postgres.connecting import CONNECT_S, Server, connect
+from postbell.storage.postgres.faults import AGAIN, FAULTS, as_storage_error
+from postbell.storage.postgres.transaction import PostgresTransaction
+from postbell.storage.sql.riding import Along, riding
+
+T = TypeVar("T")
+
+MAX_JOBS = 2048
+MAX_QUEUED_BYTES = 64 << 20
+RESERVED_JOBS = 4096
+"""Room beyond MAX_JOBS that only the ledger uses, so that a flood of events stops no delivery."""
+GROUP_JOBS = 256
+GROUP_BYTES = 8 << 20
+TRIES = 5
+"""So often a transaction is run that the server undoes for the sake of others."""
+
+
+class Queued(NamedTuple):
+    work: Callable[[PostgresTransaction], Awaitable[Any]]
+    future: asyncio.Future[Any]
+    size_bytes: int
+    along: Along | None
+
+
+class PostgresWriter:
+    """Owns one connection, which is opened when it is needed, and anew where it was lost.
+
+    *begin* is what begins a transaction of its: it may take a lock that others of the installation
+    wait for until the commit.
+    """
+
+    def __init__(self, server: Server, begin: str) -> None:
+        self._server = server
+        self._connection: asyncpg.Connection | None = None
+        self._begin = begin
+        self._queue: deque[Queued] = deque()
+        self._queued_bytes = 0
+        self._has_work = asyncio.Event()
+        self._is_closing = False
+        self._task = asyncio.create_task(self._run(), name="postbell-postgres-writer")
+
+    async def run(
+        self,
+        work: Callable[[PostgresTransaction], Awaitable[T]],
+        *,
+        size_bytes: int = 0,
+        is_reserved: bool = False,
+    ) -> T:
+        """Do what `SqlWriter.run` says."""
+        if self._is_closing:
+            raise StorageError("the database is closed; nothing more is written")
+        limit = MAX_JOBS + RESERVED_JOBS if is_reserved else MAX_JOBS
+        is_too_much = size_bytes and self._queued_bytes + size_bytes > MAX_QUEUED_BYTES
+        if len(self._queue) >= limit or (is_too_much and self._queue):
+            raise Overloaded("too many writes wait for the database; come back in a second")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        ride = riding.get()
+        self._queue.append(Queued(work, future, size_bytes, ride.take() if ride else None))
+        self._queued_bytes += size_bytes
+        self._has_work.set()
+        try:
+            return await future
+        finally:
+            del future  # an error's trace holds this frame, which must not hold the error
+
+    async def close(self) -> None:
+        """Run what waits, then close the connection."""
+        self._is_closing = True
+        self._has_work.set()
+        await self._task
+        if self._connection is not None:
+            await _closed(self._connection)
+
+    async def _run(self) -> None:
+        while self._queue or not self._is_closing:
+            if group := self._next_group():
+                await self._settle(group)
+            else:
+                self._has_work.clear()
+                await self._has_work.wait()
+
+    def _next_group(self) -> list[Queued]:
+        group: list[Queued] = []
+        size_bytes = 0
+        while self._queue and len(group) < GROUP_JOBS and size_bytes < GROUP_BYTES:
+            job = self._queue.popleft()
+            size_bytes += job.size_bytes
+            group.append(job)
+        self._queued_bytes -= size_bytes
+        return group
+
+    async def _settle(self, group: list[Queued]) -> None:
+        """Commit *group*, and tell those who wait."""
+        try:
+            answers = await self._commit(group)
+        except FAULTS as error:
+            answers = [as_storage_error(error)] * len(group)
+        except Exception as error:  # whatever it is, those who wait are told
+            answers = [error] * len(group)
+        for job, answer in zip(group, answers, strict=True):
+            if job.future.done():
+                continue
+            if isinstance(answer, _Value):
+                job.future.set_result(answer.value)
+            else:
+                job.future.set_exception(answer)
+
+    async def _commit(self, group: list[Queued]) -> "list[_Value | Exception]":
+        for tries in range(1, TRIES + 1):
+            connection = await self._connected()
+            try:
+                return await self._attempt(connection, group)
+            except AGAIN:
+                await connection.execute("ROLLBACK")
+                if tries == TRIES:
+                    raise
+            except BaseException:
+                await self._drop(connection)
+                raise
+        raise AssertionError("unreachable")
+
+    async def _attempt(
+        self, connection: asyncpg.Connection, group: list[Queued]
+    ) -> "list[_Value | Exception]":
+        answers: list[_Value | Exception] = []
+        await connection.execute(self._begin)
+        db = PostgresTransaction(connection)
+        for job in group:
+            answer = await _answer(db, job)
+            answers.append(answer)
+            if not isinstance(answer, _Value):
+                break
+        else:
+            await connection.execute("COMMIT")
+            return answers
+        await connection.execute("ROLLBACK")
+        if len(group) == 1:
+            return answers
+        await connection.execute(self._begin)
+        answers = [await self._answer_apart(db, job) for job in group]
+        await connection.execute("COMMIT")
+        return answers
+
+    async def _answer_apart(self, db: PostgresTransaction, job: Queued) -> "_Value | Exception":
+        """Run one of several jobs so that, where it fails, it is undone alone."""
+        await db.connection.execute("SAVEPOINT job")
+        answer = await _answer(db, job)
+        if not isinstance(answer, _Value):
+            await db.connection.execute("ROLLBACK TO job")
+        await db.connection.execute("RELEASE job")
+        return answer
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = None
+            self._connection = await connect(self._server)
+        return self._connection
+
+    async def _drop(self, connection: asyncpg.Connection) -> None:
+        """Let go of a connection of which nobody knows where it stands."""
+        self._connection = None
+        connection.terminate()
+
+
+class _Value(NamedTuple):
+    value: Any
+
+
+async def _answer(db: PostgresTransaction, job: Queued) -> _Value | Exception:
+    """Run one job; what concerns the whole transaction is raised."""
+    try:
+        value = await job.work(db)
+        if job.along is not None:
+            await job.along(db, value)
+        return _Value(value)
+    except AGAIN:
+        raise
+    except asyncpg.PostgresConnectionError:
+        raise
+    except asyncpg.PostgresError as error:
+        return as_storage_error(error)
+    except FAULTS:
+        raise
+    except Exception as error:
+        return error
+
+
+async def _closed(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=CONNECT_S)
+    except FAULTS:
+        connection.terminate()

