@@ -22,7 +22,7 @@ _LIMITS = {
 CACHED_STATEMENTS = 400
 
 
-class Server(NamedTuple):
+class DatabaseServer(NamedTuple):
     """Where connections go; one that *is_pooled* is behind PgBouncer, where a statement that was
     prepared is another server's in the next transaction."""
 
@@ -41,7 +41,7 @@ class Server(NamedTuple):
         return without_password(self.url)
 
 
-async def connect(server: Server) -> asyncpg.Connection:
+async def connect(server: DatabaseServer) -> asyncpg.Connection:
     """Return a connection; raise StorageError."""
     try:
         connection = await asyncpg.connect(
@@ -59,9 +59,9 @@ async def connect(server: Server) -> asyncpg.Connection:
     return connection
 
 
-async def found(url: str) -> Server:
+async def found(url: str) -> DatabaseServer:
     """Look what is at *url*; raise StorageError where it is no PostgreSQL that this works with."""
-    connection = await connect(Server(url, is_pooled=True))
+    connection = await connect(DatabaseServer(url, is_pooled=True))
     try:
         major = connection.get_server_version().major
         if major < OLDEST:
@@ -69,7 +69,7 @@ async def found(url: str) -> Server:
                 f"the database {without_password(url)} is PostgreSQL {major}; {OLDEST} or newer is"
                 " needed"
             )
-        return Server(url, is_pooled=await _is_pooled(connection))
+        return DatabaseServer(url, is_pooled=await _is_pooled(connection))
     finally:
         await connection.close(timeout=CONNECT_S)
 

@@ -12,7 +12,7 @@ from postbell.errors import BadInput
 from postbell.ports import Restored, Space
 from postbell.sealing import Sealer
 from postbell.storage.postgres import migrating
-from postbell.storage.postgres.connecting import Server, found, without_password
+from postbell.storage.postgres.connecting import DatabaseServer, found, without_password
 from postbell.storage.postgres.engine import PostgresEngine, cannot, open
 
 T = TypeVar("T")
@@ -40,7 +40,10 @@ class PostgresDatabase:
         return without_password(self._url)
 
     def exists(self) -> bool:
-        return _waited(migrating.pending(Server(self._url, is_pooled=True))) != migrating.known()
+        return (
+            _waited(migrating.pending(DatabaseServer(self._url, is_pooled=True)))
+            != migrating.known()
+        )
 
     def lacks_room(self) -> bool:
         return False
@@ -57,7 +60,7 @@ class PostgresDatabase:
         return await open(self._url, sealer, clock, dialects=dialects)
 
     def pending(self) -> list[str]:
-        lacking = _waited(migrating.pending(Server(self._url, is_pooled=True)))
+        lacking = _waited(migrating.pending(DatabaseServer(self._url, is_pooled=True)))
         return [migration.name for migration in lacking]
 
     def migrate(self) -> list[str]:

@@ -8,7 +8,7 @@ from postbell.clock import Clock, to_us
 from postbell.errors import UsageError
 from postbell.ports import Dropped, Space
 from postbell.sealing import Sealer
-from postbell.storage.postgres.connecting import Server, found
+from postbell.storage.postgres.connecting import DatabaseServer, found
 from postbell.storage.postgres.migrating import prepare
 from postbell.storage.postgres.readers import PostgresReaders
 from postbell.storage.postgres.recent import PostgresRecent
@@ -57,7 +57,7 @@ class PostgresEngine:
 
     def __init__(
         self,
-        server: Server,
+        server: DatabaseServer,
         sealer: Sealer,
         clock: Clock,
         dialects: Container[str] | None,

@@ -3,7 +3,7 @@
 import asyncpg
 
 from postbell.errors import StorageError
-from postbell.storage.postgres.connecting import Server, connect
+from postbell.storage.postgres.connecting import DatabaseServer, connect
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 from postbell.storage.sql.migrations import Migration, after, migrations, refuse_lacking
 
@@ -14,7 +14,7 @@ _TAKEN = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_s
 _KNOWN = "SELECT to_regclass('meta') IS NOT NULL"
 
 
-async def pending(server: Server) -> list[Migration]:
+async def pending(server: DatabaseServer) -> list[Migration]:
     """Return the migrations that the database lacks."""
     connection = await connect(server)
     try:
@@ -26,7 +26,7 @@ async def pending(server: Server) -> list[Migration]:
         await connection.close()
 
 
-async def migrate(server: Server) -> list[Migration]:
+async def migrate(server: DatabaseServer) -> list[Migration]:
     """Bring the database to this release's schema, in one commit; return what was done."""
     connection = await connect(server)
     try:
@@ -47,7 +47,7 @@ async def migrate(server: Server) -> list[Migration]:
         await connection.close()
 
 
-async def prepare(server: Server) -> None:
+async def prepare(server: DatabaseServer) -> None:
     """Give an empty database its tables; refuse one that this release cannot work on."""
     lacking = await pending(server)
     if lacking == known():
@@ -61,7 +61,7 @@ def known() -> list[Migration]:
     return migrations(__package__)
 
 
-async def _version(connection: asyncpg.Connection, server: Server) -> int | None:
+async def _version(connection: asyncpg.Connection, server: DatabaseServer) -> int | None:
     """Return the schema's version, None for an empty database."""
     if await connection.fetchval(_KNOWN):
         version: int | None = await connection.fetchval(_VERSION)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from postbell.errors import Overloaded, StorageError
-from postbell.storage.postgres.connecting import CONNECT_S, Server, connect
+from postbell.storage.postgres.connecting import CONNECT_S, DatabaseServer, connect
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 from postbell.storage.postgres.transaction import PostgresTransaction
 from postbell.storage.sql.transaction import Row
@@ -22,7 +22,7 @@ SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class PostgresReaders:
     """Runs reading jobs; connections are opened when they are needed."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: DatabaseServer) -> None:
         self._server = server
         self._idle: list[asyncpg.Connection] = []
         self._room = asyncio.Semaphore(CONNECTIONS)

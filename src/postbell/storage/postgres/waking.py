@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from postbell.errors import StorageError
-from postbell.storage.postgres.connecting import Server, connect
+from postbell.storage.postgres.connecting import DatabaseServer, connect
 from postbell.storage.postgres.faults import FAULTS
 from postbell.storage.ringing import RingBell
 
@@ -30,7 +30,7 @@ _LOOK = (
 class PostgresBell(RingBell):
     """Rings for what this process commits, and for what it hears or sees that others did."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: DatabaseServer) -> None:
         super().__init__()
         self._server = server
         self._listeners = 0

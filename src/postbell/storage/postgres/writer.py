@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 
 from postbell.errors import Overloaded, StorageError
-from postbell.storage.postgres.connecting import CONNECT_S, Server, connect
+from postbell.storage.postgres.connecting import CONNECT_S, DatabaseServer, connect
 from postbell.storage.postgres.faults import AGAIN, FAULTS, as_storage_error
 from postbell.storage.postgres.transaction import PostgresTransaction
 from postbell.storage.sql.riding import Along, riding
@@ -45,7 +45,7 @@ class PostgresWriter:
     wait for until the commit.
     """
 
-    def __init__(self, server: Server, begin: str) -> None:
+    def __init__(self, server: DatabaseServer, begin: str) -> None:
         self._server = server
         self._connection: asyncpg.Connection | None = None
         self._begin = begin
