@@ -61,7 +61,7 @@ class SuppressedAddresses:
     def __init__(self, suppressions: Suppressions, clock: Clock) -> None:
         self._suppressions = suppressions
         self._clock = clock
-        self._secret = secrets.token_bytes(16)
+        self._begun = blake2b(digest_size=8, key=secrets.token_bytes(16)).copy
         self._sorted = NOTHING
         self._new: dict[int, Why] = {}
         self._revision = 0
@@ -118,7 +118,9 @@ class SuppressedAddresses:
 
     def _digest(self, place: SuppressionKey) -> int:
         text = f"{place.account_id} {place.api_user_id} {place.key}".encode("utf-8", "replace")
-        return int.from_bytes(blake2b(text, digest_size=8, key=self._secret).digest(), "little")
+        hasher = self._begun()
+        hasher.update(text)
+        return int.from_bytes(hasher.digest(), "little")
 
 
 def _why(entry: Suppression) -> Why:
