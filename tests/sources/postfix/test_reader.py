@@ -589,6 +589,43 @@ def test_no_header_crowds_out_the_one_that_a_rule_asks_for(many: str, before: in
     assert [draft.account for draft in drafts] == ["shop", "shop"]
 
 
+def test_mails_without_a_message_id_are_not_one_behind_the_other() -> None:
+    ours = QUEUED.replace("m1@example.org", "")
+    local = f"""
+    smtpd: 9F1A2B3C4D: client=localhost[127.0.0.1]
+    cleanup: 9F1A2B3C4D: message-id=<>
+    qmgr: 9F1A2B3C4D: from=<other@example.org>, size=2811, nrcpt=1 (queue active)
+    {SENT.replace(QID, "9F1A2B3C4D")}
+    """
+
+    drafts = of(ours, local, kept=Kept(whose=read(OF_SHOP, CONDITIONS)))
+
+    assert [draft.account for draft in drafts] == ["acme", "acme"]
+
+
+def test_a_queue_id_that_two_machines_had_says_not_whose_a_mail_was() -> None:
+    behind = f"""
+    smtpd: F12DF84004: client=localhost[127.0.0.1], orig_queue_id={QID}
+    cleanup: F12DF84004: message-id=<m9@example.org>
+    {SENT.replace(QID, "F12DF84004")}
+    """
+    kept = Kept(whose=read(OF_SHOP, CONDITIONS))
+    other = QUEUED.replace("m1@", "m2@").replace("=shop", "=second")
+
+    before = kept.read([*log_of(other, host="mx2"), *log_of(QUEUED, host="mx3")])
+    drafts = kept.read(log_of(behind, host="mx4"))
+
+    assert before == []
+    assert [(draft.type.value, draft.account) for draft in drafts] == [("delivered", "acme")]
+
+
+OF_SHOP = {
+    "account": "acme",
+    "api_user": "mail",
+    "rule": [{"sasl_login": "shop", "account": "shop", "api_user": "bulk"}],
+}
+
+
 def test_a_mail_behind_a_filter_is_of_whom_it_was_before_it() -> None:
     filtering = result("sent", "250 Ok: queued as 9F1A2B3C4D", relay="127.0.0.1[127.0.0.1]:10024")
     behind = f"""
@@ -597,9 +634,7 @@ def test_a_mail_behind_a_filter_is_of_whom_it_was_before_it() -> None:
     cleanup: 9F1A2B3C4D: message-id=<m1@example.org>
     qmgr: 9F1A2B3C4D: from=<other@example.org>, size=2811, nrcpt=1 (queue active)
     """
-    rules = [{"sasl_login": "shop", "account": "shop", "api_user": "bulk"}]
-    members = {"account": "acme", "api_user": "mail", "rule": rules}
-    kept = Kept(whose=read(members, CONDITIONS))
+    kept = Kept(whose=read(OF_SHOP, CONDITIONS))
 
     drafts = of(QUEUED, behind, SENT.replace(QID, "9F1A2B3C4D"), kept=kept)
 

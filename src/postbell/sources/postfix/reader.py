@@ -178,9 +178,11 @@ class LogReader:
             case Arrival(client=client, login=login, parent=parent):
                 mail = mails.begin(key)
                 mail.client, mail.login = client, login
-                for other in filter(None, map(mails.find, self._elsewhere(line.writer, parent))):
-                    mail.take_over(other)
+                others = map(mails.find, self._elsewhere(line.writer, parent))
+                if found := [other for other in others if other is not None]:
                     mail.is_further = True
+                    if len(found) == 1:  # of several nobody can say whose it is
+                        mail.take_over(found[0])
             case Headed(name=name, value=value):
                 _head(mails.take(key), name, value, self.asked)
             case Secured(relay=relay):
@@ -216,7 +218,8 @@ class LogReader:
         if not mail.named_at:
             mail.named_at, mail.message_id = line.stamp, named.message_id
         first = mails.find(self._first.get(named.message_id, key))
-        if first is not None and not mail.login and is_loopback(mail.client):
+        is_same = first is not None and first.message_id == named.message_id != ""
+        if first is not None and is_same and not mail.login and is_loopback(mail.client):
             mail.take_over(first)
 
     def _ended(
