@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from postbell.events import Draft
-from postbell.ports import Fact
+from postbell.ports import Fact, Progress
 from postbell.sources.postfix.mails import Mails
 from postbell.sources.postfix.reader import Findings, LogReader
 from postbell.sources.postfix.relays import Relays
 from postbell.sources.whose import Owned, Whose
+from postbell.storage.bounds import check_progress
 
 OWN = Whose(Owned("acme", "mail"))
 WRITTEN = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -59,6 +60,7 @@ class Kept:
         mails.add_pages(self._recall(self.reader.page_keys(seen, mails)))
         self.reader.fold(seen, mails, written_at, self.findings)
         gone, new = mails.changes(written_at)
+        check_progress([Progress("mail", 1, b"", remember=new)])
         for key in gone:
             self.values.pop(key, None)
         self.values |= {one.key: one.value for one in new}

@@ -70,6 +70,29 @@ def test_lines_that_a_disk_has_changed_stop_nothing() -> None:
     assert kept.findings.drafts
 
 
+LONG = "a" * 9_000
+ENDLESS = [
+    f"2026-11-30T{LONG} mx1 postfix/cleanup[7]: {QID}: message-id=<m1@example.org>",
+    f"2026-11-30T10:00:00Z {LONG} postfix/cleanup[7]: {QID}: message-id=<m1@example.org>",
+    f"2026-11-30T10:00:00Z mx1 {LONG}/cleanup[7]: {QID}: message-id=<m1@example.org>",
+    *log_of(f"smtpd: {QID}: client=app[{LONG}], sasl_username={LONG}"),
+    *log_of(f"cleanup: {QID}: message-id=<{LONG}>"),
+    *log_of(f"cleanup: {QID}: info: header Subject: {LONG}"),
+    *log_of(f"qmgr: {QID}: from=<{LONG}@example.org>, size=1, nrcpt=1 (queue active)"),
+    *(line.replace("ada@", f"{LONG}@") for line in log_of(FULL)),
+    *(line.replace("relay=", f"orig_to=<{LONG}@a.example>, relay=") for line in log_of(FULL)),
+]
+
+
+@given(st.lists(st.sampled_from(LINES + ENDLESS), max_size=20))
+def test_whatever_is_endless_in_a_line_is_bounded_where_it_is_remembered(lines: list[str]) -> None:
+    fences.failed.clear()
+
+    Kept().read([*lines, *ENDLESS])
+
+    assert fences.failed["sources"] == 0
+
+
 @given(st.binary(max_size=300), st.sampled_from(LINES))
 def test_any_bytes_stop_nothing(raw: bytes, line: str) -> None:
     fences.failed.clear()

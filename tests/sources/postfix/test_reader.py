@@ -603,6 +603,18 @@ def test_mails_without_a_message_id_are_not_one_behind_the_other() -> None:
     assert [draft.account for draft in drafts] == ["acme", "acme"]
 
 
+def test_a_mail_of_which_nobody_can_read_what_was_kept_gives_its_events() -> None:
+    kept = Kept()
+    kept.read(log_of(QUEUED + FULL))
+    damaged = dict.fromkeys(kept.values, b"[1")
+    kept.values = damaged
+
+    [delivered] = kept.read(log_of(SENT))
+
+    assert (delivered.type, delivered.message.from_) == (EventType.DELIVERED, None)
+    assert f"mx1/postfix/{QID}" not in kept.values
+
+
 def test_a_queue_id_that_two_machines_had_says_not_whose_a_mail_was() -> None:
     behind = f"""
     smtpd: F12DF84004: client=localhost[127.0.0.1], orig_queue_id={QID}

@@ -13,6 +13,8 @@ import msgspec
 from postbell.clock import from_us, rfc3339
 from postbell.errors import BadInput
 
+MAX_HEAD_CHARS = 1_000
+"""Of time, machine and program together; a name of a machine has 255."""
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Member = str | list[str | Byte] | None
 
@@ -61,6 +63,7 @@ def line_of(raw: bytes) -> LogLine | None:
             parts = []
     if len(parts) < 3:
         raise BadInput("no line of a syslog: no time and machine before it", code="malformed")
+    _check_head(*parts[:3])
     writer = _writer(parts[1], parts[2])
     return None if writer is None or len(parts) < 4 else LogLine(parts[0], writer, parts[3])
 
@@ -71,7 +74,9 @@ def _entry(raw: bytes) -> LogLine | None:
         stamp = rfc3339(from_us(int(entry.at_us)))
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise BadInput(f"no entry of a journal: {error}"[:300], code="malformed") from None
-    writer = _writer(_text(entry.host), f"{_text(entry.identifier)}:")
+    host, identifier, pid = map(_text, (entry.host, entry.identifier, entry.pid))
+    _check_head(host, identifier, pid)
+    writer = _writer(host, f"{identifier}:")
     if writer is None:
         return None
     if entry.message is None:
@@ -79,8 +84,14 @@ def _entry(raw: bytes) -> LogLine | None:
             "no message in an entry of a journal; without '--all' journalctl leaves out long ones",
             code="malformed",
         )
-    writer = msgspec.structs.replace(writer, pid=f"[{_text(entry.pid)}]")
+    writer = msgspec.structs.replace(writer, pid=f"[{pid}]")
     return LogLine(stamp, writer, _text(entry.message).replace("\0", "\ufffd"))
+
+
+def _check_head(*parts: str) -> None:
+    """Raise BadInput where what stands before the text of a line is too long to be remembered."""
+    if sum(map(len, parts)) > MAX_HEAD_CHARS:
+        raise BadInput(f"over {MAX_HEAD_CHARS} characters before its text", code="malformed")
 
 
 def _text(member: Member) -> str:

@@ -5,19 +5,21 @@ queue id is used again.  What becomes of each recipient that was deferred is rem
 in up to 256 pages, since a mail may have thousands.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from postbell.fences import fence
 from postbell.ports import MAX_RAW_BYTES, MAX_VALUE_BYTES, Remembered
 
 KEY_CHARS = 160
 KNOWN_TOGETHER = MAX_RAW_BYTES // MAX_VALUE_BYTES - 8
 """So many recipients have room in what quarantine keeps of a line: each lay on a page, of which
 none is longer; the rest is for the mail and the line."""
+T = TypeVar("T")
 
 
 class Pending(msgspec.Struct, array_like=True, omit_defaults=True, frozen=True):
@@ -109,8 +111,7 @@ class Mails:
     def find(self, key: str) -> QueuedMail | None:
         """Return a mail, None for one that nothing is known of."""
         if key not in self._mails:
-            kept = self.kept.get(key)
-            self._mails[key] = None if kept is None else _mail_of(kept)
+            self._mails[key] = _read(_mail_of, self.kept, key)
         return self._mails[key]
 
     def take(self, key: str) -> QueuedMail:
@@ -194,8 +195,7 @@ class Mails:
 
     def _page(self, key: str) -> list[Pending]:
         if key not in self._pages:
-            kept = self.kept.get(key)
-            self._pages[key] = [] if kept is None else _page_of(kept)
+            self._pages[key] = _read(_page_of, self.kept, key) or []
         return self._pages[key]
 
     def _page_bytes(self, pending: list[Pending]) -> bytes:
@@ -207,6 +207,14 @@ class Mails:
             bare.pop(0)
             self.crowded_out += 1
         return value
+
+
+def _read(decode: Callable[[bytes], T], kept: Mapping[str, bytes], key: str) -> T | None:
+    """Return what was kept under a key, None for nothing and for what nobody can read any more."""
+    if key in kept:
+        with fence("rows", item=f"what is remembered of {key}"):
+            return decode(kept[key])
+    return None
 
 
 def _mail_bytes(mail: QueuedMail, asked: frozenset[str]) -> bytes:
@@ -246,4 +254,7 @@ _TO_SPARE: tuple[Mapping[str, Any], ...] = (
     {"headers": {}},
     {"login": ""},
     {"sender": None},
+    {"client": ""},
+    {"named_at": ""},
 )
+"""Everything that may be long, what is missed least first: without all of it any mail fits."""
