@@ -1,6 +1,7 @@
 """A row that cannot be read is told to who asks for it, and takes no other with it."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from postbell.reports import Reports
 from postbell.sealing import Sealer
 from postbell.signals import heard
 from postbell.storage import sqlite
+from postbell.suppressing.follower import SuppressionFollower
+from postbell.suppressions import Suppression, SuppressionReason, SuppressionRules
 from tests.contract.making import Shop, block
 from tests.fakes import FakeClock
 
@@ -191,3 +194,53 @@ def test_owners_are_listed_where_the_account_of_one_is_gone(
     assert status == 0, told.err
     assert "ada@acme.example" in told.out
     assert "ada@gone.example" in told.out
+
+
+async def test_one_address_that_cannot_be_read_keeps_no_other_on_the_list(
+    shop: Shop, path: Path, clock: FakeClock
+) -> None:
+    """Neither beyond its time nor in a rebuild, which ends all the same."""
+    suppressions, now = shop.engine.suppressions, clock.now()
+    await shop.append(*(block() for _ in range(3)))
+    until = now + timedelta(days=1)
+    await suppressions.add(
+        [
+            Suppression(
+                account_id=1, api_user_id=0, key=name, address=name, since=now,
+                reason=SuppressionReason.MANUAL, until=end, block=made_by,
+            )
+            for name, end, made_by in (
+                ("a", until, 0), ("b", until, 0), ("c", None, 2), ("d", None, 2),
+            )
+        ],
+        now, 0,
+    )  # fmt: skip
+    await suppressions.set_rules(1, SuppressionRules(is_on=True))
+    spoil(path, "UPDATE suppressions SET reason = 'gone' WHERE key IN ('a', 'c')")
+    clock.advance(2 * 86_400)
+
+    ended = await suppressions.end(clock.now(), 9)
+    await suppressions.rebuild()
+    follower = SuppressionFollower(shop.engine, clock)
+    await follower.catch_up()
+
+    assert ended == 1
+    assert (await suppressions.followed()).rebuild_to == 0
+    assert [change.ending for change in await suppressions.changes(4, 9)] == ["expired", "rebuilt"]
+
+
+async def test_rules_that_cannot_be_read_keep_no_other_accounts_from_counting(
+    shop: Shop, path: Path, clock: FakeClock
+) -> None:
+    suppressions = shop.engine.suppressions
+    for account in shop.accounts[:2]:
+        await suppressions.set_rules(account.id, SuppressionRules(is_on=True))
+    spoil(path, "UPDATE suppression_rules SET rules = '{' WHERE account_id = 1")
+    await shop.append(block())
+
+    await SuppressionFollower(shop.engine, clock).catch_up()
+
+    assert list(await suppressions.rules()) == [shop.accounts[1].id]
+    assert (await suppressions.followed()).block == await shop.engine.log.head()
+    with pytest.raises(DamagedRow, match="rules of suppressions 1"):
+        await suppressions.set_rules(1, SuppressionRules())

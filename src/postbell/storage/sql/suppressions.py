@@ -8,7 +8,7 @@ import msgspec
 from postbell.clock import from_us, to_us
 from postbell.ports import ENTRIES_LOOKED_AT, REMOVED_KEPT, SuppressionQuery
 from postbell.storage.sql import rows as to
-from postbell.storage.sql.reading import readable
+from postbell.storage.sql.reading import asked_for, readable
 from postbell.storage.sql.store import Store
 from postbell.storage.sql.transaction import Row, Transaction
 from postbell.storage.suppressing import Book
@@ -36,14 +36,13 @@ class SqlSuppressions:
         self._store = store
 
     async def rules(self) -> dict[int, AccountRules]:
-        found = await self._store.readers.rows("suppression_rules")
-        return {each[0]: account_rules(each) for each in found}
+        return _by_account(await self._store.readers.rows("suppression_rules"))
 
     async def set_rules(self, account_id: int, rules: SuppressionRules) -> AccountRules:
         async def work(db: Transaction) -> AccountRules:
             before = await db.row("suppression_rules_of", account_id)
             head, _ = await db.one("read_head")
-            was = account_rules(before) if before is not None else AccountRules()
+            was = asked_for(account_rules, before, "rules of suppressions") or AccountRules()
             since = (await _followed(db)).block if was.rules.is_on else head
             await db.run("set_suppression_rules", account_id, to.text(rules), since)
             return was
@@ -88,13 +87,13 @@ class SqlSuppressions:
             if not followed.rebuild_to or followed.block < followed.rebuild_to:
                 return 0
             found = await db.rows("unfounded_suppressions", followed.generation, limit)
-            rules = {each[0]: account_rules(each) for each in await db.rows("suppression_rules")}
-            book = await _book(db, now)
-            for each in found:
-                await book.judge(entry(each), rules[each[0]], first_block)
+            rules = _by_account(await db.rows("suppression_rules"))
+            entries, book = _entries(found), await _book(db, now)
+            for each in entries:
+                await book.judge(each, rules.get(each.account_id, AccountRules()), first_block)
             if len(found) < limit:
                 await _set(db, rebuild_to=0)
-            return len(found)
+            return len(entries)
 
         return await self._store.writer.run(work)
 
@@ -104,7 +103,7 @@ class SqlSuppressions:
             return [each for found in of_keys for each in found]
 
         found = await self._store.readers.run(work)
-        return readable(entry, found, "suppression", account=0)
+        return _entries(found)
 
     async def entries(
         self,
@@ -127,7 +126,7 @@ class SqlSuppressions:
 
         found, edge = await self._store.readers.run(work)
         more = SuppressionKey(wanted.account_id, *edge) if edge is not None else None
-        return readable(entry, found, "suppression", account=0), more
+        return _entries(found), more
 
     async def add(self, entries: Sequence[Suppression], now: datetime, told_as: int) -> int:
         async def work(db: Transaction) -> int:
@@ -147,10 +146,10 @@ class SqlSuppressions:
     async def end(self, now: datetime, limit: int) -> int:
         async def work(db: Transaction) -> int:
             found = await db.rows("ended_suppressions", to_us(now), limit)
-            book = await _book(db, now)
-            for each in found:
-                await book.expire(entry(each))
-            return len(found)
+            entries, book = _entries(found), await _book(db, now)
+            for each in entries:
+                await book.expire(each)
+            return len(entries)
 
         return await self._store.writer.run(work)
 
@@ -162,7 +161,7 @@ class SqlSuppressions:
 
     async def since(self, revision: int, limit: int) -> list[Suppression]:
         found = await self._store.readers.rows("suppressions_since", revision, limit)
-        return readable(entry, found, "suppression", account=0)
+        return _entries(found)
 
     async def changes(self, after: int, limit: int) -> list[SuppressionChange]:
         found = await self._store.readers.rows("suppression_changes", after, limit)
@@ -253,6 +252,16 @@ def entry(found: Row) -> Suppression:
         revision=found[12],
         generation=found[13],
     )
+
+
+def _entries(found: Sequence[Row]) -> list[Suppression]:
+    """Return the entries that can be read."""
+    return readable(entry, found, "suppression", account=0)
+
+
+def _by_account(found: Sequence[Row]) -> dict[int, AccountRules]:
+    """Return the rules of each account, of which they can be read."""
+    return dict(readable(lambda each: (each[0], account_rules(each)), found, "rules of account"))
 
 
 def account_rules(found: Row) -> AccountRules:
