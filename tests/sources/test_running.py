@@ -27,6 +27,7 @@ from postbell.ports import (
     SourceStanding,
     SourceState,
 )
+from postbell.reports.sources import SourcesReport
 from postbell.sources.running import SourceParts, Sources
 from tests.delivery.rig import Rig, event, running
 from tests.ingest.test_ingest import FailingLog, stored_ids
@@ -428,6 +429,24 @@ async def test_a_line_is_whose_the_first_rule_says_that_fits_it(log: Path) -> No
             ("line 4", "unknown_account"), ("line 7", "unknown_api_user"),
         ]  # fmt: skip
         assert (await row_of(rig, "shared")).standing.is_shared
+
+
+async def test_what_is_kept_of_others_is_not_shown_once_the_rules_are_gone(log: Path) -> None:
+    members = {"path": str(log), "account": "acme", "api_user": "main"}
+    rule = {"account": "other", "api_user": "?", "header": {"x": "other"}}
+    async with running() as rig:
+        append(log, event(0, metadata={"x": "other"}))
+        async with reading(rig, events=sources.open(members | {"rule": [rule]})):
+            await until(stands(rig, quarantined=1))
+        append(log, event(1))
+        async with reading(rig, events=sources.open(members | {"account": "other"})):
+            await until(stands(rig, state=SourceState.FAILING, is_shared=True))
+        async with reading(rig, events=sources.open(members)):
+            await until(stands(rig, taken=1, state=SourceState.UP_TO_DATE))
+
+        report = SourcesReport(rig.engine.checkpoints, rig.engine.quarantine, rig.clock)
+        assert await report.of("acme") == []
+        assert [source.quarantined for source in await report.all()] == [1]
 
 
 async def test_without_a_match_a_line_is_of_the_sources_own_account(log: Path) -> None:

@@ -155,8 +155,7 @@ class Running:
         self._is_moved = False
         row, account = await self._parts.checkpoints.read(self.name), self._source.account
         keeper = row.standing.account if row is not None and row.moved_at is not None else account
-        before = row.standing if row is not None and keeper == account else None
-        self.telling.begin(keeper, before)
+        self.telling.begin(keeper, None if row is None else row.standing)
         if keeper != account:
             raise ServiceError(
                 f"what is kept of it is of account {keeper!r}, not {account!r}: give the source"

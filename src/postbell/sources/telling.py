@@ -48,6 +48,7 @@ class SourceTelling:
 
     def __init__(self, name: str, source: Source, clock: Clock, runner: str = "") -> None:
         self._name = name
+        self._source = source
         self._clock = clock
         self._rate = ReadRate()
         now = clock.now()
@@ -66,10 +67,15 @@ class SourceTelling:
         self.keeper: str | None = None
 
     def begin(self, keeper: str, before: SourceStanding | None) -> None:
-        """Take notice of the account whose all is that is kept of the source, of what was wrong
-        *before* last, and since when; nothing is noted earlier, since that would say otherwise."""
+        """Take notice of the account whose all is that is kept of the source, and of how it did
+        *before* last: nothing is noted earlier, since that would say otherwise.
+
+        What was wrong, and since when, goes on where it is of the source's own account.  One that
+        was shared is: what is kept of it is of others, too.
+        """
         now = self._standing
-        if self.keeper is None and before is not None:
+        is_its_own = keeper == self._source.account
+        if self.keeper is None and before is not None and is_its_own:
             fault = now if now.fault else before
             now = structs.replace(
                 now,
@@ -81,7 +87,8 @@ class SourceTelling:
                 behind_since=now.behind_since or before.behind_since,
             )
         self.keeper = keeper
-        self._standing = structs.replace(now, account=keeper)
+        is_shared = self._source.is_shared or (before is not None and before.is_shared)
+        self._standing = structs.replace(now, account=keeper, is_shared=is_shared)
 
     def say(self, state: SourceState, *, fault: str = "", lag_bytes: int | None = None) -> None:
         """Note the state that it is in, and a fault that is another one than before in the log."""
