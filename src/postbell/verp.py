@@ -24,7 +24,7 @@ import msgspec
 
 from postbell.errors import BadInput
 from postbell.events import MAX_RECIPIENT_CHARS, folded
-from postbell.text.recipients import is_address
+from postbell.text.recipients import is_address, key_of
 
 PURPOSE = "verp"
 """What keys that sign these are derived for (`sealing`)."""
@@ -47,9 +47,10 @@ class Trace(NamedTuple):
     mark: bytes = b""
 
     def is_of(self, address: str) -> bool:
-        """Say whether this is the recipient, given whole or by its mark."""
+        """Say whether this is the recipient, given whole, in whatever form its server writes it
+        (`recipients.key_of`), or by its mark, which only the case of its domain does not change."""
         if self.recipient:
-            return folded(self.recipient) == folded(address)
+            return key_of(self.recipient) == key_of(address)
         return hmac.compare_digest(self.mark, _mark(address))
 
 

@@ -86,6 +86,16 @@ def test_a_report_before_a_long_mail_that_is_returned_is_whole(
     assert (len(told.events), told.missing) == (1, "")
 
 
+def test_a_report_is_of_the_signed_recipient_however_its_server_writes_him() -> None:
+    address = TRACER.local_part("b", 7, "Jörg@Straße.example") + "@b.example"
+    other = group(Final_Recipient="rfc822; ada@b.example", Action="delayed", Status="4.2.2")
+    own = group(Final_Recipient='rfc822; "jörg"@xn--strae-oqa.EXAMPLE', **FAILED_ONCE)
+
+    found = one(dsn(other, own), address)
+
+    assert (found.type, found.recipient) == (EventType.HARD_BOUNCE, "Jörg@Straße.example")
+
+
 def test_a_failed_report_is_a_bounce_out_of_band() -> None:
     found = one(dsn())
 
