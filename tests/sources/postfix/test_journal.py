@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 import pytest
 
 from postbell import sources
-from postbell.ports import SourceState
-from postbell.sources.postfix.journal import Entries, Output
+from postbell.errors import Conflict
+from postbell.ports import SourceReading, SourceState
+from postbell.sources.postfix.journal import Entries, Output, follow_journal
 from tests.delivery.rig import running
 from tests.sources.postfix.reading import Kept, log_of
+from tests.sources.postfix.test_older import StandingInlet
 from tests.sources.postfix.test_reader import FULL, QUEUED, REMOVED, SENT
 from tests.sources.postfix.test_running import OWNER, kinds, stored
-from tests.sources.test_running import reading, row_of, stands, until
+from tests.sources.test_running import LIMIT_S, reading, row_of, stands, until
 
 AT_US = 1_796_032_800_123_456
 PATH = f"{os.environ['PATH']}:/usr/lib/systemd"
@@ -148,6 +151,29 @@ async def test_an_entry_that_breaks_off_comes_again_whole(
         found = await row_of(rig, "mail")
         assert (found.refused, found.duplicates) == (0, 0)
         assert kinds(await stored(rig)) == ["deferred", "delivered"]
+
+
+async def test_a_reader_that_ends_before_the_journal_does_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More lies in the pipe, and before it, than anybody reads."""
+    full = tmp_path / "full"
+    script = tmp_path / "journalctl"
+    endless = """yes '{"__CURSOR":"1"}'"""
+    script.write_text(f"#!/bin/sh\n{endless} | head -c 100000\ntouch {full}\nexec {endless}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    async def is_full() -> bool:
+        return full.exists()
+
+    async def read(_entries: Entries, _thread: Executor) -> SourceReading:
+        await until(is_full)
+        raise Conflict("the source was moved")
+
+    async with asyncio.timeout(LIMIT_S):
+        with pytest.raises(Conflict):
+            await follow_journal("", 1024, StandingInlet(b""), read)
 
 
 async def test_entries_come_one_by_one_whatever_is_between_them() -> None:

@@ -116,7 +116,7 @@ async def follow_journal(cursor: str, max_bytes: int, inlet: Inlet, read: Read) 
         thread.shutdown(wait=False)
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # its end is not heard of behind what nobody reads
 
 
 async def _started(cursor: str, max_bytes: int) -> tuple[Process, StreamReader, StreamReader]:
