@@ -8,7 +8,7 @@ venv=.venv
 # Programs that the tests call, with the Debian package that has each.
 chaos_programs=(cc:gcc gencat:libc6-dev)
 test_programs=("${chaos_programs[@]}" node:nodejs npm:npm php:php-cli curl:curl chromium:chromium
-    caddy:caddy haproxy:haproxy nginx:nginx faketime:faketime postfix:postfix
+    caddy:caddy haproxy:haproxy nginx:nginx faketime:faketime postfix:postfix pgbouncer:pgbouncer
     systemd-journal-remote:systemd-journal-remote)
 
 main() {

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -89,6 +90,11 @@ class Server:
         """Run a statement of SQL; return its rows, one a line."""
         return self._run("psql", "-X", "-A", "-t", "-q", "-c", statement, self.url(database))
 
+    def crash(self) -> None:
+        """End it at once, as after a loss of power; `start` starts it again."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
+
     def stop(self) -> None:
         """End it at once, and remove what it has."""
         self.process.kill()
@@ -113,6 +119,52 @@ class Server:
         return done.returncode == 0
 
 
+class Pooler:
+    """PgBouncer in transaction mode before *server*: a statement after another may be of another
+    connection."""
+
+    def __init__(self, server: Server) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="postbell-pgbouncer-"))
+        self._user = NOBODY if os.geteuid() == 0 else None
+        self.port = _free_port()
+        settings = self._folder / "pgbouncer.ini"
+        users = self._folder / "users"
+        users.write_text('"postbell" ""\n')
+        settings.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={server.port}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\n"
+            f"unix_socket_dir =\nauth_type = trust\nauth_file = {users}\n"
+            "pool_mode = transaction\nmax_client_conn = 500\ndefault_pool_size = 20\n"
+        )
+        for path in (self._folder, settings, users):
+            if self._user is not None:
+                shutil.chown(path, self._user)
+        self.process = subprocess.Popen(
+            ["pgbouncer", "-q", str(settings)],
+            user=self._user,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + UP_S
+        while not self._is_up():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError("PgBouncer does not start")
+            time.sleep(0.02)
+
+    def url(self, name: str) -> str:
+        return f"postgresql://postbell@127.0.0.1:{self.port}/{name}"
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _is_up(self) -> bool:
+        with socket.socket() as asking:
+            return asking.connect_ex(("127.0.0.1", self.port)) == 0
+
+
 def binaries() -> Path:
     """Return the folder of PostgreSQL's programs: `POSTBELL_TEST_POSTGRES`, where that is set."""
     if wanted := os.environ.get("POSTBELL_TEST_POSTGRES"):
@@ -132,6 +184,14 @@ def binaries() -> Path:
 def server() -> Server:
     """Return the server of this process, which ends with it; `made` on it has every table."""
     made = Server()
+    atexit.register(made.stop)
+    return made
+
+
+@functools.cache
+def pooler() -> Pooler:
+    """Return what stands before the server of this process, and ends with it."""
+    made = Pooler(server())
     atexit.register(made.stop)
     return made
 

@@ -15,7 +15,7 @@ STATEMENT_S = 30.0
 IDLE_S = 5.0
 """A process that says nothing for so long inside a transaction, since it is frozen or gone, loses
 it: what it had locked is free again."""
-_LIMITS = {
+LIMITS = {
     "statement_timeout": int(STATEMENT_S * 1000),
     "idle_in_transaction_session_timeout": int(IDLE_S * 1000),
 }
@@ -32,7 +32,7 @@ class DatabaseServer(NamedTuple):
     @property
     def begin(self) -> str:
         """What begins a transaction that writes; a pooler lets nothing be set outside of one."""
-        limits = "".join(f"; SET LOCAL {name} = {value}" for name, value in _LIMITS.items())
+        limits = "".join(f"; SET LOCAL {name} = {value}" for name, value in LIMITS.items())
         return "BEGIN" + (limits if self.is_pooled else "")
 
     @property
@@ -50,7 +50,7 @@ async def connect(server: DatabaseServer) -> asyncpg.Connection:
             command_timeout=STATEMENT_S,
             statement_cache_size=0 if server.is_pooled else CACHED_STATEMENTS,
             max_cached_statement_lifetime=0,
-            server_settings={} if server.is_pooled else {k: str(v) for k, v in _LIMITS.items()},
+            server_settings={} if server.is_pooled else {k: str(v) for k, v in LIMITS.items()},
         )
     except FAULTS as error:
         raise as_storage_error(error, f"cannot open the database {server.place}") from error

@@ -23,14 +23,19 @@ class PostgresTransaction(Transaction):
 
     async def rows(self, name: str, *values: Any) -> list[Row]:
         try:
-            found = await self.connection.fetch(SQL[name], *values)
+            found = await self.connection.fetch(SQL[name], *map(_sent, values))
         except asyncpg.UniqueViolationError as error:
             raise Taken(str(error)) from error
         return list(map(tuple, found))
 
     async def run(self, name: str, *values: Any) -> int:
         try:
-            status = await self.connection.execute(SQL[name], *values)
+            status = await self.connection.execute(SQL[name], *map(_sent, values))
         except asyncpg.UniqueViolationError as error:
             raise Taken(str(error)) from error
         return whole(status.rpartition(" ")[2]) or 0
+
+
+def _sent(value: Any) -> Any:
+    """Return *value* as the server takes it: a text there holds everything but U+0000."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
