@@ -257,6 +257,36 @@ async def test_a_failed_commit_is_everybodys_answer_and_nothing_is_remembered():
         assert answer.accepted == 1
 
 
+async def test_others_have_their_turn_while_a_large_commit_is_packed():
+    """Who asks whether an address is suppressed waited 4 ms."""
+    async with running() as rig:
+        ingest = Ingest(rig.engine, rig.clock, rig.directory)
+        await ingest.start()
+        raws = [
+            [json.dumps(event(first + n)).encode() for n in range(1000)]
+            for first in range(0, 8000, 1000)
+        ]
+        sending = [asyncio.create_task(ingest.submit(rig.account, rig.user, each)) for each in raws]
+        while len(list(ingest._queue.waiting())) < len(sending):
+            await asyncio.sleep(0)
+        turns, turns_at_commit = 0, []
+
+        class Noting(FailingLog):
+            async def append(self, *args, **kwargs):
+                turns_at_commit.append(turns)
+                return await super().append(*args, **kwargs)
+
+        rig.engine.log = Noting(rig.engine.log, [])
+        committing = asyncio.create_task(ingest.run())
+        while not turns_at_commit:
+            await asyncio.sleep(0)
+            turns += 1
+
+        assert [(await each).accepted for each in sending] == [1000] * 8
+        assert turns_at_commit[0] >= 2 * 8
+        committing.cancel()
+
+
 class HangingLog(FailingLog):
     """The engine's log; an append begins and never ends."""
 

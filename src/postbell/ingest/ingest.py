@@ -5,7 +5,7 @@ survives `kill -9` and power loss (promise 1); `worker` hears of the new blocks 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -18,8 +18,8 @@ from postbell.errors import BadInput, Conflict, HeadMoved, Overloaded, ServiceEr
 from postbell.events import Draft, event_id_of
 from postbell.fences import note
 from postbell.ingest.accepting import Accepting
-from postbell.ingest.packing import Packer
-from postbell.ingest.parsing import check_digest, checked, fenced, request_of, with_refused
+from postbell.ingest.packing import Packer, known_in
+from postbell.ingest.parsing import Turns, check_digest, checked, fenced, request_of, with_refused
 from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, WaitingRequest
 from postbell.ingest.seen import PART_IDS, Seen
 from postbell.ports import Engine, Fact, Progress
@@ -364,13 +364,18 @@ class Ingest:
 
     async def _blocks(self, group: list[WaitingRequest]) -> list[NewBlock]:
         """Return the blocks to write: each request's events less those accepted before."""
-        packer = Packer()
+        packer, turns = Packer(), Turns()
         ids_in: dict[int, frozenset[str]] = {}
         for part in (part for request in group for part in request.parts):
             homes = self._seen.find(part.hashes) if part.hashes else {}
             await self._read_ids({each for found in homes.values() for each in found}, ids_in)
-            packer.add(part, _is_known(part, homes, ids_in) if homes else None)
-        return packer.blocks()
+            packer.add(part, known_in(part, homes, ids_in) if homes else None)
+            await turns.after(part.events)
+        blocks = []
+        for block in packer.blocks():
+            blocks.append(block)
+            await turns.after(block.count)
+        return blocks
 
     async def _read_ids(self, homes: set[int], ids_in: dict[int, frozenset[str]]) -> None:
         """Look into the blocks: a hash alone would one day lose an event, and so might a block that
@@ -384,15 +389,3 @@ class Ingest:
 def moved(source: str) -> Conflict:
     """Return the error for a source that does not stand where somebody took it to stand."""
     return Conflict(f"the source {source!r} was moved meanwhile; it goes on from where it stands")
-
-
-def _is_known(
-    request: WaitingRequest, homes: dict[int, list[int]], ids_in: dict[int, frozenset[str]]
-) -> Callable[[int], bool]:
-    def is_known(number: int) -> bool:
-        if number not in homes or request.randoms[number]:
-            return False
-        event_id = request.ids[number]
-        return any(event_id in ids_in.get(block, ()) for block in homes[number])
-
-    return is_known

@@ -1,8 +1,9 @@
 """From requests to blocks: who came first, and what goes together.  Part of `ingest`; pure."""
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from itertools import compress
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, compress
 
 from postbell.blocks import MAX_BYTES, MAX_EVENTS, NewBlock, build_block
 from postbell.ingest.queueing import WaitingRequest
@@ -39,13 +40,10 @@ class Packer:
         request.duplicates = fresh.count(False)
         self._put(request, fresh)
 
-    def blocks(self) -> list[NewBlock]:
-        """Return what was collected, as blocks of one account and api user each."""
-        return [
-            block
-            for (account_id, user_id), parts in self._parts.items()
-            for block in _packed(account_id, user_id, parts)
-        ]
+    def blocks(self) -> Iterator[NewBlock]:
+        """Yield what was collected, as blocks of one account and api user each."""
+        for (account_id, user_id), parts in self._parts.items():
+            yield from _packed(account_id, user_id, parts)
 
     def _put(self, request: WaitingRequest, fresh: list[bool] | None) -> None:
         users = set(request.users)
@@ -66,39 +64,44 @@ class Packer:
                 self._parts[request.account.id, user_id].append((raws, codes, hashes))
 
 
+def known_in(
+    request: WaitingRequest, homes: dict[int, list[int]], ids_in: dict[int, frozenset[str]]
+) -> Callable[[int], bool]:
+    """Return what says of an event, by its number, that its id is in one of the blocks that its
+    hash was found in, *homes*; ids that were made up are new."""
+
+    def is_known(number: int) -> bool:
+        if number not in homes or request.randoms[number]:
+            return False
+        event_id = request.ids[number]
+        return any(event_id in ids_in.get(block, ()) for block in homes[number])
+
+    return is_known
+
+
 def _packed(
     account_id: int, user_id: int, parts: list[tuple[Sequence[bytes], bytes, bytes]]
-) -> list[NewBlock]:
-    """Return blocks of at most MAX_EVENTS and MAX_BYTES."""
+) -> Iterator[NewBlock]:
+    """Yield blocks of at most MAX_EVENTS and MAX_BYTES."""
     raws = [raw for part, _, _ in parts for raw in part]
     codes = b"".join(codes for _, codes, _ in parts)
     hashes = b"".join(hashes for _, _, hashes in parts)
-    blocks = []
     first = 0
-    for last in _ends(raws):
-        blocks.append(
-            build_block(
-                account_id,
-                user_id,
-                raws[first:last],
-                codes[first:last],
-                hashes[first * HASH_BYTES : last * HASH_BYTES],
-            )
+    while first < len(raws):
+        last = first + _fitting(raws[first : first + MAX_EVENTS])
+        yield build_block(
+            account_id,
+            user_id,
+            raws[first:last],
+            codes[first:last],
+            hashes[first * HASH_BYTES : last * HASH_BYTES],
         )
         first = last
-    return blocks
 
 
-def _ends(raws: Sequence[bytes]) -> list[int]:
-    """Return where each block ends."""
-    if len(raws) <= MAX_EVENTS and sum(map(len, raws)) + len(raws) <= MAX_BYTES:
-        return [len(raws)]
-    ends = []
-    events = size_bytes = 0
-    for number, raw in enumerate(raws):
-        if events == MAX_EVENTS or (events and size_bytes + len(raw) > MAX_BYTES):
-            ends.append(number)
-            events = size_bytes = 0
-        events += 1
-        size_bytes += len(raw) + 1
-    return [*ends, len(raws)]
+def _fitting(raws: Sequence[bytes]) -> int:
+    """Return how many of these have room in a block, one at least."""
+    sizes = list(accumulate(map(len, raws)))
+    if sizes[-1] + len(raws) - 1 <= MAX_BYTES:
+        return len(raws)
+    return max(bisect_right(range(len(raws)), MAX_BYTES, key=lambda n: sizes[n] + n), 1)

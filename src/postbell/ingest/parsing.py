@@ -13,7 +13,8 @@ from postbell.ingest.queueing import Rejected, WaitingRequest
 from postbell.ports import Fact, Progress, RefusedFact
 from postbell.records import Account
 
-PARSED_AT_ONCE = 500
+AT_ONCE = 200
+"""Events between two turns of others: about a millisecond."""
 T = TypeVar("T")
 
 
@@ -29,7 +30,7 @@ async def checked(
     """
     rejected, is_sure = [], False
     for index, item in enumerate(items):
-        if index % PARSED_AT_ONCE == 0 and index:
+        if index % AT_ONCE == 0 and index:
             await asyncio.sleep(0)
         try:
             take(item)
@@ -41,6 +42,20 @@ async def checked(
             if refusal is not None:
                 rejected.append(Rejected(index, refusal.code, refusal.message))
     return rejected
+
+
+class Turns:
+    """Lets others have their turn while many events are gone through."""
+
+    def __init__(self) -> None:
+        self._events = 0
+
+    async def after(self, events: int) -> None:
+        """Let them, once this many more are AT_ONCE together."""
+        self._events += events
+        if self._events >= AT_ONCE:
+            self._events = 0
+            await asyncio.sleep(0)
 
 
 def _refusal(take: Callable[[T], None], item: T) -> BadInput | None:
