@@ -1,9 +1,12 @@
 """What events put addresses on the list, by which rules, and what a rebuild makes of it."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from postbell.blocks import build_block
 from postbell.errors import StorageError
+from postbell.ports import SuppressionQuery
 from postbell.signals import heard
 from postbell.storage import suppressing
 from postbell.suppressing import follower, reading
@@ -199,6 +202,37 @@ async def test_a_rebuild_that_finds_all_again_changes_nothing(office: Office) ->
 
     assert (await office.listed(), await suppressions.changes(0, 99)) == before
     assert (await suppressions.followed()).rebuild_to == 0
+
+
+async def test_a_rebuild_lets_entries_last_as_the_rules_say_now(office: Office) -> None:
+    """Those that would be over by them end; what happens again lasts from then."""
+    service = office.service
+    await office.rules(is_on=True)
+    await office.events("hard_bounce", recipient="old@example.net")
+    await office.events("hard_bounce")
+    service.clock.advance(5 * DAY_S)
+    await office.events("hard_bounce")
+    service.clock.advance(6 * DAY_S)
+    await office.rules(hard_bounce={"lasts_days": 10})
+    await service.desk.rebuild_suppressions()
+    await office.follower.catch_up()
+    shorter = await entries(office)
+    changes = [each.ending for each in await service.engine.suppressions.changes(2, 9)]
+
+    await office.rules(hard_bounce={"lasts_days": 0})
+    await service.desk.rebuild_suppressions()
+    await office.follower.catch_up()
+
+    again_at = service.clock.now() - timedelta(days=6)
+    assert shorter == [(ADDRESS, again_at + timedelta(days=10))]
+    assert changes == ["rebuilt", "rebuilt", None]
+    assert await entries(office) == [(ADDRESS, None), ("old@example.net", None)]
+
+
+async def entries(office: Office) -> list[tuple[str, datetime | None]]:
+    """Return address and end of each entry."""
+    page = await office.service.reports.suppressions.page(SuppressionQuery(1))
+    return [(row.address, row.until) for row in page.rows]
 
 
 async def test_entries_whose_events_are_gone_from_the_log_outlive_a_rebuild(

@@ -135,7 +135,12 @@ class Book:
             return
         if not await self._is_enough(finding):
             return
-        if self._stands(before, entry):
+        if before is not None and _lasts_otherwise(before, entry):
+            if entry.is_in_force(self._now):
+                await self._put(before, entry, finding.told_as)
+            else:
+                await self._take_off(before, 0, Ending.REBUILT, finding.told_as)
+        elif self._stands(before, entry):
             if before is not None and before.generation != self._generation:
                 await self._rows.put(replace(before, generation=self._generation))
         elif entry.is_in_force(self._now):
@@ -219,6 +224,13 @@ class Book:
                 told_as=told_as,
             )
         )
+
+
+def _lasts_otherwise(before: Suppression, entry: Suppression) -> bool:
+    """Say whether a rebuild found the cause of an entry again, which lasts longer or shorter by the
+    rules that there are now."""
+    is_same = (before.block, before.event_id) == (entry.block, entry.event_id)
+    return is_same and before.removed_at is None and before.until != entry.until
 
 
 def _weight(entry: Suppression) -> tuple[datetime, int]:
