@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from postbell.audit import audit
 from postbell.blocks import build_block
+from postbell.dialects import DIALECTS
 from postbell.errors import StorageError
 from postbell.ports import SuppressionQuery
 from postbell.signals import heard
@@ -172,6 +174,35 @@ async def test_what_was_removed_before_the_list_read_it_stays_off(office: Office
     await office.follower.catch_up()
 
     assert (status, await office.listed()) == (204, [])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "is_on"),
+    [
+        (("unsubscribe", "resubscribe"), False),
+        (("resubscribe", "unsubscribe"), True),
+        (("unsubscribe", "resubscribe", "unsubscribe"), True),
+        (("unsubscribe", "resubscribe", "unsubscribe", "resubscribe"), False),
+    ],
+)
+@pytest.mark.parametrize("was_on", [False, True])
+async def test_what_somebody_wanted_last_holds_though_he_said_all_at_once(
+    office: Office, kinds: tuple[str, ...], is_on: bool, was_on: bool
+) -> None:
+    """As in a file that is read long after: then all of it is one block."""
+    await office.rules(is_on=True)
+    await office.events("open", *["unsubscribe"] * was_on)
+
+    await office.events(*kinds)
+    listed = await office.listed()
+    await office.service.desk.rebuild_suppressions()
+    await office.follower.catch_up()
+
+    assert listed == await office.listed() == ([(ADDRESS, "unsubscribe", "alice")] * is_on)
+    changes = await office.service.engine.suppressions.changes(0, 9)
+    assert len(changes) == was_on + (is_on != was_on)
+    found = await audit(office.service.engine, DIALECTS)
+    assert [str(each) for each in found.problems] == []
 
 
 async def test_a_rebuild_takes_the_rules_to_have_been_in_force_always(office: Office) -> None:

@@ -7,7 +7,7 @@ from postbell.audit.findings import Problem
 from postbell.audit.marks import Window
 from postbell.ports import Engine, SuppressionQuery
 from postbell.ports.path import NEVER
-from postbell.suppressing.reading import concerns, findings
+from postbell.suppressing.reading import concerns, findings, settled
 from postbell.suppressions import (
     MOST_ENTRIES,
     AccountRules,
@@ -54,7 +54,7 @@ async def _missing(engine: Engine, window: Window, most: int) -> list[Problem]:
 async def _missing_of_block(engine: Engine, block_id: int, account: AccountRules) -> list[Problem]:
     causes: list[Finding] = []
     for block in await engine.log.load([block_id], is_choosy=False):
-        every = findings(block, account, 0, block.header.count)
+        every = settled(findings(block, account, 0, block.header.count))
         causes = [e for e in every if e.kind is FindingKind.CAUSE and _is_lasting(e.rule)]
     if not causes:
         return []

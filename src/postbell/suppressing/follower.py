@@ -12,7 +12,7 @@ from postbell.errors import Overloaded, StorageError
 from postbell.fences import fence, note
 from postbell.ports import Engine
 from postbell.signals import log
-from postbell.suppressing.reading import concerns, findings, unreadable
+from postbell.suppressing.reading import concerns, findings, settled, unreadable
 from postbell.suppressions import (
     MOST_ENTRIES,
     AccountRules,
@@ -134,6 +134,7 @@ class SuppressionFollower:
         for first in range(0, block.header.count, SLICE):
             found += findings(block, account, first, first + SLICE)
             await asyncio.sleep(0)
+        found = settled(found)
         account_id = block.header.account_id
         causes = {(account_id, e.entry.key) for e in found if e.kind is FindingKind.CAUSE}
         if causes and account.entries >= MOST_ENTRIES:

@@ -1,6 +1,6 @@
 """What the events of a block say of addresses, by the rules of its account."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -74,6 +74,21 @@ def findings(block: Block, account: AccountRules, first: int, last: int) -> Iter
         if seen.complaint is not None and seen.complaint.feedback_type == NO_COMPLAINT:
             continue
         yield _finding(header, meaning, account, seen)
+
+
+def settled(found: Iterable[Finding]) -> list[Finding]:
+    """Return what all events of a block mean without what somebody undid in it: of unsubscriptions
+    and resubscriptions for one entry the last, since places in a block are not kept."""
+    wanted = SuppressionReason.UNSUBSCRIBE
+    every = list(found)
+    last = {
+        each.entry.place: number for number, each in enumerate(every) if each.entry.reason is wanted
+    }
+    return [
+        each
+        for number, each in enumerate(every)
+        if each.entry.reason is not wanted or last[each.entry.place] == number
+    ]
 
 
 def unreadable(header: BlockHeader) -> Finding:
