@@ -13,8 +13,10 @@ import msgspec
 from postbell.clock import from_us, rfc3339
 from postbell.errors import BadInput
 
-MAX_HEAD_CHARS = 1_000
-"""Of time, machine and program together; a name of a machine has 255."""
+MAX_WORD_CHARS = 64
+"""Of a time, and of a process's number."""
+MAX_WRITER_CHARS = 1_000
+"""Of machine and program together; a name of a machine has 255."""
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Member = str | list[str | Byte] | None
 
@@ -59,11 +61,10 @@ def line_of(raw: bytes) -> LogLine | None:
         parts = [whole[:STAMP_CHARS], *whole[STAMP_CHARS + 1 :].split(" ", 2)]
     else:
         parts = whole.split(" ", 3)
-        if parts[0][10:11] != "T":
+        if parts[0][10:11] != "T" or len(parts[0]) > MAX_WORD_CHARS:
             parts = []
     if len(parts) < 3:
         raise BadInput("no line of a syslog: no time and machine before it", code="malformed")
-    _check_head(*parts[:3])
     writer = _writer(parts[1], parts[2])
     return None if writer is None or len(parts) < 4 else LogLine(parts[0], writer, parts[3])
 
@@ -74,9 +75,7 @@ def _entry(raw: bytes) -> LogLine | None:
         stamp = rfc3339(from_us(int(entry.at_us)))
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise BadInput(f"no entry of a journal: {error}"[:300], code="malformed") from None
-    host, identifier, pid = map(_text, (entry.host, entry.identifier, entry.pid))
-    _check_head(host, identifier, pid)
-    writer = _writer(host, f"{identifier}:")
+    writer = _writer(_text(entry.host), f"{_text(entry.identifier)}:")
     if writer is None:
         return None
     if entry.message is None:
@@ -84,14 +83,8 @@ def _entry(raw: bytes) -> LogLine | None:
             "no message in an entry of a journal; without '--all' journalctl leaves out long ones",
             code="malformed",
         )
-    writer = msgspec.structs.replace(writer, pid=f"[{pid}]")
+    writer = msgspec.structs.replace(writer, pid=f"[{_text(entry.pid)}]"[:MAX_WORD_CHARS])
     return LogLine(stamp, writer, _text(entry.message).replace("\0", "\ufffd"))
-
-
-def _check_head(*parts: str) -> None:
-    """Raise BadInput where what stands before the text of a line is too long to be remembered."""
-    if sum(map(len, parts)) > MAX_HEAD_CHARS:
-        raise BadInput(f"over {MAX_HEAD_CHARS} characters before its text", code="malformed")
 
 
 def _text(member: Member) -> str:
@@ -107,7 +100,12 @@ def _text(member: Member) -> str:
 
 @lru_cache(4096)
 def _writer(host: str, tag: str) -> LineWriter | None:
-    """Return who puts this tag before lines, None of a tag that is not one of Postfix."""
+    """Return who puts this tag before lines, None of a tag that is not one of Postfix; raise
+    BadInput for what is too long to be remembered."""
+    if len(host) + len(tag) > MAX_WRITER_CHARS:
+        raise BadInput(
+            f"machine and program have over {MAX_WRITER_CHARS} characters", code="malformed"
+        )
     found = _TAG(tag)
     return LineWriter(host, found[1], found[2], found[3] or "") if found else None
 
