@@ -64,6 +64,24 @@ async def test_changes_are_followed(
     assert lists.find(1, 0, ADDRESS) is MANUAL
 
 
+async def test_what_is_over_leaves_the_memory_once_somebody_is_sure_of_the_time(
+    office: Office, lists: SuppressedAddresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list forgets it by itself, and tells of that to nobody who follows it."""
+    monkeypatch.setattr(held, "MOST_NEW", 1)
+    clock, sizes = office.service.clock, []
+    await add(office, until="2026-11-22T12:00:00Z")
+    await lists.begin()
+    clock.advance(86_400)
+    for is_sure in (False, True):
+        monkeypatch.setattr(clock, "is_sure", is_sure)
+        await add(office, f"{is_sure}@example.net")
+        await lists.step()
+        sizes.append(len(lists._sorted.keys))
+
+    assert sizes == [2, 2]
+
+
 KEYS = st.integers(0, 3) | st.integers((1 << 64) - 3, (1 << 64) - 1)
 WHYS = st.builds(Why, st.integers(0, 4), st.sampled_from([0, 1, held.FOREVER]))
 
@@ -72,7 +90,7 @@ WHYS = st.builds(Why, st.integers(0, 4), st.sampled_from([0, 1, held.FOREVER]))
 def test_what_is_sorted_in_again_and_again_is_what_came_last(parts: list[dict[int, Why]]) -> None:
     found, last = NOTHING, dict[int, Why]()
     for part in parts:
-        found, last = _merged(found, part), last | part
+        found, last = _merged(found, part, 0), last | part
 
     on = {key: why for key, why in sorted(last.items()) if why.until}
     assert found.keys.tolist() == list(on)

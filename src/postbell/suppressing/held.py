@@ -113,7 +113,8 @@ class SuppressedAddresses:
 
     async def _sort_in(self) -> None:
         new = self._new
-        self._sorted = await asyncio.to_thread(_merged, self._sorted, dict(new))
+        over_us = to_us(self._clock.now()) if self._clock.is_sure else 0
+        self._sorted = await asyncio.to_thread(_merged, self._sorted, dict(new), over_us)
         self._new = {}
 
     def _digest(self, place: SuppressionKey) -> int:
@@ -128,9 +129,10 @@ def _why(entry: Suppression) -> Why:
     return Why(REASONS.index(entry.reason), 0 if entry.removed_at is not None else until)
 
 
-def _merged(held: Sorted, new: dict[int, Why]) -> Sorted:
-    """Return what is held with what is new, without what is off.  Only what is new is sorted: at a
-    start this is called for every MOST_NEW of all."""
+def _merged(held: Sorted, new: dict[int, Why], over_us: int) -> Sorted:
+    """Return what is held with what is new, without what is off or was over by a time: of what ends
+    nobody tells.  Only what is new is sorted: at a start this is called for every MOST_NEW of
+    all."""
     keys = np.fromiter(new, np.uint64, len(new))
     order = np.argsort(keys)
     keys = keys[order]
@@ -138,9 +140,9 @@ def _merged(held: Sorted, new: dict[int, Why]) -> Sorted:
     untils = np.array([why.until for why in new.values()], np.int64)[order]
     places = held.keys.searchsorted(keys)
     changed = places[places < held.keys.searchsorted(keys, "right")]
-    is_kept = np.ones(len(held.keys), np.bool_)
+    is_kept = held.untils > over_us
     is_kept[changed] = False
-    kept, is_on = held.keys[is_kept], untils != 0
+    kept, is_on = held.keys[is_kept], untils > over_us
     at = kept.searchsorted(keys[is_on])
     return Sorted(
         np.insert(kept, at, keys[is_on]),
