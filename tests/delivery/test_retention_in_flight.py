@@ -98,3 +98,18 @@ async def test_what_could_not_be_cut_while_retention_passed_is_cut_afterwards():
 
         assert [[each["event_id"] for each in body] for body in rig.bodies()] == [["e2"]]
         assert await expired(rig) == 2
+
+
+async def test_what_the_worker_has_not_looked_at_is_not_dropped_uncounted():
+    async with running(retention_days=1) as rig:
+        await rig.webhook(policy={"max_wait_s": 0})
+        await rig.turn()
+        await rig.send(event(0), event(1))
+        rig.clock.advance(2 * DAY)
+
+        await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
+        await rig.turn()
+
+        assert [each["event_id"] for each in rig.bodies()[0]] == ["e0", "e1"]
+        found = await rig.audit()
+        assert (found.rows[0].delivered, found.problems) == (2, [])

@@ -25,6 +25,7 @@ async def test_blocks_stay_until_the_next_holder_of_a_lane_has_counted_what_it_l
 
         second = rig.new_worker("w2")
         second.tasks = rig.tasks
+        await second.read_tail()
         await second.claim()
         await second.pruner.sweep(list(second.lanes.values()))
         kept = len(await rig.engine.log.tail(0, 10))

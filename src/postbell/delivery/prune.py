@@ -4,7 +4,7 @@ Run by `worker` now and then.  Retention wins over everything: events that
 go before they were delivered are journaled as expired; nothing else ever disappears.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -56,15 +56,20 @@ class Pruner:
         settler: Settler,
         singles: Singles,
         clock: Clock,
+        seen: Callable[[], int],
         retention_days: float,
         trail_days: float,
     ) -> None:
-        """The audit trail is kept for *trail_days*, at least as long as events are."""
+        """The audit trail is kept for *trail_days*, at least as long as events are.
+
+        Nothing goes that lanes do not know of: they were fed up to the block that *seen* says.
+        """
         self._engine = engine
         self._reader = reader
         self._settler = settler
         self._singles = singles
         self._clock = clock
+        self._seen = seen
         self._kept = timedelta(days=retention_days)
         self._trail_kept = timedelta(days=max(trail_days, retention_days))
         self._notices = Expiring(engine, self._kept)
@@ -117,7 +122,8 @@ class Pruner:
             with _fenced(each, batch):
                 await self.end_parked(each, batch, now)
         await self._engine.log.drop_keys(now - KEY_KEPT)
-        before = await self._engine.log.first_since(now - self._kept)
+        seen = self._seen()
+        before = min(await self._engine.log.first_since(now - self._kept), seen + 1)
         oldest = await self._engine.log.tail(0, 1)
         if oldest and oldest[0].id < before:
             before = await self._expire(held, Position(before, 0), now)

@@ -74,13 +74,10 @@ class Worker:
         self._batches = Batches(courier, self.settler, self._notice, self.ahead)
         self.singles = Singles(courier, self.settler, self._spawn, self._notice, self._fail)
         self._replays = Replays(courier, self._batches, self.settler)
-        self.pruner = Pruner(
-            engine, self.reader, self.settler, self.singles, clock, retention_days, trail_days
-        )
+        days, settler, singles = (retention_days, trail_days), self.settler, self.singles
+        self.pruner = Pruner(engine, self.reader, settler, singles, clock, self._fed, *days)
         self._scrubber = Scrubber(engine.log, clock)
-        self._catching_up = CatchingUp(
-            self.reader, clock, lambda: self._seen, self._notice, self._fail
-        )
+        self._catching_up = CatchingUp(self.reader, clock, self._fed, self._notice, self._fail)
         self.lanes: dict[int, Held] = {}
         self._past: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
@@ -231,6 +228,9 @@ class Worker:
             self._broken.discard(held.id)
             self._ready.add(held.id)
             self.pruner.given_up.discard(held.id)
+
+    def _fed(self) -> int:
+        return self._seen
 
     async def read_tail(self) -> None:
         """Feed new blocks to the lanes that match; nobody else is rung."""
