@@ -266,6 +266,13 @@ def test_an_unknown_key_names_the_file_and_the_known_ones(tmp_path: Path) -> Non
         loaded(config=file, profile="tr")
 
 
+def test_members_that_stand_in_no_table_are_named(tmp_path: Path) -> None:
+    file = toml(tmp_path, '[source]\npath = "/var/log/mail.log"\n')
+
+    with pytest.raises(BadInput, match=r"'path' of source in .* in no table \[source.NAME\]"):
+        loaded(config=file)
+
+
 def test_an_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:
     file = toml(tmp_path, "[profile.sg]\n[profile.tr]\n")
 

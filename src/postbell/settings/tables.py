@@ -44,11 +44,17 @@ def pair(setting: str, text: str) -> tuple[str, str]:
 
 
 def check_table(setting: str, value: Any, where: str) -> None:
-    """Raise BadInput unless *value* is such a table."""
+    """Raise BadInput unless *value* is such a table, of tables."""
     if not isinstance(value, dict):
         raise BadInput(
             f"{setting} in {where} is not a table [{setting}.{TABLES[setting]}]", member=setting
         )
+    for name, members in value.items():
+        if not isinstance(members, dict):
+            table = f"[{setting}.{TABLES[setting]}]"
+            raise BadInput(
+                f"{name!r} of {setting} in {where} stands in no table {table}", member=setting
+            )
 
 
 def read(setting: str, name: str, members: Any, where: str, check: CheckMembers) -> dict[str, Any]:

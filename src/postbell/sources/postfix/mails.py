@@ -255,6 +255,5 @@ _TO_SPARE: tuple[Mapping[str, Any], ...] = (
     {"login": ""},
     {"sender": None},
     {"client": ""},
-    {"named_at": ""},
 )
 """Everything that may be long, what is missed least first: without all of it any mail fits."""
