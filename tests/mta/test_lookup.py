@@ -12,8 +12,10 @@ import pytest
 from postbell.errors import BadInput
 from postbell.mta import answering, lookup
 from postbell.settings.members import Settings
+from postbell.suppressing.held import SuppressedAddresses
 from tests.api.service import Service, running
 from tests.mta.test_protocols import ESCAPED, POLICY, REFUSED
+from tests.sources.mail.test_listener import Gone
 
 YES, NO = b"200 " + ESCAPED.replace(b"hard_bounce", b"manual") + b"\n", b"500 not%20suppressed\n"
 LIMIT_S = 10.0
@@ -277,3 +279,14 @@ async def test_answers_and_what_is_turned_away_are_counted(
 
     counted = lookup.answered + lookup.refused - before
     assert counted == dict.fromkeys((*lookup.ANSWERS, *lookup.REASONS), 1)
+
+
+async def test_who_is_gone_before_he_asks_is_nobody_turned_away(service: Service) -> None:
+    before = lookup.refused.copy()
+    held = SuppressedAddresses(service.engine.suppressions, service.clock)
+    gone, one = Gone(), lookup.LookupConnection(lookup.Lookup(held, service.directory, None, ()))
+
+    one.connection_made(gone)
+    one.connection_lost(None)
+
+    assert gone.is_aborted and lookup.refused == before

@@ -139,8 +139,8 @@ class LookupConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # of any loop
-        peer = transport.get_extra_info("peername") or ("",)
-        if self._lookup.admit(self, str(peer[0])):
+        peer = transport.get_extra_info("peername")  # None: who connected is gone already
+        if peer is not None and self._lookup.admit(self, str(peer[0])):
             self._wait()
         else:
             self.end()

@@ -25,7 +25,13 @@ from postbell.sources.mail import taking
 from postbell.sources.mail.listener import MailSource, turned_away
 from postbell.sources.mail.mime import MAX_MAIL_BYTES
 from postbell.sources.mail.reading import MailReader
-from postbell.sources.mail.smtp import MAX_LINE_BYTES, MAX_SIZE_BYTES
+from postbell.sources.mail.smtp import (
+    MAX_LINE_BYTES,
+    MAX_SIZE_BYTES,
+    MailConnections,
+    MailTerms,
+    connection,
+)
 from postbell.sources.running import SourceParts, Sources
 from tests.delivery.rig import Rig, event, running
 from tests.ingest.test_ingest import stored_ids
@@ -312,6 +318,40 @@ def is_taken(source: MailSource) -> bool:
     except smtplib.SMTPConnectError:
         return False
     return True
+
+
+class Gone(asyncio.Transport):
+    """A connection whose peer has reset it before anybody looked, as uvloop tells of it."""
+
+    is_aborted = False
+
+    def get_extra_info(self, name: str, default: object = None) -> None:
+        return None
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
+async def test_who_is_gone_before_he_is_heard_is_no_error_and_nobody_turned_away(
+    protocol: str,
+) -> None:
+    terms = MailTerms((), 1, lambda: None, nothing, refuse)
+    gone, one = Gone(), connection(MailConnections(terms), protocol)
+
+    one.connection_made(gone)
+    one.data_received(b"EHLO x\r\n")
+    one.connection_lost(None)
+
+    assert gone.is_aborted
+
+
+async def nothing(*_: Any) -> str:
+    return ""
+
+
+def refuse(*_: str) -> None:
+    raise AssertionError("nobody is there")
 
 
 async def test_tls_is_there_where_it_is_configured(tmp_path: Path) -> None:

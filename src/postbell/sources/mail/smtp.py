@@ -94,7 +94,12 @@ class MailConnection(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        refusal = self._connections.refusal(transport.get_extra_info("peername")[0])
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # who connected is gone already
+            self._is_refused = True
+            transport.abort()
+            return
+        refusal = self._connections.refusal(peer[0])
         self._is_refused = bool(refusal)
         if refusal:
             transport.write(refusal.encode())
