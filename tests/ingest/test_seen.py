@@ -72,6 +72,23 @@ def test_ids_that_are_too_old_or_too_many_are_forgotten() -> None:
     assert len(seen) == 0
 
 
+def test_a_filter_outlasts_ids_that_are_forgotten_and_goes_with_most_of_them() -> None:
+    """Making it stopped everything, each time that some were too old."""
+    parts = [blocks(2000 * hours, 1100, hours, hours=hours) for hours in (1, 2, 3, 4, 5)]
+    seen = Seen(hours=72, max_ids=len(parts[0]) * COUNT * 4)
+    for part in parts:
+        seen.learn(part)
+    made = seen._filter
+
+    seen.forget(NOW + timedelta(hours=75))
+
+    assert len(seen) == 2 * len(parts[0]) * COUNT
+    assert seen._filter is made
+    assert homes(seen, [parts[3][0], parts[4][0]], COUNT) == {(8000, 8000), (10_000, 10_000)}
+    seen.forget(NOW + timedelta(hours=100))
+    assert seen._filter.room < made.room
+
+
 def test_ids_of_a_clock_that_was_ahead_are_forgotten_with_those_after_them() -> None:
     ahead, later = blocks(1, 1100, 7, hours=10_000), blocks(2000, 1100, 8)
     seen = Seen(hours=72, max_ids=10_000_000)
