@@ -229,6 +229,30 @@ async def test_one_address_that_cannot_be_read_keeps_no_other_on_the_list(
     assert [change.ending for change in await suppressions.changes(4, 9)] == ["expired", "rebuilt"]
 
 
+async def test_many_addresses_that_cannot_be_read_are_no_end_of_the_list(
+    shop: Shop, path: Path, clock: FakeClock
+) -> None:
+    """As many as are read at once: who follows the list, or tells its changes, goes on behind."""
+    suppressions, now = shop.engine.suppressions, clock.now()
+    entries = [
+        Suppression(
+            account_id=1, api_user_id=0, key=name, address=name, since=now,
+            reason=SuppressionReason.MANUAL,
+        )
+        for name in "abc"
+    ]  # fmt: skip
+    await suppressions.add(entries, now, 0)
+    spoil(path, "UPDATE suppressions SET reason = 'gone' WHERE key < 'c'")
+    spoil(path, "UPDATE suppression_changes SET change = '{' WHERE revision < 3")
+
+    followed = await suppressions.since(0, 2)
+    changes = await suppressions.changes(0, 2)
+
+    assert [each.key for each in followed] == ["c"]
+    assert [each.entry.key for each in changes] == ["c"]
+    assert await suppressions.since(3, 2) == await suppressions.changes(3, 2) == []
+
+
 async def test_rules_that_cannot_be_read_keep_no_other_accounts_from_counting(
     shop: Shop, path: Path, clock: FakeClock
 ) -> None:

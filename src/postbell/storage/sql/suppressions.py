@@ -160,12 +160,18 @@ class SqlSuppressions:
         return await self._drop(*removed) + await self._drop(*counted)
 
     async def since(self, revision: int, limit: int) -> list[Suppression]:
-        found = await self._store.readers.rows("suppressions_since", revision, limit)
-        return _entries(found)
+        while found := await self._store.readers.rows("suppressions_since", revision, limit):
+            if entries := _entries(found):
+                return entries
+            revision = found[-1][12]  # or who follows would take it for the end
+        return []
 
     async def changes(self, after: int, limit: int) -> list[SuppressionChange]:
-        found = await self._store.readers.rows("suppression_changes", after, limit)
-        return readable(change, found, "change of the suppression list")
+        while found := await self._store.readers.rows("suppression_changes", after, limit):
+            if changes := readable(change, found, "change of the suppression list"):
+                return changes
+            after = found[-1][0]
+        return []
 
     async def told(self, revision: int, limit: int) -> int:
         return await self._drop("drop_suppression_changes", revision, limit)
