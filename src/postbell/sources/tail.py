@@ -288,15 +288,10 @@ class Tail:
         """Return how much of *data* goes together, 0 for nothing yet."""
         if self._here.is_inside:
             return data.find(b"\n") + 1 or len(data)
-        end = data.rfind(b"\n") + 1
-        if not end:
-            return len(data) if is_last or len(data) == self._most_bytes else 0
-        place = -1
-        for _ in range(MAX_LINES):
-            place = data.find(b"\n", place + 1, end)
-            if place < 0:
-                return end
-        return place + 1
+        end = len(data) - len(data.split(b"\n", MAX_LINES)[-1])
+        if not end and (is_last or len(data) == self._most_bytes):
+            return len(data)
+        return end
 
     def _after(self, file: int, data: bytes, *, is_inside: bool) -> FilePlace | None:
         """Return the place after *data*, None where the file does not hold it there any more."""
