@@ -19,7 +19,14 @@ from postbell.events import Draft, event_id_of
 from postbell.fences import note
 from postbell.ingest.accepting import Accepting
 from postbell.ingest.packing import Packer, known_in
-from postbell.ingest.parsing import Turns, check_digest, checked, fenced, request_of, with_refused
+from postbell.ingest.parsing import (
+    EventTurns,
+    check_digest,
+    checked,
+    fenced,
+    request_of,
+    with_refused,
+)
 from postbell.ingest.queueing import KEY_KEPT, Answer, Queue, Rejected, Repeated, WaitingRequest
 from postbell.ingest.seen import PART_IDS, Seen
 from postbell.ports import Engine, Fact, Progress
@@ -364,7 +371,7 @@ class Ingest:
 
     async def _blocks(self, group: list[WaitingRequest]) -> list[NewBlock]:
         """Return the blocks to write: each request's events less those accepted before."""
-        packer, turns = Packer(), Turns()
+        packer, turns = Packer(), EventTurns()
         ids_in: dict[int, frozenset[str]] = {}
         for part in (part for request in group for part in request.parts):
             homes = self._seen.find(part.hashes) if part.hashes else {}

@@ -44,7 +44,7 @@ async def checked(
     return rejected
 
 
-class Turns:
+class EventTurns:
     """Lets others have their turn while many events are gone through."""
 
     def __init__(self) -> None:
