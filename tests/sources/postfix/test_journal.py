@@ -49,7 +49,7 @@ class Journal:
         for file in self._folder.iterdir():
             file.unlink()
 
-    def write(self, *texts: str, facility: int = 2) -> None:
+    def write(self, *texts: str, facility: int = 2, boot: int = 1) -> None:
         """Add an entry for each line of the texts."""
         entries = []
         for line in (each for text in texts for each in text.splitlines() if each.strip()):
@@ -57,7 +57,7 @@ class Journal:
             members = {
                 "__REALTIME_TIMESTAMP": next(self._times),
                 "__MONOTONIC_TIMESTAMP": next(self._times),
-                "_BOOT_ID": "1" * 32,
+                "_BOOT_ID": f"{boot}" * 32,
                 "_HOSTNAME": "mx1",
                 "SYSLOG_FACILITY": facility,
                 "SYSLOG_IDENTIFIER": f"postfix/{program}",
@@ -112,6 +112,40 @@ async def test_a_journal_that_cannot_be_read_is_told(
 
         fault = (await row_of(rig, "mail")).standing.fault
         assert fault.startswith("cannot run journalctl: ")
+
+
+async def test_what_was_written_before_the_machine_started_again_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    monkeypatch.setenv("PATH", journal.path)
+    journal.write(QUEUED, boot=1)
+    journal.write(FULL, boot=2)
+    async with running() as rig:
+        async with reading(rig, mail=open_one()):
+            await until(stands(rig, "mail", taken=2, state=SourceState.UP_TO_DATE))
+        journal.write(FULL, boot=2)
+        journal.write(SENT, boot=3)
+        async with reading(rig, mail=open_one()):
+            await until(stands(rig, "mail", taken=4))
+
+        events = await stored(rig)
+        assert kinds(events) == ["request", "deferred", "deferred", "delivered"]
+        assert events[-1]["attempt"]["n"] == 3
+
+
+async def test_a_journal_without_an_entry_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    monkeypatch.setenv("PATH", journal.path)
+    async with running() as rig:
+        async with reading(rig, mail=open_one()):
+            await until(stands(rig, "mail", state=SourceState.UP_TO_DATE))
+            journal.write(QUEUED, SENT)
+            await until(stands(rig, "mail", taken=2))
+
+        assert (await row_of(rig, "mail")).standing.fault == ""
 
 
 async def test_the_first_entry_that_is_left_of_a_journal_is_read_and_the_loss_told(

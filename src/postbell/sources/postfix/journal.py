@@ -123,10 +123,11 @@ async def _started(cursor: str, max_bytes: int) -> tuple[Process, StreamReader, 
     """Return the process, what it prints and what it says of errors.
 
     It begins with the entry at the cursor: told to begin after it, it passes the next one by where
-    that one is gone (systemd 252).
+    that one is gone (systemd 252).  Who follows is shown the last boot alone, whatever he asks for,
+    but of journals that are merged: those of other machines that are here come with them.
     """
     at = [f"--cursor={cursor}"] if cursor else []
-    options = ("--output=json", "--all", "--follow", "--lines=all", "--quiet", *at)
+    options = ("--output=json", "--all", "--merge", "--follow", "--lines=all", "--quiet", *at)
     try:
         process = await asyncio.create_subprocess_exec(
             "journalctl", *options, FACILITY, stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
