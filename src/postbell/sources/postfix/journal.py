@@ -127,7 +127,8 @@ async def _started(cursor: str, max_bytes: int) -> tuple[Process, StreamReader, 
     but of journals that are merged: those of other machines that are here come with them.
     """
     at = [f"--cursor={cursor}"] if cursor else []
-    options = ("--output=json", "--all", "--merge", "--follow", "--lines=all", "--quiet", *at)
+    whole = ("--merge", "--follow", "--boot=all")  # in this order before systemd 254
+    options = ("--output=json", "--all", *whole, "--lines=all", "--quiet", *at)
     try:
         process = await asyncio.create_subprocess_exec(
             "journalctl", *options, FACILITY, stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
