@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from postbell import sources
-from postbell.errors import Conflict
+from postbell.errors import Conflict, ServiceError
 from postbell.ports import SourceReading, SourceState
 from postbell.sources.postfix.journal import Entries, Output, follow_journal
 from tests.delivery.rig import running
@@ -185,6 +185,23 @@ async def test_an_entry_that_breaks_off_comes_again_whole(
         found = await row_of(rig, "mail")
         assert (found.refused, found.duplicates) == (0, 0)
         assert kinds(await stored(rig)) == ["deferred", "delivered"]
+
+
+@pytest.mark.parametrize(("said", "told"), [
+    ("insufficient permissions.", "insufficient permissions.; put the service's user into the"),
+    ("Failed to seek to cursor", "journalctl ended: Failed to seek to cursor"),
+    ("", "journalctl ended: it said nothing"),
+])  # fmt: skip
+async def test_what_journalctl_ends_with_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+) -> None:
+    script = tmp_path / "journalctl"
+    script.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with pytest.raises(ServiceError, match=told):
+        await open_one().run(StandingInlet(b""))
 
 
 async def test_a_reader_that_ends_before_the_journal_does_ends(

@@ -111,7 +111,11 @@ async def follow_journal(cursor: str, max_bytes: int, inlet: Inlet, read: Read) 
             else:
                 inlet.report(SourceState.UP_TO_DATE, lag_bytes=0)
         said = (await errors.read(1_000)).decode(errors="replace").strip()
-        raise ServiceError(f"journalctl ended: {said or 'it said nothing'}")
+        way_out = "; put the service's user into the group systemd-journal"
+        may_not = "permission" in said.lower()
+        raise ServiceError(
+            f"journalctl ended: {said or 'it said nothing'}{way_out if may_not else ''}"
+        )
     finally:
         thread.shutdown(wait=False)
         with contextlib.suppress(ProcessLookupError):
