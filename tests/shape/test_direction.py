@@ -48,7 +48,9 @@ def test_no_provider_is_named_but_by_its_own_dialect() -> None:
     assert named == []
 
 
-ENGINE_WORDS = re.compile(r"sqlite|apsw|pragma\b|vacuum|-wal\b|-journal\b|\.db\b", re.IGNORECASE)
+ENGINE_WORDS = re.compile(
+    r"sqlite|apsw|pragma\b|vacuum|-wal\b|(?<!systemd)-journal\b|\.db\b", re.IGNORECASE
+)
 DEFAULT_ENGINE = "settings/members.py"
 """The default of `database_url`, which the reference shows."""
 
