@@ -40,7 +40,7 @@ from postbell.reports import Reports
 from postbell.reports.live import Live
 from postbell.serving import process
 from postbell.serving.listening import Door
-from postbell.serving.opening import lacks_space, open_engine, open_sender
+from postbell.serving.opening import may_open_later, open_engine, open_sender
 from postbell.serving.server import address_of, bind, serving
 from postbell.serving.timekeeping import SteadyClock
 from postbell.serving.tls import Certificate, certificate
@@ -189,8 +189,8 @@ async def _opened(
 ) -> Engine | None:
     """Open the storage.
 
-    Where the disk is too full for that, and while the database is looked at after an unclean end,
-    *sock* answers 503 (and /healthz 200); None where *stop* was set before.
+    Where the disk is too full for that, its server is gone, or it is looked at after an unclean
+    end, *sock* answers 503 (and /healthz 200); None where *stop* was set before.
     """
     has_space, failure = False, None
     async with asyncio.TaskGroup() as tasks, contextlib.AsyncExitStack() as stack:
@@ -223,12 +223,12 @@ async def _opened(
             found = opening.result()
             if not isinstance(found, StorageError):
                 return found
-            is_full = await asyncio.to_thread(lacks_space, settings)
-            if not found.retryable or (not is_full and has_space):
+            is_late = await asyncio.to_thread(may_open_later, found, settings)
+            if not found.retryable or (not is_late and has_space):
                 failure = found
                 break
-            has_space = not is_full  # it may have come just now: try once more
-            if not is_full:
+            has_space = not is_late
+            if not is_late:  # it may have come just now: try once more
                 continue
             await answer_meanwhile(found.message)
             with contextlib.suppress(TimeoutError):

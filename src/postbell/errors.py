@@ -15,6 +15,7 @@
         ├── DamagedRow      a row that was asked for cannot be read    500
         ├── Overloaded      a queue is full; come back later          503, retryable
         └── StorageError    the engine cannot read or commit          503, retryable
+            ├── Unavailable  the server that has it cannot just now   503, asked again
             ├── HeadMoved   another process appended first            internal, retried by ingest
             ├── DamagedDatabase  the file is not one whole database   refused at the start
             ├── DamagedBlock  a block is not as it was written        pauses who waits for it
@@ -172,6 +173,13 @@ class StorageError(ServiceError):
     code = "storage"
     status = 503
     retryable = True
+
+
+class Unavailable(StorageError):
+    """The server that has the database cannot do it now, and may be able to a moment later: who
+    reads asks again, and goes on from where it was."""
+
+    code = "unavailable"
 
 
 class HeadMoved(StorageError):

@@ -1,4 +1,5 @@
-"""`./do chaos [--seed N] [--minutes M] [--crowd WEBHOOKS]`: disturb the real service until the time
+"""`./do chaos [--seed N] [--minutes M] [--crowd WEBHOOKS] [--engine
+postgres]`: disturb the real service until the time
 is over; `--power-loss`: record it, and look at what losses of power leave of it."""
 
 import argparse
@@ -11,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.run import Run
+from tests.postgres import Server
 from tests.powerloss import rounds
 
 
@@ -20,18 +22,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--power-loss", action="store_true")
+    parser.add_argument("--engine", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--crowd", type=int, default=0, metavar="WEBHOOKS")
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     if options.power_loss:
         return _lose_power(options.seed, options.minutes)
-    return _disturb(options.seed, options.minutes, options.crowd)
+    return _disturb(options.seed, options.minutes, options.crowd, options.engine)
 
 
-def _disturb(seed: int, minutes: float, crowd: int) -> int:
+def _disturb(seed: int, minutes: float, crowd: int, engine: str) -> int:
     folder = Path(tempfile.mkdtemp(prefix="postbell-chaos-"))
-    run = Run(seed, minutes, folder, _say, crowd=crowd)
+    server = Server() if engine == "postgres" else None
+    run = Run(seed, minutes, folder, _say, crowd=crowd, server=server)
     try:
         _say(f"seed {seed}, {minutes:g} minutes, disk: {run.disk.title}")
         report = asyncio.run(run.go())
@@ -41,10 +45,13 @@ def _disturb(seed: int, minutes: float, crowd: int) -> int:
         if report.problems:
             kept = folder.with_name(folder.name + "-kept")
             shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("filler"))
-            print(f"again: ./do chaos --seed {seed} --minutes {minutes:g} --crowd {crowd}")
+            again = f"--seed {seed} --minutes {minutes:g} --crowd {crowd} --engine {engine}"
+            print(f"again: ./do chaos {again}")
             print(f"kept: {kept}")
     finally:
         run.disk.close()
+        if server:
+            server.stop()
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if report.problems else 0
 

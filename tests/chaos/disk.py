@@ -97,6 +97,25 @@ class FileLimit:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
 
 
+class Elsewhere:
+    """The disk of a server, which has room."""
+
+    title = "the server's"
+    is_full = False
+
+    def make_room(self, more_bytes: int = 0) -> None:
+        return
+
+    def fill(self, pid: int) -> None:
+        raise AssertionError("nobody fills the server's disk")
+
+    def free(self, pid: int) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
 def small_disk(folder: Path, webhooks: int = 0) -> Disk:
     """Return a small disk for *folder*, the best that may be had here, with room for so many
     *webhooks* beside those of every run."""

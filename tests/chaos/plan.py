@@ -17,8 +17,11 @@ POISON_EVERY = 9_975
 LARGE_EVERY = 211
 APIS = 2
 """Processes that only take events in, beside the one that delivers as well, which is number 0."""
+PROCESSES = 5
+"""How many there are on PostgreSQL: APIS that only take events in, the others do everything."""
 FIRST = ("kill", "freeze", "fill", "kills", "fill-kill", "kill-all", "jump", "restore")
 """The phases that every run has, however slow the machine is."""
+FIRST_ON_POSTGRES = ("kill", "crash", "freeze", "kills", "crash-kill", "kill-all", "jump")
 TO_A_PROCESS = ("kill", "freeze", "stop")
 EPOCH_S = 1_755_856_802
 HOUR_S, DAY_S = 3600, 86_400
@@ -69,19 +72,26 @@ def event(seed: int, number: int) -> dict[str, Any]:
     }
 
 
-def phases(chance: random.Random) -> Iterator[Phase]:
+def phases(chance: random.Random, *, is_on_postgres: bool = False) -> Iterator[Phase]:
     """Yield disturbances without end; the first ones are one of each important kind."""
-    yield from (_aimed(name, chance) for name in FIRST)
-    names = tuple(_MAKERS)
+    first, others = (FIRST_ON_POSTGRES, PROCESSES - 1) if is_on_postgres else (FIRST, APIS)
+    yield from (_aimed(name, chance, others) for name in first)
+    names = tuple(name for name in _MAKERS if _is_of(name, is_on_postgres))
     weights = tuple(_WEIGHTS[name] for name in names)
     while True:
-        yield _aimed(chance.choices(names, weights)[0], chance)
+        yield _aimed(chance.choices(names, weights)[0], chance, others)
 
 
-def _aimed(name: str, chance: random.Random) -> Phase:
-    """Make a phase, and aim what it does to a process at one: half of the time that delivers."""
+def _is_of(name: str, is_on_postgres: bool) -> bool:
+    """Say whether a phase is one of the engine: the disk is the server's, and so are backups."""
+    is_of_file = name.startswith(("fill", "long-fill", "restore"))
+    return not is_of_file if is_on_postgres else not name.startswith("crash")
+
+
+def _aimed(name: str, chance: random.Random, others: int) -> Phase:
+    """Make a phase, and aim what it does to a process at one: half of the time at the first."""
     phase = _MAKERS[name](chance)
-    which = chance.choice((0, chance.randint(1, APIS)))
+    which = chance.choice((0, chance.randint(1, others)))
     return phase._replace(
         actions=tuple(
             action._replace(which=which) if action.verb in TO_A_PROCESS else action
@@ -195,6 +205,19 @@ def _restore(chance: random.Random) -> Phase:
     return Phase("restore", at_s + for_s + 2, (Action(at_s, "restore", for_s),))
 
 
+def _crash(chance: random.Random) -> Phase:
+    """Let the database's server crash, and come again."""
+    at_s, for_s = chance.uniform(0.2, 2), chance.uniform(0, 3)
+    return Phase("crash", at_s + for_s + 4, (Action(at_s, "crash", for_s),))
+
+
+def _crash_kill(chance: random.Random) -> Phase:
+    """Kill a process while the server is gone."""
+    at_s, for_s = chance.uniform(0.2, 2), chance.uniform(1, 3)
+    actions = (Action(at_s, "crash", for_s), Action(at_s + chance.uniform(0, for_s), "kill", 0))
+    return Phase("crash-kill", at_s + for_s + 5, actions)
+
+
 def _fill_stop(chance: random.Random) -> Phase:
     """Ask the service to end while it cannot write."""
     for_s = chance.uniform(3, 8)
@@ -227,6 +250,8 @@ _MAKERS = {
     "fill-stop": _fill_stop,
     "fill-freeze": _fill_freeze,
     "restore": _restore,
+    "crash": _crash,
+    "crash-kill": _crash_kill,
 }
 _WEIGHTS = {
     "calm": 2,
@@ -246,4 +271,6 @@ _WEIGHTS = {
     "fill-stop": 1,
     "fill-freeze": 2,
     "restore": 2,
+    "crash": 4,
+    "crash-kill": 3,
 }

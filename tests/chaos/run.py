@@ -13,7 +13,7 @@ import httpx
 from tests.chaos import plan
 from tests.chaos.clock import WallClock
 from tests.chaos.crowd import Crowd
-from tests.chaos.disk import small_disk
+from tests.chaos.disk import Elsewhere, small_disk
 from tests.chaos.hooks import ROWS, wants
 from tests.chaos.producer import Producer, written_down
 from tests.chaos.receivers import HABITS, Endpoint, answering
@@ -21,7 +21,8 @@ from tests.chaos.restoring import restore, settle
 from tests.chaos.service import Supervised
 from tests.chaos.verdict import check, is_refused, sums_of
 from tests.chaos.witness import Hook, Order, Problems, Witness
-from tests.crash.harness import AUTH
+from tests.crash.harness import AUTH, KEY_OPTION
+from tests.postgres import Server
 
 EVENTS_PER_S = 150
 SENDERS = 2
@@ -49,6 +50,7 @@ class Report(NamedTuple):
     fills: int
     full_starts: int
     restores: int
+    crashes: int
     events: int
     batches: int
     duplicates: int
@@ -59,6 +61,7 @@ class Report(NamedTuple):
         return (
             f"seed {self.seed}: {verdict}; {self.kills} kills, {self.freezes} freezes,"
             f" {self.fills} fills ({self.full_starts} starts meanwhile), {self.restores} restores,"
+            f" {self.crashes} crashes of the server,"
             f" {self.events} events, {self.batches} batches, {self.duplicates} duplicates,"
             f" {self.seconds:.0f} s"
         )
@@ -68,8 +71,16 @@ class Run:
     """The service, in several processes, its producer and its receivers under one seed."""
 
     def __init__(
-        self, seed: int, minutes: float, folder: Path, say: Say, *, crowd: int = 0
+        self,
+        seed: int,
+        minutes: float,
+        folder: Path,
+        say: Say,
+        *,
+        crowd: int = 0,
+        server: Server | None = None,
     ) -> None:
+        """With *server* the processes are on a new database of it, and it crashes, too."""
         self.seed = seed
         self.minutes = minutes
         self.problems = Problems()
@@ -89,11 +100,14 @@ class Run:
         self.ids: dict[str, int] = {}
         self.accepted_log = folder / "accepted.log"
         self.accepted_log.touch()
-        self.disk = small_disk(folder / "data", crowd)
+        self.server = server
+        self.disk = Elsewhere() if server else small_disk(folder / "data", crowd)
         self.clock = WallClock(folder)
+        self.crashes = 0
+        url = {"POSTBELL_DATABASE_URL": server.url(server.database())} if server else {}
+        count = plan.PROCESSES if server else 1 + plan.APIS
         self.services = [
-            Supervised(folder, self.disk, self.problems, self.clock.env)
-            for _ in range(1 + plan.APIS)
+            Supervised(folder, self.disk, self.problems, self.clock.env | url) for _ in range(count)
         ]
         self.service = self.services[0]
         self.producer = Producer(
@@ -127,11 +141,16 @@ class Run:
         return self._report()
 
     async def _set_up(self) -> None:
-        await self.service.set_up()
+        if self.server:
+            await self.service.cli("accounts", "create", "acme")
+            await self.service.cli("api-users", "create", "acme", "main", *KEY_OPTION)
+        else:
+            await self.service.set_up()
         await self.service.cli("api-users", "create", "acme", "second")
         await self.crowd.register(self.service.folder / "data")
-        for service in self.services:
-            await service.start("all" if service is self.service else "api")
+        working = len(self.services) - plan.APIS
+        for number, service in enumerate(self.services):
+            await service.start("all" if number < working else "api")
         for endpoint in self.endpoints:
             self.ids[endpoint.witness.hook.name] = await self._register(endpoint)
 
@@ -162,8 +181,11 @@ class Run:
     async def _disturb(self) -> None:
         """Go from phase to phase until the time is over and each important kind was there."""
         until = time.monotonic() + self.minutes * 60
-        for number, phase in enumerate(plan.phases(self._plan), 1):
-            if number > len(plan.FIRST) and time.monotonic() >= until:
+        first = plan.FIRST_ON_POSTGRES if self.server else plan.FIRST
+        for number, phase in enumerate(
+            plan.phases(self._plan, is_on_postgres=self.server is not None), 1
+        ):
+            if number > len(first) and time.monotonic() >= until:
                 return
             began, before = time.monotonic(), self.producer.accepted
             self.disk.make_room()
@@ -229,6 +251,8 @@ class Run:
                     self.accepted_log,
                     action.for_s,
                 )
+            case "crash":
+                await self._crash(action.for_s)
             case "fill":
                 turned_away = self.producer.answers["503"]
                 self.producer.is_flooding = True
@@ -238,6 +262,13 @@ class Run:
                     )
                 finally:
                     self.producer.is_flooding = False
+
+    async def _crash(self, for_s: float) -> None:
+        assert self.server is not None
+        self.crashes += 1
+        await asyncio.to_thread(self.server.crash)
+        await asyncio.sleep(for_s)
+        await asyncio.to_thread(self.server.start)
 
     def _pick(self, which: int, fits: Callable[[Hook], bool] = lambda hook: True) -> int:
         names = [row.hook.name for row in ROWS if fits(row.hook)]
@@ -325,6 +356,7 @@ class Run:
             self.service.fills,
             sum(service.full_starts for service in services),
             self.producer.restores,
+            self.crashes,
             self.producer.accepted,
             self._batches(),
             sum(endpoint.witness.repeats for endpoint in self.endpoints),

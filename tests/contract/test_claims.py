@@ -67,13 +67,14 @@ async def test_an_expired_lease_is_claimed_again(shop: Shop) -> None:
 
 
 async def test_a_renewed_lease_lasts_longer(shop: Shop) -> None:
-    await shop.webhook()
+    webhook = await shop.webhook()
     await shop.claim("w1", lease_s=30)
 
     shop.clock.advance(20)
-    await shop.engine.ledger.renew("w1", lease_s=30, now=shop.clock.now())
+    renewed = await shop.engine.ledger.renew("w1", lease_s=30, now=shop.clock.now())
     shop.clock.advance(20)
 
+    assert renewed == [webhook.id]
     assert await shop.claim("w2") == []
 
 
@@ -82,7 +83,7 @@ async def test_renewing_touches_no_other_owner(shop: Shop) -> None:
     await shop.claim("w1", lease_s=30)
 
     shop.clock.advance(20)
-    await shop.engine.ledger.renew("w2", lease_s=30, now=shop.clock.now())
+    assert await shop.engine.ledger.renew("w2", lease_s=30, now=shop.clock.now()) == []
     shop.clock.advance(20)
 
     assert ids(await shop.claim("w3")) == [webhook.id]

@@ -49,7 +49,9 @@ def test_no_provider_is_named_but_by_its_own_dialect() -> None:
 
 
 ENGINE_WORDS = re.compile(
-    r"sqlite|apsw|pragma\b|vacuum|-wal\b|(?<!systemd)-journal\b|\.db\b", re.IGNORECASE
+    r"sqlite|apsw|asyncpg|postgres(?!q)"
+    r"|pragma\b|vacuum|-wal\b|(?<!systemd)-journal\b|\.db\b",
+    re.IGNORECASE,
 )
 DEFAULT_ENGINE = "settings/members.py"
 """The default of `database_url`, which the reference shows."""

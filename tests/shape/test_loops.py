@@ -35,6 +35,7 @@ FOREVER = {
     "operating/notices/telling.py": "notices",
     "index/indexer.py": "index",
     "ingest/ingest.py": "ingest",
+    "delivery/house.py": "worker",
     "delivery/worker.py": "worker",
     "serving/process.py": "",
     "operating/standings.py": "standings",

@@ -7,7 +7,7 @@ work from its lane until there is none.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -18,13 +18,13 @@ from postbell.delivery.batches import Batches
 from postbell.delivery.calls import Calls
 from postbell.delivery.catching_up import CatchingUp
 from postbell.delivery.courier import Courier
+from postbell.delivery.house import House, head_of
 from postbell.delivery.prune import Pruner
 from postbell.delivery.replays import Replays
-from postbell.delivery.scrub import Scrubber
 from postbell.delivery.settle import AGAIN_S, BROKEN, DAMAGED, Settler, may_fail
 from postbell.delivery.singles import Singles
 from postbell.directory import Directory
-from postbell.errors import DamagedBlock, EngineStopped, Overloaded
+from postbell.errors import DamagedBlock, EngineStopped, Overloaded, Unavailable
 from postbell.fences import count, fence, note, passes
 from postbell.lane.ahead import Ahead
 from postbell.lane.gate import Gate
@@ -36,7 +36,7 @@ from postbell.reading.reader import Reader
 from postbell.records import Webhook
 from postbell.signals import log
 
-POLL_S, HOUSEKEEPING_S, SAVE_S, CLAIM_LIMIT = 1.0, 20.0, 5.0, 1000
+POLL_S, SAVE_S, CLAIM_LIMIT = 1.0, 5.0, 1000
 
 
 class Worker:
@@ -76,9 +76,10 @@ class Worker:
         self._replays = Replays(courier, self._batches, self.settler)
         days, settler, singles = (retention_days, trail_days), self.settler, self.singles
         self.pruner = Pruner(engine, self.reader, settler, singles, clock, self._fed, *days)
-        self._scrubber = Scrubber(engine.log, clock)
         self._catching_up = CatchingUp(self.reader, clock, self._fed, self._notice, self._fail)
         self.lanes: dict[int, Held] = {}
+        ours = (self.lanes, self.pruner, self._take_in, self.claim)
+        self.house = House(engine, owner, clock, *ours)
         self._past: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
         self._seen = 0
@@ -107,8 +108,8 @@ class Worker:
         """
         async with asyncio.TaskGroup() as tasks:
             self.tasks = tasks
-            self._seen = await self._engine.log.head()
-            helpers = [tasks.create_task(self._listen()), tasks.create_task(self._keep_house())]
+            self._seen = await head_of(self._engine.log, self._clock)
+            helpers = [tasks.create_task(self._listen()), tasks.create_task(self.house.keep())]
             while not self._is_stopping:
                 wait_s = await self.turn()
                 with suppress(TimeoutError):
@@ -125,7 +126,7 @@ class Worker:
         self._wake.clear()
         if self._must_look:
             self._must_look = False
-            with may_fail("look", Overloaded), fence("worker", item="look"):
+            with may_fail("look", Overloaded, Unavailable), fence("worker", item="look"):
                 await self._look()
         now = self._clock.now()
         if self.calls.was_set(now, self._clock.monotonic_s()):
@@ -192,15 +193,18 @@ class Worker:
             claims = await self._engine.ledger.claim(
                 self._owner, CLAIM_LIMIT, lease_s=LEASE_S, now=self._clock.now()
             )
-            for claim in claims:
-                webhook = await self._webhook(claim.lane.webhook_id)  # it is not claimed again
-                known = self.lanes.get(claim.lane.webhook_id)
-                if webhook is not None and (known is None or known.is_gone):
-                    self._hold(claim, webhook)
-                elif webhook is not None:
-                    self._changed.add(webhook.id)  # it was lost, and nobody heard of that
+            await self._take_in(claims)
             if len(claims) < CLAIM_LIMIT:
                 return
+
+    async def _take_in(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            webhook = await self._webhook(claim.lane.webhook_id)
+            known = self.lanes.get(claim.lane.webhook_id)
+            if webhook is not None and (known is None or known.is_gone):
+                self._hold(claim, webhook)
+            elif webhook is not None:
+                self._changed.add(webhook.id)  # it was lost, and nobody heard of that
 
     async def _hold_again(self, held: Held) -> None:
         """Take a lane in anew that was given up for an error of ours, where it is still ours."""
@@ -344,18 +348,6 @@ class Worker:
         while True:
             await self._engine.bell.wait(POLL_S)
             self.hear()
-
-    async def _keep_house(self) -> None:
-        """Renew leases, move idle cursors, let retention drop what is old, check blocks."""
-        while True:
-            wait_s = AGAIN_S
-            with may_fail("housekeeping"), fence("worker", item="housekeeping"):
-                await self._engine.ledger.renew(self._owner, lease_s=LEASE_S, now=self._clock.now())
-                await self.claim()
-                await self.pruner.sweep(list(self.lanes.values()))
-                await self._scrubber.step()
-                wait_s = HOUSEKEEPING_S
-            await self._clock.sleep(wait_s)
 
     async def _finish(self) -> None:
         """Let what is in flight end, within the shutdown time, and save every run.

@@ -190,8 +190,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> None:
-        """Extend the lease of every lane that *owner* holds."""
+    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> list[int]:
+        """Extend the lease of every lane that *owner* holds; return whose lanes these are."""
         ...
 
     async def release(self, owner: str) -> None:

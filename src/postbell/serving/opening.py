@@ -5,7 +5,7 @@ from pathlib import Path
 
 from postbell import sealing
 from postbell.clock import Clock
-from postbell.errors import ServiceError, UsageError
+from postbell.errors import ServiceError, StorageError, Unavailable, UsageError
 from postbell.ports import Database, Engine
 from postbell.settings.members import Settings
 from postbell.storage.engines import named
@@ -49,7 +49,7 @@ def open_sealer(settings: Settings) -> sealing.Sealer:
     """
     make_folder(settings.data_dir)
     there, key = database(settings), settings.secret_key_path
-    if there.exists() and not key.exists():
+    if not key.exists() and there.exists():
         raise ServiceError(
             f"the database {there.place} was made with a secret key file, but {key} is not there;"
             " put it back from your backup, or name it with --secret-key-file"
@@ -80,9 +80,11 @@ def open_sender(settings: Settings, clock: Clock) -> tuple[Guard, CurlSender]:
     )
 
 
-def lacks_space(settings: Settings) -> bool:
-    """Say whether a disk or quota is too full for the database or the key to be opened; blocks."""
-    return lacks_room(settings.data_dir, PROBE_BYTES) or database(settings).lacks_room()
+def may_open_later(failure: StorageError, settings: Settings) -> bool:
+    """Say whether the database may open a moment later, as it is: its server is gone, or a disk or
+    quota is too full for it or the key; blocks."""
+    is_full = lacks_room(settings.data_dir, PROBE_BYTES) or database(settings).lacks_room()
+    return is_full or isinstance(failure, Unavailable)
 
 
 def require_database(settings: Settings) -> Database:

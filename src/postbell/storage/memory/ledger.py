@@ -36,10 +36,11 @@ class MemoryLedger:
             self._raise_epoch(webhook_id)
         return [self._read(webhook_id) for webhook_id in free[:limit]]
 
-    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> None:
-        for lease in self._tables.leases.values():
-            if lease.owner == owner:
-                lease.until = now + timedelta(seconds=lease_s)
+    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> list[int]:
+        held = {i: lease for i, lease in self._tables.leases.items() if lease.owner == owner}
+        for lease in held.values():
+            lease.until = now + timedelta(seconds=lease_s)
+        return list(held)
 
     async def release(self, owner: str) -> None:
         for webhook_id, lease in self._leases():

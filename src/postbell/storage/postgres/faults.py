@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from postbell.errors import StorageError
+from postbell.errors import StorageError, Unavailable
 
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a connection, or a statement on it, can raise."""
@@ -10,16 +10,18 @@ AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """What undoes a transaction that may succeed when it is run again."""
 
 _WAY_OUT = {
+    "28P01": "wrong user or password: see POSTBELL_DATABASE_URL",
+    "28000": "the server lets this user not in: see POSTBELL_DATABASE_URL and pg_hba.conf",
+    "3D000": "there is no such database: create it first (createdb)",
+    "42501": "the user may not do this: let the user own the database",
+}
+_FOR_NOW = {
     "53100": "the server's disk is full: free some space, nothing was written",
     "25006": (
         "the server takes no writes: name the primary, or all hosts with"
         " target_session_attrs=read-write"
     ),
     "53300": "the server has no connection left: raise max_connections, or put PgBouncer before it",
-    "28P01": "wrong user or password: see POSTBELL_DATABASE_URL",
-    "28000": "the server lets this user not in: see POSTBELL_DATABASE_URL and pg_hba.conf",
-    "3D000": "there is no such database: create it first (createdb)",
-    "42501": "the user may not do this: let the user own the database",
     "57014": "it took too long and was given up",
     "57P01": "the server goes down; it is tried again",
     "57P03": "the server starts or recovers; it is tried again",
@@ -30,11 +32,13 @@ def as_storage_error(
     error: BaseException, what: str = "the database cannot commit"
 ) -> StorageError:
     """Return one of FAULTS in our words: what failed, why, and the way out."""
-    way_out = _WAY_OUT.get(getattr(error, "sqlstate", None) or "")
-    if way_out:
+    code = getattr(error, "sqlstate", None) or ""
+    if way_out := _FOR_NOW.get(code):
+        return Unavailable(f"{what}: {way_out} ({error})")
+    if way_out := _WAY_OUT.get(code):
         return StorageError(f"{what}: {way_out} ({error})")
     if isinstance(error, TimeoutError):
-        return StorageError(f"{what}: the server does not answer; it is tried again")
+        return Unavailable(f"{what}: the server does not answer; it is tried again")
     if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
-        return StorageError(f"{what}: the server cannot be reached; it is tried again ({error})")
+        return Unavailable(f"{what}: the server cannot be reached; it is tried again ({error})")
     return StorageError(f"{what}: {error}")

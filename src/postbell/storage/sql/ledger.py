@@ -50,9 +50,12 @@ class SqlLedger:
             self._is_first = False
         return claims
 
-    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> None:
+    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> list[int]:
         until = to_us(now + timedelta(seconds=lease_s))
-        await self._write("renew_lanes", owner, until)
+        found = await self._store.lane_writer.run(
+            lambda db: db.rows("renew_lanes", owner, until), is_reserved=True
+        )
+        return [webhook_id for (webhook_id,) in found]
 
     async def release(self, owner: str) -> None:
         await self._write("release_lanes", owner)

@@ -123,8 +123,8 @@ DELETE FROM keys WHERE (account_id, key) IN (
 );
 
 -- name: renew_lanes
--- All lanes of the owner are held until ?2.
-UPDATE lanes SET lease_until = ?2 WHERE owner = ?1;
+-- All lanes of the owner are held until ?2; they are returned.
+UPDATE lanes SET lease_until = ?2 WHERE owner = ?1 RETURNING webhook_id;
 
 -- name: release_lanes
 -- The owner holds nothing.
