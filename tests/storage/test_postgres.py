@@ -206,7 +206,7 @@ async def test_a_server_that_crashes_is_found_again_and_has_what_was_acknowledge
         own.crash()
         with pytest.raises(StorageError):
             await append(engine, clock, "b")
-        with pytest.raises(StorageError, match="it is tried again"):
+        with pytest.raises(StorageError, match="try again in a moment"):
             await engine.ready()
         own.start()
 

@@ -23,8 +23,8 @@ _FOR_NOW = {
     ),
     "53300": "the server has no connection left: raise max_connections, or put PgBouncer before it",
     "57014": "it took too long and was given up",
-    "57P01": "the server goes down; it is tried again",
-    "57P03": "the server starts or recovers; it is tried again",
+    "57P01": "the server goes down: try again in a moment",
+    "57P03": "the server starts or recovers: try again in a moment",
 }
 
 
@@ -38,7 +38,12 @@ def as_storage_error(
     if way_out := _WAY_OUT.get(code):
         return StorageError(f"{what}: {way_out} ({error})")
     if isinstance(error, TimeoutError):
-        return Unavailable(f"{what}: the server does not answer; it is tried again")
+        return Unavailable(
+            f"{what}: the server does not answer: see to it, or try again in a moment"
+        )
     if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
-        return Unavailable(f"{what}: the server cannot be reached; it is tried again ({error})")
+        return Unavailable(
+            f"{what}: the server cannot be reached: see that it runs, or try again in a moment"
+            f" ({error})"
+        )
     return StorageError(f"{what}: {error}")
