@@ -16,7 +16,8 @@ WARM_UP_S = 1.0
 
 
 class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line of the report; *cpu_us* and *floor_us* are CPU time per event.
+    """One line of the report; *cpu_us* and *floor_us* are CPU time per event; *ratio* is 0 where
+    the floor was too short to be measured.
 
     *later_us* is CPU time per event that indexing took after it was accepted, *write_bytes* went
     to the disk per event, *start_s* passed from the start of the process until it was ready;
@@ -170,6 +171,6 @@ def result(scenario: Scenario, ours: Measured, least: Measured) -> Result:
         rate=round(ours.rate),
         peak_mib=round(ours.peak_mib, 1),
         floor_us=round(least.cpu_us, 3),
-        ratio=round(ours.cpu_us / least.cpu_us, 2),
+        ratio=round(ours.cpu_us / least.cpu_us, 2) if least.cpu_us else 0.0,
         **ours.more,  # type: ignore[arg-type]  # members that are numbers
     )

@@ -14,6 +14,5 @@ from tests.scale.counting import CountingEngine
 async def engine(
     request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
 ) -> AsyncIterator[CountingEngine]:
-    engine = await OPENERS[request.param](tmp_path, clock)
-    yield CountingEngine(engine)
-    await engine.close()
+    async with OPENERS[request.param](tmp_path, clock) as engine:
+        yield CountingEngine(engine)

@@ -35,11 +35,17 @@ class Props(NamedTuple):
     secrets: dict[str, str]
 
 
-async def prepare(settings: Settings, url: str, receiver_url: str) -> Props:
-    """Make or find everything, with the webhooks pointing at *receiver_url*."""
-    async with opened(settings) as office:
+async def make_customer(settings: Settings) -> str:
+    """Make or find the account and the api user, before the service's source asks for them; return
+    the api user's key."""
+    async with opened(settings, may_create=True) as office:
         await _account(office)
-        api_key = await _api_key(office, settings.data_dir / KEY_FILE)
+        return await _api_key(office, settings.data_dir / KEY_FILE)
+
+
+async def prepare(settings: Settings, url: str, api_key: str, receiver_url: str) -> Props:
+    """Make or find the webhooks, pointing at *receiver_url*."""
+    async with opened(settings) as office:
         client = ApiClient(url, API_USER, api_key)
         try:
             ids = await asyncio.to_thread(_webhooks, client, receiver_url)

@@ -18,7 +18,7 @@ from postbell.app import serve
 from postbell.cli.client import ApiClient
 from postbell.cli.demo.board import Board
 from postbell.cli.demo.maillog import MailLog
-from postbell.cli.demo.props import ACCOUNT, API_USER, Props, prepare
+from postbell.cli.demo.props import ACCOUNT, API_USER, Props, make_customer, prepare
 from postbell.cli.demo.stream import Stream
 from postbell.cli.receiver import receiving
 from postbell.errors import ServiceError
@@ -65,6 +65,7 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
     )
     await asyncio.to_thread(make_folder, settings.data_dir)
     await asyncio.to_thread(_append, mail_log, [])  # so that nobody has to wait for it
+    api_key = await make_customer(settings)
     board = Board()
     async with receiving(_bind_or_any(RECEIVER), board.answer) as receiver_url:
         service_stop = asyncio.Event()
@@ -72,7 +73,7 @@ async def run(settings: Settings, plan: Plan, *, is_address_free_to_choose: bool
         async with asyncio.TaskGroup() as tasks:
             service = serve(settings, "all", ready=is_up.set_result, stop=service_stop)
             tasks.create_task(service, name="service")
-            props = await prepare(settings, await is_up, receiver_url)
+            props = await prepare(settings, await is_up, api_key, receiver_url)
             board.secrets = props.secrets
             _introduce(board, settings, props, receiver_url)
             if plan.seconds:
