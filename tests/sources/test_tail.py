@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -309,6 +310,35 @@ def test_a_folder_that_cannot_be_looked_into_is_told_while_its_file_is_open(tmp_
     elsewhere.rename(folder)
     append(log, 2)
     assert reader.read() == ["2"]
+    reader.tail.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "remove"),
+    [(Path.mkdir, Path.rmdir), (lambda path: path.symlink_to(path), Path.unlink)],
+    ids=["no-file", "nobody-can-say"],
+)
+def test_a_next_file_that_cannot_be_read_costs_nothing_of_the_one_before(
+    log: Path, make: Callable[[Path], None], remove: Callable[[Path], None]
+) -> None:
+    """So Postfix rotates its own log: compressed after a second, and the next one for root."""
+    append(log, 1)
+    reader = Reader(log)
+    reader.read()
+    rotated = log.with_name(log.name + ".1")
+    log.rename(rotated)
+    with rotated.open("a") as writer:
+        rotated.unlink()
+        make(log)
+        with pytest.raises(ServiceError):
+            reader.read()
+        print(2, file=writer, flush=True)
+        print(3, end="", file=writer, flush=True)
+    remove(log)
+    append(log, 4)
+
+    assert reader.read(20) == ["2", "3", "4"]
+    assert reader.said == []
     reader.tail.close()
 
 

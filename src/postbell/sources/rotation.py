@@ -11,11 +11,14 @@ from postbell.text.numerals import whole
 
 
 def inode(path: Path) -> int | None:
-    """Return a file's inode, None where it is not there; raise OSError where nobody can say."""
+    """Return a file's inode, None where it is not there; raise ServiceError where nobody can
+    say."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def modified_ns(path: Path) -> int:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from postbell.errors import ServiceError
 from postbell.sources import rotation
 from postbell.text.encodings import BOM
 
@@ -94,7 +93,8 @@ class Tail:
 
     def read(self) -> Chunk | None:
         """Return what comes next, the same again until it is confirmed; None where there is
-        nothing now.  Raises ServiceError where a file cannot be read."""
+        nothing now.  Raises ServiceError where a file cannot be read: where that is the next one,
+        this one stays open, since rotation may have removed it meanwhile."""
         try:
             file = self._file if self._file is not None else self._open()
             chunk = None if file is None else self._next(file)
@@ -105,9 +105,6 @@ class Tail:
         except OSError as error:
             self._leave()
             raise rotation.unreadable(self._path, error) from None
-        except ServiceError:
-            self._leave()
-            raise
         return chunk
 
     def confirm(self, chunk: Chunk) -> None:
