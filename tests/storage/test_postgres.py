@@ -1,6 +1,7 @@
 """PostgreSQL with several processes, behind a pooler, and with a server that is gone at times."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from postbell.sealing import Sealer, load_or_create
 from postbell.storage import postgres
 from postbell.storage.postgres import PostgresEngine, connecting
 from postbell.storage.postgres.transaction import PostgresTransaction
+from postbell.storage.sql.transaction import Taken
 from tests.contract.making import Shop, block
 from tests.empty import empty_postgres
 from tests.postgres import Server, pooler, server
@@ -243,6 +245,23 @@ async def test_no_password_is_in_an_error(sealer: Sealer, clock: SystemClock) ->
         with pytest.raises(StorageError) as caught:
             await postgres.open(url, sealer, clock)
         assert "hidden" not in str(caught.value)
+
+
+async def test_a_commit_that_the_server_made_a_rollback_is_not_acknowledged(
+    engines: list[PostgresEngine], clock: SystemClock
+) -> None:
+    await engines[0].registry.add_account("acme", clock.now())
+
+    async def work(db: PostgresTransaction) -> str:
+        with contextlib.suppress(Taken):
+            await db.scalar("add_account", "acme", 1)
+        return "done"
+
+    with pytest.raises(StorageError, match="undid a transaction"):
+        await engines[0].log._store.writer.run(work)
+
+    await engines[0].registry.add_account("bolt", clock.now())
+    assert [each.name for each in await engines[1].registry.accounts()] == ["acme", "bolt"]
 
 
 async def test_a_text_with_a_zero_is_kept_without_it(

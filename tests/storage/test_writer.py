@@ -10,8 +10,8 @@ import pytest
 from postbell.errors import Overloaded, StorageError
 from postbell.sealing import Sealer
 from postbell.storage import sqlite
+from postbell.storage.sql.waiting import MAX_JOBS, MAX_QUEUED_BYTES
 from postbell.storage.sqlite import SqliteEngine
-from postbell.storage.sqlite.writer import MAX_JOBS, MAX_QUEUED_BYTES
 from tests.contract.making import Shop, block
 from tests.fakes import FakeClock
 

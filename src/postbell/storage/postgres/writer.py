@@ -18,15 +18,16 @@ from postbell.storage.postgres.connecting import CONNECT_S, DatabaseServer, conn
 from postbell.storage.postgres.faults import AGAIN, FAULTS, as_storage_error
 from postbell.storage.postgres.transaction import PostgresTransaction
 from postbell.storage.sql.riding import Along, riding
+from postbell.storage.sql.waiting import (
+    GROUP_BYTES,
+    GROUP_JOBS,
+    MAX_JOBS,
+    MAX_QUEUED_BYTES,
+    RESERVED_JOBS,
+)
 
 T = TypeVar("T")
 
-MAX_JOBS = 2048
-MAX_QUEUED_BYTES = 64 << 20
-RESERVED_JOBS = 4096
-"""Room beyond MAX_JOBS that only the ledger uses, so that a flood of events stops no delivery."""
-GROUP_JOBS = 256
-GROUP_BYTES = 8 << 20
 TRIES = 5
 """So often a transaction is run that the server undoes for the sake of others."""
 
@@ -127,7 +128,7 @@ class PostgresWriter:
             try:
                 return await self._attempt(connection, group)
             except AGAIN:
-                await connection.execute("ROLLBACK")
+                await self._drop(connection)
                 if tries == TRIES:
                     raise
             except BaseException:
@@ -147,14 +148,14 @@ class PostgresWriter:
             if not isinstance(answer, _Value):
                 break
         else:
-            await connection.execute("COMMIT")
+            await _commit(connection)
             return answers
         await connection.execute("ROLLBACK")
         if len(group) == 1:
             return answers
         await connection.execute(self._begin)
         answers = [await self._answer_apart(db, job) for job in group]
-        await connection.execute("COMMIT")
+        await _commit(connection)
         return answers
 
     async def _answer_apart(self, db: PostgresTransaction, job: Queued) -> "_Value | Exception":
@@ -180,6 +181,13 @@ class PostgresWriter:
 
 class _Value(NamedTuple):
     value: Any
+
+
+async def _commit(connection: asyncpg.Connection) -> None:
+    """Commit; raise StorageError where the server undid it all, which it calls no error: a
+    statement had failed, and nobody said so."""
+    if await connection.execute("COMMIT") != "COMMIT":
+        raise StorageError("the database undid a transaction in which a statement had failed")
 
 
 async def _answer(db: PostgresTransaction, job: Queued) -> _Value | Exception:

@@ -17,6 +17,13 @@ from postbell.clock import Clock
 from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.storage.sql.riding import Along, riding
 from postbell.storage.sql.transaction import finished
+from postbell.storage.sql.waiting import (
+    GROUP_BYTES,
+    GROUP_JOBS,
+    MAX_JOBS,
+    MAX_QUEUED_BYTES,
+    RESERVED_JOBS,
+)
 from postbell.storage.sqlite.connecting import PAGE_BYTES
 from postbell.storage.sqlite.faults import (
     FAULTS,
@@ -30,14 +37,6 @@ from postbell.storage.sqlite.threads import ThreadAnswer, call_soon, deliver
 from postbell.storage.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
-
-MAX_JOBS = 2048
-MAX_QUEUED_BYTES = 64 << 20
-RESERVED_JOBS = 4096
-"""Room beyond MAX_JOBS that only the ledger uses, so that a flood of events stops no delivery."""
-
-GROUP_JOBS = 256
-GROUP_BYTES = 8 << 20
 
 POLL_S = 0.05
 IDLE_WAL_PAGES = (1 << 20) // PAGE_BYTES
