@@ -9,7 +9,9 @@ from postbell.errors import UsageError
 from postbell.ports import Dropped, Space
 from postbell.sealing import Sealer
 from postbell.storage.postgres.connecting import DatabaseServer, found
+from postbell.storage.postgres.journal import PostgresJournal
 from postbell.storage.postgres.migrating import prepare
+from postbell.storage.postgres.parts import give_back, hide_blocks
 from postbell.storage.postgres.readers import PostgresReaders
 from postbell.storage.postgres.recent import PostgresRecent
 from postbell.storage.postgres.transaction import PostgresTransaction
@@ -20,7 +22,6 @@ from postbell.storage.sql.answers import SqlAnswers
 from postbell.storage.sql.checkpoints import SqlCheckpoints
 from postbell.storage.sql.dropping import drop_blocks
 from postbell.storage.sql.index import SqlIndex
-from postbell.storage.sql.journal import SqlJournal
 from postbell.storage.sql.ledger import SqlLedger
 from postbell.storage.sql.log import SqlLog
 from postbell.storage.sql.notices import SqlNotices
@@ -62,9 +63,10 @@ class PostgresEngine:
         clock: Clock,
         dialects: Container[str] | None,
     ) -> None:
-        self._clock = clock
+        self._server, self._clock = server, clock
         begins = (server.begin + ALONE, server.begin, server.begin)
         alone, log, lanes = self._writers = [PostgresWriter(server, each) for each in begins]
+        self._alone = alone
         self._readers = readers = PostgresReaders(server)
         self._bell = PostgresBell(server)
         self._is_closed = False
@@ -72,7 +74,7 @@ class PostgresEngine:
         self._store = store = Store(alone, log, lanes, readers, self._bell, sealer, clock, recent)
         self.log = SqlLog(store)
         self.ledger = SqlLedger(store, is_only_worker=False, has_worker=_nobody_knows)
-        self.journal = SqlJournal(store)
+        self.journal = PostgresJournal(store)
         self.registry = SqlRegistry(store, dialects)
         self.owners = SqlOwners(store)
         self.second_factors = SqlSecondFactors(store)
@@ -105,11 +107,13 @@ class PostgresEngine:
         return await self._readers.run(work)
 
     async def shrink(self) -> bool:
-        """Do nothing: the server's vacuum does."""
-        return False
+        """Drop a part of log or journal that nobody needs any more; the server's vacuum does all
+        else."""
+        now = self._clock.now()
+        return await give_back(self._server, self._readers, self._alone, now)
 
     async def drop_blocks(self, before: int, *, counted: Collection[int]) -> Dropped:
-        return await drop_blocks(self._store, self.registry, before, counted)
+        return await drop_blocks(self._store, self.registry, before, counted, drop=hide_blocks)
 
     async def backup(self, target: Path) -> None:
         """Refuse it: the server's own tools do."""

@@ -69,7 +69,7 @@ RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, fa
 -- name: recent_journal
 -- Journal rows before an id, the newest first; no body where it does not hold the bytes ?3.
 SELECT id, CASE WHEN CAST(?3 AS bytea) IS NULL OR position(CAST(?3 AS bytea) IN body) > 0 THEN body END
-FROM journal WHERE id < ?1 ORDER BY id DESC LIMIT ?2;
+FROM kept_journal WHERE id < ?1 ORDER BY id DESC LIMIT ?2;
 
 -- name: recent_journal_of_webhook
 -- The same of those that speak of a webhook.
@@ -77,6 +77,7 @@ SELECT journal.id,
     CASE WHEN CAST(?3 AS bytea) IS NULL OR position(CAST(?3 AS bytea) IN body) > 0 THEN body END
 FROM journal_webhooks JOIN journal ON journal.id = journal_webhooks.journal_id
 WHERE journal_webhooks.webhook_id = ?4 AND journal_webhooks.journal_id < ?1
+    AND journal_webhooks.journal_id >= (SELECT value FROM meta WHERE name = 'journal_from')
 ORDER BY journal_webhooks.journal_id DESC LIMIT ?2;
 
 -- name: recent_journal_of_account
@@ -85,7 +86,9 @@ SELECT journal.id,
     CASE WHEN CAST(?3 AS bytea) IS NULL OR position(CAST(?3 AS bytea) IN body) > 0 THEN body END
 FROM (
     SELECT DISTINCT journal_id FROM journal_webhooks
-    WHERE account_id = ?4 AND journal_id < ?1 ORDER BY journal_id DESC LIMIT ?2
+    WHERE account_id = ?4 AND journal_id < ?1
+        AND journal_id >= (SELECT value FROM meta WHERE name = 'journal_from')
+    ORDER BY journal_id DESC LIMIT ?2
 ) AS found JOIN journal ON journal.id = found.journal_id
 ORDER BY found.journal_id DESC;
 
@@ -183,3 +186,54 @@ SELECT key, value FROM remembered
 WHERE source = ?1 AND until > ?3 AND key IN (
     SELECT value FROM json_array_elements_text(CAST(?2 AS json)) AS found (value)
 );
+
+-- name: tail
+-- Headers of all accounts after a block.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes
+FROM kept_blocks WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: headers
+-- Headers of one account from a block on.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes
+FROM kept_blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT ?3;
+
+-- name: load_block
+-- One block with its body.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, hashes, body,
+    checksum
+FROM kept_blocks WHERE id = ?1;
+
+-- name: next_block
+-- The first block after an id, with its body.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, hashes, body,
+    checksum
+FROM kept_blocks WHERE id > ?1 ORDER BY id LIMIT 1;
+
+-- name: block_ids
+-- The id hashes after a block.
+SELECT id, recorded_at, hashes FROM kept_blocks WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: oldest_block
+-- The id of the oldest block that is kept.
+SELECT id FROM kept_blocks ORDER BY id LIMIT 1;
+
+-- name: time_from
+-- The first block with at least this id, and its time.
+SELECT id, recorded_at FROM kept_blocks WHERE id >= ?1 ORDER BY id LIMIT 1;
+
+-- name: first_of_account
+-- The account's first block with at least this id.
+SELECT id FROM kept_blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT 1;
+
+-- name: scan_journal
+-- Journal rows after an id.
+SELECT id, body FROM kept_journal WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: newest_journal
+-- The id of the newest journal row.
+SELECT max(id) FROM kept_journal;
+
+-- name: old_journal
+-- At most ?4 of the journal rows whose newest entry is older than ?1, after the row ?3 of time ?2.
+SELECT last_at, id, body FROM kept_journal
+WHERE last_at < ?1 AND (last_at, id) > (?2, ?3) ORDER BY last_at, id LIMIT ?4;

@@ -5,21 +5,28 @@ from typing import Any
 
 import asyncpg
 
-from postbell.storage.sql.statements import statements_of
+from postbell.storage.sql.statements import load, statements_of
 from postbell.storage.sql.transaction import Row, Taken, Transaction
 from postbell.text.numerals import whole
 
+PARTS = load(__package__, "parts.sql")
+"""Statements that no other engine has."""
 SQL = {
     name: re.sub(r"\?(\d+)", r"$\1", statement)
-    for name, statement in statements_of(__package__).items()
+    for name, statement in {**statements_of(__package__), **PARTS}.items()
 }
 
 
 class PostgresTransaction(Transaction):
-    """What goes wrong with the database itself is raised as asyncpg does."""
+    """What goes wrong with the database itself is raised as asyncpg does.
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    *rooms* is what is known to be committed of how far log and journal have room.
+    """
+
+    def __init__(self, connection: asyncpg.Connection, rooms: dict[str, int] | None = None) -> None:
         self.connection = connection
+        self._rooms = {} if rooms is None else rooms
+        self._is_extended = False
 
     async def rows(self, name: str, *values: Any) -> list[Row]:
         try:
@@ -34,6 +41,16 @@ class PostgresTransaction(Transaction):
         except asyncpg.UniqueViolationError as error:
             raise Taken(str(error)) from error
         return whole(status.rpartition(" ")[2]) or 0
+
+    async def make_room(self, of: str, lowest: int, highest: int, now_us: int) -> None:
+        if highest < self._rooms.get(of, 0):
+            return
+        found = await self.row("room", of)
+        if found is None or found[0] <= highest:
+            self._is_extended = True  # which may yet be undone
+            await self.rows("make_room", of, lowest, highest, now_us)
+        elif not self._is_extended:
+            self._rooms[of] = found[0]
 
 
 def _sent(value: Any) -> Any:

@@ -50,6 +50,7 @@ class PostgresWriter:
         self._server = server
         self._connection: asyncpg.Connection | None = None
         self._begin = begin
+        self._rooms: dict[str, int] = {}
         self._queue: deque[Queued] = deque()
         self._queued_bytes = 0
         self._has_work = asyncio.Event()
@@ -141,7 +142,7 @@ class PostgresWriter:
     ) -> "list[_Value | Exception]":
         answers: list[_Value | Exception] = []
         await connection.execute(self._begin)
-        db = PostgresTransaction(connection)
+        db = PostgresTransaction(connection, self._rooms)
         for job in group:
             answer = await _answer(db, job)
             answers.append(answer)
@@ -170,6 +171,7 @@ class PostgresWriter:
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = None
+            self._rooms.clear()  # it may be another server's
             self._connection = await connect(self._server)
         return self._connection
 

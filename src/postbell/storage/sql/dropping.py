@@ -1,7 +1,7 @@
 """Blocks that nobody needs any more go, in commits so small that nobody waits for them."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from postbell.ports import Dropped
 from postbell.storage.sql.registry import SqlRegistry
@@ -13,8 +13,21 @@ DROP_BLOCKS = 32
 DROP_CORRECTIONS = 1000
 
 
+Drop = Callable[[Transaction, int], Awaitable[int]]
+"""Drops some blocks below an id, the oldest first, and returns how many: none at the end."""
+
+
+async def drop_rows(db: Transaction, edge: int) -> int:
+    return await db.run("drop_blocks", edge, DROP_BLOCKS)
+
+
 async def drop_blocks(
-    store: Store, registry: SqlRegistry, before: int, counted: Collection[int]
+    store: Store,
+    registry: SqlRegistry,
+    before: int,
+    counted: Collection[int],
+    *,
+    drop: Drop = drop_rows,
 ) -> Dropped:
     """Do what `Engine.drop_blocks` says."""
     ids = json.dumps(sorted(counted))
@@ -22,8 +35,8 @@ async def drop_blocks(
     async def work(db: Transaction) -> Dropped:
         await db.run("hold_lanes")
         edge = await _edge(db, registry, before, ids)
-        gone = await db.run("drop_blocks", edge, DROP_BLOCKS)
-        if gone < DROP_BLOCKS:
+        gone = await drop(db, edge)
+        if gone == 0:
             await db.run("drop_corrections", edge, DROP_CORRECTIONS)
         return Dropped(gone, edge)
 
@@ -31,7 +44,7 @@ async def drop_blocks(
     while not is_over:
         gone, edge = await store.writer.run(work, is_reserved=True)
         store.recent.drop(edge)
-        blocks, is_over = blocks + gone, gone < DROP_BLOCKS
+        blocks, is_over = blocks + gone, gone == 0
     return Dropped(blocks, edge)
 
 

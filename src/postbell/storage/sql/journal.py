@@ -76,11 +76,7 @@ class SqlJournal:
         return await self._store.readers.rows("old_journal", before, *after, DROP_ROWS)
 
     async def _drop(self, page: list[Row], below: int | None) -> int:
-        old = [
-            each
-            for each in (_Old(row_id, _subjects_of(row_id, body)) for _, row_id, body in page)
-            if not each.reaches(below)
-        ]
+        old = [each for each in map(OldRow.read, page) if not each.reaches(below)]
         if old:
             await self._store.writer.run(lambda db: _drop(db, old), is_reserved=True)
         return len(old)
@@ -97,9 +93,9 @@ async def write_down(db: Transaction, entries: Sequence[Entry]) -> None:
         return
     times = [entry.at for entry in entries]
     body = to.entries_to_body(list(entries))
-    journal_id = await db.scalar(
-        "add_journal", to_us(min(times)), to_us(max(times)), len(entries), body
-    )
+    newest_at = to_us(max(times))
+    journal_id = await db.scalar("add_journal", to_us(min(times)), newest_at, len(entries), body)
+    await db.make_room("journal", journal_id + 1, journal_id + 1, newest_at)
     owners = {entry.webhook_id: entry.account_id for entry in entries}
     for webhook_id, account_id in owners.items():
         await db.run("add_journal_webhook", webhook_id, journal_id, account_id)
@@ -110,11 +106,17 @@ class _Subject(msgspec.Struct):
     range: Range
 
 
-class _Old(NamedTuple):
+class OldRow(NamedTuple):
     """A journal row that may go, and what it speaks of."""
 
+    newest_at: int
     row_id: int
     subjects: list[_Subject]
+
+    @classmethod
+    def read(cls, row: Row) -> "OldRow":
+        newest_at, row_id, body = row
+        return cls(newest_at, row_id, _subjects_of(row_id, body))
 
     def reaches(self, block: int | None) -> bool:
         return any(reaches(subject.range, block) for subject in self.subjects)
@@ -136,8 +138,8 @@ def _subjects_of(row_id: int, body: bytes) -> list[_Subject]:
     return []
 
 
-async def _drop(db: Transaction, old: list[_Old]) -> None:
-    for row_id, subjects in old:
+async def _drop(db: Transaction, old: list[OldRow]) -> None:
+    for _, row_id, subjects in old:
         for webhook_id in {subject.webhook_id for subject in subjects}:
             await db.run("drop_journal_webhook", webhook_id, row_id)
         await db.run("drop_journal", row_id)

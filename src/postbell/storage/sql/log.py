@@ -134,6 +134,7 @@ async def _append(
     await checkpoints.move(db, progress, at)
     if told:
         await suppressions.forget_told(db, told)
+    await db.make_room("blocks", newest + 1, newest + len(blocks), at)
     recorded_at = from_us(at)
     sequences: dict[int, int] = {}
     headers = []

@@ -33,6 +33,11 @@ class Transaction(ABC):
         """Run the statement *name* and return how many rows it changed; raise Taken,
         StorageError."""
 
+    @abstractmethod
+    async def make_room(self, of: str, lowest: int, highest: int, now_us: int) -> None:
+        """Let there be room for rows with these ids in the log or the journal, where an engine
+        keeps them in parts; nobody else makes any meanwhile."""
+
     async def run_many(self, name: str, many: Iterable[tuple[Any, ...]]) -> None:
         """Run the statement *name* with each of these values."""
         for values in many:

@@ -155,3 +155,54 @@ RETURNING key;
 -- What the source remembers under these keys after ?3.
 SELECT key, value FROM remembered
 WHERE source = ?1 AND key IN (SELECT value FROM json_each(?2)) AND until > ?3;
+
+-- name: tail
+-- Headers of all accounts after a block.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes
+FROM blocks WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: headers
+-- Headers of one account from a block on.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes
+FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT ?3;
+
+-- name: load_block
+-- One block with its body.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, hashes, body,
+    checksum
+FROM blocks WHERE id = ?1;
+
+-- name: next_block
+-- The first block after an id, with its body.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, hashes, body,
+    checksum
+FROM blocks WHERE id > ?1 ORDER BY id LIMIT 1;
+
+-- name: block_ids
+-- The id hashes after a block.
+SELECT id, recorded_at, hashes FROM blocks WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: oldest_block
+-- The id of the oldest block that is kept.
+SELECT id FROM blocks ORDER BY id LIMIT 1;
+
+-- name: time_from
+-- The first block with at least this id, and its time.
+SELECT id, recorded_at FROM blocks WHERE id >= ?1 ORDER BY id LIMIT 1;
+
+-- name: first_of_account
+-- The account's first block with at least this id.
+SELECT id FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT 1;
+
+-- name: scan_journal
+-- Journal rows after an id.
+SELECT id, body FROM journal WHERE id > ?1 ORDER BY id LIMIT ?2;
+
+-- name: newest_journal
+-- The id of the newest journal row.
+SELECT max(id) FROM journal;
+
+-- name: old_journal
+-- At most ?4 of the journal rows whose newest entry is older than ?1, after the row ?3 of time ?2.
+SELECT last_at, id, body FROM journal
+WHERE last_at < ?1 AND (last_at, id) > (?2, ?3) ORDER BY last_at, id LIMIT ?4;

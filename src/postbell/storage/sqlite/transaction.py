@@ -32,6 +32,9 @@ class SqliteTransaction(Transaction):
             raise _taken(error) from error
         return self.connection.changes()
 
+    async def make_room(self, of: str, lowest: int, highest: int, now_us: int) -> None:
+        """Do nothing: a table is one whole."""
+
     async def run_many(self, name: str, many: Iterable[tuple[Any, ...]]) -> None:
         self.connection.executemany(self._statements[name], many)
 
