@@ -81,6 +81,8 @@ def masked(url: str) -> str:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "***"
+    if parts.username is not None and "@" in parts.path + parts.query + parts.fragment:
+        return "***"  # a password that is not encoded: where it ends nobody can say
     rest = "/***" if parts.path.strip("/") or parts.query else ""
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}{port}{rest}"

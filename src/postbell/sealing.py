@@ -75,20 +75,23 @@ def load_or_create(path: Path) -> Sealer:
     """Return the sealer of the key file at *path*, which is made on the first start.
 
     The file appears whole and durable or not at all, so that processes that start together
-    agree on one key.  A file that others than its owner can read is refused.
+    agree on one key.  A file that others than its owner can read is refused; one of root's may be
+    read by a group, which is how systemd and Kubernetes hand secrets to a service.
     """
     try:
         if not path.exists():
             _create(path)
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            about = os.fstat(file.fileno())
+            mode = stat.S_IMODE(about.st_mode)
             lines = small_files.whole(file, small_files.KEYS_BYTES).decode("ascii").split()
     except OSError as error:
         reason = error.strerror or error
         raise StorageError(f"cannot use the secret key file {path}: {reason}") from error
     except UnicodeDecodeError as error:
         raise StorageError(f"cannot use the secret key file {path}: {error}") from error
-    if mode & 0o077:
+    is_handed_over = about.st_uid == 0 and os.geteuid() != 0
+    if mode & (0o037 if is_handed_over else 0o077):
         raise StorageError(
             f"the secret key file {path} has mode {mode:04o}, so others can read it;"
             f" run: chmod 600 {path}"

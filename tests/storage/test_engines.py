@@ -98,6 +98,7 @@ async def test_every_engine_makes_what_is_missing_with_its_folder(
 ) -> None:
     urls = {
         "memory": "memory:",
+        "postgres": server().url(server().database()).replace("postgresql:", "postgres:", 1),
         "postgresql": server().url(server().database()),
         "sqlite": "sqlite:///new/folder/postbell.db",
     }

@@ -13,7 +13,7 @@ from postbell.errors import BadInput, StorageError
 from postbell.sealing import Sealer, load_or_create
 from postbell.storage import postgres
 from postbell.storage.engines import named
-from postbell.storage.postgres.connecting import without_password
+from postbell.storage.postgres.urls import without_password
 from tests.empty import empty_postgres
 from tests.postgres import server
 from tests.wire.certificates import Authority

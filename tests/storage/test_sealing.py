@@ -1,6 +1,8 @@
 """The key file and the hashes of api keys."""
 
+import os
 import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from postbell.sealing import (
     verify_key,
 )
 
+NOBODY = 65_534
 TEXTS = ["", "whsec_abc", "https://ü:p@host.example/?q=1", "x" * 10_000]
 
 
@@ -56,6 +59,32 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -
 
     with pytest.raises(StorageError, match="chmod 600"):
         load_or_create(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand a file over")
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o440, True), (0o640, True), (0o644, False)])
+def test_a_key_file_that_root_hands_to_a_group_is_taken_by_a_member(
+    mode: int, is_taken: bool
+) -> None:
+    """As Kubernetes mounts a Secret for `fsGroup`, and systemd a credential."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder, "key")
+        load_or_create(path)
+        path.chmod(mode)
+        os.chown(path, 0, NOBODY)
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            load_or_create(path)
+            was_taken = True
+        except StorageError:
+            was_taken = False
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+    assert was_taken == is_taken
 
 
 @pytest.mark.parametrize("content", ["", "not a key\n", "ü\n"])

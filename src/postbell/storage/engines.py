@@ -22,6 +22,7 @@ class EngineRow(NamedTuple):
 
 ENGINES: Mapping[str, EngineRow] = {
     "memory": EngineRow("memory:", MemoryDatabase.named, is_lasting=False),
+    "postgres": EngineRow("postgresql://HOST/DATABASE", PostgresDatabase.named),
     "postgresql": EngineRow("postgresql://HOST/DATABASE", PostgresDatabase.named),
     "sqlite": EngineRow("sqlite:///FILE", SqliteDatabase.named),
 }
@@ -50,4 +51,5 @@ def problem(url: str) -> str:
 
 
 def _known() -> str:
-    return "known: " + ", ".join(row.shape for row in ENGINES.values() if row.is_lasting)
+    shapes = (row.shape for row in ENGINES.values() if row.is_lasting)
+    return "known: " + ", ".join(dict.fromkeys(shapes))

@@ -1,12 +1,16 @@
 """A connection to the server, set up so that a commit is durable when it returns."""
 
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from postbell.errors import StorageError
+from postbell.errors import StorageError, Unavailable
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
+from postbell.storage.postgres.urls import (
+    unusable_file,
+    unusable_password_file,
+    without_password,
+)
 
 OLDEST = 15
 CONNECT_S = 5.0
@@ -53,10 +57,28 @@ async def connect(server: DatabaseServer) -> asyncpg.Connection:
             server_settings={} if server.is_pooled else {k: str(v) for k, v in LIMITS.items()},
         )
     except FAULTS as error:
-        raise as_storage_error(error, f"cannot open the database {server.place}") from error
+        raise _as_failed(error, server) from error
+    except asyncpg.TargetServerAttributeNotMatched as error:
+        raise Unavailable(
+            f"cannot open the database {server.place}: none of its hosts is as target_session_attrs"
+            " asks: see that one is, or try again in a moment"
+        ) from error
     except ValueError as error:
         raise StorageError(f"cannot open the database {server.place}: {error}") from error
     return connection
+
+
+def _as_failed(error: BaseException, server: DatabaseServer) -> StorageError:
+    """Return why there is no connection; what the URL names and is not there stays so."""
+    what = f"cannot open the database {server.place}"
+    if isinstance(error, OSError) and (unusable := unusable_file(server.url)):
+        return StorageError(f"{what}: {unusable}")
+    failure = as_storage_error(error, what)
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError) and (
+        unusable := unusable_password_file(server.url)
+    ):
+        return StorageError(f"{failure.message}; {unusable}")
+    return failure
 
 
 async def found(url: str) -> DatabaseServer:
@@ -68,6 +90,12 @@ async def found(url: str) -> DatabaseServer:
             raise StorageError(
                 f"the database {without_password(url)} is PostgreSQL {major}; {OLDEST} or newer is"
                 " needed"
+            )
+        encoding = connection.get_settings().server_encoding
+        if encoding != "UTF8":
+            raise StorageError(
+                f"the database {without_password(url)} has the encoding {encoding}; make one with"
+                " UTF8: createdb --encoding UTF8 --template template0 NAME"
             )
         return DatabaseServer(url, is_pooled=await _is_pooled(connection))
     finally:
@@ -85,11 +113,3 @@ async def _is_pooled(connection: asyncpg.Connection) -> bool:
     except asyncpg.AssertError:
         return True
     return False
-
-
-def without_password(url: str) -> str:
-    """Return *url* as people may see it."""
-    parts = urlsplit(url)
-    user, at, hosts = parts.netloc.rpartition("@")
-    query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if k != "password"])
-    return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + hosts, query=query))

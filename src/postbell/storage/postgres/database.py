@@ -5,15 +5,14 @@ import threading
 from collections.abc import Container, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from postbell.clock import Clock
-from postbell.errors import BadInput
 from postbell.ports import Restored, Space
 from postbell.sealing import Sealer
 from postbell.storage.postgres import migrating
-from postbell.storage.postgres.connecting import DatabaseServer, found, without_password
+from postbell.storage.postgres.connecting import DatabaseServer, found
 from postbell.storage.postgres.engine import PostgresEngine, cannot, open
+from postbell.storage.postgres.urls import check, without_password
 
 T = TypeVar("T")
 
@@ -27,12 +26,7 @@ class PostgresDatabase:
     @classmethod
     def named(cls, url: str, folder: Path) -> "PostgresDatabase":
         """Return the database that *url* names; raise BadInput where it names none."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            raise _not_a_database() from None
-        if len(parts.path) < 2 and "dbname=" not in parts.query:
-            raise _not_a_database()
+        check(url)
         return cls(url)
 
     @property
@@ -96,10 +90,3 @@ def _waited(work: Coroutine[Any, Any, T]) -> T:
     if failed:
         raise failed[0]
     return made[0]
-
-
-def _not_a_database() -> BadInput:
-    return BadInput(
-        "a server and a database expected, as in postgresql://postbell@db.example/postbell",
-        member="database_url",
-    )

@@ -10,6 +10,7 @@ from postbell.ports import Dropped, Space
 from postbell.sealing import Sealer
 from postbell.storage.postgres.connecting import DatabaseServer, found
 from postbell.storage.postgres.journal import PostgresJournal
+from postbell.storage.postgres.keys import agree
 from postbell.storage.postgres.migrating import prepare
 from postbell.storage.postgres.parts import give_back, hide_blocks
 from postbell.storage.postgres.readers import PostgresReaders
@@ -46,10 +47,12 @@ async def open(
 
     *dialects* are the names of those that this release has, None for any: a webhook of another one
     is a row that it cannot read. Raises StorageError where the server cannot be reached or is too
-    old, and where the database has a newer schema, lacks a migration or is not Postbell's.
+    old, and where the database has a newer schema, lacks a migration, belongs to another key than
+    those of *sealer* or is not Postbell's.
     """
     server = await found(url)
     await prepare(server)
+    await agree(server, sealer)
     return PostgresEngine(server, sealer, clock, dialects)
 
 

@@ -1,5 +1,7 @@
 """What PostgreSQL's errors, and those of the way to it, mean to those who asked for a commit."""
 
+import ssl
+
 import asyncpg
 
 from postbell.errors import StorageError, Unavailable
@@ -37,6 +39,16 @@ def as_storage_error(
         return Unavailable(f"{what}: {way_out} ({error})")
     if way_out := _WAY_OUT.get(code):
         return StorageError(f"{what}: {way_out} ({error})")
+    if isinstance(error, ssl.SSLError):
+        return Unavailable(
+            f"{what}: TLS with the server fails: see sslmode and sslrootcert in"
+            f" POSTBELL_DATABASE_URL, and the server's certificate ({error})"
+        )
+    if type(error) is ConnectionError and "rejected SSL" in str(error):  # asyncpg's own
+        return Unavailable(
+            f"{what}: the server speaks no TLS: turn it on there (ssl = on), or see sslmode in"
+            f" POSTBELL_DATABASE_URL ({error})"
+        )
     if isinstance(error, TimeoutError):
         return Unavailable(
             f"{what}: the server does not answer: see to it, or try again in a moment"
