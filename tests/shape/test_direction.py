@@ -70,7 +70,7 @@ def test_no_engine_is_known_but_inside_storage() -> None:
 
 
 def test_an_engine_is_opened_by_the_table_only() -> None:
-    doors = ("postbell.storage.engines.", "postbell.storage.folders.")
+    doors = ("postbell.storage.engines.", "postbell.storage.folders.", "postbell.storage.copying.")
 
     past = [
         (path, name)

@@ -101,7 +101,7 @@ READ_ONLY = {
     "sources check", "sources quarantine list", "sources quarantine show",
     "suppressions list", "suppressions check", "verp make", "verp read",
 }  # fmt: skip
-OF_THE_FILE = {"migrate", "backup", "restore", "compact"}
+OF_THE_FILE = {"migrate copy", "backup", "restore", "compact"}
 """They make, copy or exchange the file that the trail is in, and touch nobody's things."""
 
 

@@ -19,16 +19,30 @@ class SettingsCommand(click.Command):
     """A command whose help shows its settings apart from its own options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own: list[tuple[str, str]] = []
-        settings: list[tuple[str, str]] = []
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                (settings if isinstance(parameter, SettingOption) else own).append(record)
-        for title, rows in (("Options", own), ("Settings", settings)):
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        _format_options(self, ctx, formatter)
+
+
+class SettingsGroup(click.Group):
+    """The same, of a command that has others below it."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _format_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+def _format_options(
+    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    own: list[tuple[str, str]] = []
+    settings: list[tuple[str, str]] = []
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            (settings if isinstance(parameter, SettingOption) else own).append(record)
+    for title, rows in (("Options", own), ("Settings", settings)):
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 class SettingOption(click.Option):

@@ -1,6 +1,7 @@
 """A database, what a storage implementation does with it once it is open, and its bell."""
 
 from collections.abc import Collection, Container
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -14,6 +15,7 @@ from postbell.ports.quarantine import Quarantine
 from postbell.ports.search import Index
 from postbell.ports.second_factors import SecondFactors
 from postbell.ports.suppressions import Suppressions
+from postbell.ports.tables import OpenTables, TablesUse
 from postbell.ports.trail import Trail
 from postbell.sealing import Sealer
 
@@ -114,6 +116,18 @@ class Database(Protocol):
         keys, or cannot be written.  *ignores_digest* takes one that can be read though it is not
         as it was written.
         """
+        ...
+
+    def tables(self, use: TablesUse) -> AbstractAsyncContextManager[OpenTables]:
+        """Open it as tables, for a copy to another engine or from one.
+
+        Raises Conflict where it is in use and must not be; StorageError where it cannot be opened,
+        and where its schema is not this release's.
+        """
+        ...
+
+    async def reopen(self) -> None:
+        """Let it be served again though it was copied to another one."""
         ...
 
 

@@ -1,11 +1,13 @@
 """Storage that ends with its process, as a URL names it: what it cannot do is said by name."""
 
 from collections.abc import Container
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from postbell.clock import Clock
 from postbell.errors import BadInput
 from postbell.ports import Restored, Space
+from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.memory.engine import MemoryEngine, cannot
 
@@ -49,3 +51,9 @@ class MemoryDatabase:
 
     def restore(self, source: Path, sealer: Sealer, *, ignores_digest: bool = False) -> Restored:
         raise cannot("be restored")
+
+    def tables(self, use: TablesUse) -> AbstractAsyncContextManager[OpenTables]:
+        raise cannot("be copied")
+
+    async def reopen(self) -> None:
+        raise cannot("be copied")

@@ -3,13 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Container, Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from postbell.clock import Clock
 from postbell.ports import Restored, Space
+from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
-from postbell.storage.postgres import migrating
+from postbell.storage.postgres import migrating, tables
 from postbell.storage.postgres.connecting import DatabaseServer, found
 from postbell.storage.postgres.engine import PostgresEngine, cannot, open
 from postbell.storage.postgres.urls import check, without_password
@@ -71,6 +73,12 @@ class PostgresDatabase:
         raise cannot(
             "be restored from a file", "what made the backup: pg_basebackup, or pg_restore"
         )
+
+    def tables(self, use: TablesUse) -> AbstractAsyncContextManager[OpenTables]:
+        return tables.opened(self._url, use)
+
+    async def reopen(self) -> None:
+        await tables.reopen(self._url)
 
 
 def _waited(work: Coroutine[Any, Any, T]) -> T:

@@ -3,9 +3,17 @@
 import asyncpg
 
 from postbell.errors import StorageError
+from postbell.ports.tables import CopyState
 from postbell.storage.postgres.connecting import DatabaseServer, connect
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
-from postbell.storage.sql.migrations import Migration, after, migrations, refuse_lacking
+from postbell.storage.sql.migrations import (
+    Migration,
+    after,
+    migrations,
+    refuse_closed,
+    refuse_lacking,
+)
+from postbell.storage.sql.tables import STATE_SQL, state_of
 
 LOCK = "SELECT pg_advisory_xact_lock(1886352498, 0)"
 """One process changes the schema at a time; the number says "post"."""
@@ -54,11 +62,23 @@ async def prepare(server: DatabaseServer) -> None:
         await migrate(server)
     else:
         refuse_lacking(lacking, server.place)
+        refuse_closed(await _copy_state(server), server.place)
 
 
 def known() -> list[Migration]:
     """Return all migrations of this release, in order."""
     return migrations(__package__)
+
+
+async def _copy_state(server: DatabaseServer) -> CopyState:
+    connection = await connect(server)
+    try:
+        async with connection.transaction(readonly=True):
+            return state_of(await connection.fetchval(STATE_SQL))
+    except FAULTS as error:
+        raise as_storage_error(error, f"cannot read the database {server.place}") from error
+    finally:
+        await connection.close()
 
 
 async def _version(connection: asyncpg.Connection, server: DatabaseServer) -> int | None:

@@ -4,6 +4,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from postbell.errors import StorageError
+from postbell.ports.tables import CopyState
 
 
 class Migration(NamedTuple):
@@ -42,5 +43,31 @@ def after(version: int, known: list[Migration], place: object) -> list[Migration
 def refuse_lacking(lacking: list[Migration], place: object) -> None:
     """Raise StorageError where the code cannot run without one of these."""
     if any(migration.is_pre for migration in lacking):
-        names = ", ".join(migration.name for migration in lacking)
-        raise StorageError(f"the database {place} lacks {names}; run: postbell migrate")
+        raise lacks(lacking, place)
+
+
+def lacks(lacking: list[Migration], place: object) -> StorageError:
+    """Return the error for a database whose schema is an older one."""
+    names = ", ".join(migration.name for migration in lacking)
+    return StorageError(f"the database {place} lacks {names}; run: postbell migrate")
+
+
+def refuse_closed(state: CopyState, place: object) -> None:
+    """Raise StorageError where a copy keeps the database from being served."""
+    if told := _CLOSED.get(state):
+        raise StorageError(f"the database {place} {told}")
+
+
+_AGAIN = "'postbell migrate copy --from URL --to URL --finish'"
+_CLOSED = {
+    CopyState.FILLING: f"is a copy that is not finished: finish it with {_AGAIN}",
+    CopyState.HELD: (
+        f"is copied to another one: finish that with {_AGAIN}, or give it up with"
+        " 'postbell migrate copy --from URL --reopen'"
+    ),
+    CopyState.MOVED: (
+        "was copied to another one, which is to be served in its place: name that in"
+        " POSTBELL_DATABASE_URL; to serve this one all the same, without what the other one has"
+        " taken in, 'postbell migrate copy --from URL --reopen'"
+    ),
+}

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Container
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from postbell.clock import Clock
 from postbell.errors import BadInput
 from postbell.ports import Restored, Space
+from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.folders import lacks_room, make_folder
+from postbell.storage.sqlite import tables
 from postbell.storage.sqlite.engine import SqliteEngine, open
 from postbell.storage.sqlite.migrating import migrate, pending
 from postbell.storage.sqlite.restoring import restore
@@ -74,6 +77,13 @@ class SqliteDatabase:
     def restore(self, source: Path, sealer: Sealer, *, ignores_digest: bool = False) -> Restored:
         make_folder(self.path.parent)
         return restore(source, self.path, sealer, ignores_digest=ignores_digest)
+
+    def tables(self, use: TablesUse) -> AbstractAsyncContextManager[OpenTables]:
+        make_folder(self.path.parent)
+        return tables.opened(self.path, use)
+
+    async def reopen(self) -> None:
+        await tables.reopen(self.path)
 
 
 def _not_a_file() -> BadInput:

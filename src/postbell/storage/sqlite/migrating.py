@@ -5,7 +5,14 @@ from pathlib import Path
 import apsw
 
 from postbell.errors import StorageError
-from postbell.storage.sql.migrations import Migration, after, migrations, refuse_lacking
+from postbell.storage.sql.migrations import (
+    Migration,
+    after,
+    migrations,
+    refuse_closed,
+    refuse_lacking,
+)
+from postbell.storage.sql.tables import STATE_SQL, state_of
 from postbell.storage.sqlite.connecting import connect, row, scalar
 from postbell.storage.sqlite.entering import entered
 from postbell.storage.sqlite.faults import FAULTS, as_storage_error
@@ -71,13 +78,12 @@ def migrate_connection(connection: apsw.Connection, path: Path) -> list[str]:
 
 def prepare(connection: apsw.Connection, path: Path) -> None:
     """Give an empty database its tables; refuse one that this release cannot work on."""
-    lacking = missing(connection, path)
-    if not lacking:
-        return
     if _version(connection, path) is None:
         migrate_connection(connection, path)
-    else:
-        refuse_lacking(lacking, path)
+        return
+    refuse_lacking(missing(connection, path), path)
+    found = row(connection, STATE_SQL)
+    refuse_closed(state_of(found[0] if found else None), path)
 
 
 def missing(connection: apsw.Connection, path: Path) -> list[Migration]:
