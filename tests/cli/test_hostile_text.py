@@ -54,7 +54,7 @@ GROUPS = (
     "", "accounts", "owners", "api-users", "webhooks", "sources", "sources quarantine", "events",
     "batches", "index", "trail", "suppressions", "verp",
 )  # fmt: skip
-ELSEWHERE = {"serve", "demo", "listen", "events send"}
+ELSEWHERE = {"serve", "health", "demo", "listen", "events send"}
 """Commands that run on; what they print of others has tests of its own below."""
 
 CALLS: dict[str, tuple[str, ...]] = {

@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": CommandRow("serve", "Serve the API, deliver, or both."),
     "demo": CommandRow("demo", "Start everything with sample webhooks and a stream of events."),
     "listen": CommandRow("listen", "Receive webhooks, show and verify them."),
+    "health": CommandRow("health", "Ask the service on this machine whether it is well."),
     "migrate": CommandRow("migrate", "Bring the database to this release."),
     "audit": CommandRow("audit", "Prove from log and journal that nothing was lost."),
     "accounts": CommandRow("accounts", "Accounts: the customers."),

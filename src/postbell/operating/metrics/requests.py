@@ -16,6 +16,7 @@ from postbell.operating.metrics.shapes import Counter, Histogram
 from postbell.signals import UnitOfWork, log, tell
 
 PATH = "/metrics"
+HEALTH = "/healthz"
 INGEST = "/api/v1/events"
 FACES = {
     **API_ROOTS,
@@ -133,14 +134,18 @@ class Scrape:
 
 
 class MetricsApp:
-    """The application of a listener of its own: `/metrics` and nothing else."""
+    """The application of a listener of its own: `/metrics`, and `/healthz` for who keeps a worker
+    running, which has no other."""
 
     def __init__(self, scrape: Scrape) -> None:
         self._scrape = scrape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == HEALTH:
+            await _answer(send, 200, "application/json", b'{"status":"ok"}')
+            return
         if scope["type"] == "http" and scope["path"] != PATH:
-            await _answer(send, 404, "text/plain", b"only /metrics is served here\n")
+            await _answer(send, 404, "text/plain", b"only /metrics and /healthz are served here\n")
             return
         await self._scrape(scope, receive, send)
 
