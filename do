@@ -9,7 +9,7 @@ venv=.venv
 chaos_programs=(cc:gcc gencat:libc6-dev)
 test_programs=("${chaos_programs[@]}" node:nodejs npm:npm php:php-cli curl:curl chromium:chromium
     caddy:caddy haproxy:haproxy nginx:nginx faketime:faketime postfix:postfix pgbouncer:pgbouncer
-    systemd-journal-remote:systemd-journal-remote)
+    systemd-journal-remote:systemd-journal-remote systemd-analyze:systemd promtool:prometheus)
 
 main() {
     local command=${1:-help}
