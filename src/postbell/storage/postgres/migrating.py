@@ -4,7 +4,7 @@ import asyncpg
 
 from postbell.errors import StorageError
 from postbell.ports.tables import CopyState
-from postbell.storage.postgres.connecting import DatabaseServer, connect
+from postbell.storage.postgres.connecting import DatabaseServer, closed, connect
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 from postbell.storage.sql.migrations import (
     Migration,
@@ -17,6 +17,9 @@ from postbell.storage.sql.tables import STATE_SQL, state_of
 
 LOCK = "SELECT pg_advisory_xact_lock(1886352498, 0)"
 """One process changes the schema at a time; the number says "post"."""
+TAKES_ITS_TIME = "SET LOCAL statement_timeout = 0"
+A_DAY_S = 86_400.0
+"""A change of a large table is waited for as long as it takes."""
 _VERSION = "SELECT value FROM meta WHERE name = 'schema_version'"
 _TAKEN = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
 _KNOWN = "SELECT to_regclass('meta') IS NOT NULL"
@@ -31,7 +34,7 @@ async def pending(server: DatabaseServer) -> list[Migration]:
     except FAULTS as error:
         raise as_storage_error(error, f"cannot read the database {server.place}") from error
     finally:
-        await connection.close()
+        await closed(connection)
 
 
 async def migrate(server: DatabaseServer) -> list[Migration]:
@@ -40,10 +43,11 @@ async def migrate(server: DatabaseServer) -> list[Migration]:
     try:
         async with connection.transaction():
             await connection.execute(LOCK)
+            await connection.execute(TAKES_ITS_TIME)
             version = await _version(connection, server)
             todo = after(version or 0, known(), server.place)
             for migration in todo:
-                await connection.execute(migration.script)
+                await connection.execute(migration.script, timeout=A_DAY_S)
             if todo:
                 await connection.execute(
                     "UPDATE meta SET value = $1 WHERE name = 'schema_version'", todo[-1].number
@@ -52,7 +56,7 @@ async def migrate(server: DatabaseServer) -> list[Migration]:
     except FAULTS as error:
         raise as_storage_error(error, f"cannot migrate the database {server.place}") from error
     finally:
-        await connection.close()
+        await closed(connection)
 
 
 async def prepare(server: DatabaseServer) -> None:
@@ -78,7 +82,7 @@ async def _copy_state(server: DatabaseServer) -> CopyState:
     except FAULTS as error:
         raise as_storage_error(error, f"cannot read the database {server.place}") from error
     finally:
-        await connection.close()
+        await closed(connection)
 
 
 async def _version(connection: asyncpg.Connection, server: DatabaseServer) -> int | None:

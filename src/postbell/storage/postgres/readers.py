@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from postbell.errors import Overloaded, StorageError
-from postbell.storage.postgres.connecting import CONNECT_S, DatabaseServer, connect
+from postbell.errors import Overloaded, StorageError, Unavailable
+from postbell.storage.postgres.connecting import DatabaseServer, closed, connect
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 from postbell.storage.postgres.transaction import PostgresTransaction
+from postbell.storage.postgres.watching import ConnectionWatch
 from postbell.storage.sql.transaction import Row
 
 T = TypeVar("T")
@@ -22,8 +23,9 @@ SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class PostgresReaders:
     """Runs reading jobs; connections are opened when they are needed."""
 
-    def __init__(self, server: DatabaseServer) -> None:
+    def __init__(self, server: DatabaseServer, watch: ConnectionWatch) -> None:
         self._server = server
+        self._watch = watch
         self._idle: list[asyncpg.Connection] = []
         self._room = asyncio.Semaphore(CONNECTIONS)
         self._waiting = 0
@@ -70,10 +72,7 @@ class PostgresReaders:
         for _ in range(CONNECTIONS):
             await self._room.acquire()
         for connection in self._idle:
-            try:
-                await connection.close(timeout=CONNECT_S)
-            except FAULTS:
-                connection.terminate()
+            await closed(connection)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -83,13 +82,20 @@ class PostgresReaders:
             raise Overloaded("too many reads wait for the database; come back in a second")
         self._waiting += 1
         try:
-            await self._room.acquire()
+            async with asyncio.timeout(self._server.reach.statement_s):
+                await self._room.acquire()
+        except TimeoutError:
+            raise Unavailable(
+                "the database cannot be read: all connections wait for its server; try again in a"
+                " moment"
+            ) from None
         finally:
             self._waiting -= 1
         try:
             connection = await self._taken()
             try:
-                yield connection
+                with self._watch.using(connection):
+                    yield connection
             except FAULTS as error:
                 connection.terminate()
                 raise as_storage_error(error, "the database cannot be read") from error

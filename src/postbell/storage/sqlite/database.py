@@ -12,6 +12,7 @@ from postbell.ports import Restored, Space
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.folders import lacks_room, make_folder
+from postbell.storage.reach import Reach
 from postbell.storage.sqlite import tables
 from postbell.storage.sqlite.engine import SqliteEngine, open
 from postbell.storage.sqlite.migrating import migrate, pending
@@ -29,7 +30,7 @@ class SqliteDatabase:
         self.path = path
 
     @classmethod
-    def named(cls, url: str, folder: Path) -> "SqliteDatabase":
+    def named(cls, url: str, folder: Path, reach: Reach | None = None) -> "SqliteDatabase":
         """Return the file that *url* names, or the one that a link there leads to: what lies beside
         it, locks and WAL, is the same by whatever name it is opened."""
         try:
