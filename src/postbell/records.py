@@ -314,11 +314,12 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 class LaneChange(msgspec.Struct, frozen=True, kw_only=True):
     """One atomic step of a lane, refused whole when *epoch* is stale.
 
-    *writes* is for changes from outside: the lane's as it was read, so that a change that was
-    made of what the worker has overwritten since is refused, too; None asks for no more than
-    the epoch.  *lane* replaces the row (its epoch and writes excepted); *put* inserts or replaces
-    open batches, *drop* removes them; *entries* go to the journal; *pause* pauses the webhook
-    with that reason; *replay* replaces a replay's row.
+    *writes* is the lane's as it was when the change was made of it: one that is made of what was
+    overwritten since is refused, too, and none is written twice, though it is asked for again
+    because nobody heard that it was written.  None asks for no more than the epoch.  *lane*
+    replaces the row (its epoch and writes excepted); *put* inserts or replaces open batches, *drop*
+    removes them; *entries* go to the journal; *pause* pauses the webhook with that reason; *replay*
+    replaces a replay's row.
     """
 
     webhook_id: int

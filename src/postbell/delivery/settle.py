@@ -22,7 +22,7 @@ from postbell.lane.changes import Build
 from postbell.lane.held import Held
 from postbell.lane.late import Late, together
 from postbell.lane.stopping import answer, is_asked, next_end
-from postbell.ports import MOST_CLAIMED, Ledger
+from postbell.ports import MOST_CLAIMED, Claim, Ledger
 from postbell.records import Lane, LaneChange
 from postbell.signals import log
 
@@ -74,7 +74,8 @@ def again_s(refused: int) -> float:
 class Settler:
     """Writes changes of held lanes, one at a time for each lane.
 
-    *notice* is told of a lane that may have something to do again.
+    *notice* is told of a lane that may have something to do again.  *let_go* has the ids of lanes
+    of which nobody knows what was written last: they are to be taken in anew.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Settler:
         self._owner = owner
         self._spawn = spawn
         self.notice = notice
+        self.let_go: set[int] = set()
         self._late: dict[Held, None] = {}
         self._is_flushing = False
         self._refused = 0
@@ -176,51 +178,70 @@ class Settler:
         for held in lanes:
             self.notice(held)
 
-    async def _record(self, changes: Sequence[Writing]) -> set[Held]:
-        """Try to make changes durable in one commit, each with what was late of its lane.
+    async def _record(self, changes: Sequence[Writing], *, is_unsure: bool = False) -> set[Held]:
+        """Make changes durable in one commit, each with what was late of its lane.
 
         Return the lanes of those that are.  Any other is to be built anew: its lane was read
-        again, or storage failed us and some time has passed.
+        again.  What storage did not answer may be done all the same, and *is_unsure*: the very
+        same is tried until that is known, and done once, as it says what was written before it.
         """
         written: set[Held] = set()
-        has_failed = True
-        with may_fail("lane"):
-            try:
-                stale = await self._ledger.record([each.change for each in changes])
-            except (StorageError, Overloaded):
-                raise
-            except Exception as error:
-                if len(changes) == 1:
-                    await self._give_up(changes[0].held, error)
+        while not all(each.held.is_gone for each in changes):
+            with may_fail("lane"):
+                try:
+                    stale = await self._ledger.record([each.change for each in changes])
+                except (StorageError, Overloaded):
+                    is_unsure = True
+                    raise
+                except Exception as error:
+                    if len(changes) == 1:
+                        await self._give_up(changes[0].held, error)
+                        return written
+                    for each in changes:
+                        written |= await self._record([each], is_unsure=is_unsure)
                     return written
                 for each in changes:
-                    written |= await self._record([each])
+                    if each.held.id not in stale or await self._is_found(each, is_unsure):
+                        each.held.apply(each.change, each.cut)
+                        each.held.settled(each.late)
+                        written.add(each.held)
                 return written
-            for held, change, late, cut in changes:
-                if held.id not in stale:
-                    held.apply(change, cut)
-                    held.settled(late)
-                    written.add(held)
-            lost = [each.held for each in changes if each.held.id in stale]
-            has_failed = False in [await self._is_read_again(held) for held in lost]
-        if has_failed:
-            self._refused += 1
-            try:
-                await self._clock.sleep(again_s(self._refused))
-            finally:
-                self._refused -= 1
+            await self._wait()
         return written
 
-    async def _is_read_again(self, held: Held) -> bool:
-        """Try to read a lane that is not ours as it was."""
-        with may_fail("lane"):
-            try:
-                await self._reload(held)
-            except (StorageError, Overloaded):
-                raise
-            except Exception as error:
-                await self._give_up(held, error)
-            return True
+    async def _wait(self) -> None:
+        """Return when what storage refused is to be tried again."""
+        self._refused += 1
+        try:
+            await self._clock.sleep(again_s(self._refused))
+        finally:
+            self._refused -= 1
+
+    async def _is_found(self, writing: Writing, is_unsure: bool) -> bool:
+        """Read a lane that is not as it was; say whether it is as *writing* made it.
+
+        Where it *is_unsure* whether that was written, and the lane was changed from outside, too,
+        it is let go: what was late may be sent once more, and is not told twice.
+        """
+        held, change = writing.held, writing.change
+        while not held.is_gone:
+            with may_fail("lane"):
+                try:
+                    claims = await self._ledger.reload(self._owner, [held.id])
+                    lane = claims[0].lane if claims and is_unsure else None
+                    if lane is None:
+                        await self._take_over(held, claims)
+                    elif (lane.epoch, lane.writes - 1) == (change.epoch, change.writes):
+                        return True
+                    else:
+                        held.lost()
+                        self.let_go.add(held.id)
+                except (StorageError, Overloaded):
+                    raise
+                except Exception as error:
+                    await self._give_up(held, error)
+                return False
+            await self._wait()
         return False
 
     @property
@@ -316,7 +337,9 @@ class Settler:
             self.notice(held)
 
     async def _reload(self, held: Held) -> None:
-        claims = await self._ledger.reload(self._owner, [held.id])
+        await self._take_over(held, await self._ledger.reload(self._owner, [held.id]))
+
+    async def _take_over(self, held: Held, claims: Sequence[Claim]) -> None:
         await self._directory.refresh()
         webhook = await self._directory.find(lambda known: known.webhooks.get(held.id))
         if not claims or webhook is None:

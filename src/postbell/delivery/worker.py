@@ -159,8 +159,9 @@ class Worker:
 
     async def _reload_changed(self) -> None:
         """Take notice of webhooks that were added, changed or deleted."""
-        changed = set(self._changed)
+        changed = self._changed | self.settler.let_go
         self._changed -= changed
+        self.settler.let_go -= changed
         try:
             for webhook_id in changed & self.lanes.keys():
                 held = self.lanes[webhook_id]
@@ -176,7 +177,9 @@ class Worker:
                 except Exception as error:
                     self._fail(held, error)
                 changed.discard(webhook_id)
-                if held.is_gone:
+                if webhook_id in self.settler.let_go:
+                    self._changed.add(webhook_id)
+                elif held.is_gone:
                     self._drop(held)
                 else:
                     self._ready.add(webhook_id)

@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
-
 from postbell.clock import Clock
 from postbell.desk import noting
 from postbell.desk.acting import acting, acts, by_key
@@ -256,7 +254,7 @@ class Core:
             if step is None:
                 return
             kept = note(claim, step) if note is not None else None
-            write = self.engine.ledger.intervene(replace(step, writes=claim.lane.writes))
+            write = self.engine.ledger.intervene(step)
             if await self.trailed(write, _once_done(kept)):
                 return
             await self.engine.ledger.intervene(changes.touched(claim.lane))

@@ -300,7 +300,7 @@ def tried(lane: Lane, *lines: Entry) -> LaneChange:
 
 def touched(lane: Lane) -> LaneChange:
     """Nothing changes, and whoever holds the lane has to read it again before it writes."""
-    return _of(lane)
+    return replace(_of(lane), writes=None)
 
 
 def _of(
@@ -311,7 +311,12 @@ def _of(
     if events := sum(entry.delivered for entry in entries):
         lane = replace(lane or stands, delivered=stands.delivered + events)
     return LaneChange(
-        webhook_id=stands.webhook_id, epoch=stands.epoch, lane=lane, entries=entries, **members
+        webhook_id=stands.webhook_id,
+        epoch=stands.epoch,
+        writes=stands.writes,
+        lane=lane,
+        entries=entries,
+        **members,
     )
 
 

@@ -126,6 +126,7 @@ class Image:
         *cut* are batches that are cut by it, in order: who wrote it sends the first at once, unless
         one that was cut before is still to be sent for the first time.
         """
+        self.lane = msgspec.structs.replace(self.lane, writes=self.lane.writes + 1)
         if (now := change.lane) is not None:
             self.lane = msgspec.structs.replace(
                 self.lane, cursor=now.cursor, stop=now.stop, delivered=now.delivered
