@@ -3,9 +3,10 @@
 Block b holds the events e6(b-1) to e6b-1, whose sequence numbers are one higher.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -19,16 +20,7 @@ from tests.audit.building import DELETED, FAILING, NATIVE, PICKY, SENDPULSE, SKI
 entries_of = msgspec.msgpack.Decoder(list[Entry]).decode
 body_of = msgspec.msgpack.Encoder().encode
 
-
-class Rows(Protocol):
-    """A connection as `sqlite3` has them."""
-
-    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any:
-        """Run a statement; return a cursor."""
-        ...
-
-
-Damage = Callable[[Rows], Problem]
+Damage = Callable[[sqlite3.Connection], Problem]
 DAMAGES: list[Damage] = []
 
 
@@ -49,12 +41,12 @@ def damage(function: Damage) -> Damage:
     return function
 
 
-def lines(db: Rows, webhook_id: int, kind: str) -> list[Line]:
+def lines(db: sqlite3.Connection, webhook_id: int, kind: str) -> list[Line]:
     """Return the webhook's entries of a kind; those of attempts only where they delivered."""
     return [line for line in _lines(db, webhook_id) if line.entry.kind == kind]
 
 
-def _lines(db: Rows, webhook_id: int) -> Iterator[Line]:
+def _lines(db: sqlite3.Connection, webhook_id: int) -> Iterator[Line]:
     for row, body in db.execute("SELECT id, body FROM journal ORDER BY id").fetchall():
         entries = entries_of(body)
         for at, entry in enumerate(entries):
@@ -63,7 +55,7 @@ def _lines(db: Rows, webhook_id: int) -> Iterator[Line]:
                 yield Line(row, entries, at)
 
 
-def rewrite(db: Rows, line: Line, **members: Any) -> Entry:
+def rewrite(db: sqlite3.Connection, line: Line, **members: Any) -> Entry:
     """Store the entry with other members, and return it as it was."""
     entries = list(line.entries)
     entries[line.at] = replace(line.entry, **members)
@@ -101,7 +93,7 @@ def batch_at(webhook_id: int, revision: int, position: Position, batch: str, wha
 
 
 @damage
-def a_journal_row_is_gone(db: Rows) -> Problem:
+def a_journal_row_is_gone(db: sqlite3.Connection) -> Problem:
     line = lines(db, NATIVE, "attempt")[3]
     db.execute("DELETE FROM journal WHERE id = ?", (line.row,))
     start = line.entry.range.start
@@ -109,20 +101,19 @@ def a_journal_row_is_gone(db: Rows) -> Problem:
 
 
 @damage
-def a_journal_row_is_not_found_by_its_webhook(db: Rows) -> Problem:
+def a_journal_row_is_not_found_by_its_webhook(db: sqlite3.Connection) -> Problem:
     line = lines(db, SENDPULSE, "attempt")[0]
     db.execute("DELETE FROM journal_webhooks WHERE journal_id = ?", (line.row,))
     return event_at(SENDPULSE, 1, Position(1, 0), what="no batch and no entry holds it")
 
 
 @damage
-def an_entry_is_there_twice(db: Rows) -> Problem:
+def an_entry_is_there_twice(db: sqlite3.Connection) -> Problem:
     found = lines(db, NATIVE, "attempt")
     line = next(line for line in found if line.row == found[5].row)
     db.execute(
-        "INSERT INTO journal (id, first_at, last_at, count, body)"
-        " SELECT (SELECT max(id) + 1 FROM journal), first_at, last_at, count, body"
-        " FROM journal WHERE id = ?",
+        "INSERT INTO journal (first_at, last_at, count, body)"
+        " SELECT first_at, last_at, count, body FROM journal WHERE id = ?",
         (line.row,),
     )
     db.execute(
@@ -137,7 +128,7 @@ def an_entry_is_there_twice(db: Rows) -> Problem:
 
 
 @damage
-def an_attempt_delivered_fewer_than_it_says(db: Rows) -> Problem:
+def an_attempt_delivered_fewer_than_it_says(db: sqlite3.Connection) -> Problem:
     line = lines(db, NATIVE, "attempt")[2]
     rewrite(db, line, delivered=3)
     start, name = line.entry.range.start, line.entry.batch_id
@@ -145,7 +136,7 @@ def an_attempt_delivered_fewer_than_it_says(db: Rows) -> Problem:
 
 
 @damage
-def a_batch_counts_fewer_than_it_holds(db: Rows) -> Problem:
+def a_batch_counts_fewer_than_it_holds(db: sqlite3.Connection) -> Problem:
     line = lines(db, NATIVE, "attempt")[2]
     rewrite(db, line, delivered=3, count=3)
     start, name = line.entry.range.start, line.entry.batch_id
@@ -153,7 +144,7 @@ def a_batch_counts_fewer_than_it_holds(db: Rows) -> Problem:
 
 
 @damage
-def a_delivered_batch_has_no_successful_attempt(db: Rows) -> Problem:
+def a_delivered_batch_has_no_successful_attempt(db: sqlite3.Connection) -> Problem:
     line = lines(db, NATIVE, "attempt")[1]
     rewrite(db, line, verdict=Verdict.RETRY)
     start, name = line.entry.range.start, line.entry.batch_id
@@ -161,7 +152,7 @@ def a_delivered_batch_has_no_successful_attempt(db: Rows) -> Problem:
 
 
 @damage
-def a_delivered_batch_had_no_answer(db: Rows) -> Problem:
+def a_delivered_batch_had_no_answer(db: sqlite3.Connection) -> Problem:
     line = lines(db, NATIVE, "attempt")[1]
     rewrite(db, line, outcome=Outcome(error="timeout"))
     start, name = line.entry.range.start, line.entry.batch_id
@@ -169,7 +160,7 @@ def a_delivered_batch_had_no_answer(db: Rows) -> Problem:
 
 
 @damage
-def a_batch_was_delivered_under_another_revision(db: Rows) -> Problem:
+def a_batch_was_delivered_under_another_revision(db: sqlite3.Connection) -> Problem:
     line = lines(db, NATIVE, "attempt")[0]
     rewrite(db, line, revision=2)
     what = "a batch of revision 2 holds an event of another"
@@ -177,7 +168,7 @@ def a_batch_was_delivered_under_another_revision(db: Rows) -> Problem:
 
 
 @damage
-def a_delivered_range_begins_earlier(db: Rows) -> Problem:
+def a_delivered_range_begins_earlier(db: sqlite3.Connection) -> Problem:
     """By one event that the dialect has no word for: only the ranges tell."""
     first, second = next(
         (one, other)
@@ -193,7 +184,7 @@ def a_delivered_range_begins_earlier(db: Rows) -> Problem:
 
 
 @damage
-def an_expiry_is_gone(db: Rows) -> Problem:
+def an_expiry_is_gone(db: sqlite3.Connection) -> Problem:
     (line,) = lines(db, SENDPULSE, "expired")
     db.execute("DELETE FROM journal WHERE id = ?", (line.row,))
     start = _event(line.entry.range.start)
@@ -201,7 +192,7 @@ def an_expiry_is_gone(db: Rows) -> Problem:
 
 
 @damage
-def a_skip_counts_more_than_there_were(db: Rows) -> Problem:
+def a_skip_counts_more_than_there_were(db: sqlite3.Connection) -> Problem:
     (line,) = lines(db, SKIPPED, "skipped")
     rewrite(db, line, count=85)
     what = "85 events are said to be skipped, but 84 match"
@@ -209,7 +200,7 @@ def a_skip_counts_more_than_there_were(db: Rows) -> Problem:
 
 
 @damage
-def a_skip_begins_later(db: Rows) -> Problem:
+def a_skip_begins_later(db: sqlite3.Connection) -> Problem:
     (line,) = lines(db, SKIPPED, "skipped")
     part = line.entry.range
     rewrite(db, line, range=Range(Position(2, 1), part.end), count=line.entry.count - 7)
@@ -217,7 +208,7 @@ def a_skip_begins_later(db: Rows) -> Problem:
 
 
 @damage
-def another_event_of_a_run_is_marked_as_delivered(db: Rows) -> Problem:
+def another_event_of_a_run_is_marked_as_delivered(db: sqlite3.Connection) -> Problem:
     line = lines(db, SLOW, "run")[0]
     done = bytearray(line.entry.done or b"")
     assert has_bit(done, 0)
@@ -228,7 +219,7 @@ def another_event_of_a_run_is_marked_as_delivered(db: Rows) -> Problem:
 
 
 @damage
-def a_runs_bitmap_has_more_than_its_count(db: Rows) -> Problem:
+def a_runs_bitmap_has_more_than_its_count(db: sqlite3.Connection) -> Problem:
     line = lines(db, SLOW, "run")[0]
     done = bytearray(line.entry.done or b"")
     set_bit(done, 50)
@@ -238,7 +229,7 @@ def a_runs_bitmap_has_more_than_its_count(db: Rows) -> Problem:
 
 
 @damage
-def a_delivered_event_of_a_run_waits_again(db: Rows) -> Problem:
+def a_delivered_event_of_a_run_waits_again(db: sqlite3.Connection) -> Problem:
     name, done = db.execute("SELECT id, done FROM batches WHERE done IS NOT NULL").fetchone()
     done = bytearray(done)
     assert has_bit(done, 2)
@@ -249,19 +240,19 @@ def a_delivered_event_of_a_run_waits_again(db: Rows) -> Problem:
 
 
 @damage
-def an_open_batch_is_gone(db: Rows) -> Problem:
+def an_open_batch_is_gone(db: sqlite3.Connection) -> Problem:
     db.execute("DELETE FROM batches WHERE webhook_id = ? AND start_block = 3", (FAILING,))
     return event_at(FAILING, 1, Position(3, 4), what="no batch and no entry holds it")
 
 
 @damage
-def a_parked_batch_is_gone(db: Rows) -> Problem:
+def a_parked_batch_is_gone(db: sqlite3.Connection) -> Problem:
     db.execute("DELETE FROM batches WHERE webhook_id = ?", (PICKY,))
     return event_at(PICKY, 1, Position(2, 3), what="no batch and no entry holds it")
 
 
 @damage
-def an_open_batch_is_wider(db: Rows) -> Problem:
+def an_open_batch_is_wider(db: sqlite3.Connection) -> Problem:
     at = (FAILING, 2, 2)
     (name,) = db.execute(
         "SELECT id FROM batches WHERE (webhook_id, start_block, start_offset) = (?, ?, ?)", at
@@ -272,7 +263,7 @@ def an_open_batch_is_wider(db: Rows) -> Problem:
 
 
 @damage
-def an_open_batch_is_narrower(db: Rows) -> Problem:
+def an_open_batch_is_narrower(db: sqlite3.Connection) -> Problem:
     at = (FAILING, 2, 2)
     db.execute(
         "UPDATE batches SET end_offset = 5, count = 3"
@@ -283,7 +274,7 @@ def an_open_batch_is_narrower(db: Rows) -> Problem:
 
 
 @damage
-def an_open_batch_ends_behind_the_cursor(db: Rows) -> Problem:
+def an_open_batch_ends_behind_the_cursor(db: sqlite3.Connection) -> Problem:
     at = (FAILING, 5, 4)
     (name,) = db.execute(
         "SELECT id FROM batches WHERE (webhook_id, start_block, start_offset) = (?, ?, ?)", at
@@ -297,7 +288,7 @@ def an_open_batch_ends_behind_the_cursor(db: Rows) -> Problem:
 
 
 @damage
-def a_deleted_webhook_has_a_batch(db: Rows) -> Problem:
+def a_deleted_webhook_has_a_batch(db: sqlite3.Connection) -> Problem:
     db.execute(
         "UPDATE batches SET webhook_id = ? WHERE webhook_id = ? AND start_block = 0",
         (DELETED, FAILING),
@@ -306,13 +297,13 @@ def a_deleted_webhook_has_a_batch(db: Rows) -> Problem:
 
 
 @damage
-def a_cursor_is_further(db: Rows) -> Problem:
+def a_cursor_is_further(db: sqlite3.Connection) -> Problem:
     db.execute("UPDATE lanes SET cursor_block = 17 WHERE webhook_id = ?", (SENDPULSE,))
     return event_at(SENDPULSE, 1, Position(17, 0), what="no batch and no entry holds it")
 
 
 @damage
-def a_cursor_is_behind(db: Rows) -> Problem:
+def a_cursor_is_behind(db: sqlite3.Connection) -> Problem:
     db.execute("UPDATE lanes SET cursor_block = 12 WHERE webhook_id = ?", (PICKY,))
     line = next(
         each for each in lines(db, PICKY, "attempt") if each.entry.range.end > Position(12, 6)
@@ -322,20 +313,20 @@ def a_cursor_is_behind(db: Rows) -> Problem:
 
 
 @damage
-def a_cursor_is_behind_the_head(db: Rows) -> Problem:
+def a_cursor_is_behind_the_head(db: sqlite3.Connection) -> Problem:
     db.execute("UPDATE lanes SET cursor_block = 99 WHERE webhook_id = ?", (SENDPULSE,))
     what = "the cursor lies behind the head of the log, block 18"
     return Problem(what=what, account_id=1, webhook_id=SENDPULSE, block=99, offset=6)
 
 
 @damage
-def a_lane_is_gone(db: Rows) -> Problem:
+def a_lane_is_gone(db: sqlite3.Connection) -> Problem:
     db.execute("DELETE FROM lanes WHERE webhook_id = ?", (SKIPPED,))
     return Problem(what="it has no lane", webhook_id=SKIPPED)
 
 
 @damage
-def a_revision_begins_earlier(db: Rows) -> Problem:
+def a_revision_begins_earlier(db: sqlite3.Connection) -> Problem:
     db.execute(
         "UPDATE revisions SET start_block = 8 WHERE webhook_id = ? AND number = 2", (NATIVE,)
     )
@@ -347,28 +338,28 @@ def a_revision_begins_earlier(db: Rows) -> Problem:
 
 
 @damage
-def a_webhook_starts_later_than_its_first_revision(db: Rows) -> Problem:
+def a_webhook_starts_later_than_its_first_revision(db: sqlite3.Connection) -> Problem:
     db.execute("UPDATE webhooks SET start_block = 1, start_offset = 2 WHERE id = ?", (PICKY,))
     what = "the first revision does not begin at the webhook's start"
     return Problem(what=what, account_id=1, webhook_id=PICKY, revision=1, block=0, offset=0)
 
 
 @damage
-def a_block_in_the_middle_is_gone(db: Rows) -> Problem:
+def a_block_in_the_middle_is_gone(db: sqlite3.Connection) -> Problem:
     db.execute("DELETE FROM blocks WHERE id = 7")
     what = "the log lacks 6 events between block 6 and this one"
     return Problem(what=what, account_id=1, block=8, offset=0, sequence=37)
 
 
 @damage
-def a_block_counts_from_another_number(db: Rows) -> Problem:
+def a_block_counts_from_another_number(db: sqlite3.Connection) -> Problem:
     db.execute("UPDATE blocks SET first_sequence = first_sequence - 2 WHERE id = 7")
     what = "the log counts events twice from this block on"
     return Problem(what=what, account_id=1, block=7, offset=0, sequence=37)
 
 
 @damage
-def the_newest_blocks_are_gone(db: Rows) -> Problem:
+def the_newest_blocks_are_gone(db: sqlite3.Connection) -> Problem:
     db.execute("DELETE FROM blocks WHERE id >= 16")
     line = next(
         each for each in lines(db, NATIVE, "attempt") if each.entry.range.end > Position(16, 0)
@@ -378,7 +369,7 @@ def the_newest_blocks_are_gone(db: Rows) -> Problem:
 
 
 @damage
-def an_event_has_another_kind(db: Rows) -> Problem:
+def an_event_has_another_kind(db: sqlite3.Connection) -> Problem:
     """One that SendPulse's words lack; the native webhook takes both."""
     (codes,) = db.execute("SELECT codes FROM blocks WHERE id = 5").fetchone()
     changed = bytes((1, *codes[1:]))
@@ -393,7 +384,7 @@ def an_event_has_another_kind(db: Rows) -> Problem:
 
 
 @damage
-def a_block_belongs_to_another_api_user(db: Rows) -> Problem:
+def a_block_belongs_to_another_api_user(db: sqlite3.Connection) -> Problem:
     db.execute("UPDATE blocks SET api_user_id = 1 WHERE id = 14")
     line = next(
         each for each in lines(db, NATIVE, "attempt") if each.entry.range.end > Position(14, 0)
