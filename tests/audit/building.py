@@ -1,4 +1,4 @@
-"""A real SQLite database in which everything happened that an audit must understand.
+"""A real database in which everything happened that an audit must understand.
 
 Made by the real pipeline: three dialects, two api users, revisions, retries, splits, parked,
 skipped and expired events, runs, replays, tests, a batch cut anew and a deleted webhook.
@@ -14,7 +14,7 @@ from postbell.audit import Audit, audit
 from postbell.blocks import Position, Range
 from postbell.desk import Desk
 from postbell.dialects import DIALECTS
-from postbell.ports import Request
+from postbell.ports import Engine, Request
 from postbell.records import LaneChange, Outcome, Replay, ReplayFilter, Webhook
 from postbell.sealing import load_or_create
 from postbell.storage import sqlite
@@ -49,9 +49,13 @@ def url(webhook_id: int) -> str:
 
 
 async def build(folder: Path) -> None:
-    """Let it all happen, and close the database."""
+    """Let it all happen in a SQLite database, and close it."""
     clock = FakeClock()
-    engine = await opened(folder, clock)
+    await build_on(await opened(folder, clock), clock)
+
+
+async def build_on(engine: Engine, clock: FakeClock) -> None:
+    """Let it all happen, and close the database."""
     async with running(engine, clock) as rig:
         story = Story(rig)
         await story.begin()

@@ -3,10 +3,9 @@
 Block b holds the events e6(b-1) to e6b-1, whose sequence numbers are one higher.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -20,7 +19,16 @@ from tests.audit.building import DELETED, FAILING, NATIVE, PICKY, SENDPULSE, SKI
 entries_of = msgspec.msgpack.Decoder(list[Entry]).decode
 body_of = msgspec.msgpack.Encoder().encode
 
-Damage = Callable[[sqlite3.Connection], Problem]
+
+class Rows(Protocol):
+    """A connection as `sqlite3` has them."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any:
+        """Run a statement; return a cursor."""
+        ...
+
+
+Damage = Callable[[Rows], Problem]
 DAMAGES: list[Damage] = []
 
 
@@ -41,12 +49,12 @@ def damage(function: Damage) -> Damage:
     return function
 
 
-def lines(db: sqlite3.Connection, webhook_id: int, kind: str) -> list[Line]:
+def lines(db: Rows, webhook_id: int, kind: str) -> list[Line]:
     """Return the webhook's entries of a kind; those of attempts only where they delivered."""
     return [line for line in _lines(db, webhook_id) if line.entry.kind == kind]
 
 
-def _lines(db: sqlite3.Connection, webhook_id: int) -> Iterator[Line]:
+def _lines(db: Rows, webhook_id: int) -> Iterator[Line]:
     for row, body in db.execute("SELECT id, body FROM journal ORDER BY id").fetchall():
         entries = entries_of(body)
         for at, entry in enumerate(entries):
@@ -55,7 +63,7 @@ def _lines(db: sqlite3.Connection, webhook_id: int) -> Iterator[Line]:
                 yield Line(row, entries, at)
 
 
-def rewrite(db: sqlite3.Connection, line: Line, **members: Any) -> Entry:
+def rewrite(db: Rows, line: Line, **members: Any) -> Entry:
     """Store the entry with other members, and return it as it was."""
     entries = list(line.entries)
     entries[line.at] = replace(line.entry, **members)
@@ -93,7 +101,7 @@ def batch_at(webhook_id: int, revision: int, position: Position, batch: str, wha
 
 
 @damage
-def a_journal_row_is_gone(db: sqlite3.Connection) -> Problem:
+def a_journal_row_is_gone(db: Rows) -> Problem:
     line = lines(db, NATIVE, "attempt")[3]
     db.execute("DELETE FROM journal WHERE id = ?", (line.row,))
     start = line.entry.range.start
@@ -101,19 +109,20 @@ def a_journal_row_is_gone(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_journal_row_is_not_found_by_its_webhook(db: sqlite3.Connection) -> Problem:
+def a_journal_row_is_not_found_by_its_webhook(db: Rows) -> Problem:
     line = lines(db, SENDPULSE, "attempt")[0]
     db.execute("DELETE FROM journal_webhooks WHERE journal_id = ?", (line.row,))
     return event_at(SENDPULSE, 1, Position(1, 0), what="no batch and no entry holds it")
 
 
 @damage
-def an_entry_is_there_twice(db: sqlite3.Connection) -> Problem:
+def an_entry_is_there_twice(db: Rows) -> Problem:
     found = lines(db, NATIVE, "attempt")
     line = next(line for line in found if line.row == found[5].row)
     db.execute(
-        "INSERT INTO journal (first_at, last_at, count, body)"
-        " SELECT first_at, last_at, count, body FROM journal WHERE id = ?",
+        "INSERT INTO journal (id, first_at, last_at, count, body)"
+        " SELECT (SELECT max(id) + 1 FROM journal), first_at, last_at, count, body"
+        " FROM journal WHERE id = ?",
         (line.row,),
     )
     db.execute(
@@ -128,7 +137,7 @@ def an_entry_is_there_twice(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def an_attempt_delivered_fewer_than_it_says(db: sqlite3.Connection) -> Problem:
+def an_attempt_delivered_fewer_than_it_says(db: Rows) -> Problem:
     line = lines(db, NATIVE, "attempt")[2]
     rewrite(db, line, delivered=3)
     start, name = line.entry.range.start, line.entry.batch_id
@@ -136,7 +145,7 @@ def an_attempt_delivered_fewer_than_it_says(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_batch_counts_fewer_than_it_holds(db: sqlite3.Connection) -> Problem:
+def a_batch_counts_fewer_than_it_holds(db: Rows) -> Problem:
     line = lines(db, NATIVE, "attempt")[2]
     rewrite(db, line, delivered=3, count=3)
     start, name = line.entry.range.start, line.entry.batch_id
@@ -144,7 +153,7 @@ def a_batch_counts_fewer_than_it_holds(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_delivered_batch_has_no_successful_attempt(db: sqlite3.Connection) -> Problem:
+def a_delivered_batch_has_no_successful_attempt(db: Rows) -> Problem:
     line = lines(db, NATIVE, "attempt")[1]
     rewrite(db, line, verdict=Verdict.RETRY)
     start, name = line.entry.range.start, line.entry.batch_id
@@ -152,7 +161,7 @@ def a_delivered_batch_has_no_successful_attempt(db: sqlite3.Connection) -> Probl
 
 
 @damage
-def a_delivered_batch_had_no_answer(db: sqlite3.Connection) -> Problem:
+def a_delivered_batch_had_no_answer(db: Rows) -> Problem:
     line = lines(db, NATIVE, "attempt")[1]
     rewrite(db, line, outcome=Outcome(error="timeout"))
     start, name = line.entry.range.start, line.entry.batch_id
@@ -160,7 +169,7 @@ def a_delivered_batch_had_no_answer(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_batch_was_delivered_under_another_revision(db: sqlite3.Connection) -> Problem:
+def a_batch_was_delivered_under_another_revision(db: Rows) -> Problem:
     line = lines(db, NATIVE, "attempt")[0]
     rewrite(db, line, revision=2)
     what = "a batch of revision 2 holds an event of another"
@@ -168,7 +177,7 @@ def a_batch_was_delivered_under_another_revision(db: sqlite3.Connection) -> Prob
 
 
 @damage
-def a_delivered_range_begins_earlier(db: sqlite3.Connection) -> Problem:
+def a_delivered_range_begins_earlier(db: Rows) -> Problem:
     """By one event that the dialect has no word for: only the ranges tell."""
     first, second = next(
         (one, other)
@@ -184,7 +193,7 @@ def a_delivered_range_begins_earlier(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def an_expiry_is_gone(db: sqlite3.Connection) -> Problem:
+def an_expiry_is_gone(db: Rows) -> Problem:
     (line,) = lines(db, SENDPULSE, "expired")
     db.execute("DELETE FROM journal WHERE id = ?", (line.row,))
     start = _event(line.entry.range.start)
@@ -192,7 +201,7 @@ def an_expiry_is_gone(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_skip_counts_more_than_there_were(db: sqlite3.Connection) -> Problem:
+def a_skip_counts_more_than_there_were(db: Rows) -> Problem:
     (line,) = lines(db, SKIPPED, "skipped")
     rewrite(db, line, count=85)
     what = "85 events are said to be skipped, but 84 match"
@@ -200,7 +209,7 @@ def a_skip_counts_more_than_there_were(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_skip_begins_later(db: sqlite3.Connection) -> Problem:
+def a_skip_begins_later(db: Rows) -> Problem:
     (line,) = lines(db, SKIPPED, "skipped")
     part = line.entry.range
     rewrite(db, line, range=Range(Position(2, 1), part.end), count=line.entry.count - 7)
@@ -208,7 +217,7 @@ def a_skip_begins_later(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def another_event_of_a_run_is_marked_as_delivered(db: sqlite3.Connection) -> Problem:
+def another_event_of_a_run_is_marked_as_delivered(db: Rows) -> Problem:
     line = lines(db, SLOW, "run")[0]
     done = bytearray(line.entry.done or b"")
     assert has_bit(done, 0)
@@ -219,7 +228,7 @@ def another_event_of_a_run_is_marked_as_delivered(db: sqlite3.Connection) -> Pro
 
 
 @damage
-def a_runs_bitmap_has_more_than_its_count(db: sqlite3.Connection) -> Problem:
+def a_runs_bitmap_has_more_than_its_count(db: Rows) -> Problem:
     line = lines(db, SLOW, "run")[0]
     done = bytearray(line.entry.done or b"")
     set_bit(done, 50)
@@ -229,7 +238,7 @@ def a_runs_bitmap_has_more_than_its_count(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_delivered_event_of_a_run_waits_again(db: sqlite3.Connection) -> Problem:
+def a_delivered_event_of_a_run_waits_again(db: Rows) -> Problem:
     name, done = db.execute("SELECT id, done FROM batches WHERE done IS NOT NULL").fetchone()
     done = bytearray(done)
     assert has_bit(done, 2)
@@ -240,19 +249,19 @@ def a_delivered_event_of_a_run_waits_again(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def an_open_batch_is_gone(db: sqlite3.Connection) -> Problem:
+def an_open_batch_is_gone(db: Rows) -> Problem:
     db.execute("DELETE FROM batches WHERE webhook_id = ? AND start_block = 3", (FAILING,))
     return event_at(FAILING, 1, Position(3, 4), what="no batch and no entry holds it")
 
 
 @damage
-def a_parked_batch_is_gone(db: sqlite3.Connection) -> Problem:
+def a_parked_batch_is_gone(db: Rows) -> Problem:
     db.execute("DELETE FROM batches WHERE webhook_id = ?", (PICKY,))
     return event_at(PICKY, 1, Position(2, 3), what="no batch and no entry holds it")
 
 
 @damage
-def an_open_batch_is_wider(db: sqlite3.Connection) -> Problem:
+def an_open_batch_is_wider(db: Rows) -> Problem:
     at = (FAILING, 2, 2)
     (name,) = db.execute(
         "SELECT id FROM batches WHERE (webhook_id, start_block, start_offset) = (?, ?, ?)", at
@@ -263,7 +272,7 @@ def an_open_batch_is_wider(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def an_open_batch_is_narrower(db: sqlite3.Connection) -> Problem:
+def an_open_batch_is_narrower(db: Rows) -> Problem:
     at = (FAILING, 2, 2)
     db.execute(
         "UPDATE batches SET end_offset = 5, count = 3"
@@ -274,7 +283,7 @@ def an_open_batch_is_narrower(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def an_open_batch_ends_behind_the_cursor(db: sqlite3.Connection) -> Problem:
+def an_open_batch_ends_behind_the_cursor(db: Rows) -> Problem:
     at = (FAILING, 5, 4)
     (name,) = db.execute(
         "SELECT id FROM batches WHERE (webhook_id, start_block, start_offset) = (?, ?, ?)", at
@@ -288,7 +297,7 @@ def an_open_batch_ends_behind_the_cursor(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_deleted_webhook_has_a_batch(db: sqlite3.Connection) -> Problem:
+def a_deleted_webhook_has_a_batch(db: Rows) -> Problem:
     db.execute(
         "UPDATE batches SET webhook_id = ? WHERE webhook_id = ? AND start_block = 0",
         (DELETED, FAILING),
@@ -297,13 +306,13 @@ def a_deleted_webhook_has_a_batch(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_cursor_is_further(db: sqlite3.Connection) -> Problem:
+def a_cursor_is_further(db: Rows) -> Problem:
     db.execute("UPDATE lanes SET cursor_block = 17 WHERE webhook_id = ?", (SENDPULSE,))
     return event_at(SENDPULSE, 1, Position(17, 0), what="no batch and no entry holds it")
 
 
 @damage
-def a_cursor_is_behind(db: sqlite3.Connection) -> Problem:
+def a_cursor_is_behind(db: Rows) -> Problem:
     db.execute("UPDATE lanes SET cursor_block = 12 WHERE webhook_id = ?", (PICKY,))
     line = next(
         each for each in lines(db, PICKY, "attempt") if each.entry.range.end > Position(12, 6)
@@ -313,20 +322,20 @@ def a_cursor_is_behind(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_cursor_is_behind_the_head(db: sqlite3.Connection) -> Problem:
+def a_cursor_is_behind_the_head(db: Rows) -> Problem:
     db.execute("UPDATE lanes SET cursor_block = 99 WHERE webhook_id = ?", (SENDPULSE,))
     what = "the cursor lies behind the head of the log, block 18"
     return Problem(what=what, account_id=1, webhook_id=SENDPULSE, block=99, offset=6)
 
 
 @damage
-def a_lane_is_gone(db: sqlite3.Connection) -> Problem:
+def a_lane_is_gone(db: Rows) -> Problem:
     db.execute("DELETE FROM lanes WHERE webhook_id = ?", (SKIPPED,))
     return Problem(what="it has no lane", webhook_id=SKIPPED)
 
 
 @damage
-def a_revision_begins_earlier(db: sqlite3.Connection) -> Problem:
+def a_revision_begins_earlier(db: Rows) -> Problem:
     db.execute(
         "UPDATE revisions SET start_block = 8 WHERE webhook_id = ? AND number = 2", (NATIVE,)
     )
@@ -338,28 +347,28 @@ def a_revision_begins_earlier(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_webhook_starts_later_than_its_first_revision(db: sqlite3.Connection) -> Problem:
+def a_webhook_starts_later_than_its_first_revision(db: Rows) -> Problem:
     db.execute("UPDATE webhooks SET start_block = 1, start_offset = 2 WHERE id = ?", (PICKY,))
     what = "the first revision does not begin at the webhook's start"
     return Problem(what=what, account_id=1, webhook_id=PICKY, revision=1, block=0, offset=0)
 
 
 @damage
-def a_block_in_the_middle_is_gone(db: sqlite3.Connection) -> Problem:
+def a_block_in_the_middle_is_gone(db: Rows) -> Problem:
     db.execute("DELETE FROM blocks WHERE id = 7")
     what = "the log lacks 6 events between block 6 and this one"
     return Problem(what=what, account_id=1, block=8, offset=0, sequence=37)
 
 
 @damage
-def a_block_counts_from_another_number(db: sqlite3.Connection) -> Problem:
+def a_block_counts_from_another_number(db: Rows) -> Problem:
     db.execute("UPDATE blocks SET first_sequence = first_sequence - 2 WHERE id = 7")
     what = "the log counts events twice from this block on"
     return Problem(what=what, account_id=1, block=7, offset=0, sequence=37)
 
 
 @damage
-def the_newest_blocks_are_gone(db: sqlite3.Connection) -> Problem:
+def the_newest_blocks_are_gone(db: Rows) -> Problem:
     db.execute("DELETE FROM blocks WHERE id >= 16")
     line = next(
         each for each in lines(db, NATIVE, "attempt") if each.entry.range.end > Position(16, 0)
@@ -369,7 +378,7 @@ def the_newest_blocks_are_gone(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def an_event_has_another_kind(db: sqlite3.Connection) -> Problem:
+def an_event_has_another_kind(db: Rows) -> Problem:
     """One that SendPulse's words lack; the native webhook takes both."""
     (codes,) = db.execute("SELECT codes FROM blocks WHERE id = 5").fetchone()
     changed = bytes((1, *codes[1:]))
@@ -384,7 +393,7 @@ def an_event_has_another_kind(db: sqlite3.Connection) -> Problem:
 
 
 @damage
-def a_block_belongs_to_another_api_user(db: sqlite3.Connection) -> Problem:
+def a_block_belongs_to_another_api_user(db: Rows) -> Problem:
     db.execute("UPDATE blocks SET api_user_id = 1 WHERE id = 14")
     line = next(
         each for each in lines(db, NATIVE, "attempt") if each.entry.range.end > Position(14, 0)

@@ -6,11 +6,14 @@ is told at once, as it was found; POSTBELL_MODEL_SHRINK=1 takes minutes to look 
 """
 
 import os
+from contextlib import ExitStack
 
 from hypothesis import Phase, settings
 
 from postbell.clock import Clock
 from postbell.storage.memory import MemoryEngine
+from tests.empty import empty_postgres
+from tests.model.beside import Rings, opened_beside
 from tests.model.machine import Deliveries
 from tests.model.storages import Role, Stored, opened_on_sqlite
 
@@ -32,6 +35,9 @@ BOUNDED = settings(
 BRIEFER = settings(BOUNDED, max_examples=EXAMPLES or 24)
 """For the engine that takes three times as long; what engines promise `tests/contract` says."""
 
+BRIEFEST = settings(BOUNDED, max_examples=EXAMPLES or 1)
+"""For the engine whose every call goes to a server and back."""
+
 
 class OnMemory(Deliveries):
     async def opened(self, clock: Clock, role: Role) -> Stored:
@@ -45,8 +51,26 @@ class OnSqlite(Deliveries):
         return await opened_on_sqlite(self.path, clock, role)
 
 
+class OnPostgres(Deliveries):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rings = Rings()
+        self.database = ExitStack()
+        self.url = self.database.enter_context(empty_postgres())
+
+    async def opened(self, clock: Clock, role: Role) -> Stored:
+        return await opened_beside(self.url, self.path, clock, self.rings)
+
+    def teardown(self) -> None:
+        with self.database:
+            super().teardown()
+
+
 TestMemory = OnMemory.TestCase
 TestMemory.settings = BOUNDED
 
 TestSqlite = OnSqlite.TestCase
 TestSqlite.settings = BRIEFER
+
+TestPostgres = OnPostgres.TestCase
+TestPostgres.settings = BRIEFEST

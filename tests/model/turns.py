@@ -151,6 +151,8 @@ class Turns:
             for call, task in zip(pile, tasks, strict=True):
                 self._answers.append(await _answer(call, task))
         except Exception as error:
+            for call in pile:  # who else would tell, where nobody waits for all to rest?
+                _give(Answer(call.waiter, error=error))
             self._rest(error)
         finally:
             self._making = None

@@ -83,7 +83,7 @@ def test_an_engine_is_opened_by_the_table_only() -> None:
     assert past == []
 
 
-AS_THREADS = ("storage/postgres/waking.py", "storage/postgres/writer.py")
+AS_THREADS = tuple(f"storage/postgres/{name}.py" for name in ("waking", "watching", "writer"))
 """What another engine has threads for: tasks that live from the engine's opening to its closing, in
 whatever tasks these are called."""
 

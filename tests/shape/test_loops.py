@@ -22,6 +22,7 @@ TASKS = {
     "serving/server.py": ("door",),
     "sources/running.py": ("sources",),
     "storage/postgres/waking.py": (),
+    "storage/postgres/watching.py": (),
     "storage/postgres/writer.py": (),
 }
 """Modules that start tasks, and the fences of those.  A request's own task ends with its
@@ -45,6 +46,7 @@ FOREVER = {
     "sources/mail/taking.py": "sources",
     "sources/running.py": "sources",
     "storage/postgres/waking.py": "",
+    "storage/postgres/watching.py": "",
     "suppressing/follower.py": "suppressions",
     "suppressing/held.py": "suppressions",
     "suppressing/telling.py": "suppressions",

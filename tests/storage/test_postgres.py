@@ -175,7 +175,7 @@ async def test_behind_a_pooler_nothing_is_prepared_and_polling_wakes(
 async def test_a_process_that_is_frozen_in_a_transaction_holds_nobody_for_long(
     url: str, sealer: Sealer, clock: SystemClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connecting.LIMITS, "idle_in_transaction_session_timeout", 300)
+    monkeypatch.setattr(connecting, "IDLE_S", 0.3)
     frozen, other = [await postgres.open(url, sealer, clock) for _ in range(2)]
     is_inside, may_go_on = asyncio.Event(), asyncio.Event()
 

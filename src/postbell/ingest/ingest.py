@@ -6,7 +6,7 @@ survives `kill -9` and power loss (promise 1); `worker` hears of the new blocks 
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
@@ -62,6 +62,7 @@ class Ingest:
         self._queue = Queue(max_queued_bytes)
         self._work = asyncio.Event()
         self.is_ready = False
+        self._is_settled = True  # nothing was learnt that our last commit does not stand behind
 
     async def start(self) -> None:
         """Read the ids of the past, so that duplicates of events before a restart are known."""
@@ -235,6 +236,7 @@ class Ingest:
         if kept.at + KEY_KEPT < self.clock.now() and self.clock.is_sure:
             return None
         check_digest(key, kept.digest, digest)
+        await self._engine.log.settle()
         return msgspec.json.decode(kept.answer, type=Repeated)
 
     async def _commit(self, group: list[WaitingRequest]) -> None:
@@ -275,20 +277,13 @@ class Ingest:
             group[:] = await self._without_answered(group, is_first=attempt == 0)
             now = self.clock.now()
             blocks = await self._blocks(group)
-            keys = [
-                IdempotencyKey(
-                    request.account.id,
-                    request.key,
-                    request.digest,
-                    msgspec.json.encode(request.answer),
-                    now,
-                )
-                for request in group
-                if request.key
-            ]
+            keys = [_key_of(request, now) for request in group if request.key]
             progress = [request.moved for request in group if request.moved is not None]
             told = max(request.told for request in group) if group else 0
             if not blocks and not keys and not progress and not told:
+                if not self._is_settled:
+                    await self._engine.log.settle()
+                self._is_settled = True
                 return
             try:
                 headers = await self._engine.log.append(
@@ -307,6 +302,7 @@ class Ingest:
                 continue
             for header, block in zip(headers, blocks, strict=True):
                 self._seen.add(IdBlock(header.id, header.recorded_at, block.hashes))
+            self._is_settled = True
             self._forget()
             return
 
@@ -356,6 +352,7 @@ class Ingest:
             is_last = len(page) < IDS_PAGE
             if blocks and (is_last or sum(len(b.hashes) for b in blocks) >= 8 * PART_IDS):
                 self._seen.learn(blocks)
+                self._is_settled = False
                 blocks = []
                 await asyncio.sleep(0)
             after = page[-1].block if page else after
@@ -391,6 +388,11 @@ class Ingest:
         for block in await self._engine.log.load(unread, is_choosy=False) if unread else ():
             ids = frozenset(map(event_id_of, block.events()))
             ids_in[block.header.id] = ids
+
+
+def _key_of(request: WaitingRequest, now: datetime) -> IdempotencyKey:
+    answer = msgspec.json.encode(request.answer)
+    return IdempotencyKey(request.account.id, request.key, request.digest, answer, now)
 
 
 def moved(source: str) -> Conflict:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Container
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -19,14 +18,6 @@ from postbell.ports.suppressions import Suppressions
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.ports.trail import Trail
 from postbell.sealing import Sealer
-
-
-class MigrationPhase(StrEnum):
-    """When a change of the schema is made: PRE ones leave the release before as it is."""
-
-    ALL = "all"
-    PRE = "pre"
-    POST = "post"
 
 
 class Space(NamedTuple):
@@ -104,14 +95,9 @@ class Database(Protocol):
         """Return the names of migrations that it lacks, in order."""
         ...
 
-    def migrate(self, phase: MigrationPhase = MigrationPhase.ALL) -> list[str]:
+    def migrate(self) -> list[str]:
         """Bring it (made where missing) to this release's schema, whole or not at all; return the
-        names of what was done.
-
-        Of two phases PRE comes while processes of the release before serve, POST when none does
-        any more.  Raises Conflict where the other phase comes first, UsageError where an engine has
-        no phases.
-        """
+        names of what was done."""
         ...
 
     def compact(self) -> tuple[Space, Space]:

@@ -54,6 +54,11 @@ class Log(Protocol):
         """
         ...
 
+    async def settle(self) -> None:
+        """Return once all that can be read is as durable as `append` makes it: where another
+        process's commit may be seen before it is; raise StorageError."""
+        ...
+
     async def head(self) -> int:
         """Return the newest block's id, 0 for an empty log (also after retention emptied it,
         the id of the newest block there ever was)."""

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 
 from postbell.signals import log
@@ -38,8 +39,18 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def owner() -> str:
-    """Return a name for what this process holds, which no other one has, on no machine."""
-    return f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
+    """Return a name for what this process holds, which no other one has, on no machine; where it
+    was kept, the same each time."""
+    return _kept.get() or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def keep_owner() -> None:
+    """Give one name from now on in this task and in those that it begins: who serves once more from
+    the beginning holds what he held, and waits for no lease of his own."""
+    _kept.set(owner())
+
+
+_kept: ContextVar[str] = ContextVar("owner", default="")
 
 
 def places(wanted: int) -> int:

@@ -15,6 +15,7 @@ import msgspec
 from postbell.errors import BadInput
 from postbell.settings import tables
 from postbell.settings.limits import PeerLimits
+from postbell.settings.reaching import DatabaseLimits
 from postbell.settings.tables import CheckMembers
 from postbell.settings.values import (
     CHECKS,
@@ -31,8 +32,8 @@ from postbell.text.encodings import is_utf8
 from postbell.text.networks import LOOPBACK, Networks
 
 
-class Settings(PeerLimits, frozen=True, kw_only=True):
-    """The settings in force; what limits the listener is in `limits`."""
+class Settings(DatabaseLimits, frozen=True, kw_only=True):
+    """The settings in force; what limits the listener is in `limits`, a database in `reaching`."""
 
     data_dir: Annotated[Path, About("folder of the database and the secret key", "storage")] = Path(
         "postbell-data"
@@ -376,7 +377,8 @@ def _rows() -> tuple[Setting, ...]:
         kind, row = get_args(hints[field.name])
         default = field.default if field.default is not msgspec.NODEFAULT else {}
         rows.append(Setting(field.name, kind, default, row))
-    return tuple(sorted(rows, key=lambda setting: setting.name in PeerLimits.__struct_fields__))
+    last = (*DatabaseLimits.__annotations__, *PeerLimits.__annotations__)
+    return tuple(sorted(rows, key=lambda s: last.index(s.name) if s.name in last else -1))
 
 
 SETTINGS = _rows()

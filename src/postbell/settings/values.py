@@ -190,7 +190,7 @@ def _check_email(address: str) -> str:
 
 
 SECRETS = ("metrics_token", "api_key")
-WITH_SECRETS = ("database_url", "smtp_url", "operator_webhook", "public_url", "url")
+WITH_SECRETS = ("database_url", "bell_url", "smtp_url", "operator_webhook", "public_url", "url")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 READERS: dict[Any, Callable[[Any], Any]] = {

@@ -8,6 +8,8 @@ from postbell.errors import BadInput
 from postbell.ports import Database
 from postbell.storage.memory import MemoryDatabase
 from postbell.storage.postgres import PostgresDatabase
+from postbell.storage.reach import USUAL
+from postbell.storage.reach import Reach as Reach
 from postbell.storage.sqlite import SqliteDatabase
 
 
@@ -16,7 +18,7 @@ class EngineRow(NamedTuple):
     and raises BadInput; one that is not *lasting* keeps nothing beyond its process."""
 
     shape: str
-    named: Callable[[str, Path], Database]
+    named: Callable[[str, Path, Reach], Database]
     is_lasting: bool = True
 
 
@@ -28,15 +30,16 @@ ENGINES: Mapping[str, EngineRow] = {
 }
 
 
-def named(url: str, folder: Path) -> Database:
-    """Return the database that *url* names; what is relative in it is inside *folder*.
+def named(url: str, folder: Path, reach: Reach = USUAL) -> Database:
+    """Return the database that *url* names; what is relative in it is inside *folder*, a server is
+    reached as *reach* says.
 
     Raises BadInput for a scheme of no engine, and for a URL that is not as its engine's are.
     """
     scheme = url.partition(":")[0]
     if scheme not in ENGINES:
         raise BadInput(f"no engine {scheme!r}; {_known()}", member="database_url")
-    return ENGINES[scheme].named(url, folder)
+    return ENGINES[scheme].named(url, folder, reach)
 
 
 def problem(url: str) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from postbell.clock import Clock
 from postbell.errors import BadInput
-from postbell.ports import MigrationPhase, Restored, Space
+from postbell.ports import Restored, Space
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.memory.engine import MemoryEngine, cannot
+from postbell.storage.reach import Reach
 
 
 class MemoryDatabase:
@@ -18,7 +19,7 @@ class MemoryDatabase:
     place = "memory"
 
     @classmethod
-    def named(cls, url: str, folder: Path) -> "MemoryDatabase":
+    def named(cls, url: str, folder: Path, reach: Reach | None = None) -> "MemoryDatabase":
         if url != "memory:":
             raise BadInput("nothing expected after memory:", member="database_url")
         return cls()
@@ -43,7 +44,7 @@ class MemoryDatabase:
     def pending(self) -> list[str]:
         return []
 
-    def migrate(self, phase: MigrationPhase = MigrationPhase.ALL) -> list[str]:
+    def migrate(self) -> list[str]:
         return []
 
     def compact(self) -> tuple[Space, Space]:

@@ -69,6 +69,9 @@ class MemoryLog:
         tables.hashes[header.id] = block.hashes
         return header
 
+    async def settle(self) -> None:
+        pass
+
     async def head(self) -> int:
         return self._tables.head
 

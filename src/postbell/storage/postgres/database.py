@@ -6,15 +6,19 @@ from collections.abc import Container, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from postbell.clock import Clock
-from postbell.ports import MigrationPhase, Restored, Space
+from postbell.errors import BadInput
+from postbell.ports import Restored, Space
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.postgres import migrating, tables
 from postbell.storage.postgres.connecting import DatabaseServer, found
 from postbell.storage.postgres.engine import PostgresEngine, cannot, open
 from postbell.storage.postgres.urls import check, without_password
+from postbell.storage.reach import POLL, USUAL, Reach
+from postbell.storage.sql.migrations import Migration
 
 T = TypeVar("T")
 
@@ -22,24 +26,29 @@ T = TypeVar("T")
 class PostgresDatabase:
     """A database on a server; its URL is one of libpq's: several hosts, TLS, a password file."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, reach: Reach) -> None:
         self._url = url
+        self._reach = reach
 
     @classmethod
-    def named(cls, url: str, folder: Path) -> "PostgresDatabase":
+    def named(cls, url: str, folder: Path, reach: Reach = USUAL) -> "PostgresDatabase":
         """Return the database that *url* names; raise BadInput where it names none."""
         check(url)
-        return cls(url)
+        bell = reach.bell_url
+        if bell not in ("", POLL) and urlsplit(bell).scheme != urlsplit(url).scheme:
+            raise BadInput(
+                f"{POLL}, or the server's URL as in postgresql://postbell@db.example/postbell"
+                " expected",
+                member="bell_url",
+            )
+        return cls(url, reach)
 
     @property
     def place(self) -> str:
         return without_password(self._url)
 
     def exists(self) -> bool:
-        return (
-            _waited(migrating.pending(DatabaseServer(self._url, is_pooled=True)))
-            != migrating.known()
-        )
+        return self._lacking() != migrating.known()
 
     def lacks_room(self) -> bool:
         return False
@@ -53,18 +62,21 @@ class PostgresDatabase:
         serves: bool = False,
         dialects: Container[str] | None = None,
     ) -> PostgresEngine:
-        return await open(self._url, sealer, clock, dialects=dialects)
+        return await open(self._url, sealer, clock, dialects=dialects, reach=self._reach)
 
     def pending(self) -> list[str]:
-        lacking = _waited(migrating.pending(DatabaseServer(self._url, is_pooled=True)))
-        return [migration.name for migration in lacking]
+        return [migration.name for migration in self._lacking()]
 
-    def migrate(self, phase: MigrationPhase = MigrationPhase.ALL) -> list[str]:
+    def migrate(self) -> list[str]:
         async def work() -> list[str]:
-            done = await migrating.migrate(await found(self._url), phase)
+            done = await migrating.migrate(await found(self._url, self._reach))
             return [migration.name for migration in done]
 
         return _waited(work())
+
+    def _lacking(self) -> list[Migration]:
+        server = DatabaseServer(self._url, self._reach, is_pooled=True)
+        return _waited(migrating.pending(server))
 
     def compact(self) -> tuple[Space, Space]:
         raise cannot("be compacted", "VACUUM; what is dropped gives its space back by itself")

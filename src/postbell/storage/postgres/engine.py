@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Container
 from pathlib import Path
 
-from postbell.clock import Clock, to_us
+from postbell.clock import Clock
 from postbell.errors import UsageError
 from postbell.ports import Dropped, Space
 from postbell.sealing import Sealer
@@ -17,7 +17,9 @@ from postbell.storage.postgres.readers import PostgresReaders
 from postbell.storage.postgres.recent import PostgresRecent
 from postbell.storage.postgres.transaction import PostgresTransaction
 from postbell.storage.postgres.waking import PostgresBell
+from postbell.storage.postgres.watching import ConnectionWatch
 from postbell.storage.postgres.writer import PostgresWriter
+from postbell.storage.reach import USUAL, Reach
 from postbell.storage.ringing import RingBell
 from postbell.storage.sql.answers import SqlAnswers
 from postbell.storage.sql.checkpoints import SqlCheckpoints
@@ -41,7 +43,12 @@ as if there were one writer."""
 
 
 async def open(
-    url: str, sealer: Sealer, clock: Clock, *, dialects: Container[str] | None = None
+    url: str,
+    sealer: Sealer,
+    clock: Clock,
+    *,
+    dialects: Container[str] | None = None,
+    reach: Reach = USUAL,
 ) -> "PostgresEngine":
     """Open the database at *url*, which gets its tables where it is empty; its owner closes it.
 
@@ -50,7 +57,7 @@ async def open(
     old, and where the database has a newer schema, lacks a migration, belongs to another key than
     those of *sealer* or is not Postbell's.
     """
-    server = await found(url)
+    server = await found(url, reach)
     await prepare(server)
     await agree(server, sealer)
     return PostgresEngine(server, sealer, clock, dialects)
@@ -68,13 +75,16 @@ class PostgresEngine:
     ) -> None:
         self._server, self._clock = server, clock
         begins = (server.begin + ALONE, server.begin, server.begin)
-        alone, log, lanes = self._writers = [PostgresWriter(server, each) for each in begins]
+        self._watch = watch = ConnectionWatch(server)
+        alone, log, lanes = self._writers = [PostgresWriter(server, watch, each) for each in begins]
         self._alone = alone
-        self._readers = readers = PostgresReaders(server)
+        self._readers = readers = PostgresReaders(server, watch)
         self._bell = PostgresBell(server)
         self._is_closed = False
         recent = PostgresRecent(clock)
-        self._store = store = Store(alone, log, lanes, readers, self._bell, sealer, clock, recent)
+        self._store = store = Store(
+            alone, log, lanes, readers, self._bell, sealer, clock, recent, is_seen_early=True
+        )
         self.log = SqlLog(store)
         self.ledger = SqlLedger(store, is_only_worker=False, has_worker=_nobody_knows)
         self.journal = PostgresJournal(store)
@@ -95,9 +105,8 @@ class PostgresEngine:
         return self._bell
 
     async def ready(self) -> None:
-        """Commit a row now; raise StorageError saying why that cannot be."""
-        now = to_us(self._clock.now())
-        await self._store.log_writer.run(lambda db: db.run("touch_ready", now))
+        """Commit a row now, as an append does; raise StorageError saying why that cannot be."""
+        await self.log.settle()
 
     async def space(self) -> Space:
         """Return what the database takes on the server's disk."""
@@ -130,6 +139,7 @@ class PostgresEngine:
         await asyncio.gather(
             self._bell.close(), self._readers.close(), *(each.close() for each in self._writers)
         )
+        await self._watch.close()
 
 
 def cannot(what: str, instead: str) -> UsageError:

@@ -6,10 +6,18 @@ import asyncpg
 
 from postbell.errors import StorageError, Unavailable
 
-FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FAULTS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 """What a connection, or a statement on it, can raise."""
 AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """What undoes a transaction that may succeed when it is run again."""
+LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What says that the connection is of no use any more, beside what is no error of the server's."""
 
 _WAY_OUT = {
     "28P01": "wrong user or password: see POSTBELL_DATABASE_URL",
@@ -24,21 +32,37 @@ _FOR_NOW = {
         " target_session_attrs=read-write"
     ),
     "53300": "the server has no connection left: raise max_connections, or put PgBouncer before it",
+    "55P03": "others held what it needs for too long: see pg_locks, or try again in a moment",
     "57014": "it took too long and was given up",
     "57P01": "the server goes down: try again in a moment",
     "57P03": "the server starts or recovers: try again in a moment",
 }
+_OF_SESSION = ("08", "25006", "25P03", "53", "57P", "58")
+"""How SQLSTATEs begin that say of a connection, a session or its server that nothing more can be
+done on it: its settings are those of its start."""
+_FOR_A_WHILE = (*_OF_SESSION, "40", "55", "57")
+"""Nor is any of these a word about what was asked for."""
+
+
+def concerns_all(error: asyncpg.PostgresError) -> bool:
+    """Say whether an error of one statement is one of its whole transaction: it is to be run again,
+    or its connection is to be another one."""
+    return isinstance(error, AGAIN) or (error.sqlstate or "").startswith(_OF_SESSION)
 
 
 def as_storage_error(
-    error: BaseException, what: str = "the database cannot commit"
+    error: BaseException, what: str = "the database cannot commit", *, was_there: bool = False
 ) -> StorageError:
-    """Return one of FAULTS in our words: what failed, why, and the way out."""
+    """Return one of FAULTS in our words: what failed, why, and the way out.
+
+    Where the database *was there* before, it may be so again, whatever keeps us out now.
+    """
     code = getattr(error, "sqlstate", None) or ""
     if way_out := _FOR_NOW.get(code):
         return Unavailable(f"{what}: {way_out} ({error})")
     if way_out := _WAY_OUT.get(code):
-        return StorageError(f"{what}: {way_out} ({error})")
+        kind = Unavailable if was_there else StorageError
+        return kind(f"{what}: {way_out} ({error})")
     if isinstance(error, ssl.SSLError):
         return Unavailable(
             f"{what}: TLS with the server fails: see sslmode and sslrootcert in"
@@ -53,9 +77,11 @@ def as_storage_error(
         return Unavailable(
             f"{what}: the server does not answer: see to it, or try again in a moment"
         )
-    if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
+    if isinstance(error, (OSError, *LOST)):
         return Unavailable(
             f"{what}: the server cannot be reached: see that it runs, or try again in a moment"
             f" ({error})"
         )
+    if was_there or code.startswith(_FOR_A_WHILE):
+        return Unavailable(f"{what}: {error}")
     return StorageError(f"{what}: {error}")

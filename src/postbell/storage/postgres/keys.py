@@ -11,7 +11,7 @@ import asyncpg
 
 from postbell.errors import StorageError
 from postbell.sealing import Sealer
-from postbell.storage.postgres.connecting import DatabaseServer, connect
+from postbell.storage.postgres.connecting import DatabaseServer, closed, connect
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 
 PURPOSE = "mark of the secret key"
@@ -32,7 +32,7 @@ async def agree(server: DatabaseServer, sealer: Sealer) -> None:
     except FAULTS as error:
         raise as_storage_error(error, f"cannot open the database {server.place}") from error
     finally:
-        await connection.close()
+        await closed(connection)
 
 
 async def _agree(connection: asyncpg.Connection, server: DatabaseServer, sealer: Sealer) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from postbell.clock import to_us
-from postbell.storage.postgres.connecting import CONNECT_S, DatabaseServer, connect
+from postbell.storage.postgres.connecting import DatabaseServer, closed, connect
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 from postbell.storage.postgres.readers import PostgresReaders
 from postbell.storage.postgres.transaction import PostgresTransaction
@@ -64,7 +64,7 @@ async def _drop(server: DatabaseServer, old: OldPart) -> bool:
     try:
         async with connection.transaction():
             gone: bool = await PostgresTransaction(connection).scalar("drop_part", old.of, old.edge)
-        await connection.close(timeout=CONNECT_S)
+        await closed(connection)
         return gone
     except FAULTS as error:
         raise as_storage_error(error) from error

@@ -11,7 +11,7 @@ import asyncpg
 from postbell.clock import from_us
 from postbell.errors import Conflict, StorageError
 from postbell.ports.tables import CopyState, Row, TableShape, TablesUse
-from postbell.storage.postgres.connecting import CONNECT_S, connect, found
+from postbell.storage.postgres.connecting import closed, connect, found
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 from postbell.storage.postgres.migrating import migrate, pending
 from postbell.storage.sql.migrations import lacks
@@ -116,8 +116,7 @@ async def opened(url: str, use: TablesUse) -> AsyncIterator["PostgresTables"]:
                 await tables.let_go()
             raise
     finally:
-        with contextlib.suppress(*FAULTS):
-            await connection.close(timeout=CONNECT_S)
+        await closed(connection)
 
 
 async def reopen(url: str) -> None:

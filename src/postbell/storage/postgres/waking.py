@@ -14,12 +14,13 @@ import asyncpg
 from postbell.errors import StorageError
 from postbell.storage.postgres.connecting import DatabaseServer, connect
 from postbell.storage.postgres.faults import FAULTS
+from postbell.storage.reach import POLL
 from postbell.storage.ringing import RingBell
 
 CHANNEL = "postbell"
 TELL_S = 0.01
 POLL_S = 1.0
-POOLED_POLL_S = 0.25
+UNTOLD_POLL_S = 0.25
 AGAIN_S = 1.0
 _LOOK = (
     "SELECT (SELECT next_sequence FROM heads WHERE account_id = 0),"
@@ -32,7 +33,10 @@ class PostgresBell(RingBell):
 
     def __init__(self, server: DatabaseServer) -> None:
         super().__init__()
-        self._server = server
+        self._database = server
+        bell_url = server.reach.bell_url
+        self._server = server if bell_url in ("", POLL) else DatabaseServer(bell_url, server.reach)
+        self._is_told = bell_url != POLL and not self._server.is_pooled
         self._listeners = 0
         self._seen: Any = None
         self._has_news = asyncio.Event()
@@ -44,11 +48,15 @@ class PostgresBell(RingBell):
         self._has_news.set()
 
     async def wait(self, timeout_s: float) -> bool:
+        """Do what `RingBell.wait` does; raise TakenOver once that is known: those who wait here are
+        those whose end ends the process."""
         self._listeners += 1
         try:
-            return await super().wait(timeout_s)
+            is_rung = await super().wait(timeout_s)
         finally:
             self._listeners -= 1
+        self._database.refuse_another()
+        return is_rung
 
     async def close(self) -> None:
         self._task.cancel()
@@ -67,9 +75,9 @@ class PostgresBell(RingBell):
 
     async def _work(self, connection: asyncpg.Connection) -> None:
         """Tell what was committed here, hear what was elsewhere; raise one of FAULTS."""
-        if not self._server.is_pooled:
+        if self._is_told:
             await connection.add_listener(CHANNEL, self._hear)
-        poll_s = POOLED_POLL_S if self._server.is_pooled else POLL_S
+        poll_s = POLL_S if self._is_told else UNTOLD_POLL_S
         while True:
             try:
                 async with asyncio.timeout(poll_s):
@@ -79,11 +87,13 @@ class PostgresBell(RingBell):
                     await self._look(connection)
                 continue
             self._has_news.clear()
-            if not self._server.is_pooled:
+            if self._is_told:
                 await connection.execute(f"NOTIFY {CHANNEL}")
             await asyncio.sleep(TELL_S)
 
     async def _look(self, connection: asyncpg.Connection) -> None:
+        if self._database.is_pooled and self._server is self._database:
+            await self._database.check(connection)
         async with connection.transaction(readonly=True):
             seen = tuple(await connection.fetchrow(_LOOK))
         if self._seen is not None and seen != self._seen:

@@ -4,6 +4,9 @@ Where a job fails all are undone and run again, each behind a savepoint of its o
 undoes a transaction for the sake of another one all of it is run again. So a job changes nothing
 but the database, and may run twice. Where the connection is lost while a commit is under way nobody
 knows whether it was done: the caller is told that it failed, and looks again before it goes on.
+
+A commit is never cancelled: the server may have written it down and wait for a synchronous standby
+only, and what is cancelled then counts as committed there, seen by all and on no standby.
 """
 
 import asyncio
@@ -13,10 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
-from postbell.errors import Overloaded, StorageError
-from postbell.storage.postgres.connecting import CONNECT_S, DatabaseServer, connect
-from postbell.storage.postgres.faults import AGAIN, FAULTS, as_storage_error
+from postbell.errors import Overloaded, StorageError, Unavailable
+from postbell.storage.postgres.connecting import DatabaseServer, closed, connect
+from postbell.storage.postgres.faults import AGAIN, FAULTS, LOST, as_storage_error, concerns_all
 from postbell.storage.postgres.transaction import PostgresTransaction
+from postbell.storage.postgres.watching import ConnectionWatch
 from postbell.storage.sql.riding import Along, riding
 from postbell.storage.sql.waiting import (
     GROUP_BYTES,
@@ -28,6 +32,7 @@ from postbell.storage.sql.waiting import (
 
 T = TypeVar("T")
 
+NEVER_S = 1e9
 TRIES = 5
 """So often a transaction is run that the server undoes for the sake of others."""
 
@@ -46,8 +51,9 @@ class PostgresWriter:
     wait for until the commit.
     """
 
-    def __init__(self, server: DatabaseServer, begin: str) -> None:
+    def __init__(self, server: DatabaseServer, watch: ConnectionWatch, begin: str) -> None:
         self._server = server
+        self._watch = watch
         self._connection: asyncpg.Connection | None = None
         self._begin = begin
         self._rooms: dict[str, int] = {}
@@ -87,7 +93,7 @@ class PostgresWriter:
         self._has_work.set()
         await self._task
         if self._connection is not None:
-            await _closed(self._connection)
+            await closed(self._connection)
 
     async def _run(self) -> None:
         while self._queue or not self._is_closing:
@@ -125,9 +131,10 @@ class PostgresWriter:
 
     async def _commit(self, group: list[Queued]) -> "list[_Value | Exception]":
         for tries in range(1, TRIES + 1):
-            connection = await self._connected()
+            connection = await self._connected(group)
             try:
-                return await self._attempt(connection, group)
+                with self._watch.using(connection):
+                    return await self._attempt(connection, group)
             except AGAIN:
                 await self._drop(connection)
                 if tries == TRIES:
@@ -149,15 +156,35 @@ class PostgresWriter:
             if not isinstance(answer, _Value):
                 break
         else:
-            await _commit(connection)
+            await self._end(connection)
             return answers
         await connection.execute("ROLLBACK")
         if len(group) == 1:
             return answers
         await connection.execute(self._begin)
         answers = [await self._answer_apart(db, job) for job in group]
-        await _commit(connection)
+        await self._end(connection)
         return answers
+
+    async def _end(self, connection: asyncpg.Connection) -> None:
+        """Commit; raise StorageError where the server undid it all, which it calls no error: a
+        statement had failed, and nobody said so.
+
+        Unavailable where the answer stays away: the connection is left to itself, without a word.
+        """
+        wait_s = self._server.reach.statement_s
+        giving_up = asyncio.get_running_loop().call_later(wait_s, connection.terminate)
+        try:
+            told = await connection.execute("COMMIT", timeout=NEVER_S)
+        except LOST as error:
+            raise Unavailable(
+                "the database has not said whether it committed: see that its server runs, and a"
+                f" synchronous standby where one is needed, or try again in a moment ({error})"
+            ) from error
+        finally:
+            giving_up.cancel()
+        if told != "COMMIT":
+            raise StorageError("the database undid a transaction in which a statement had failed")
 
     async def _answer_apart(self, db: PostgresTransaction, job: Queued) -> "_Value | Exception":
         """Run one of several jobs so that, where it fails, it is undone alone."""
@@ -168,11 +195,19 @@ class PostgresWriter:
         await db.connection.execute("RELEASE job")
         return answer
 
-    async def _connected(self) -> asyncpg.Connection:
+    async def _connected(self, group: list[Queued]) -> asyncpg.Connection:
+        """Return the connection, made anew where it was lost.  Where none can be had, all that
+        waits is told so with *group*: it is not to wait for one failure after the other."""
         if self._connection is None or self._connection.is_closed():
             self._connection = None
             self._rooms.clear()  # it may be another server's
-            self._connection = await connect(self._server)
+            try:
+                self._connection = await connect(self._server)
+            except StorageError:
+                group += self._queue
+                self._queue.clear()
+                self._queued_bytes = 0
+                raise
         return self._connection
 
     async def _drop(self, connection: asyncpg.Connection) -> None:
@@ -185,13 +220,6 @@ class _Value(NamedTuple):
     value: Any
 
 
-async def _commit(connection: asyncpg.Connection) -> None:
-    """Commit; raise StorageError where the server undid it all, which it calls no error: a
-    statement had failed, and nobody said so."""
-    if await connection.execute("COMMIT") != "COMMIT":
-        raise StorageError("the database undid a transaction in which a statement had failed")
-
-
 async def _answer(db: PostgresTransaction, job: Queued) -> _Value | Exception:
     """Run one job; what concerns the whole transaction is raised."""
     try:
@@ -199,20 +227,11 @@ async def _answer(db: PostgresTransaction, job: Queued) -> _Value | Exception:
         if job.along is not None:
             await job.along(db, value)
         return _Value(value)
-    except AGAIN:
-        raise
-    except asyncpg.PostgresConnectionError:
-        raise
     except asyncpg.PostgresError as error:
+        if concerns_all(error):
+            raise
         return as_storage_error(error)
     except FAULTS:
         raise
     except Exception as error:
         return error
-
-
-async def _closed(connection: asyncpg.Connection) -> None:
-    try:
-        await connection.close(timeout=CONNECT_S)
-    except FAULTS:
-        connection.terminate()

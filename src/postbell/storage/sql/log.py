@@ -46,6 +46,11 @@ class SqlLog:
         self._store.bell.ring()
         return headers
 
+    async def settle(self) -> None:
+        if self._store.is_seen_early:
+            at = to_us(self._store.clock.now())
+            await self._store.log_writer.run(lambda db: _touch(db, at))
+
     async def head(self) -> int:
         return await self._store.readers.run(_head)
 
@@ -173,6 +178,12 @@ async def _append(
     if headers:
         await db.run("set_head", headers[-1].id, at)
     return headers
+
+
+async def _touch(db: Transaction, at: int) -> None:
+    """Write something behind all that is in the log."""
+    await db.one("lock_head")
+    await db.run("touch_ready", at)
 
 
 async def _load(db: Transaction, ids: Sequence[int]) -> list[Row | None]:

@@ -92,6 +92,9 @@ class Store(NamedTuple):
     sealer: Sealer
     clock: Clock
     recent: SqlRecent
+    is_seen_early: bool = False
+    """Whether a commit may be seen before it is durable as its writer wants it: one that waited for
+    a standby when its server crashed is there when that starts again, and on no standby."""
 
     async def write(self, work: Work[T], *, is_reserved: bool = False) -> T:
         """Run *work* as `SqlWriter.run` does, under the caller's warrant: where it has ended when

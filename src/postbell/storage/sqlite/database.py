@@ -7,11 +7,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from postbell.clock import Clock
-from postbell.errors import BadInput, UsageError
-from postbell.ports import MigrationPhase, Restored, Space
+from postbell.errors import BadInput
+from postbell.ports import Restored, Space
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.folders import lacks_room, make_folder
+from postbell.storage.reach import Reach
 from postbell.storage.sqlite import tables
 from postbell.storage.sqlite.engine import SqliteEngine, open
 from postbell.storage.sqlite.migrating import migrate, pending
@@ -29,7 +30,7 @@ class SqliteDatabase:
         self.path = path
 
     @classmethod
-    def named(cls, url: str, folder: Path) -> "SqliteDatabase":
+    def named(cls, url: str, folder: Path, reach: Reach | None = None) -> "SqliteDatabase":
         """Return the file that *url* names, or the one that a link there leads to: what lies beside
         it, locks and WAL, is the same by whatever name it is opened."""
         try:
@@ -67,12 +68,7 @@ class SqliteDatabase:
     def pending(self) -> list[str]:
         return pending(self.path)
 
-    def migrate(self, phase: MigrationPhase = MigrationPhase.ALL) -> list[str]:
-        if phase is not MigrationPhase.ALL:
-            raise UsageError(
-                "processes on one file are of one release: stop them, then 'postbell migrate'"
-                " without --phase"
-            )
+    def migrate(self) -> list[str]:
         make_folder(self.path.parent)
         return migrate(self.path)
 
