@@ -21,7 +21,6 @@ from postbell.dialects.engagelab.routes import routes as engagelab_routes
 from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
 from postbell.errors import Overloaded, PostbellError, StorageError
-from postbell.fences import fence
 from postbell.index.indexer import Indexer
 from postbell.ingest import user_agents
 from postbell.ingest.ingest import Ingest
@@ -36,6 +35,7 @@ from postbell.operating.wiring import (
     warn_of_wide_networks,
 )
 from postbell.ports import Engine, Sender, UrlGuard
+from postbell.presence import Presence, duties_of
 from postbell.reports import Reports
 from postbell.reports.live import Live
 from postbell.serving import process
@@ -56,7 +56,6 @@ from postbell.web.pictures import PICTURES
 
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[Role, ...] = ("api", "worker", "all")
-FOLLOW_S = 0.5
 USES_S = 60.0
 FULL_S = 1.0
 """A start that waits for space looks for it so often."""
@@ -75,6 +74,7 @@ class Parts(NamedTuple):
     guard: UrlGuard
     sender: Sender
     live: Live
+    presence: Presence
 
 
 async def serve(
@@ -116,14 +116,18 @@ async def serve(
         directory = Directory(engine.registry)
         await directory.refresh()
         live = Live(engine, directory, clock)
-        parts = Parts(settings, clock, engine, directory, guard, sender, live)
+        me = process.member(role, clock.now())
+        presence = Presence(engine.crew, directory, clock, me, duties_of(settings, role))
+        parts = Parts(settings, clock, engine, directory, guard, sender, live, presence)
         address = str(address_of(sock)) if sock is not None else ""
         try:
             async with asyncio.TaskGroup() as tasks:
-                follower = tasks.create_task(_follow(engine, directory), name="directory")
+                follower = tasks.create_task(directory.follow(engine.bell), name="directory")
                 garbage = tasks.create_task(process.collect(), name="garbage")
                 tables = tasks.create_task(asyncio.to_thread(user_agents.tables), name="tables")
                 catalogues = tasks.create_task(asyncio.to_thread(words.read), name="catalogues")
+                await presence.try_report()
+                reporting = tasks.create_task(presence.run(), name="presence")
                 async with contextlib.AsyncExitStack() as roles:
                     worker = None
                     operation = await roles.enter_async_context(
@@ -135,6 +139,8 @@ async def serve(
                             role=role,
                             door=door if sock is not None else None,
                             pools=lambda: [PoolUse(*pool) for pool in sender.usage()],
+                            doing=presence,
+                            owner=me.name,
                         )
                     )
                     ticker = tasks.create_task(clock.run(), name="clock")  # notices hear of it
@@ -167,11 +173,12 @@ async def serve(
                     await stop.wait()
                     log("stopping", role=role)
                     began = time.monotonic()
+                    presence.end()
                     if worker is not None:
                         worker.stop()
-                follower.cancel()
-                ticker.cancel()
-                garbage.cancel()
+                for each in (reporting, follower, ticker, garbage):
+                    each.cancel()
+                await presence.leave()
         except Exception as error:
             _log_failure(error)
             raise
@@ -346,17 +353,17 @@ async def _working(parts: Parts, tasks: asyncio.TaskGroup) -> AsyncIterator[Work
         installation_policies=parts.settings.policy,
         retention_days=parts.settings.retention_days,
         trail_days=parts.settings.trail_days,
-        owner=process.owner(),
+        owner=parts.presence.name,
         shutdown_s=parts.settings.shutdown_s,
+        doing=parts.presence,
     )
     task = tasks.create_task(worker.run(), name="worker")
     index = None
     if parts.settings.index == "on":
-        indexer = Indexer(parts.engine, parts.clock)
+        indexer = Indexer(parts.engine, parts.clock, doing=parts.presence)
         index = tasks.create_task(indexer.run(), name="index")
-    following = tasks.create_task(
-        SuppressionFollower(parts.engine, parts.clock).run(), name="suppressions"
-    )
+    follower = SuppressionFollower(parts.engine, parts.clock, doing=parts.presence)
+    following = tasks.create_task(follower.run(), name="suppressions")
     yield worker
     following.cancel()
     if index is not None:
@@ -377,20 +384,6 @@ async def _note_uses(desk: Desk) -> None:
         await desk.note_uses()
     except (Overloaded, StorageError) as error:
         log("key_uses_late", error=error.message)
-
-
-async def _follow(engine: Engine, directory: Directory) -> None:
-    """Keep the directory fresh: what another process changes is in force within FOLLOW_S."""
-    while True:
-        await engine.bell.wait(FOLLOW_S)
-        changed = None
-        try:
-            with fence("directory"):
-                changed = await directory.refresh()
-        except StorageError as error:
-            log("directory_stale", error=error.message)
-        if changed is not None:
-            log("directory_refreshed", version=directory.version, webhooks=len(changed))
 
 
 def _log_failure(error: BaseException) -> None:

@@ -8,11 +8,15 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
-from postbell.errors import DamagedRow
-from postbell.ports import Registry
+from postbell.errors import DamagedRow, StorageError
+from postbell.fences import fence
+from postbell.ports import Bell, Registry
 from postbell.records import Account, ApiUser, Webhook
 from postbell.rights import RIGHTS, ApiKey, Right
+from postbell.signals import log
 from postbell.warrants import KeyWarrant
+
+FOLLOW_S = 0.5
 
 
 class Caller(NamedTuple):
@@ -151,6 +155,19 @@ class Directory:
                 " to the disk, then restore a backup with 'postbell restore'"
             )
         return found
+
+    async def follow(self, bell: Bell) -> None:
+        """Refresh until cancelled: what another process changes is known within FOLLOW_S."""
+        while True:
+            await bell.wait(FOLLOW_S)
+            changed = None
+            try:
+                with fence("directory"):
+                    changed = await self.refresh()
+            except StorageError as error:
+                log("directory_stale", error=error.message)
+            if changed is not None:
+                log("directory_refreshed", version=self.version, webhooks=len(changed))
 
     async def look_again(self) -> bool:
         """Ask the registry itself; say whether it holds something else than was known."""

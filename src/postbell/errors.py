@@ -17,6 +17,7 @@
         └── StorageError    the engine cannot read or commit          503, retryable
             ├── Unavailable  the server that has it cannot just now   503, asked again
             ├── HeadMoved   another process appended first            internal, retried by ingest
+            ├── TermEnded   another process does by now what one does internal, nothing written
             ├── DamagedDatabase  the file is not one whole database   refused at the start
             ├── DamagedBlock  a block is not as it was written        pauses who waits for it
             ├── IdTaken     a batch has the id of another one         a bug of ours, nothing written
@@ -187,6 +188,12 @@ class HeadMoved(StorageError):
     """Another process appended after the block that the caller knew as the newest."""
 
     code = "head_moved"
+
+
+class TermEnded(StorageError):
+    """What only one process does is another's by now; nothing was written."""
+
+    code = "term_ended"
 
 
 class IdTaken(StorageError):

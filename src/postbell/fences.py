@@ -21,6 +21,7 @@ LOOPS: Mapping[str, str] = {
     "mail": "a mail",
     "metrics": "a block, an entry of the journal, a webhook, a family of values",
     "notices": "a webhook, an account, a notice, a recipient",
+    "presence": "what a process says of itself",
     "retention": "an open batch, a webhook",
     "rows": "a row of the database",
     "sources": "a source of events",

@@ -21,6 +21,11 @@ from postbell.log_lines import (
     write_text,
 )
 
+
+def _fields(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
 SIGNALS = (
     Signal(
         "started",
@@ -76,42 +81,16 @@ SIGNALS = (
         "info",
         "a request came in and was answered; `path` is the pattern, `ms` the time until the answer"
         " began, `code` that of an error",
-        (
-            "face",
-            "method",
-            "path",
-            "status",
-            "ms",
-            "account",
-            "api_user",
-            "code",
-            "accepted",
-            "duplicates",
-            "rejected",
-        ),
+        _fields("face method path status ms account api_user code accepted duplicates rejected"),
     ),
     Signal(
         "attempt_made",
         "info",
         "a batch was sent, or left without (`kind` as in the journal: attempt, run, skipped,"
         " expired, split, recut, test)",
-        (
-            "kind",
-            "at",
-            "account",
-            "webhook_id",
-            "dialect",
-            "batch_id",
-            "attempt",
-            "events",
-            "delivered",
-            "verdict",
-            "next_at",
-            "status",
-            "error",
-            "ms",
-            "body_bytes",
-            "replay_id",
+        _fields(
+            "kind at account webhook_id dialect batch_id attempt events delivered verdict "
+            "next_at status error ms body_bytes replay_id"
         ),
     ),
     Signal(
@@ -234,6 +213,15 @@ SIGNALS = (
         "error",
         "the log could not be read for a webhook; it is tried again",
         others=("webhook_id",),
+    ),
+    Signal("duties_taken", "info", "this process does from now on what one does", ("duties",)),
+    Signal("duties_lost", "warning", "this process does not do that any more", ("duties",)),
+    lasting("presence_late", "error", "the others cannot be told now that this process is there"),
+    Signal(
+        "lanes_handed_over",
+        "info",
+        "another worker goes on with these: it had less to do, or this one ends",
+        ("webhooks", "to"),
     ),
     Signal("lane_lost", "warning", "another worker took this webhook over", ("webhook_id",)),
     Signal("blocks_dropped", "info", "retention dropped old blocks", ("blocks", "journal")),

@@ -16,7 +16,9 @@ from postbell.app import Parts, _ingesting
 from postbell.clock import SystemClock
 from postbell.directory import Directory
 from postbell.operating.wiring import operating
+from postbell.presence import Presence
 from postbell.reports.live import Live
+from postbell.serving import process
 from postbell.serving.opening import open_engine, open_sender
 from postbell.settings.members import Settings
 from tests.api import test_isolation as api
@@ -73,7 +75,9 @@ async def wired(folder: Path) -> list[BaseRoute]:
         operation = await stack.enter_async_context(
             operating(settings, clock, engine, directory, role="api", pools=list)
         )
-        parts = Parts(settings, clock, engine, directory, guard, sender, live)
+        me = process.member("api", clock.now())
+        presence = Presence(engine.crew, directory, clock, me, [])
+        parts = Parts(settings, clock, engine, directory, guard, sender, live, presence)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         app = await stack.enter_async_context(_ingesting(parts, operation, tasks))
         return list(app.framework.routes)

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import Position
-from postbell.ports import Claim
+from postbell.ports import Claim, CrewMember
 from postbell.records import BatchState, LaneChange
 from postbell.stops import Stop
 from tests.contract.making import Shop, span
@@ -206,3 +206,83 @@ async def test_a_lane_is_kept_stopped(shop: Shop) -> None:
 
         stored = await shop.engine.ledger.lane(webhook.id)
         assert stored is not None and stored.lane.stop == kept
+
+
+async def is_there(shop: Shop, name: str, *, lease_s: float = 60.0) -> None:
+    """Let a process say that it is there."""
+    member = CrewMember(name, "machine-1", 77, "worker", "1.2", shop.clock.now())
+    await shop.engine.crew.report(member, {}, lease_s=lease_s, now=shop.clock.now())
+
+
+async def test_a_lane_that_is_handed_over_is_anothers_with_its_work(shop: Shop) -> None:
+    webhook, kept = await shop.webhook(), await shop.webhook()
+    before, _ = await shop.claim("w1")
+    await is_there(shop, "w2")
+    ledger, version = shop.engine.ledger, await shop.engine.registry.version(is_sure=True)
+
+    given = await ledger.hand_over("w1", "w2", {webhook.id: 12.5}, now=shop.clock.now())
+    [after] = await ledger.reload("w2", [webhook.id, kept.id])
+
+    assert given == [webhook.id]
+    assert (after.lane.webhook_id, after.work) == (webhook.id, 12.5)
+    assert after.lane.epoch == before.lane.epoch + 1
+    assert ids(await ledger.reload("w1", [webhook.id, kept.id])) == [kept.id]
+    assert [each.id for each in await shop.engine.registry.webhooks(changed_after=version)] == [
+        webhook.id
+    ]
+
+
+async def test_who_handed_a_lane_over_writes_nothing_of_it(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    [claim] = await shop.claim("w1")
+    await is_there(shop, "w2")
+    await shop.engine.ledger.hand_over("w1", "w2", {webhook.id: 1.0}, now=shop.clock.now())
+
+    change = LaneChange(
+        webhook_id=webhook.id, epoch=claim.lane.epoch, put=(shop.batch(webhook, "b"),)
+    )
+
+    assert await shop.engine.ledger.record([change]) == [webhook.id]
+    assert await shop.engine.ledger.batch("b") is None
+
+
+async def test_a_lane_goes_to_nobody_who_is_not_there(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim("w1", lease_s=90)
+    await is_there(shop, "w2", lease_s=30)
+    shop.clock.advance(30)
+    ledger, now = shop.engine.ledger, shop.clock.now()
+
+    assert await ledger.hand_over("w1", "w2", {webhook.id: 1.0}, now=now) == []
+    assert await ledger.hand_over("w1", "nobody", {webhook.id: 1.0}, now=now) == []
+    assert ids(await ledger.reload("w1", [webhook.id])) == [webhook.id]
+
+
+async def test_only_who_holds_a_lane_hands_it_over(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await shop.claim("w1")
+    await is_there(shop, "w2")
+
+    given = await shop.engine.ledger.hand_over(
+        "w3", "w2", {webhook.id: 1.0, 999: 1.0}, now=shop.clock.now()
+    )
+
+    assert given == []
+    assert ids(await shop.engine.ledger.reload("w1", [webhook.id])) == [webhook.id]
+
+
+async def test_a_lane_of_one_who_died_after_it_was_handed_over_is_claimed_with_its_work(
+    shop: Shop,
+) -> None:
+    webhook = await shop.webhook()
+    await shop.claim("w1", lease_s=300)
+    await is_there(shop, "w2", lease_s=30)
+    await shop.engine.ledger.hand_over("w1", "w2", {webhook.id: 7.0}, now=shop.clock.now())
+
+    shop.clock.advance(29.9)
+    too_early = await shop.claim("w1")
+    shop.clock.advance(0.1)
+    [claim] = await shop.claim("w1")
+
+    assert too_early == []
+    assert claim.work == 7.0

@@ -49,6 +49,12 @@ LISTS = {
     "drop_old_half_sign_ins": "half_sign_ins",
     "drop_old_resets": "resets",
     "drop_old_sessions": "sessions",
+    "drop_members": "processes",
+    "members": "processes",
+    "duties": "leases",
+    "free_duties": "leases",
+    "leave_duties": "leases",
+    "holdings": "lanes",
 }
 """Statements that go through a table by key from a given place, or list a small one whole."""
 

@@ -29,7 +29,8 @@ TASKS = {
 connection, whatever is raised in it."""
 
 FOREVER = {
-    "app.py": "directory",
+    "app.py": "",
+    "directory.py": "directory",
     "serving/listening/door.py": "door",
     "operating/metrics/exposition.py": "",
     "operating/metrics/following.py": "metrics",
@@ -37,6 +38,7 @@ FOREVER = {
     "index/indexer.py": "index",
     "ingest/ingest.py": "ingest",
     "delivery/house.py": "worker",
+    "delivery/sharing.py": "worker",
     "delivery/worker.py": "worker",
     "serving/process.py": "",
     "operating/standings.py": "standings",

@@ -5,8 +5,10 @@ from datetime import timedelta
 import apsw
 
 from postbell.blocks import Position
+from postbell.duties import Duty
 from postbell.ports import (
     CountChange,
+    CrewMember,
     IndexedRange,
     IndexedUpTo,
     Letter,
@@ -72,6 +74,8 @@ async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
     letters = [Letter("ops@example.com", 1, b"{}") for _ in range(20)]
     await engine.notices.tell([Telling("webhook 1 delivery", told, 0, letters)])
     assert await engine.notices.hold("w1", lease_s=60.0, now=clock.now())
+    here = CrewMember("w1", "machine-1", 77, "worker", "1.2", clock.now())
+    await engine.crew.report(here, {Duty.INDEX: ""}, lease_s=60.0, now=clock.now())
     places = ((number, Position(1, number)) for number in range(200))
     news = News(
         IndexedUpTo(1, 1),

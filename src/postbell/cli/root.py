@@ -28,6 +28,7 @@ COMMANDS = {
     "owners": CommandRow("owners", "Owners: who signs in to the pages."),
     "api-users": CommandRow("api_users", "API users: who sends, each with keys."),
     "webhooks": CommandRow("webhooks", "Webhooks: where events go."),
+    "workers": CommandRow("workers", "Processes: which there are, and who holds what."),
     "sources": CommandRow("sources", "Sources: how events come in beside the API."),
     "verp": CommandRow("verp", "Return paths: whose a mail was that comes back."),
     "events": CommandRow("events", "Events: send them to a server."),

@@ -6,10 +6,12 @@ from postbell.clock import Clock
 from postbell.delivery.prune import Pruner
 from postbell.delivery.scrub import Scrubber
 from postbell.delivery.settle import AGAIN_S, may_fail
+from postbell.duties import Duty
 from postbell.errors import Overloaded, Unavailable
 from postbell.fences import fence
 from postbell.lane.held import Held
 from postbell.ports import LEASE_S, Claim, Engine, Log
+from postbell.presence import Doing
 
 HOUSEKEEPING_S = 20.0
 
@@ -34,6 +36,7 @@ class House:
         pruner: Pruner,
         take_in: Callable[[Sequence[Claim]], Awaitable[None]],
         claim: Callable[[], Awaitable[None]],
+        doing: Doing,
     ) -> None:
         self._ledger = engine.ledger
         self._owner = owner
@@ -43,6 +46,7 @@ class House:
         self._scrubber = Scrubber(engine.log, clock)
         self._take_in = take_in
         self._claim = claim
+        self._doing = doing
 
     async def keep(self) -> None:
         """Renew leases, move idle cursors, let retention drop what is old, check blocks."""
@@ -52,7 +56,8 @@ class House:
                 await self.renew()
                 await self._claim()
                 await self._pruner.sweep(list(self._lanes.values()))
-                await self._scrubber.step()
+                if self._doing.term(Duty.RETENTION):
+                    await self._scrubber.step()
                 wait_s = HOUSEKEEPING_S
             await self._clock.sleep(wait_s)
 

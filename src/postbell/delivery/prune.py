@@ -15,6 +15,7 @@ from postbell.delivery.expiring import Expiring
 from postbell.delivery.settle import Settler
 from postbell.delivery.singles import Singles
 from postbell.delivery.turns import Turn
+from postbell.duties import Duty
 from postbell.errors import DamagedBlock
 from postbell.fences import fence
 from postbell.ingest.queueing import KEY_KEPT
@@ -24,6 +25,7 @@ from postbell.lane.entries import of_range
 from postbell.lane.held import Held
 from postbell.logged import digest_of
 from postbell.ports import Engine
+from postbell.presence import Doing
 from postbell.reading.match import count_matching
 from postbell.reading.paging import batch_pages
 from postbell.reading.reader import Reader
@@ -59,10 +61,12 @@ class Pruner:
         seen: Callable[[], int],
         retention_days: float,
         trail_days: float,
+        doing: Doing,
     ) -> None:
         """The audit trail is kept for *trail_days*, at least as long as events are.
 
         Nothing goes that lanes do not know of: they were fed up to the block that *seen* says.
+        Every worker counts what its own lanes lose; one of them, as *doing* says, drops.
         """
         self._engine = engine
         self._reader = reader
@@ -70,6 +74,7 @@ class Pruner:
         self._singles = singles
         self._clock = clock
         self._seen = seen
+        self._doing = doing
         self._kept = timedelta(days=retention_days)
         self._trail_kept = timedelta(days=max(trail_days, retention_days))
         self._notices = Expiring(engine, self._kept)
@@ -81,7 +86,9 @@ class Pruner:
     async def sweep(self, lanes: list[Held]) -> None:
         """Write idle cursors down; every LOOK_EVERY let go of what is too old."""
         now = self._clock.now()
-        await self._correct(now)
+        with self._doing.doing(Duty.RETENTION) as is_ours:
+            if is_ours:
+                await self._correct(now)
         held = {each.id: each for each in lanes if not each.is_gone}
         idle = [each for each in held.values() if each.idle_blocks >= IDLE_BLOCKS]
         for at in range(0, len(idle), AT_ONCE):
@@ -94,7 +101,9 @@ class Pruner:
         elif is_due:
             self.looked_at, self._is_waiting = now, False
             await self._let_go(held, now)
-            await self._engine.log.trust(now)
+            with self._doing.doing(Duty.RETENTION) as is_ours:
+                if is_ours:
+                    await self._engine.log.trust(now)
         await self._give_back()
 
     async def _give_back(self) -> None:
@@ -121,19 +130,27 @@ class Pruner:
         async for each, batch in self._open(held):
             with _fenced(each, batch):
                 await self.end_parked(each, batch, now)
-        await self._engine.log.drop_keys(now - KEY_KEPT)
         seen = self._seen()
         before = min(await self._engine.log.first_since(now - self._kept), seen + 1)
         oldest = await self._engine.log.tail(0, 1)
-        if oldest and oldest[0].id < before:
+        is_old = bool(oldest) and oldest[0].id < before
+        if is_old:
             before = await self._expire(held, Position(before, 0), now)
+        with self._doing.doing(Duty.RETENTION) as is_ours:
+            if is_ours:
+                await self._drop_all(held, before if is_old else None, now)
+        with fence("retention", item="notices"):
+            await self._notices.tell(held, self._open(held), now)
+
+    async def _drop_all(self, held: dict[int, Held], before: int | None, now: datetime) -> None:
+        """Drop what is too old of everything, blocks below *before*."""
+        await self._engine.log.drop_keys(now - KEY_KEPT)
+        if before is not None:
             await self._drop(held, before, now)
         with fence("retention", item="the trail"):
             await self._drop_entries(now)
         with fence("retention", item="quarantines"):
             await self._drop_quarantined(now)
-        with fence("retention", item="notices"):
-            await self._notices.tell(held, self._open(held), now)
 
     async def _drop_entries(self, now: datetime) -> None:
         """Drop old entries of the audit trail, so many in one commit and in one look."""
@@ -151,6 +168,7 @@ class Pruner:
         """Drop what is too old, but for what lanes wait for that are not ours: what such a lane
         loses is counted by its holder, or by who claims it next."""
         counted = {each.id for each in held.values() if not each.is_gone} | self.given_up
+        counted |= self._doing.unheld()
         dropped = await self._engine.drop_blocks(before, counted=counted)
         journal = await self._engine.journal.drop(now - self._kept, below=dropped.edge)
         log("blocks_dropped", blocks=dropped.blocks, journal=journal)

@@ -22,6 +22,7 @@ from postbell.delivery.house import House, head_of
 from postbell.delivery.prune import Pruner
 from postbell.delivery.replays import Replays
 from postbell.delivery.settle import AGAIN_S, BROKEN, DAMAGED, Settler, may_fail
+from postbell.delivery.sharing import Sharing
 from postbell.delivery.singles import Singles
 from postbell.directory import Directory
 from postbell.errors import DamagedBlock, EngineStopped, Overloaded, Unavailable
@@ -31,6 +32,7 @@ from postbell.lane.gate import Gate
 from postbell.lane.held import Held
 from postbell.lane.work import Again, Cut, Load, Single, Step, Work
 from postbell.ports import LEASE_S, Claim, Dialect, Engine, Sender
+from postbell.presence import ALONE, Doing
 from postbell.reading.paging import PAGE
 from postbell.reading.reader import Reader
 from postbell.records import Webhook
@@ -55,14 +57,12 @@ class Worker:
         owner: str,
         trail_days: float = 0.0,
         shutdown_s: float = 30.0,
+        doing: Doing = ALONE,
     ) -> None:
-        self._engine = engine
-        self._dialects = dialects
-        self._clock = clock
-        self._directory = directory
+        self._engine, self._dialects = engine, dialects
+        self._clock, self._directory = clock, directory
         self._installation = installation_policies
-        self._owner = owner
-        self._shutdown_s = shutdown_s
+        self._owner, self._shutdown_s = owner, shutdown_s
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
         self.settler = Settler(engine.ledger, directory, clock, owner, self._spawn, self._notice)
@@ -75,15 +75,16 @@ class Worker:
         self.singles = Singles(courier, self.settler, self._spawn, self._notice, self._fail)
         self._replays = Replays(courier, self._batches, self.settler)
         days, settler, singles = (retention_days, trail_days), self.settler, self.singles
-        self.pruner = Pruner(engine, self.reader, settler, singles, clock, self._fed, *days)
+        self.pruner = Pruner(engine, self.reader, settler, singles, clock, self._fed, *days, doing)
         self._catching_up = CatchingUp(self.reader, clock, self._fed, self._notice, self._fail)
         self.lanes: dict[int, Held] = {}
-        ours = (self.lanes, self.pruner, self._take_in, self.claim)
+        ours = (self.lanes, self.pruner, self._take_in, self.claim, doing)
         self.house = House(engine, owner, clock, *ours)
+        its = (self.lanes, self.pruner.given_up, singles, self.claim, self._drop, self._notice)
+        self.sharing = Sharing(engine.ledger, clock, doing, *its)
         self._past: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
-        self._seen = 0
-        self._ready: set[int] = set()
+        self._seen, self._ready = 0, set[int]()
         self.calls = Calls(clock.now(), clock.monotonic_s())
         self._wake = asyncio.Event()
         self._must_look, self._is_stopping = True, False
@@ -109,7 +110,8 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             self.tasks = tasks
             self._seen = await head_of(self._engine.log, self._clock)
-            helpers = [tasks.create_task(self._listen()), tasks.create_task(self.house.keep())]
+            loops = (self._listen, self.house.keep, self.sharing.keep)
+            helpers = [tasks.create_task(each()) for each in loops]
             while not self._is_stopping:
                 wait_s = await self.turn()
                 with suppress(TimeoutError):
@@ -119,6 +121,7 @@ class Worker:
                 helper.cancel()
             await self._finish()
         with may_fail("leases"):
+            await self.sharing.leave()
             await self._engine.ledger.release(self._owner)
 
     async def turn(self) -> float:
@@ -185,13 +188,15 @@ class Worker:
                     self._ready.add(webhook_id)
             if changed:
                 with may_fail("claim"):
-                    await self.claim()
+                    await self.claim(sorted(changed))
                     changed.clear()
         finally:
             self._changed |= changed
 
-    async def claim(self) -> None:
-        """Take the lanes in that nobody holds."""
+    async def claim(self, given: Sequence[int] = ()) -> None:
+        """Take the lanes in that nobody holds, and those that were *given* to us, perhaps."""
+        if given:
+            await self._take_in(await self._engine.ledger.reload(self._owner, given))
         while True:
             claims = await self._engine.ledger.claim(
                 self._owner, CLAIM_LIMIT, lease_s=LEASE_S, now=self._clock.now()

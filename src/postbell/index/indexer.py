@@ -17,6 +17,7 @@ import numpy as np
 
 from postbell.blocks import BlockHeader, Position, place_of
 from postbell.clock import Clock
+from postbell.duties import Duty
 from postbell.entry_kinds import CountsAs
 from postbell.errors import EngineStopped, Overloaded, StorageError
 from postbell.events import MessageIds
@@ -34,6 +35,7 @@ from postbell.ports import (
     News,
     Postings,
 )
+from postbell.presence import ALONE, Doing
 from postbell.records import Entry, Verdict
 from postbell.signals import log
 
@@ -58,10 +60,14 @@ MINUTES_KEPT = timedelta(hours=72)
 class Indexer:
     """Keeps the index up to the log; *share* of a processor is what it takes at most."""
 
-    def __init__(self, engine: Engine, clock: Clock, *, share: float = 0.2) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, *, share: float = 0.2, doing: Doing = ALONE
+    ) -> None:
+        """Run while this process does that."""
         self._engine = engine
         self._clock = clock
         self._share = share
+        self._doing = doing
         self._swept_at = float("-inf")
         self._failures = 0
         self._worked = 0
@@ -72,10 +78,11 @@ class Indexer:
         """Follow the log until cancelled; what storage cannot do is logged and tried again."""
         while True:
             try:
-                wait_s = BUSY_S if await self.step() else IDLE_S
-                if self._clock.monotonic_s() - self._swept_at >= SWEEP_S:
-                    with fence("index", item="what retention dropped"):
-                        await self.sweep()
+                with self._doing.doing(Duty.INDEX) as is_ours:
+                    wait_s = BUSY_S if is_ours and await self.step() else IDLE_S
+                    if is_ours and self._clock.monotonic_s() - self._swept_at >= SWEEP_S:
+                        with fence("index", item="what retention dropped"):
+                            await self.sweep()
                 self._failures = 0
             except (StorageError, Overloaded) as error:
                 log("index_failed", error=f"{type(error).__name__}: {error.message}")

@@ -45,6 +45,7 @@ class Held(Image):
         self._before: Held | None = None
         self.in_flight = 0
         self.is_saving = False
+        self._is_leaving = False
         self._queue: deque[Work] = deque()
         self._is_reading = False
         self._is_passed_over = False
@@ -70,6 +71,13 @@ class Held(Image):
         """Say whether nothing of the log waits to be cut: all of it was looked through."""
         is_empty = not (self.intake.gather.count or self.in_flight or self.runs)
         return is_empty and not self.intake.is_behind
+
+    def behind_s(self, now: datetime) -> float:
+        """Return for how long what is gathered could have been cut, 0 while nothing may be sent."""
+        due_at = self.intake.gather.due_at(now)
+        if due_at is None or due_at >= now or not self.stand(now).row.may_send:
+            return 0.0
+        return (now - due_at).total_seconds()
 
     @property
     def is_busy(self) -> bool:
@@ -106,6 +114,13 @@ class Held(Image):
         """Say whether a request of it is under way, of this lane or of the one that it follows."""
         return self.pumps > 0 or (self._before is not None and self._before.is_at_work)
 
+    def leave(self) -> None:
+        """Begin nothing more: another process is to go on, unless `stay` is said."""
+        self._is_leaving = True
+
+    def stay(self) -> None:
+        self._is_leaving = False
+
     def follow(self, before: "Held | None") -> None:
         """Begin nothing before the same webhook's lane that was held *before* is done: it may have
         been lost, and claimed again, while a request hangs."""
@@ -135,6 +150,8 @@ class Held(Image):
 
         Who takes it calls `give_back` once it is done.
         """
+        if self._is_leaving:
+            return None
         if self._before is not None:
             if self._before.is_at_work:
                 return None

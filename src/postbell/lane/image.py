@@ -14,6 +14,7 @@ from postbell import policies
 from postbell.blocks import Position
 from postbell.body_limits import in_force
 from postbell.lane.cut import Limits
+from postbell.lane.effort import effort_of
 from postbell.lane.gate import Facts, Stand, gate
 from postbell.lane.intake import Intake
 from postbell.lane.judge import in_outage, merged
@@ -46,6 +47,7 @@ class Image:
     One thing of it is written at a time, each in its turn of *writes*, so that the cursor never
     overtakes a cut that failed to be written.  *runs* are in the order of the log, each beginning
     where the one before it ends.  *late* is what receivers took and is not written down yet.
+    *effort* is the work that was done of it here, *told_work* that of a second where it was before.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class Image:
         self.passes = Passes()
         self.late: list[Late] = []
         self.is_gone = False
+        self.effort = 0.0
+        self.told_work = claim.work
         self._dialects = dialects
         self._installation = installation
         self._take_over(claim, claim.lane, webhook, now)
@@ -142,6 +146,7 @@ class Image:
             elif batch.done is None:
                 new = Stage.AHEAD if batch.id in cut else Stage.DUE
                 self.slots.write(batch, Stage.OUT if batch.id == first else new)
+        self.effort += effort_of(change.entries)
         if self.runs:
             self._apply_to_runs(change)
         if change.replay is not None:

@@ -7,7 +7,7 @@ twentieth of the loop's time, however many webhooks there are.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -63,13 +63,16 @@ class Standings:
         *,
         pause_s: float = PAUSE_S,
         share: float = SHARE,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Look while that *is_wanted*."""
         self._reports = reports
         self._directory = directory
         self._log = log
         self._clock = clock
         self._pause_s = pause_s
         self._share = share
+        self._is_wanted = is_wanted
         self._seen: dict[int, Standing] = {}
         self._changed = directory.watch()
         self._by_account: dict[int, set[int]] = {}
@@ -88,10 +91,19 @@ class Standings:
         while True:
             try:
                 with fence("standings"):
-                    await self.look()
+                    if self._is_wanted():
+                        await self.look()
+                    else:
+                        self._begin_anew()
             except StorageError as error:
                 log("standings_stale", error=error.message)
             await asyncio.sleep(self._pause_s)
+
+    def _begin_anew(self) -> None:
+        """Know of nothing: it is as it was when somebody wanted to know."""
+        self._all_at_s = float("-inf")
+        for each in (self._seen, self._to_see, self._restless, self._slow):
+            each.clear()
 
     async def look(self) -> None:
         """Look at every webhook that may stand differently from when it was last seen."""

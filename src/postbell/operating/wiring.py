@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from postbell.clock import Clock
 from postbell.dialects import DIALECTS
 from postbell.directory import Directory
+from postbell.duties import Duty
 from postbell.operating.mailing import Mailer
 from postbell.operating.metrics import Metrics, Pools
 from postbell.operating.metrics.requests import PATH
@@ -23,6 +24,7 @@ from postbell.operating.notices.posting import SendMail
 from postbell.operating.standings import Standings
 from postbell.operating.tracing import Tracing, tracing
 from postbell.ports import Engine, Sender
+from postbell.presence import ALONE, Doing
 from postbell.reports import Reports
 from postbell.serving import process
 from postbell.serving.listening import Door
@@ -76,10 +78,19 @@ async def operating(
     role: str,
     pools: Pools,
     door: Door | None = None,
+    doing: Doing = ALONE,
+    owner: str = "",
 ) -> AsyncIterator[Operating]:
-    """Measure and tell inside the block; notices are the workers'."""
+    """Measure and tell inside the block, of the installation what *doing* says; notices are the
+    workers', who hold their lease as *owner*."""
+    teller: Teller | None = None
+
+    def is_wanted() -> bool:
+        is_told = teller is not None and teller.is_holding
+        return is_told or doing.term(Duty.FIGURES) is not None
+
     reports = Reports(engine, DIALECTS, directory, clock, installation_policies=settings.policy)
-    standings = Standings(reports, directory, engine.log, clock)
+    standings = Standings(reports, directory, engine.log, clock, is_wanted=is_wanted)
     doors = [] if door is None else [door]
     metrics = Metrics(
         engine,
@@ -90,6 +101,7 @@ async def operating(
         region=settings.region,
         pools=pools,
         doors=doors,
+        doing=doing,
     )
     async with contextlib.AsyncExitStack() as stack:
         send_mail, metrics_address = None, ""
@@ -124,7 +136,7 @@ async def operating(
                         settings.region,
                         settings.public_url,
                     ),
-                    owner=process.owner(),
+                    owner=owner or process.owner(),
                     old_memory=settings.data_dir / OLD_MEMORY,
                     lag_limit_s=settings.lag_limit_s,
                     silence_h=settings.silence_h,

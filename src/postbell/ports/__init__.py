@@ -19,6 +19,7 @@ from postbell.ports.checkpoints import (
     SourceStanding,
     SourceState,
 )
+from postbell.ports.crew import ENDING, Crew, CrewMember, DutyHolder, LaneHolder, Reported
 from postbell.ports.customers import (
     ENDED_KEYS_KEPT,
     RESET_LASTS,
@@ -89,6 +90,7 @@ from postbell.ports.trail import ENTRIES_SEEN, Trail, TrailPlace, TrailQuery
 
 __all__ = [
     "ENDED_KEYS_KEPT",
+    "ENDING",
     "ENTRIES_LOOKED_AT",
     "ENTRIES_SEEN",
     "HALF_LASTS",
@@ -120,9 +122,12 @@ __all__ = [
     "Checkpoints",
     "Claim",
     "CountChange",
+    "Crew",
+    "CrewMember",
     "Database",
     "Dialect",
     "Dropped",
+    "DutyHolder",
     "Engine",
     "Fact",
     "HalfSignIn",
@@ -132,6 +137,7 @@ __all__ = [
     "Inlet",
     "Journal",
     "JournalBlock",
+    "LaneHolder",
     "Ledger",
     "Letter",
     "Log",
@@ -154,6 +160,7 @@ __all__ = [
     "RefusedFact",
     "Registry",
     "Remembered",
+    "Reported",
     "Request",
     "Restored",
     "SecondFactor",

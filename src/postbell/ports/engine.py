@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from postbell.clock import Clock
 from postbell.ports.checkpoints import Checkpoints
+from postbell.ports.crew import Crew
 from postbell.ports.customers import Answers, Owners, Registry, Tries
 from postbell.ports.notices import Notices
 from postbell.ports.path import Journal, Ledger, Log
@@ -162,6 +163,8 @@ class Engine(Protocol):
     def suppressions(self) -> Suppressions: ...
     @property
     def notices(self) -> Notices: ...
+    @property
+    def crew(self) -> Crew: ...
     @property
     def bell(self) -> "Bell": ...
 

@@ -1,6 +1,6 @@
 """The path's storage: log, ledger, journal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -149,7 +149,8 @@ class Claim(NamedTuple):
     *has_more* where more than MOST_CLAIMED wait: the rest is read once these are settled, but what
     somebody is about to change always comes with it.  What is *parked*, which may be any number,
     is only counted.  Its worker holds the lane until *leased_until*, long ago where none does, and
-    beyond that where *is_worked*: its process is known to be there, frozen perhaps.
+    beyond that where *is_worked*: its process is known to be there, frozen perhaps.  *work* is what
+    it was a second when it was handed over last (`delivery.sharing`).
     """
 
     lane: Lane
@@ -159,13 +160,15 @@ class Claim(NamedTuple):
     has_more: bool = False
     leased_until: datetime = NEVER
     is_worked: bool = False
+    work: float = 0.0
 
     def is_held(self, now: datetime) -> bool:
         """Say whether a worker may have requests of the lane under way.
 
-        A lease that ends later than any could was written by a clock that was ahead.
+        A lease that ends later than any could was written by a clock that was ahead; clocks of
+        machines differ a little.
         """
-        return self.is_worked or now < self.leased_until <= now + timedelta(seconds=LEASE_S)
+        return self.is_worked or now < self.leased_until <= now + timedelta(seconds=2 * LEASE_S)
 
 
 class QueueLengths(NamedTuple):
@@ -197,6 +200,16 @@ class Ledger(Protocol):
 
     async def renew(self, owner: str, *, lease_s: float, now: datetime) -> list[int]:
         """Extend the lease of every lane that *owner* holds; return whose lanes these are."""
+        ...
+
+    async def hand_over(
+        self, owner: str, to: str, works: Mapping[int, float], *, now: datetime
+    ) -> list[int]:
+        """Let *to* hold these lanes of *owner*, each with its work, for as long as it says that it
+        is there (`crew`), and ring; return those that it holds now, none while it is not there.
+
+        Each raises the lane's epoch: what *owner* still writes of it is refused.
+        """
         ...
 
     async def release(self, owner: str) -> None:

@@ -28,6 +28,7 @@ from postbell.reports.batch_views import (
     ending_of,
     finished_view,
 )
+from postbell.reports.crew import CrewReport
 from postbell.reports.exchange import Exchanges
 from postbell.reports.opened import OpenBatches
 from postbell.reports.outcomes import Outcomes
@@ -83,6 +84,7 @@ class Reports:
         self.outcomes = Outcomes(engine, clock)
         self.open = OpenBatches(engine)
         self.trail = TrailReport(engine, directory)
+        self.crew = CrewReport(engine.crew, clock)
         self.sources = SourcesReport(engine.checkpoints, engine.quarantine, clock)
         self.suppressions = SuppressionsReport(engine, directory, clock)
         self.singles = SinglesReport(engine, dialects)

@@ -12,8 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import datetime
 from pathlib import Path
 
+from postbell import __version__
+from postbell.ports import CrewMember
 from postbell.signals import log
 
 OPEN_FILES = 65_536
@@ -51,6 +54,11 @@ def keep_owner() -> None:
 
 
 _kept: ContextVar[str] = ContextVar("owner", default="")
+
+
+def member(role: str, now: datetime) -> CrewMember:
+    """Return what this process, which began *now*, says of itself to the others."""
+    return CrewMember(owner(), os.uname().nodename, os.getpid(), role, __version__, now)
 
 
 def places(wanted: int) -> int:

@@ -18,7 +18,7 @@ GROWING = ("blocks", "journal", "journal_webhooks", "trail")
 """Rows are added behind the others, or dropped, never changed."""
 INDEX = "index_"
 """How tables, and numbers, of the index are called."""
-PASSING = frozenset({"leases"})
+PASSING = frozenset({"leases", "processes"})
 """What only processes that run now are about."""
 NOTED = "meta"
 LATER = {"lanes": frozenset({"batches"})}

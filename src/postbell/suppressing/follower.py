@@ -8,9 +8,11 @@ import asyncio
 
 from postbell.blocks import Block, BlockHeader
 from postbell.clock import Clock
+from postbell.duties import Duty
 from postbell.errors import Overloaded, StorageError
 from postbell.fences import fence, note
 from postbell.ports import Engine
+from postbell.presence import ALONE, Doing
 from postbell.signals import log
 from postbell.suppressing.reading import concerns, findings, settled, unreadable
 from postbell.suppressions import (
@@ -36,20 +38,23 @@ SWEEP_S = 30.0
 class SuppressionFollower:
     """Keeps the list up to the log."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, *, doing: Doing = ALONE) -> None:
+        """Run while this process does that."""
         self._engine = engine
         self._clock = clock
+        self._doing = doing
         self._swept_at = float("-inf")
 
     async def run(self) -> None:
         """Follow the log until cancelled; what storage cannot do is logged and tried again."""
         while True:
             try:
-                wait_s = 0.0 if await self.step() else IDLE_S
-                if self._clock.monotonic_s() - self._swept_at >= SWEEP_S:
-                    self._swept_at = self._clock.monotonic_s()
-                    with fence("suppressions", item="what is over"):
-                        await self.sweep()
+                with self._doing.doing(Duty.SUPPRESSIONS) as is_ours:
+                    wait_s = 0.0 if is_ours and await self.step() else IDLE_S
+                    if is_ours and self._clock.monotonic_s() - self._swept_at >= SWEEP_S:
+                        self._swept_at = self._clock.monotonic_s()
+                        with fence("suppressions", item="what is over"):
+                            await self.sweep()
             except (StorageError, Overloaded) as error:
                 log("suppressing_failed", error=f"{type(error).__name__}: {error.message}")
                 wait_s = RETRY_S

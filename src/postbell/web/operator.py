@@ -1,4 +1,4 @@
-"""The operator's page: every account, how it stands, and a way in; sources of events."""
+"""The operator's page: every account, how it stands, and a way in; sources of events; processes."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -63,6 +63,8 @@ async def _show(visit: Visit) -> Response:
         rows=rows,
         troubled=troubled,
         sources=await site.reports.sources.all(),
+        processes=await site.reports.crew.all(),
+        unheld=await site.reports.crew.unheld(),
         shapes=SHAPES,
         unnamed_proxy=site.unnamed_proxy(),
         is_clock_sure=site.desk.clock.is_sure,

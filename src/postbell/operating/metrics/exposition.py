@@ -1,14 +1,13 @@
 """`/metrics`: what a Prometheus server reads of this process and of the installation.
 
 Counts of events and attempts follow the log and the journal, states of webhooks come from
-`standings`; the library `prometheus_client` writes the text.
+`standings`, of the one process that looks at them; the library `prometheus_client` writes the text.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -19,14 +18,19 @@ from prometheus_client.registry import Collector
 from postbell import __version__
 from postbell.clock import Clock
 from postbell.directory import Directory
+from postbell.duties import Duty
 from postbell.errors import Overloaded, StorageError
 from postbell.fences import fence
+from postbell.operating.metrics.crew import crew_families
 from postbell.operating.metrics.following import Following
 from postbell.operating.metrics.requests import MetricsApp, Requests, Scrape
 from postbell.operating.metrics.shapes import OTHER, Counter, Histogram, Labels, gauge
+from postbell.operating.metrics.sources import source_families
 from postbell.operating.metrics.tallies import tallies
 from postbell.operating.standings import Standing, Standings
 from postbell.ports import Engine, Space
+from postbell.presence import ALONE, Doing
+from postbell.reports.crew import CrewReport, ProcessView
 from postbell.reports.sources import OperatorSourceView, SourcesReport
 from postbell.signals import heard
 from postbell.suppressions import AccountRules
@@ -82,14 +86,19 @@ class Metrics:
         region: str,
         pools: Pools,
         doors: Sequence[DoorCounts] = (),
+        doing: Doing = ALONE,
     ) -> None:
         self._engine = engine
         self._directory = directory
         self._space = Space()
         self._sources: list[OperatorSourceView] = []
         self._lists: dict[int, AccountRules] = {}
+        self._crew = CrewReport(engine.crew, clock)
+        self._processes: list[ProcessView] = []
+        self._unheld = 0
         self._reported = SourcesReport(engine.checkpoints, engine.quarantine, clock)
-        self._following = Following(engine, directory, tells=role != "api")
+        self._following = Following(engine, directory, tells=role != "api", doing=doing)
+        self._doing = doing
         self._standings = standings
         self._clock = clock
         self._pools = pools
@@ -132,6 +141,8 @@ class Metrics:
             self._space = await self._engine.space()
             self._sources = await self._reported.all()
             self._lists = await self._engine.suppressions.rules()
+            self._processes = await self._crew.all()
+            self._unheld = await self._crew.unheld()
         return await asyncio.to_thread(_encode, list(self.families()), accept)
 
     def families(self) -> Iterator[Metric]:
@@ -162,6 +173,7 @@ class Metrics:
             self._disk,
             self._read,
             self._suppressed,
+            self._held,
             tallies,
         ):
             found: list[Metric] = []
@@ -182,6 +194,8 @@ class Metrics:
         )
 
     def _webhooks(self) -> Iterator[Metric]:
+        if self._doing.term(Duty.FIGURES) is None:
+            return  # they are another process's to tell
         seen = list(self._standings.seen.values())
         counts = dict.fromkeys(HEALTHS, 0)
         for each in seen:
@@ -231,60 +245,10 @@ class Metrics:
 
     def _read(self) -> Iterator[Metric]:
         """Tell of the installation's sources, whichever process runs them."""
-        for member, help_text in _OF_SOURCE:
-            family = Counter(f"postbell_source_{member}", help_text, ("source", "account"))
-            for each in self._sources:
-                family.add((each.name, each.account), getattr(each, member))
-            yield family.family()
-        yield gauge(
-            "postbell_source_quarantined",
-            "Facts in the quarantine of a source.",
-            ("source", "account"),
-            [((each.name, each.account), each.quarantined) for each in self._sources],
-        )
-        yield gauge(
-            "postbell_source_lag_bytes",
-            "What a source has yet to read; nothing where nobody can say.",
-            ("source", "account"),
-            [
-                ((each.name, each.account), each.lag_bytes)
-                for each in self._sources
-                if each.lag_bytes is not None
-            ],
-        )
-        yield gauge(
-            "postbell_source_facts_per_second",
-            "Facts that a source read a second, over the last minute.",
-            ("source", "account"),
-            [((each.name, each.account), each.per_s) for each in self._sources],
-        )
-        yield gauge(
-            "postbell_source_last_read_timestamp_seconds",
-            "When a source read something last; nothing where it never did.",
-            ("source", "account"),
-            [
-                ((each.name, each.account), each.moved_at.timestamp())
-                for each in self._sources
-                if each.moved_at is not None
-            ],
-        )
-        now = self._clock.now()
-        for since, help_text in _SINCE_OF_SOURCE:
-            yield gauge(
-                f"postbell_source_{since}_seconds",
-                help_text,
-                ("source", "account"),
-                [
-                    ((each.name, each.account), _for_s(getattr(each, f"{since}_since"), now))
-                    for each in self._sources
-                ],
-            )
-        yield gauge(
-            "postbell_source_state",
-            "1 for the state that a source is in.",
-            ("source", "account", "state"),
-            [((each.name, each.account, each.state.value), 1) for each in self._sources],
-        )
+        return source_families(self._sources, self._clock.now())
+
+    def _held(self) -> Iterator[Metric]:
+        return crew_families(self._doing, self._processes, self._unheld)
 
     def _suppressed(self) -> Iterator[Metric]:
         entries: dict[Labels, int] = {}
@@ -325,10 +289,6 @@ def _health(standing: Standing) -> str:
     return "paused" if standing.state == "paused" else standing.health
 
 
-def _for_s(since: datetime | None, now: datetime) -> float:
-    return 0.0 if since is None else max((now - since).total_seconds(), 0.0)
-
-
 def _badness(standing: Standing) -> tuple[float, int, int]:
     return standing.lag_s, standing.waiting, standing.webhook_id
 
@@ -353,17 +313,6 @@ _OF_DISK = (
     ("database_bytes", "postbell_database_bytes", "Size of the database file."),
     ("free_bytes", "postbell_database_free_bytes", "What nothing lies in, of the database file."),
     ("wal_bytes", "postbell_database_wal_bytes", "Size of the WAL beside the database file."),
-)
-_OF_SOURCE = (
-    ("taken", "Events that came in by a source."),
-    ("duplicates", "Events of a source that had come in before."),
-    ("refused", "Facts that a source read and that make no event."),
-    ("unmatched", "Facts about mail that no rule of a source gives to anybody."),
-    ("crowded_out", "Facts that newer ones made leave the quarantine of a source."),
-)
-_SINCE_OF_SOURCE = (
-    ("behind", "For how long a source has had something unread, without a moment of none."),
-    ("ill", "For how long a source has waited, failed, was held or did not run."),
 )
 _OF_DOOR = (
     ("refused", "reason", "Connections and requests that were refused unheard, by reason."),

@@ -1,11 +1,13 @@
 """What was accepted and what was delivered: two more cursors, over the log and the journal.
 
-Counts begin with the process, as Prometheus expects.  They are of the whole installation, the
-same from each of its processes: scrape one, or take the maximum.
+Counts begin with the process, as Prometheus expects.  They are of the whole installation, and one
+process makes them (`presence`): scrape all, and take sums.  Who does it next goes on where the one
+before ended, or, where that was killed, was some seconds before.
 """
 
 import asyncio
 from array import array
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +16,13 @@ import numpy as np
 from postbell.blocks import BlockHeader
 from postbell.clock import from_us, to_us
 from postbell.directory import Directory
+from postbell.duties import Duty, Term
 from postbell.errors import StorageError
 from postbell.events import TYPE_OF
 from postbell.fences import fence
 from postbell.operating.metrics.shapes import OTHER, Counter, Histogram
 from postbell.ports import Engine
+from postbell.presence import ALONE, Doing
 from postbell.records import Entry, Outcome
 from postbell.signals import log
 
@@ -26,6 +30,8 @@ FOLLOW_S = 1.0
 PAGE = 500
 MAX_KNOWN_BLOCKS = 100_000
 MAX_SERIES = 2000
+MOST_MISSED = 10_000
+"""So many blocks, of the log and of the journal, are made up for where nobody followed."""
 ANSWER_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 DELAY_BOUNDS_S = (0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
 _NUMBER_BITS = 0x3F
@@ -34,13 +40,20 @@ _NUMBER_BITS = 0x3F
 class Following:
     """Reads what is new of the log and the journal, and counts it."""
 
-    def __init__(self, engine: Engine, directory: Directory, *, tells: bool = False) -> None:
-        """With *tells* each entry of the journal is a line of the log: the worker's part."""
-        self._tells = tells
+    def __init__(
+        self, engine: Engine, directory: Directory, *, tells: bool = False, doing: Doing = ALONE
+    ) -> None:
+        """Count while this process does that; with *tells* each entry of the journal is a line of
+        the log, too, while it does that."""
         self._engine = engine
         self._directory = directory
+        self._doing = doing
         self._block = 0
-        self._journal = 0
+        self._journal = dict.fromkeys((Duty.FIGURES, Duty.LINES) if tells else (Duty.FIGURES,), 0)
+        self._epochs = dict.fromkeys(self._journal, 0)
+        doing.leave_off(Duty.FIGURES, self._figures_mark)
+        if tells:
+            doing.leave_off(Duty.LINES, self._lines_mark)
         self._recorded = Moments(MAX_KNOWN_BLOCKS)
         self._names: dict[int, str] = {}
         self.accepted = Counter(
@@ -74,8 +87,7 @@ class Following:
         )
 
     async def run(self) -> None:
-        """Follow until cancelled, from now on."""
-        await self._begin()
+        """Follow until cancelled."""
         while True:
             try:
                 with fence("metrics"):
@@ -85,30 +97,54 @@ class Following:
             await asyncio.sleep(FOLLOW_S)
 
     async def read(self) -> None:
-        """Count everything that is new."""
-        while headers := await self._engine.log.tail(self._block, PAGE):
+        """Count, and tell, everything that is new and this process's to do."""
+        for duty in self._journal:
+            term = self._doing.term(duty)
+            if term is not None and term.epoch != self._epochs[duty]:
+                await self._begin(term)
+        while self._is_ours(Duty.FIGURES):
+            headers = await self._engine.log.tail(self._block, PAGE)
+            if not headers:
+                break
             for header in headers:
                 with fence("metrics", item=f"block {header.id}", account=header.account_id):
                     self._count_block(header)
             self._block = headers[-1].id
-        while blocks := await self._engine.journal.scan(self._journal, PAGE):
+        while ours := list(filter(self._is_ours, self._journal)):
+            first = min(self._journal[duty] for duty in ours)
+            blocks = await self._engine.journal.scan(first, PAGE)
+            if not blocks:
+                break
             for block in blocks:
+                new = [duty for duty in ours if self._journal[duty] < block.id]
                 for entry in block.entries:
                     with fence("metrics", item=f"journal {block.id}", account=entry.account_id):
-                        self._count_entry(entry)
-            self._journal = blocks[-1].id
+                        self._take_in(entry, new)
+                for duty in new:
+                    self._journal[duty] = block.id
 
-    async def _begin(self) -> None:
-        while True:
-            try:
-                self._block = await self._engine.log.head()
-                newest = await self._engine.journal.recent(limit=1)
-            except StorageError as error:
-                log("metrics_stale", error=error.message)
-                await asyncio.sleep(FOLLOW_S)
-                continue
-            self._journal = newest[0].id if newest else 0
-            return
+    def _is_ours(self, duty: Duty) -> bool:
+        """Say whether this process does it, under the term that it began with."""
+        term = self._doing.term(duty)
+        return term is not None and term.epoch == self._epochs[duty]
+
+    async def _begin(self, term: Term) -> None:
+        """Go on where the one before left off; from now on, where there was none."""
+        head = await self._engine.log.head()
+        newest = await self._engine.journal.recent(limit=1)
+        journal = newest[0].id if newest else 0
+        *block, last = map(int, term.mark.split()) if term.mark else (head, journal)
+        self._journal[term.duty] = max(last, journal - MOST_MISSED)
+        if term.duty is Duty.FIGURES:
+            self._block = max(*block, head - MOST_MISSED)
+        self._epochs[term.duty] = term.epoch
+
+    def _figures_mark(self) -> str:
+        is_ours = self._is_ours(Duty.FIGURES)
+        return f"{self._block} {self._journal[Duty.FIGURES]}" if is_ours else ""
+
+    def _lines_mark(self) -> str:
+        return str(self._journal[Duty.LINES]) if self._is_ours(Duty.LINES) else ""
 
     def _count_block(self, header: BlockHeader) -> None:
         user = self._name(header)
@@ -127,11 +163,15 @@ class Following:
                 self._names[user.id] = user.name
         return self._names.get(header.api_user_id, OTHER)
 
-    def _count_entry(self, entry: Entry) -> None:
+    def _take_in(self, entry: Entry, duties: Collection[Duty]) -> None:
         webhook = self._directory.known.webhooks.get(entry.webhook_id)
         dialect = webhook.dialect if webhook is not None else OTHER
-        if self._tells:
+        if Duty.LINES in duties:
             log("attempt_made", account=webhook.account if webhook else "", **_told(entry, dialect))
+        if Duty.FIGURES in duties:
+            self._count_entry(entry, dialect)
+
+    def _count_entry(self, entry: Entry, dialect: str) -> None:
         kind = entry.kind.row
         if kind.counts_as.is_loss:
             self.lost.add((dialect, kind.counts_as.value), entry.count)

@@ -141,6 +141,11 @@ class Teller:
             self._changes.learn(told)
             is_over = len(told) < PAGE
 
+    @property
+    def is_holding(self) -> bool:
+        """Say whether this process looks at webhooks and hands over."""
+        return self._clock.monotonic_s() < self._holds_until_s
+
     async def _holds(self) -> bool:
         """Say whether this process hands over, after it has tried to where nobody does."""
         began_s = self._clock.monotonic_s()
@@ -150,7 +155,7 @@ class Teller:
             )
             self._holds_until_s = began_s + LEASE_S if is_ours else began_s
             self._renew_at_s = began_s + RENEW_S if is_ours else began_s
-        return self._clock.monotonic_s() < self._holds_until_s
+        return self.is_holding
 
     async def _tell(self, found: list[Notice]) -> None:
         letters: dict[str, list[Letter]] = defaultdict(list)

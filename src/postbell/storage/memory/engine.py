@@ -8,6 +8,7 @@ from postbell.errors import UsageError
 from postbell.ports import Dropped, Space
 from postbell.storage.memory.answers import MemoryAnswers
 from postbell.storage.memory.checkpoints import MemoryCheckpoints
+from postbell.storage.memory.crew import MemoryCrew
 from postbell.storage.memory.index import MemoryIndex
 from postbell.storage.memory.ledger import MemoryJournal, MemoryLedger
 from postbell.storage.memory.log import MemoryLog
@@ -33,7 +34,7 @@ class MemoryEngine:
         self.registry = MemoryRegistry(tables)
         self.owners = MemoryOwners(tables)
         self.second_factors = MemorySecondFactors(tables)
-        self.index = MemoryIndex()
+        self.index = MemoryIndex(tables)
         self.answers = MemoryAnswers(tables)
         self.tries = MemoryTries(tables)
         self.trail = MemoryTrail(tables)
@@ -41,6 +42,7 @@ class MemoryEngine:
         self.quarantine = MemoryQuarantine(tables)
         self.suppressions = MemorySuppressions(tables)
         self.notices = MemoryNotices(tables)
+        self.crew = MemoryCrew(tables)
         self.bell = tables.bell
 
     async def ready(self) -> None:
@@ -57,6 +59,7 @@ class MemoryEngine:
     async def drop_blocks(self, before: int, *, counted: Collection[int]) -> Dropped:
         """Drop them at once: nobody waits for it."""
         tables = self._tables
+        tables.check_term()
         lanes = (lane for lane in tables.lanes.values() if lane.webhook_id not in counted)
         batches = (each for each in tables.batches.values() if each.webhook_id not in counted)
         needed = [lane.cursor.block for lane in lanes] + [b.range.start.block for b in batches]

@@ -7,10 +7,12 @@ from datetime import datetime
 
 from postbell.blocks import Position, place_of, position_of
 from postbell.ports import CountChange, IndexedRange, IndexedUpTo, MessageState, News
+from postbell.storage.memory.tables import Tables
 
 
 class MemoryIndex:
-    def __init__(self) -> None:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
         self._marks = IndexedUpTo()
         self._places: dict[tuple[int, int], set[int]] = {}
         self._counts: Counter[tuple[bool, str, int, datetime, int]] = Counter()
@@ -21,6 +23,7 @@ class MemoryIndex:
         return self._marks
 
     async def add(self, before: IndexedUpTo, news: News) -> bool:
+        self._tables.check_term()
         if before != self._marks:
             return False
         self._marks = news.marks
@@ -64,6 +67,7 @@ class MemoryIndex:
         return sorted(found, key=lambda visit: visit.journal, reverse=True)[:limit]
 
     async def drop(self, block: int, *, minutes_before: datetime, hours_before: datetime) -> None:
+        self._tables.check_term()
         edge = Position(block, 0)
         for key, places in list(self._places.items()):
             self._places[key] = {place for place in places if place >= place_of(edge)}
@@ -76,6 +80,7 @@ class MemoryIndex:
                 del self._counts[count]
 
     async def clear(self) -> None:
+        self._tables.check_term()
         self._marks = IndexedUpTo()
         self._places.clear()
         self._counts.clear()

@@ -1,6 +1,7 @@
 """Lanes, open batches, replays and the journal in memory."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from postbell.blocks import Position
 from postbell.errors import NotFound
-from postbell.ports import MOST_CLAIMED, Claim, JournalBlock, Parked, QueueLengths
+from postbell.ports import ENDING, MOST_CLAIMED, Claim, JournalBlock, Parked, QueueLengths
 from postbell.records import (
     BatchState,
     Entry,
@@ -32,7 +33,9 @@ class MemoryLedger:
         free = [webhook_id for webhook_id, lease in self._leases() if lease.until <= now]
         until = now + timedelta(seconds=lease_s)
         for webhook_id in free[:limit]:
-            self._tables.leases[webhook_id] = Lease(owner, until)
+            self._tables.leases[webhook_id] = dataclasses.replace(
+                self._tables.leases[webhook_id], owner=owner, until=until
+            )
             self._raise_epoch(webhook_id)
         return [self._read(webhook_id) for webhook_id in free[:limit]]
 
@@ -42,10 +45,26 @@ class MemoryLedger:
             lease.until = now + timedelta(seconds=lease_s)
         return list(held)
 
+    async def hand_over(
+        self, owner: str, to: str, works: Mapping[int, float], *, now: datetime
+    ) -> list[int]:
+        tables = self._tables
+        member = tables.members.get(to)
+        if member is None or member.until <= now or member.role == ENDING:
+            return []
+        leases = tables.leases
+        given = [i for i in sorted(works) if i in leases and leases[i].owner == owner]
+        for webhook_id in given:
+            leases[webhook_id] = Lease(to, member.until, works[webhook_id])
+            self._raise_epoch(webhook_id)
+        if given:
+            tables.change(*given)
+        return given
+
     async def release(self, owner: str) -> None:
         for webhook_id, lease in self._leases():
             if lease.owner == owner:
-                self._tables.leases[webhook_id] = Lease()
+                self._tables.leases[webhook_id] = Lease(work=lease.work)
 
     async def reload(self, owner: str, webhook_ids: Sequence[int]) -> list[Claim]:
         leases = self._tables.leases
@@ -218,6 +237,7 @@ class MemoryLedger:
             Parked(len(parked), sum(batch.count for batch in parked)),
             len(waiting) > most,
             tables.leases[webhook_id].until,
+            work=tables.leases[webhook_id].work,
         )
 
     def _of(self, webhook_id: int, state: BatchState | None = None) -> list[OpenBatch]:
@@ -311,6 +331,7 @@ class MemoryJournal:
         return found
 
     async def drop(self, before: datetime, *, below: int | None = None) -> int:
+        self._tables.check_term()
         kept = [
             block
             for block in self._tables.journal

@@ -122,12 +122,14 @@ class MemoryLog:
         return next((block_id for block_id in mine if block_id >= first), tables.head + 1)
 
     async def trust(self, now: datetime) -> None:
+        self._tables.check_term()
         self._tables.trusted_at = now
 
     async def trusted_at(self) -> datetime | None:
         return self._tables.trusted_at
 
     async def correct(self, now: datetime) -> None:
+        self._tables.check_term()
         tables = self._tables
         if tables.newest_at > now:
             made = Correction(tables.head, to_us(tables.newest_at), to_us(now))
@@ -145,6 +147,7 @@ class MemoryLog:
         return self._tables.keys.get((account_id, key))
 
     async def drop_keys(self, before: datetime) -> None:
+        self._tables.check_term()
         tables = self._tables
         tables.keys = {name: key for name, key in tables.keys.items() if key.at >= before}
 

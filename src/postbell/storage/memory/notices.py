@@ -4,14 +4,15 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
-from postbell.ports import LETTERS_KEPT, Letter, Telling, ToldOf
-from postbell.storage.memory.tables import Lease, Tables
+from postbell.ports import LETTERS_KEPT, DutyHolder, Letter, Telling, ToldOf
+from postbell.storage.memory.tables import NEVER, Tables
+
+NAME = "notices"
 
 
 class MemoryNotices:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._lease = Lease()
 
     async def told(self, after: int, limit: int) -> list[ToldOf]:
         found = sorted(self._tables.told.values())
@@ -46,15 +47,18 @@ class MemoryNotices:
                 del self._tables.told[each.subject]
 
     async def hold(self, owner: str, *, lease_s: float, now: datetime) -> bool:
-        lease, until = self._lease, now + timedelta(seconds=lease_s)
-        if owner != lease.owner and now < lease.until <= until:
+        lease = timedelta(seconds=lease_s)
+        holder, mark = self._tables.duties.get(NAME, (DutyHolder(NAME, "", 0, NEVER), ""))
+        if owner != holder.owner and now < holder.until <= now + 2 * lease:
             return False
-        lease.owner, lease.until = owner, until
+        epoch = holder.epoch + (owner != holder.owner)
+        self._tables.duties[NAME] = (DutyHolder(NAME, owner, epoch, now + lease), mark)
         return True
 
     async def release(self, owner: str) -> None:
-        if self._lease.owner == owner:
-            self._lease = Lease()
+        holder, mark = self._tables.duties.get(NAME, (None, ""))
+        if holder is not None and holder.owner == owner:
+            self._tables.duties[NAME] = (holder._replace(owner="", until=NEVER), mark)
 
     async def recipients(self) -> list[str]:
         return sorted({letter.recipient for letter in self._tables.letters.values()})

@@ -58,6 +58,7 @@ class MemoryQuarantine:
         return gone
 
     async def sweep(self, before: datetime, limit: int) -> int:
+        self._tables.check_term()
         facts = self._tables.quarantine
         old = sorted((fact.at, fact.id) for fact in facts.values() if fact.at < before)[:limit]
         for _, fact_id in old:

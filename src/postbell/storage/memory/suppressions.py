@@ -42,6 +42,7 @@ class MemorySuppressions:
     async def take_in(
         self, before: FollowedUpTo, block: int, findings: Sequence[Finding], now: datetime
     ) -> bool:
+        self._whole.check_term()
         if self._tables.followed != before:
             return False
         self._tables.followed = before._replace(block=block)
@@ -59,6 +60,7 @@ class MemorySuppressions:
         return tables.followed
 
     async def drop_unfounded(self, first_block: int, now: datetime, limit: int) -> int:
+        self._whole.check_term()
         tables = self._tables
         followed = tables.followed
         if not followed.rebuild_to or followed.block < followed.rebuild_to:
@@ -126,6 +128,7 @@ class MemorySuppressions:
         return await self._book(now).remove(places, self._whole.head, told_as)
 
     async def end(self, now: datetime, limit: int) -> int:
+        self._whole.check_term()
         ended = [
             each
             for each in self._tables.entries.values()
@@ -136,6 +139,7 @@ class MemorySuppressions:
         return len(ended)
 
     async def sweep(self, first_block: int, now: datetime, limit: int) -> int:
+        self._whole.check_term()
         tables = self._tables
         removed = [
             place

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from postbell import duties
 from postbell.blocks import Block
 from postbell.clock import Clock
 from postbell.ports import (
     SESSIONS_KEPT,
+    CrewMember,
+    DutyHolder,
     HalfSignIn,
     JournalBlock,
     Letter,
@@ -47,10 +50,11 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Lease:
-    """Who moves a lane, and until when."""
+    """Who moves a lane, and until when, and what work it was when it was handed over."""
 
     owner: str = ""
     until: datetime = NEVER
+    work: float = 0.0
 
 
 @dataclass(slots=True)
@@ -145,6 +149,9 @@ class Tables:
 
     suppressed: SuppressionTables = field(default_factory=SuppressionTables)
 
+    members: dict[str, CrewMember] = field(default_factory=dict)
+    duties: dict[str, tuple[DutyHolder, str]] = field(default_factory=dict)
+
     told: dict[str, ToldOf] = field(default_factory=dict)
     last_told: int = 0
     letters: dict[int, Letter] = field(default_factory=dict)
@@ -179,6 +186,14 @@ class Tables:
     def drop_half_sign_ins(self, owner_id: int) -> None:
         half = self.half_sign_ins.values()
         self.half_sign_ins = {each.digest: each for each in half if each.owner_id != owner_id}
+
+    def check_term(self) -> None:
+        """Raise TermEnded where the term under which the caller writes has ended."""
+        term = duties.in_force()
+        if term is not None:
+            holder, _ = self.duties.get(term.duty, (None, ""))
+            if holder is None or holder.epoch != term.epoch:
+                raise duties.ended(term)
 
     def check_warrant(self) -> None:
         """Raise Unauthorized where the warrant under which the caller writes has ended."""

@@ -41,6 +41,7 @@ class MemoryTrail:
         return TrailPlace(last[0].at, last[0].id) if last else None
 
     async def drop(self, before: datetime, limit: int) -> int:
+        self._tables.check_term()
         old = sorted(e.at for e in self._tables.trail if e.at < before)[:limit]
         gone = {e.id for e in self._tables.trail if old and e.at <= old[-1]}
         self._tables.trail = [e for e in self._tables.trail if e.id not in gone]

@@ -23,6 +23,7 @@ from postbell.storage.reach import USUAL, Reach
 from postbell.storage.ringing import RingBell
 from postbell.storage.sql.answers import SqlAnswers
 from postbell.storage.sql.checkpoints import SqlCheckpoints
+from postbell.storage.sql.crew import FencedWriter, SqlCrew
 from postbell.storage.sql.dropping import drop_blocks
 from postbell.storage.sql.index import SqlIndex
 from postbell.storage.sql.ledger import SqlLedger
@@ -82,8 +83,9 @@ class PostgresEngine:
         self._bell = PostgresBell(server)
         self._is_closed = False
         recent = PostgresRecent(clock)
+        writers = (FencedWriter(alone), FencedWriter(log), FencedWriter(lanes))
         self._store = store = Store(
-            alone, log, lanes, readers, self._bell, sealer, clock, recent, is_seen_early=True
+            *writers, readers, self._bell, sealer, clock, recent, is_seen_early=True
         )
         self.log = SqlLog(store)
         self.ledger = SqlLedger(store, is_only_worker=False, has_worker=_nobody_knows)
@@ -99,6 +101,7 @@ class PostgresEngine:
         self.quarantine = SqlQuarantine(store)
         self.suppressions = SqlSuppressions(store)
         self.notices = SqlNotices(store, is_worker=False)
+        self.crew = SqlCrew(store, is_only_worker=False)
 
     @property
     def bell(self) -> RingBell:

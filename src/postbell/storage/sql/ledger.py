@@ -1,7 +1,7 @@
 """Lanes, open batches and replays in SQLite."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -56,6 +56,24 @@ class SqlLedger:
             lambda db: db.rows("renew_lanes", owner, until), is_reserved=True
         )
         return [webhook_id for (webhook_id,) in found]
+
+    async def hand_over(
+        self, owner: str, to: str, works: Mapping[int, float], *, now: datetime
+    ) -> list[int]:
+        async def work(db: Transaction) -> list[int]:
+            until = await db.row("until_of", to, to_us(now))
+            if until is None:
+                return []
+            values = [(i, owner, to, *until, round(works[i] * 1000)) for i in sorted(works)]
+            given = [each[0] for each in values if await db.run("hand_over_lane", *each)]
+            if given:
+                await raise_version(db, *given)
+            return given
+
+        given = await self._store.lane_writer.run(work, is_reserved=True)
+        if given:
+            self._store.registry_changed()
+        return given
 
     async def release(self, owner: str) -> None:
         await self._write("release_lanes", owner)
@@ -271,6 +289,7 @@ async def _claim(db: Transaction, lane: Row, most: int = MOST_CLAIMED) -> Claim:
         Parked(*lane[14:16]),
         len(waiting) > most,
         from_us(lane[16]),
+        work=lane[19] / 1000,
     )
 
 

@@ -36,19 +36,20 @@ class SqlNotices:
         )
 
     async def hold(self, owner: str, *, lease_s: float, now: datetime) -> bool:
-        until, at, is_first = to_us(now + timedelta(seconds=lease_s)), to_us(now), self._is_first
+        lease, is_first = timedelta(seconds=lease_s), self._is_first
+        until, at, ahead = to_us(now + lease), to_us(now), to_us(now + 2 * lease)
 
         async def work(db: Transaction) -> bool:
             if is_first:
                 await db.run("free_notices")
-            return await db.row("hold_notices", owner, until, at) is not None
+            return await db.row("hold_notices", owner, until, at, ahead) is not None
 
         is_held = await self._store.writer.run(work, is_reserved=True)
         self._is_first = False
         return is_held
 
     async def release(self, owner: str) -> None:
-        await self._store.writer.run(lambda db: db.rows("release_notices", owner), is_reserved=True)
+        await self._store.writer.run(lambda db: db.run("release_notices", owner), is_reserved=True)
 
     async def recipients(self) -> list[str]:
         found = await self._store.readers.rows("recipients")

@@ -34,16 +34,18 @@ SELECT recipient, account_id, notice, id FROM letters WHERE recipient = ?1 ORDER
 DELETE FROM letters WHERE id = ?1;
 
 -- name: hold_notices
--- ?1 hands notices over until ?2; no row where another one does so at ?3.
-INSERT INTO leases (name, owner, until) VALUES ('notices', ?1, ?2)
-ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
-WHERE leases.owner = ?1 OR leases.until <= ?3 OR leases.until > ?2
+-- ?1 hands notices over until ?2; no row where another one does so at ?3.  Only a clock that was
+-- ahead wrote a lease that ends after ?4.
+INSERT INTO leases (name, owner, until, epoch) VALUES ('notices', ?1, ?2, 1)
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until,
+    epoch = CASE WHEN leases.owner = excluded.owner THEN leases.epoch ELSE leases.epoch + 1 END
+WHERE leases.owner = ?1 OR leases.until <= ?3 OR leases.until > ?4
 RETURNING owner;
 
 -- name: release_notices
 -- ?1 does not hand notices over any more.
-DELETE FROM leases WHERE name = 'notices' AND owner = ?1;
+UPDATE leases SET owner = '', until = 0 WHERE name = 'notices' AND owner = ?1;
 
 -- name: free_notices
 -- Nobody hands notices over.
-DELETE FROM leases WHERE name = 'notices';
+UPDATE leases SET owner = '', until = 0 WHERE name = 'notices';

@@ -88,6 +88,11 @@ DELETE FROM keys WHERE (account_id, key) IN (
 -- All lanes of the owner are held until ?2; they are returned.
 UPDATE lanes SET lease_until = ?2 WHERE owner = ?1 RETURNING webhook_id;
 
+-- name: hand_over_lane
+-- ?3 holds the lane of ?2 until ?4, with a higher epoch; no row changes where ?2 does not hold it.
+UPDATE lanes SET owner = ?3, lease_until = ?4, epoch = epoch + 1, work = ?5
+WHERE webhook_id = ?1 AND owner = ?2;
+
 -- name: release_lanes
 -- The owner holds nothing.
 UPDATE lanes SET owner = '', lease_until = 0 WHERE owner = ?1;
@@ -100,14 +105,14 @@ UPDATE lanes SET owner = '', lease_until = 0 WHERE owner > '';
 -- One lane, whoever holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events, lease_until, stop_until, is_still
+    parked_batches, parked_events, lease_until, stop_until, is_still, work
 FROM lanes WHERE webhook_id = ?1;
 
 -- name: read_held_lane
 -- One lane, if ?2 holds it.
 SELECT webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events, lease_until, stop_until, is_still
+    parked_batches, parked_events, lease_until, stop_until, is_still, work
 FROM lanes WHERE webhook_id = ?1 AND owner = ?2;
 
 -- name: begin_change

@@ -15,6 +15,7 @@ from postbell.storage.folders import lacks_room
 from postbell.storage.ringing import RingBell
 from postbell.storage.sql.answers import SqlAnswers
 from postbell.storage.sql.checkpoints import SqlCheckpoints
+from postbell.storage.sql.crew import FencedWriter, SqlCrew
 from postbell.storage.sql.dropping import drop_blocks
 from postbell.storage.sql.index import SqlIndex
 from postbell.storage.sql.journal import SqlJournal
@@ -102,7 +103,7 @@ class SqliteEngine:
         )
         self._is_closed = False
         self._store = store = Store(
-            *(self._writer,) * 3, readers, self._bell, sealer, clock, recent
+            *(FencedWriter(self._writer),) * 3, readers, self._bell, sealer, clock, recent
         )
         self.log = SqlLog(store)
         self.ledger = SqlLedger(
@@ -120,6 +121,7 @@ class SqliteEngine:
         self.quarantine = SqlQuarantine(store)
         self.suppressions = SqlSuppressions(store)
         self.notices = SqlNotices(store, is_worker=lock is not None)
+        self.crew = SqlCrew(store, is_only_worker=lock is not None)
 
     @property
     def bell(self) -> RingBell:

@@ -46,7 +46,7 @@ WHERE webhook_id IN (
 )
 RETURNING webhook_id, account_id, cursor_block, cursor_offset, epoch, writes, failing_since,
     failures, last_success_at, hold_until, delivered, refused_at, refused_bytes, taken_bytes,
-    parked_batches, parked_events, lease_until, stop_until, is_still;
+    parked_batches, parked_events, lease_until, stop_until, is_still, work;
 
 -- name: recent_journal
 -- Journal rows before an id, the newest first; no body where it does not hold the bytes ?3.
@@ -206,3 +206,11 @@ SELECT max(id) FROM journal;
 -- At most ?4 of the journal rows whose newest entry is older than ?1, after the row ?3 of time ?2.
 SELECT last_at, id, body FROM journal
 WHERE last_at < ?1 AND (last_at, id) > (?2, ?3) ORDER BY last_at, id LIMIT ?4;
+
+-- name: duty_held
+-- Whether the duty is done under this term still.
+SELECT 1 FROM leases WHERE name = ?1 AND epoch = ?2;
+
+-- name: until_of
+-- Until when the process is there and takes lanes, no row where it does not at ?2.
+SELECT until FROM processes WHERE name = ?1 AND until > ?2 AND role <> 'ending';
