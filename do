@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The project's commands: ./do run | test | check | fix | bench | docs | lock
+# The project's commands: ./do run | test | check | fix | bench | chaos | simulate | docs | lock
 # Needs Python 3.11 or newer and git; everything else goes into .venv, pinned by hash.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -21,6 +21,7 @@ main() {
         fix) dev; fix ;;
         bench) dev; exec "$venv/bin/python" -m bench "$@" ;;
         chaos) dev; programs "${chaos_programs[@]}"; exec "$venv/bin/python" -m tests.chaos "$@" ;;
+        simulate) dev; exec "$venv/bin/python" -m tests.simulation "$@" ;;
         docs) dev; exec "$venv/bin/python" -m tools.reference ;;
         lock) dev; lock "$@" ;;
         help | -h | --help) usage ;;
@@ -38,6 +39,9 @@ usage() {
 ./do chaos [ARGS]   kill, freeze and fill the real service, turn its clock
                     (--seed N, --minutes M, --crowd N),
                     or with --power-loss look at thousands of disks after a loss of power
+./do simulate [ARGS]
+                    tell stories of several processes in one loop that a seed owns
+                    (--seeds N, --from SEED, --trace)
 ./do docs           write the generated reference pages
 ./do lock           pin the dependencies anew
 EOF
