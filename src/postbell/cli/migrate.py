@@ -18,20 +18,34 @@ if TYPE_CHECKING:
 
 @click.group("migrate", cls=SettingsGroup, invoke_without_command=True)
 @click.option("--check", is_flag=True, help="Only say what would be done; exit status 1 if any.")
+@click.option(
+    "--phase",
+    type=click.Choice(["all", "pre", "post"]),
+    default="all",
+    show_default=True,
+    help="pre before processes of this release start, post when all others have ended.",
+)
 @json_option
 @click.pass_context
 @with_settings("storage")
-def command(settings: Settings, ctx: click.Context, check: bool, as_json: bool) -> int:
-    """Bring the database to this release."""
+def command(settings: Settings, ctx: click.Context, check: bool, phase: str, as_json: bool) -> int:
+    """Bring the database to this release.
+
+    With a database on a server the service need not stop for it: what --phase pre does leaves
+    processes of the release before as they are, and lets those of this one start beside them.
+    --phase post follows once none of the others runs any more.
+    """
+    from postbell.ports import MigrationPhase
     from postbell.serving.opening import database, open_sealer
 
     if ctx.invoked_subcommand is not None:
         return 0
     if check:
         names = database(settings).pending()
+        names = [name for name in names if phase == "all" or f"_{phase}_" in name]
     else:
         open_sealer(settings)
-        names = database(settings).migrate()
+        names = database(settings).migrate(MigrationPhase(phase))
     if as_json:
         print_json([{"migration": name} for name in names])
     elif names:

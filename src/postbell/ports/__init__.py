@@ -34,7 +34,15 @@ from postbell.ports.customers import (
     Tries,
 )
 from postbell.ports.dialect import Dialect, Probe, Signing, Stored, Tick
-from postbell.ports.engine import Bell, Database, Dropped, Engine, Restored, Space
+from postbell.ports.engine import (
+    Bell,
+    Database,
+    Dropped,
+    Engine,
+    MigrationPhase,
+    Restored,
+    Space,
+)
 from postbell.ports.notices import LETTERS_KEPT, Letter, Notices, Telling, ToldOf, ToldState
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
@@ -143,6 +151,7 @@ __all__ = [
     "Log",
     "Logged",
     "MessageState",
+    "MigrationPhase",
     "NewSecret",
     "News",
     "Notices",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Container
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,14 @@ from postbell.ports.suppressions import Suppressions
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.ports.trail import Trail
 from postbell.sealing import Sealer
+
+
+class MigrationPhase(StrEnum):
+    """When a change of the schema is made: PRE ones leave the release before as it is."""
+
+    ALL = "all"
+    PRE = "pre"
+    POST = "post"
 
 
 class Space(NamedTuple):
@@ -96,9 +105,14 @@ class Database(Protocol):
         """Return the names of migrations that it lacks, in order."""
         ...
 
-    def migrate(self) -> list[str]:
+    def migrate(self, phase: MigrationPhase = MigrationPhase.ALL) -> list[str]:
         """Bring it (made where missing) to this release's schema, whole or not at all; return the
-        names of what was done."""
+        names of what was done.
+
+        Of two phases PRE comes while processes of the release before serve, POST when none does
+        any more.  Raises Conflict where the other phase comes first, UsageError where an engine has
+        no phases.
+        """
         ...
 
     def compact(self) -> tuple[Space, Space]:

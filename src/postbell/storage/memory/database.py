@@ -6,7 +6,7 @@ from pathlib import Path
 
 from postbell.clock import Clock
 from postbell.errors import BadInput
-from postbell.ports import Restored, Space
+from postbell.ports import MigrationPhase, Restored, Space
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.memory.engine import MemoryEngine, cannot
@@ -44,7 +44,7 @@ class MemoryDatabase:
     def pending(self) -> list[str]:
         return []
 
-    def migrate(self) -> list[str]:
+    def migrate(self, phase: MigrationPhase = MigrationPhase.ALL) -> list[str]:
         return []
 
     def compact(self) -> tuple[Space, Space]:

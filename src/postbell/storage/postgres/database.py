@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from postbell.clock import Clock
 from postbell.errors import BadInput
-from postbell.ports import Restored, Space
+from postbell.ports import MigrationPhase, Restored, Space
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.postgres import migrating, tables
@@ -67,9 +67,9 @@ class PostgresDatabase:
     def pending(self) -> list[str]:
         return [migration.name for migration in self._lacking()]
 
-    def migrate(self) -> list[str]:
+    def migrate(self, phase: MigrationPhase = MigrationPhase.ALL) -> list[str]:
         async def work() -> list[str]:
-            done = await migrating.migrate(await found(self._url, self._reach))
+            done = await migrating.migrate(await found(self._url, self._reach), phase)
             return [migration.name for migration in done]
 
         return _waited(work())

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
 
 from postbell.errors import Overloaded, StorageError, Unavailable
 from postbell.storage.postgres.connecting import DatabaseServer, closed, connect
-from postbell.storage.postgres.faults import FAULTS, as_storage_error
+from postbell.storage.postgres.faults import AGAIN, FAULTS, as_storage_error
 from postbell.storage.postgres.transaction import PostgresTransaction
 from postbell.storage.postgres.watching import ConnectionWatch
 from postbell.storage.sql.transaction import Row
@@ -17,6 +18,7 @@ from postbell.storage.sql.transaction import Row
 T = TypeVar("T")
 CONNECTIONS = 4
 MAX_WAITING = 4096
+TRIES = 5
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -33,35 +35,16 @@ class PostgresReaders:
 
     async def run(self, work: Callable[[PostgresTransaction], Awaitable[T]]) -> T:
         """Return what *work* returns; raise Overloaded while too many wait."""
-        async with self._connection() as connection:
-            await connection.execute(SNAPSHOT)
-            try:
-                value = await work(PostgresTransaction(connection))
-            except (*FAULTS, asyncio.CancelledError):
-                raise
-            except BaseException:
-                await connection.execute("ROLLBACK")
-                raise
-            await connection.execute("COMMIT")
-            return value
+        return await self._tried(partial(_in_snapshot, work))
 
     async def rows(self, name: str, *values: Any) -> list[Row]:
-        if self._server.is_pooled:
-            return await self.run(lambda db: db.rows(name, *values))
-        async with self._connection() as connection:
-            return await PostgresTransaction(connection).rows(name, *values)
+        return await self._asked(lambda db: db.rows(name, *values))
 
     async def row(self, name: str, *values: Any) -> Row | None:
-        if self._server.is_pooled:
-            return await self.run(lambda db: db.row(name, *values))
-        async with self._connection() as connection:
-            return await PostgresTransaction(connection).row(name, *values)
+        return await self._asked(lambda db: db.row(name, *values))
 
     async def one(self, name: str, *values: Any) -> Row:
-        if self._server.is_pooled:
-            return await self.run(lambda db: db.one(name, *values))
-        async with self._connection() as connection:
-            return await PostgresTransaction(connection).one(name, *values)
+        return await self._asked(lambda db: db.one(name, *values))
 
     async def scalar(self, name: str, *values: Any) -> Any:
         return (await self.one(name, *values))[0]
@@ -73,6 +56,24 @@ class PostgresReaders:
             await self._room.acquire()
         for connection in self._idle:
             await closed(connection)
+
+    async def _asked(self, work: Callable[[PostgresTransaction], Awaitable[T]]) -> T:
+        """Return what *work*, one statement, returns."""
+        if self._server.is_pooled:
+            return await self.run(work)
+        return await self._tried(lambda connection: work(PostgresTransaction(connection)))
+
+    async def _tried(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Run *work* again where the server undid it for the sake of others: one who changes the
+        schema waits for a reader of one table and holds another one that he comes to next."""
+        for tries in range(1, TRIES + 1):
+            try:
+                async with self._connection() as connection:
+                    return await work(connection)
+            except StorageError as error:
+                if tries == TRIES or not isinstance(error.__cause__, AGAIN):
+                    raise
+        raise AssertionError("unreachable")
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -114,3 +115,18 @@ class PostgresReaders:
             if not connection.is_closed():
                 return connection
         return await connect(self._server)
+
+
+async def _in_snapshot(
+    work: Callable[[PostgresTransaction], Awaitable[T]], connection: asyncpg.Connection
+) -> T:
+    await connection.execute(SNAPSHOT)
+    try:
+        value = await work(PostgresTransaction(connection))
+    except (*FAULTS, asyncio.CancelledError):
+        raise
+    except BaseException:
+        await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+    return value

@@ -1,9 +1,11 @@
 """Schema changes: numbered files, *pre* ones before the new code runs, *post* ones after."""
 
 from importlib.resources import files
-from typing import NamedTuple
+from itertools import takewhile
+from typing import NamedTuple, assert_never
 
-from postbell.errors import StorageError
+from postbell.errors import Conflict, StorageError
+from postbell.ports.engine import MigrationPhase
 from postbell.ports.tables import CopyState
 
 
@@ -29,15 +31,47 @@ def migrations(engine: str) -> list[Migration]:
     return sorted(found)
 
 
-def after(version: int, known: list[Migration], place: object) -> list[Migration]:
+def after(
+    version: int, known: list[Migration], place: object, *, floor: int | None = None
+) -> list[Migration]:
     """Return those of *known* that a database of this schema lacks; raise StorageError for a newer
-    one."""
-    if version > known[-1].number:
+    one.
+
+    With *floor*, the newest *post* migration that was done, only one that is beyond that: what a
+    newer release added beforehand leaves this one as it is.
+    """
+    if (version if floor is None else floor) > known[-1].number:
         raise StorageError(
             f"the database {place} has schema {version}, this release knows up to"
             f" {known[-1].number}; start the newer release, or restore an older backup"
         )
     return [migration for migration in known if migration.number > version]
+
+
+def due(lacking: list[Migration], phase: MigrationPhase, place: object) -> list[Migration]:
+    """Return those that are done in *phase*, in order; raise Conflict where others come first."""
+    pre = list(takewhile(lambda migration: migration.is_pre, lacking))
+    match phase:
+        case MigrationPhase.ALL:
+            return lacking
+        case MigrationPhase.PRE:
+            if late := [each.name for each in lacking[len(pre) :] if each.is_pre]:
+                raise Conflict(
+                    f"the database {place} is of a release before the last one: {late[0]} comes"
+                    f" after {lacking[len(pre)].name}, which may only be done once no process of"
+                    " that release runs; upgrade to the release between first, or stop every"
+                    " process and run 'postbell migrate'"
+                )
+            return pre
+        case MigrationPhase.POST:
+            if pre:
+                raise Conflict(
+                    f"the database {place} lacks {pre[0].name}; run 'postbell migrate --phase pre',"
+                    " start every process anew with this release, then this"
+                )
+            return lacking
+        case _:
+            assert_never(phase)
 
 
 def refuse_lacking(lacking: list[Migration], place: object) -> None:

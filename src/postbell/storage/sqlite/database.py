@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from postbell.clock import Clock
-from postbell.errors import BadInput
-from postbell.ports import Restored, Space
+from postbell.errors import BadInput, UsageError
+from postbell.ports import MigrationPhase, Restored, Space
 from postbell.ports.tables import OpenTables, TablesUse
 from postbell.sealing import Sealer
 from postbell.storage.folders import lacks_room, make_folder
@@ -68,7 +68,12 @@ class SqliteDatabase:
     def pending(self) -> list[str]:
         return pending(self.path)
 
-    def migrate(self) -> list[str]:
+    def migrate(self, phase: MigrationPhase = MigrationPhase.ALL) -> list[str]:
+        if phase is not MigrationPhase.ALL:
+            raise UsageError(
+                "processes on one file are of one release: stop them, then 'postbell migrate'"
+                " without --phase"
+            )
         make_folder(self.path.parent)
         return migrate(self.path)
 
