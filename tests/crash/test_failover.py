@@ -90,7 +90,11 @@ async def test_processes_go_on_with_the_standby_and_say_what_was_lost(
 
                 primary.kill()
                 for service in services:
-                    assert (await is_ready(service))["reason"]
+                    async with asyncio.timeout(10):
+                        while not (await is_ready(service)).get(
+                            "reason"
+                        ):  # it is asked once a second
+                            await asyncio.sleep(0.05)
                 await until(lambda: ledger.turned_away > 3)
                 known = list(ledger.accepted)
                 await asyncio.to_thread(standby.promote)

@@ -18,6 +18,9 @@ from postbell.storage.reach import Reach
 from tests.postgres import Server, both, pair_of, server
 from tests.storage.test_postgres import append
 
+HAS_IT_ALL = (
+    "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_insert_lsn()"
+)
 REACH = Reach(connect_s=1.0, statement_s=1.0)
 
 
@@ -57,9 +60,7 @@ async def test_what_an_asynchronous_standby_lacks_is_remembered_by_nobody(
     url = both(primary, standby, primary.database())
     engine = await postgres.open(url, sealer, clock, reach=REACH)
     await append(engine, clock, "both have it")
-    while (
-        standby.psql("SELECT count(*) FROM blocks", url.partition("?")[0].rpartition("/")[2]) != "1"
-    ):
+    while primary.psql(HAS_IT_ALL) != "1":
         await asyncio.sleep(0.05)
     standby.set("primary_conninfo", "")
     while primary.psql("SELECT count(*) FROM pg_stat_replication") != "0":
