@@ -33,7 +33,7 @@ async def test_a_look_that_fails_for_now_is_taken_again(monkeypatch: pytest.Monk
         assert (before, len(rig.bodies())) == (0, 1)
 
 
-async def test_lanes_of_a_claim_that_seemed_to_fail_are_taken_in_by_the_next_renewal(
+async def test_lanes_of_a_claim_that_seemed_to_fail_are_taken_in_by_the_next_renewal_at_the_latest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running() as rig:
@@ -49,11 +49,9 @@ async def test_lanes_of_a_claim_that_seemed_to_fail_are_taken_in_by_the_next_ren
             await rig.turn()
         await rig.send(event(1))
         await rest(rig)
-        before = len(rig.bodies())
         await rig.worker.house.renew()
         await rest(rig)
 
-        assert before == 0
         assert webhook.id in rig.worker.lanes
         assert len(rig.bodies()) == 1
 

@@ -43,8 +43,9 @@ ALICE = ("alice", "pb_aliceQ0s7Zr2mVnW8yLcTe1uGfHjKdPaB")
 LIMIT_S = 30.0
 SUPPRESSED = ("gone@example.net", "left@example.net")
 """The first is for keys, the second for pages."""
-VOLATILE = {"meta", "heads", "tries", "answers", "familiar", "sqlite_sequence", "sqlite_stat1"}
-"""What a refused request may move: counts of tries, and caches."""
+VOLATILE = {"meta", "heads", "tries", "answers", "familiar", "sqlite_sequence", "sqlite_stat1",
+            "processes", "leases"}  # fmt: skip
+"""What a refused request may move (counts of tries, and caches), and what moves by itself."""
 LOOKS = ("account.viewed", "owner.refused")
 """What the trail keeps of who changed nothing."""
 

@@ -116,5 +116,6 @@ def test_tests_of_delivery_reach_nothing_private() -> None:
     assert found == []
 
 
-OPEN = {"_replace", "_callback", "_store"}
-"""A tuple's own method; what an event loop has ready; what an engine keeps of the log in memory."""
+OPEN = {"_replace", "_callback", "_store", "_rings", "_writers"}
+"""A tuple's own method; what an event loop has ready; what an engine keeps of the log in memory;
+how often a bell rang; who writes for an engine."""

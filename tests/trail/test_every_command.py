@@ -91,7 +91,7 @@ DEEDS = (
 )  # fmt: skip
 """In this order, each on what those before it left."""
 
-BY_THE_SERVER = {"serve", "demo", "listen", "events send"}
+BY_THE_SERVER = {"serve", "demo", "listen", "events send", "health"}
 """They talk to a server or are one: what is changed comes in through its faces."""
 
 READ_ONLY = {
@@ -99,7 +99,7 @@ READ_ONLY = {
     "webhooks list",
     "webhooks show", "batches list", "batches show", "index status", "sources list", "trail list",
     "sources check", "sources quarantine list", "sources quarantine show",
-    "suppressions list", "suppressions check", "verp make", "verp read",
+    "suppressions list", "suppressions check", "verp make", "verp read", "workers",
 }  # fmt: skip
 OF_THE_FILE = {"migrate copy", "backup", "restore", "compact"}
 """They make, copy or exchange the file that the trail is in, and touch nobody's things."""

@@ -19,11 +19,13 @@ FOR_MACHINES = (
     "dialects/engagelab/codes.py", "dialects/engagelab/routes.py", "dialects/sendpulse_api/",
     "dialects/standard.py", "index/", "ingest/", "lane/", "mta/", "operating/mailing.py",
     "reading/", "sealing.py", "serving/opening.py", "serving/tls.py", "settings/", "sources/",
-    "storage/bounds.py", "storage/engines.py", "storage/memory/database.py",
+    "duties.py", "storage/bounds.py", "storage/copying.py", "storage/engines.py",
+    "storage/memory/database.py",
     "storage/memory/engine.py", "storage/memory/log.py",
-    "storage/postgres/database.py", "storage/postgres/engine.py", "storage/sqlite/backup.py",
+    "storage/postgres/", "storage/sql/migrations.py", "storage/sqlite/backup.py",
     "storage/sqlite/database.py", "storage/sqlite/locking.py", "storage/sql/log.py",
-    "storage/sqlite/restoring.py", "text/encodings.py", "text/sheets.py",
+    "storage/sqlite/restoring.py", "storage/sqlite/tables.py", "text/encodings.py",
+    "text/sheets.py",
     "verp.py", "wire/addresses.py",
 )  # fmt: skip
 """Modules whose errors no page shows: APIs, the command line, ingest and the log tell them."""
