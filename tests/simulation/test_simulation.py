@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulation.story import told
 
-SEEDS = int(os.environ.get("POSTBELL_SIMULATION_SEEDS", "40"))
+SEEDS = int(os.environ.get("POSTBELL_SIMULATION_SEEDS", "30"))
 AT_ONCE = 10
 NAMED = {
     "a delivery that was written, whose answer was lost, and was written again": 4,
