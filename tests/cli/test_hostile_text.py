@@ -23,6 +23,7 @@ from postbell.blocks import Position, Range
 from postbell.cli import main
 from postbell.clock import SystemClock
 from postbell.ports import Fact, Progress, RefusedFact, SourceState
+from postbell.ports.crew import CrewMember
 from postbell.records import (
     BatchState,
     Entry,
@@ -47,6 +48,7 @@ HOSTILE = "a\x1b[2K\x9b2J\x85\u202egpj.\u2066\u2069\u200e\u200f\u061c\x07\x7f\u2
 STEERS = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\U000e0041]"
 )
+YEAR_S = 365 * 86400.0
 PASSWORD = "correct horse battery"
 SAMPLE = "sample.jsonl"
 
@@ -115,6 +117,8 @@ CALLS: dict[str, tuple[str, ...]] = {
     "index status": (),
     "index rebuild": (),
     "migrate": (),
+    "migrate copy": ("--from", "sqlite:///dev/null/" + HOSTILE, "--to", "sqlite:///" + HOSTILE),
+    "workers": (),
     "compact": (),
     "backup": (f"/dev/null/{HOSTILE}",),
     "restore": (f"/dev/null/{HOSTILE}",),
@@ -124,7 +128,7 @@ CALLS: dict[str, tuple[str, ...]] = {
 
 TOLD = {
     "accounts list", "owners list", "api-users list", "webhooks list", "webhooks show",
-    "batches show", "api-users revoke", "sources list", "sources quarantine list",
+    "batches show", "api-users revoke", "sources list", "sources quarantine list", "workers",
 }  # fmt: skip
 """Commands whose JSON has a hostile value that must come out as it is stored."""
 
@@ -218,6 +222,8 @@ async def fill(folder: Path) -> None:
     )
     claim = await engine.ledger.lane(webhook.id)
     assert claim is not None
+    member = CrewMember(HOSTILE, HOSTILE, 1, HOSTILE, HOSTILE, now)
+    await engine.crew.report(member, {}, lease_s=YEAR_S, now=SystemClock().now())
     change = LaneChange(
         webhook_id=webhook.id,
         epoch=claim.lane.epoch,

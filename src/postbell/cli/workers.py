@@ -24,7 +24,7 @@ PAGE = 1000
 @json_option
 @with_settings("storage")
 def command(settings: Settings, by_webhook: bool, as_json: bool) -> None:
-    """Processes: who delivers to how many webhooks, and who does what one does for all.
+    """Processes: which there are, and who holds what.
 
     WORK is what a process's webhooks are a second, in events, of which a request costs as much as
     40 more; workers share it evenly. BEHIND_S is how long the oldest event waits that could have
