@@ -189,6 +189,14 @@ class Hook:
         for batch in self.arrived.values():
             batch.not_before_s = None
 
+    def shorten_waits(self, seconds: float) -> None:
+        """Expect every wait to end so much sooner."""
+        if self.hold_until_s is not None:
+            self.hold_until_s -= seconds
+        for batch in self.arrived.values():
+            if batch.not_before_s is not None:
+                batch.not_before_s -= seconds
+
     def look_up(self, facts: Sequence[Fact]) -> None:
         """Take notice of the facts that are new."""
         for fact in facts[max(self._looked_up, self.start) :]:

@@ -122,13 +122,13 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from(JUMPS_S))
     def set_clock(self, seconds: float) -> None:
-        self.clock.jump(seconds)
+        self.scene.set_clock(seconds)
 
     @rule(seconds=st.sampled_from(JUMPS_S), steps=st.integers(1, 45))
     def set_clock_for_a_while(self, seconds: float, steps: int) -> None:
-        self.clock.jump(seconds)
+        self.scene.set_clock(seconds)
         self.run(self.scene.house.elapse(steps, steps))
-        self.clock.jump(-seconds)
+        self.scene.set_clock(-seconds)
 
     @rule(steps=st.integers(0, 60), away_s=st.sampled_from([0, 0, 61, 4000]), whole=st.booleans())
     def crash(self, steps: int, away_s: float, whole: bool) -> None:

@@ -24,6 +24,7 @@ from postbell.records import (
     Webhook,
     WebhookState,
 )
+from postbell.serving.timekeeping import SLACK
 from tests.delivery.rig import event
 from tests.model.accounts import Accounts
 from tests.model.agreeing import disagreements
@@ -221,6 +222,13 @@ class Scene:
     def _expect_nothing(self) -> None:
         for hook in self.hooks.values():
             hook.forget_waits()
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the machine's clock; all processes follow at once where that corrects theirs by no
+        more than they allow."""
+        self.clock.jump(seconds)
+        for hook in self.hooks.values():
+            hook.shorten_waits(SLACK.total_seconds())
 
     def followed(self, _told: Any = None) -> None:
         """Take notice that somebody's clock is set: what was to wait may be due."""

@@ -38,6 +38,16 @@ async def park_after_a_jump(scene: Scene) -> None:
     await scene.look()
 
 
+async def retry_after_a_correction(scene: Scene) -> None:
+    """Correct the clock by half a second, while a webhook is held and a retry waits."""
+    await scene.open(order=0, apart=True)
+    scene.receivers.scripts[3] += ["refuses all for 40 s (406)"]
+    await scene.append(scene.main, "main", ["delivered"] * 4, 0)
+    await scene.look()
+    scene.set_clock(0.5)
+    await scene.wait(45, 90)
+
+
 def story(path: Path, play: Callable[[Scene], Coroutine[Any, Any, None]]) -> Scene:
     """Return what came of a story of two processes on one file."""
     clock = TurnedClock()
@@ -62,3 +72,7 @@ def test_a_batch_is_parked_at_the_time_that_who_serves_goes_by(tmp_path: Path) -
     assert scene.hooks[3].parked != set()
     assert scene.hooks[3].taken == {2, 3}
     assert scene.broken == []
+
+
+def test_what_waits_ends_so_much_sooner_as_the_clock_is_corrected_by(tmp_path: Path) -> None:
+    assert story(tmp_path, retry_after_a_correction).broken == []
