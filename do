@@ -37,7 +37,8 @@ usage() {
 ./do fix            format, and mend what the linter can mend
 ./do bench [ARGS]   measure (--json, --quick, names of scenarios)
 ./do chaos [ARGS]   kill, freeze and fill the real service, turn its clock
-                    (--seed N, --minutes M, --crowd N),
+                    (--seed N, --minutes M, --crowd N; or on PostgreSQL, whose servers
+                    it disturbs, too: --engine postgres, --apis N, --workers N),
                     or with --power-loss look at thousands of disks after a loss of power
 ./do simulate [ARGS]
                     tell stories of several processes in one loop that a seed owns

@@ -27,14 +27,17 @@ class Server:
     """Runs in a folder of its own on a free port of the loopback, until `stop`.
 
     *options* are settings of its (`fsync=on`); by default nothing is made durable, for speed.  With
-    a *primary* it is a standby of that, which follows it as it writes.
+    a *primary* it is a standby of that, which follows it as it writes.  Its *data* are in a folder
+    that is made, and stays.
     """
 
-    def __init__(self, *options: str, primary: "Server | None" = None) -> None:
+    def __init__(
+        self, *options: str, primary: "Server | None" = None, data: Path | None = None
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="postbell-postgres-"))
         self._user = NOBODY if os.geteuid() == 0 else None
         self._bin = _reachable(binaries(), self._folder, self._user)
-        self._data = self._folder / "data"
+        self._data = data or self._folder / "data"
         self._data.mkdir(mode=0o700)
         if self._user is not None:
             for path in (self._folder, self._data):
@@ -106,12 +109,16 @@ class Server:
         """Let a standby take over; return once it takes writes."""
         self.psql("SELECT pg_promote(true, 60)")
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to each of its processes."""
+    def pids(self) -> list[int]:
+        """Return its processes: those of its connections and chores, and the one of them all."""
         found = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
         )
-        for pid in (*map(int, found.stdout.split()), self.process.pid):
+        return [*map(int, found.stdout.split()), self.process.pid]
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to each of its processes."""
+        for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 

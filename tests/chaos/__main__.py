@@ -1,6 +1,6 @@
-"""`./do chaos [--seed N] [--minutes M] [--crowd WEBHOOKS] [--engine
-postgres]`: disturb the real service until the time
-is over; `--power-loss`: record it, and look at what losses of power leave of it."""
+"""`./do chaos [--seed N] [--minutes M] [--crowd WEBHOOKS]`: disturb the real service until the time
+is over; `--engine postgres [--apis N] [--workers N]`: on two servers, which are disturbed, too;
+`--power-loss`: record it, and look at what losses of power leave of it."""
 
 import argparse
 import asyncio
@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.chaos.cluster import Cluster
 from tests.chaos.run import Run
-from tests.postgres import Server
 from tests.powerloss import rounds
 
 
@@ -24,20 +24,27 @@ def main() -> int:
     parser.add_argument("--power-loss", action="store_true")
     parser.add_argument("--engine", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--crowd", type=int, default=0, metavar="WEBHOOKS")
+    parser.add_argument("--apis", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=3)
     options = parser.parse_args()
+    if options.engine == "postgres" and options.crowd:
+        parser.error("a crowd is of --engine sqlite")
+    if min(options.apis, options.workers) < 1:
+        parser.error("it takes one API and one worker at least")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     if options.power_loss:
         return _lose_power(options.seed, options.minutes)
-    return _disturb(options.seed, options.minutes, options.crowd, options.engine)
+    return _disturb(options)
 
 
-def _disturb(seed: int, minutes: float, crowd: int, engine: str) -> int:
+def _disturb(options: argparse.Namespace) -> int:
+    seed, minutes, is_on_postgres = options.seed, options.minutes, options.engine == "postgres"
     folder = Path(tempfile.mkdtemp(prefix="postbell-chaos-"))
-    server = Server() if engine == "postgres" else None
-    run = Run(seed, minutes, folder, _say, crowd=crowd, server=server)
+    cluster = Cluster(options.apis + options.workers) if is_on_postgres else None
+    run = Run(seed, minutes, folder, _say, crowd=options.crowd, cluster=cluster, apis=options.apis)
     try:
-        _say(f"seed {seed}, {minutes:g} minutes, disk: {run.disk.title}")
+        _say(f"seed {seed}, {minutes:g} minutes, disk: {(cluster or run.disk).title}")
         report = asyncio.run(run.go())
         print(report)
         for problem in report.problems:
@@ -45,13 +52,15 @@ def _disturb(seed: int, minutes: float, crowd: int, engine: str) -> int:
         if report.problems:
             kept = folder.with_name(folder.name + "-kept")
             shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("filler"))
-            again = f"--seed {seed} --minutes {minutes:g} --crowd {crowd} --engine {engine}"
+            again = f"--seed {seed} --minutes {minutes:g} --crowd {options.crowd}"
+            if cluster:
+                again += f" --engine postgres --apis {options.apis} --workers {options.workers}"
             print(f"again: ./do chaos {again}")
             print(f"kept: {kept}")
     finally:
         run.disk.close()
-        if server:
-            server.stop()
+        if cluster:
+            cluster.close()
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if report.problems else 0
 

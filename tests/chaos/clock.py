@@ -9,8 +9,8 @@ from tests.powerloss.calls import library
 class WallClock:
     """In force in every process that is started with *env*; their monotonic clocks go on evenly."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "clock"
+    def __init__(self, folder: Path, name: str = "clock") -> None:
+        self._file = folder / name
         self._file.write_bytes(bytes(8))
         self.env = {
             "LD_PRELOAD": str(library()),

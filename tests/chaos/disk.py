@@ -98,16 +98,16 @@ class FileLimit:
 
 
 class Elsewhere:
-    """The disk of a server, which has room."""
+    """The disk of a process whose database is a server's: the data folder never fills up."""
 
-    title = "the server's"
+    title = "the servers'"
     is_full = False
 
     def make_room(self, more_bytes: int = 0) -> None:
         return
 
     def fill(self, pid: int) -> None:
-        raise AssertionError("nobody fills the server's disk")
+        raise AssertionError("nobody fills it by this")
 
     def free(self, pid: int) -> None:
         return
@@ -116,11 +116,11 @@ class Elsewhere:
         return
 
 
-def small_disk(folder: Path, webhooks: int = 0) -> Disk:
+def small_disk(folder: Path, webhooks: int = 0, room_bytes: int = ROOM_BYTES) -> Disk:
     """Return a small disk for *folder*, the best that may be had here, with room for so many
     *webhooks* beside those of every run."""
     try:
-        return Tmpfs(folder, ROOM_BYTES + webhooks * WEBHOOK_BYTES)
+        return Tmpfs(folder, room_bytes + webhooks * WEBHOOK_BYTES)
     except (OSError, subprocess.CalledProcessError):
         shutil.rmtree(folder, ignore_errors=True)
         return FileLimit()

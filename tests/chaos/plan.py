@@ -5,7 +5,7 @@ moments at which two processes meet are chance.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,12 +17,9 @@ POISON_EVERY = 9_975
 LARGE_EVERY = 211
 APIS = 2
 """Processes that only take events in, beside the one that delivers as well, which is number 0."""
-PROCESSES = 5
-"""How many there are on PostgreSQL: APIS that only take events in, the others do everything."""
 FIRST = ("kill", "freeze", "fill", "kills", "fill-kill", "kill-all", "jump", "restore")
 """The phases that every run has, however slow the machine is."""
-FIRST_ON_POSTGRES = ("kill", "crash", "freeze", "kills", "crash-kill", "kill-all", "jump")
-TO_A_PROCESS = ("kill", "freeze", "stop")
+TO_A_PROCESS = ("kill", "freeze", "stop", "jump-one", "cut", "slow", "silence", "refuse")
 EPOCH_S = 1_755_856_802
 HOUR_S, DAY_S = 3600, 86_400
 
@@ -72,25 +69,24 @@ def event(seed: int, number: int) -> dict[str, Any]:
     }
 
 
-def phases(chance: random.Random, *, is_on_postgres: bool = False) -> Iterator[Phase]:
-    """Yield disturbances without end; the first ones are one of each important kind."""
-    first, others = (FIRST_ON_POSTGRES, PROCESSES - 1) if is_on_postgres else (FIRST, APIS)
-    yield from (_aimed(name, chance, others) for name in first)
-    names = tuple(name for name in _MAKERS if _is_of(name, is_on_postgres))
-    weights = tuple(_WEIGHTS[name] for name in names)
+def phases(
+    chance: random.Random,
+    others: int,
+    first: Sequence[str] = FIRST,
+    makers: "Makers | None" = None,
+) -> Iterator[Phase]:
+    """Yield disturbances of the first process and so many *others* without end; those that come
+    *first* are in every run."""
+    makers = makers or MAKERS
+    yield from (_aimed(makers[name][1], chance, others) for name in first)
+    weights = [weight for weight, _ in makers.values()]
     while True:
-        yield _aimed(chance.choices(names, weights)[0], chance, others)
+        yield _aimed(chance.choices(list(makers.values()), weights)[0][1], chance, others)
 
 
-def _is_of(name: str, is_on_postgres: bool) -> bool:
-    """Say whether a phase is one of the engine: the disk is the server's, and so are backups."""
-    is_of_file = name.startswith(("fill", "long-fill", "restore"))
-    return not is_of_file if is_on_postgres else not name.startswith("crash")
-
-
-def _aimed(name: str, chance: random.Random, others: int) -> Phase:
+def _aimed(make: "Maker", chance: random.Random, others: int) -> Phase:
     """Make a phase, and aim what it does to a process at one: half of the time at the first."""
-    phase = _MAKERS[name](chance)
+    phase = make(chance)
     which = chance.choice((0, chance.randint(1, others)))
     return phase._replace(
         actions=tuple(
@@ -205,19 +201,6 @@ def _restore(chance: random.Random) -> Phase:
     return Phase("restore", at_s + for_s + 2, (Action(at_s, "restore", for_s),))
 
 
-def _crash(chance: random.Random) -> Phase:
-    """Let the database's server crash, and come again."""
-    at_s, for_s = chance.uniform(0.2, 2), chance.uniform(0, 3)
-    return Phase("crash", at_s + for_s + 4, (Action(at_s, "crash", for_s),))
-
-
-def _crash_kill(chance: random.Random) -> Phase:
-    """Kill a process while the server is gone."""
-    at_s, for_s = chance.uniform(0.2, 2), chance.uniform(1, 3)
-    actions = (Action(at_s, "crash", for_s), Action(at_s + chance.uniform(0, for_s), "kill", 0))
-    return Phase("crash-kill", at_s + for_s + 5, actions)
-
-
 def _fill_stop(chance: random.Random) -> Phase:
     """Ask the service to end while it cannot write."""
     for_s = chance.uniform(3, 8)
@@ -232,45 +215,26 @@ def _fill_freeze(chance: random.Random) -> Phase:
     return Phase("fill-freeze", for_s + 3, actions)
 
 
-_MAKERS = {
-    "calm": _calm,
-    "kill": _kill,
-    "kills": _kills,
-    "kill-all": _kill_all,
-    "jump": _jump,
-    "freeze": _freeze,
-    "freezes": _freezes,
-    "long-freeze": _long_freeze,
-    "freeze-kill": _freeze_kill,
-    "stop": _stop,
-    "fill": _fill,
-    "long-fill": _long_fill,
-    "fill-kill": _fill_kill,
-    "customer": _customer,
-    "fill-stop": _fill_stop,
-    "fill-freeze": _fill_freeze,
-    "restore": _restore,
-    "crash": _crash,
-    "crash-kill": _crash_kill,
-}
-_WEIGHTS = {
-    "calm": 2,
-    "kill": 5,
-    "kills": 4,
-    "kill-all": 2,
-    "jump": 3,
-    "freeze": 4,
-    "freezes": 3,
-    "long-freeze": 1,
-    "freeze-kill": 3,
-    "stop": 2,
-    "fill": 3,
-    "long-fill": 1,
-    "fill-kill": 3,
-    "customer": 4,
-    "fill-stop": 1,
-    "fill-freeze": 2,
-    "restore": 2,
-    "crash": 4,
-    "crash-kill": 3,
+Maker = Callable[[random.Random], Phase]
+Makers = Mapping[str, tuple[int, Maker]]
+"""How often, beside the others, and what."""
+
+MAKERS: Makers = {
+    "calm": (2, _calm),
+    "kill": (5, _kill),
+    "kills": (4, _kills),
+    "kill-all": (2, _kill_all),
+    "jump": (3, _jump),
+    "freeze": (4, _freeze),
+    "freezes": (3, _freezes),
+    "long-freeze": (1, _long_freeze),
+    "freeze-kill": (3, _freeze_kill),
+    "stop": (2, _stop),
+    "fill": (3, _fill),
+    "long-fill": (1, _long_fill),
+    "fill-kill": (3, _fill_kill),
+    "customer": (4, _customer),
+    "fill-stop": (1, _fill_stop),
+    "fill-freeze": (2, _fill_freeze),
+    "restore": (2, _restore),
 }

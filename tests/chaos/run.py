@@ -4,25 +4,28 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 
-from tests.chaos import plan
+from postbell.ports import LEASE_S
+from tests.chaos import cluster_plan, plan
 from tests.chaos.clock import WallClock
+from tests.chaos.cluster import Cluster
 from tests.chaos.crowd import Crowd
 from tests.chaos.disk import Elsewhere, small_disk
+from tests.chaos.holders import Holders
 from tests.chaos.hooks import ROWS, wants
 from tests.chaos.producer import Producer, written_down
 from tests.chaos.receivers import HABITS, Endpoint, answering
+from tests.chaos.report import Report
 from tests.chaos.restoring import restore, settle
 from tests.chaos.service import Supervised
 from tests.chaos.verdict import check, is_refused, sums_of
 from tests.chaos.witness import Hook, Order, Problems, Witness
 from tests.crash.harness import AUTH, KEY_OPTION
-from tests.postgres import Server
 
 EVENTS_PER_S = 150
 SENDERS = 2
@@ -34,37 +37,12 @@ CROWD_KIB = 16
 """A bound of the memory that one more webhook with an open batch costs."""
 STUCK_S = 60.0
 DRAIN_S = 600.0
+STATEMENT_S = "8"
+"""A connection that was silenced is given up after so long."""
 AUDIT_EVERY = 5
 """Phases between two audits of the running service."""
 
 Say = Callable[[str], None]
-
-
-class Report(NamedTuple):
-    """What a run came to; it holds where there are no *problems*."""
-
-    seed: int
-    seconds: float
-    kills: int
-    freezes: int
-    fills: int
-    full_starts: int
-    restores: int
-    crashes: int
-    events: int
-    batches: int
-    duplicates: int
-    problems: list[str]
-
-    def __str__(self) -> str:
-        verdict = f"{len(self.problems)} PROBLEMS" if self.problems else "all held"
-        return (
-            f"seed {self.seed}: {verdict}; {self.kills} kills, {self.freezes} freezes,"
-            f" {self.fills} fills ({self.full_starts} starts meanwhile), {self.restores} restores,"
-            f" {self.crashes} crashes of the server,"
-            f" {self.events} events, {self.batches} batches, {self.duplicates} duplicates,"
-            f" {self.seconds:.0f} s"
-        )
 
 
 class Run:
@@ -78,9 +56,12 @@ class Run:
         say: Say,
         *,
         crowd: int = 0,
-        server: Server | None = None,
+        cluster: Cluster | None = None,
+        apis: int = plan.APIS,
+        is_brief: bool = False,
     ) -> None:
-        """With *server* the processes are on a new database of it, and it crashes, too."""
+        """With *cluster* the processes are its clients: the first *apis* of them take events in,
+        the others deliver.  Its servers, and the way to them, are disturbed, too."""
         self.seed = seed
         self.minutes = minutes
         self.problems = Problems()
@@ -98,16 +79,42 @@ class Run:
         ]
         self.crowd = Crowd(crowd, self.problems)
         self.ids: dict[str, int] = {}
+        self.parked = 0
+        self.is_brief = is_brief
+        self.holders = Holders(self.problems)
         self.accepted_log = folder / "accepted.log"
         self.accepted_log.touch()
-        self.server = server
-        self.disk = Elsewhere() if server else small_disk(folder / "data", crowd)
-        self.clock = WallClock(folder)
-        self.crashes = 0
-        url = {"POSTBELL_DATABASE_URL": server.url(server.database())} if server else {}
-        count = plan.PROCESSES if server else 1 + plan.APIS
+        self.cluster = cluster
+        if cluster:
+            cluster.problems = self.problems
+        self.disk = Elsewhere() if cluster else small_disk(folder / "data", crowd)
+        self.clocks = [WallClock(folder)]
+        self.troubles: Counter[str] = Counter()
+        self.heals: defaultdict[str, list[float]] = defaultdict(list)
+        if cluster:
+            count = len(cluster.ways)
+            self.roles = ["api"] * apis + ["worker"] * (count - apis)
+            self.clocks = [WallClock(folder, f"clock-{number}") for number in range(count)]
+            self._phases = plan.phases(
+                self._plan,
+                count - 1,
+                cluster_plan.BRIEF if is_brief else cluster_plan.FIRST,
+                cluster_plan.ON_SERVERS,
+            )
+            self._first = len(cluster_plan.BRIEF if is_brief else cluster_plan.FIRST)
+        else:
+            self.roles = ["all"] + ["api"] * plan.APIS
+            self._phases = plan.phases(self._plan, plan.APIS)
+            self._first = len(plan.FIRST)
         self.services = [
-            Supervised(folder, self.disk, self.problems, self.clock.env | url) for _ in range(count)
+            Supervised(
+                folder,
+                self.disk,
+                self.problems,
+                self.clocks[number % len(self.clocks)].env | self._place(number),
+                f"service-{number}-{role}.log" if cluster else "service.log",
+            )
+            for number, role in enumerate(self.roles)
         ]
         self.service = self.services[0]
         self.producer = Producer(
@@ -117,6 +124,15 @@ class Run:
             self.accepted_log,
             self.problems,
         )
+
+    def _place(self, number: int) -> dict[str, str]:
+        if not self.cluster:
+            return {}
+        return {
+            "POSTBELL_DATABASE_URL": self.cluster.url(number),
+            "POSTBELL_DATABASE_CONNECT_TIMEOUT_S": "1",
+            "POSTBELL_DATABASE_STATEMENT_TIMEOUT_S": STATEMENT_S,
+        }
 
     async def go(self) -> Report:
         """Do it all; the folder's data stay for inspection where something was wrong."""
@@ -141,16 +157,16 @@ class Run:
         return self._report()
 
     async def _set_up(self) -> None:
-        if self.server:
+        if self.cluster:
             await self.service.cli("accounts", "create", "acme")
             await self.service.cli("api-users", "create", "acme", "main", *KEY_OPTION)
         else:
             await self.service.set_up()
         await self.service.cli("api-users", "create", "acme", "second")
-        await self.crowd.register(self.service.folder / "data")
-        working = len(self.services) - plan.APIS
-        for number, service in enumerate(self.services):
-            await service.start("all" if number < working else "api")
+        if self.crowd.size:
+            await self.crowd.register(self.service.folder / "data")
+        for role, service in zip(self.roles, self.services, strict=True):
+            await service.start(role)
         for endpoint in self.endpoints:
             self.ids[endpoint.witness.hook.name] = await self._register(endpoint)
 
@@ -176,25 +192,27 @@ class Run:
             for endpoint in self.endpoints:
                 await stack.enter_async_context(answering(endpoint))
             await stack.enter_async_context(self.crowd.answering())
+            if self.cluster:
+                await stack.enter_async_context(self.cluster.listening())
+                await stack.enter_async_context(self.cluster.watching(self.holders))
             yield
 
     async def _disturb(self) -> None:
         """Go from phase to phase until the time is over and each important kind was there."""
         until = time.monotonic() + self.minutes * 60
-        first = plan.FIRST_ON_POSTGRES if self.server else plan.FIRST
-        for number, phase in enumerate(
-            plan.phases(self._plan, is_on_postgres=self.server is not None), 1
-        ):
-            if number > len(first) and time.monotonic() >= until:
+        for number, phase in enumerate(self._phases, 1):
+            if number > self._first and time.monotonic() >= until:
                 return
             began, before = time.monotonic(), self.producer.accepted
-            self.disk.make_room()
+            (self.cluster or self.disk).make_room()
             await self._act(phase)
+            over = time.monotonic()
             for service in self.services:
                 try:
                     await service.ready()
                 except TimeoutError:
                     self.problems.note(f"phase {number} {phase.name}: not ready again in time")
+            self.heals[phase.name].append(time.monotonic() - over)
             if number % AUDIT_EVERY == 0:
                 await self._audit_live()
             rss = max(service.rss_mib() for service in self.services)
@@ -214,6 +232,11 @@ class Run:
 
     async def _do(self, action: plan.Action) -> None:
         await asyncio.sleep(action.at_s)
+        to = f" {self.roles[action.which]}" if action.verb in plan.TO_A_PROCESS else ""
+        past = " past its lease" if action.verb == "freeze" and action.for_s > LEASE_S else ""
+        self.troubles[action.verb + to + past] += 1
+        if self.cluster and await self.cluster.act(action, self._told):
+            return
         match action.verb:
             case "kill":
                 await self.services[action.which].strike(action.for_s)
@@ -226,9 +249,9 @@ class Run:
             case "stop":
                 await self.services[action.which].again()
             case "jump":
-                self.clock.put(action.amount)
-                await asyncio.sleep(action.for_s)
-                self.clock.put(0)
+                await self._jump(self.clocks, action)
+            case "jump-one":
+                await self._jump([self.clocks[action.which]], action)
             case "revise":
                 types = plan.TYPES[action.amount % 5 :]
                 webhook_id = self._pick(action.which, lambda hook: hook.is_revised)
@@ -251,24 +274,34 @@ class Run:
                     self.accepted_log,
                     action.for_s,
                 )
-            case "crash":
-                await self._crash(action.for_s)
             case "fill":
-                turned_away = self.producer.answers["503"]
-                self.producer.is_flooding = True
-                try:
-                    await self.service.fill(
-                        action.for_s, lambda: self.producer.answers["503"] > turned_away
-                    )
-                finally:
-                    self.producer.is_flooding = False
+                with self._flooding() as is_turned_away:
+                    await self.service.fill(action.for_s, is_turned_away)
+            case _:
+                raise AssertionError(action)
 
-    async def _crash(self, for_s: float) -> None:
-        assert self.server is not None
-        self.crashes += 1
-        await asyncio.to_thread(self.server.crash)
-        await asyncio.sleep(for_s)
-        await asyncio.to_thread(self.server.start)
+    async def _told(self) -> None:
+        """Wait until ingest says that it cannot commit."""
+        with self._flooding() as is_turned_away:
+            while not is_turned_away():
+                await asyncio.sleep(0.05)
+
+    @contextlib.contextmanager
+    def _flooding(self) -> Iterator[Callable[[], bool]]:
+        """Post without a pause; give what says whether a request was turned away since."""
+        before = self.producer.answers["503"]
+        self.producer.is_flooding = True
+        try:
+            yield lambda: self.producer.answers["503"] > before
+        finally:
+            self.producer.is_flooding = False
+
+    async def _jump(self, clocks: Sequence[WallClock], action: plan.Action) -> None:
+        for clock in clocks:
+            clock.put(action.amount)
+        await asyncio.sleep(action.for_s)
+        for clock in clocks:
+            clock.put(0)
 
     def _pick(self, which: int, fits: Callable[[Hook], bool] = lambda hook: True) -> int:
         names = [row.hook.name for row in ROWS if fits(row.hook)]
@@ -277,6 +310,8 @@ class Run:
     async def _heal(self) -> None:
         """Let everything work, and wait until nothing is left to do."""
         settle(self.producer, [endpoint.witness for endpoint in self.endpoints])
+        if self.cluster and self.is_brief:
+            await self.cluster.end_leases([pid for each in self.services for pid in each.gone])
         for endpoint in self.endpoints:
             endpoint.is_healed = True
         self.crowd.is_healed = True
@@ -326,6 +361,7 @@ class Run:
             name: await self.service.open_batches(webhook_id)
             for name, webhook_id in self.ids.items()
         }
+        self.parked = sum(map(len, parked.values()))
         for service in self.services:
             await service.end()
         report = await self.service.audit_anyway()
@@ -351,13 +387,13 @@ class Run:
         return Report(
             self.seed,
             time.monotonic() - self._began,
-            sum(service.kills for service in services),
-            sum(service.freezes for service in services),
-            self.service.fills,
+            self.troubles,
+            self.heals,
             sum(service.full_starts for service in services),
-            self.producer.restores,
-            self.crashes,
+            self.holders.moves,
             self.producer.accepted,
+            sum(sum(endpoint.witness.came) for endpoint in self.endpoints),
+            self.parked,
             self._batches(),
             sum(endpoint.witness.repeats for endpoint in self.endpoints),
             list(self.problems),

@@ -29,19 +29,26 @@ class Supervised(Service):
     """One process on a small disk; an end that nobody asked for is a problem."""
 
     def __init__(
-        self, folder: Path, disk: Disk, problems: Problems, environ: Mapping[str, str]
+        self,
+        folder: Path,
+        disk: Disk,
+        problems: Problems,
+        environ: Mapping[str, str],
+        log: str = "service.log",
     ) -> None:
         super().__init__(folder, POSTBELL_SHUTDOWN_S=SHUTDOWN_S, **environ)
         self.role = "all"
         self.disk = disk
         self.problems = problems
-        self.kills = self.freezes = self.fills = self.starts = 0
-        self.full_starts = 0
+        self.starts = self.full_starts = 0
+        self.gone: list[int] = []
+        """The processes that were killed, by their ids."""
         self._coming_up = 0
         self._down_s = 0.0
+        self._seen: asyncio.subprocess.Process | None = None
         self._stopped: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._log_file = folder / "service.log"
+        self._log_file = folder / log
         self._log_from = 0
         self._log = self._logging()
 
@@ -57,21 +64,30 @@ class Supervised(Service):
             raise AssertionError(f"the service does not start: {log[-2000:]}") from None
 
     async def ready(self) -> None:
-        """Wait until ingest can commit."""
+        """Wait until ingest can commit; until it says that it works, where it only works."""
+        if self.role == "worker":
+            return await self._works()
         async with asyncio.timeout(UP_S), httpx.AsyncClient(timeout=5) as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     if (await client.get(self.url + "/readyz")).status_code == 200:
-                        return
+                        return None
                 await asyncio.sleep(0.05)
+
+    async def _works(self) -> None:
+        async with asyncio.timeout(UP_S):
+            while self._seen is not self.process:
+                if "started" in await asyncio.to_thread(self._said):
+                    self._seen = self.process
+                await asyncio.sleep(0.1)
 
     async def strike(self, down_s: float) -> None:
         """SIGKILL; it is started again after *down_s*."""
         assert self.process is not None
-        self.kills += 1
         self._down_s = down_s
         with self._starting():
             process = self.process
+            self.gone.append(process.pid)
             _send(process, signal.SIGKILL)
             async with asyncio.timeout(UP_S):
                 while self.process is process:
@@ -81,7 +97,6 @@ class Supervised(Service):
     async def freeze(self, for_s: float) -> None:
         """SIGSTOP for a while."""
         assert self.process is not None
-        self.freezes += 1
         process = self.process
         _send(process, signal.SIGSTOP)
         try:
@@ -107,7 +122,6 @@ class Supervised(Service):
     async def fill(self, for_s: float, is_turned_away: Callable[[], bool]) -> None:
         """Fill the disk for a while, until ingest said so, and so did who was started meanwhile."""
         assert self.process is not None
-        self.fills += 1
         self.disk.fill(self.process.pid)
         try:
             await asyncio.sleep(for_s)
@@ -124,7 +138,7 @@ class Supervised(Service):
         assert self._watch is not None
         self._watch.cancel()
         if await self.stop() != 0:
-            self.problems.note("the service did not end well")
+            self.problems.note(f"{self._log_file.name}: it did not end well")
 
     async def end(self) -> None:
         """SIGTERM, for the last time."""
@@ -257,7 +271,7 @@ class Supervised(Service):
             if code == -signal.SIGKILL or self.process is self._stopped:
                 await asyncio.sleep(self._down_s)
             else:
-                self.problems.note(f"the service ended by itself with {code}: see service.log")
+                self.problems.note(f"a process ended by itself with {code}: {self._log_file.name}")
                 await asyncio.sleep(AGAIN_S)
             await self._spawn()
 
