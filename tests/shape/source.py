@@ -1,6 +1,7 @@
 """The source of Postbell as trees, for tests of its shape."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,12 +23,23 @@ def files() -> Iterator[str]:
 def trees(below: str = "") -> Iterator[tuple[str, ast.Module]]:
     """Yield the path (relative to the package) and the tree of every module in *below*."""
     for path in sorted((FOLDER / below).rglob("*.py")):
-        yield str(path.relative_to(FOLDER)), ast.parse(path.read_text(encoding="utf-8"))
+        yield str(path.relative_to(FOLDER)), parsed(path)
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Return every node of a tree."""
+    return tuple(ast.walk(tree))
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
     """Yield the full name of everything that a module imports, at any depth."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -37,7 +49,7 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 def calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
     """Yield the calls of a function by its last name."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call):
             function = node.func
             last = (

@@ -41,7 +41,7 @@ def test_no_provider_is_named_but_by_its_own_dialect() -> None:
         (path, node.value)
         for path, tree in source.trees()
         if not path.startswith(NAMING)
-        for node in ast.walk(tree)
+        for node in source.nodes(tree)
         if isinstance(node, ast.Constant) and node.value in providers
     ]
 

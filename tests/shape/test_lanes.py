@@ -56,7 +56,7 @@ def test_nobody_but_a_lane_puts_something_into_it_or_takes_something_out() -> No
     found = [
         (path, ast.unparse(node.func))
         for path, tree in source.trees("delivery")
-        for node in ast.walk(tree)
+        for node in source.nodes(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in MOVES
@@ -77,7 +77,7 @@ def test_a_lane_has_no_lock_no_task_and_no_future() -> None:
         path
         for path, tree in source.trees("lane")
         if any(each.split(".")[0] == "asyncio" for each in source.imports(tree))
-        or any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in ast.walk(tree))
+        or any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in source.nodes(tree))
     }
 
     assert waiting == set()
@@ -85,7 +85,7 @@ def test_a_lane_has_no_lock_no_task_and_no_future() -> None:
 
 def _targets(tree: ast.Module) -> Iterator[ast.Attribute]:
     """Yield every attribute that is assigned to."""
-    for node in ast.walk(tree):
+    for node in source.nodes(tree):
         targets = node.targets if isinstance(node, ast.Assign) else []
         if isinstance(node, ast.AugAssign | ast.AnnAssign):
             targets = [node.target]

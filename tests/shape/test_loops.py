@@ -94,7 +94,7 @@ def test_every_endless_loop_is_known_and_fenced() -> None:
     found = {
         path: _fences(tree)
         for path, tree in _of_the_service()
-        if any(map(_is_endless, ast.walk(tree)))
+        if any(map(_is_endless, source.nodes(tree)))
     }
 
     assert set(found) == set(FOREVER)

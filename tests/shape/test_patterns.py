@@ -38,7 +38,7 @@ def patterns() -> Iterator[tuple[str, str]]:
     for path, tree in source.trees():
         if path.startswith("storage/sql/"):  # it reads our own statements
             continue
-        for node in ast.walk(tree):
+        for node in source.nodes(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 is_of_re = isinstance(node.func.value, ast.Name) and node.func.value.id == "re"
                 if is_of_re and node.func.attr in FUNCTIONS and node.args:

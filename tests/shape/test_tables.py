@@ -76,7 +76,7 @@ def test_every_setting_is_read_somewhere() -> None:
     read = {
         node.attr
         for _, tree in source.trees()
-        for node in ast.walk(tree)
+        for node in source.nodes(tree)
         if isinstance(node, ast.Attribute)
     }
 
@@ -101,7 +101,7 @@ def test_every_named_statement_is_used() -> None:
 
 def looked_up() -> set[str]:
     """Return what storage may look up, as patterns; `x_{y}` is `x_` and any word."""
-    nodes = [node for _, tree in source.trees("storage") for node in ast.walk(tree)]
+    nodes = [node for _, tree in source.trees("storage") for node in source.nodes(tree)]
     plain = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     keys = [call.args[0] for call in calls if call.args]
@@ -133,7 +133,7 @@ def test_who_reads_the_journal_asks_the_row_of_a_kind_never_which_it_is() -> Non
         (path, node.lineno, node.attr)
         for path, tree in source.trees()
         for handed in [{id(each) for each in handed_on(tree)}]
-        for node in ast.walk(tree)
+        for node in source.nodes(tree)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == "EntryKind"
@@ -145,7 +145,7 @@ def test_who_reads_the_journal_asks_the_row_of_a_kind_never_which_it_is() -> Non
 
 def handed_on(tree: ast.Module) -> Iterator[ast.expr]:
     """Yield what is an argument of a call, as it stands."""
-    for node in ast.walk(tree):
+    for node in source.nodes(tree):
         if isinstance(node, ast.Call):
             yield from node.args
             yield from (keyword.value for keyword in node.keywords)

@@ -8,7 +8,7 @@ from tests.shape import source
 
 def _inside(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.Lambda]:
     """Yield functions inside functions: what an engine hands to a thread is one."""
-    for outer in ast.walk(tree):
+    for outer in source.nodes(tree):
         if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef):
             for inner in ast.walk(outer):
                 if inner is not outer and isinstance(inner, ast.FunctionDef | ast.Lambda):
