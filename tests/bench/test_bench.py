@@ -76,10 +76,10 @@ def test_a_log_of_postfix_is_taken_in_beside_its_floor() -> None:
 
 
 def test_fan_out_writes_less_than_a_row_for_each_event_and_webhook() -> None:
-    one, ten = small("fanout-1", 40_000), small("fanout-10", 10_000)
+    ten = small("fanout-10", 10_000)
 
     # twice the goal: a machine that is busy shares fewer commits; a row would take over 200 bytes
-    assert all(0 < (each.write_bytes or 0) < 2 * NO_WRITE_BYTES for each in (one, ten))
+    assert 0 < (ten.write_bytes or 0) < 2 * NO_WRITE_BYTES
     assert 0 < ten.floor_us < ten.cpu_us
 
 
