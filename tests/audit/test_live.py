@@ -53,7 +53,7 @@ class Life:
         """Live for a while."""
         for _ in range(ROUNDS):
             await self.chance.choice((self.send, self.send, self.send, self.change, self.replay))()
-            await self.rig.turn(20_000)
+            await self.rig.turn()
             self.rig.clock.advance(self.chance.choice((0.5, 5, 60, 600, 7200)))
             if self.chance.random() < 0.2:
                 await self.rig.worker.pruner.sweep(list(self.rig.worker.lanes.values()))

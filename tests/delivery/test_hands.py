@@ -225,7 +225,7 @@ async def test_what_is_under_way_while_more_are_opened_than_are_read_is_not_clos
         assert rig.worker.lanes[webhook.id].has_more
         rig.sender.answers[URL] = [outcome]
         rig.sender.gate.set()
-        await rig.turn(rounds=100_000)
+        await rig.turn()
 
         blocks = await rig.engine.journal.scan(0, 100_000)
         (told,) = [e for block in blocks for e in block.entries if e.batch_id == mine]

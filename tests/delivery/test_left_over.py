@@ -114,7 +114,7 @@ async def test_work_that_is_taken_as_a_further_pump_fails_to_start_is_given_back
 
         await rig.engine.registry.set_webhook(stored)
         await rig.send(event(100))
-        await asyncio.wait_for(rig.turn(), 5)
+        await asyncio.wait_for(rig.turn(), 60)
 
         assert (held.in_flight, held.writes.is_free, stored.state) == (0, True, WebhookState.PAUSED)
         assert len(rig.bodies(OTHER)) == 1
@@ -143,7 +143,7 @@ async def test_a_batch_whose_id_is_taken_pauses_one_webhook(
         await rig.send(event(1, "open"))
         await rest(rig)
         await rig.send(event(2))
-        await asyncio.wait_for(rig.turn(), 5)
+        await asyncio.wait_for(rig.turn(), 60)
 
         stored = await rig.engine.registry.webhook(one.id)
         assert len(rig.bodies(OTHER)) == 1

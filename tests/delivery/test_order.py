@@ -200,7 +200,7 @@ async def test_single_events_wait_for_the_batches_that_were_cut_before_them():
         await rig.spin(20)
 
         await engine.registry.set_webhook(replace(webhook, policy={**policy, "max_events": 1}))
-        await rig.turn(8000)
+        await rig.turn()
 
         bodies = rig.bodies()
         sent = [each["event_id"] for body in bodies for each in body]

@@ -40,7 +40,7 @@ async def rig(
 async def rest(rig: Rig, seconds: float = 0) -> None:
     """Let so much time pass, and the worker do all that is due then: a thousand probes, maybe."""
     rig.clock.advance(seconds)
-    await rig.turn(rounds=20_000)
+    await rig.turn()
 
 
 async def pass_a_day(rig: Rig) -> list[int]:

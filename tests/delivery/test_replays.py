@@ -138,7 +138,7 @@ async def test_a_batch_of_a_replay_that_is_older_than_a_thousand_others_is_tried
         await rig.turn()
         for _ in range(1001):
             await replay(rig, webhook, Range(Position(9, 0), Position(9, 0)))
-        await rig.turn(2000)
+        await rig.turn()
 
         await rig.later(13)
 

@@ -92,9 +92,9 @@ async def test_events_are_first_sent_in_order_and_every_one_is_accounted_for(see
         async with asyncio.timeout(30):
             while any(row.waiting for row in (await rig.audit()).rows):
                 clock.advance(40)
-                await rig.turn(3000)
+                await rig.turn()
                 await asyncio.sleep(0.012)
-        await rig.turn(3000)  # what was begun while that was counted
+        await rig.turn()  # what was begun while that was counted
 
         found = await rig.audit()
         held = rig.worker.lanes[webhook.id]

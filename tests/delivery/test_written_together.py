@@ -183,7 +183,7 @@ async def test_batches_cut_ahead_wait_for_the_probe_of_a_webhook_that_is_down(
         rig.sender.standing[URL] = Outcome(status=503)
         await rig.send(*[event(n) for n in range(400)])
 
-        await rig.turn(2000)
+        await rig.turn()
         at_once = len(rig.bodies())
         await rig.later(1)
         assert (at_once, len(rig.bodies())) == (at_once, at_once)
@@ -207,5 +207,5 @@ async def test_one_split_does_not_end_cutting_ahead_for_good() -> None:
         rig.worker.ahead.sent(was_known=False)
         assert rig.worker.ahead.depth() == 1
         await rig.send(*[event(n) for n in range(2, 700)])
-        await rig.turn(3000)
+        await rig.turn()
         assert rig.worker.ahead.depth() > 1

@@ -44,7 +44,7 @@ async def test_a_change_of_one_webhook_reads_no_other_accounts_keys(
     engine.registry = registry
     async with running(engine, clock) as rig:
         await customers(rig)
-        await rig.turn(2000)
+        await rig.turn()
         registry.asked.clear()
 
         for number in range(5):

@@ -76,7 +76,7 @@ async def test_who_had_events_is_looked_at_until_they_are_delivered(
         await rig.send(event(1))
         await rig.standings.look()
         waiting = rig.standings.seen[seventh].waiting
-        await rig.turn(2000)
+        await rig.turn()
         for _ in range(5):
             clock.advance(1)
             await rig.standings.look()
@@ -113,7 +113,7 @@ async def test_who_is_failing_is_looked_at_every_time(
         await watched(rig)
         rig.sender.standing[URL] = Outcome(status=503)
         await rig.send(event(1))
-        await rig.turn(2000)
+        await rig.turn()
 
         for _ in range(10):
             clock.advance(1)

@@ -71,7 +71,7 @@ async def test_only_who_matches_is_rung_and_idle_cursors_move_together(
 ) -> None:
     async with running(engine, clock) as rig:
         tenants = await settle(rig)
-        await rig.turn(20_000)
+        await rig.turn()
         assert len(rig.worker.lanes) == WEBHOOKS
         assert engine.log.calls["headers"] <= WEBHOOKS
         await _ring_who_matches(engine, rig, tenants[123])

@@ -144,7 +144,7 @@ async def test_a_block_that_many_lanes_want_at_once_is_loaded_once(
         for number in range(LANES):
             await rig.webhook(f"https://h{number}.example/", policy=PAIRS, start=Position(0, 0))
 
-        await rig.turn(1000)
+        await rig.turn()
 
         bodies = [rig.bodies(f"https://h{number}.example/") for number in range(LANES)]
         assert all(each == bodies[0] and len(each) == BATCHES for each in bodies)

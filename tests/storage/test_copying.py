@@ -166,7 +166,7 @@ async def delivered(database: Database, folder: Path) -> list[tuple[str, Any, An
             rig.worker.tasks = tasks
             committing = tasks.create_task(rig.ingest.run())
             await rig.send(*(event(1000 + number) for number in range(6)))
-            await rig.turn(2000)
+            await rig.turn()
             committing.cancel()
         found = await audit(engine, DIALECTS)
         assert not found.problems

@@ -279,9 +279,9 @@ async def test_a_week_with_daily_drops_leaves_no_bloat_and_no_vacuum_is_needed(
         for _day in range(7):
             made = [block(4) for _ in range(600)]
             await engine.log.append(made, [], head=await engine.log.head(), now=clock.now())
-            await rig.turn(5000)
+            await rig.turn()
             clock.advance(DAY_S)
-            await rig.turn(5000)
+            await rig.turn()
             await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
             sizes.append(sizes_kib(url))
         accounts = await rig.audit()
