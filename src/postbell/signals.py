@@ -53,6 +53,13 @@ SIGNALS = (
         ("file", "seconds"),
     ),
     Signal(
+        "database_not_durable",
+        "warning",
+        "a setting of the PostgreSQL server is off: what is acknowledged outlives less than is"
+        " promised",
+        ("setting", "means"),
+    ),
+    Signal(
         "clock_jumped",
         "warning",
         "the wall clock moved by `by_s` seconds too much: not followed yet, and nothing is dropped",

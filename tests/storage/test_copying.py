@@ -340,6 +340,23 @@ async def test_what_was_copied_is_served_no_more_unless_it_is_reopened(
             await engine.ready()
 
 
+async def test_of_several_hosts_the_one_that_a_copy_closed_is_told_and_opened_again(
+    folder: Path, postgres: Database, back: Database
+) -> None:
+    key = load_or_create(folder / "secret.key")
+    async with opened(postgres, folder / "secret.key", FakeClock()) as engine:
+        await engine.ready()
+    await copied(postgres, back)
+    several = named(postgres.place.replace("@", "@127.0.0.1:1,"), folder)
+
+    with pytest.raises(StorageError, match="was copied to another one"):
+        await several.open(key, FakeClock())
+    await several.reopen()
+
+    async with opened(several, folder / "secret.key", FakeClock()) as engine:
+        await engine.ready()
+
+
 async def test_a_server_whose_workers_hold_lanes_is_not_taken_from_them(
     folder: Path, tmp_path: Path, postgres: Database, back: Database
 ) -> None:

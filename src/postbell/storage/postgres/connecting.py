@@ -5,6 +5,7 @@ from typing import NamedTuple
 import asyncpg
 
 from postbell.errors import StorageError, TakenOver, Unavailable
+from postbell.ports.tables import CopyState
 from postbell.storage.postgres import hosts
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 from postbell.storage.postgres.urls import (
@@ -13,6 +14,7 @@ from postbell.storage.postgres.urls import (
     without_password,
 )
 from postbell.storage.reach import USUAL, Reach
+from postbell.storage.sql.tables import STATE_SQL, state_of
 
 OLDEST = 15
 IDLE_S = 5.0
@@ -194,8 +196,21 @@ async def _refuse_standby(connection: asyncpg.Connection, server: DatabaseServer
             f"cannot open the database {server.place}: none of its hosts is as target_session_attrs"
             " asks: read-write is what a process needs"
         )
-    if server.wants_writes and getattr(told, "default_transaction_read_only", "") == "on":
+    if (
+        server.wants_writes
+        and getattr(told, "default_transaction_read_only", "") == "on"
+        and not await _is_held(connection)
+    ):
         raise asyncpg.ReadOnlySQLTransactionError("default_transaction_read_only is on")
+
+
+async def _is_held(connection: asyncpg.Connection) -> bool:
+    """Say whether a copy lets the database take no writes: that is the right host all the same, and
+    who opens the database there is told of the copy, or ends it."""
+    async with connection.transaction(readonly=True):
+        if await connection.fetchval("SELECT to_regclass('meta') IS NULL"):
+            return False
+        return state_of(await connection.fetchval(STATE_SQL)) is not CopyState.OPEN
 
 
 _REFUSE_STANDBY = (

@@ -62,7 +62,9 @@ class PostgresDatabase:
         serves: bool = False,
         dialects: Container[str] | None = None,
     ) -> PostgresEngine:
-        return await open(self._url, sealer, clock, dialects=dialects, reach=self._reach)
+        return await open(
+            self._url, sealer, clock, dialects=dialects, reach=self._reach, serves=serves
+        )
 
     def pending(self) -> list[str]:
         return [migration.name for migration in self._lacking()]

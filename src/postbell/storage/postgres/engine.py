@@ -9,6 +9,7 @@ from postbell.errors import UsageError
 from postbell.ports import Dropped, Space
 from postbell.sealing import Sealer
 from postbell.storage.postgres.connecting import DatabaseServer, found
+from postbell.storage.postgres.durability import tell_weak
 from postbell.storage.postgres.journal import PostgresJournal
 from postbell.storage.postgres.keys import agree
 from postbell.storage.postgres.migrating import prepare
@@ -50,17 +51,21 @@ async def open(
     *,
     dialects: Container[str] | None = None,
     reach: Reach = USUAL,
+    serves: bool = False,
 ) -> "PostgresEngine":
     """Open the database at *url*, which gets its tables where it is empty; its owner closes it.
 
     *dialects* are the names of those that this release has, None for any: a webhook of another one
-    is a row that it cannot read. Raises StorageError where the server cannot be reached or is too
+    is a row that it cannot read; who *serves* is told in the log what the server does not make
+    durable. Raises StorageError where the server cannot be reached or is too
     old, and where the database has a newer schema, lacks a migration, belongs to another key than
     those of *sealer* or is not Postbell's.
     """
     server = await found(url, reach)
     await prepare(server)
     await agree(server, sealer)
+    if serves:
+        await tell_weak(server)
     return PostgresEngine(server, sealer, clock, dialects)
 
 
