@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 UP_S = 60.0
+ARCHIVES = ("archive_mode=on", "archive_command=cp %p ../archive/%f")
 NOBODY = "nobody"
 """PostgreSQL does not run as root: this user runs it then."""
 
@@ -131,6 +132,33 @@ class Server:
         """End it at once, as after a loss of power; `start` starts it again."""
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait()
+
+    def back_up(self) -> None:
+        """Make a base backup; all that follows is archived, where ARCHIVES are its options."""
+        archive = self._folder / "archive"
+        archive.mkdir()
+        if self._user is not None:
+            shutil.chown(archive, self._user)
+        self._run("pg_basebackup", "-D", str(self._folder / "base"), "-d", self.url("postgres"),
+                  "-X", "stream", "-c", "fast", "--no-sync")  # fmt: skip
+
+    def set_back(self, point: str) -> None:
+        """Let it be, from the base backup and the archive, as it was at a restore point."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+        shutil.rmtree(self._data)
+        (self._folder / "base").rename(self._data)
+        (self._data / "recovery.signal").touch()
+        with (self._data / "postgresql.conf").open("a") as settings:
+            settings.write("restore_command = 'cp ../archive/%f %p'\n")
+            settings.write(f"recovery_target_name = '{point}'\n")
+            settings.write("recovery_target_action = 'promote'\n")
+        self.start()
+        until = time.monotonic() + UP_S
+        while self.psql("SELECT pg_is_in_recovery()") != "f":
+            if time.monotonic() > until:
+                raise AssertionError((self._folder / "log").read_text()[-2000:])
+            time.sleep(0.02)
 
     def stop(self) -> None:
         """End it at once, and remove what it has."""

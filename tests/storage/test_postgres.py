@@ -235,6 +235,26 @@ async def test_a_server_that_takes_no_writes_says_so_with_the_way_out(
         server().psql(f"ALTER DATABASE {name} RESET default_transaction_read_only", "postgres")
 
 
+async def test_what_is_heard_while_the_engine_closes_is_no_error(
+    url: str, sealer: Sealer, clock: SystemClock
+) -> None:
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: failed.append(told))
+    name = url.rpartition("/")[2]
+    engine = await postgres.open(url, sealer, clock)
+    async with asyncio.timeout(20):
+        while True:
+            server().psql("NOTIFY postbell", name)
+            if await engine.bell.wait(0.1):
+                break
+
+    server().psql("NOTIFY postbell", name)  # the loop stands meanwhile, and has it unread
+    await engine.close()
+    await asyncio.sleep(0)
+
+    assert failed == []
+
+
 async def test_no_password_is_in_an_error(sealer: Sealer, clock: SystemClock) -> None:
     port = server().port
     for url in (

@@ -7,6 +7,7 @@ own. Where there is none (PgBouncer passes no notifications on) only polling wak
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -76,7 +77,9 @@ class PostgresBell(RingBell):
     async def _work(self, connection: asyncpg.Connection) -> None:
         """Tell what was committed here, hear what was elsewhere; raise one of FAULTS."""
         if self._is_told:
-            await connection.add_listener(CHANNEL, self._hear)
+            # Asked now: what is heard as the connection ends finds none to ask.
+            own = connection.get_server_pid()
+            await connection.add_listener(CHANNEL, partial(self._hear, own))
         poll_s = POLL_S if self._is_told else UNTOLD_POLL_S
         while True:
             try:
@@ -100,6 +103,6 @@ class PostgresBell(RingBell):
             super().ring()
         self._seen = seen
 
-    def _hear(self, connection: Any, pid: int, channel: str, payload: object) -> None:
-        if pid != connection.get_server_pid():
+    def _hear(self, own: int, connection: Any, pid: int, channel: str, payload: object) -> None:
+        if pid != own:
             super().ring()
