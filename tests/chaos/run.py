@@ -203,7 +203,7 @@ class Run:
         for number, phase in enumerate(self._phases, 1):
             if number > self._first and time.monotonic() >= until:
                 return
-            began, before = time.monotonic(), self.producer.accepted
+            began, before, known = time.monotonic(), self.producer.accepted, len(self.problems)
             (self.cluster or self.disk).make_room()
             await self._act(phase)
             over = time.monotonic()
@@ -215,14 +215,15 @@ class Run:
             self.heals[phase.name].append(time.monotonic() - over)
             if number % AUDIT_EVERY == 0:
                 await self._audit_live()
-            rss = max(service.rss_mib() for service in self.services)
+            rss = max(each.rss_mib() for each in self.services)
             if rss > MAX_RSS_MIB + self.crowd.size * CROWD_KIB // 1024:
                 self.problems.note(f"phase {number} {phase.name}: {rss} MiB of memory")
-            self._say(
+            line = (
                 f"{number:4} {phase.name:12} {time.monotonic() - began:5.1f} s"
                 f" {self.producer.accepted - before:6} events accepted, {self._arrivals():7}"
                 f" batches arrived, {rss:4} MiB, {len(self.problems)} problems"
             )
+            self._say("\n     ".join([line, *self.problems[known:]]))
 
     async def _act(self, phase: plan.Phase) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -232,7 +233,7 @@ class Run:
 
     async def _do(self, action: plan.Action) -> None:
         await asyncio.sleep(action.at_s)
-        to = f" {self.roles[action.which]}" if action.verb in plan.TO_A_PROCESS else ""
+        to = f" of {self.roles[action.which]}" if action.verb in plan.TO_A_PROCESS else ""
         past = " past its lease" if action.verb == "freeze" and action.for_s > LEASE_S else ""
         self.troubles[action.verb + to + past] += 1
         if self.cluster and await self.cluster.act(action, self._told):
@@ -383,13 +384,12 @@ class Run:
         return sum(len(endpoint.witness.ids) for endpoint in self.endpoints)
 
     def _report(self) -> Report:
-        services = self.services
         return Report(
             self.seed,
             time.monotonic() - self._began,
             self.troubles,
             self.heals,
-            sum(service.full_starts for service in services),
+            sum(service.full_starts for service in self.services),
             self.holders.moves,
             self.producer.accepted,
             sum(sum(endpoint.witness.came) for endpoint in self.endpoints),

@@ -129,12 +129,18 @@ class Witness:
             self.note(f"batch {key} has {len(numbers)} events, its header says otherwise")
         if self.hook.always_in_order:
             self.heads.append(numbers[0])
+        _grow(self.home, max(numbers))
+        self.taken.extend(bytes(len(self.home) - len(self.taken)))
+        self.came.extend(bytes(len(self.home) - len(self.came)))
         digest = blake2b(arrival.body, digest_size=12).digest()
         known = self.ids.get(key)
         if known is not None:
             self.repeats += 1
             if self.digests[known] != digest:
-                self.note(f"batch {key} came again with other bytes")
+                self.note(
+                    f"batch {key} came again with other bytes: {self.sizes[known]} events before,"
+                    f" {len(numbers)} now, from event {numbers[0]} on"
+                )
             if known < self.since and known not in self.back:
                 self.back.add(known)
                 for number in numbers:
@@ -232,9 +238,6 @@ class Witness:
 
     def _settle_in(self, key: str, batch: int, numbers: list[int]) -> None:
         """Check that a new batch holds new events, or is a part of one that was refused."""
-        _grow(self.home, max(numbers))
-        self.taken.extend(bytes(len(self.home) - len(self.taken)))
-        self.came.extend(bytes(len(self.home) - len(self.came)))
         homes = {at if self._counts(at - 1) else 0 for at in map(self.home.__getitem__, numbers)}
         if homes == {0}:
             if self.hook.first_in_order:
