@@ -1,14 +1,16 @@
-"""./do bench [--json] [--quick] [NAME...]: run scenarios and print what an event costs."""
+"""./do bench [--json] [--quick] [--engine postgres] [NAME...]: run scenarios, print their costs."""
 
 import argparse
+import atexit
+import contextlib
 import sys
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import goals
-from bench.measuring import Result
+from bench import goals, places
+from bench.measuring import Result, beside
 from bench.scenarios import SCENARIOS
 
 QUICK = 10
@@ -23,11 +25,20 @@ def main() -> None:
     )
     arguments.add_argument("--json", action="store_true", help="print only JSON")
     arguments.add_argument("--quick", action="store_true", help="a tenth of the events")
+    arguments.add_argument(
+        "--engine",
+        choices=("sqlite", "postgres"),
+        default="sqlite",
+        help="postgres: run each on both, and print ratios",
+    )
     given = arguments.parse_args()
     unknown = sorted(set(given.names) - set(names))
     if unknown:
         arguments.error(f"no scenario {unknown[0]!r}; known: {', '.join(names)}")
-    results = []
+    results: list[Result] = []
+    ends = contextlib.ExitStack()
+    atexit.register(ends.close)
+    other = ends.enter_context(places.postgres()) if given.engine == "postgres" else None
     for scenario in SCENARIOS:
         is_wanted = scenario.name in given.names if given.names else not scenario.is_slow
         if not is_wanted:
@@ -36,6 +47,10 @@ def main() -> None:
         events = scenario.events // QUICK if given.quick else scenario.events
         results.append(scenario.run(scenario, events))
         print(f"    {results[-1].cpu_us:.2f} us, ratio {results[-1].ratio:.1f}", file=sys.stderr)
+        if other is not None:
+            took = scenario.run(scenario._replace(place=other), events)
+            results.append(beside(results[-1], took))
+            print(f"    PostgreSQL: {results[-1].against:.2f} times that", file=sys.stderr)
     if given.json:
         print(msgspec.json.format(msgspec.json.encode(results), indent=2).decode())
         return
@@ -90,8 +105,8 @@ def _goals(results: list[Result]) -> Table:
             table.add_row(row.name, f"p99_ratio: {way}", f"{ratio:g}", "")
         for figure, (small, whole) in (row.grown or {}).items():
             table.add_row(row.name, f"{figure}: a tenth, all", f"{small:g}, {whole:g}", "")
-        for name in ("later_us", "start_s", "rush_max_ms"):
-            if getattr(row, name) is not None:
+        for name in ("server_us", "later_us", "start_s", "rush_max_ms"):
+            if getattr(row, name):
                 table.add_row(row.name, name, f"{getattr(row, name):g}", "")
     return table
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bench.measuring import Result
+from bench.measuring import POSTGRES, Result
 
 
 class Goal(NamedTuple):
@@ -43,7 +43,20 @@ GOALS = (
     Goal("backlog", "peak_mib", 300),
 )
 
+POSTGRES_GOALS = (
+    Goal("ingest-1000", "against", 1.6),
+    Goal("ingest-1000", "server_against", 0.8),
+    Goal("ingest-1000-known", "start_s", 15),
+    Goal("deliver-native-1000", "against", 1.3),
+    Goal("deliver-sendpulse-1000", "against", 1.3),
+    Goal("deliver-engagelab-1", "against", 1.4),
+    Goal("latency-two", "p99_against", 2),
+)
+"""On PostgreSQL: ratios to SQLite in the same run, but for `start_s`."""
+
 
 def of(scenario: str) -> list[Goal]:
     """Return the goals of a scenario; some have none."""
-    return [goal for goal in GOALS if goal.scenario == scenario]
+    name = scenario.removesuffix(POSTGRES)
+    goals = GOALS if name == scenario else POSTGRES_GOALS
+    return [goal for goal in goals if goal.scenario == name]

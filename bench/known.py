@@ -44,10 +44,12 @@ class Maker:
         )
 
 
-async def fill(folder: Path, api_user: str, ids: int) -> None:
+async def fill(folder: Path, api_user: str, ids: int, database_url: str) -> None:
     """Append *ids* events, the first HOURS ago, the last now; the index need not read them."""
     clock = SystemClock()
-    engine = await open_engine(Settings(data_dir=folder), clock, worker=False)
+    engine = await open_engine(
+        Settings(data_dir=folder, database_url=database_url), clock, worker=False
+    )
     directory = Directory(engine.registry)
     await directory.refresh()
     user = directory.known.api_user(api_user)
@@ -86,4 +88,5 @@ def _id(n: int) -> bytes:
 
 
 if __name__ == "__main__":
-    asyncio.run(fill(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    url = os.environ.get("POSTBELL_DATABASE_URL", Settings().database_url)
+    asyncio.run(fill(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), url))

@@ -10,9 +10,12 @@ import msgspec
 
 from bench import proc
 from bench.children import Load, Sink
+from bench.places import Folder
 from bench.service import Service
 
 WARM_UP_S = 1.0
+POSTGRES = "-postgres"
+"""Ends the names of results on PostgreSQL."""
 
 
 class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -24,6 +27,10 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     *ways* are ratios of `hostile`, one for each way, and *failed* is how many requests were not
     taken beside them; *page_ms* is the slowest page of `growth`, *grown* each of its figures at a
     tenth of the events and at all; the others are of `latency`, `neighbour` and `hostile`.
+
+    With `--engine postgres`, *server_us* is the server's CPU time per event; *against* and
+    *p99_against* are *cpu_us* and *p99_ms* by SQLite's in the same run, and *server_against* is
+    *server_us* by SQLite's *cpu_us*.
     """
 
     name: str
@@ -44,6 +51,10 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     ways: dict[str, float] | None = None
     page_ms: float | None = None
     grown: dict[str, list[float]] | None = None
+    server_us: float | None = None
+    against: float | None = None
+    p99_against: float | None = None
+    server_against: float | None = None
 
 
 class Measured(NamedTuple):
@@ -72,7 +83,8 @@ class Scenario(NamedTuple):
     """*events* is how many are measured; *run* measures, given a share of them to take.
 
     A load posts *size* events a request, *rate* requests a second (0: as fast as it can).
-    *known* events lie in the log before; an *is_slow* one runs only where it is named.
+    *known* events lie in the log before; an *is_slow* one runs only where it is named. *place* is
+    where the service keeps everything.
     """
 
     name: str
@@ -86,6 +98,7 @@ class Scenario(NamedTuple):
     webhooks: int = 1
     known: int = 0
     is_slow: bool = False
+    place: Folder = Folder()
 
     @property
     def warm_up(self) -> int:
@@ -98,10 +111,11 @@ def measure_ingest(target: Target, scenario: Scenario, events: int) -> Measured:
     with Load(target.url, max(size, events // 20), size, run="warm") as warm_up:
         warm_up.go()
     with Load(target.url, events, size, connections=64 if size == 1 else 8) as load:
-        before = proc.cpu_us(target.pid)
+        before, served = proc.cpu_us(target.pid), scenario.place.cpu_us()
         seconds = load.go().seconds
         cpu = proc.cpu_us(target.pid) - before
-    return Measured(cpu / events, events / seconds, proc.peak_mib(target.pid))
+        more = scenario.place.server_us(served, events)
+    return Measured(cpu / events, events / seconds, proc.peak_mib(target.pid), more)
 
 
 def measure_drain(service: Service, scenario: Scenario, events: int) -> Measured:
@@ -121,16 +135,21 @@ def measure_drain(service: Service, scenario: Scenario, events: int) -> Measured
             load.go()
         service.wait_indexed()
         before, began = proc.cost(service.pid), time.monotonic()
+        served = scenario.place.cpu_us()
         for webhook in webhooks:
             service.resume(webhook)
         last = sink.result().last
         time.sleep(0.2)  # the last verdicts are part of the work
         after = proc.cost(service.pid)
+        more = scenario.place.server_us(served, deliveries)
     return Measured(
         (after.cpu_us - before.cpu_us) / deliveries,
         deliveries / (last - began),
         proc.peak_mib(service.pid),
-        {"write_bytes": round((after.write_bytes - before.write_bytes) / deliveries, 2)},
+        {
+            "write_bytes": round((after.write_bytes - before.write_bytes) / deliveries, 2),
+            **more,
+        },
     )
 
 
@@ -143,10 +162,11 @@ def warm_up(target: Target, scenario: Scenario) -> None:
 def measure_latency(target: Target, sink: Sink, scenario: Scenario, events: int) -> Measured:
     """Post single events at a steady rate; time each from sending to arrival."""
     with Load(target.url, events, 1, rate=scenario.rate, connections=32) as load:
-        before = proc.cpu_us(target.pid)
+        before, served = proc.cpu_us(target.pid), scenario.place.cpu_us()
         report = load.go()
         arrived_at = sink.result().arrivals
         cpu = proc.cpu_us(target.pid) - before
+        more = scenario.place.server_us(served, events)
     waits_ms = sorted((arrived_at[event] - at) * 1000 for event, at in report.sent_at.items())
     return Measured(
         cpu / events,
@@ -155,6 +175,7 @@ def measure_latency(target: Target, sink: Sink, scenario: Scenario, events: int)
         {
             "p50_ms": round(statistics.median(waits_ms), 2),
             "p99_ms": round(waits_ms[int(len(waits_ms) * 0.99)], 2),
+            **more,
         },
     )
 
@@ -174,3 +195,15 @@ def result(scenario: Scenario, ours: Measured, least: Measured) -> Result:
         ratio=round(ours.cpu_us / least.cpu_us, 2) if least.cpu_us else 0.0,
         **ours.more,  # type: ignore[arg-type]  # members that are numbers
     )
+
+
+def beside(sqlite: Result, other: Result) -> Result:
+    """Return what another engine took, with its ratios to what SQLite took in the same run."""
+    found = msgspec.structs.replace(
+        other, name=other.name + POSTGRES, against=round(other.cpu_us / sqlite.cpu_us, 2)
+    )
+    if other.p99_ms and sqlite.p99_ms:
+        found.p99_against = round(other.p99_ms / sqlite.p99_ms, 2)
+    if other.server_us:
+        found.server_against = round(other.server_us / sqlite.cpu_us, 2)
+    return found

@@ -30,7 +30,8 @@ def ingest(scenario: Scenario, events: int) -> Result:
     """Post to a new log, or to one in which *known* ids of the last hours lie already."""
     with _folder() as folder:
         known = scenario.known * events // scenario.events
-        with Service(folder, known_ids=known) as service:
+        settings = scenario.place.settings()
+        with Service(folder, known_ids=known, settings=settings) as service:
             ours = measure_ingest(service, scenario, events)
             before = proc.cpu_us(service.pid)
             service.wait_indexed()
@@ -75,6 +76,13 @@ def latency(scenario: Scenario, events: int) -> Result:
         )
 
 
+def latency_two(scenario: Scenario, events: int) -> Result:
+    """Time single events that one process takes in and another one delivers."""
+    with _folder() as folder:
+        ours = _steady(folder, scenario, events, beside=("worker",))
+        return result(scenario, ours, _forward(folder, scenario, events))
+
+
 def neighbour(scenario: Scenario, events: int) -> Result:
     """Time a healthy webhook's events alone, then beside broken ones that want the same events."""
     with _folder() as folder:
@@ -111,6 +119,8 @@ SCENARIOS = (
     Scenario("source-postfix", "a log of Postfix, an event in each fourth line", source_postfix,
              300_000),
     Scenario("latency", "accept to arrival at 500 events/s", latency, 3_000, rate=500),
+    Scenario("latency-two", "the same at 200 events/s, API (whose CPU it is) and worker apart",
+             latency_two, 2_000, rate=200),
     Scenario("neighbour", "a healthy webhook beside 80 broken ones", neighbour, 3_000, rate=200),
     Scenario("hostile", "ingest beside 10,000 connections that misbehave, in each of 12 ways",
              hostile, 1_500, rate=150, is_slow=True),
@@ -122,7 +132,7 @@ SCENARIOS = (
 
 def _drain(scenario: Scenario, events: int, *, rounds: int = 1, copies: int = 1) -> Result:
     with _folder() as folder:
-        with Service(folder) as service:
+        with Service(folder, settings=scenario.place.settings()) as service:
             ours = measure_drain(service, scenario, events)
         blobs = folder / "blobs"
         floor.write_blobs(blobs, samples.blocks("floor", events // floor.BLOCK, floor.BLOCK))
@@ -136,10 +146,17 @@ def _drain(scenario: Scenario, events: int, *, rounds: int = 1, copies: int = 1)
     return result(scenario, ours, Measured(least))
 
 
-def _steady(folder: Path, scenario: Scenario, events: int, broken: Sequence[str] = ()) -> Measured:
-    """Time events for a healthy webhook; *broken* ones begin when the service is warm."""
+def _steady(
+    folder: Path,
+    scenario: Scenario,
+    events: int,
+    broken: Sequence[str] = (),
+    beside: Sequence[str] = (),
+) -> Measured:
+    """Time events for a healthy webhook; *broken* ones begin when the service is warm. With roles
+    *beside*, the process that takes events in is an API process."""
     with (
-        Service(folder) as service,
+        Service(folder, settings=scenario.place.settings(), beside=beside) as service,
         Sink(scenario.warm_up + events, scenario.marker, arrivals=True) as sink,
     ):
         service.create_webhook(url=sink.url, dialect=scenario.dialect, policy=AT_ONCE)

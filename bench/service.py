@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,11 +26,17 @@ NAMES = Path(__file__).with_name("names")
 class Service:
     """`postbell serve` as a child process; leaving the context ends it and checks how it went.
 
-    It starts with *known_ids* events in its log; *start_s* is how long it took to get ready.
+    It starts with *known_ids* events in its log; *start_s* is how long it took to get ready. Where
+    there are processes *beside* it, of these roles, it is an API process.
     """
 
     def __init__(
-        self, folder: Path, *, known_ids: int = 0, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        known_ids: int = 0,
+        settings: Mapping[str, str] | None = None,
+        beside: Sequence[str] = (),
     ) -> None:
         self.url = ""
         self.start_s = 0.0
@@ -47,6 +53,8 @@ class Service:
             **{f"POSTBELL_{name}": value for name, value in (settings or {}).items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._role = "api" if beside else "all"
+        self._beside = [Beside(role, self._environ) for role in beside]
 
     @property
     def pid(self) -> int:
@@ -60,6 +68,8 @@ class Service:
         if self._known_ids:
             self._fill()
         self._start()
+        for each in self._beside:
+            each.start()
         return self
 
     def restart(self) -> None:
@@ -69,10 +79,9 @@ class Service:
 
     def _start(self) -> None:
         began, self.url = time.monotonic(), ""
+        command = [*_POSTBELL, "serve", "--role", self._role]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*_POSTBELL, "serve"], env=self._environ, stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > began + START_LIMIT_S:
                 self._process.kill()
@@ -86,6 +95,8 @@ class Service:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        for each in self._beside:
+            each.end()
         status = self._end()
         if status != 0 and error is None:
             raise SystemExit(f"postbell serve ended with {status}:\n{self._tail()}")
@@ -139,7 +150,9 @@ class Service:
 
     def _fill(self) -> None:
         arguments = ("-m", "bench.known", str(self._folder), API_USER, str(self._known_ids))
-        subprocess.run([sys.executable, *arguments], check=True, timeout=FILL_LIMIT_S)
+        subprocess.run(
+            [sys.executable, *arguments], check=True, timeout=FILL_LIMIT_S, env=self._environ
+        )
 
     def command(self, *arguments: str, timeout: float = 30.0) -> str:
         """Run a command of postbell on the folder and return what it prints."""
@@ -174,6 +187,25 @@ class Service:
 
     def _tail(self) -> str:
         return self._log.read_text(errors="replace")[-3000:]
+
+
+class Beside:
+    """A further process on the database of a service, in another role."""
+
+    def __init__(self, role: str, environ: Mapping[str, str]) -> None:
+        self._role, self._environ = role, environ
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [*_POSTBELL, "serve", "--role", self._role]
+        self._process = subprocess.Popen(
+            command, env=self._environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(45)
 
 
 _POSTBELL = (sys.executable, "-m", "postbell")
