@@ -15,6 +15,7 @@ from postbell.attempts import Used, unset, used_of
 from postbell.blocks import Position, Range
 from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
+from postbell.delivery.lease import LaneLease
 from postbell.delivery.turns import Turn
 from postbell.lane.entries import of_attempt
 from postbell.lane.gate import Gate
@@ -77,6 +78,7 @@ class Courier:
         dialects: Mapping[str, Dialect],
         sender: Sender,
         clock: Clock,
+        lease: LaneLease,
         account_keys: Callable[[Held], Sequence[Secret]],
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -85,6 +87,7 @@ class Courier:
         self._ledger = ledger
         self._dialects = dialects
         self._sender = sender
+        self._lease = lease
         self._account_keys = account_keys
         self._chance = chance
         self._bodies: Cache[object, Rendered] = Cache(reader.room, lambda made: len(made.body))
@@ -168,14 +171,14 @@ class Courier:
     async def send(self, post: Post, *, has_waited: bool = True) -> tuple[Outcome, datetime] | None:
         """Sign and send one attempt; return what the receiver did, and when.
 
-        None where it may not be sent any more, and it *has waited* since it was taken up or waits
-        here, for its turn or for a free connection.
+        None where the lane may be another's by now; or where it may not be sent any more, and it
+        *has waited* since it was taken up or waits here, for its turn or for a free connection.
         """
         policy = post.held.policy
         if policy.rate_per_s > 0:
             await self._leave(post.held, min(1 / policy.rate_per_s, LEAVE_S))
             has_waited = True
-        while not has_waited or self._may_leave(post):
+        while self._lease.is_sure and (not has_waited or self._may_leave(post)):
             request, used = self._signed(post)
             outcome = await self._sender.send(request)
             if outcome.error != BUSY:

@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from postbell.clock import Clock
+from postbell.delivery.lease import LaneLease
 from postbell.delivery.prune import Pruner
 from postbell.delivery.scrub import Scrubber
-from postbell.delivery.settle import AGAIN_S, may_fail
+from postbell.delivery.settle import AGAIN_S, LaneCall, may_fail
 from postbell.duties import Duty
 from postbell.errors import Overloaded, Unavailable
 from postbell.fences import fence
@@ -14,6 +15,7 @@ from postbell.ports import LEASE_S, Claim, Engine, Log
 from postbell.presence import Doing
 
 HOUSEKEEPING_S = 20.0
+RENEW_S = 20.0
 
 
 async def head_of(log: Log, clock: Clock) -> int:
@@ -25,13 +27,19 @@ async def head_of(log: Log, clock: Clock) -> int:
 
 
 class House:
-    """Keeps the lanes of *owner*; *take_in* holds lanes that are claimed, *claim* claims more."""
+    """Keeps the lanes of *owner*; *take_in* holds lanes that are claimed, *claim* claims more.
+
+    Those that turn out to be another's go to *let_go*; *notice* is told of lanes that may go on.
+    """
 
     def __init__(
         self,
         engine: Engine,
         owner: str,
         clock: Clock,
+        lease: LaneLease,
+        let_go: set[int],
+        notice: LaneCall,
         lanes: Mapping[int, Held],
         pruner: Pruner,
         take_in: Callable[[Sequence[Claim]], Awaitable[None]],
@@ -41,6 +49,9 @@ class House:
         self._ledger = engine.ledger
         self._owner = owner
         self._clock = clock
+        self._lease = lease
+        self._let_go = let_go
+        self._notice = notice
         self._lanes = lanes
         self._pruner = pruner
         self._scrubber = Scrubber(engine.log, clock)
@@ -48,13 +59,22 @@ class House:
         self._claim = claim
         self._doing = doing
 
+    async def hold(self) -> None:
+        """Renew the leases, and claim what nobody holds; however long all else takes."""
+        self._lease.asked(self._clock.monotonic_s())  # nothing was claimed before
+        while True:
+            wait_s = AGAIN_S
+            with may_fail("leases"), fence("worker", item="leases"):
+                await self.renew()
+                await self._claim()
+                wait_s = RENEW_S
+            await self._clock.sleep(wait_s)
+
     async def keep(self) -> None:
-        """Renew leases, move idle cursors, let retention drop what is old, check blocks."""
+        """Move idle cursors, let retention drop what is old, check blocks."""
         while True:
             wait_s = AGAIN_S
             with may_fail("housekeeping"), fence("worker", item="housekeeping"):
-                await self.renew()
-                await self._claim()
                 await self._pruner.sweep(list(self._lanes.values()))
                 if self._doing.term(Duty.RETENTION):
                     await self._scrubber.step()
@@ -62,10 +82,20 @@ class House:
             await self._clock.sleep(wait_s)
 
     async def renew(self) -> None:
-        """Renew the leases, and take in what is ours without our knowing: who claimed it was told
-        that this had failed, or failed itself before it could hold it."""
-        now = self._clock.now()
-        ours = await self._ledger.renew(self._owner, lease_s=LEASE_S, now=now)
-        lost = set(ours) - self._lanes.keys() - self._pruner.given_up
+        """Renew the leases; let go of what another one took meanwhile, and take in what is ours
+        without our knowing: who claimed it was told that this had failed, or failed itself before
+        it could hold it."""
+        asked_s, now, known = self._clock.monotonic_s(), self._clock.now(), dict(self._lanes)
+        ours = set(await self._ledger.renew(self._owner, lease_s=LEASE_S, now=now))
+        for held in known.values():
+            if held.id not in ours and not held.is_gone:
+                held.lost()
+                self._let_go.add(held.id)
+        was_sure = self._lease.is_sure
+        self._lease.asked(asked_s)
+        if not was_sure:
+            for held in list(self._lanes.values()):
+                self._notice(held)
+        lost = ours - self._lanes.keys() - self._pruner.given_up
         if lost:
             await self._take_in(await self._ledger.reload(self._owner, sorted(lost)))

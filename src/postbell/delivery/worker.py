@@ -19,6 +19,7 @@ from postbell.delivery.calls import Calls
 from postbell.delivery.catching_up import CatchingUp
 from postbell.delivery.courier import Courier
 from postbell.delivery.house import House, head_of
+from postbell.delivery.lease import LaneLease
 from postbell.delivery.prune import Pruner
 from postbell.delivery.replays import Replays
 from postbell.delivery.settle import AGAIN_S, BROKEN, DAMAGED, Settler, may_fail
@@ -59,9 +60,8 @@ class Worker:
         shutdown_s: float = 30.0,
         doing: Doing = ALONE,
     ) -> None:
-        self._engine, self._dialects = engine, dialects
-        self._clock, self._directory = clock, directory
-        self._installation = installation_policies
+        self._engine, self._dialects, self._clock = engine, dialects, clock
+        self._directory, self._installation = directory, installation_policies
         self._owner, self._shutdown_s = owner, shutdown_s
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
@@ -69,7 +69,8 @@ class Worker:
         self._keys = AccountKeys(
             engine.registry, dialects, clock, self._spawn, self._notice_account
         )
-        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self._keys.of)
+        self.lease, keys = LaneLease(clock), self._keys.of
+        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self.lease, keys)
         self.ahead = Ahead()
         self._batches = Batches(courier, self.settler, self._notice, self.ahead)
         self.singles = Singles(courier, self.settler, self._spawn, self._notice, self._fail)
@@ -79,16 +80,15 @@ class Worker:
         self._catching_up = CatchingUp(self.reader, clock, self._fed, self._notice, self._fail)
         self.lanes: dict[int, Held] = {}
         ours = (self.lanes, self.pruner, self._take_in, self.claim, doing)
-        self.house = House(engine, owner, clock, *ours)
+        self.house = House(engine, owner, clock, self.lease, settler.let_go, self._notice, *ours)
         its = (self.lanes, self.pruner.given_up, singles, self.claim, self._drop, self._notice)
         self.sharing = Sharing(engine.ledger, clock, doing, *its)
         self._past: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
-        self._seen, self._ready = 0, set[int]()
+        self._seen, self._ready, self._broken = 0, set[int](), set[int]()
         self.calls = Calls(clock.now(), clock.monotonic_s())
         self._wake = asyncio.Event()
         self._must_look, self._is_stopping = True, False
-        self._broken: set[int] = set()
         self.tasks: asyncio.TaskGroup
         self.begun: set[asyncio.Task[None]] = set()
 
@@ -110,7 +110,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             self.tasks = tasks
             self._seen = await head_of(self._engine.log, self._clock)
-            loops = (self._listen, self.house.keep, self.sharing.keep)
+            loops = (self._listen, self.house.hold, self.house.keep, self.sharing.keep)
             helpers = [tasks.create_task(each()) for each in loops]
             while not self._is_stopping:
                 wait_s = await self.turn()
@@ -272,7 +272,7 @@ class Worker:
 
     def _may_take(self, held: Held) -> bool:
         may_take = not self._is_stopping and held.id not in self._broken
-        return may_take and self._keys.are_known(held.webhook)
+        return may_take and self.lease.is_sure and self._keys.are_known(held.webhook)
 
     def _start_pump(self, held: Held) -> None:
         if self._may_take(held) and held.hand_out(self._clock.now()):
