@@ -23,6 +23,9 @@ AGAIN_S = 0.5
 SHUTDOWN_S = "5"
 START_S = 60.0
 """After so long a process must answer, on a full disk too."""
+TIED = ("setpriv", "--pdeathsig", "KILL")
+"""What runs so ends with who started it, however that ends: left alone, it would go on to post to
+ports that the next run has taken."""
 
 
 class Supervised(Service):
@@ -219,7 +222,7 @@ class Supervised(Service):
         self._log = self._logging()
         out = self._log.stdin  # through `cat`: a file would fall under the disk's limit
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "postbell", "serve", "--role", self.role,
+            *TIED, sys.executable, "-m", "postbell", "serve", "--role", self.role,
             env=self.env, stdout=out, stderr=out,
         )  # fmt: skip
         if self.disk.is_full:
