@@ -22,7 +22,7 @@ def test_what_was_started_ends_with_a_run_that_is_killed():
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         started = int(run.stdout.readline())
-        wait_until(lambda: b"sleep" == Path(f"/proc/{started}/cmdline").read_bytes()[:5])
+        wait_until(lambda: Path(f"/proc/{started}/cmdline").read_bytes()[:5] == b"sleep")
         os.kill(run.pid, signal.SIGKILL)
 
     wait_until(lambda: not is_running(started))

@@ -23,8 +23,6 @@ from tests.delivery.rig import Rig
 from tests.wire.conftest import LOOPBACK
 
 KEY = "postbell-test-signing-key"
-PATIENCE = 20_000
-"""Rounds that a worker is given, since answers come over a socket."""
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],

@@ -19,7 +19,7 @@ from postbell.records import BatchState, Outcome, Secret, SecretKind
 from postbell.reports import Reports
 from tests.delivery.rig import event, running
 from tests.dialects import judges
-from tests.dialects.judges import KEY, PATIENCE
+from tests.dialects.judges import KEY
 from tests.strategies import stored
 
 MAILGUN = find("mailgun")
@@ -138,7 +138,7 @@ async def test_django_anymail_reads_every_word_off_the_socket() -> None:
 
             given = [event(n, kind, **_rest(samples[kind])) for n, kind in enumerate(TOLD)]
             await rig.send(*given)
-            await rig.turn(PATIENCE)
+            await rig.turn()
             await sender.close()
 
             assert (await rig.audit()).problems == []
@@ -178,11 +178,11 @@ async def test_every_attempt_verifies_when_it_comes_and_keeps_its_token(
             await rig.webhook(url, dialect="mailgun", secrets=judges.own_key(rig))
             judge.refusing = 6
             await rig.send(event(1))
-            await rig.turn(PATIENCE)
+            await rig.turn()
             verified = [_is_verified(judge.bodies()[-1])]
             for wait_s in MAILGUN.policy({}).retry_waits_s:
                 rig.clock.advance(wait_s * 1.2)
-                await rig.turn(PATIENCE)
+                await rig.turn()
                 verified.append(_is_verified(judge.bodies()[-1]))
             stale = [_is_verified(body) for body in judge.bodies()[:-1]]
             await sender.close()

@@ -23,7 +23,6 @@ from postbell.reports import Reports
 from postbell.text import form
 from tests.delivery.rig import event, running
 from tests.dialects import judges
-from tests.dialects.judges import PATIENCE
 
 MANDRILL = find("mandrill")
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -129,9 +128,9 @@ async def test_django_anymail_takes_the_signature_and_reads_every_word(user: str
             judge.refusing = 1
 
             await rig.send(*given)
-            await rig.turn(PATIENCE)
+            await rig.turn()
             await rig.later(6)
-            await rig.turn(PATIENCE)
+            await rig.turn()
             await sender.close()
 
             assert (await rig.audit()).problems == []
@@ -163,7 +162,7 @@ async def test_django_anymail_refuses_what_is_signed_for_another_url() -> None:
             policy = {"max_wait_s": 0}
             await rig.webhook(url, dialect="mandrill", secrets=judges.own_key(rig), policy=policy)
             await rig.send(event(1))
-            await rig.turn(PATIENCE)
+            await rig.turn()
             await sender.close()
 
     assert judge.answers == [400]

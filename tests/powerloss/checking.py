@@ -26,7 +26,7 @@ from tests.powerloss.recorded import batch_of
 PAGE = 500
 FRESH = 10_000_000
 """The number of an event that no recording has."""
-TURNS, ROUNDS = 20, 2000
+TURNS = 20
 LIMIT_S = 60.0
 
 
@@ -99,7 +99,7 @@ async def _go_on(engine: Engine, image: Image, bodies: dict[str, bytes]) -> list
         await rig.send(event(FRESH))
         for _ in range(TURNS):
             clock.advance(60)
-            await rig.turn(ROUNDS)
+            await rig.turn()
             if rig.worker.begun:
                 await asyncio.wait(list(rig.worker.begun), timeout=LIMIT_S)
             report = await rig.audit()
