@@ -48,8 +48,8 @@ async def refusal(url: str, sealer: Sealer) -> StorageError:
 @pytest.mark.parametrize(
     ("user", "database", "wanted"),
     [
-        (f"{USER}:wrong", "own", "wrong user or password: see POSTBELL_DATABASE_URL"),
-        (USER, "own", "wrong user or password: see POSTBELL_DATABASE_URL"),
+        (f"{USER}:wrong", "own", "wrong user or password, or none given: see the database's URL"),
+        (USER, "own", "wrong user or password, or none given: see the database's URL"),
         ("nobody", "own", "the server lets this user not in"),
         (f"{USER}:{PASSWORD}", "none", "there is no such database: create it first (createdb)"),
         (f"{USER}:{PASSWORD}", "others", "let the user own the database"),

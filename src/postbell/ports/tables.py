@@ -82,6 +82,12 @@ class OpenTables(Protocol):
         self, shape: TableShape, after: Key | None, last: Key | None, limit: int
     ) -> list[Key]: ...
 
+    def claimed(self) -> AbstractAsyncContextManager[None]:
+        """Let this run of a copy be the one that writes here, if the block ends without an error:
+        all that it wrote is one commit.  Every other run gets Conflict at its next write, whenever
+        that is."""
+        ...
+
     def fitted(self, rows: list[Row]) -> list[Row]:
         """Return *rows* as this engine can keep them."""
         ...

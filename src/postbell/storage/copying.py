@@ -105,7 +105,12 @@ class _Copying:
         self._bound = _in_order(shapes, bound)
 
     async def begin(self) -> None:
-        """Let the target be a copy of the source; raise UsageError where it is anything else."""
+        """Let the target be a copy of the source, which this run writes and no other; raise
+        Conflict where it is anything else."""
+        async with self._target.claimed():
+            await self._begun()
+
+    async def _begun(self) -> None:
         identity = await self._source.identity()
         state = await self._source.state()
         is_ours = await self._target.origin() == identity

@@ -20,8 +20,11 @@ LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.Interna
 """What says that the connection is of no use any more, beside what is no error of the server's."""
 
 _WAY_OUT = {
-    "28P01": "wrong user or password: see POSTBELL_DATABASE_URL",
-    "28000": "the server lets this user not in: see POSTBELL_DATABASE_URL and pg_hba.conf",
+    "28P01": (
+        "wrong user or password, or none given: see the database's URL, and the password file that"
+        " passfile in it or PGPASSFILE names"
+    ),
+    "28000": "the server lets this user not in: see the database's URL, and pg_hba.conf there",
     "3D000": "there is no such database: create it first (createdb)",
     "42501": "the user may not do this: let the user own the database",
 }
@@ -57,21 +60,21 @@ def as_storage_error(
 
     Where the database *was there* before, it may be so again, whatever keeps us out now.
     """
-    code = getattr(error, "sqlstate", None) or ""
+    code, said = getattr(error, "sqlstate", None) or "", _said(error)
     if way_out := _FOR_NOW.get(code):
-        return Unavailable(f"{what}: {way_out} ({error})")
+        return Unavailable(f"{what}: {way_out} ({said})")
     if way_out := _WAY_OUT.get(code):
         kind = Unavailable if was_there else StorageError
-        return kind(f"{what}: {way_out} ({error})")
+        return kind(f"{what}: {way_out} ({said})")
     if isinstance(error, ssl.SSLError):
         return Unavailable(
-            f"{what}: TLS with the server fails: see sslmode and sslrootcert in"
-            f" POSTBELL_DATABASE_URL, and the server's certificate ({error})"
+            f"{what}: TLS with the server fails: see sslmode and sslrootcert in the"
+            f" database's URL, and the server's certificate ({said})"
         )
     if type(error) is ConnectionError and "rejected SSL" in str(error):  # asyncpg's own
         return Unavailable(
-            f"{what}: the server speaks no TLS: turn it on there (ssl = on), or see sslmode in"
-            f" POSTBELL_DATABASE_URL ({error})"
+            f"{what}: the server speaks no TLS: turn it on there (ssl = on), or see sslmode in the"
+            f" database's URL ({said})"
         )
     if isinstance(error, TimeoutError):
         return Unavailable(
@@ -80,8 +83,14 @@ def as_storage_error(
     if isinstance(error, (OSError, *LOST)):
         return Unavailable(
             f"{what}: the server cannot be reached: see that it runs, or try again in a moment"
-            f" ({error})"
+            f" ({said})"
         )
     if was_there or code.startswith(_FOR_A_WHILE):
-        return Unavailable(f"{what}: {error}")
-    return StorageError(f"{what}: {error}")
+        return Unavailable(f"{what}: {said}")
+    return StorageError(f"{what}: {said}")
+
+
+def _said(error: BaseException) -> str:
+    """Return in one line what the server says, but for its DETAIL, which has values of rows."""
+    text = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else error
+    return " ".join(str(text).split())

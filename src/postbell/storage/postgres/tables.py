@@ -13,7 +13,7 @@ from postbell.errors import Conflict, StorageError
 from postbell.ports.tables import CopyState, Row, TableShape, TablesUse
 from postbell.storage.postgres.connecting import closed, connect, found
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
-from postbell.storage.postgres.migrating import migrate, pending
+from postbell.storage.postgres.migrating import known, migrate, pending
 from postbell.storage.sql.migrations import lacks
 from postbell.storage.sql.tables import SqlTables, names
 
@@ -98,8 +98,9 @@ async def opened(url: str, use: TablesUse) -> AsyncIterator["PostgresTables"]:
     """
     server = await found(url)
     lacking = await pending(server)
-    if use is TablesUse.FILL and lacking:
-        lacking = [each for each in lacking if each not in await migrate(server)]
+    if use is TablesUse.FILL and lacking == known():
+        await migrate(server)
+        lacking = []
     if lacking:
         raise lacks(lacking, server.place)
     connection = await connect(server)
@@ -128,6 +129,8 @@ async def reopen(url: str) -> None:
 
 
 class PostgresTables(SqlTables):
+    locked = " FOR SHARE"
+
     def __init__(self, connection: asyncpg.Connection, place: str) -> None:
         self._connection = connection
         self.place = place
@@ -155,7 +158,7 @@ class PostgresTables(SqlTables):
                 shape.name, records=rows, columns=names(shape), timeout=LONG_S
             )
 
-    def commit(self) -> contextlib.AbstractAsyncContextManager[None]:
+    def writing(self) -> contextlib.AbstractAsyncContextManager[None]:
         return self._begun(_WRITE)
 
     def snapshot(self) -> contextlib.AbstractAsyncContextManager[None]:

@@ -79,7 +79,7 @@ def without_password(url: str) -> str:
     """Return *url* as people may see it."""
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
-    query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if "password" not in k])
+    query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if "password" not in k], safe="/,")
     return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + hosts, query=query))
 
 

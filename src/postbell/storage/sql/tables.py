@@ -7,10 +7,12 @@ that a table that a later migration adds is copied, too.
 import secrets
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import accumulate
 from typing import Any
 
+from postbell.errors import Conflict
 from postbell.ports.tables import CopyState, Key, Row, Stretch, TableShape
 
 CHUNK_BYTES = 4 << 20
@@ -20,7 +22,9 @@ OWN_NOTES = frozenset(
 )
 """Numbers of one engine, or of one release."""
 _IDENTITY, _ORIGIN, _STATE = "copy_identity", "copy_origin", "copy_state"
-_COPY_NOTES = frozenset({_IDENTITY, _ORIGIN, _STATE})
+_FILLER = "copy_filler"
+"""Which run of a copy may write: the one that claimed it last, 0 for none any more."""
+_COPY_NOTES = frozenset({_IDENTITY, _ORIGIN, _STATE, _FILLER})
 _STATES = (CopyState.OPEN, CopyState.FILLING, CopyState.HELD, CopyState.MOVED)
 STATE_SQL = f"SELECT value FROM meta WHERE name = '{_STATE}'"
 _SET_NOTE = (
@@ -33,6 +37,9 @@ class SqlTables(ABC):
     """`postbell.ports.tables.OpenTables`, on an engine's connection."""
 
     place: str
+    locked = ""
+    """What lets rows that are read stay as they are until the commit."""
+    _filler: int | None = None
 
     @abstractmethod
     async def shapes(self) -> dict[str, TableShape]: ...
@@ -53,11 +60,33 @@ class SqlTables(ABC):
     async def insert(self, shape: TableShape, rows: list[Row]) -> None: ...
 
     @abstractmethod
-    def commit(self) -> AbstractAsyncContextManager[None]:
-        """Let all that is written inside be one commit."""
+    def writing(self) -> AbstractAsyncContextManager[None]:
+        """Let all that is written inside be one commit, that of the block around it if any."""
 
     @abstractmethod
     def snapshot(self) -> AbstractAsyncContextManager[None]: ...
+
+    @asynccontextmanager
+    async def commit(self) -> AsyncIterator[None]:
+        """Let all that is written inside be one commit; raise Conflict where another run of a copy
+        writes here by now."""
+        async with self.writing():
+            if self._filler is not None:
+                statement = f"SELECT value FROM meta WHERE name = ?1{self.locked}"
+                if await self.fetch(statement, _FILLER) != [(self._filler,)]:
+                    raise Conflict(
+                        f"another copy into {self.place} was begun meanwhile; this one ends, and"
+                        " wrote nothing since"
+                    )
+            yield
+
+    @asynccontextmanager
+    async def claimed(self) -> AsyncIterator[None]:
+        filler = secrets.randbits(62) + 1
+        async with self.commit():
+            await self.execute(_SET_NOTE, _FILLER, filler)
+            yield
+        self._filler = filler
 
     def kept(self, table: str) -> str:
         """Return what the rows of a table are read from."""
@@ -160,6 +189,8 @@ class SqlTables(ABC):
 
     async def set_state(self, state: CopyState, *, origin: int | None = None) -> None:
         notes = {_STATE: _STATES.index(state)}
+        if state is CopyState.OPEN:
+            notes[_FILLER] = 0
         await self.set_notes(notes if origin is None else {**notes, _ORIGIN: origin})
 
     async def free_lanes(self) -> None:

@@ -91,7 +91,10 @@ class SqliteTables(SqlTables):
         await self._waited(lambda: self._connection.executemany(statement, rows).fetchall())
 
     @contextlib.asynccontextmanager
-    async def commit(self) -> AsyncIterator[None]:
+    async def writing(self) -> AsyncIterator[None]:
+        if self._connection.in_transaction:
+            yield
+            return
         await self.execute("BEGIN IMMEDIATE")
         try:
             yield
