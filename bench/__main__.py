@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import goals, places
-from bench.measuring import Result, beside
+from bench.measuring import POSTGRES, Result, beside
 from bench.scenarios import SCENARIOS
 
 QUICK = 10
@@ -35,6 +35,9 @@ def main() -> None:
     unknown = sorted(set(given.names) - set(names))
     if unknown:
         arguments.error(f"no scenario {unknown[0]!r}; known: {', '.join(names)}")
+    needing = [each.name for each in SCENARIOS if each.needs_server and each.name in given.names]
+    if needing and given.engine == "sqlite":
+        arguments.error(f"{needing[0]!r} runs with --engine postgres only")
     results: list[Result] = []
     ends = contextlib.ExitStack()
     atexit.register(ends.close)
@@ -45,6 +48,11 @@ def main() -> None:
             continue
         print(f"{scenario.name}: {scenario.meaning} ...", file=sys.stderr, flush=True)
         events = scenario.events // QUICK if given.quick else scenario.events
+        if scenario.needs_server:
+            took = scenario.run(scenario._replace(place=other or scenario.place), events)
+            results.append(msgspec.structs.replace(took, name=took.name + POSTGRES))
+            print(f"    {took.cpu_us:.2f} us, ratio {took.ratio:.2f}", file=sys.stderr)
+            continue
         results.append(scenario.run(scenario, events))
         print(f"    {results[-1].cpu_us:.2f} us, ratio {results[-1].ratio:.1f}", file=sys.stderr)
         if other is not None:
@@ -105,6 +113,9 @@ def _goals(results: list[Result]) -> Table:
             table.add_row(row.name, f"p99_ratio: {way}", f"{ratio:g}", "")
         for figure, (small, whole) in (row.grown or {}).items():
             table.add_row(row.name, f"{figure}: a tenth, all", f"{small:g}, {whole:g}", "")
+        for number, figures in (row.shared or {}).items():
+            told = ", ".join(f"{figure:,g}" for figure in figures)
+            table.add_row(row.name, f"us, server's us, events/s of {number}", told, "")
         for name in ("server_us", "later_us", "start_s", "rush_max_ms"):
             if getattr(row, name):
                 table.add_row(row.name, name, f"{getattr(row, name):g}", "")

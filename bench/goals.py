@@ -51,8 +51,12 @@ POSTGRES_GOALS = (
     Goal("deliver-sendpulse-1000", "against", 1.3),
     Goal("deliver-engagelab-1", "against", 1.4),
     Goal("latency-two", "p99_against", 2),
+    Goal("shared-apis", "ratio", 1.2),
+    Goal("shared-workers", "ratio", 1.2),
+    Goal("bell", "ratio", 1.1),
 )
-"""On PostgreSQL: ratios to SQLite in the same run, but for `start_s`."""
+"""On PostgreSQL: ratios to SQLite in the same run, but for `start_s` and what has no other engine,
+whose ratios are to fewer processes, or to no bell."""
 
 
 def of(scenario: str) -> list[Goal]:

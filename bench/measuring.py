@@ -26,7 +26,8 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     to the disk per event, *start_s* passed from the start of the process until it was ready;
     *ways* are ratios of `hostile`, one for each way, and *failed* is how many requests were not
     taken beside them; *page_ms* is the slowest page of `growth`, *grown* each of its figures at a
-    tenth of the events and at all; the others are of `latency`, `neighbour` and `hostile`.
+    tenth of the events and at all, *shared* what *cpu_us*, *server_us* and *rate* are with so many
+    processes; the others are of `latency`, `neighbour` and `hostile`.
 
     With `--engine postgres`, *server_us* is the server's CPU time per event; *against* and
     *p99_against* are *cpu_us* and *p99_ms* by SQLite's in the same run, and *server_against* is
@@ -51,6 +52,7 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     ways: dict[str, float] | None = None
     page_ms: float | None = None
     grown: dict[str, list[float]] | None = None
+    shared: dict[str, list[float]] | None = None
     server_us: float | None = None
     against: float | None = None
     p99_against: float | None = None
@@ -83,8 +85,8 @@ class Scenario(NamedTuple):
     """*events* is how many are measured; *run* measures, given a share of them to take.
 
     A load posts *size* events a request, *rate* requests a second (0: as fast as it can).
-    *known* events lie in the log before; an *is_slow* one runs only where it is named. *place* is
-    where the service keeps everything.
+    *known* events lie in the log before; an *is_slow* one runs only where it is named, and one that
+    *needs_server* on PostgreSQL only. *place* is where the service keeps everything.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Scenario(NamedTuple):
     webhooks: int = 1
     known: int = 0
     is_slow: bool = False
+    needs_server: bool = False
     place: Folder = Folder()
 
     @property

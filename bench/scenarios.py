@@ -21,6 +21,7 @@ from bench.measuring import (
     warm_up,
 )
 from bench.service import Service
+from bench.sharing import bell, shared_apis, shared_workers
 
 AT_ONCE = {"max_wait_s": 0}
 BROKEN_EACH = 20
@@ -126,6 +127,12 @@ SCENARIOS = (
              hostile, 1_500, rate=150, is_slow=True),
     Scenario("growth", "pages and commands at a million events and at ten million", growth,
              10_000_000, is_slow=True),
+    Scenario("shared-apis", "1, 2, 4 and 8 API processes, 1000 events a request", shared_apis,
+             400_000, 1000, is_slow=True, needs_server=True),
+    Scenario("shared-workers", "a full log for 100 webhooks, by 1, 2 and 4 workers", shared_workers,
+             100_000, webhooks=100, is_slow=True, needs_server=True),
+    Scenario("bell", "eight API processes, one event a request, with the bell and without", bell,
+             40_000, is_slow=True, needs_server=True),
     Scenario("backlog", "a million events that wait for one webhook", deliver, 1_000_000),
 )  # fmt: skip
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bench.process import POSTBELL, Process, opener
+
 API_USER = "bench_sender"
 API_KEY = "bench-key-of-no-other-use-4f1c9a72"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{API_USER}:{API_KEY}".encode()).decode()
-START_LIMIT_S = 120.0
 FILL_LIMIT_S = 900.0
 INDEX_LIMIT_S = 600.0
 NAMES = Path(__file__).with_name("names")
@@ -38,11 +39,8 @@ class Service:
         settings: Mapping[str, str] | None = None,
         beside: Sequence[str] = (),
     ) -> None:
-        self.url = ""
-        self.start_s = 0.0
         self._folder = folder / "data"
         self._known_ids = known_ids
-        self._log = folder / "serve.log"
         self._environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith("POSTBELL_")},
             "POSTBELL_DATA_DIR": str(self._folder),
@@ -52,14 +50,23 @@ class Service:
             "PYTHONPATH": str(NAMES),
             **{f"POSTBELL_{name}": value for name, value in (settings or {}).items()},
         }
-        self._process: subprocess.Popen[bytes] | None = None
-        self._role = "api" if beside else "all"
-        self._beside = [Beside(role, self._environ) for role in beside]
+        roles = ("api", *beside) if beside else ("all",)
+        self.processes = [
+            Process(role, self._environ, folder / f"serve{number}.log")
+            for number, role in enumerate(roles)
+        ]
+
+    @property
+    def url(self) -> str:
+        return self.processes[0].url
 
     @property
     def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        return self.processes[0].pid
+
+    @property
+    def start_s(self) -> float:
+        return self.processes[0].start_s
 
     def __enter__(self) -> Self:
         self._folder.parent.mkdir(exist_ok=True)
@@ -67,27 +74,19 @@ class Service:
         self.command("api-users", "create", "bench", API_USER, "--api-key", API_KEY)
         if self._known_ids:
             self._fill()
-        self._start()
-        for each in self._beside:
-            each.start()
+        try:
+            for each in self.processes:
+                each.start()
+        except BaseException:
+            for each in self.processes:
+                each.end()
+            raise
         return self
 
     def restart(self) -> None:
         """End the process as a supervisor would, and start it again on the same folder."""
-        self._end()
-        self._start()
-
-    def _start(self) -> None:
-        began, self.url = time.monotonic(), ""
-        command = [*_POSTBELL, "serve", "--role", self._role]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > began + START_LIMIT_S:
-                self._process.kill()
-                raise SystemExit(f"postbell serve did not get ready:\n{self._tail()}")
-            time.sleep(0.05)
-        self.start_s = time.monotonic() - began
+        self.processes[0].end()
+        self.processes[0].start()
 
     def __exit__(
         self,
@@ -95,20 +94,9 @@ class Service:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for each in self._beside:
-            each.end()
-        status = self._end()
-        if status != 0 and error is None:
-            raise SystemExit(f"postbell serve ended with {status}:\n{self._tail()}")
-
-    def _end(self) -> int:
-        assert self._process is not None
-        self._process.terminate()
-        try:
-            return self._process.wait(45)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+        for each, status in [(each, each.end()) for each in reversed(self.processes)]:
+            if status != 0 and error is None:
+                raise SystemExit(f"postbell serve ended with {status}:\n{each.tail()}")
 
     def create_webhook(self, **members: Any) -> int:
         """Create a webhook through the native API and return its id."""
@@ -131,7 +119,8 @@ class Service:
         deadline = time.monotonic() + limit_s
         while json.loads(self.command("index", "status", "--json"))["behind"]:
             if time.monotonic() > deadline:
-                raise SystemExit(f"the index is behind after {limit_s:g} s:\n{self._tail()}")
+                tail = self.processes[0].tail()
+                raise SystemExit(f"the index is behind after {limit_s:g} s:\n{tail}")
             time.sleep(0.5)
 
     def _post(self, path: str, members: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +131,7 @@ class Service:
             method="POST",
         )
         try:
-            with _opener.open(request, timeout=10) as response:
+            with opener.open(request, timeout=10) as response:
                 found: dict[str, Any] = json.load(response)
                 return found
         except urllib.error.HTTPError as error:
@@ -157,7 +146,7 @@ class Service:
     def command(self, *arguments: str, timeout: float = 30.0) -> str:
         """Run a command of postbell on the folder and return what it prints."""
         done = subprocess.run(
-            [*_POSTBELL, *arguments],
+            [*POSTBELL, *arguments],
             env=self._environ,
             capture_output=True,
             text=True,
@@ -166,47 +155,3 @@ class Service:
         if done.returncode != 0:
             raise SystemExit(f"postbell {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
-
-    def _is_ready(self) -> bool:
-        if not self.url:
-            self.url = self._started_at()
-        if not self.url:
-            return False
-        try:
-            with _opener.open(self.url + "/readyz", timeout=2) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
-    def _started_at(self) -> str:
-        """Return the URL that the `started` line of the log names, "" before there is one."""
-        for line in self._log.read_bytes().splitlines():
-            if b'"started"' in line:
-                return "http://" + str(json.loads(line)["address"])
-        return ""
-
-    def _tail(self) -> str:
-        return self._log.read_text(errors="replace")[-3000:]
-
-
-class Beside:
-    """A further process on the database of a service, in another role."""
-
-    def __init__(self, role: str, environ: Mapping[str, str]) -> None:
-        self._role, self._environ = role, environ
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [*_POSTBELL, "serve", "--role", self._role]
-        self._process = subprocess.Popen(
-            command, env=self._environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def end(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(45)
-
-
-_POSTBELL = (sys.executable, "-m", "postbell")
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
