@@ -65,7 +65,7 @@ async def fill(folder: Path, api_user: str, ids: int, database_url: str) -> None
             maker.block(at, min(MAX_EVENTS, last - at)) for at in range(first, last, MAX_EVENTS)
         ]
         now = began + timedelta(hours=HOURS) * (last / ids)
-        head = (await engine.log.append(blocks, [], head=head, now=now))[-1].id
+        head = (await engine.log.append(blocks, [], head=head, now=now)).headers[-1].id
     await engine.index.add(IndexedUpTo(), News(IndexedUpTo(block=head)))
     await engine.close()
     _uncache(folder)

@@ -128,6 +128,15 @@ class IdBlock(NamedTuple):
     hashes: bytes
 
 
+def have_same_ids(blocks: Iterable[NewBlock], others: Iterable[IdBlock]) -> bool:
+    """Say whether an id of *blocks* may be one of *others*."""
+    there = [memoryview(other.hashes).cast("Q") for other in others]
+    if not there:
+        return False
+    ours = {hashed for block in blocks for hashed in memoryview(block.hashes).cast("Q")}
+    return not all(map(ours.isdisjoint, there))
+
+
 def place_of(position: Position) -> int:
     """Return *position* as one number that rises with it; an offset needs 10 bits."""
     return position.block << PLACE_BITS | position.offset

@@ -62,7 +62,8 @@ class Shop:
     ) -> list[BlockHeader]:
         """Append after whatever the head is."""
         log = self.engine.log
-        return await log.append(blocks, keys, head=await log.head(), now=self.clock.now())
+        done = await log.append(blocks, keys, head=await log.head(), now=self.clock.now())
+        return done.headers
 
     def draft(self, **members: Any) -> Webhook:
         """Return a webhook of the first account, not stored."""

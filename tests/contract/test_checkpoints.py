@@ -114,7 +114,9 @@ async def test_progress_without_events_is_written_too(shop: Shop) -> None:
     revision = await begin(shop)
 
     progress = [Progress("mail", revision, b"on", refused=1)]
-    headers = await shop.engine.log.append([], [], head=0, now=shop.clock.now(), progress=progress)
+    headers, _ = await shop.engine.log.append(
+        [], [], head=0, now=shop.clock.now(), progress=progress
+    )
 
     row = await shop.engine.checkpoints.read("mail")
     assert headers == []

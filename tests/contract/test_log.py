@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from postbell.errors import HeadMoved
+from postbell.ports import MOST_OTHERS
 from tests.contract.making import Shop, block
 
 DAY_S = 86_400.0
@@ -50,7 +51,39 @@ async def test_ids_and_sequences_go_on_after_everything_was_dropped(shop: Shop) 
     assert after.first_sequence == 4
 
 
-async def test_an_append_after_an_old_head_is_refused_whole(shop: Shop) -> None:
+async def test_an_append_passes_what_others_appended_and_tells_its_ids(shop: Shop) -> None:
+    [*before] = await shop.append(block(3, mark="a"), block(mark="b"))
+
+    log, key = shop.engine.log, shop.key()
+    [header], others = await log.append([block()], [key], head=0, now=shop.clock.now())
+
+    assert header.id == before[-1].id + 1
+    assert others == await log.ids(0, 2)
+    assert [each.block for each in others] == [each.id for each in before]
+    assert [len(each.hashes) for each in others] == [24, 16]
+    assert (await log.append([], [], head=header.id, now=shop.clock.now())).others == []
+
+
+async def test_an_append_passes_only_so_much_of_others(shop: Shop) -> None:
+    log, now = shop.engine.log, shop.clock.now()
+    await shop.append(*[block(mark="a")] * (MOST_OTHERS + 1))
+
+    with pytest.raises(HeadMoved):
+        await log.append([block()], [], head=0, now=now)
+
+    assert len((await log.append([block()], [], head=1, now=now)).others) == MOST_OTHERS
+
+
+async def test_an_append_after_a_head_that_was_never_reached_is_refused(shop: Shop) -> None:
+    await shop.append(block(mark="a"))
+
+    with pytest.raises(HeadMoved):
+        await shop.engine.log.append([block()], [], head=2, now=shop.clock.now())
+
+    assert await shop.engine.log.head() == 1
+
+
+async def test_an_append_of_what_others_appended_is_refused_whole(shop: Shop) -> None:
     [header] = await shop.append(block())
 
     with pytest.raises(HeadMoved):

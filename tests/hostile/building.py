@@ -175,7 +175,7 @@ async def _account(engine: Engine, name: str, url: str, *, is_evil: bool) -> Non
     ]
     blocks = [build_block(account.id, user.id, raws, b"\x03" * 4, b"\1" * 32)]
     key = IdempotencyKey(account.id, "k", b"d", b'{"accepted":1,"duplicates":0,"rejected":[]}', now)
-    (header,) = await engine.log.append(blocks, [key], head=await engine.log.head(), now=now)
+    (header,), _ = await engine.log.append(blocks, [key], head=await engine.log.head(), now=now)
     claim = await engine.ledger.lane(webhook.id)
     assert claim is not None
 

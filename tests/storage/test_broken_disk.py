@@ -25,7 +25,7 @@ from tests.storage.broken_disk import wal_becomes
 async def test_a_full_disk_refuses_writes_until_there_is_space(
     engine: SqliteEngine, path: Path, clock: FakeClock
 ) -> None:
-    [first] = await engine.log.append([block()], [], head=0, now=clock.now())
+    [first], _ = await engine.log.append([block()], [], head=0, now=clock.now())
 
     with wal_becomes("/dev/full", path):
         with pytest.raises(StorageError, match="disk is full"):
@@ -34,7 +34,7 @@ async def test_a_full_disk_refuses_writes_until_there_is_space(
             await engine.ready()
 
     await engine.ready()
-    [second] = await engine.log.append([block()], [], head=first.id, now=clock.now())
+    [second], _ = await engine.log.append([block()], [], head=first.id, now=clock.now())
     assert await engine.log.tail(0, 10) == [first, second]
 
 
@@ -56,7 +56,7 @@ async def test_a_full_disk_fails_every_job_of_the_group(
 async def test_a_write_error_refuses_writes_while_it_lasts(
     engine: SqliteEngine, path: Path, clock: FakeClock
 ) -> None:
-    [first] = await engine.log.append([block()], [], head=0, now=clock.now())
+    [first], _ = await engine.log.append([block()], [], head=0, now=clock.now())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     wal_bytes = path.with_name("postbell.db-wal").stat().st_size
 
@@ -75,7 +75,7 @@ async def test_a_write_error_refuses_writes_while_it_lasts(
 async def test_a_failed_fsync_stops_the_engine_until_a_restart(
     engine: SqliteEngine, path: Path, sealer: Sealer, clock: FakeClock
 ) -> None:
-    [first] = await engine.log.append([block()], [], head=0, now=clock.now())
+    [first], _ = await engine.log.append([block()], [], head=0, now=clock.now())
 
     with wal_becomes("/dev/null", path), pytest.raises(EngineStopped, match="restart"):
         await engine.log.append([block()], [], head=first.id, now=clock.now())
@@ -111,7 +111,7 @@ async def test_what_the_wal_holds_is_written_again_and_synced_before_anything_el
     path: Path, sealer: Sealer, clock: FakeClock, is_alone: bool
 ) -> None:
     before = await sqlite.open(path, sealer, clock, worker=not is_alone)
-    headers = await before.log.append([block(1000), block(1000)], [], head=0, now=clock.now())
+    headers, _ = await before.log.append([block(1000), block(1000)], [], head=0, now=clock.now())
     wal = path.with_name(path.name + "-wal")
     content = wal.read_bytes()
 

@@ -24,7 +24,7 @@ async def main(folder):
     )
     head = await engine.log.head()
     while True:
-        headers = await engine.log.append(
+        headers, _ = await engine.log.append(
             [block(500)] * 3, [], head=head, now=SystemClock().now()
         )
         head = headers[-1].id

@@ -60,7 +60,7 @@ async def append(engine: Engine, clock: SystemClock, mark: str) -> int:
             )
         except HeadMoved:
             continue
-        return found[0].id
+        return found.headers[0].id
 
 
 async def test_what_many_writers_append_is_read_on_without_a_gap(

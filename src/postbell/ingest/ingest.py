@@ -14,7 +14,7 @@ import msgspec
 from postbell.blocks import IdBlock, NewBlock
 from postbell.clock import Clock
 from postbell.directory import Directory, no_account
-from postbell.errors import BadInput, Conflict, HeadMoved, Overloaded, ServiceError, StorageError
+from postbell.errors import BadInput, HeadMoved, Overloaded, ServiceError, StorageError
 from postbell.events import Draft, event_id_of
 from postbell.fences import note
 from postbell.ingest.accepting import Accepting
@@ -24,6 +24,7 @@ from postbell.ingest.parsing import (
     check_digest,
     checked,
     fenced,
+    moved,
     request_of,
     with_refused,
 )
@@ -286,7 +287,7 @@ class Ingest:
                 self._is_settled = True
                 return
             try:
-                headers = await self._engine.log.append(
+                done = await self._engine.log.append(
                     blocks,
                     keys,
                     head=self._seen.head,
@@ -300,7 +301,8 @@ class Ingest:
                     raise
                 await self._learn()
                 continue
-            for header, block in zip(headers, blocks, strict=True):
+            self._seen.learn(done.others)
+            for header, block in zip(done.headers, blocks, strict=True):
                 self._seen.add(IdBlock(header.id, header.recorded_at, block.hashes))
             self._is_settled = True
             self._forget()
@@ -393,8 +395,3 @@ class Ingest:
 def _key_of(request: WaitingRequest, now: datetime) -> IdempotencyKey:
     answer = msgspec.json.encode(request.answer)
     return IdempotencyKey(request.account.id, request.key, request.digest, answer, now)
-
-
-def moved(source: str) -> Conflict:
-    """Return the error for a source that does not stand where somebody took it to stand."""
-    return Conflict(f"the source {source!r} was moved meanwhile; it goes on from where it stands")

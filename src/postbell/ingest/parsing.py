@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from postbell.blocks import id_hashes
-from postbell.errors import BadInput
+from postbell.errors import BadInput, Conflict
 from postbell.events import Draft
 from postbell.fences import note
 from postbell.ingest.accepting import Accepting
@@ -127,3 +127,8 @@ def check_digest(key: str, kept: bytes, digest: bytes) -> None:
             member="idempotency-key",
             code="idempotency_key_reused",
         )
+
+
+def moved(source: str) -> Conflict:
+    """Return the error for a source that does not stand where somebody took it to stand."""
+    return Conflict(f"the source {source!r} was moved meanwhile; it goes on from where it stands")

@@ -16,6 +16,9 @@ from postbell.records import (
     Replay,
 )
 
+MOST_OTHERS = 64
+"""So many blocks of others an append may pass: reading their ids holds everybody up."""
+
 
 class Checked(NamedTuple):
     """Blocks up to *last* were read; *damaged* are the ids of those not as they were written.
@@ -26,6 +29,13 @@ class Checked(NamedTuple):
     last: int
     blocks: int
     damaged: tuple[int, ...]
+
+
+class Appended(NamedTuple):
+    """What an append wrote, and what *others* had appended since the head that it knew of."""
+
+    headers: list[BlockHeader]
+    others: list[IdBlock]
 
 
 class Log(Protocol):
@@ -41,12 +51,14 @@ class Log(Protocol):
         keys_since: datetime | None = None,
         progress: Sequence[Progress] = (),
         told: int = 0,
-    ) -> list[BlockHeader]:
+    ) -> Appended:
         """Write *blocks*, *keys* and *progress* in one commit and return the headers, in order.
 
-        *head* is the newest block id that the caller has recognised duplicates against: if there
-        is a newer one, nothing is written and HeadMoved is raised; so it is where one of the keys
-        exists, and where a source does not stand at the revision that its progress is from.  Keys
+        *head* is the newest block id that the caller has recognised duplicates against.  Newer ones
+        are told as *others*, in order; where an id of *blocks* may be in one of them, where there
+        are more than MOST_OTHERS or *head* was never reached, nothing is written and HeadMoved is
+        raised; so it is where one of the keys exists, and where a source does not stand at the
+        revision that its progress is from.  Keys
         from before *keys_since*, where given, are replaced.  Raises BadInput where a progress holds
         more than it may.  Changes of the suppression list up to the revision *told* go with it.
         `recorded_at` is *now*, but never before that of an earlier block, unless `correct` came

@@ -15,7 +15,8 @@ from postbell.clock import Clock, from_us
 from postbell.directory import Directory
 from postbell.errors import Conflict, Overloaded, ServiceError, StorageError
 from postbell.fences import LOGGED, fence, note
-from postbell.ingest.ingest import Ingest, moved
+from postbell.ingest.ingest import Ingest
+from postbell.ingest.parsing import moved
 from postbell.ports import (
     NO_RULE,
     Checkpoints,

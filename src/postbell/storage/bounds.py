@@ -13,6 +13,11 @@ from postbell.ports import (
 from postbell.trail import cut
 
 
+def head_moved(head: int, newest: int) -> HeadMoved:
+    """Return the error for an append by one who does not know enough of what others appended."""
+    return HeadMoved(f"the log's head is block {newest}, not {head}; read on and retry")
+
+
 def check_progress(progress: Iterable[Progress]) -> None:
     """Raise BadInput where one holds more than it may."""
     for each in progress:

@@ -6,11 +6,12 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of, have_same_ids
 from postbell.clock import to_us
 from postbell.errors import HeadMoved
-from postbell.ports import Checked, Progress
+from postbell.ports import MOST_OTHERS, Appended, Checked, Progress
 from postbell.records import IdempotencyKey
+from postbell.storage.bounds import head_moved
 from postbell.storage.corrections import Correction, part_since
 from postbell.storage.identity import damaged
 from postbell.storage.memory import checkpoints
@@ -31,10 +32,13 @@ class MemoryLog:
         keys_since: datetime | None = None,
         progress: Sequence[Progress] = (),
         told: int = 0,
-    ) -> list[BlockHeader]:
+    ) -> Appended:
         tables = self._tables
-        if tables.head != head:
-            raise HeadMoved(f"the log's head is block {tables.head}, not {head}; read on and retry")
+        if not head <= tables.head <= head + MOST_OTHERS:
+            raise head_moved(head, tables.head)
+        others = await self.ids(head, MOST_OTHERS)
+        if have_same_ids(blocks, others):
+            raise head_moved(head, tables.head)
         for key in keys:
             kept = tables.keys.get((key.account_id, key.key))
             if kept is not None and (keys_since is None or kept.at >= keys_since):
@@ -47,7 +51,7 @@ class MemoryLog:
         left = [each for each in tables.suppressed.changes if each.revision > told]
         tables.suppressed.changes = left
         tables.bell.ring()
-        return headers
+        return Appended(headers, others)
 
     def _add(self, block: NewBlock, recorded_at: datetime) -> BlockHeader:
         tables = self._tables

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import starmap
 
-from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of
+from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, checksum_of, have_same_ids
 from postbell.clock import from_us, to_us
 from postbell.errors import HeadMoved
-from postbell.ports import Checked, Progress
+from postbell.ports import MOST_OTHERS, Appended, Checked, Progress
 from postbell.records import IdempotencyKey
-from postbell.storage.bounds import check_progress
+from postbell.storage.bounds import check_progress, head_moved
 from postbell.storage.corrections import Correction, part_since
 from postbell.storage.sql import checkpoints, suppressions
 from postbell.storage.sql import rows as to
@@ -35,16 +35,16 @@ class SqlLog:
         keys_since: datetime | None = None,
         progress: Sequence[Progress] = (),
         told: int = 0,
-    ) -> list[BlockHeader]:
+    ) -> Appended:
         check_progress(progress)
         size_bytes = sum(len(block.body) for block in blocks)
-        headers = await self._store.log_writer.run(
+        done = await self._store.log_writer.run(
             lambda db: _append(db, blocks, keys, head, now, keys_since, progress, told),
             size_bytes=size_bytes,
         )
-        self._store.recent.keep(headers, blocks)
+        self._store.recent.keep(done.headers, blocks)
         self._store.bell.ring()
-        return headers
+        return done
 
     async def settle(self) -> None:
         if self._store.is_seen_early:
@@ -127,10 +127,9 @@ async def _append(
     keys_since: datetime | None,
     progress: Sequence[Progress],
     told: int,
-) -> list[BlockHeader]:
+) -> Appended:
     newest, newest_at = await db.one("lock_head")
-    if newest != head:
-        raise HeadMoved(f"the log's head is block {newest}, not {head}; read on and retry")
+    others = await _others(db, blocks, head, newest) if newest != head else []
     for key in keys:
         values = (key.account_id, key.key, key.digest, key.answer, to_us(key.at))
         if not await db.run("set_key", *values, to.us(keys_since)):
@@ -177,7 +176,19 @@ async def _append(
         await db.run("set_next_sequence", account_id, sequence)
     if headers:
         await db.run("set_head", headers[-1].id, at)
-    return headers
+    return Appended(headers, others)
+
+
+async def _others(
+    db: Transaction, blocks: Sequence[NewBlock], head: int, newest: int
+) -> list[IdBlock]:
+    """Return what was appended after *head*; raise HeadMoved where *blocks* may repeat some of
+    it."""
+    if head < newest <= head + MOST_OTHERS:
+        others = await _ids(db, head, MOST_OTHERS)
+        if not have_same_ids(blocks, others):
+            return others
+    raise head_moved(head, newest)
 
 
 async def _touch(db: Transaction, at: int) -> None:
