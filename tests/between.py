@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 CHUNK = 1 << 16
 
@@ -19,6 +19,9 @@ class Between:
         self.port = 0
         self.slow_s = 0.0
         """Each chunk waits so long, on its way to the server and back."""
+        self.before: Callable[[int], Awaitable[None]] = _nothing
+        """Done before a connection is passed on, with how many there were until then."""
+        self._count = 0
         self._is_deaf = self._is_mute = self._is_refused = False
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter | None]] = set()
 
@@ -55,6 +58,9 @@ class Between:
     def heal(self) -> None:
         """Pass on what comes from now on; connections of which something was lost are of no use
         any more and stay silent, as they do where the other end's machine is another one now."""
+        self.before: Callable[[int], Awaitable[None]] = _nothing
+        """Done before a connection is passed on, with how many there were until then."""
+        self._count = 0
         self._is_deaf = self._is_mute = self._is_refused = False
         self.slow_s = 0.0
 
@@ -65,7 +71,9 @@ class Between:
         back: asyncio.StreamWriter | None = None
         pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter | None] = (writer, None)
         self._pairs.add(pair)
+        self._count += 1
         try:
+            await self.before(self._count - 1)
             with contextlib.suppress(OSError):
                 back_reader, back = await asyncio.open_connection("127.0.0.1", self.server_port)
                 if pair not in self._pairs:  # cut meanwhile
@@ -97,3 +105,7 @@ class Between:
                     writer.write(chunk)
                     await writer.drain()
         writer.transport.abort()
+
+
+async def _nothing(number: int) -> None:
+    """Let the connection pass."""

@@ -6,13 +6,11 @@ finish what is in flight, at the same time; then ingest, sender and engine close
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, NamedTuple
 
 from postbell import __version__, api, sealing, sources
-from postbell.api.health import unready
 from postbell.clock import Clock
 from postbell.delivery.worker import Worker
 from postbell.desk import Desk
@@ -20,7 +18,7 @@ from postbell.dialects import DIALECTS
 from postbell.dialects.engagelab.routes import routes as engagelab_routes
 from postbell.dialects.sendpulse_api import routes as sendpulse_routes
 from postbell.directory import Directory
-from postbell.errors import Overloaded, PostbellError, StorageError
+from postbell.errors import Overloaded, PostbellError, StorageError, TakenOver
 from postbell.index.indexer import Indexer
 from postbell.ingest import user_agents
 from postbell.ingest.ingest import Ingest
@@ -40,13 +38,13 @@ from postbell.reports import Reports
 from postbell.reports.live import Live
 from postbell.serving import process
 from postbell.serving.listening import Door
-from postbell.serving.opening import may_open_later, open_engine, open_sender
+from postbell.serving.opening import open_sender
 from postbell.serving.server import address_of, bind, serving
-from postbell.serving.timekeeping import SteadyClock
 from postbell.serving.tls import Certificate, certificate
 from postbell.settings.members import Settings
 from postbell.signals import log
 from postbell.sources.running import SourceParts, Sources
+from postbell.starting import opened
 from postbell.suppressing.follower import SuppressionFollower
 from postbell.suppressing.telling import SuppressionTeller
 from postbell.verp import PURPOSE, Tracer
@@ -57,11 +55,6 @@ from postbell.web.pictures import PICTURES
 Role = Literal["api", "worker", "all"]
 ROLES: tuple[Role, ...] = ("api", "worker", "all")
 USES_S = 60.0
-FULL_S = 1.0
-"""A start that waits for space looks for it so often."""
-SLOW_S = 3.0
-LOOKING = "the database is still being opened; after an unclean end it is looked at, 30 s at most"
-"""What is answered when that takes longer than SLOW_S."""
 
 
 class Parts(NamedTuple):
@@ -86,14 +79,35 @@ async def serve(
 ) -> None:
     """Serve until *stop* is set (by default: by signals), then end cleanly.
 
-    *ready* is told the base URL, "" for a worker, once everything is up.  An unexpected error
-    in any part ends the whole: the log is durable, a supervisor starts the process again.
+    *ready* is told the base URL, "" for a worker, once everything is up; and again where the
+    database became another one, so that all began anew.  Any other unexpected error in any part
+    ends the whole: the log is durable, a supervisor starts the process again.
     """
     process.prepare()
+    process.keep_owner()
     tls = certificate(settings.tls_cert_file, settings.tls_key_file)
     if stop is None:
         stop = asyncio.Event()
         process.stop_on_signals(stop, at_hangup=None if tls is None else tls.reload)
+    is_over = False
+    while not is_over:
+        try:
+            await _serve_once(settings, role, tls, ready, stop)
+            is_over = True
+        except* TakenOver:
+            is_over = stop.is_set()
+            if not is_over:
+                log("starts_anew", role=role)
+
+
+async def _serve_once(
+    settings: Settings,
+    role: Role,
+    tls: Certificate | None,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:
+    """Serve until *stop* is set; raise TakenOver where the database is another one by then."""
     async with contextlib.AsyncExitStack() as stack:
         sock = bind(settings.listen) if role != "worker" else None
         if sock is not None:
@@ -102,19 +116,14 @@ async def serve(
             warn_of_unnamed_proxy(settings)
             warn_of_no_sign_in(settings, address_of(sock))
         warn_of_wide_networks(settings)
-        clock = SteadyClock()
         door = Door(settings, trusted=settings.trusted_proxies)
-        engine = await _opened(settings, clock, role, sock, door, tls, stop)
-        if engine is None:
+        storage = await opened(settings, role, sock, door, tls, stop)
+        if storage is None:
             return
+        clock, engine, directory, ingest = storage
         stack.push_async_callback(engine.close)
-        known_at = await engine.log.trusted_at() or await engine.log.newest_at()
-        if known_at is not None:
-            clock.compare(known_at)
         guard, sender = open_sender(settings, clock)
         stack.push_async_callback(sender.close)
-        directory = Directory(engine.registry)
-        await directory.refresh()
         live = Live(engine, directory, clock)
         me = process.member(role, clock.now())
         presence = Presence(engine.crew, directory, clock, me, duties_of(settings, role))
@@ -147,8 +156,9 @@ async def serve(
                     parts = parts._replace(sender=operation.sender(sender))
                     if role != "api":
                         worker = await roles.enter_async_context(_working(parts, tasks))
-                    if sock is not None:
-                        app = await roles.enter_async_context(_ingesting(parts, operation, tasks))
+                    if sock is not None and ingest is not None:
+                        taking_in = _ingesting(parts, ingest, operation, tasks)
+                        app = await roles.enter_async_context(taking_in)
                         await asyncio.wait((tables, catalogues))  # no request is to make them
                         await roles.enter_async_context(
                             serving(
@@ -185,90 +195,12 @@ async def serve(
     log("stopped", seconds=round(time.monotonic() - began, 3))
 
 
-async def _opened(
-    settings: Settings,
-    clock: Clock,
-    role: Role,
-    sock: socket.socket | None,
-    door: Door,
-    tls: Certificate | None,
-    stop: asyncio.Event,
-) -> Engine | None:
-    """Open the storage.
-
-    Where the disk is too full for that, its server is gone, or it is looked at after an unclean
-    end, *sock* answers 503 (and /healthz 200); None where *stop* was set before.
-    """
-    has_space, failure = False, None
-    async with asyncio.TaskGroup() as tasks, contextlib.AsyncExitStack() as stack:
-        stopping = tasks.create_task(stop.wait(), name="stopping")
-        stack.callback(stopping.cancel)
-
-        async def answer_meanwhile(reason: str) -> None:
-            nonlocal sock
-            log("start_waits", role=role, error=reason)
-            if sock is not None:
-                front = serving(
-                    unready(reason),
-                    sock.dup(),
-                    shutdown_s=settings.shutdown_s,
-                    door=door,
-                    certificate=tls,
-                )
-                await stack.enter_async_context(front)
-                sock = None
-
-        while not stop.is_set():
-            opening = tasks.create_task(_tried(settings, clock, role), name="opening")
-            stack.callback(opening.cancel)
-            await asyncio.wait((opening,), timeout=SLOW_S)
-            if not opening.done():
-                await answer_meanwhile(LOOKING)
-            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not opening.done():
-                break
-            found = opening.result()
-            if not isinstance(found, StorageError):
-                return found
-            is_late = await asyncio.to_thread(may_open_later, found, settings)
-            if not found.retryable or (not is_late and has_space):
-                failure = found
-                break
-            has_space = not is_late
-            if not is_late:  # it may have come just now: try once more
-                continue
-            await answer_meanwhile(found.message)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FULL_S):
-                    await stop.wait()
-    if failure is not None:
-        raise failure
-    return None
-
-
-async def _tried(settings: Settings, clock: Clock, role: Role) -> Engine | StorageError:
-    """Return the opened storage, or why it cannot be opened."""
-    try:
-        known, worker = DIALECTS.keys(), role != "api"
-        return await open_engine(settings, clock, worker=worker, serves=True, dialects=known)
-    except StorageError as error:
-        return error
-
-
 @contextlib.asynccontextmanager
 async def _ingesting(
-    parts: Parts, operation: Operating, tasks: asyncio.TaskGroup
+    parts: Parts, ingest: Ingest, operation: Operating, tasks: asyncio.TaskGroup
 ) -> AsyncIterator[Any]:
-    """Run ingest inside the block and give the HTTP application on top of it."""
+    """Run *ingest* inside the block and give the HTTP application on top of it."""
     settings = parts.settings
-    ingest = Ingest(
-        parts.engine,
-        parts.clock,
-        parts.directory,
-        dedup_hours=settings.dedup_hours,
-        dedup_ids=settings.dedup_ids,
-    )
-    await ingest.start()
     task = tasks.create_task(ingest.run(), name="ingest")
     desk = Desk(
         parts.engine,

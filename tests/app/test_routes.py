@@ -21,6 +21,7 @@ from postbell.reports.live import Live
 from postbell.serving import process
 from postbell.serving.opening import open_engine, open_sender
 from postbell.settings.members import Settings
+from postbell.starting import ingesting
 from tests.api import test_isolation as api
 from tests.web import test_isolation as web
 
@@ -79,7 +80,8 @@ async def wired(folder: Path) -> list[BaseRoute]:
         presence = Presence(engine.crew, directory, clock, me, [])
         parts = Parts(settings, clock, engine, directory, guard, sender, live, presence)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        app = await stack.enter_async_context(_ingesting(parts, operation, tasks))
+        ingest = ingesting(settings, clock, engine, directory)
+        app = await stack.enter_async_context(_ingesting(parts, ingest, operation, tasks))
         return list(app.framework.routes)
 
 

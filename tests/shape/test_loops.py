@@ -11,6 +11,7 @@ OUTSIDE = ("cli/",)
 
 TASKS = {
     "app.py": ("ingest", "worker", "directory", "index", "suppressions"),
+    "starting.py": (),
     "mta/lookup.py": ("suppressions",),
     "operating/metrics/exposition.py": ("metrics",),
     "operating/notices/handing.py": ("notices", "mail"),

@@ -24,24 +24,10 @@ def command(settings: Settings, role: str) -> None:
     import uvloop
 
     from postbell.app import ROLES, serve
-    from postbell.errors import TakenOver
-    from postbell.serving import process
-    from postbell.signals import log
 
     chosen = next(one for one in ROLES if one == role)
 
     def ready(url: str) -> None:
         print(f"postbell is ready: {url or 'delivering'}", flush=True)
 
-    async def serve_on() -> None:
-        """Serve, and once more from the beginning whenever the database has become another one."""
-        process.keep_owner()
-        is_over = False
-        while not is_over:
-            try:
-                await serve(settings, chosen, ready=ready)
-                is_over = True
-            except* TakenOver:
-                log("starts_anew", role=role)
-
-    uvloop.run(serve_on())
+    uvloop.run(serve(settings, chosen, ready=ready))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from postbell import sealing
 from postbell.clock import Clock
-from postbell.errors import ServiceError, StorageError, Unavailable, UsageError
+from postbell.errors import ServiceError, StorageError, TakenOver, Unavailable, UsageError
 from postbell.ports import Database, Engine
 from postbell.settings.members import Settings
 from postbell.storage.engines import Reach, named
@@ -86,10 +86,10 @@ def open_sender(settings: Settings, clock: Clock) -> tuple[Guard, CurlSender]:
 
 
 def may_open_later(failure: StorageError, settings: Settings) -> bool:
-    """Say whether the database may open a moment later, as it is: its server is gone, or a disk or
-    quota is too full for it or the key; blocks."""
+    """Say whether the database may open a moment later, as it is: its server is gone or another one
+    by now, or a disk or quota is too full for it or the key; blocks."""
     is_full = lacks_room(settings.data_dir, PROBE_BYTES) or database(settings).lacks_room()
-    return is_full or isinstance(failure, Unavailable)
+    return is_full or isinstance(failure, (Unavailable, TakenOver))
 
 
 def require_database(settings: Settings) -> Database:
