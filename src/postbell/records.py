@@ -94,7 +94,8 @@ class WebhookState(StrEnum):
 class Revision(msgspec.Struct, frozen=True):
     """A webhook's selection and rendering from *start* in its account's log on.
 
-    *types* None means all that the dialect carries.
+    *types* None means all that the dialect carries.  *ids_name_bytes* is false for one of a release
+    before 1 December 2026, whose batches keep the ids that they had (`lane.body.batch_id`).
     """
 
     number: int
@@ -103,6 +104,7 @@ class Revision(msgspec.Struct, frozen=True):
     types: tuple[EventType, ...] | None
     dialect: str
     options: dict[str, Any]
+    ids_name_bytes: bool = True
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +157,7 @@ class BatchState(StrEnum):
 class OpenBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A batch that was cut and is neither delivered nor dropped; the only kind that has a row.
 
-    *id* is what receivers see (`lane.cut.batch_id`).  *count* is events, *done* a bitmap of
+    *id* is what receivers see (`lane.body.batch_id`).  *count* is events, *done* a bitmap of
     the events of a run (single-event batches) that are finished, None for a batch.
     *next_at* None means parked or not before somebody says so.  *parent* is the id of the batch
     that this one is a half of, empty where it was not split.  *opened_at* is since when it could

@@ -194,12 +194,17 @@ async def running(
     machine: FakeClock | None = None,
     **options: Any,
 ):
-    """Give a rig whose ingest runs and whose worker is moved with `turn`."""
+    """Give a rig whose ingest runs and whose worker is moved with `turn`; an engine that had one
+    goes on."""
     clock = clock or FakeClock()
     rig = Rig(engine or MemoryEngine(clock), clock, **options)
     rig.machine = machine or clock
-    rig.account = await rig.engine.registry.add_account("acme", clock.now())
-    rig.user = await rig.engine.registry.add_api_user(rig.account.id, "main", "x", clock.now())
+    registry = rig.engine.registry
+    if known := await registry.accounts():
+        (rig.account,), (rig.user,) = known, await registry.api_users()
+    else:
+        rig.account = await registry.add_account("acme", clock.now())
+        rig.user = await registry.add_api_user(rig.account.id, "main", "x", clock.now())
     await rig.directory.refresh()
     await rig.ingest.start()
     async with asyncio.TaskGroup() as tasks:

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from postbell.blocks import Position, Range
 from postbell.events import EventType
-from postbell.lane.cut import batch_id
 from postbell.records import BatchState, LaneChange, OpenBatch, Outcome, WebhookState
 from postbell.storage.memory import MemoryEngine
 from tests.delivery.rig import OK, event, running
@@ -154,7 +153,7 @@ async def test_batches_that_another_worker_left_unsent_go_before_those_that_come
         ]
         cut = [
             OpenBatch(
-                id=batch_id(webhook.id, 1, ranges[n], b"as cut"),
+                id=f"bat_{n}",
                 webhook_id=webhook.id,
                 revision=1,
                 range=ranges[n],

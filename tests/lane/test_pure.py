@@ -12,7 +12,8 @@ from postbell.blocks import BlockHeader, Position, Range, pack_sizes
 from postbell.dialects import DIALECTS
 from postbell.lane import changes
 from postbell.lane.backoff import held_s, next_wait_s
-from postbell.lane.cut import Gather, Limits, batch_id
+from postbell.lane.body import Rendered, batch_id
+from postbell.lane.cut import Gather, Limits
 from postbell.lane.judge import BISECT_FAILURES, Judgement, after, judge
 from postbell.lane.run import Run
 from postbell.reading.match import Selection, count_matching
@@ -183,15 +184,53 @@ def test_retry_after_shorter_than_the_wait_does_not_hurry():
     assert found.next_at == NOW + timedelta(seconds=120)
 
 
+HERE, THERE = Range(Position(1, 0), Position(2, 5)), Range(Position(1, 0), Position(2, 6))
+MADE = Rendered(b"[]", 1, b"events", b"as it was")
+REVISION = Revision(1, Position(0, 0), None, None, "sendpulse", {"a": True, "b": "both"})
+AS_BEFORE = (
+    "bat_d854ad2fb73f36b451ae674f2f29681d",
+    "bat_fc4ebb54785e259982962579e2bcd393",
+    "bat_a2b90bbdfa250aed6c0823f38ea96dc6",
+)
+"""What a release that knew no other form made of them: plain, of replay 7, and cut anew."""
+
+
 def test_a_batch_id_has_no_full_stop_and_depends_on_every_part():
-    here, there = Range(Position(1, 0), Position(2, 5)), Range(Position(1, 0), Position(2, 6))
-    parts = (1, 1, here, b"events", None)
-    ids = {batch_id(*parts), batch_id(*parts, body_hash=b"another release")}
-    for at, other in enumerate((2, 2, there, b"others", 7)):
+    parts = (1, REVISION, HERE, MADE, None)
+    others = [
+        (0, 2),
+        (1, replace(REVISION, number=2)),
+        (1, replace(REVISION, dialect="native")),
+        (1, replace(REVISION, options={"a": True})),
+        (2, THERE),
+        (3, MADE._replace(digest=b"others")),
+        (3, MADE._replace(body_hash=b"another release")),
+        (4, 7),
+    ]
+    ids = {batch_id(*parts)}
+    for at, other in others:
         ids.add(batch_id(*parts[:at], other, *parts[at + 1 :]))
 
-    assert len(ids) == 7
+    assert len(ids) == 1 + len(others)
     assert not any("." in each for each in ids)
+
+
+def test_a_batch_id_is_the_same_in_whichever_order_the_options_were_set():
+    turned = replace(REVISION, options={"b": "both", "a": True})
+
+    assert batch_id(1, REVISION, HERE, MADE) == batch_id(1, turned, HERE, MADE)
+
+
+def test_a_revision_of_before_keeps_the_ids_that_its_batches_had():
+    before = replace(REVISION, ids_name_bytes=False)
+
+    ids = (
+        batch_id(1, before, HERE, MADE),
+        batch_id(1, before, HERE, MADE, 7),
+        batch_id(1, before, HERE, MADE, is_anew=True),
+    )
+
+    assert ids == AS_BEFORE
 
 
 def header(block, sizes, codes=None):

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+from postbell.blocks import START
 from postbell.clock import Clock
-from postbell.lane.cut import batch_id
-from postbell.logged import digest_of
+from postbell.dialects import DIALECTS
+from postbell.lane.body import batch_id, rendered
+from postbell.records import Revision
 from tests.model.book import Arrived, Fact, Hook
 from tests.model.receivers import Post
 
@@ -126,10 +128,13 @@ class Arrivals:
         """Return the batch of which this can be the first sight."""
         place = post.request.part
         assert place is not None
-        digest = digest_of([self._facts[number].logged for number in post.numbers])
+        logged = [self._facts[number].logged for number in post.numbers]
         for part in hook.parts:
+            user = None  # whose events a revision takes is in no id
+            revision = Revision(part.number, START, user, None, part.dialect, dict(part.options))
+            body = rendered(DIALECTS[part.dialect], revision, logged)
             for replay in (None, *hook.replays):
-                made = batch_id(hook.id, part.number, place, digest, replay)
+                made = batch_id(hook.id, revision, place, body, replay)
                 if made == post.batch_id:
                     return Arrived(made, part.number, replay, post.numbers, post.body)
         return None

@@ -9,7 +9,7 @@ import pytest
 
 from postbell.blocks import Block, BlockHeader, Position, Range, pack_sizes
 from postbell.clock import from_us
-from postbell.delivery.courier import Rendered
+from postbell.lane.body import Rendered
 from postbell.reading.cache import ENTRY_BYTES, Cache, Room
 
 

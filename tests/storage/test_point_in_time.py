@@ -42,7 +42,7 @@ async def test_a_server_that_was_set_back_gives_other_ids_to_what_comes_in_place
         engine = await postgres.open(url, sealer, FakeClock())
         assert await engine.log.head() == 0
         async with running(engine) as rig:
-            after = await sent(rig, 1, 9, 3)
+            after = await sent(rig, 1, 2, 3, dialect="sendpulse")
             assert (await rig.audit()).problems == []
         await engine.close()
     finally:

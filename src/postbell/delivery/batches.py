@@ -12,13 +12,13 @@ from typing import NamedTuple
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.delivery.courier import Courier, Post, Rendered
+from postbell.delivery.courier import Courier, Post
 from postbell.delivery.settle import Settler
 from postbell.delivery.turns import reached
 from postbell.lane import changes
 from postbell.lane.ahead import Ahead
+from postbell.lane.body import Rendered, batch_id
 from postbell.lane.changes import Build
-from postbell.lane.cut import batch_id
 from postbell.lane.held import Held
 from postbell.lane.intake import AHEAD_BLOCKS
 from postbell.lane.judge import Judgement, in_outage
@@ -26,7 +26,6 @@ from postbell.lane.late import Late
 from postbell.lane.split import halved
 from postbell.lane.stage import Stage
 from postbell.lane.work import Again, Cut, Piece
-from postbell.logged import digest_of
 from postbell.reading.found import Found
 from postbell.records import Entry, Lane, LaneChange, OpenBatch, Verdict
 from postbell.signals import log
@@ -154,7 +153,7 @@ class Batches:
             await self._shorten(held, batch, await self._courier.found(held, batch))
         elif batch.body_hash and made.body_hash != batch.body_hash:
             now = self._courier.clock.now()
-            anew = self._recut(batch, made, now)
+            anew = self._recut(held, batch, made, now)
             await self._replace(held, batch, lambda lane: changes.recut(lane, batch, anew, now))
         elif made.events > 1 and held.sizes.is_too_long(len(made.body)):
             await self._split(held, batch, None)
@@ -216,7 +215,8 @@ class Batches:
         if told is not None:
             entry, judgement = told
             due_at, attempts, pause = judgement.next_at, judgement.attempts, judgement.pause
-        halves = halved(batch, found, now, due_at, attempts)
+        revision, _ = held.revision(batch.revision)
+        halves = halved(batch, revision, found, self._courier.render, now, due_at, attempts)
         await self._replace(
             held,
             batch,
@@ -233,14 +233,15 @@ class Batches:
         edge = Position(found.place(0).block, 0) if found else batch.range.end
         rest: OpenBatch | None = None
         if found:
-            kept, digest = Range(edge, batch.range.end), digest_of(found.events)
+            revision, _ = held.revision(batch.revision)
+            kept, made = Range(edge, batch.range.end), self._courier.render(revision, found.events)
             rest = msgspec.structs.replace(
                 batch,
-                id=batch_id(held.id, batch.revision, kept, digest, batch.replay_id),
+                id=batch_id(held.id, revision, kept, made, batch.replay_id),
                 range=kept,
-                count=len(found),
+                count=made.events,
                 next_at=now,
-                body_hash=b"",
+                body_hash=made.body_hash,
                 stop=None,
             )
         part = Range(batch.range.start, edge)
@@ -269,18 +270,12 @@ class Batches:
 
         await self._settler.write(held, replaced)
 
-    def _recut(self, batch: OpenBatch, made: Rendered, now: datetime) -> OpenBatch:
+    def _recut(self, held: Held, batch: OpenBatch, made: Rendered, now: datetime) -> OpenBatch:
         """Return the batch as this release writes it, under an id of its own."""
+        revision, _ = held.revision(batch.revision)
         return msgspec.structs.replace(
             batch,
-            id=batch_id(
-                batch.webhook_id,
-                batch.revision,
-                batch.range,
-                made.digest,
-                batch.replay_id,
-                body_hash=made.body_hash,
-            ),
+            id=batch_id(held.id, revision, batch.range, made, batch.replay_id, is_anew=True),
             attempts=0,
             next_at=now,
             body_hash=made.body_hash,
@@ -289,8 +284,9 @@ class Batches:
     def _new(self, held: Held, piece: Piece, made: Rendered, now: datetime) -> OpenBatch | None:
         if not made.events:
             return None
+        revision, _ = held.revision(piece.revision)
         return OpenBatch(
-            id=batch_id(held.id, piece.revision, piece.range, made.digest),
+            id=batch_id(held.id, revision, piece.range, made),
             webhook_id=held.id,
             revision=piece.revision,
             range=piece.range,

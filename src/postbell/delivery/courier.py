@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
-from xxhash import xxh3_128_digest
 
 from postbell.attempts import Used, unset, used_of
 from postbell.blocks import Position, Range
@@ -17,11 +16,12 @@ from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
 from postbell.delivery.lease import LaneLease
 from postbell.delivery.turns import Turn
+from postbell.lane.body import Rendered, rendered
 from postbell.lane.entries import of_attempt
 from postbell.lane.gate import Gate
 from postbell.lane.held import Held
 from postbell.lane.judge import TOO_LARGE, Judgement, after, in_outage, judge
-from postbell.logged import Logged, digest_of
+from postbell.logged import Logged
 from postbell.ports import Dialect, Ledger, Request, Sender, Signing
 from postbell.reading.cache import Cache
 from postbell.reading.found import Found, narrowed, passing
@@ -44,19 +44,6 @@ LEAVE_S = 10.0
 BUSY = "busy"
 BUSY_S = 0.5
 """Where no connection was free nothing was sent: that is no attempt, and is tried again."""
-
-
-class Rendered(NamedTuple):
-    """A body and what the id of its batch is made from; no body where every event is gone.
-
-    *digest* is that of the events; *body_hash* tells whether another release writes the same
-    body, and no more: it guards nothing.
-    """
-
-    body: bytes
-    events: int
-    digest: bytes
-    body_hash: bytes
 
 
 class Post(NamedTuple):
@@ -150,10 +137,7 @@ class Courier:
 
     def render(self, revision: Revision, events: Sequence[Logged]) -> Rendered:
         """Return the body of these events under a revision."""
-        if not events:
-            return Rendered(b"", 0, b"", b"")
-        body = self._dialects[revision.dialect].render(events, revision.options)
-        return Rendered(body, len(events), digest_of(events), xxh3_128_digest(body))
+        return rendered(self._dialects[revision.dialect], revision, events)
 
     async def shortened(
         self, revision: Revision, found: Found, most_bytes: int

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from postbell.blocks import Position, Range
-from postbell.clock import Clock
+from postbell.delivery.courier import Courier
 from postbell.delivery.expiring import Expiring
 from postbell.delivery.settle import Settler
 from postbell.delivery.singles import Singles
@@ -20,15 +20,13 @@ from postbell.errors import DamagedBlock
 from postbell.fences import fence
 from postbell.ingest.queueing import KEY_KEPT
 from postbell.lane import changes
-from postbell.lane.cut import batch_id
+from postbell.lane.body import batch_id
 from postbell.lane.entries import of_range
 from postbell.lane.held import Held
-from postbell.logged import digest_of
 from postbell.ports import Engine
 from postbell.presence import Doing
 from postbell.reading.match import count_matching
 from postbell.reading.paging import batch_pages
-from postbell.reading.reader import Reader
 from postbell.reading.tally import segments
 from postbell.records import BatchState, EntryKind, Lane, LaneChange, OpenBatch
 from postbell.signals import log
@@ -54,10 +52,9 @@ class Pruner:
     def __init__(
         self,
         engine: Engine,
-        reader: Reader,
+        courier: Courier,
         settler: Settler,
         singles: Singles,
-        clock: Clock,
         seen: Callable[[], int],
         retention_days: float,
         trail_days: float,
@@ -69,10 +66,11 @@ class Pruner:
         Every worker counts what its own lanes lose; one of them, as *doing* says, drops.
         """
         self._engine = engine
-        self._reader = reader
+        self._reader = courier.reader
+        self._render = courier.render
         self._settler = settler
         self._singles = singles
-        self._clock = clock
+        self._clock = courier.clock
         self._seen = seen
         self._doing = doing
         self._kept = timedelta(days=retention_days)
@@ -224,23 +222,27 @@ class Pruner:
             if batch.replay_id is not None:
                 return
             rest = await self._recut(held, batch, Range(edge, batch.range.end))
-            if rest is not None and rest.count == batch.count:
-                return  # it begins where nothing of it lies: it keeps its id
+            if rest is batch:
+                return
         gone = batch.count - (rest.count if rest else 0)
         part = Range(batch.range.start, min(edge, batch.range.end))
         await self._close(held, batch, part, gone, rest, now)
 
     async def _recut(self, held: Held, batch: OpenBatch, part: Range) -> OpenBatch | None:
-        _, selection = held.revision(batch.revision)
+        """Return what is left of a batch; itself, under its id, where all of its events are."""
+        revision, selection = held.revision(batch.revision)
         events = (await self._reader.events(held.webhook.account_id, part, selection)).events
         if not events:
             return None
+        if len(events) == batch.count:
+            return batch
+        made = self._render(revision, events)
         return msgspec.structs.replace(
             batch,
-            id=batch_id(held.id, batch.revision, part, digest_of(events)),
+            id=batch_id(held.id, revision, part, made),
             range=part,
-            count=len(events),
-            body_hash=b"",
+            count=made.events,
+            body_hash=made.body_hash,
         )
 
     async def _pass_over(self, held: Held, edge: Position, now: datetime) -> None:

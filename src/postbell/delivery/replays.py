@@ -10,10 +10,11 @@ import msgspec
 
 from postbell.blocks import Position, Range
 from postbell.delivery.batches import Batches
-from postbell.delivery.courier import Courier, Rendered
+from postbell.delivery.courier import Courier
 from postbell.delivery.settle import Settler
 from postbell.lane import changes
-from postbell.lane.cut import Gather, batch_id
+from postbell.lane.body import Rendered, batch_id
+from postbell.lane.cut import Gather
 from postbell.lane.held import Held
 from postbell.lane.stage import Stage
 from postbell.lane.work import Step
@@ -98,8 +99,9 @@ class Replays:
         if not made.events:
             return None
         now = self._courier.clock.now()
+        revision, _ = held.revision(replay.revision)
         return OpenBatch(
-            id=batch_id(held.id, replay.revision, part, made.digest, replay.id),
+            id=batch_id(held.id, revision, part, made, replay.id),
             webhook_id=held.id,
             revision=replay.revision,
             range=part,

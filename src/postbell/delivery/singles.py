@@ -12,7 +12,7 @@ from postbell.delivery.courier import Courier, Post
 from postbell.delivery.settle import Settler
 from postbell.delivery.turns import reached
 from postbell.lane import changes
-from postbell.lane.cut import batch_id
+from postbell.lane.body import batch_id
 from postbell.lane.entries import of_range
 from postbell.lane.held import Held
 from postbell.lane.judge import in_outage
@@ -78,7 +78,7 @@ class Singles:
             made = self._courier.render(revision, run.event(number))
             part = run.place_range(number)
             batch = OpenBatch(
-                id=batch_id(held.id, run.revision, part, made.digest),
+                id=batch_id(held.id, revision, part, made),
                 webhook_id=held.id,
                 revision=run.revision,
                 range=part,

@@ -76,7 +76,7 @@ class Worker:
         self.singles = Singles(courier, self.settler, self._spawn, self._notice, self._fail)
         self._replays = Replays(courier, self._batches, self.settler)
         days, settler, singles = (retention_days, trail_days), self.settler, self.singles
-        self.pruner = Pruner(engine, self.reader, settler, singles, clock, self._fed, *days, doing)
+        self.pruner = Pruner(engine, courier, settler, singles, self._fed, *days, doing)
         self._catching_up = CatchingUp(self.reader, clock, self._fed, self._notice, self._fail)
         self.lanes: dict[int, Held] = {}
         ours = (self.lanes, self.pruner, self._take_in, self.claim, doing)

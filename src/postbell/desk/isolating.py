@@ -6,14 +6,24 @@ import msgspec
 from msgspec.structs import replace
 
 from postbell.desk import noting
-from postbell.desk.lanes import Lanes, due
+from postbell.desk.lanes import Lanes, due, revision_of
 from postbell.errors import Conflict, NotFound
 from postbell.lane import changes
+from postbell.lane.body import Rendered, rendered
 from postbell.lane.entries import of_batch
 from postbell.lane.split import halved, without
+from postbell.logged import Logged
 from postbell.ports import Claim
 from postbell.reading.found import Found
-from postbell.records import Entry, EntryKind, LaneChange, OpenBatch, Webhook, WebhookState
+from postbell.records import (
+    Entry,
+    EntryKind,
+    LaneChange,
+    OpenBatch,
+    Revision,
+    Webhook,
+    WebhookState,
+)
 from postbell.trail import Change
 
 
@@ -68,7 +78,9 @@ class Isolating(Lanes):
         if found.count < 2:
             raise _single(batch_id)
         async with self.stopped(webhook, batch_id) as found:
-            halves = halved(found, await self._all_events_of(webhook, found), self.clock.now())
+            events = await self._all_events_of(webhook, found)
+            revision = revision_of(webhook, found)
+            halves = halved(found, revision, events, self._render, self.clock.now())
             told = {"halves": _ids(halves), "events": found.count}
             note = noting.of_batch("batch.split", webhook, found, told)
             await self._close(webhook, found, halves, note)
@@ -91,7 +103,8 @@ class Isolating(Lanes):
                     f"batch {batch_id[:80]} has no event {event_id[:80]!r}", reason="batch_no_event"
                 )
             now = self.clock.now()
-            part, rest = without(found, events, ids.index(event_id), now)
+            revision, number = revision_of(webhook, found), ids.index(event_id)
+            part, rest = without(found, revision, events, number, self._render, now)
             skipped = of_batch(
                 EntryKind.SKIPPED, found, webhook.account_id, now, part=part, count=1
             )
@@ -116,6 +129,9 @@ class Isolating(Lanes):
             return changes.isolated(claim.lane, batch, others, now, left_out)
 
         await self._intervene(webhook.id, step, lambda *_: note, most=0)
+
+    def _render(self, revision: Revision, events: Sequence[Logged]) -> Rendered:
+        return rendered(self.dialects[revision.dialect], revision, events)
 
     async def _all_events_of(self, webhook: Webhook, batch: OpenBatch) -> Found:
         """Return the events of an open batch; raise Conflict where retention took some."""

@@ -20,6 +20,7 @@ from postbell.records import (
     LaneChange,
     OpenBatch,
     ReplayFilter,
+    Revision,
     Webhook,
     WebhookState,
 )
@@ -175,7 +176,7 @@ class Lanes(Stopping):
 
     async def events_of(self, webhook: Webhook, batch: OpenBatch) -> Found:
         """Return the events of an open batch, those that its replay's filter passes."""
-        revision = next(one for one in webhook.revisions if one.number == batch.revision)
+        revision = revision_of(webhook, batch)
         selection = Selection.of(self.dialects[revision.dialect], revision)
         wanted = ReplayFilter()
         if batch.replay_id is not None:
@@ -233,3 +234,8 @@ def due(batch: OpenBatch, now: datetime) -> OpenBatch:
     return replace(
         batch, state=BatchState.WAITING, attempts=0, next_at=now, parked_at=None, opened_at=now
     )
+
+
+def revision_of(webhook: Webhook, batch: OpenBatch) -> Revision:
+    """Return the revision under which a batch of the webhook was cut."""
+    return next(each for each in webhook.revisions if each.number == batch.revision)

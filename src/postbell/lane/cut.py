@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from itertools import compress
 from operator import mul
 
@@ -155,28 +154,3 @@ def _weighed(sizes: memoryview, weights: bytes) -> int:
 
 _MANY = 32
 """From so many events on numpy's calls cost less than they save; a block's sum fits 32 bits."""
-
-
-def batch_id(
-    webhook_id: int,
-    revision: int,
-    part: Range,
-    digest: bytes,
-    replay_id: int | None = None,
-    *,
-    body_hash: bytes = b"",
-) -> str:
-    """Return the id that every attempt of a batch carries.
-
-    *part* is where its events lie, *digest* that of the events (`logged.digest_of`); *body_hash*
-    is the body's where the batch was cut anew because a new release renders it differently,
-    empty otherwise.
-    A pure function of all that decides the bytes, so that it never repeats with others: not
-    when event ids come again after they were forgotten, and not after a restored backup
-    (promise 3).  No full stop in it (Standard Webhooks 1.0).
-    """
-    fact: tuple[object, ...]
-    fact = (webhook_id, revision, part, digest, replay_id)
-    if body_hash:
-        fact = (*fact, body_hash)
-    return "bat_" + blake2b(msgspec.json.encode(fact), digest_size=16).hexdigest()

@@ -5,16 +5,22 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from postbell.blocks import Position, Range
-from postbell.lane.cut import batch_id
-from postbell.logged import Logged, digest_of
+from postbell.lane.body import Render, Rendered, batch_id
 from postbell.reading.found import Found
-from postbell.records import BatchState, OpenBatch
+from postbell.records import BatchState, OpenBatch, Revision
 
 
 def halved(
-    batch: OpenBatch, found: Found, now: datetime, due_at: datetime | None = None, attempts: int = 0
+    batch: OpenBatch,
+    revision: Revision,
+    found: Found,
+    render: Render,
+    now: datetime,
+    due_at: datetime | None = None,
+    attempts: int = 0,
 ) -> tuple[OpenBatch, OpenBatch]:
-    """Return the two halves of *batch*, due now, under new ids; *found* are its events.
+    """Return the two halves of *batch*, due now, under new ids; *found* are its events, *revision*
+    is its own.
 
     Where *due_at* is given they are due then, as if they had been tried *attempts* times.
     Together they cover the batch's range, so that the ranges of all batches still partition the
@@ -24,8 +30,13 @@ def halved(
         raise ValueError(f"batch {batch.id} has {len(found)} events; nothing to halve")
     half = len(found) // 2
     middle = Position(*found.place(half))
-    first = _part(batch, Range(batch.range.start, middle), found.events[:half], now)
-    second = _part(batch, Range(middle, batch.range.end), found.events[half:], now)
+    sides = (
+        (Range(batch.range.start, middle), found.events[:half]),
+        (Range(middle, batch.range.end), found.events[half:]),
+    )
+    first, second = (
+        _part(batch, revision, part, render(revision, events), now) for part, events in sides
+    )
     if due_at is None:
         return first, second
     return (
@@ -35,7 +46,12 @@ def halved(
 
 
 def without(
-    batch: OpenBatch, found: Found, number: int, now: datetime
+    batch: OpenBatch,
+    revision: Revision,
+    found: Found,
+    number: int,
+    render: Render,
+    now: datetime,
 ) -> tuple[Range, tuple[OpenBatch, ...]]:
     """Return the range of event *number* of *batch*, and what is left of the batch before and
     after it, due now, under new ids.
@@ -50,20 +66,26 @@ def without(
         (Range(batch.range.start, start), found.events[:number]),
         (Range(end, batch.range.end), found.events[number + 1 :]),
     )
-    kept = (_part(batch, part, events, now) for part, events in sides if events)
+    kept = (
+        _part(batch, revision, part, render(revision, events), now)
+        for part, events in sides
+        if events
+    )
     return Range(start, end), tuple(replace(part, bisect_since=None) for part in kept)
 
 
-def _part(batch: OpenBatch, part: Range, events: list[Logged], now: datetime) -> OpenBatch:
+def _part(
+    batch: OpenBatch, revision: Revision, part: Range, made: Rendered, now: datetime
+) -> OpenBatch:
     return replace(
         batch,
-        id=batch_id(batch.webhook_id, batch.revision, part, digest_of(events), batch.replay_id),
+        id=batch_id(batch.webhook_id, revision, part, made, batch.replay_id),
         range=part,
-        count=len(events),
+        count=made.events,
         state=BatchState.WAITING,
         attempts=0,
         next_at=now,
-        body_hash=b"",
+        body_hash=made.body_hash,
         parked_at=None,
         parent=batch.id,
         stop=None,

@@ -17,18 +17,17 @@ import msgspec
 from postbell.blocks import Position, Range
 from postbell.clock import rfc3339
 from postbell.errors import DamagedRow, NotFound
-from postbell.lane.cut import batch_id
+from postbell.lane.body import batch_id, rendered
 from postbell.lane.run import has_bit
-from postbell.logged import digest_of
 from postbell.ports import Dialect, Engine
-from postbell.reading.found import Found, nothing
+from postbell.reading.found import Found
 from postbell.reading.match import Selection
 from postbell.reading.paging import journal_pages
 from postbell.reading.reader import Reader
-from postbell.records import Entry, Outcome, Webhook
+from postbell.records import Entry, Outcome, Revision, Webhook
 
 MAX_SEARCHED = 200_000
-"""Events that a page or an API request looks through: about a second of one core."""
+"""Events that a page or an API request looks through: two or three seconds of one core."""
 MAX_ENTRIES = 20_000
 """Entries of the journal that are looked at for each MAX_SEARCHED events."""
 NEAR = timedelta(minutes=1)
@@ -92,10 +91,15 @@ class SinglesReport:
                         webhooks[entry.webhook_id] = await self._engine.registry.webhook(
                             entry.webhook_id
                         )
-                found = await self._events(reader, webhooks[entry.webhook_id], entry)
+                revision = _revision(webhooks[entry.webhook_id], entry)
+                if revision is None:
+                    continue
+                dialect = self._dialects[revision.dialect]
+                selection = Selection.of(dialect, revision)
+                found = await reader.events(entry.account_id, entry.range, selection)
                 searched += len(found)
                 await asyncio.sleep(0)  # others have their turn between two runs
-                part = _within(found, entry, wanted)
+                part = _within(found, entry, wanted, dialect, revision)
                 if part is not None:
                     return msgspec.structs.replace(
                         entry,
@@ -127,24 +131,24 @@ class SinglesReport:
                     if entry.kind.row.is_run and where.may_be(entry.at):
                         yield entry
 
-    async def _events(self, reader: Reader, webhook: Webhook | None, entry: Entry) -> Found:
-        """Return the events of a run that are still in the log: the last of them."""
-        revisions = webhook.revisions if webhook is not None else ()
-        revision = next((each for each in revisions if each.number == entry.revision), None)
-        if revision is None:
-            return nothing()
-        selection = Selection.of(self._dialects[revision.dialect], revision)
-        return await reader.events(entry.account_id, entry.range, selection)
+
+def _revision(webhook: Webhook | None, entry: Entry) -> Revision | None:
+    revisions = webhook.revisions if webhook is not None else ()
+    return next((each for each in revisions if each.number == entry.revision), None)
 
 
-def _within(found: Found, entry: Entry, wanted: str) -> Range | None:
-    """Return where the event with this batch id lies, None where it is not among those."""
+def _within(
+    found: Found, entry: Entry, wanted: str, dialect: Dialect, revision: Revision
+) -> Range | None:
+    """Return where the event with this batch id lies, None where it is not among those: those of
+    a run that are still in the log, the last of them."""
     gone = entry.count - len(found)
     for number, event in enumerate(found.events):
         if entry.done is not None and has_bit(entry.done, number + gone):
             block, offset = found.place(number)
             part = Range(Position(block, offset), Position(block, offset + 1))
-            if batch_id(entry.webhook_id, entry.revision, part, digest_of((event,))) == wanted:
+            made = rendered(dialect, revision, [event])
+            if batch_id(entry.webhook_id, revision, part, made) == wanted:
                 return part
     return None
 
@@ -155,7 +159,7 @@ def _went(outcome: Outcome | None) -> Outcome | None:
 
 
 def _is_id(text: str) -> bool:
-    """Say whether *text* looks like what `cut.batch_id` makes."""
+    """Say whether *text* looks like what `body.batch_id` makes."""
     digits = text.removeprefix("bat_")
     return len(text) == 36 and len(digits) == 32 and set(digits) <= set("0123456789abcdef")
 

@@ -358,4 +358,5 @@ async def _add_revision(db: Transaction, webhook_id: int, revision: Revision) ->
         revision.dialect,
         to.types_text(revision.types),
         to.text(revision.options),
+        int(revision.ids_name_bytes),
     )

@@ -138,12 +138,12 @@ SELECT id FROM webhooks WHERE version > ?1 AND deleted_at IS NOT NULL;
 -- name: add_revision
 -- The webhook has this revision.
 INSERT INTO revisions (webhook_id, number, start_block, start_offset, api_user_id, dialect, types,
-    options)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+    options, ids_name_bytes)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 
 -- name: revisions
 -- The webhook's revisions.
-SELECT number, start_block, start_offset, api_user_id, types, dialect, options
+SELECT number, start_block, start_offset, api_user_id, types, dialect, options, ids_name_bytes
 FROM revisions WHERE webhook_id = ?1 ORDER BY number;
 
 -- name: drop_revisions

@@ -273,6 +273,7 @@ def revision(row: Row) -> Revision:
         types=types_of(row[4]),
         dialect=row[5],
         options=members_of(row[6]),
+        ids_name_bytes=bool(row[7]),
     )
 
 
