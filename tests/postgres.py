@@ -99,7 +99,8 @@ class Server:
 
     def psql(self, statement: str, database: str = "postgres") -> str:
         """Run a statement of SQL; return its rows, one a line."""
-        return self._run("psql", "-X", "-A", "-t", "-q", "-c", statement, self.url(database))
+        arguments = ("-X", "-A", "-t", "-q", "-c", statement, self.url(database))
+        return self._run("psql", *arguments, user=None)
 
     def set(self, name: str, value: str) -> None:
         """Set one of its settings, for good."""
@@ -166,10 +167,11 @@ class Server:
         self.process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str) -> str:
+    def _run(self, program: str, *arguments: str, user: str | None = NOBODY) -> str:
+        """Run a program of its; only one that runs as ourselves needs no copy of this process."""
         done = subprocess.run(
             [str(self._bin / program), *arguments],
-            user=self._user,
+            user=user and self._user,
             cwd="/",
             capture_output=True,
             text=True,
