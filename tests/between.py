@@ -22,6 +22,8 @@ class Between:
         self.before: Callable[[int], Awaitable[None]] = _nothing
         """Done before a connection is passed on, with how many there were until then."""
         self._count = 0
+        self.came = 0
+        """How many connections were opened to it."""
         self._is_deaf = self._is_mute = self._is_refused = False
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter | None]] = set()
 
@@ -65,6 +67,7 @@ class Between:
         self.slow_s = 0.0
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.came += 1
         if self._is_refused:
             writer.transport.abort()
             return

@@ -18,7 +18,9 @@ LARGE_EVERY = 211
 APIS = 2
 """Processes that only take events in, beside the one that delivers as well, which is number 0."""
 FIRST = ("kill", "freeze", "fill", "kills", "fill-kill", "kill-all", "jump", "restore")
-"""The phases that every run has, however slow the machine is."""
+"""The phases that every run has that is not brief, however slow the machine is."""
+BRIEF = ("kills", "freeze", "fill-kill", "kill-all", "jump", "restore")
+"""All phases of a run that is brief: each kind of FIRST, once."""
 TO_A_PROCESS = ("kill", "freeze", "stop", "jump-one", "cut", "slow", "silence", "refuse")
 EPOCH_S = 1_755_856_802
 HOUR_S, DAY_S = 3600, 86_400

@@ -1,4 +1,4 @@
-"""A minute of chaos under a fixed seed, some phases of it on PostgreSQL; `./do chaos` runs any."""
+"""Chaos under a fixed seed, each kind of trouble once; `./do chaos` runs any seed for any time."""
 
 from pathlib import Path
 
@@ -8,20 +8,19 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.run import Run
 
 SEED = 20
-MINUTES = 1.0
 
 
 @pytest.mark.long
 async def test_every_promise_holds_while_the_service_is_killed_frozen_and_out_of_space(
     tmp_path: Path,
 ) -> None:
-    run = Run(SEED, MINUTES, tmp_path, print)
+    run = Run(SEED, 0, tmp_path, print, is_brief=True)
     try:
         report = await run.go()
     finally:
         run.disk.close()
 
-    assert report.problems == [], f"again: ./do chaos --seed {SEED} --minutes {MINUTES}"
+    assert report.problems == [], f"again, at length: ./do chaos --seed {SEED}"
     assert min(map(report.of, ("kill", "freeze", "fill", "restore"))) > 0
     assert min(report.full_starts, report.duplicates) > 0
     assert report.events > 1000
@@ -42,4 +41,4 @@ async def test_every_promise_holds_on_servers_that_fail_with_processes_that_shar
     assert report.problems == [], f"again, on {cluster.title}: {again}"
     assert min(map(report.of, ("kill", "cut", "fail-over"))) > 0
     assert report.duplicates > 0
-    assert report.events > 500
+    assert report.events > 300

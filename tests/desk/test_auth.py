@@ -41,7 +41,7 @@ class CountedChecks:
         with self._lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         with self._lock:
             self.at_once -= 1
             self.checked.append(known)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -127,7 +126,7 @@ async def test_a_way_that_goes_silent_is_given_up_soon_after_the_server_answers_
 
     await works_soon(engine, clock)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         found = await asyncio.gather(*hanging, return_exceptions=True)
     assert all(isinstance(each, Unavailable) for each in found), found
 
@@ -250,11 +249,11 @@ async def test_a_host_that_never_answers_keeps_nobody_from_the_next_one(
     place = f"127.0.0.1:{between.port},127.0.0.1:{server().port}"
     both = f"postgresql://postbell@{place}/{url.rpartition('/')[2]}?target_session_attrs=read-write"
 
-    engine = await postgres.open(both, sealer, clock, reach=Reach(connect_s=0.3))
-    began = time.monotonic()
+    engine = await postgres.open(both, sealer, clock, reach=Reach(connect_s=0.5))
+    before = between.came
     await asyncio.gather(engine.ready(), engine.log.head())
 
-    assert time.monotonic() - began < 0.3, "the host that answered is asked first"
+    assert between.came == before > 0, "the host that answered is asked first"
     await engine.close()
 
 

@@ -13,7 +13,7 @@ from postbell.operating.mailing import Mailer
 from postbell.text.mailboxes import known_as, read
 from tests.operating.rig import Mailbox, smtp
 
-COUNT = 2000
+COUNT = 400
 LETTERS = ascii_letters + digits + "!#$%&'*+-/=?^_`{|}~." + ' \t"(),:;<>@[\\]\0\r\n\x7f\x85'
 LETTERS += "äßéøñçİıſΩжшあ漢字ａ①㎡\u0301\u200d\u202e\u2066\ufeff\U0001f600"
 
