@@ -36,7 +36,7 @@ CHECKS = [
     checks.unsupported_method,
 ]
 BRIEF = settings(
-    max_examples=10,
+    max_examples=6,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

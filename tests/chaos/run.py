@@ -28,7 +28,6 @@ from tests.chaos.witness import Hook, Order, Problems, Witness
 from tests.crash.harness import AUTH, KEY_OPTION
 
 EVENTS_PER_S = 150
-BRIEF_EVENTS_PER_S = 75
 SENDERS = 2
 MAX_RSS_MIB = 300
 """A bound of the process's memory at the end of each phase: code 70, kept blocks and bodies at
@@ -82,7 +81,7 @@ class Run:
         self.ids: dict[str, int] = {}
         self.parked = 0
         self.is_brief = is_brief
-        self._events_per_s = BRIEF_EVENTS_PER_S if is_brief else EVENTS_PER_S
+        self._rate = EVENTS_PER_S / 2 if is_brief else EVENTS_PER_S
         self.holders = Holders(self.problems)
         self.accepted_log = folder / "accepted.log"
         self.accepted_log.touch()
@@ -97,18 +96,13 @@ class Run:
             count = len(cluster.ways)
             self.roles = ["api"] * apis + ["worker"] * (count - apis)
             self.clocks = [WallClock(folder, f"clock-{number}") for number in range(count)]
-            self._phases = plan.phases(
-                self._plan,
-                count - 1,
-                cluster_plan.BRIEF if is_brief else cluster_plan.FIRST,
-                cluster_plan.ON_SERVERS,
-            )
-            self._first = len(cluster_plan.BRIEF if is_brief else cluster_plan.FIRST)
+            first = cluster_plan.BRIEF if is_brief else cluster_plan.FIRST
+            self._phases = plan.phases(self._plan, count - 1, first, cluster_plan.ON_SERVERS)
         else:
             self.roles = ["all"] + ["api"] * plan.APIS
             first = plan.BRIEF if is_brief else plan.FIRST
             self._phases = plan.phases(self._plan, plan.APIS, first)
-            self._first = len(first)
+        self._first = len(first)
         self.services = [
             Supervised(
                 folder,
@@ -144,7 +138,7 @@ class Run:
                 await self._set_up()
                 async with asyncio.TaskGroup() as tasks:
                     for _ in range(SENDERS):
-                        tasks.create_task(self.producer.run(self._events_per_s / SENDERS))
+                        tasks.create_task(self.producer.run(self._rate / SENDERS))
                     ended = asyncio.Event()
                     tasks.create_task(self.crowd.run(self.service.url, ended))
                     try:

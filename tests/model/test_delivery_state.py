@@ -21,7 +21,7 @@ EXAMPLES = int(os.environ.get("POSTBELL_MODEL_EXAMPLES", "0"))
 STEPS = int(os.environ.get("POSTBELL_MODEL_STEPS", "30"))
 IS_SHRUNK = os.environ.get("POSTBELL_MODEL_SHRINK", "") not in ("", "0")
 BOUNDED = settings(
-    max_examples=EXAMPLES or 40,
+    max_examples=EXAMPLES or 24,
     stateful_step_count=STEPS,
     derandomize=not EXAMPLES,
     deadline=None,
@@ -32,7 +32,7 @@ BOUNDED = settings(
 )
 
 
-BRIEFER = settings(BOUNDED, max_examples=EXAMPLES or 24)
+BRIEFER = settings(BOUNDED, max_examples=EXAMPLES or 12)
 """For the engine that takes three times as long; what engines promise `tests/contract` says."""
 
 BRIEFEST = settings(BOUNDED, max_examples=EXAMPLES or 1)

@@ -1,16 +1,21 @@
-"""Ten thousand webhooks over a thousand accounts: who does not match costs nothing."""
+"""Thousands of webhooks over hundreds of accounts: who does not match costs nothing.
+
+POSTBELL_SCALE_ACCOUNTS=1000 makes them ten thousand.
+"""
 
 import asyncio
+import os
 from typing import NamedTuple
 
 from postbell.blocks import Position, build_block
+from postbell.delivery.prune import IDLE_BLOCKS
 from postbell.events import NUMBER_OF, EventType
 from postbell.records import Account, ApiUser, Webhook
 from tests.delivery.rig import Rig, event, running
 from tests.fakes import FakeClock
 from tests.scale.counting import CountingEngine
 
-ACCOUNTS, EACH = 1000, 10
+ACCOUNTS, EACH = int(os.environ.get("POSTBELL_SCALE_ACCOUNTS", "300")), 10
 WEBHOOKS = ACCOUNTS * EACH
 AT_ONCE = 100
 TYPES = (EventType.OPEN, EventType.CLICK)
@@ -23,7 +28,7 @@ class Tenant(NamedTuple):
 
 
 async def settle(rig: Rig) -> list[Tenant]:
-    """Register a thousand customers of ten webhooks, every second of which takes clicks."""
+    """Register customers of ten webhooks each, every second of which takes clicks."""
     tenants: list[Tenant] = []
     for first in range(0, ACCOUNTS, AT_ONCE):
         numbers = range(first, first + AT_ONCE)
@@ -97,7 +102,7 @@ async def _ring_who_matches(engine: CountingEngine, rig: Rig, tenant: Tenant) ->
 
 
 async def _pass_by(engine: CountingEngine, rig: Rig, tenants: list[Tenant]) -> None:
-    """A thousand blocks that nobody takes: they are read once, by all together."""
+    """Hundreds of blocks that nobody takes: they are read once, by all together."""
     engine.count_anew()
 
     await append_for_all(rig, tenants)
@@ -108,12 +113,12 @@ async def _pass_by(engine: CountingEngine, rig: Rig, tenants: list[Tenant]) -> N
 
 
 async def _move_idle_cursors(engine: CountingEngine, rig: Rig, tenants: list[Tenant]) -> None:
-    """Nearly all lanes are now far behind what they looked through; a few commits mend that."""
+    """Most lanes are now far behind what they looked through; a few commits mend that."""
     engine.count_anew()
 
     await rig.worker.pruner.sweep(list(rig.worker.lanes.values()))
 
-    assert len(engine.ledger.written) > 0.85 * WEBHOOKS
+    assert len(engine.ledger.written) >= (ACCOUNTS - IDLE_BLOCKS) * EACH
     assert engine.ledger.records <= WEBHOOKS / 400
     assert engine.log.calls["headers"] <= ACCOUNTS
     moved = await rig.engine.ledger.lane(tenants[-1].webhooks[0].id)
