@@ -3,6 +3,7 @@
 from typing import Any
 
 from postbell.errors import Overloaded, StorageError
+from postbell.ports import WeakSetting
 from tests.api.service import running
 
 
@@ -17,6 +18,9 @@ class Failing:
         self.asked += 1
         if self.trouble:
             raise StorageError(self.trouble)
+
+    async def weak_settings(self) -> list[WeakSetting]:
+        return []
 
 
 async def readiness(service: Any) -> tuple[int, dict[str, str]]:
@@ -34,6 +38,16 @@ async def test_a_live_process_is_healthy() -> None:
 async def test_ready_once_ingest_can_commit() -> None:
     async with running() as service:
         assert await readiness(service) == (200, {"status": "ready"})
+
+
+async def test_what_makes_less_durable_is_a_warning_of_who_is_ready() -> None:
+    async with running() as service:
+        service.engine.weak.append(WeakSetting("fsync", "a loss of power can lose everything"))
+
+        status, body = await readiness(service)
+
+    assert (status, body["status"]) == (200, "ready")
+    assert body["warning"] == "fsync is off on the server: a loss of power can lose everything"
 
 
 async def test_not_ready_before_ingest_is() -> None:

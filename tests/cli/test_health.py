@@ -70,6 +70,22 @@ def test_what_is_not_ready_and_what_is_no_service_says_so(tmp_path: Path) -> Non
     assert ready.stderr.startswith("error: unavailable: cannot open the database")
 
 
+def test_a_warning_of_who_is_ready_is_told_and_fails_nothing(tmp_path: Path) -> None:
+    told = b'{"status": "ready", "warning": "fsync is off on the server: power can lose it"}'
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        postbell = Postbell(tmp_path, POSTBELL_LISTEN=f"127.0.0.1:{port}")
+        with postbell.running("health", "--ready") as process:
+            taken, _ = listening.accept()
+            with taken:
+                taken.recv(1000)
+                taken.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(told) + told)
+            said, _ = process.communicate()
+
+    assert process.returncode == 0
+    assert said == "ready\nwarning: fsync is off on the server: power can lose it\n"
+
+
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n\r\nhello", b"garbage\r\n\r\n"])
 def test_another_program_on_the_port_is_no_service(tmp_path: Path, said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:

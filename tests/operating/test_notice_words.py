@@ -33,6 +33,7 @@ FIELDS: dict[str, Any] = {
     "state": "failing",
     "fault": "cannot read /var/log/mail.log: Permission denied",
     "unread_bytes": 2_400_000,
+    "settings": "fsync, full_page_writes",
 }
 
 

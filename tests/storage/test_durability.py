@@ -1,5 +1,6 @@
 """A server that does not make durable what it acknowledges is told of where a process starts."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,25 @@ async def test_who_serves_tells_each_setting_that_is_off(
 
     # The server of the tests has the other two off, for speed.
     assert told == (["synchronous_commit", "fsync", "full_page_writes"] if serves else [])
+
+
+async def test_a_setting_that_is_changed_later_is_found_by_who_asks(
+    name: str, sealer: Sealer
+) -> None:
+    engine = await postgres.open(server().url(name), sealer, SystemClock())
+    before = [each.name for each in await engine.weak_settings()]
+    server().set("synchronous_commit", "off")
+    try:
+        async with asyncio.timeout(30):
+            while before == (after := [each.name for each in await engine.weak_settings()]):
+                await asyncio.sleep(0.01)
+    finally:
+        server().psql("ALTER SYSTEM RESET synchronous_commit")
+        server().psql("SELECT pg_reload_conf()")
+        await engine.close()
+
+    assert before == ["fsync", "full_page_writes"]
+    assert after == ["synchronous_commit", "fsync", "full_page_writes"]
 
 
 @pytest.mark.parametrize("commit", ["on", "local", "remote_write", "remote_apply"])

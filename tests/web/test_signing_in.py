@@ -5,6 +5,7 @@ import pytest
 from postbell.desk.owners import ABSOLUTE_DAYS, IDLE_DAYS
 from postbell.desk.throttle import RULES, WINDOW_S
 from postbell.errors import ServiceError
+from postbell.ports import WeakSetting
 from tests.web.visiting import ADA, BOB, OPAL, PASSWORD, Browser, House, open_house
 
 DAY_S = 86_400
@@ -347,6 +348,17 @@ async def test_the_operator_reads_of_a_clock_that_jumped(is_sure: bool) -> None:
         text = await house.browser().get("/operator")
 
         assert ("The clock of this machine jumped" in text) is not is_sure
+
+
+async def test_the_operator_reads_of_a_database_that_makes_less_durable() -> None:
+    async with open_house(sign_in=False) as house:
+        well = await house.browser().get("/operator")
+        house.service.engine.weak.append(WeakSetting("fsync", "power can lose everything"))
+        text = await house.browser().get("/operator")
+
+        said = "On the database server fsync is off: events that were accepted can be lost"
+        assert said in text
+        assert said not in well
 
 
 async def test_without_mail_the_page_names_the_operators_command(house: House) -> None:

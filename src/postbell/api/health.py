@@ -30,7 +30,7 @@ class Health:
         self._ingest = ingest
         self._clock = clock
         self._asked_at = float("-inf")
-        self._trouble = ""
+        self._trouble = self._warning = ""
         self._asking = asyncio.Lock()
 
     def routes(self) -> list[Route]:
@@ -43,19 +43,22 @@ class Health:
             return "ingest is not ready yet"
         async with self._asking:
             if self._clock.monotonic_s() - self._asked_at >= CACHED_S:
-                self._trouble = await self._ask()
+                self._trouble, self._warning = await self._ask()
                 self._asked_at = self._clock.monotonic_s()
         return self._trouble
 
-    async def _ask(self) -> str:
+    async def _ask(self) -> tuple[str, str]:
+        """Return why ingest cannot commit, and where it can what makes that less durable than is
+        promised."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await self._engine.ready()
+                weak = await self._engine.weak_settings()
         except TimeoutError:
-            return f"the storage did not answer within {TIMEOUT_S:g} s"
+            return f"the storage did not answer within {TIMEOUT_S:g} s", ""
         except (StorageError, Overloaded) as error:
-            return error.message
-        return ""
+            return error.message, ""
+        return "", "; ".join(f"{each.name} is off on the server: {each.means}" for each in weak)
 
     async def _healthz(self, request: Request) -> Response:
         return _answer(200, {"status": "ok"})
@@ -66,7 +69,8 @@ class Health:
         trouble = await self.trouble()
         if trouble:
             return _answer(503, {"status": "unavailable", "reason": trouble})
-        return _answer(200, {"status": "ready"})
+        warned = {"warning": self._warning} if self._warning else {}
+        return _answer(200, {"status": "ready"} | warned)
 
 
 def unready(reason: str) -> ASGIApp:

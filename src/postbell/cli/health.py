@@ -24,7 +24,8 @@ def command(settings: Settings, ready: bool, worker: bool) -> None:
     """Ask the service on this machine whether it is well.
 
     Exit status 1, with the reason, where it does not answer or is not. For a container's health
-    check, or a supervisor without a client of HTTP.
+    check, or a supervisor without a client of HTTP. With --ready it also warns of settings of the
+    database's server by which what is acknowledged outlives less than is promised.
     """
     if worker and (ready or not settings.metrics_listen):
         raise UsageError("a worker takes nothing in; it answers on metrics_listen, which it needs")
@@ -32,11 +33,14 @@ def command(settings: Settings, ready: bool, worker: bool) -> None:
         at, has_tls = read_address(settings.metrics_listen), False
     else:
         at, has_tls = settings.listen, bool(settings.tls_cert_file)
-    click.echo(_asked(at, "/readyz" if ready else "/healthz", has_tls=has_tls))
+    told = _asked(at, "/readyz" if ready else "/healthz", has_tls=has_tls)
+    click.echo(told.get("status", "ok"))
+    if warning := told.get("warning"):
+        click.echo(f"warning: {warning}")
 
 
-def _asked(at: Address, path: str, *, has_tls: bool) -> str:
-    """Return the status that the service tells; raise ServiceError where it is not well."""
+def _asked(at: Address, path: str, *, has_tls: bool) -> dict[str, str]:
+    """Return what the service tells; raise ServiceError where it is not well."""
     at = at._replace(host=ANYWHERE.get(at.host, at.host))
     connection: http.client.HTTPConnection
     if has_tls:  # of its own, for a name that is not this machine's
@@ -56,4 +60,4 @@ def _asked(at: Address, path: str, *, has_tls: bool) -> str:
         connection.close()
     if answer.status != http.client.OK:
         raise ServiceError(f"{told.get('status', answer.status)}: {told.get('reason', '')}")
-    return told.get("status", "ok")
+    return told

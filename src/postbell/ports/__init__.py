@@ -42,6 +42,7 @@ from postbell.ports.engine import (
     MigrationPhase,
     Restored,
     Space,
+    WeakSetting,
 )
 from postbell.ports.notices import LETTERS_KEPT, Letter, Notices, Telling, ToldOf, ToldState
 from postbell.ports.outgoing import Request, Sender, UrlGuard
@@ -199,4 +200,5 @@ __all__ = [
     "Tries",
     "UrlGuard",
     "Verifier",
+    "WeakSetting",
 ]

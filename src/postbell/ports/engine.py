@@ -39,6 +39,14 @@ class Space(NamedTuple):
     wal_bytes: int = 0
 
 
+class WeakSetting(NamedTuple):
+    """A setting of the database's server by which what is acknowledged outlives less than is
+    promised, and what it *means*, in English."""
+
+    name: str
+    means: str
+
+
 class Dropped(NamedTuple):
     """So many *blocks* went; none is left with an id below *edge*."""
 
@@ -184,6 +192,11 @@ class Engine(Protocol):
 
     async def ready(self) -> None:
         """Return when ingest can commit now; raise StorageError saying why it cannot."""
+        ...
+
+    async def weak_settings(self) -> list[WeakSetting]:
+        """Return what makes less durable than is promised, none where all is; raise StorageError
+        where that cannot be found out."""
         ...
 
     async def space(self) -> Space:

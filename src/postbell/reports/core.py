@@ -15,7 +15,7 @@ from postbell.clock import Clock
 from postbell.directory import Directory
 from postbell.errors import NotFound, laneless
 from postbell.lane.lawful import lawful_lane
-from postbell.ports import Claim, Dialect, Engine
+from postbell.ports import Claim, Dialect, Engine, WeakSetting
 from postbell.reading.paging import batch_pages, journal_pages
 from postbell.records import BatchState, Entry, Webhook
 from postbell.reports import marks
@@ -90,6 +90,10 @@ class Reports:
         self.singles = SinglesReport(engine, dialects)
         self.exchange = Exchanges(engine, dialects, self.singles)
         self.waits = Waits(engine, dialects, clock, self._installation_policies)
+
+    async def weak_settings(self) -> list[WeakSetting]:
+        """Return what makes less durable than is promised."""
+        return await self._engine.weak_settings()
 
     async def accounts(self) -> list[AccountView]:
         """Return every account, by id."""

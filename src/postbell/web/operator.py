@@ -68,6 +68,7 @@ async def _show(visit: Visit) -> Response:
         shapes=SHAPES,
         unnamed_proxy=site.unnamed_proxy(),
         is_clock_sure=site.desk.clock.is_sure,
+        weak=[each.name for each in await site.reports.weak_settings()],
     )
 
 

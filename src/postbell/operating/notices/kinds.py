@@ -29,6 +29,8 @@ KINDS = (
     Kind("source_caught_up"),
     Kind("clock_doubted"),
     Kind("clock_sure"),
+    Kind("durability_weak"),
+    Kind("durability_whole"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 

@@ -127,6 +127,8 @@ MEMBERS = {
     "source_caught_up": ("source",),
     "clock_doubted": ("machine", "by_s"),
     "clock_sure": ("machine",),
+    "durability_weak": ("settings",),
+    "durability_whole": (),
 }
 """What the operator's webhook gets of each kind, beside what all have."""
 

@@ -125,6 +125,7 @@ class Teller:
             if is_due:
                 found += await self._watching.of_accounts()
                 found += await self._sources.look()
+                found += await self._watching.of_durability()
         await self._tell(found)
         del self._heard[: len(was_heard)], self._clocks[: len(clocks)]
         if is_due:

@@ -19,6 +19,8 @@ from postbell.text.numerals import whole
 
 FAILING, PAUSED, BEHIND, SILENT = "failing", "paused", "behind", "silent"
 DOUBTED = "doubted"
+DURABILITY = "durability"
+"""The subject that what the database makes durable is."""
 MIN_FAILURES = 2
 """One failure is no news: the next attempt mends most."""
 CAUGHT_UP = 0.5
@@ -96,6 +98,21 @@ class Watching:
         if by_s is not None:
             kind, fields = "clock_doubted", fields | {"by_s": by_s}
         return [self._notice(kind, 0, "", fields, self._clock_of)]
+
+    async def of_durability(self) -> list[Notice]:
+        """Return the notice that the database makes less durable than is promised, or all again."""
+        try:
+            weak = [each.name for each in await self._engine.weak_settings()]
+        except StorageError as error:
+            log("standings_stale", error=error.message)
+            return []
+        condition = ", ".join(weak) or OK
+        if not self._changes.is_news(DURABILITY, condition, self._clock.now()):
+            return []
+        kind, fields = "durability_whole", {}
+        if weak:
+            kind, fields = "durability_weak", {"settings": condition}
+        return [self._notice(kind, 0, "", fields, DURABILITY)]
 
     def is_there(self, subject: str) -> bool:
         """Say whether what a subject is of still exists."""

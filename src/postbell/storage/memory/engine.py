@@ -5,7 +5,7 @@ from pathlib import Path
 
 from postbell.clock import Clock
 from postbell.errors import UsageError
-from postbell.ports import Dropped, Space
+from postbell.ports import Dropped, Space, WeakSetting
 from postbell.storage.memory.answers import MemoryAnswers
 from postbell.storage.memory.checkpoints import MemoryCheckpoints
 from postbell.storage.memory.crew import MemoryCrew
@@ -44,9 +44,14 @@ class MemoryEngine:
         self.notices = MemoryNotices(tables)
         self.crew = MemoryCrew(tables)
         self.bell = tables.bell
+        self.weak: list[WeakSetting] = []
 
     async def ready(self) -> None:
         """Return at once: memory always takes a write."""
+
+    async def weak_settings(self) -> list[WeakSetting]:
+        """Return what `weak` says: nothing here outlives the process anyway."""
+        return self.weak
 
     async def space(self) -> Space:
         """Return that nothing is on disk."""

@@ -1,5 +1,8 @@
 """Whether the server makes durable what it acknowledges: its settings decide that, not Postbell."""
 
+import asyncpg
+
+from postbell.ports import WeakSetting
 from postbell.signals import log
 from postbell.storage.postgres.connecting import DatabaseServer, closed, connect
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
@@ -14,20 +17,26 @@ _SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[])"
 
 
 async def tell_weak(server: DatabaseServer) -> None:
-    """Tell the log of each setting that makes less durable than is promised; raise StorageError.
-
-    They are those of a session as this process has them: set for the server, database or user.
-    """
+    """Tell the log of each setting that makes less durable than is promised; raise StorageError."""
     connection = await connect(server)
     try:
         async with connection.transaction(readonly=True):
-            told = dict(await connection.fetch(_SETTINGS, list(WEAK)))
+            found = await weak_settings(connection)
     except FAULTS as error:
         raise as_storage_error(error, f"cannot read the database {server.place}") from error
     finally:
         await closed(connection)
-    for name in weak(told):
-        log("database_not_durable", setting=name, means=WEAK[name])
+    for each in found:
+        log("database_not_durable", setting=each.name, means=each.means)
+
+
+async def weak_settings(connection: asyncpg.Connection) -> list[WeakSetting]:
+    """Return each setting that makes less durable than is promised; raise one of FAULTS.
+
+    They are those of a session as this process has them: set for the server, database or user.
+    """
+    told = dict(await connection.fetch(_SETTINGS, list(WEAK)))
+    return [WeakSetting(name, WEAK[name]) for name in weak(told)]
 
 
 def weak(settings: dict[str, str]) -> list[str]:

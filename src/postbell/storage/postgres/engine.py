@@ -6,10 +6,10 @@ from pathlib import Path
 
 from postbell.clock import Clock
 from postbell.errors import UsageError
-from postbell.ports import Dropped, Space
+from postbell.ports import Dropped, Space, WeakSetting
 from postbell.sealing import Sealer
 from postbell.storage.postgres.connecting import DatabaseServer, found
-from postbell.storage.postgres.durability import tell_weak
+from postbell.storage.postgres.durability import tell_weak, weak_settings
 from postbell.storage.postgres.journal import PostgresJournal
 from postbell.storage.postgres.keys import agree
 from postbell.storage.postgres.migrating import prepare
@@ -115,6 +115,10 @@ class PostgresEngine:
     async def ready(self) -> None:
         """Commit a row now, as an append does; raise StorageError saying why that cannot be."""
         await self.log.settle()
+
+    async def weak_settings(self) -> list[WeakSetting]:
+        """Return those of the server, as they are for a session now."""
+        return await self._readers.run(lambda db: weak_settings(db.connection))
 
     async def space(self) -> Space:
         """Return what the database takes on the server's disk."""

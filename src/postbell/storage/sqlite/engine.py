@@ -9,7 +9,7 @@ import apsw
 
 from postbell.clock import Clock, to_us
 from postbell.errors import StorageError
-from postbell.ports import Dropped, Space
+from postbell.ports import Dropped, Space, WeakSetting
 from postbell.sealing import Sealer
 from postbell.storage.folders import lacks_room
 from postbell.storage.ringing import RingBell
@@ -138,6 +138,10 @@ class SqliteEngine:
                 f"the disk of {folder} is full: free some space; what is small may still find room"
                 " in files that are there"
             )
+
+    async def weak_settings(self) -> list[WeakSetting]:
+        """Return none: a commit is durable when it returns, which is set at each opening."""
+        return []
 
     async def space(self) -> Space:
         """Return what the database takes on disk, as of its newest commit."""
