@@ -163,9 +163,11 @@ def _is_nullable(item: tuple[Any, Any]) -> bool:
     return what is op.AT
 
 
-@pytest.mark.parametrize("pattern", sorted({pattern for _, pattern in patterns()}))
-def test_no_expression_shares_a_text_out_between_repeats(pattern: str) -> None:
-    assert not is_open(pattern)
+def test_no_expression_shares_a_text_out_between_repeats() -> None:
+    found = set(patterns())
+
+    assert len(found) > 50
+    assert [(path, pattern) for path, pattern in found if is_open(pattern)] == []
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,3 @@ def test_no_expression_shares_a_text_out_between_repeats(pattern: str) -> None:
 )
 def test_the_search_finds_what_it_is_for(pattern: str, is_bad: bool) -> None:
     assert is_open(pattern) == is_bad
-
-
-def test_expressions_are_found() -> None:
-    assert len(list(patterns())) > 50

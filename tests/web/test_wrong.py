@@ -1,6 +1,7 @@
 """Errors in the reader's language: a text for every reason that a page can show."""
 
 import ast
+import functools
 import re
 import string
 from collections.abc import Iterator
@@ -92,13 +93,16 @@ def makers(module: ast.Module) -> dict[str, str]:
     return found
 
 
-def sites() -> Iterator[Site]:
-    """Yield every place whose error a page can show."""
+@functools.cache
+def sites() -> list[Site]:
+    """Return every place whose error a page can show."""
+    found: list[Site] = []
     for path in sorted(source.FOLDER.rglob("*.py")):
         name = path.relative_to(source.FOLDER).as_posix()
         if name == "errors.py" or name.startswith(FOR_MACHINES):
             continue
-        yield from sites_of(path, name)
+        found += sites_of(path, name)
+    return found
 
 
 def sites_of(path: Path, name: str) -> Iterator[Site]:
@@ -121,9 +125,6 @@ def sites_of(path: Path, name: str) -> Iterator[Site]:
         yield Site(f"{name}:{node.lineno}", kind, reasons, frozenset(given) - OWN)
 
 
-SITES = list(sites())
-
-
 def names_in(message: words.Text) -> set[str]:
     forms = message.values() if isinstance(message, dict) else [message]
     return {name for form in forms for _, name, _, _ in string.Formatter().parse(form) if name}
@@ -135,17 +136,17 @@ def test_every_reason_that_a_page_can_show_has_a_text(language: str) -> None:
 
     untold = [
         f"{site.where}: {reason}"
-        for site in SITES
+        for site in sites()
         for reason in site.reasons or (TREE[site.kind].code,)
         if not say.has(f"wrong.{reason}")
     ]
 
-    assert len(SITES) > 100
+    assert len(sites()) > 100
     assert untold == []
 
 
 def test_what_a_person_can_mend_says_more_than_its_kind() -> None:
-    vague = [s.where for s in SITES if s.kind in ("BadInput", "Conflict") and not s.reasons]
+    vague = [s.where for s in sites() if s.kind in ("BadInput", "Conflict") and not s.reasons]
 
     assert vague == []
 
@@ -156,7 +157,7 @@ def test_a_text_names_only_what_every_place_of_its_reason_gives(language: str) -
 
     unfilled = [
         f"{site.where}: {reason}: {sorted(names_in(messages[f'wrong.{reason}']) - site.values)}"
-        for site in SITES
+        for site in sites()
         for reason in site.reasons
         if names_in(messages[f"wrong.{reason}"]) - site.values
     ]
@@ -165,7 +166,7 @@ def test_a_text_names_only_what_every_place_of_its_reason_gives(language: str) -
 
 
 def test_no_text_is_kept_for_a_reason_that_nothing_has() -> None:
-    used = {reason for site in SITES for reason in site.reasons}
+    used = {reason for site in sites() for reason in site.reasons}
     kinds = {each.code for each in TREE.values()}
     kept = {key.partition(".")[2] for key in words.of("en").messages if key.startswith("wrong.")}
 
@@ -208,7 +209,7 @@ def test_numbers_are_written_as_the_language_writes_them(language: str, said: st
 def test_a_value_that_is_a_word_is_translated_too(language: str, said: str) -> None:
     error = errors.BadInput("…", reason="url_check_error", method="GET", error="timeout")
 
-    assert FAMILIES.keys() <= {name for site in SITES for name in site.values}
+    assert FAMILIES.keys() <= {name for site in sites() for name in site.values}
     assert explain(words.of(language), error) == said
 
 
