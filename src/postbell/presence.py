@@ -122,7 +122,7 @@ class Presence:
         self._me = me
         self._marks: dict[Duty, Mark | None] = dict.fromkeys(duties)
         self._terms: dict[Duty, Term] = {}
-        self._until_s = float("-inf")
+        self._began_s = self._until_s = float("-inf")
         self.members: list[CrewMember] = []
         self._reported = asyncio.Event()
         self._is_hurried = asyncio.Event()
@@ -157,11 +157,11 @@ class Presence:
         self._reported.clear()
 
     def peers(self) -> list[CrewMember]:
-        now = self._clock.now()
+        over_s = self._clock.monotonic_s() - self._began_s
         return [
             each
             for each in self.members
-            if each.name != self.name and each.role in DELIVERS and each.until > now
+            if each.name != self.name and each.role in DELIVERS and each.left_s > over_s
         ]
 
     def unheld(self) -> set[int]:
@@ -190,12 +190,12 @@ class Presence:
 
     async def report(self) -> None:
         """Say once that this process is there, and learn who else is."""
-        began_s, now = self._clock.monotonic_s(), self._clock.now()
+        began_s = self._clock.monotonic_s()
         me = self._measured(self._me)
         marks = {duty: self._mark(duty) for duty in self._marks}
-        terms, self.members = await self._crew.report(me, marks, lease_s=LEASE_S, now=now)
+        terms, self.members = await self._crew.report(me, marks, lease_s=LEASE_S)
         before, self._terms = self._terms, {each.duty: each for each in terms}
-        self._until_s = began_s + LEASE_S
+        self._began_s, self._until_s = began_s, began_s + LEASE_S
         was, now_are = set(map(_bare, before.values())), set(map(_bare, terms))
         if now_are - was:
             log("duties_taken", duties=_named(now_are - was))
@@ -214,7 +214,7 @@ class Presence:
         self._terms = {}
         with suppress(StorageError, Overloaded):
             if any(marks.values()):
-                await self._crew.report(self._me, marks, lease_s=LEASE_S, now=self._clock.now())
+                await self._crew.report(self._me, marks, lease_s=LEASE_S)
             await self._crew.leave(self.name)
 
     def _mark(self, duty: Duty) -> str:

@@ -223,7 +223,7 @@ async def fill(folder: Path) -> None:
     claim = await engine.ledger.lane(webhook.id)
     assert claim is not None
     member = CrewMember(HOSTILE, HOSTILE, 1, HOSTILE, HOSTILE, now)
-    await engine.crew.report(member, {}, lease_s=YEAR_S, now=SystemClock().now())
+    await engine.crew.report(member, {}, lease_s=YEAR_S)
     change = LaneChange(
         webhook_id=webhook.id,
         epoch=claim.lane.epoch,

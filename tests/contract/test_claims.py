@@ -1,7 +1,6 @@
 """Lanes: who may move a webhook's cursor, and for how long."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -57,9 +56,9 @@ async def test_an_expired_lease_is_claimed_again(shop: Shop) -> None:
     await shop.webhook()
     [before] = await shop.claim("w1", lease_s=30)
 
-    shop.clock.advance(29.9)
+    await shop.later(20)
     too_early = await shop.claim("w2")
-    shop.clock.advance(0.1)
+    await shop.later(10)
     [after] = await shop.claim("w2")
 
     assert too_early == []
@@ -70,9 +69,9 @@ async def test_a_renewed_lease_lasts_longer(shop: Shop) -> None:
     webhook = await shop.webhook()
     await shop.claim("w1", lease_s=30)
 
-    shop.clock.advance(20)
-    renewed = await shop.engine.ledger.renew("w1", lease_s=30, now=shop.clock.now())
-    shop.clock.advance(20)
+    await shop.later(20)
+    renewed = await shop.engine.ledger.renew("w1", lease_s=30)
+    await shop.later(20)
 
     assert renewed == [webhook.id]
     assert await shop.claim("w2") == []
@@ -82,9 +81,9 @@ async def test_renewing_touches_no_other_owner(shop: Shop) -> None:
     webhook = await shop.webhook()
     await shop.claim("w1", lease_s=30)
 
-    shop.clock.advance(20)
-    assert await shop.engine.ledger.renew("w2", lease_s=30, now=shop.clock.now()) == []
-    shop.clock.advance(20)
+    await shop.later(20)
+    assert await shop.engine.ledger.renew("w2", lease_s=30) == []
+    await shop.later(20)
 
     assert ids(await shop.claim("w3")) == [webhook.id]
 
@@ -101,7 +100,7 @@ async def test_released_lanes_are_claimed_at_once(shop: Shop) -> None:
 async def test_a_write_by_a_stale_epoch_is_refused(shop: Shop) -> None:
     webhook = await shop.webhook()
     [old] = await shop.claim("w1", lease_s=1)
-    shop.clock.advance(2)
+    await shop.later(2)
     [new] = await shop.claim("w2")
     moved = replace(old.lane, cursor=Position(9, 0))
 
@@ -121,7 +120,7 @@ async def test_a_write_by_a_stale_epoch_is_refused(shop: Shop) -> None:
     assert stale == [webhook.id]
     claim = await shop.engine.ledger.lane(webhook.id)
     assert claim is not None
-    assert claim._replace(is_worked=False) == new
+    assert claim._replace(is_worked=False, left_s=new.left_s) == new
     assert await shop.engine.journal.scan(0, 10) == []
     assert await shop.engine.registry.webhook(webhook.id) == webhook
 
@@ -159,16 +158,33 @@ async def test_lanes_of_deleted_webhooks_are_not_given_out(shop: Shop, number: i
     assert ids(await shop.claim()) == [webhooks[1 - number].id]
 
 
-async def test_a_lane_says_until_when_it_is_held(shop: Shop) -> None:
+async def test_a_lane_says_for_how_long_it_is_held(shop: Shop) -> None:
     webhook = await shop.webhook()
     free = await shop.engine.ledger.lane(webhook.id)
 
     [claim] = await shop.claim("w1", lease_s=30)
 
+    await shop.later(10)
     held = await shop.engine.ledger.lane(webhook.id)
-    until = shop.clock.now() + timedelta(seconds=30)
-    assert free is not None and free.leased_until <= shop.clock.now()
-    assert held is not None and held.leased_until == claim.leased_until == until
+    assert free is not None and (free.left_s, free.is_held) == (0, False)
+    assert held is not None and held.is_held
+    assert claim.left_s == 30
+    assert 10 < held.left_s <= 20
+
+
+async def test_a_lease_from_before_the_clock_was_set_back_is_no_longer_than_any(shop: Shop) -> None:
+    await shop.webhook()
+    [before] = await shop.claim("w1", lease_s=30)
+    await shop.later(-86_400)
+
+    at_once = await shop.claim("w2", lease_s=30)
+    await shop.later(20)
+    too_early = await shop.claim("w2", lease_s=30)
+    await shop.later(10)
+    [after] = await shop.claim("w2", lease_s=30)
+
+    assert (at_once, too_early) == ([], [])
+    assert after.lane.epoch == before.lane.epoch + 1
 
 
 async def test_a_stopped_batch_is_kept_so_and_comes_with_every_claim(shop: Shop) -> None:
@@ -211,7 +227,7 @@ async def test_a_lane_is_kept_stopped(shop: Shop) -> None:
 async def is_there(shop: Shop, name: str, *, lease_s: float = 60.0) -> None:
     """Let a process say that it is there."""
     member = CrewMember(name, "machine-1", 77, "worker", "1.2", shop.clock.now())
-    await shop.engine.crew.report(member, {}, lease_s=lease_s, now=shop.clock.now())
+    await shop.engine.crew.report(member, {}, lease_s=lease_s)
 
 
 async def test_a_lane_that_is_handed_over_is_anothers_with_its_work(shop: Shop) -> None:
@@ -220,7 +236,7 @@ async def test_a_lane_that_is_handed_over_is_anothers_with_its_work(shop: Shop) 
     await is_there(shop, "w2")
     ledger, version = shop.engine.ledger, await shop.engine.registry.version(is_sure=True)
 
-    given = await ledger.hand_over("w1", "w2", {webhook.id: 12.5}, now=shop.clock.now())
+    given = await ledger.hand_over("w1", "w2", {webhook.id: 12.5})
     [after] = await ledger.reload("w2", [webhook.id, kept.id])
 
     assert given == [webhook.id]
@@ -236,7 +252,7 @@ async def test_who_handed_a_lane_over_writes_nothing_of_it(shop: Shop) -> None:
     webhook = await shop.webhook()
     [claim] = await shop.claim("w1")
     await is_there(shop, "w2")
-    await shop.engine.ledger.hand_over("w1", "w2", {webhook.id: 1.0}, now=shop.clock.now())
+    await shop.engine.ledger.hand_over("w1", "w2", {webhook.id: 1.0})
 
     change = LaneChange(
         webhook_id=webhook.id, epoch=claim.lane.epoch, put=(shop.batch(webhook, "b"),)
@@ -250,11 +266,11 @@ async def test_a_lane_goes_to_nobody_who_is_not_there(shop: Shop) -> None:
     webhook = await shop.webhook()
     await shop.claim("w1", lease_s=90)
     await is_there(shop, "w2", lease_s=30)
-    shop.clock.advance(30)
-    ledger, now = shop.engine.ledger, shop.clock.now()
+    await shop.later(30)
+    ledger = shop.engine.ledger
 
-    assert await ledger.hand_over("w1", "w2", {webhook.id: 1.0}, now=now) == []
-    assert await ledger.hand_over("w1", "nobody", {webhook.id: 1.0}, now=now) == []
+    assert await ledger.hand_over("w1", "w2", {webhook.id: 1.0}) == []
+    assert await ledger.hand_over("w1", "nobody", {webhook.id: 1.0}) == []
     assert ids(await ledger.reload("w1", [webhook.id])) == [webhook.id]
 
 
@@ -263,9 +279,7 @@ async def test_only_who_holds_a_lane_hands_it_over(shop: Shop) -> None:
     await shop.claim("w1")
     await is_there(shop, "w2")
 
-    given = await shop.engine.ledger.hand_over(
-        "w3", "w2", {webhook.id: 1.0, 999: 1.0}, now=shop.clock.now()
-    )
+    given = await shop.engine.ledger.hand_over("w3", "w2", {webhook.id: 1.0, 999: 1.0})
 
     assert given == []
     assert ids(await shop.engine.ledger.reload("w1", [webhook.id])) == [webhook.id]
@@ -277,11 +291,11 @@ async def test_a_lane_of_one_who_died_after_it_was_handed_over_is_claimed_with_i
     webhook = await shop.webhook()
     await shop.claim("w1", lease_s=300)
     await is_there(shop, "w2", lease_s=30)
-    await shop.engine.ledger.hand_over("w1", "w2", {webhook.id: 7.0}, now=shop.clock.now())
+    await shop.engine.ledger.hand_over("w1", "w2", {webhook.id: 7.0})
 
-    shop.clock.advance(29.9)
+    await shop.later(20)
     too_early = await shop.claim("w1")
-    shop.clock.advance(0.1)
+    await shop.later(10)
     [claim] = await shop.claim("w1")
 
     assert too_early == []

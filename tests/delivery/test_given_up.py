@@ -120,7 +120,7 @@ async def test_a_lane_that_could_not_be_written_once_goes_on_or_is_paused(
         await rest(rig)
         for _ in range(5):
             rig.clock.advance(20)  # the housekeeping, for longer than a lease
-            await ledger.renew("w1", lease_s=60, now=rig.clock.now())
+            await ledger.renew("w1", lease_s=60)
             await rig.worker.claim()
             await rest(rig, 2)
         await rig.send(event(2, "open"))
@@ -227,7 +227,7 @@ async def test_a_lane_that_could_not_be_written_keeps_no_blocks(
         assert failed
         for number in range(4):
             rig.clock.advance(2 * DAY_S)
-            await ledger.renew("w1", lease_s=60, now=rig.clock.now())
+            await ledger.renew("w1", lease_s=60)
             await rig.send(event(10 + number))
             await rest(rig)
             await sweep(rig)
@@ -245,7 +245,7 @@ async def test_an_ordered_lane_that_is_claimed_again_has_one_request_at_once() -
         await rig.spin(20)
         rig.clock.advance(61)
         ledger = rig.engine.ledger
-        assert await ledger.claim("w2", 10, lease_s=60, now=rig.clock.now())
+        assert await ledger.claim("w2", 10, lease_s=60)
         stored = await rig.engine.registry.webhook(webhook.id)
         assert stored is not None
         await rig.engine.registry.set_webhook(stored)

@@ -195,7 +195,7 @@ async def test_a_lane_that_was_lost_and_is_claimed_again_is_read_before_anything
         await rig.send(event(0))
         await rig.turn()
         rig.clock.advance(120)
-        (claim,) = await rig.engine.ledger.claim("w2", 9, lease_s=60, now=rig.clock.now())
+        (claim,) = await rig.engine.ledger.claim("w2", 9, lease_s=60)
         ids, epoch = (claim.batches[0].id,), claim.lane.epoch
         closed = LaneChange(webhook_id=webhook.id, epoch=epoch, drop=ids)
         assert await rig.engine.ledger.record([closed]) == []

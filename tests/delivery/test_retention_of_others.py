@@ -21,7 +21,7 @@ async def test_blocks_stay_until_the_next_holder_of_a_lane_has_counted_what_it_l
         await rig.send(*[event(n) for n in range(3)])
         await rig.turn()
         rig.clock.advance(2 * 86_400)
-        await rig.engine.ledger.renew("w1", lease_s=60, now=rig.clock.now())
+        await rig.engine.ledger.renew("w1", lease_s=60)
 
         second = rig.new_worker("w2")
         second.tasks = rig.tasks

@@ -125,8 +125,6 @@ class Troubles(World):
         process, by_s = self._any(), self.chance.choice(JUMPS_S)
         process.clock.ahead_s += by_s
         self.trace.say(process.name, "clock moves by", by_s)
-        for each in self.processes:
-            self._disturb(each, 1e9)
 
     async def stop_in_order(self) -> None:
         process = self._any(self.workers)

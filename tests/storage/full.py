@@ -73,9 +73,9 @@ async def fill(engine: SqliteEngine, clock: FakeClock) -> Shop:
     told = ToldState("failing", clock.now(), "failing")
     letters = [Letter("ops@example.com", 1, b"{}") for _ in range(20)]
     await engine.notices.tell([Telling("webhook 1 delivery", told, 0, letters)])
-    assert await engine.notices.hold("w1", lease_s=60.0, now=clock.now())
+    assert await engine.notices.hold("w1", lease_s=60.0)
     here = CrewMember("w1", "machine-1", 77, "worker", "1.2", clock.now())
-    await engine.crew.report(here, {Duty.INDEX: ""}, lease_s=60.0, now=clock.now())
+    await engine.crew.report(here, {Duty.INDEX: ""}, lease_s=60.0)
     places = ((number, Position(1, number)) for number in range(200))
     news = News(
         IndexedUpTo(1, 1),

@@ -58,7 +58,7 @@ def batch(number: int, service: Service, state: BatchState) -> OpenBatch:
 
 async def _claim(service: Service) -> Claim:
     ledger = service.engine.ledger
-    [claim] = await ledger.claim("w1", 10, lease_s=30, now=service.clock.now())
+    [claim] = await ledger.claim("w1", 10, lease_s=30)
     await ledger.release("w1")
     assert isinstance(claim, Claim)
     return claim
@@ -66,7 +66,7 @@ async def _claim(service: Service) -> Claim:
 
 async def _read_again(service: Service) -> None:
     ledger = service.engine.ledger
-    await ledger.claim("w1", 10, lease_s=30, now=service.clock.now())
+    await ledger.claim("w1", 10, lease_s=30)
     assert len(await ledger.reload("w1", [1])) == 1
 
 

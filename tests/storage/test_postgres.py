@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from postbell.clock import SystemClock
+from postbell.duties import Duty
 from postbell.errors import HeadMoved, StorageError
-from postbell.ports import Engine
+from postbell.ports import LEASE_S, CrewMember, Engine
 from postbell.records import LaneChange, Webhook
 from postbell.sealing import Sealer, load_or_create
 from postbell.storage import postgres
@@ -20,6 +22,7 @@ from postbell.storage.postgres.transaction import PostgresTransaction
 from postbell.storage.sql.transaction import Taken
 from tests.contract.making import Shop, block
 from tests.empty import empty_postgres
+from tests.fakes import FakeClock
 from tests.postgres import Server, pooler, server
 
 WRITERS, READERS, BLOCKS = 8, 2, 12
@@ -95,7 +98,7 @@ async def test_the_journal_of_many_workers_is_read_on_without_a_gap(
 ) -> None:
     shop = await Shop.open(engines[0], clock)  # type: ignore[arg-type]  # it only asks for the time
     webhooks = [await shop.webhook() for _ in range(4)]
-    claims = await engines[0].ledger.claim("one", 10, lease_s=60, now=clock.now())
+    claims = await engines[0].ledger.claim("one", 10, lease_s=60)
     epochs = {claim.lane.webhook_id: claim.lane.epoch for claim in claims}
     wanted = len(webhooks) * BLOCKS
 
@@ -128,18 +131,48 @@ async def test_two_workers_claim_no_lane_both(
     for _ in range(9):
         await shop.webhook()
 
-    now = clock.now()
     claims = await asyncio.gather(
         *(
-            engine.ledger.claim(f"worker {number}", 5, lease_s=60, now=now)
+            engine.ledger.claim(f"worker {number}", 5, lease_s=60)
             for number, engine in enumerate(engines)
         )
     )
 
     held = [claim.lane.webhook_id for each in claims for claim in each]
     assert len(held) == len(set(held))
-    more = await engines[0].ledger.claim("late", 9, lease_s=60, now=now)
+    more = await engines[0].ledger.claim("late", 9, lease_s=60)
     assert sorted([*held, *(claim.lane.webhook_id for claim in more)]) == list(range(1, 10))
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, -25.0, 25.0, 90.0, 3600.0])
+async def test_a_wrong_clock_takes_nothing_from_anybody_and_loses_nothing(
+    url: str, sealer: Sealer, clock: SystemClock, ahead_s: float
+) -> None:
+    there = await postgres.open(url, sealer, clock)
+    wrong = await postgres.open(url, sealer, FakeClock(clock.now() + timedelta(seconds=ahead_s)))
+    shop = await Shop.open(there, clock)  # type: ignore[arg-type]  # it only asks for the time
+    await shop.webhook()
+    await shop.webhook()
+
+    async def asks(engine: Engine, name: str, limit: int) -> tuple[int, int, bool, list[str]]:
+        claims = await engine.ledger.claim(name, limit, lease_s=LEASE_S)
+        me = CrewMember(name, "m", 1, "worker", "1", clock.now())
+        reported = await engine.crew.report(me, {Duty.INDEX: ""}, lease_s=LEASE_S)
+        is_telling = await engine.notices.hold(name, lease_s=LEASE_S)
+        return len(claims), len(reported.terms), is_telling, [m.name for m in reported.members]
+
+    right_first = [await asks(there, "right", 1), await asks(wrong, "wrong", 9)]
+    await there.crew.leave("right")
+    await there.notices.release("right")
+    wrong_first = [await asks(wrong, "wrong", 9), await asks(there, "right", 9)]
+
+    both = ["right", "wrong"]
+    assert right_first == [(1, 1, True, ["right"]), (1, 0, False, both)]
+    assert wrong_first == [(1, 1, True, ["wrong"]), (0, 0, False, both)]
+    seen = await wrong.ledger.lane(1), await there.ledger.lane(1)
+    assert all(each is not None and each.is_held for each in seen)
+    for engine in (there, wrong):
+        await engine.close()
 
 
 async def test_a_commit_of_one_process_wakes_the_others_at_once(

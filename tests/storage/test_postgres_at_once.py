@@ -94,7 +94,7 @@ async def test_who_pauses_within_a_transaction_makes_no_reader_miss_a_delivery(
 ) -> None:
     shop = await Shop.open(engines[0], clock)  # type: ignore[arg-type]  # it only asks for the time
     webhooks = [await shop.webhook() for _ in range(WRITERS)]
-    claims = await engines[0].ledger.claim("one", WRITERS, lease_s=60, now=clock.now())
+    claims = await engines[0].ledger.claim("one", WRITERS, lease_s=60)
     epochs = {claim.lane.webhook_id: claim.lane.epoch for claim in claims}
     wanted = WRITERS * BLOCKS
 

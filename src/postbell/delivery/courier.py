@@ -14,7 +14,7 @@ from postbell.attempts import Used, unset, used_of
 from postbell.blocks import Position, Range
 from postbell.body_limits import in_force, refused, taken
 from postbell.clock import Clock
-from postbell.delivery.lease import LaneLease
+from postbell.delivery.lease import LaneLeases
 from postbell.delivery.turns import Turn
 from postbell.lane.body import Rendered, rendered
 from postbell.lane.entries import of_attempt
@@ -65,7 +65,7 @@ class Courier:
         dialects: Mapping[str, Dialect],
         sender: Sender,
         clock: Clock,
-        lease: LaneLease,
+        leases: LaneLeases,
         account_keys: Callable[[Held], Sequence[Secret]],
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -74,7 +74,7 @@ class Courier:
         self._ledger = ledger
         self._dialects = dialects
         self._sender = sender
-        self._lease = lease
+        self._leases = leases
         self._account_keys = account_keys
         self._chance = chance
         self._bodies: Cache[object, Rendered] = Cache(reader.room, lambda made: len(made.body))
@@ -162,7 +162,7 @@ class Courier:
         if policy.rate_per_s > 0:
             await self._leave(post.held, min(1 / policy.rate_per_s, LEAVE_S))
             has_waited = True
-        while self._lease.is_sure and (not has_waited or self._may_leave(post)):
+        while self._leases.is_sure(post.held) and (not has_waited or self._may_leave(post)):
             request, used = self._signed(post)
             outcome = await self._sender.send(request)
             if outcome.error != BUSY:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from postbell.clock import Clock
-from postbell.delivery.lease import LaneLease
+from postbell.delivery.lease import LaneLeases
 from postbell.delivery.prune import Pruner
 from postbell.delivery.scrub import Scrubber
 from postbell.delivery.settle import AGAIN_S, LaneCall, may_fail
@@ -11,7 +11,7 @@ from postbell.duties import Duty
 from postbell.errors import Overloaded, Unavailable
 from postbell.fences import fence
 from postbell.lane.held import Held
-from postbell.ports import LEASE_S, Claim, Engine, Log
+from postbell.ports import LEASE_S, Engine, Log
 from postbell.presence import Doing
 
 HOUSEKEEPING_S = 20.0
@@ -27,7 +27,7 @@ async def head_of(log: Log, clock: Clock) -> int:
 
 
 class House:
-    """Keeps the lanes of *owner*; *take_in* holds lanes that are claimed, *claim* claims more.
+    """Keeps the lanes of *owner*; *take_in* holds lanes that are ours, *claim* claims more.
 
     Those that turn out to be another's go to *let_go*; *notice* is told of lanes that may go on.
     """
@@ -37,19 +37,19 @@ class House:
         engine: Engine,
         owner: str,
         clock: Clock,
-        lease: LaneLease,
+        leases: LaneLeases,
         let_go: set[int],
         notice: LaneCall,
         lanes: Mapping[int, Held],
         pruner: Pruner,
-        take_in: Callable[[Sequence[Claim]], Awaitable[None]],
+        take_in: Callable[[Sequence[int]], Awaitable[None]],
         claim: Callable[[], Awaitable[None]],
         doing: Doing,
     ) -> None:
         self._ledger = engine.ledger
         self._owner = owner
         self._clock = clock
-        self._lease = lease
+        self._leases = leases
         self._let_go = let_go
         self._notice = notice
         self._lanes = lanes
@@ -61,7 +61,7 @@ class House:
 
     async def hold(self) -> None:
         """Renew the leases, and claim what nobody holds; however long all else takes."""
-        self._lease.asked(self._clock.monotonic_s())  # nothing was claimed before
+        self._leases.begin()
         while True:
             wait_s = AGAIN_S
             with may_fail("leases"), fence("worker", item="leases"):
@@ -84,18 +84,22 @@ class House:
     async def renew(self) -> None:
         """Renew the leases; let go of what another one took meanwhile, and take in what is ours
         without our knowing: who claimed it was told that this had failed, or failed itself before
-        it could hold it."""
-        asked_s, now, known = self._clock.monotonic_s(), self._clock.now(), dict(self._lanes)
-        ours = set(await self._ledger.renew(self._owner, lease_s=LEASE_S, now=now))
+        it could hold it.
+
+        A lane that was taken in while storage was asked may have been claimed before or after that,
+        and is not let go for it: until the next renewal it is as sure as its claim made it.
+        """
+        asked_s, known = self._clock.monotonic_s(), dict(self._lanes)
+        ours = set(await self._ledger.renew(self._owner, lease_s=LEASE_S))
         for held in known.values():
             if held.id not in ours and not held.is_gone:
                 held.lost()
                 self._let_go.add(held.id)
-        was_sure = self._lease.is_sure
-        self._lease.asked(asked_s)
-        if not was_sure:
-            for held in list(self._lanes.values()):
+        for held in [self._lanes[each] for each in ours & self._lanes.keys()]:
+            was_sure = self._leases.is_sure(held)
+            self._leases.asked(held, asked_s, LEASE_S)
+            if not was_sure:
                 self._notice(held)
         lost = ours - self._lanes.keys() - self._pruner.given_up
         if lost:
-            await self._take_in(await self._ledger.reload(self._owner, sorted(lost)))
+            await self._take_in(sorted(lost))

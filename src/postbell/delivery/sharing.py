@@ -118,9 +118,7 @@ class Sharing:
             for held in lanes:
                 await turns.enter_async_context(Turn(held.writes))
             going = {h.id: works[h.id] for h in lanes if not (h.is_gone or h.late)}
-            given = await self._ledger.hand_over(
-                self._doing.name, name, going, now=self._clock.now()
-            )
+            given = await self._ledger.hand_over(self._doing.name, name, going)
             for held in lanes:
                 if held.id in given:
                     held.lost()

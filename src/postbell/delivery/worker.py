@@ -7,7 +7,7 @@ work from its lane until there is none.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from postbell.delivery.calls import Calls
 from postbell.delivery.catching_up import CatchingUp
 from postbell.delivery.courier import Courier
 from postbell.delivery.house import House, head_of
-from postbell.delivery.lease import LaneLease
+from postbell.delivery.lease import LaneLeases
 from postbell.delivery.prune import Pruner
 from postbell.delivery.replays import Replays
 from postbell.delivery.settle import AGAIN_S, BROKEN, DAMAGED, Settler, may_fail
@@ -66,11 +66,10 @@ class Worker:
         self._changed = directory.watch()
         self.reader = Reader(engine.log)
         self.settler = Settler(engine.ledger, directory, clock, owner, self._spawn, self._notice)
-        self._keys = AccountKeys(
-            engine.registry, dialects, clock, self._spawn, self._notice_account
-        )
-        self.lease, keys = LaneLease(clock), self._keys.of
-        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self.lease, keys)
+        to_go_on = (self._spawn, self._notice_account)
+        self._keys = AccountKeys(engine.registry, dialects, clock, *to_go_on)
+        self.leases, keys = LaneLeases(clock), self._keys.of
+        courier = Courier(self.reader, engine.ledger, dialects, sender, clock, self.leases, keys)
         self.ahead = Ahead()
         self._batches = Batches(courier, self.settler, self._notice, self.ahead)
         self.singles = Singles(courier, self.settler, self._spawn, self._notice, self._fail)
@@ -79,16 +78,15 @@ class Worker:
         self.pruner = Pruner(engine, courier, settler, singles, self._fed, *days, doing)
         self._catching_up = CatchingUp(self.reader, clock, self._fed, self._notice, self._fail)
         self.lanes: dict[int, Held] = {}
-        ours = (self.lanes, self.pruner, self._take_in, self.claim, doing)
-        self.house = House(engine, owner, clock, self.lease, settler.let_go, self._notice, *ours)
+        ours = (self.lanes, self.pruner, self._take_ours_in, self.claim, doing)
+        self.house = House(engine, owner, clock, self.leases, settler.let_go, self._notice, *ours)
         its = (self.lanes, self.pruner.given_up, singles, self.claim, self._drop, self._notice)
         self.sharing = Sharing(engine.ledger, clock, doing, *its)
         self._past: dict[int, Held] = {}
         self._by_account: dict[int, set[int]] = defaultdict(set)
         self._seen, self._ready, self._broken = 0, set[int](), set[int]()
         self.calls = Calls(clock.now(), clock.monotonic_s())
-        self._wake = asyncio.Event()
-        self._must_look, self._is_stopping = True, False
+        self._wake, self._must_look, self._is_stopping = asyncio.Event(), True, False
         self.tasks: asyncio.TaskGroup
         self.begun: set[asyncio.Task[None]] = set()
 
@@ -196,37 +194,38 @@ class Worker:
     async def claim(self, given: Sequence[int] = ()) -> None:
         """Take the lanes in that nobody holds, and those that were *given* to us, perhaps."""
         if given:
-            await self._take_in(await self._engine.ledger.reload(self._owner, given))
-        while True:
-            claims = await self._engine.ledger.claim(
-                self._owner, CLAIM_LIMIT, lease_s=LEASE_S, now=self._clock.now()
-            )
-            await self._take_in(claims)
-            if len(claims) < CLAIM_LIMIT:
-                return
+            await self._take_ours_in(given)
+        claim, claimed = self._engine.ledger.claim, CLAIM_LIMIT
+        while claimed == CLAIM_LIMIT:
+            claimed = await self._take_in(claim(self._owner, CLAIM_LIMIT, lease_s=LEASE_S))
 
-    async def _take_in(self, claims: Sequence[Claim]) -> None:
+    async def _take_in(self, asking: Awaitable[Sequence[Claim]]) -> int:
+        """Ask storage, and hold the lanes that it says are ours; return how many it said."""
+        asked_s = self._clock.monotonic_s()
+        claims = await asking
         for claim in claims:
             webhook = await self._webhook(claim.lane.webhook_id)
             known = self.lanes.get(claim.lane.webhook_id)
             if webhook is not None and (known is None or known.is_gone):
-                self._hold(claim, webhook)
+                self._hold(claim, webhook, asked_s)
             elif webhook is not None:
                 self._changed.add(webhook.id)  # it was lost, and nobody heard of that
+        return len(claims)
+
+    async def _take_ours_in(self, webhook_ids: Sequence[int]) -> None:
+        """Hold those of these lanes that are ours."""
+        await self._take_in(self._engine.ledger.reload(self._owner, webhook_ids))
 
     async def _hold_again(self, held: Held) -> None:
         """Take a lane in anew that was given up for an error of ours, where it is still ours."""
-        claims = await self._engine.ledger.reload(self._owner, [held.id])
-        webhook = await self._webhook(held.id)
-        if claims and webhook is not None:
-            self._hold(claims[0], webhook)
-        else:
+        await self._take_ours_in([held.id])
+        if self.lanes.get(held.id) is held:
             self._drop(held)
 
     async def _webhook(self, webhook_id: int) -> Webhook | None:
         return await self._directory.find(lambda known: known.webhooks.get(webhook_id))
 
-    def _hold(self, claim: Claim, webhook: Webhook) -> None:
+    def _hold(self, claim: Claim, webhook: Webhook, asked_s: float) -> None:
         """Take a lane in; one that cannot be (its dialect is not there) is not moved."""
         self.pruner.given_up.add(webhook.id)
         if webhook.id in self.lanes:
@@ -234,6 +233,7 @@ class Worker:
         with fence("worker", item=f"webhook {webhook.id}", account=webhook.account_id):
             now = self._clock.now()
             held = Held(claim, webhook, now, self._dialects, self._installation, self.ahead)
+            self.leases.asked(held, asked_s, claim.left_s)
             held.follow(self._past.get(held.id))
             self.lanes[held.id] = held
             self._by_account[webhook.account_id].add(held.id)
@@ -272,7 +272,7 @@ class Worker:
 
     def _may_take(self, held: Held) -> bool:
         may_take = not self._is_stopping and held.id not in self._broken
-        return may_take and self.lease.is_sure and self._keys.are_known(held.webhook)
+        return may_take and self.leases.is_sure(held) and self._keys.are_known(held.webhook)
 
     def _start_pump(self, held: Held) -> None:
         if self._may_take(held) and held.hand_out(self._clock.now()):

@@ -9,6 +9,7 @@ when none is under way.  Nobody needs to say so where no worker holds the lane.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -41,7 +42,9 @@ class Stopping(Core):
         lane; raise Conflict where one may be, NotFound."""
         found = await self.still_open(batch_id)
         if not self.is_still(claim, found):
-            raise Conflict(_under_way(f"batch {batch_id[:80]}", claim), reason="batch_under_way")
+            raise Conflict(
+                self._under_way(f"batch {batch_id[:80]}", claim), reason="batch_under_way"
+            )
         return found
 
     @asynccontextmanager
@@ -78,7 +81,7 @@ class Stopping(Core):
                 ) from None
             if self.is_still(claim, batch):
                 return batch
-        raise Conflict(_under_way(f"batch {batch_id[:80]}", claim), reason="batch_under_way")
+        raise Conflict(self._under_way(f"batch {batch_id[:80]}", claim), reason="batch_under_way")
 
     async def _looks(self, webhook_id: int) -> AsyncIterator[Claim]:
         """Yield the lane as it stands, again and again for STILL_S, and at least twice."""
@@ -125,7 +128,7 @@ class Stopping(Core):
         """Raise Conflict where something of a lane may be under way."""
         if not self._is_lane_still(claim):
             what = f"webhook {claim.lane.webhook_id}"
-            raise Conflict(_under_way(what, claim), reason="webhook_under_way")
+            raise Conflict(self._under_way(what, claim), reason="webhook_under_way")
 
     async def stop_replay(self, webhook_id: int, replay_id: int) -> None:
         """Stop all that waits of a replay, and wait until each is still, or for STILL_S."""
@@ -157,28 +160,28 @@ class Stopping(Core):
 
     def is_still(self, claim: Claim, batch: OpenBatch) -> bool:
         """Say whether no request of the batch is under way, and none is begun."""
-        if batch.state is BatchState.PARKED or not claim.is_held(self.clock.now()):
+        if batch.state is BatchState.PARKED or not claim.is_held:
             return True
         return batch.stop is not None and batch.stop.is_still
 
     def _is_lane_still(self, claim: Claim) -> bool:
         stop = claim.lane.stop
-        return not claim.is_held(self.clock.now()) or (stop is not None and stop.is_still)
+        return not claim.is_held or (stop is not None and stop.is_still)
+
+    def _under_way(self, what: str, claim: Claim) -> str:
+        free_at = self.clock.now() + timedelta(seconds=claim.left_s)
+        way_out = (
+            "try again once it has ended, or where it does not, after a restart of the worker"
+            if claim.is_worked
+            else f"try again once it has ended, if its worker was killed from {rfc3339(free_at)} on"
+        )
+        return (
+            f"a request of {what} is under way, and its answer decides what becomes of it; nothing"
+            f" was changed: {way_out}"
+        )
 
 
 def no_batch(batch_id: str) -> NotFound:
     return NotFound(
         f"no open or parked batch {batch_id[:80]!r}; what is finished is sent again by a replay"
-    )
-
-
-def _under_way(what: str, claim: Claim) -> str:
-    way_out = (
-        "try again once it has ended, or where it does not, after a restart of the worker"
-        if claim.is_worked
-        else f"its worker was killed, try again from {rfc3339(claim.leased_until)} on"
-    )
-    return (
-        f"a request of {what} is under way, and its answer decides what becomes of it; nothing was"
-        f" changed: {way_out}"
     )

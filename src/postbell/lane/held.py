@@ -45,6 +45,7 @@ class Held(Image):
         self._before: Held | None = None
         self.in_flight = 0
         self.is_saving = False
+        self.sure_until_s = float("-inf")
         self._is_leaving = False
         self._queue: deque[Work] = deque()
         self._is_reading = False
@@ -113,6 +114,10 @@ class Held(Image):
     def is_at_work(self) -> bool:
         """Say whether a request of it is under way, of this lane or of the one that it follows."""
         return self.pumps > 0 or (self._before is not None and self._before.is_at_work)
+
+    def is_sure_until(self, moment_s: float) -> None:
+        """Take notice that the lane is surely ours until then, monotonic, if not for longer."""
+        self.sure_until_s = max(self.sure_until_s, moment_s)
 
     def leave(self) -> None:
         """Begin nothing more: another process is to go on, unless `stay` is said."""

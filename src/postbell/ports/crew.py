@@ -1,7 +1,7 @@
 """The processes of an installation: who is there, and who does what only one of them does."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from postbell.duties import Duty, Term
@@ -15,7 +15,7 @@ class CrewMember(NamedTuple):
 
     *work* is what its webhooks take a second (`delivery.sharing`), *behind_s* for how long the
     oldest of what waits for them has.  What the webhooks *unheld* wait for keeps nothing: their
-    lanes cannot be read.  It is there until *until*, unless it says so again.
+    lanes cannot be read.  It is there for *left_s*, unless it says so again.
     """
 
     name: str
@@ -27,16 +27,16 @@ class CrewMember(NamedTuple):
     work: float = 0.0
     behind_s: float = 0.0
     unheld: tuple[int, ...] = ()
-    until: datetime = datetime.min.replace(tzinfo=UTC)
+    left_s: float = 0.0
 
 
 class DutyHolder(NamedTuple):
-    """Who does a duty, "" for nobody, and until when, unless he says so again."""
+    """Who does a duty, "" for nobody, and for how long, unless he says so again."""
 
     duty: str
     owner: str
     epoch: int
-    until: datetime
+    left_s: float
 
 
 class Reported(NamedTuple):
@@ -47,25 +47,25 @@ class Reported(NamedTuple):
 
 
 class LaneHolder(NamedTuple):
-    """Who holds a webhook's lane, "" for nobody, under which epoch, and until when."""
+    """Who holds a webhook's lane, "" for nobody, under which epoch, and for how long."""
 
     webhook_id: int
     owner: str
     epoch: int
-    until: datetime
+    left_s: float
 
 
 class Crew(Protocol):
-    """Who is there, and who does what."""
+    """Who is there, and who does what; leases are as `Ledger` says."""
 
     async def report(
-        self, member: CrewMember, duties: Mapping[Duty, str], *, lease_s: float, now: datetime
+        self, member: CrewMember, duties: Mapping[Duty, str], *, lease_s: float
     ) -> Reported:
         """Write down that *member* is there until the lease ends, and let it do those of *duties*
         that no other one does.
 
         With each goes a mark for who comes next, kept where the member did it already, unless it is
-        "".  A lease that ends later than any could was written by a clock that was ahead.
+        "".  A lease that ends later than any could is from before the clock was set back.
         """
         ...
 
@@ -74,7 +74,7 @@ class Crew(Protocol):
         over to it meanwhile, are others' at once."""
         ...
 
-    async def members(self, now: datetime) -> list[CrewMember]:
+    async def members(self) -> list[CrewMember]:
         """Return who is there, by name."""
         ...
 

@@ -74,9 +74,9 @@ class Notices(Protocol):
         """Forget what was told of these subjects, unless it is something else by now."""
         ...
 
-    async def hold(self, owner: str, *, lease_s: float, now: datetime) -> bool:
+    async def hold(self, owner: str, *, lease_s: float) -> bool:
         """Be, or stay, the only one who hands over, until the lease ends; False while another one
-        is.  A lease that ends later than any could was written by a clock that was ahead."""
+        is.  A lease that ends later than any could is from before the clock was set back."""
         ...
 
     async def release(self, owner: str) -> None:

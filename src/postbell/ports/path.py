@@ -1,7 +1,7 @@
 """The path's storage: log, ledger, journal."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from postbell.blocks import Block, BlockHeader, IdBlock, NewBlock, Position
@@ -160,7 +160,7 @@ class Claim(NamedTuple):
 
     *has_more* where more than MOST_CLAIMED wait: the rest is read once these are settled, but what
     somebody is about to change always comes with it.  What is *parked*, which may be any number,
-    is only counted.  Its worker holds the lane until *leased_until*, long ago where none does, and
+    is only counted.  Its worker holds the lane for *left_s* more, nothing where none does, and
     beyond that where *is_worked*: its process is known to be there, frozen perhaps.  *work* is what
     it was a second when it was handed over last (`delivery.sharing`).
     """
@@ -170,17 +170,17 @@ class Claim(NamedTuple):
     replays: list[Replay]
     parked: Parked = Parked()
     has_more: bool = False
-    leased_until: datetime = NEVER
+    left_s: float = 0.0
     is_worked: bool = False
     work: float = 0.0
 
-    def is_held(self, now: datetime) -> bool:
+    @property
+    def is_held(self) -> bool:
         """Say whether a worker may have requests of the lane under way.
 
-        A lease that ends later than any could was written by a clock that was ahead; clocks of
-        machines differ a little.
+        A lease that ends later than any could is from before the clock was set back.
         """
-        return self.is_worked or now < self.leased_until <= now + timedelta(seconds=2 * LEASE_S)
+        return self.is_worked or 0 < self.left_s <= 2 * LEASE_S
 
 
 class QueueLengths(NamedTuple):
@@ -201,22 +201,24 @@ class QueueLengths(NamedTuple):
 
 
 class Ledger(Protocol):
-    """Where each webhook stands: lanes, open batches, replays; and who moves them."""
+    """Where each webhook stands: lanes, open batches, replays; and who moves them.
 
-    async def claim(self, owner: str, limit: int, *, lease_s: float, now: datetime) -> list[Claim]:
+    Who holds something says for how long, and is told how long others still do; both by one clock,
+    the engine's, whatever those of the machines say that ask it.
+    """
+
+    async def claim(self, owner: str, limit: int, *, lease_s: float) -> list[Claim]:
         """Take up to *limit* lanes that nobody holds (or whose lease has run out), atomically.
 
         Each claim raises the lane's epoch.  Lanes of deleted webhooks are not given out.
         """
         ...
 
-    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> list[int]:
+    async def renew(self, owner: str, *, lease_s: float) -> list[int]:
         """Extend the lease of every lane that *owner* holds; return whose lanes these are."""
         ...
 
-    async def hand_over(
-        self, owner: str, to: str, works: Mapping[int, float], *, now: datetime
-    ) -> list[int]:
+    async def hand_over(self, owner: str, to: str, works: Mapping[int, float]) -> list[int]:
         """Let *to* hold these lanes of *owner*, each with its work, for as long as it says that it
         is there (`crew`), and ring; return those that it holds now, none while it is not there.
 

@@ -84,7 +84,7 @@ class Reports:
         self.outcomes = Outcomes(engine, clock)
         self.open = OpenBatches(engine)
         self.trail = TrailReport(engine, directory)
-        self.crew = CrewReport(engine.crew, clock)
+        self.crew = CrewReport(engine.crew)
         self.sources = SourcesReport(engine.checkpoints, engine.quarantine, clock)
         self.suppressions = SuppressionsReport(engine, directory, clock)
         self.singles = SinglesReport(engine, dialects)

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from postbell.clock import Clock
 from postbell.events import Moment
-from postbell.ports import Crew
+from postbell.ports import Crew, CrewMember
 
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -52,18 +51,16 @@ class WebhookHolderView(Struct, frozen=True, kw_only=True):
 class CrewReport:
     """Reads who is there."""
 
-    def __init__(self, crew: Crew, clock: Clock) -> None:
+    def __init__(self, crew: Crew) -> None:
         self._crew = crew
-        self._clock = clock
 
     async def all(self) -> list[ProcessView]:
         """Return every process that is there, or holds something yet, by machine and start."""
-        now = self._clock.now()
         lanes = await self._crew.holdings()
         lanes.pop("", None)
         duties: dict[str, list[DutyView]] = defaultdict(list)
         for holder in await self._crew.holders():
-            if holder.owner and holder.until > now:
+            if holder.owner and holder.left_s > 0:
                 duties[holder.owner].append(DutyView(duty=holder.duty, epoch=holder.epoch))
         found = [
             ProcessView(
@@ -76,12 +73,11 @@ class CrewReport:
                 webhooks=lanes.pop(each.name, 0),
                 work=round(each.work),
                 behind_s=round(each.behind_s, 1),
-                lease_s=_left_s(each.until, now),
+                lease_s=round(each.left_s, 1),
                 duties=duties.pop(each.name, []),
             )
-            for each in await self._crew.members(now)
+            for each in sorted(await self._crew.members(), key=_in_order)
         ]
-        found.sort(key=lambda each: (each.machine, each.started_at or now, each.name))
         return found + [_gone(name, count) for name, count in sorted(lanes.items())]
 
     async def unheld(self) -> int:
@@ -90,20 +86,19 @@ class CrewReport:
 
     async def webhooks(self, after: int, limit: int) -> list[WebhookHolderView]:
         """Return who delivers to each of up to *limit* webhooks with ids above *after*."""
-        now = self._clock.now()
         return [
             WebhookHolderView(
                 webhook=each.webhook_id,
                 worker=each.owner,
                 epoch=each.epoch,
-                lease_s=_left_s(each.until, now),
+                lease_s=round(each.left_s, 1),
             )
             for each in await self._crew.lanes(after, limit)
         ]
 
 
-def _left_s(until: datetime, now: datetime) -> float:
-    return round(max((until - now).total_seconds(), 0.0), 1)
+def _in_order(member: CrewMember) -> tuple[str, datetime, str]:
+    return member.machine, member.started_at, member.name
 
 
 def _gone(name: str, webhooks: int) -> ProcessView:

@@ -93,7 +93,7 @@ class Metrics:
         self._space = Space()
         self._sources: list[OperatorSourceView] = []
         self._lists: dict[int, AccountRules] = {}
-        self._crew = CrewReport(engine.crew, clock)
+        self._crew = CrewReport(engine.crew)
         self._processes: list[ProcessView] = []
         self._unheld = 0
         self._reported = SourcesReport(engine.checkpoints, engine.quarantine, clock)

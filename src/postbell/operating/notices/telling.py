@@ -151,9 +151,7 @@ class Teller:
         """Say whether this process hands over, after it has tried to where nobody does."""
         began_s = self._clock.monotonic_s()
         if began_s >= self._renew_at_s:
-            is_ours = await self._engine.notices.hold(
-                self._owner, lease_s=LEASE_S, now=self._clock.now()
-            )
+            is_ours = await self._engine.notices.hold(self._owner, lease_s=LEASE_S)
             self._holds_until_s = began_s + LEASE_S if is_ours else began_s
             self._renew_at_s = began_s + RENEW_S if is_ours else began_s
         return self.is_holding

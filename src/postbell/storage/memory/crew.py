@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from postbell.duties import Duty, Term
 from postbell.ports import CrewMember, DutyHolder, LaneHolder, Reported
-from postbell.storage.memory.tables import NEVER, Lease, Tables
+from postbell.storage.memory.tables import NEVER, HeldDuty, Lease, Tables
 
 
 class MemoryCrew:
@@ -14,39 +14,45 @@ class MemoryCrew:
         self._tables = tables
 
     async def report(
-        self, member: CrewMember, duties: Mapping[Duty, str], *, lease_s: float, now: datetime
+        self, member: CrewMember, duties: Mapping[Duty, str], *, lease_s: float
     ) -> Reported:
-        lease = timedelta(seconds=lease_s)
+        now, lease = self._tables.clock.now(), timedelta(seconds=lease_s)
         until, held = now + lease, self._tables.duties
-        self._tables.members[member.name] = member._replace(until=until)
+        self._tables.members[member.name] = (member, until)
         found = []
         for duty, mark in sorted(duties.items()):
-            holder, last = held.get(duty, (DutyHolder(duty, "", 0, NEVER), ""))
+            holder = held.get(duty, HeldDuty())
             if holder.owner == member.name:
-                term = Term(duty, holder.epoch, mark or last)
+                term = Term(duty, holder.epoch, mark or holder.mark)
             elif now < holder.until <= until + lease:
                 continue
             else:
-                term = Term(duty, holder.epoch + 1, last)
-            held[duty] = (DutyHolder(duty, member.name, term.epoch, until), term.mark)
+                term = Term(duty, holder.epoch + 1, holder.mark)
+            held[duty] = HeldDuty(member.name, term.epoch, until, term.mark)
             found.append(term)
-        return Reported(found, await self.members(now))
+        return Reported(found, await self.members())
 
     async def leave(self, name: str) -> None:
         self._tables.members.pop(name, None)
         for webhook_id, lease in self._tables.leases.items():
             if lease.owner == name:
                 self._tables.leases[webhook_id] = Lease(work=lease.work)
-        for duty, (holder, mark) in list(self._tables.duties.items()):
+        for duty, holder in list(self._tables.duties.items()):
             if holder.owner == name:
-                self._tables.duties[duty] = (holder._replace(owner="", until=NEVER), mark)
+                self._tables.duties[duty] = holder._replace(owner="", until=NEVER)
         self._tables.change()
 
-    async def members(self, now: datetime) -> list[CrewMember]:
-        return sorted(each for each in self._tables.members.values() if each.until > now)
+    async def members(self) -> list[CrewMember]:
+        tables = self._tables
+        found = ((each, tables.left_s(until)) for each, until in tables.members.values())
+        return sorted(each._replace(left_s=left_s) for each, left_s in found if left_s > 0)
 
     async def holders(self) -> list[DutyHolder]:
-        return sorted(holder for holder, _ in self._tables.duties.values())
+        tables = self._tables
+        return [
+            DutyHolder(duty, each.owner, each.epoch, tables.left_s(each.until))
+            for duty, each in sorted(tables.duties.items())
+        ]
 
     async def holdings(self) -> dict[str, int]:
         return dict(Counter(lease.owner for lease in self._tables.leases.values()))
@@ -55,6 +61,11 @@ class MemoryCrew:
         tables = self._tables
         ids = [webhook_id for webhook_id in sorted(tables.leases) if webhook_id > after]
         return [
-            LaneHolder(i, tables.leases[i].owner, tables.lanes[i].epoch, tables.leases[i].until)
+            LaneHolder(
+                i,
+                tables.leases[i].owner,
+                tables.lanes[i].epoch,
+                tables.left_s(tables.leases[i].until),
+            )
             for i in ids[:limit]
         ]

@@ -22,40 +22,41 @@ from postbell.records import (
 )
 from postbell.storage.entries import entry_filter, reaches
 from postbell.storage.identity import id_taken, is_same_batch
-from postbell.storage.memory.tables import Lease, Tables
+from postbell.storage.memory.tables import NEVER, Lease, Tables
 
 
 class MemoryLedger:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def claim(self, owner: str, limit: int, *, lease_s: float, now: datetime) -> list[Claim]:
+    async def claim(self, owner: str, limit: int, *, lease_s: float) -> list[Claim]:
+        now, lease = self._tables.clock.now(), timedelta(seconds=lease_s)
+        for _, held in self._leases():
+            if held.until > now + 2 * lease:
+                held.until = now + lease
         free = [webhook_id for webhook_id, lease in self._leases() if lease.until <= now]
-        until = now + timedelta(seconds=lease_s)
         for webhook_id in free[:limit]:
             self._tables.leases[webhook_id] = dataclasses.replace(
-                self._tables.leases[webhook_id], owner=owner, until=until
+                self._tables.leases[webhook_id], owner=owner, until=now + lease
             )
             self._raise_epoch(webhook_id)
         return [self._read(webhook_id) for webhook_id in free[:limit]]
 
-    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> list[int]:
+    async def renew(self, owner: str, *, lease_s: float) -> list[int]:
         held = {i: lease for i, lease in self._tables.leases.items() if lease.owner == owner}
         for lease in held.values():
-            lease.until = now + timedelta(seconds=lease_s)
+            lease.until = self._tables.clock.now() + timedelta(seconds=lease_s)
         return list(held)
 
-    async def hand_over(
-        self, owner: str, to: str, works: Mapping[int, float], *, now: datetime
-    ) -> list[int]:
+    async def hand_over(self, owner: str, to: str, works: Mapping[int, float]) -> list[int]:
         tables = self._tables
-        member = tables.members.get(to)
-        if member is None or member.until <= now or member.role == ENDING:
+        member, until = tables.members.get(to, (None, NEVER))
+        if member is None or until <= tables.clock.now() or member.role == ENDING:
             return []
         leases = tables.leases
         given = [i for i in sorted(works) if i in leases and leases[i].owner == owner]
         for webhook_id in given:
-            leases[webhook_id] = Lease(to, member.until, works[webhook_id])
+            leases[webhook_id] = Lease(to, until, works[webhook_id])
             self._raise_epoch(webhook_id)
         if given:
             tables.change(*given)
@@ -236,7 +237,7 @@ class MemoryLedger:
             ],
             Parked(len(parked), sum(batch.count for batch in parked)),
             len(waiting) > most,
-            tables.leases[webhook_id].until,
+            tables.left_s(tables.leases[webhook_id].until),
             work=tables.leases[webhook_id].work,
         )
 

@@ -1,11 +1,11 @@
 """What notices were told, and those that wait, in memory."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 
-from postbell.ports import LETTERS_KEPT, DutyHolder, Letter, Telling, ToldOf
-from postbell.storage.memory.tables import NEVER, Tables
+from postbell.ports import LETTERS_KEPT, Letter, Telling, ToldOf
+from postbell.storage.memory.tables import NEVER, HeldDuty, Tables
 
 NAME = "notices"
 
@@ -46,19 +46,19 @@ class MemoryNotices:
             if known is not None and known.version == each.version:
                 del self._tables.told[each.subject]
 
-    async def hold(self, owner: str, *, lease_s: float, now: datetime) -> bool:
-        lease = timedelta(seconds=lease_s)
-        holder, mark = self._tables.duties.get(NAME, (DutyHolder(NAME, "", 0, NEVER), ""))
+    async def hold(self, owner: str, *, lease_s: float) -> bool:
+        now, lease = self._tables.clock.now(), timedelta(seconds=lease_s)
+        holder = self._tables.duties.get(NAME, HeldDuty())
         if owner != holder.owner and now < holder.until <= now + 2 * lease:
             return False
         epoch = holder.epoch + (owner != holder.owner)
-        self._tables.duties[NAME] = (DutyHolder(NAME, owner, epoch, now + lease), mark)
+        self._tables.duties[NAME] = HeldDuty(owner, epoch, now + lease, holder.mark)
         return True
 
     async def release(self, owner: str) -> None:
-        holder, mark = self._tables.duties.get(NAME, (None, ""))
+        holder = self._tables.duties.get(NAME)
         if holder is not None and holder.owner == owner:
-            self._tables.duties[NAME] = (holder._replace(owner="", until=NEVER), mark)
+            self._tables.duties[NAME] = holder._replace(owner="", until=NEVER)
 
     async def recipients(self) -> list[str]:
         return sorted({letter.recipient for letter in self._tables.letters.values()})

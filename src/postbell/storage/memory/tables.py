@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from postbell import duties
 from postbell.blocks import Block
@@ -9,7 +10,6 @@ from postbell.clock import Clock
 from postbell.ports import (
     SESSIONS_KEPT,
     CrewMember,
-    DutyHolder,
     HalfSignIn,
     JournalBlock,
     Letter,
@@ -55,6 +55,15 @@ class Lease:
     owner: str = ""
     until: datetime = NEVER
     work: float = 0.0
+
+
+class HeldDuty(NamedTuple):
+    """Who does a duty under which term, and until when, and the mark for who does it next."""
+
+    owner: str = ""
+    epoch: int = 0
+    until: datetime = NEVER
+    mark: str = ""
 
 
 @dataclass(slots=True)
@@ -149,13 +158,17 @@ class Tables:
 
     suppressed: SuppressionTables = field(default_factory=SuppressionTables)
 
-    members: dict[str, CrewMember] = field(default_factory=dict)
-    duties: dict[str, tuple[DutyHolder, str]] = field(default_factory=dict)
+    members: dict[str, tuple[CrewMember, datetime]] = field(default_factory=dict)
+    duties: dict[str, HeldDuty] = field(default_factory=dict)
 
     told: dict[str, ToldOf] = field(default_factory=dict)
     last_told: int = 0
     letters: dict[int, Letter] = field(default_factory=dict)
     last_letter: int = 0
+
+    def left_s(self, until: datetime) -> float:
+        """Return for how long a lease lasts that ends then."""
+        return max((until - self.clock.now()).total_seconds(), 0.0)
 
     def change(self, *webhook_ids: int) -> None:
         """Raise the registry's version, for these webhooks, and ring."""
@@ -191,7 +204,7 @@ class Tables:
         """Raise TermEnded where the term under which the caller writes has ended."""
         term = duties.in_force()
         if term is not None:
-            holder, _ = self.duties.get(term.duty, (None, ""))
+            holder = self.duties.get(term.duty)
             if holder is None or holder.epoch != term.epoch:
                 raise duties.ended(term)
 

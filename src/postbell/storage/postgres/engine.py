@@ -37,6 +37,7 @@ from postbell.storage.sql.second_factors import SqlSecondFactors
 from postbell.storage.sql.store import Store
 from postbell.storage.sql.suppressions import SqlSuppressions
 from postbell.storage.sql.trail import SqlTrail
+from postbell.storage.sql.transaction import Transaction
 from postbell.storage.sql.tries import SqlTries
 
 ALONE = "; SELECT pg_advisory_xact_lock(1886352498, 1)"
@@ -90,7 +91,8 @@ class PostgresEngine:
         recent = PostgresRecent(clock)
         writers = (FencedWriter(alone), FencedWriter(log), FencedWriter(lanes))
         self._store = store = Store(
-            *writers, readers, self._bell, sealer, clock, recent, is_seen_early=True
+            *(*writers, readers, self._bell, sealer, clock, recent, _server_now_us),
+            is_seen_early=True,
         )
         self.log = SqlLog(store)
         self.ledger = SqlLedger(store, is_only_worker=False, has_worker=_nobody_knows)
@@ -157,6 +159,12 @@ class PostgresEngine:
 def cannot(what: str, instead: str) -> UsageError:
     """Return the error that this engine cannot do *what*, and what does it."""
     return UsageError(f"a PostgreSQL database cannot {what} by Postbell; use {instead}")
+
+
+async def _server_now_us(db: Transaction) -> int:
+    """Machines have clocks of their own; all ask the one server."""
+    now_us: int = await db.scalar("server_now")
+    return now_us
 
 
 def _nobody_knows() -> bool:

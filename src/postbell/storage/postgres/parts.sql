@@ -1,3 +1,7 @@
+-- name: server_now
+-- Microseconds since 1970 by the server's clock, now and not as the transaction began.
+SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint);
+
 -- name: room
 -- The first id that the newest part of ?1 has no room for.
 SELECT beyond FROM parts WHERE of = ?1 ORDER BY first DESC LIMIT 1;

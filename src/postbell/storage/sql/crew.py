@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 
 from postbell.clock import from_us, to_us
 from postbell.duties import Duty, Term, ended, in_force
 from postbell.ports import CrewMember, DutyHolder, LaneHolder, Reported
+from postbell.storage.sql import rows as to
 from postbell.storage.sql.store import SqlWriter, Store, T, raise_version
 from postbell.storage.sql.transaction import Row, Transaction, Work
 
-KEPT = timedelta(hours=1)
+KEPT_S = 3600.0
 """What a process said of itself is kept so much longer than it is there."""
 
 
@@ -21,22 +21,22 @@ class SqlCrew:
         self._is_first = is_only_worker
 
     async def report(
-        self, member: CrewMember, duties: Mapping[Duty, str], *, lease_s: float, now: datetime
+        self, member: CrewMember, duties: Mapping[Duty, str], *, lease_s: float
     ) -> Reported:
-        lease = timedelta(seconds=lease_s)
-        until, at, ahead = to_us(now + lease), to_us(now), to_us(now + 2 * lease)
-        is_first = self._is_first
+        is_first, lease = self._is_first, to.span_us(lease_s)
 
         async def work(db: Transaction) -> Reported:
             if is_first:
                 await db.run("free_duties")
-            await db.run("put_member", *_values(member)[:-1], until)
-            await db.run("drop_members", to_us(now - KEPT))
+            now = await self._store.lease_now_us(db)
+            until, ahead = now + lease, now + 2 * lease
+            await db.run("put_member", *_values(member), until)
+            await db.run("drop_members", now - to.span_us(KEPT_S))
             found: list[Term] = []
             for duty, mark in sorted(duties.items()):
-                taken = await db.row("take_duty", duty, member.name, until, at, ahead, mark)
+                taken = await db.row("take_duty", duty, member.name, until, now, ahead, mark)
                 found += [Term(duty, *taken)] if taken else []
-            return Reported(found, list(map(_member, await db.rows("members", at))))
+            return Reported(found, await _members(db, now))
 
         reported = await self._store.writer.run(work, is_reserved=True)
         self._is_first = False
@@ -52,19 +52,29 @@ class SqlCrew:
         await self._store.writer.run(work, is_reserved=True)
         self._store.registry_changed()
 
-    async def members(self, now: datetime) -> list[CrewMember]:
-        return [_member(each) for each in await self._store.readers.rows("members", to_us(now))]
+    async def members(self) -> list[CrewMember]:
+        async def work(db: Transaction) -> list[CrewMember]:
+            return await _members(db, await self._store.lease_now_us(db))
+
+        return await self._store.readers.run(work)
 
     async def holders(self) -> list[DutyHolder]:
-        found = await self._store.readers.rows("duties")
-        return [DutyHolder(duty, owner, epoch, from_us(at)) for duty, owner, epoch, at in found]
+        async def work(db: Transaction) -> list[DutyHolder]:
+            found, now = await db.rows("duties"), await self._store.lease_now_us(db)
+            return [DutyHolder(d, o, e, to.left_s(until, now)) for d, o, e, until in found]
+
+        return await self._store.readers.run(work)
 
     async def holdings(self) -> dict[str, int]:
         return dict(await self._store.readers.rows("holdings"))
 
     async def lanes(self, after: int, limit: int) -> list[LaneHolder]:
-        found = await self._store.readers.rows("lane_holders", after, limit)
-        return [LaneHolder(i, owner, epoch, from_us(at)) for i, owner, epoch, at in found]
+        async def work(db: Transaction) -> list[LaneHolder]:
+            found = await db.rows("lane_holders", after, limit)
+            now = await self._store.lease_now_us(db)
+            return [LaneHolder(i, o, e, to.left_s(until, now)) for i, o, e, until in found]
+
+        return await self._store.readers.run(work)
 
 
 class FencedWriter:
@@ -93,11 +103,14 @@ def _values(member: CrewMember) -> tuple[str | int, ...]:
         round(member.work * 1000),
         round(member.behind_s * 1000),
         json.dumps(member.unheld),
-        to_us(member.until),
     )
 
 
-def _member(row: Row) -> CrewMember:
+async def _members(db: Transaction, now_us: int) -> list[CrewMember]:
+    return [_member(row, now_us) for row in await db.rows("members", now_us)]
+
+
+def _member(row: Row, now_us: int) -> CrewMember:
     name, machine, pid, role, version, started_at, work, behind, unheld, until = row
     return CrewMember(
         name=name,
@@ -109,5 +122,5 @@ def _member(row: Row) -> CrewMember:
         work=work / 1000,
         behind_s=behind / 1000,
         unheld=tuple(map(int, json.loads(unheld))),
-        until=from_us(until),
+        left_s=to.left_s(until, now_us),
     )

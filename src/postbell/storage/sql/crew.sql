@@ -19,8 +19,8 @@ SELECT name, machine, pid, role, version, started_at, work, behind, unheld, unti
 FROM processes WHERE until > ?1 ORDER BY name;
 
 -- name: take_duty
--- ?2 does the duty ?1 until ?3; no row where another one does at ?4.  Only a clock that was ahead
--- wrote a lease that ends after ?5.
+-- ?2 does the duty ?1 until ?3; no row where another one does at ?4.  A lease that ends
+-- after ?5 is from before the clock was set back.
 INSERT INTO leases (name, owner, until, epoch) VALUES (?1, ?2, ?3, 1)
 ON CONFLICT (name) DO UPDATE SET
     epoch = CASE WHEN leases.owner = excluded.owner THEN leases.epoch ELSE leases.epoch + 1 END,

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec.structs import replace
 
 from postbell.blocks import Position
-from postbell.clock import from_us, to_us
+from postbell.clock import to_us
 from postbell.errors import NotFound
 from postbell.ports import MOST_CLAIMED, Claim, Parked, QueueLengths
 from postbell.records import BatchState, Entry, LaneChange, OpenBatch, Replay
@@ -17,9 +17,6 @@ from postbell.storage.sql.journal import write_down
 from postbell.storage.sql.reading import asked_for, filled, read, read_one, readable, readable_one
 from postbell.storage.sql.store import Store, raise_version
 from postbell.storage.sql.transaction import Row, Transaction
-
-NOBODY = from_us(0)
-"""The end of the lease of a lane that nobody holds."""
 
 
 class SqlLedger:
@@ -36,32 +33,30 @@ class SqlLedger:
         self._is_first = is_only_worker
         self._claiming = asyncio.Lock()
 
-    async def claim(self, owner: str, limit: int, *, lease_s: float, now: datetime) -> list[Claim]:
-        until, at = to_us(now + timedelta(seconds=lease_s)), to_us(now)
-
+    async def claim(self, owner: str, limit: int, *, lease_s: float) -> list[Claim]:
         async def work(db: Transaction) -> list[Claim]:
             if self._is_first:
                 await db.run("release_all_lanes")
-            lanes = await db.rows("claim_lanes", owner, until, at, limit)
-            return await read(lambda lane: _claim(db, lane), sorted(lanes), "lane", account=1)
+            now, lease = await self._store.lease_now_us(db), to.span_us(lease_s)
+            await db.run("shorten_leases", now + lease, now + 2 * lease, limit)
+            lanes = await db.rows("claim_lanes", owner, now + lease, now, limit)
+            return await read(lambda lane: _claim(db, lane, now), sorted(lanes), "lane", account=1)
 
         async with self._claiming:
             claims = await self._store.lane_writer.run(work, is_reserved=True)
             self._is_first = False
         return claims
 
-    async def renew(self, owner: str, *, lease_s: float, now: datetime) -> list[int]:
-        until = to_us(now + timedelta(seconds=lease_s))
-        found = await self._store.lane_writer.run(
-            lambda db: db.rows("renew_lanes", owner, until), is_reserved=True
-        )
-        return [webhook_id for (webhook_id,) in found]
-
-    async def hand_over(
-        self, owner: str, to: str, works: Mapping[int, float], *, now: datetime
-    ) -> list[int]:
+    async def renew(self, owner: str, *, lease_s: float) -> list[int]:
         async def work(db: Transaction) -> list[int]:
-            until = await db.row("until_of", to, to_us(now))
+            until = await self._store.lease_now_us(db) + to.span_us(lease_s)
+            return [webhook_id for (webhook_id,) in await db.rows("renew_lanes", owner, until)]
+
+        return await self._store.lane_writer.run(work, is_reserved=True)
+
+    async def hand_over(self, owner: str, to: str, works: Mapping[int, float]) -> list[int]:
+        async def work(db: Transaction) -> list[int]:
+            until = await db.row("until_of", to, await self._store.lease_now_us(db))
             if until is None:
                 return []
             values = [(i, owner, to, *until, round(works[i] * 1000)) for i in sorted(works)]
@@ -82,7 +77,8 @@ class SqlLedger:
         async def work(db: Transaction) -> list[Claim]:
             found = [await db.row("read_held_lane", i, owner) for i in webhook_ids]
             lanes = [lane for lane in found if lane is not None]
-            return await read(lambda lane: _claim(db, lane), lanes, "lane", account=1)
+            now = await self._store.lease_now_us(db)
+            return await read(lambda lane: _claim(db, lane, now), lanes, "lane", account=1)
 
         return await self._store.readers.run(work)
 
@@ -119,10 +115,12 @@ class SqlLedger:
 
     async def lane(self, webhook_id: int, *, most: int = MOST_CLAIMED) -> Claim | None:
         async def work(db: Transaction) -> Claim | None:
-            lane = await db.row("read_lane", webhook_id)
-            claim = await read_one(lambda each: _claim(db, each, most), lane, "lane", account=1)
+            lane, now = await db.row("read_lane", webhook_id), await self._store.lease_now_us(db)
+            claim = await read_one(
+                lambda each: _claim(db, each, now, most), lane, "lane", account=1
+            )
             # whoever holds the lane may be frozen for longer than its lease, or unable to renew it
-            if claim is None or claim.leased_until == NOBODY:
+            if lane is None or claim is None or not lane[16]:
                 return claim
             return claim._replace(is_worked=self._has_worker())
 
@@ -130,8 +128,8 @@ class SqlLedger:
 
     async def snapshot(self, webhook_id: int) -> tuple[Claim, int] | None:
         async def work(db: Transaction) -> tuple[Claim, int] | None:
-            lane = await db.row("read_lane", webhook_id)
-            claim = await read_one(lambda each: _claim(db, each), lane, "lane", account=1)
+            lane, now = await db.row("read_lane", webhook_id), await self._store.lease_now_us(db)
+            claim = await read_one(lambda each: _claim(db, each, now), lane, "lane", account=1)
             if claim is None:
                 return None
             whole = claim._replace(batches=await _every_batch(db, webhook_id), has_more=False)
@@ -271,7 +269,7 @@ class SqlLedger:
         return True
 
 
-async def _claim(db: Transaction, lane: Row, most: int = MOST_CLAIMED) -> Claim:
+async def _claim(db: Transaction, lane: Row, now_us: int, most: int = MOST_CLAIMED) -> Claim:
     """Read what waits on a lane; what is parked is not looked at."""
     webhook_id = lane[0]
     waiting = await db.rows("waiting_batches", webhook_id, most + 1)
@@ -288,7 +286,7 @@ async def _claim(db: Transaction, lane: Row, most: int = MOST_CLAIMED) -> Claim:
         readable(to.replay, replays, "replay", account=1),
         Parked(*lane[14:16]),
         len(waiting) > most,
-        from_us(lane[16]),
+        to.left_s(lane[16], now_us),
         work=lane[19] / 1000,
     )
 

@@ -1,9 +1,7 @@
 """What notices were told, and those that wait, in SQLite."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
 
-from postbell.clock import to_us
 from postbell.ports import LETTERS_KEPT, Letter, Telling, ToldOf, ToldState
 from postbell.storage.sql import rows as to
 from postbell.storage.sql.store import Store
@@ -35,14 +33,15 @@ class SqlNotices:
             lambda db: db.run_many("forget_told", values), is_reserved=True
         )
 
-    async def hold(self, owner: str, *, lease_s: float, now: datetime) -> bool:
-        lease, is_first = timedelta(seconds=lease_s), self._is_first
-        until, at, ahead = to_us(now + lease), to_us(now), to_us(now + 2 * lease)
+    async def hold(self, owner: str, *, lease_s: float) -> bool:
+        lease, is_first = to.span_us(lease_s), self._is_first
 
         async def work(db: Transaction) -> bool:
             if is_first:
                 await db.run("free_notices")
-            return await db.row("hold_notices", owner, until, at, ahead) is not None
+            now = await self._store.lease_now_us(db)
+            held = await db.row("hold_notices", owner, now + lease, now, now + 2 * lease)
+            return held is not None
 
         is_held = await self._store.writer.run(work, is_reserved=True)
         self._is_first = False

@@ -34,8 +34,8 @@ SELECT recipient, account_id, notice, id FROM letters WHERE recipient = ?1 ORDER
 DELETE FROM letters WHERE id = ?1;
 
 -- name: hold_notices
--- ?1 hands notices over until ?2; no row where another one does so at ?3.  Only a clock that was
--- ahead wrote a lease that ends after ?4.
+-- ?1 hands notices over until ?2; no row where another one does so at ?3.  A lease that
+-- ends after ?4 is from before the clock was set back.
 INSERT INTO leases (name, owner, until, epoch) VALUES ('notices', ?1, ?2, 1)
 ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until,
     epoch = CASE WHEN leases.owner = excluded.owner THEN leases.epoch ELSE leases.epoch + 1 END

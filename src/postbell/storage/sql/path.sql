@@ -88,6 +88,12 @@ DELETE FROM keys WHERE (account_id, key) IN (
 -- All lanes of the owner are held until ?2; they are returned.
 UPDATE lanes SET lease_until = ?2 WHERE owner = ?1 RETURNING webhook_id;
 
+-- name: shorten_leases
+-- Of the leases that would end after ?2, since the clock was set back, at most ?3 end at ?1.
+UPDATE lanes SET lease_until = ?1 WHERE webhook_id IN (
+    SELECT webhook_id FROM lanes WHERE lease_until > ?2 ORDER BY lease_until DESC LIMIT ?3
+);
+
 -- name: hand_over_lane
 -- ?3 holds the lane of ?2 until ?4, with a higher epoch; no row changes where ?2 does not hold it.
 UPDATE lanes SET owner = ?3, lease_until = ?4, epoch = epoch + 1, work = ?5

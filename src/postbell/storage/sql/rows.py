@@ -49,6 +49,15 @@ def moment(micros: int | None) -> datetime | None:
     return None if micros is None else from_us(micros)
 
 
+def span_us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def left_s(until_us: int, now_us: int) -> float:
+    """Return for how long a lease lasts."""
+    return max(until_us - now_us, 0) / 1_000_000
+
+
 def text(value: object) -> str:
     """Return *value* as JSON text."""
     return json(value).decode()

@@ -1,6 +1,6 @@
 """What the SQL ports share: who writes, who reads, and how a change is made known."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar, assert_never
 
 from postbell.blocks import Block, BlockHeader, NewBlock
@@ -92,6 +92,8 @@ class Store(NamedTuple):
     sealer: Sealer
     clock: Clock
     recent: SqlRecent
+    lease_now_us: Callable[[Transaction], Awaitable[int]]
+    """By what time leases are set and judged, in a transaction: one clock, whoever asks."""
     is_seen_early: bool = False
     """Whether a commit may be seen before it is durable as its writer wants it: one that waited for
     a standby when its server crashed is there when that starts again, and on no standby."""

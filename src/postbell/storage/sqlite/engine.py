@@ -29,6 +29,7 @@ from postbell.storage.sql.second_factors import SqlSecondFactors
 from postbell.storage.sql.store import Store
 from postbell.storage.sql.suppressions import SqlSuppressions
 from postbell.storage.sql.trail import SqlTrail
+from postbell.storage.sql.transaction import Transaction
 from postbell.storage.sql.tries import SqlTries
 from postbell.storage.sqlite.backup import copy
 from postbell.storage.sqlite.connecting import connect
@@ -103,7 +104,13 @@ class SqliteEngine:
         )
         self._is_closed = False
         self._store = store = Store(
-            *(FencedWriter(self._writer),) * 3, readers, self._bell, sealer, clock, recent
+            *(FencedWriter(self._writer),) * 3,
+            readers=readers,
+            bell=self._bell,
+            sealer=sealer,
+            clock=clock,
+            recent=recent,
+            lease_now_us=self._now_us,
         )
         self.log = SqlLog(store)
         self.ledger = SqlLedger(
@@ -142,6 +149,10 @@ class SqliteEngine:
     async def weak_settings(self) -> list[WeakSetting]:
         """Return none: a commit is durable when it returns, which is set at each opening."""
         return []
+
+    async def _now_us(self, _db: Transaction) -> int:
+        """All processes are on one machine, by whose clock they go."""
+        return to_us(self._clock.now())
 
     async def space(self) -> Space:
         """Return what the database takes on disk, as of its newest commit."""
