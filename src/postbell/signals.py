@@ -59,6 +59,11 @@ SIGNALS = (
         " promised",
         ("setting", "means"),
     ),
+    lasting(
+        "bell_unheard",
+        "warning",
+        "nothing is heard at `bell_url`: the database itself is looked at, four times a second",
+    ),
     Signal(
         "clock_jumped",
         "warning",

@@ -95,6 +95,26 @@ async def test_a_file_for_tls_that_cannot_be_read_is_named_and_not_waited_for(
     assert type(refused) is StorageError  # what is only unavailable is tried again for ever
 
 
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("sslmode=verify-full", "see the database's URL: root certificate file"),
+        ("connect_timeout=3", "the server knows no such setting: take it out"),
+    ],
+)
+async def test_what_the_url_asks_for_and_nobody_can_give_is_not_waited_for(
+    locked: Server, sealer: Sealer, monkeypatch: pytest.MonkeyPatch, query: str, wanted: str
+) -> None:
+    monkeypatch.setenv("HOME", "/nonexistent")
+    url = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{locked.port}/own?{query}"
+
+    refused = await refusal(url, sealer)
+
+    assert wanted in refused.message
+    assert "\n" not in refused.message
+    assert type(refused) is StorageError
+
+
 async def test_a_server_without_tls_is_told_from_one_that_cannot_be_reached(
     locked: Server, sealer: Sealer
 ) -> None:

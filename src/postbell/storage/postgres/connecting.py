@@ -1,5 +1,6 @@
 """A connection to the server, set up so that a commit is durable when it returns."""
 
+import warnings
 from typing import NamedTuple
 
 import asyncpg
@@ -7,7 +8,7 @@ import asyncpg
 from postbell.errors import StorageError, TakenOver, Unavailable
 from postbell.ports.tables import CopyState
 from postbell.storage.postgres import hosts
-from postbell.storage.postgres.faults import FAULTS, as_storage_error
+from postbell.storage.postgres.faults import FAULTS, as_storage_error, said
 from postbell.storage.postgres.urls import (
     unusable_file,
     unusable_password_file,
@@ -27,6 +28,8 @@ LATER_S = 2.0
 """The server ends a statement first; so much later its silence does."""
 CLOSE_S = 3.0
 CACHED_STATEMENTS = 400
+warnings.filterwarnings("ignore", "password file .* has group or world access", UserWarning)
+# Where a password lacks, an error names the file and the way out.
 
 
 _DATABASE = "SELECT oid::bigint FROM pg_database WHERE datname = current_database()"
@@ -173,6 +176,14 @@ def _as_failed(error: BaseException, what: str, server: DatabaseServer) -> Stora
         return as_storage_error(error, what, was_there=True)
     if isinstance(error, OSError) and (unusable := unusable_file(server.url)):
         return StorageError(f"{what}: {unusable}")
+    if isinstance(error, asyncpg.ProtocolViolationError):  # who looks first asks for no settings
+        return Unavailable(f"{what}: it is a pooler; name the server itself ({said(error)})")
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return StorageError(f"{what}: see the database's URL: {said(error)}")
+    if isinstance(error, asyncpg.UndefinedObjectError):  # at the start of a session
+        return StorageError(
+            f"{what}: the server knows no such setting: take it out ({said(error)})"
+        )
     failure = as_storage_error(error, what)
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError) and (
         unusable := unusable_password_file(server.url)
@@ -239,7 +250,7 @@ async def found(url: str, reach: Reach = USUAL) -> DatabaseServer:
                 f"the database {without_password(url)} has the encoding {encoding}; make one with"
                 " UTF8: createdb --encoding UTF8 --template template0 NAME"
             )
-        server.is_pooled = await _is_pooled(connection)
+        server.is_pooled = await is_pooled(connection)
         server.history = await history_of(connection)
     except FAULTS as error:
         raise as_storage_error(error, f"cannot open the database {server.place}") from error
@@ -249,7 +260,7 @@ async def found(url: str, reach: Reach = USUAL) -> DatabaseServer:
     return server
 
 
-async def _is_pooled(connection: asyncpg.Connection) -> bool:
+async def is_pooled(connection: asyncpg.Connection) -> bool:
     """Say whether the process that answers is another one than who was connected to: by a statement
     that needs nothing prepared, and tells by whether it fails."""
     pid = connection.get_server_pid()

@@ -60,21 +60,21 @@ def as_storage_error(
 
     Where the database *was there* before, it may be so again, whatever keeps us out now.
     """
-    code, said = getattr(error, "sqlstate", None) or "", _said(error)
+    code, told = getattr(error, "sqlstate", None) or "", said(error)
     if way_out := _FOR_NOW.get(code):
-        return Unavailable(f"{what}: {way_out} ({said})")
+        return Unavailable(f"{what}: {way_out} ({told})")
     if way_out := _WAY_OUT.get(code):
         kind = Unavailable if was_there else StorageError
-        return kind(f"{what}: {way_out} ({said})")
+        return kind(f"{what}: {way_out} ({told})")
     if isinstance(error, ssl.SSLError):
         return Unavailable(
             f"{what}: TLS with the server fails: see sslmode and sslrootcert in the"
-            f" database's URL, and the server's certificate ({said})"
+            f" database's URL, and the server's certificate ({told})"
         )
     if type(error) is ConnectionError and "rejected SSL" in str(error):  # asyncpg's own
         return Unavailable(
             f"{what}: the server speaks no TLS: turn it on there (ssl = on), or see sslmode in the"
-            f" database's URL ({said})"
+            f" database's URL ({told})"
         )
     if isinstance(error, TimeoutError):
         return Unavailable(
@@ -83,14 +83,14 @@ def as_storage_error(
     if isinstance(error, (OSError, *LOST)):
         return Unavailable(
             f"{what}: the server cannot be reached: see that it runs, or try again in a moment"
-            f" ({said})"
+            f" ({told})"
         )
     if was_there or code.startswith(_FOR_A_WHILE):
-        return Unavailable(f"{what}: {said}")
-    return StorageError(f"{what}: {said}")
+        return Unavailable(f"{what}: {told}")
+    return StorageError(f"{what}: {told}")
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """Return in one line what the server says, but for its DETAIL, which has values of rows."""
     text = error.args[0] if isinstance(error, asyncpg.PostgresError) and error.args else error
     return " ".join(str(text).split())

@@ -27,6 +27,10 @@ def check(url: str) -> None:
         raise _wrong(
             "a server and a database expected, as in postgresql://postbell@db.example/postbell"
         ) from None
+    if not url.startswith(f"{parts.scheme}://"):
+        raise _wrong(
+            "a server and a database expected, as in postgresql://postbell@db.example/postbell"
+        )
     if _has_raw_password(parts):
         raise _wrong(
             "user and password are written percent-encoded: @ is %40, : is %3A, / is %2F, ? is"
@@ -80,7 +84,8 @@ def without_password(url: str) -> str:
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
     query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if "password" not in k], safe="/,")
-    return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + hosts, query=query))
+    place = user.partition(":")[0] + at + hosts
+    return f"{parts.scheme}://{place}" + urlunsplit(("", "", parts.path, query, ""))
 
 
 def _has_raw_password(parts: SplitResult) -> bool:

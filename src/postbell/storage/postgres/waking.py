@@ -7,13 +7,15 @@ own. Where there is none (PgBouncer passes no notifications on) only polling wak
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import asyncpg
 
 from postbell.errors import StorageError
-from postbell.storage.postgres.connecting import DatabaseServer, connect
+from postbell.signals import log
+from postbell.storage.postgres.connecting import DatabaseServer, connect, history_of, is_pooled
 from postbell.storage.postgres.faults import FAULTS
 from postbell.storage.reach import POLL
 from postbell.storage.ringing import RingBell
@@ -23,6 +25,8 @@ TELL_S = 0.01
 POLL_S = 1.0
 UNTOLD_POLL_S = 0.25
 AGAIN_S = 1.0
+BESIDE_S = 10.0
+"""So long the database itself is looked at, before a bell elsewhere that fails is tried again."""
 _LOOK = (
     "SELECT (SELECT next_sequence FROM heads WHERE account_id = 0),"
     " (SELECT value FROM meta WHERE name = 'registry_version')"
@@ -66,36 +70,60 @@ class PostgresBell(RingBell):
 
     async def _run(self) -> None:
         while True:
-            with contextlib.suppress(StorageError, *FAULTS):
-                connection = await connect(self._server)
-                try:
-                    await self._work(connection)
-                finally:
-                    connection.terminate()
+            try:
+                async with _connected(self._server) as connection:
+                    await self._refuse_elsewhere(connection)
+                    await self._work(connection, self._server, is_told=self._is_told)
+            except (StorageError, *FAULTS) as error:
+                if self._server is not self._database:
+                    log("bell_unheard", error=" ".join(str(error).split()))
+                    await self._beside()
             await asyncio.sleep(AGAIN_S)
 
-    async def _work(self, connection: asyncpg.Connection) -> None:
+    async def _beside(self) -> None:
+        """Look at the database for a while, since nothing is heard where the bell is to be."""
+        with contextlib.suppress(StorageError, *FAULTS):
+            async with asyncio.timeout(BESIDE_S), _connected(self._database) as connection:
+                await self._work(connection, self._database, is_told=False)
+
+    async def _refuse_elsewhere(self, connection: asyncpg.Connection) -> None:
+        """Raise StorageError where what is told there is told to nobody."""
+        if self._server is self._database:
+            return
+        place = self._server.place
+        if await is_pooled(connection):
+            raise StorageError(
+                f"{place}: it is a pooler; name the server itself (no notification comes through)"
+            )
+        ours, there = self._database.history, await history_of(connection)
+        is_same_server = not (ours and ours.system and there.system) or ours.system == there.system
+        if ours is not None and not (is_same_server and ours.database == there.database):
+            raise StorageError(f"{place} is another database than {self._database.place}")
+
+    async def _work(
+        self, connection: asyncpg.Connection, server: DatabaseServer, *, is_told: bool
+    ) -> None:
         """Tell what was committed here, hear what was elsewhere; raise one of FAULTS."""
-        if self._is_told:
+        if is_told:
             # Asked now: what is heard as the connection ends finds none to ask.
             own = connection.get_server_pid()
             await connection.add_listener(CHANNEL, partial(self._hear, own))
-        poll_s = POLL_S if self._is_told else UNTOLD_POLL_S
+        poll_s = POLL_S if is_told else UNTOLD_POLL_S
         while True:
             try:
                 async with asyncio.timeout(poll_s):
                     await self._has_news.wait()
             except TimeoutError:
                 if self._listeners:
-                    await self._look(connection)
+                    await self._look(connection, server)
                 continue
             self._has_news.clear()
-            if self._is_told:
+            if is_told:
                 await connection.execute(f"NOTIFY {CHANNEL}")
             await asyncio.sleep(TELL_S)
 
-    async def _look(self, connection: asyncpg.Connection) -> None:
-        if self._database.is_pooled and self._server is self._database:
+    async def _look(self, connection: asyncpg.Connection, server: DatabaseServer) -> None:
+        if self._database.is_pooled and server is self._database:
             await self._database.check(connection)
         async with connection.transaction(readonly=True):
             seen = tuple(await connection.fetchrow(_LOOK))
@@ -106,3 +134,12 @@ class PostgresBell(RingBell):
     def _hear(self, own: int, connection: Any, pid: int, channel: str, payload: object) -> None:
         if pid != own:
             super().ring()
+
+
+@contextlib.asynccontextmanager
+async def _connected(server: DatabaseServer) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(server)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
