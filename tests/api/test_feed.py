@@ -217,6 +217,79 @@ async def test_a_position_ahead_of_the_log_is_refused_instead_of_waiting_for_eve
     assert "restored backup" in refused.json()["detail"]
 
 
+LATER = "?since=2030-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("begun", ["?limit=1000", "?after=now", LATER, "?limit=2", "?types=click"])
+async def test_a_position_of_a_log_that_went_on_otherwise_is_refused(
+    service: Service, begun: str
+) -> None:
+    await post(service, "ev_1")
+    await post(service, "ev_2", "ev_3")
+    theirs = (await page(service, begun))["next"]
+    async with running() as restored:
+        await post(restored, "ev_1")
+        restored.clock.advance(0.001)
+        for name in ("ev_4", "ev_5", "ev_6"):
+            await post(restored, name)
+
+        refused = await restored.call("GET", f"{PATH}?after={theirs}&wait=30")
+
+        assert (refused.status_code, refused.json()["code"]) == (400, "position_other")
+        assert "restored backup" in refused.json()["detail"]
+
+
+async def test_a_position_from_before_a_log_went_on_otherwise_is_still_good(
+    service: Service,
+) -> None:
+    await post(service, "ev_1", "ev_2")
+    marks = [await page(service, query) for query in ("?limit=1", "", "?after=now")]
+    async with running() as restored:
+        await post(restored, "ev_1", "ev_2")
+        restored.clock.advance(1)
+        await post(restored, "ev_3")
+
+        found = [ids(await page(restored, f"?after={each['next']}")) for each in marks]
+
+    assert found == [["ev_2", "ev_3"], ["ev_3"], ["ev_3"]]
+
+
+async def test_a_position_whose_block_the_restored_log_never_had_is_refused(
+    service: Service,
+) -> None:
+    await post(service, "ev_1")
+    await post(service, "ev_2")
+    theirs = (await page(service))["next"]
+    async with running() as restored:
+        await post(restored, "ev_1")
+
+        refused = await restored.call("GET", f"{PATH}?after={theirs}")
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "position_other")
+
+
+async def test_a_position_of_the_release_before_has_no_check_and_goes_on(service: Service) -> None:
+    await post(service, "ev_1")
+    mark = feed.read_mark((await page(service))["next"])
+    await post(service, "ev_2")
+
+    found = await page(service, f"?after={mark._replace(check=b'').text()}")
+
+    assert (ids(found), found["lost"]) == (["ev_2"], 0)
+
+
+async def test_now_counts_what_retention_takes_before_the_next_look(service: Service) -> None:
+    await post(service, "ev_1")
+    now = await page(service, "?after=now")
+    await post(service, "ev_2")
+    await post(service, "ev_3")
+    await drop(service.engine, 3)
+
+    found = await page(service, f"?after={now['next']}")
+
+    assert (ids(found), found["lost"]) == (["ev_3"], 1)
+
+
 async def test_after_and_since_exclude_each_other(service: Service) -> None:
     response = await service.call("GET", f"{PATH}?after=now&since=2026-01-01T00:00:00Z")
 

@@ -7,6 +7,7 @@ import pytest
 from postbell.errors import HeadMoved
 from postbell.ports import MOST_OTHERS
 from tests.contract.making import Shop, block
+from tests.fakes import drop
 
 DAY_S = 86_400.0
 
@@ -243,6 +244,21 @@ async def test_headers_are_of_one_account_from_an_id_on_and_paged(shop: Shop) ->
     assert await shop.engine.log.headers(1, page[-1].id + 1, 2) == ours[3:]
     assert await shop.engine.log.headers(2, 0, 10) == [headers[1]]
     assert await shop.engine.log.headers(3, 0, 10) == []
+
+
+async def test_the_newest_block_of_an_account_is_found_until_retention_takes_it(
+    shop: Shop,
+) -> None:
+    headers = await shop.append(block(), block(account=2), block())
+
+    assert await shop.engine.log.newest(1) == headers[2]
+    assert await shop.engine.log.newest(2) == headers[1]
+    assert await shop.engine.log.newest(3) is None
+
+    await drop(shop.engine, headers[2].id)
+
+    assert await shop.engine.log.newest(1) == headers[2]
+    assert await shop.engine.log.newest(2) is None
 
 
 async def test_the_tail_is_of_all_accounts_exclusive_and_paged(shop: Shop) -> None:

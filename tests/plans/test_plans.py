@@ -116,9 +116,10 @@ def test_nothing_big_is_sorted(database: apsw.Connection, name: str) -> None:
 
 
 def test_headers_are_found_by_account_and_id(database: apsw.Connection) -> None:
-    steps = plan(database, SQL["headers"])
+    steps = [plan(database, SQL[name]) for name in ("headers", "newest_of_account")]
 
-    assert steps == ["SEARCH blocks USING INDEX blocks_of_account (account_id=? AND id>?)"]
+    by_account = "SEARCH blocks USING INDEX blocks_of_account (account_id=?"
+    assert steps == [[f"{by_account} AND id>?)"], [f"{by_account})"]]
 
 
 def test_entries_of_the_trail_are_found_by_account_and_time(database: apsw.Connection) -> None:

@@ -16,8 +16,10 @@ from struct import error as StructError
 from typing import NamedTuple
 
 from starlette.requests import Request
+from xxhash import xxh3_64_digest
 
 from postbell.blocks import BlockHeader, Position
+from postbell.clock import to_us
 from postbell.errors import BadInput, Overloaded, TooMany
 from postbell.events import MACHINE, NUMBER_OF, OUT_OF_BAND, EventType
 from postbell.ports import Dialect, Engine, Logged
@@ -36,17 +38,31 @@ LOOK_AGAIN_S = 0.05
 """A busy log rings for every commit; who waits looks at most so often."""
 _READ_BYTES = 16 << 20
 _MARK = Struct(">QIQ")
+_BLOCK = Struct("<5qI")
+_CHECK_BYTES = 8
 
 
 class Mark(NamedTuple):
-    """How far a caller has read: the position, and the last event's sequence number (0: none)."""
+    """How far a caller has read: the position, the last event's sequence number (0: none), and a
+    check of the block that the position is in: another one may come to lie there after a restore.
+
+    It is empty before the first block, and in marks of before 1 December 2026.
+    """
 
     position: Position
     sequence: int
+    check: bytes = b""
+
+    @classmethod
+    def within(cls, header: BlockHeader, end: int) -> "Mark":
+        """Return the mark of who has read the account's log up to event *end* of this block."""
+        sequence = header.first_sequence + end - 1
+        return cls(Position(header.id, end), sequence, _check_of(header))
 
     def text(self) -> str:
         """Return the opaque form that callers keep."""
-        return urlsafe_b64encode(_MARK.pack(*self.position, self.sequence)).decode().rstrip("=")
+        raw = _MARK.pack(*self.position, self.sequence) + self.check
+        return urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 class FeedQuery(NamedTuple):
@@ -83,20 +99,32 @@ class Feed:
     async def start_of(self, account_id: int, after: str | None, since: datetime | None) -> Mark:
         """Return where to begin: a mark, `now`, `oldest` (the default) or a time.
 
-        Raises BadInput for what is none of these, and for a mark that lies ahead of the log.
+        Raises BadInput for what is none of these, and for a mark that is not of this log: it lies
+        ahead of it, or other events lie where it was made.
         """
         if after is not None and since is not None:
             raise BadInput(
                 "after and since exclude each other; give one", member="since", status=400
             )
-        if since is not None:
-            return Mark(Position(await self._engine.log.first_since(since, account_id), 0), 0)
-        if after == "now":
-            return Mark(Position(await self._engine.log.head() + 1, 0), 0)
+        if since is not None or after == "now":
+            newest = await self._engine.log.newest(account_id)
+            if newest is None:
+                return _OLDEST
+            if since is None:
+                return Mark.within(newest, newest.count)
+            first = await self._engine.log.first_since(since, account_id)
+            is_past = first > newest.id  # what comes in meanwhile lies behind the newest, too
+            return Mark.within(newest, newest.count) if is_past else Mark(Position(first, 0), 0)
         if after in (None, "oldest"):
-            return Mark(Position(0, 0), 0)
+            return _OLDEST
         mark = read_mark(after or "")
-        if mark.position.block > await self._engine.log.head() + 1:
+        await self._check(account_id, mark)
+        return mark
+
+    async def _check(self, account_id: int, mark: Mark) -> None:
+        """Raise BadInput for a mark that is not of this log."""
+        log, block = self._engine.log, mark.position.block
+        if block > await log.head() + 1:
             raise BadInput(
                 "after is ahead of the log: it is of another data centre, or of a time that a"
                 " restored backup does not know; go on with since= a time",
@@ -104,12 +132,27 @@ class Feed:
                 code="position_ahead",
                 status=400,
             )
-        return mark
+        if not mark.check:
+            return
+        there = await log.headers(account_id, block, 1)
+        if there and there[0].id == block:
+            is_same = _check_of(there[0]) == mark.check
+        else:  # retention drops the oldest of all accounts first
+            oldest = await log.tail(0, 1)
+            is_same = block <= await log.head() and not (oldest and oldest[0].id < block)
+        if not is_same:
+            raise BadInput(
+                "after is of another log: a restored backup went on otherwise since, or it is of"
+                " another account; go on with since= a time",
+                member="after",
+                code="position_other",
+                status=400,
+            )
 
     async def read(self, wanted: FeedQuery, start: Mark) -> FeedPage:
         """Return what is there now after *start*."""
         events: list[Logged] = []
-        position, sequence = start
+        position, sequence, check = start
         lost = size_bytes = blocks = 0
         while blocks < MAX_PAGE_BLOCKS:
             headers = await self._reader.headers(wanted.account_id, position.block)
@@ -119,7 +162,7 @@ class Feed:
                     lost += max(header.first_sequence + offset - sequence - 1, 0)
                 end = _end(wanted, header, offset, wanted.limit - len(events), size_bytes)
                 taken = await self._load(wanted, header, offset, end)
-                position = Position(header.id, end)
+                position, check = Position(header.id, end), _check_of(header)
                 if taken is None:
                     continue
                 events += taken
@@ -127,11 +170,11 @@ class Feed:
                 sequence = header.first_sequence + end - 1 if end else sequence
                 is_full = len(events) >= wanted.limit or end < header.count
                 if is_full:
-                    return FeedPage(events, Mark(position, sequence), lost, True)
+                    return FeedPage(events, Mark(position, sequence, check), lost, True)
             blocks += len(headers)
             if len(headers) < PAGE:
-                return FeedPage(events, Mark(position, sequence), lost, False)
-        return FeedPage(events, Mark(position, sequence), lost, True)
+                return FeedPage(events, Mark(position, sequence, check), lost, False)
+        return FeedPage(events, Mark(position, sequence, check), lost, True)
 
     async def read_or_wait(
         self, wanted: FeedQuery, start: Mark, wait_s: float, request: Request
@@ -200,6 +243,16 @@ class Feed:
                 del self._waiters[account_id]
 
 
+_OLDEST = Mark(Position(0, 0), 0)
+
+
+def _check_of(header: BlockHeader) -> bytes:
+    """Return 8 bytes by which a block is told from any other that has its place."""
+    at = to_us(header.recorded_at)
+    owner = (header.id, header.account_id, header.api_user_id, header.first_sequence, at)
+    return xxh3_64_digest(_BLOCK.pack(*owner, header.count) + header.codes + header.sizes)
+
+
 def _end(wanted: FeedQuery, header: BlockHeader, first: int, limit: int, held_bytes: int) -> int:
     """Return up to which offset a block's events fit into the page; one always does."""
     sizes = header.size_list()
@@ -224,10 +277,13 @@ def read_mark(text: str) -> Mark:
     """Return the mark of an opaque text; raise BadInput for what none ever was."""
     try:
         raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        block, offset, sequence = _MARK.unpack(raw)
+        block, offset, sequence = _MARK.unpack(raw[: _MARK.size])
     except (ValueError, StructError):
-        block = offset = sequence = -1
-    mark = Mark(Position(block, offset), sequence)
+        raw, block, offset, sequence = b"", -1, -1, -1
+    check = raw[_MARK.size :]
+    mark = Mark(Position(block, offset), sequence, check)
+    if len(check) not in (0, _CHECK_BYTES):
+        block = -1
     if not 0 <= block < 1 << 62 or offset > 1 << 20 or sequence >= 1 << 62:
         raise BadInput(
             "after is neither a `next` that the feed returned nor `oldest` or `now`",

@@ -92,6 +92,10 @@ class Log(Protocol):
         """
         ...
 
+    async def newest(self, account_id: int) -> BlockHeader | None:
+        """Return the header of the account's newest block, None where none of it is kept."""
+        ...
+
     async def load(self, ids: Sequence[int], *, is_choosy: bool = True) -> list[Block]:
         """Return these blocks with their bodies, ascending; dropped ones are missing.
 

@@ -90,6 +90,10 @@ class MemoryLog:
         ours = (h for h in self._headers() if h.account_id == account_id and h.id >= first)
         return list(islice(ours, limit))
 
+    async def newest(self, account_id: int) -> BlockHeader | None:
+        ours = [header for header in self._headers() if header.account_id == account_id]
+        return ours[-1] if ours else None
+
     async def load(self, ids: Sequence[int], *, is_choosy: bool = True) -> list[Block]:
         blocks = self._tables.blocks
         found = []

@@ -67,6 +67,10 @@ class SqlLog:
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
         return await self._store.readers.run(lambda db: _headers(db, account_id, first, limit))
 
+    async def newest(self, account_id: int) -> BlockHeader | None:
+        found = await self._store.readers.run(lambda db: db.row("newest_of_account", account_id))
+        return None if found is None else to.header(found)
+
     async def load(self, ids: Sequence[int], *, is_choosy: bool = True) -> list[Block]:
         wanted = sorted(set(ids))
         known = [self._store.recent.block(block_id) for block_id in wanted]

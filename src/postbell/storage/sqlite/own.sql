@@ -166,6 +166,11 @@ FROM blocks WHERE id > ?1 ORDER BY id LIMIT ?2;
 SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes
 FROM blocks WHERE account_id = ?1 AND id >= ?2 ORDER BY id LIMIT ?3;
 
+-- name: newest_of_account
+-- The header of one account's newest block.
+SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes
+FROM blocks WHERE account_id = ?1 ORDER BY id DESC LIMIT 1;
+
 -- name: load_block
 -- One block with its body.
 SELECT id, account_id, api_user_id, first_sequence, recorded_at, codes, sizes, hashes, body,
