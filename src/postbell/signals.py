@@ -41,6 +41,9 @@ SIGNALS = (
     ),
     Signal("starts_anew", "warning", "the database is another one now: all begins anew", ("role",)),
     Signal(
+        "sessions_ended", "warning", "a frozen process lost what others wait for", ("sessions",)
+    ),
+    Signal(
         "database_checked",
         "debug",
         "the database was not as a process leaves it at its end; it was looked at and is whole",

@@ -139,9 +139,46 @@ async def test_who_waits_for_a_lock_for_long_is_not_taken_for_dead(
     appending = asyncio.create_task(append(engine, clock, "a"))
 
     await asyncio.sleep(5)
+    assert await holding.fetchval("SELECT true"), "a session of another name is nobody's to end"
     await holding.close()
 
     assert await appending == 1
+
+
+@pytest.mark.parametrize("is_pooled", [False, True], ids=["direct", "pooled"])
+async def test_who_is_frozen_between_preparing_a_statement_and_running_it_is_waited_for_a_moment(
+    url: str, sealer: Sealer, clock: SystemClock, is_pooled: bool
+) -> None:
+    url = (pooler() if is_pooled else server()).url(url.rpartition("/")[2])
+    frozen = await connecting.connect(await connecting.found(url))
+    await frozen.execute("BEGIN; SELECT * FROM heads WHERE account_id = 0 FOR UPDATE")
+    await frozen.prepare("SELECT count(*) FROM webhooks WHERE id > $1")
+    engine = await postgres.open(url, sealer, clock, reach=REACH)
+
+    try:
+        async with asyncio.timeout(connecting.LOCK_S - 2):
+            assert await append(engine, clock, "a") == 1
+    finally:
+        frozen.terminate()
+        await engine.close()
+
+
+async def test_who_is_frozen_while_much_is_sent_to_it_is_waited_for_a_moment(
+    engine: PostgresEngine, url: str, clock: SystemClock
+) -> None:
+    frozen = await connecting.connect(await connecting.found(url))
+    await frozen.execute("BEGIN; SELECT * FROM heads WHERE account_id = 0 FOR UPDATE")
+    frozen._transport.pause_reading()
+    much = "SELECT repeat('x', 10000) FROM generate_series(1, 5000)"
+    asking = asyncio.create_task(frozen.execute(much))
+
+    try:
+        async with asyncio.timeout(connecting.LOCK_S - 1):
+            assert await append(engine, clock, "a") == 1
+    finally:
+        frozen.terminate()
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await asking
 
 
 async def test_a_lock_that_others_hold_for_minutes_is_answered_in_seconds(

@@ -19,8 +19,11 @@ from postbell.storage.sql.tables import STATE_SQL, state_of
 
 OLDEST = 15
 IDLE_S = 5.0
-"""A process that says nothing for so long inside a transaction, since it is frozen or gone, loses
-it: what it had locked is free again."""
+"""A process that says nothing for so long inside a transaction, or takes nothing of what it asked
+for, since it is frozen or gone, loses it: what it had locked is free again.  Where others wait for
+it, `watching` is sooner."""
+APPLICATION = "postbell"
+"""What sessions of ours are called, unless the URL names them."""
 LOCK_S = 10.0
 """Who waits so long for what others hold gives up: a request is not to wait for a whole statement's
 time behind one that waits as long."""
@@ -96,7 +99,14 @@ class DatabaseServer:
             "statement_timeout": int(statement_s * 1000),
             "lock_timeout": int(min(LOCK_S, statement_s) * 1000),
             "idle_in_transaction_session_timeout": int(IDLE_S * 1000),
+            "tcp_user_timeout": int(IDLE_S * 1000),
         }
+
+    @property
+    def session(self) -> dict[str, str]:
+        """What a session of ours is begun with; a pooler takes its name only."""
+        limits = {} if self.is_pooled else {k: str(v) for k, v in self.limits.items()}
+        return limits if hosts.is_named(self.url) else {"application_name": APPLICATION, **limits}
 
     @property
     def begin(self) -> str:
@@ -149,9 +159,7 @@ async def _connected(server: DatabaseServer, url: str) -> asyncpg.Connection:
             command_timeout=server.reach.statement_s + LATER_S,
             statement_cache_size=0 if server.is_pooled else CACHED_STATEMENTS,
             max_cached_statement_lifetime=0,
-            server_settings={}
-            if server.is_pooled
-            else {k: str(v) for k, v in server.limits.items()},
+            server_settings=server.session,
         )
     except FAULTS as error:
         raise _as_failed(error, what, server) from error

@@ -40,6 +40,11 @@ def wants_none(url: str) -> bool:
     return _asked(url) in NEVER
 
 
+def is_named(url: str) -> bool:
+    """Say whether sessions have the name that the URL gives them."""
+    return "application_name" in dict(parse_qsl(urlsplit(url).query))
+
+
 def in_turn(hosts: Sequence[str], first: int) -> list[int]:
     """Return the indexes of *hosts*, the one that was good last first."""
     return [(first + step) % len(hosts) for step in range(len(hosts))]

@@ -4,6 +4,10 @@ its machine is another one by now, while what stands between acknowledges every 
 Who waits on such a connection waits for a whole statement's time. So whoever has waited for a while
 is looked after over a connection of its own: where the server is there, but the session does
 nothing, nothing of it will come any more.
+
+And one that waits may wait for a process that is frozen inside a transaction: the server ends that
+after a while where it is between two statements, but not where a statement was prepared and not yet
+run, and of several one is waited for after the other.
 """
 
 import asyncio
@@ -14,9 +18,12 @@ from collections.abc import Iterator
 import asyncpg
 
 from postbell.errors import StorageError
+from postbell.signals import log
 from postbell.storage.postgres.connecting import DatabaseServer, closed, connect
 from postbell.storage.postgres.faults import FAULTS
 
+SILENT_S = 3.0
+"""Who says nothing for so long inside a transaction, while others of ours wait for it, loses it."""
 LOOK_S = 1.0
 LONG_S = 2.0
 """Who is at work for less time is not looked after."""
@@ -26,11 +33,21 @@ _DOING = (
     " FROM pg_stat_activity WHERE pid = ANY($1::int[])"
 )
 """Since when each session does nothing, null while it is at work: one that waits for a lock is."""
+_END_SILENT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid IN ("
+    " SELECT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock'"
+    " AND application_name = current_setting('application_name'))"
+    " AND usename = current_user AND application_name = current_setting('application_name')"
+    " AND wait_event = 'ClientRead' AND query NOT LIKE 'COPY %'"
+    " AND state_change < clock_timestamp() - make_interval(secs => $1)"
+)
+"""Ours only: what a person holds in a session of his own is waited for, and given up."""
 
 
 class ConnectionWatch:
     """Ends those of the connections in use whose sessions stood idle from one look to the next, or
-    are gone."""
+    are gone; and others' sessions that are silent and waited for."""
 
     def __init__(self, server: DatabaseServer) -> None:
         self._server = server
@@ -60,7 +77,7 @@ class ConnectionWatch:
             if self._server.is_taken_over:
                 for connection, _ in list(self._in_use.values()):
                     connection.terminate()
-            elif self._long() and not self._server.is_pooled:
+            elif self._long():
                 with contextlib.suppress(StorageError, *FAULTS):
                     await self._look()
 
@@ -78,6 +95,12 @@ class ConnectionWatch:
         try:
             before: dict[int, str | None] = {}
             while long := self._long():
+                async with asking.transaction():
+                    if ended := await asking.fetch(_END_SILENT, SILENT_S):
+                        log("sessions_ended", sessions=len(ended))
+                if self._server.is_pooled:
+                    await asyncio.sleep(LOOK_S)
+                    continue
                 pids = {use: connection.get_server_pid() for use, connection in long.items()}
                 told = await asking.fetch(
                     _DOING, list(pids.values()), timeout=self._server.reach.connect_s
