@@ -1,20 +1,22 @@
 """What thousands of webhooks cost that have nothing to do.
 
-    python -m bench.idle [--accounts N] [--each N] [--seconds S]
+    python -m bench.idle [--engine postgres] [--accounts N] [--each N] [--seconds S]
 
 Makes a database with them, starts the real `postbell serve` on it, waits until its CPU time
-settles, and measures for so many seconds.  Prints one JSON object; *percent* is of one core.
+settles, and measures for so many seconds.  Prints one JSON object; *percent* is of one core, so
+is *server_percent*, that of a PostgreSQL, which was asked *transactions_s* times a second.
 """
 
 import argparse
 import asyncio
+import contextlib
 import tempfile
 import time
 from pathlib import Path
 
 import msgspec
 
-from bench import proc
+from bench import places, proc
 from bench.service import Service
 from postbell.blocks import Position
 from postbell.clock import SystemClock
@@ -41,12 +43,14 @@ class Idle(msgspec.Struct):
     cpu_s: float
     percent: float
     peak_mib: float
+    server_percent: float = 0.0
+    transactions_s: float = 0.0
 
 
-async def fill(folder: Path, accounts: int, each: int) -> None:
+async def fill(given: Settings, accounts: int, each: int) -> None:
     """Register *accounts* customers of *each* webhooks, with an api user each."""
     clock = SystemClock()
-    engine = await open_engine(Settings(data_dir=folder), clock, worker=False)
+    engine = await open_engine(given, clock, worker=False)
     for first in range(0, accounts, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, accounts))
         await asyncio.gather(*(_account(engine, clock, number, each) for number in numbers))
@@ -70,19 +74,23 @@ async def _account(engine: Engine, clock: SystemClock, number: int, each: int) -
         await engine.registry.add_webhook(webhook, [])
 
 
-def measure(accounts: int, each: int, seconds: float) -> Idle:
+def measure(place: places.Folder, accounts: int, each: int, seconds: float) -> Idle:
     """Start the service on a full registry and an empty log, and let it idle."""
     with tempfile.TemporaryDirectory(prefix="postbell-idle-") as name:
         folder = Path(name)
         (folder / "data").mkdir(mode=0o700)
-        asyncio.run(fill(folder / "data", accounts, each))
-        with Service(folder) as service:
+        settings = place.settings()
+        url = settings.get("DATABASE_URL", Settings().database_url)
+        asyncio.run(fill(Settings(data_dir=folder / "data", database_url=url), accounts, each))
+        with Service(folder, settings=settings) as service:
             began, before = time.monotonic(), proc.cpu_us(service.pid)
             while _percent(service.pid, WINDOW_S) > SETTLED_PERCENT:
                 if time.monotonic() > began + SETTLE_LIMIT_S:
                     break
             settle_s, settled = time.monotonic() - began, proc.cpu_us(service.pid)
+            served, asked = place.cpu_us(), place.transactions(settings)
             percent = _percent(service.pid, seconds)
+            served, asked = place.cpu_us() - served, place.transactions(settings) - asked
             return Idle(
                 webhooks=accounts * each,
                 accounts=accounts,
@@ -93,6 +101,8 @@ def measure(accounts: int, each: int, seconds: float) -> Idle:
                 cpu_s=round(percent * seconds / 100, 3),
                 percent=round(percent, 3),
                 peak_mib=round(proc.peak_mib(service.pid), 1),
+                server_percent=round(served / seconds / 1e4, 3),
+                transactions_s=round(asked / seconds, 1),
             )
 
 
@@ -105,9 +115,13 @@ def _percent(pid: int, seconds: float) -> float:
 
 if __name__ == "__main__":
     given = argparse.ArgumentParser()
+    given.add_argument("--engine", choices=("sqlite", "postgres"), default="sqlite")
     given.add_argument("--accounts", type=int, default=1000)
     given.add_argument("--each", type=int, default=10)
     given.add_argument("--seconds", type=float, default=60.0)
     options = given.parse_args()
-    found = measure(options.accounts, options.each, options.seconds)
+    with contextlib.ExitStack() as ends:
+        is_there = options.engine == "postgres"
+        place = ends.enter_context(places.postgres()) if is_there else places.Folder()
+        found = measure(place, options.accounts, options.each, options.seconds)
     print(msgspec.json.format(msgspec.json.encode(found)).decode())

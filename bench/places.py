@@ -26,6 +26,10 @@ class Folder:
         """Return what its processes used for each of *events*, where it has any."""
         return NOTHING_MORE
 
+    def transactions(self, settings: Mapping[str, str]) -> int:
+        """Return how many transactions a server committed for a service with these settings."""
+        return 0
+
 
 class Postgres(Folder):
     """A server of this run, on which each service has a database of its own."""
@@ -41,6 +45,13 @@ class Postgres(Folder):
 
     def server_us(self, before: float, events: int) -> Mapping[str, float]:
         return {"server_us": round((self.cpu_us() - before) / events, 3)}
+
+    def transactions(self, settings: Mapping[str, str]) -> int:
+        name = settings["DATABASE_URL"].rpartition("/")[2]
+        told = self._server.psql(
+            f"SELECT xact_commit FROM pg_stat_database WHERE datname = '{name}'"
+        )
+        return int(told)
 
 
 @contextmanager
