@@ -247,7 +247,7 @@ class Worker:
     async def read_tail(self) -> None:
         """Feed new blocks to the lanes that match; nobody else is rung."""
         while True:
-            page = await self._engine.log.tail(self._seen, PAGE)
+            page = await self._engine.log.follow(self._seen, PAGE)
             now = self._clock.now()
             for header in page:
                 self._seen = header.id

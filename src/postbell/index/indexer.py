@@ -44,12 +44,12 @@ MAX_EVENTS = 4000
 MAX_BYTES = 2 << 20
 MAX_JOURNAL = 64
 """What one step takes in at most; one block at least."""
-
 SLICE = 200
 """Events between two pauses: about half a millisecond."""
-
 BUSY_S = 0.02
 IDLE_S = 1.0
+SURE_S = 5.0
+"""So long nobody else is looked for who moved the marks, while nothing comes in."""
 RETRY_S = 5.0
 TRIES = 3
 SWEEP_S = 300.0
@@ -73,13 +73,16 @@ class Indexer:
         self._worked = 0
         self._busy_s = 0.0
         self._sampling = Sampling()
+        self._ended = IndexedUpTo()
+        self._ended_s = float("-inf")
 
     async def run(self) -> None:
         """Follow the log until cancelled; what storage cannot do is logged and tried again."""
         while True:
             try:
                 with self._doing.doing(Duty.INDEX) as is_ours:
-                    wait_s = BUSY_S if is_ours and await self.step() else IDLE_S
+                    is_busy = is_ours and await self._may_go_on() and await self.step()
+                    wait_s = BUSY_S if is_busy else IDLE_S
                     if is_ours and self._clock.monotonic_s() - self._swept_at >= SWEEP_S:
                         with fence("index", item="what retention dropped"):
                             await self.sweep()
@@ -90,6 +93,13 @@ class Indexer:
                 wait_s = RETRY_S
             await asyncio.sleep(wait_s)
 
+    async def _may_go_on(self) -> bool:
+        """Say whether there may be something to take in, at the least cost: mostly there is not."""
+        if self._clock.monotonic_s() - self._ended_s >= SURE_S:
+            return True
+        headers = await self._engine.log.follow(self._ended.block, 1)
+        return bool(headers or await self._engine.journal.follow(self._ended.journal, 1))
+
     async def step(self) -> bool:
         """Take in the next part of log and journal; return whether more waits: what comes bit by
         bit is taken in together, since a step costs as much for little as for much.
@@ -98,10 +108,11 @@ class Indexer:
         one that cannot be is left out: it is tried never again.
         """
         marks = await self._engine.index.marks()
-        tail = await self._engine.log.tail(marks.block, MAX_BLOCKS)
+        tail = await self._engine.log.follow(marks.block, MAX_BLOCKS)
         headers = _first_part(tail)
-        journal = await self._engine.journal.scan(marks.journal, MAX_JOURNAL)
+        journal = await self._engine.journal.follow(marks.journal, MAX_JOURNAL)
         if not headers and not journal:
+            self._ended, self._ended_s = marks, self._clock.monotonic_s()
             return False
         error = await self._take_in(marks, headers, journal)
         if error is not None and len(headers) + len(journal) == 1:

@@ -139,7 +139,7 @@ class Standings:
         """Return the accounts that had events since the last look."""
         found: set[int] = set()
         while True:
-            page = await self._log.tail(self._block, PAGE)
+            page = await self._log.follow(self._block, PAGE)
             found |= {header.account_id for header in page}
             self._block = page[-1].id if page else self._block
             if len(page) < PAGE:

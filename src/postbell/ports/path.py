@@ -85,6 +85,11 @@ class Log(Protocol):
         """Return up to *limit* headers of all accounts with ids above *after*, ascending."""
         ...
 
+    async def follow(self, after: int, limit: int) -> list[BlockHeader]:
+        """As `tail`, for who asks again and again: what others appended may be missing for as long
+        as their ring may be on its way, two seconds at most."""
+        ...
+
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
         """Return up to *limit* headers of the account with ids from *first* on, ascending.
 
@@ -333,6 +338,11 @@ class Journal(Protocol):
 
     async def scan(self, after: int, limit: int) -> list[JournalBlock]:
         """Return up to *limit* journal blocks with ids above *after*, ascending."""
+        ...
+
+    async def follow(self, after: int, limit: int) -> list[JournalBlock]:
+        """As `scan`, for who asks again and again: what others wrote may be missing for two
+        seconds."""
         ...
 
     async def recent(

@@ -121,7 +121,8 @@ class Suppressions(Protocol):
         ...
 
     async def changes(self, after: int, limit: int) -> list[SuppressionChange]:
-        """Return up to *limit* changes above a revision, by revision."""
+        """Return up to *limit* changes above a revision, by revision; those that others made may be
+        missing for two seconds."""
         ...
 
     async def told(self, revision: int, limit: int) -> int:

@@ -31,6 +31,8 @@ SLICE = 100
 AT_ONCE = 500
 """So many entries end, or go, in one commit."""
 IDLE_S = 0.5
+SURE_S = 5.0
+"""So long nobody else is looked for who moved the cursor, while nothing comes in."""
 RETRY_S = 5.0
 SWEEP_S = 30.0
 
@@ -44,13 +46,16 @@ class SuppressionFollower:
         self._clock = clock
         self._doing = doing
         self._swept_at = float("-inf")
+        self._ended = 0
+        self._ended_s = float("-inf")
 
     async def run(self) -> None:
         """Follow the log until cancelled; what storage cannot do is logged and tried again."""
         while True:
             try:
                 with self._doing.doing(Duty.SUPPRESSIONS) as is_ours:
-                    wait_s = 0.0 if is_ours and await self.step() else IDLE_S
+                    is_busy = is_ours and await self._may_go_on() and await self.step()
+                    wait_s = 0.0 if is_busy else IDLE_S
                     if is_ours and self._clock.monotonic_s() - self._swept_at >= SWEEP_S:
                         self._swept_at = self._clock.monotonic_s()
                         with fence("suppressions", item="what is over"):
@@ -68,6 +73,12 @@ class SuppressionFollower:
             if followed.block >= head and not followed.rebuild_to:
                 break
 
+    async def _may_go_on(self) -> bool:
+        """Say whether there may be something to take in, at the least cost: mostly there is not."""
+        if self._clock.monotonic_s() - self._ended_s >= SURE_S:
+            return True
+        return bool(await self._engine.log.follow(self._ended, 1))
+
     async def step(self) -> bool:
         """Take in the next blocks; return whether more wait: those that come one by one wait for
         each other, since a step costs as much for one as for many.
@@ -84,6 +95,7 @@ class SuppressionFollower:
             await self._take_in(followed, followed.rebuild_to, [])
             return True
         if not headers:
+            self._ended, self._ended_s = followed.block, self._clock.monotonic_s()
             return False
         rules = await suppressions.rules()
         found: list[Finding] = []

@@ -103,7 +103,7 @@ class Following:
             if term is not None and term.epoch != self._epochs[duty]:
                 await self._begin(term)
         while self._is_ours(Duty.FIGURES):
-            headers = await self._engine.log.tail(self._block, PAGE)
+            headers = await self._engine.log.follow(self._block, PAGE)
             if not headers:
                 break
             for header in headers:
@@ -112,7 +112,7 @@ class Following:
             self._block = headers[-1].id
         while ours := list(filter(self._is_ours, self._journal)):
             first = min(self._journal[duty] for duty in ours)
-            blocks = await self._engine.journal.scan(first, PAGE)
+            blocks = await self._engine.journal.follow(first, PAGE)
             if not blocks:
                 break
             for block in blocks:

@@ -310,6 +310,9 @@ class MemoryJournal:
     async def scan(self, after: int, limit: int) -> list[JournalBlock]:
         return [block for block in self._tables.journal if block.id > after][:limit]
 
+    async def follow(self, after: int, limit: int) -> list[JournalBlock]:
+        return await self.scan(after, limit)
+
     async def recent(
         self,
         *,

@@ -86,6 +86,9 @@ class MemoryLog:
     async def tail(self, after: int, limit: int) -> list[BlockHeader]:
         return list(islice((h for h in self._headers() if h.id > after), limit))
 
+    async def follow(self, after: int, limit: int) -> list[BlockHeader]:
+        return await self.tail(after, limit)
+
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
         ours = (h for h in self._headers() if h.account_id == account_id and h.id >= first)
         return list(islice(ours, limit))

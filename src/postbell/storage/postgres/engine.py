@@ -81,17 +81,18 @@ class PostgresEngine:
         dialects: Container[str] | None,
     ) -> None:
         self._server, self._clock = server, clock
-        begins = (server.begin + ALONE, server.begin, server.begin)
+        self._bell = bell = PostgresBell(server)
         self._watch = watch = ConnectionWatch(server)
-        alone, log, lanes = self._writers = [PostgresWriter(server, watch, each) for each in begins]
-        self._alone = alone
+        self._alone = alone = PostgresWriter(server, watch, server.begin + ALONE)
+        log = PostgresWriter(server, watch, server.begin)
+        lanes = PostgresWriter(server, watch, server.begin, bell.wrote)
+        self._writers = (alone, log, lanes)
         self._readers = readers = PostgresReaders(server, watch)
-        self._bell = PostgresBell(server)
         self._is_closed = False
-        recent = PostgresRecent(clock)
+        recent = PostgresRecent(clock, bell)
         writers = (FencedWriter(alone), FencedWriter(log), FencedWriter(lanes))
         self._store = store = Store(
-            *(*writers, readers, self._bell, sealer, clock, recent, _server_now_us),
+            *(*writers, readers, bell, sealer, clock, recent, _server_now_us),
             is_seen_early=True,
         )
         self.log = SqlLog(store)

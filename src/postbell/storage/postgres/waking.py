@@ -3,13 +3,17 @@
 NOTIFY takes a lock of the whole server until its commit, so it is never sent inside a transaction
 that writes, but at most every 10 ms for all that was committed meanwhile, on a connection of its
 own. Where there is none (PgBouncer passes no notifications on) only polling wakes.
+
+What a look finds is kept, as long as nobody rang: who only wants to know whether there is more
+need not ask for himself.
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -28,9 +32,28 @@ AGAIN_S = 1.0
 BESIDE_S = 10.0
 """So long the database itself is looked at, before a bell elsewhere that fails is tried again."""
 _LOOK = (
-    "SELECT (SELECT next_sequence FROM heads WHERE account_id = 0),"
-    " (SELECT value FROM meta WHERE name = 'registry_version')"
+    "SELECT (SELECT next_sequence - 1 FROM heads WHERE account_id = 0),"
+    " (SELECT value FROM meta WHERE name = 'registry_version'),"
+    " (SELECT value FROM meta WHERE name = 'journal_id'),"
+    " coalesce((SELECT max(revision) FROM suppression_changes), 0)"
 )
+
+
+class Ends(NamedTuple):
+    """Where everything ends that grows, and which version the registry has."""
+
+    log: int
+    registry: int
+    journal: int
+    suppression_changes: int
+
+
+class BellLook(NamedTuple):
+    """What was found, when it was asked for (monotonic seconds), and how often had been rung."""
+
+    ends: Ends
+    asked_s: float
+    rings: int
 
 
 class PostgresBell(RingBell):
@@ -43,7 +66,8 @@ class PostgresBell(RingBell):
         self._server = server if bell_url in ("", POLL) else DatabaseServer(bell_url, server.reach)
         self._is_told = bell_url != POLL and not self._server.is_pooled
         self._listeners = 0
-        self._seen: Any = None
+        self._last: BellLook | None = None
+        self._wrote_s = float("-inf")
         self._has_news = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="postbell-postgres-bell")
 
@@ -51,6 +75,18 @@ class PostgresBell(RingBell):
         """Wake all who wait, here and elsewhere."""
         super().ring()
         self._has_news.set()
+
+    @property
+    def looked(self) -> BellLook | None:
+        """Return the last look, where nobody has rung, and nothing was written down here, since it
+        began."""
+        last = self._last
+        is_good = last is not None and last.rings == self._rings and last.asked_s > self._wrote_s
+        return last if is_good else None
+
+    def wrote(self) -> None:
+        """Take notice of a commit here for which nobody rings."""
+        self._wrote_s = time.monotonic()
 
     async def wait(self, timeout_s: float) -> bool:
         """Do what `RingBell.wait` does; raise TakenOver once that is known: those who wait here are
@@ -125,11 +161,12 @@ class PostgresBell(RingBell):
     async def _look(self, connection: asyncpg.Connection, server: DatabaseServer) -> None:
         if self._database.is_pooled and server is self._database:
             await self._database.check(connection)
+        asked_s, rings, before = time.monotonic(), self._rings, self._last
         async with connection.transaction(readonly=True):
-            seen = tuple(await connection.fetchrow(_LOOK))
-        if self._seen is not None and seen != self._seen:
+            ends = Ends(*await connection.fetchrow(_LOOK))
+        self._last = BellLook(ends, asked_s, rings)
+        if before is not None and ends[:2] != before.ends[:2]:
             super().ring()
-        self._seen = seen
 
     def _hear(self, own: int, connection: Any, pid: int, channel: str, payload: object) -> None:
         if pid != own:

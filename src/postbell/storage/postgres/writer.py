@@ -48,11 +48,18 @@ class PostgresWriter:
     """Owns one connection, which is opened when it is needed, and anew where it was lost.
 
     *begin* is what begins a transaction of its: it may take a lock that others of the installation
-    wait for until the commit.
+    wait for until the commit. *ended* is called after each commit, whatever became of it.
     """
 
-    def __init__(self, server: DatabaseServer, watch: ConnectionWatch, begin: str) -> None:
+    def __init__(
+        self,
+        server: DatabaseServer,
+        watch: ConnectionWatch,
+        begin: str,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._server = server
+        self._ended = ended
         self._watch = watch
         self._connection: asyncpg.Connection | None = None
         self._begin = begin
@@ -183,6 +190,7 @@ class PostgresWriter:
             ) from error
         finally:
             giving_up.cancel()
+            self._ended()
         if told != "COMMIT":
             raise StorageError("the database undid a transaction in which a statement had failed")
 

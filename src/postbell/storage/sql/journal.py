@@ -31,6 +31,11 @@ class SqlJournal:
         found = await self._store.readers.rows("scan_journal", after, limit)
         return [JournalBlock(row_id, _entries(row_id, body)) for row_id, body in found]
 
+    async def follow(self, after: int, limit: int) -> list[JournalBlock]:
+        if self._store.recent.is_end("journal", after):
+            return []
+        return await self.scan(after, limit)
+
     async def recent(
         self,
         *,

@@ -64,6 +64,11 @@ class SqlLog:
             return known
         return await self._store.readers.run(lambda db: _tail(db, after, limit))
 
+    async def follow(self, after: int, limit: int) -> list[BlockHeader]:
+        if self._store.recent.is_end("log", after):
+            return []
+        return await self.tail(after, limit)
+
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
         return await self._store.readers.run(lambda db: _headers(db, account_id, first, limit))
 

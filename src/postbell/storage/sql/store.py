@@ -79,6 +79,11 @@ class SqlRecent(Protocol):
         """Return headers after *after*, None when the database must be asked."""
         ...
 
+    def is_end(self, of: str, after: int) -> bool:
+        """Say whether a short while ago there was nothing above *after* in what grows: "log",
+        "journal", "suppression_changes"; False where that must be asked."""
+        ...
+
 
 class Store(NamedTuple):
     """Appends and lanes have writers of their own where an engine has several: they are many, and

@@ -167,6 +167,8 @@ class SqlSuppressions:
         return []
 
     async def changes(self, after: int, limit: int) -> list[SuppressionChange]:
+        if self._store.recent.is_end("suppression_changes", after):
+            return []
         while found := await self._store.readers.rows("suppression_changes", after, limit):
             if changes := readable(change, found, "change of the suppression list"):
                 return changes

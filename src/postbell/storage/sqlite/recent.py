@@ -83,6 +83,9 @@ class Recent:
             self._blocks[number].header for number in range(after + 1, min(last, after + limit) + 1)
         ]
 
+    def is_end(self, of: str, after: int) -> bool:
+        return False
+
     def _follow(self) -> bool:
         """Forget everything where another process wrote something since the last call; say whether
         none can have done so unnoticed for long."""
