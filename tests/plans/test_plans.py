@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import apsw
 import pytest
@@ -82,10 +81,11 @@ BIG = (
 )
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[apsw.Connection]:
-    sqlite.migrate(tmp_path / "a.db")
-    connection = apsw.Connection(str(tmp_path / "a.db"))
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection]:
+    path = tmp_path_factory.mktemp("plans") / "a.db"
+    sqlite.migrate(path)
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     yield connection
     connection.close()
 
