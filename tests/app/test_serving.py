@@ -43,12 +43,18 @@ class Served(NamedTuple):
 
 @pytest.fixture
 def postbell(tmp_path: Path) -> Postbell:
+    return Postbell(tmp_path / "data", POSTBELL_LISTEN="127.0.0.1:0")
+
+
+@pytest.fixture
+def anew(tmp_path: Path) -> Postbell:
+    """The same folder, for the processes that serve: each is an interpreter of its own."""
     return Postbell(tmp_path / "data", is_anew=True, POSTBELL_LISTEN="127.0.0.1:0")
 
 
 @pytest.fixture
-def served(postbell: Postbell) -> Iterator[Served]:
-    with postbell.running("serve") as process:
+def served(anew: Postbell) -> Iterator[Served]:
+    with anew.running("serve") as process:
         yield Served(process, line_with(process, r"^postbell is ready: (\S+)$"))
 
 
@@ -89,13 +95,15 @@ def test_a_revocation_is_in_force_within_a_second(postbell: Postbell, served: Se
     assert time.monotonic() - revoked_at < 1
 
 
-def test_an_api_and_a_worker_share_a_database(postbell: Postbell, tmp_path: Path) -> None:
+def test_an_api_and_a_worker_share_a_database(
+    postbell: Postbell, anew: Postbell, tmp_path: Path
+) -> None:
     postbell("accounts", "create", "acme")
     key = postbell.json("api-users", "create", "acme", "shop")["api_key"]
     with (
         postbell.running("listen", "--port", "0", "--count", "1") as listener,
-        postbell.running("serve", "--role", "api") as api,
-        postbell.running("serve", "--role", "worker") as worker,
+        anew.running("serve", "--role", "api") as api,
+        anew.running("serve", "--role", "worker") as worker,
     ):
         hook = line_with(listener, r"listening on (\S+)")
         postbell("webhooks", "create", "acme", hook, "--policy", "max_wait_s=0")
@@ -130,19 +138,19 @@ def test_a_taken_address_is_named(postbell: Postbell, served: Served) -> None:
     )
 
 
-def test_it_listens_on_ipv6(postbell: Postbell) -> None:
-    with postbell.running("serve", "--listen", "[::1]:0") as process:
+def test_it_listens_on_ipv6(anew: Postbell) -> None:
+    with anew.running("serve", "--listen", "[::1]:0") as process:
         served = Served(process, line_with(process, r"^postbell is ready: (http://\[::1\]:\d+)$"))
 
         assert served.call("/healthz")[0] == 200
 
 
-def test_a_delivery_in_flight_is_settled_before_the_end(postbell: Postbell) -> None:
+def test_a_delivery_in_flight_is_settled_before_the_end(postbell: Postbell, anew: Postbell) -> None:
     postbell("accounts", "create", "acme")
     key = postbell.json("api-users", "create", "acme", "shop")["api_key"]
     with (
         postbell.running("listen", "--port", "0", "--delay", "1", "--json") as listener,
-        postbell.running("serve") as process,
+        anew.running("serve") as process,
     ):
         assert listener.stdout is not None and listener.stderr is not None
         hook = listener.stderr.readline().split()[-1]
