@@ -26,7 +26,7 @@ class Turned(Service):
             folder,
             LD_PRELOAD=str(_preloaded()),
             FAKETIME_TIMESTAMP_FILE=str(self._file),
-            FAKETIME_NO_CACHE="1",
+            FAKETIME_CACHE_DURATION="1",  # to read the file at each call takes most of the time
             FAKETIME_DONT_FAKE_MONOTONIC="1",
             POSTBELL_SHUTDOWN_S="5",
         )
