@@ -16,7 +16,7 @@ from tests.app.test_routes import served as routes_of
 from tests.app.test_routes import wired
 from tests.serving.raw import Served, served
 
-ROUNDS = 4_000
+ROUNDS = 1_500
 VALUES = (
     "\u00b2", "\u00bd", "\u0663", "\u2460", "9" * 400, "9" * 19, "18446744073709551616", "-1", "0",
     "1", "+1", "1_0", "0x1", "1e999", "1e308", "1.5.", "nan", "inf", "-inf", "\0", "\x80\xff",
