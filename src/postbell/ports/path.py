@@ -16,8 +16,9 @@ from postbell.records import (
     Replay,
 )
 
-MOST_OTHERS = 64
-"""So many blocks of others an append may pass: reading their ids holds everybody up."""
+MOST_OTHERS = 256
+"""So many blocks of others an append may pass: reading their ids holds everybody up, but a dozen
+processes may each have committed as much as goes into one group while it waited for its turn."""
 
 
 class Checked(NamedTuple):
