@@ -22,6 +22,7 @@ TASKS = {
     "serving/listening/securing.py": ("door",),
     "serving/server.py": ("door",),
     "sources/running.py": ("sources",),
+    "storage/postgres/silence.py": (),
     "storage/postgres/waking.py": (),
     "storage/postgres/watching.py": (),
     "storage/postgres/writer.py": (),

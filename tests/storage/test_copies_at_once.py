@@ -11,10 +11,12 @@ from postbell.errors import Conflict, StorageError
 from postbell.ports import Database
 from postbell.ports.tables import TablesUse
 from postbell.sealing import load_or_create
-from postbell.storage.copying import Copied, copy
+from postbell.storage.copying import Copied, CopyProgress, copy
 from postbell.storage.engines import named
-from postbell.storage.postgres import migrating
+from postbell.storage.postgres import migrating, silence
+from postbell.storage.reach import Reach
 from tests.audit.building import build
+from tests.between import Between
 from tests.fakes import FakeClock
 from tests.postgres import server
 
@@ -103,3 +105,36 @@ async def test_a_copy_that_is_refused_leaves_the_one_that_is_under_way_alone(
             await copied(other, target, finish=False)
 
         await filled.set_notes({})
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_server_that_is_silent_is_not_waited_for(
+    source: Database, created: str, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
+    monkeypatch.setattr(silence, "LOOK_S", 0.2)
+    async with Between(server().port).listening() as between:
+        url = f"postgresql://postbell@127.0.0.1:{between.port}/{created}"
+
+        def told(_: CopyProgress) -> None:
+            between.silence()
+            if not is_whole:  # what is opened anew finds the server; this connection is lost
+                asyncio.get_running_loop().call_later(0.1, between.heal)
+
+        target = named(url, Path(), Reach(connect_s=0.5))
+        async with asyncio.timeout(15):
+            with pytest.raises(StorageError, match=r"cannot be reached|does not answer"):
+                async with (
+                    target.tables(TablesUse.FILL) as filled,
+                    source.tables(TablesUse.READ) as read,
+                ):
+                    await copy(read, filled, finish=False, told=told)
+
+
+async def test_a_statement_that_takes_long_is_waited_for(
+    created: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "LOOK_S", 0.05)
+    async with named(server().url(created), Path()).tables(TablesUse.FILL) as filled:
+        [(slept,)] = await filled.fetch("SELECT 1 FROM pg_sleep(0.5)")
+
+    assert slept == 1

@@ -85,13 +85,14 @@ def copy_command(
     """
     import asyncio
 
-    from postbell.storage.engines import named, problem
+    from postbell.serving.opening import database
+    from postbell.storage.engines import problem
 
     for url in filter(None, (source, target)):
         if told := problem(url):
             raise UsageError(told)
     if reopen:
-        asyncio.run(named(source, settings.data_dir).reopen())
+        asyncio.run(database(settings, source).reopen())
         click.echo("it can be served again; what a copy of it took in meanwhile is not in it")
         return
     if target is None or source == target:
@@ -118,13 +119,13 @@ async def _copied(
     told: "Callable[[CopyProgress], None]",
 ) -> "Copied":
     from postbell.ports.tables import TablesUse
+    from postbell.serving.opening import database
     from postbell.storage.copying import copy
-    from postbell.storage.engines import named
 
     use = TablesUse.HOLD if finish else TablesUse.READ
     async with (
-        named(target, settings.data_dir).tables(TablesUse.FILL) as filled,
-        named(source, settings.data_dir).tables(use) as read,
+        database(settings, target).tables(TablesUse.FILL) as filled,
+        database(settings, source).tables(use) as read,
     ):
         return await copy(read, filled, finish=finish, told=told)
 

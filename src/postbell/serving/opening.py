@@ -8,7 +8,7 @@ from postbell.clock import Clock
 from postbell.errors import ServiceError, StorageError, TakenOver, Unavailable, UsageError
 from postbell.ports import Database, Engine
 from postbell.settings.members import Settings
-from postbell.storage.engines import Reach, named
+from postbell.storage.engines import POLL, Reach, named
 from postbell.storage.folders import lacks_room, make_folder
 from postbell.text import small_files
 from postbell.wire.guard import Guard
@@ -37,14 +37,14 @@ async def open_engine(
     )
 
 
-def database(settings: Settings) -> Database:
-    """Return the database that the settings name."""
+def database(settings: Settings, url: str = "") -> Database:
+    """Return the database that the settings name, or another *url*, reached as they say."""
     reach = Reach(
         settings.database_connect_timeout_s,
         settings.database_statement_timeout_s,
-        settings.bell_url,
+        POLL if url else settings.bell_url,
     )
-    return named(settings.database_url, settings.data_dir, reach)
+    return named(url or settings.database_url, settings.data_dir, reach)
 
 
 def open_sealer(settings: Settings) -> sealing.Sealer:

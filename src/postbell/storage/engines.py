@@ -8,6 +8,7 @@ from postbell.errors import BadInput
 from postbell.ports import Database
 from postbell.storage.memory import MemoryDatabase
 from postbell.storage.postgres import PostgresDatabase
+from postbell.storage.reach import POLL as POLL
 from postbell.storage.reach import USUAL
 from postbell.storage.reach import Reach as Reach
 from postbell.storage.sqlite import SqliteDatabase

@@ -89,10 +89,10 @@ class PostgresDatabase:
         )
 
     def tables(self, use: TablesUse) -> AbstractAsyncContextManager[OpenTables]:
-        return tables.opened(self._url, use)
+        return tables.opened(self._url, use, self._reach)
 
     async def reopen(self) -> None:
-        await tables.reopen(self._url)
+        await tables.reopen(self._url, self._reach)
 
 
 def _waited(work: Coroutine[Any, Any, T]) -> T:

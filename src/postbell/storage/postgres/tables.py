@@ -3,20 +3,23 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import asyncpg
 
 from postbell.clock import from_us
 from postbell.errors import Conflict, StorageError
 from postbell.ports.tables import CopyState, Row, TableShape, TablesUse
-from postbell.storage.postgres.connecting import closed, connect, found
+from postbell.storage.postgres.connecting import DatabaseServer, closed, connect, found
 from postbell.storage.postgres.faults import FAULTS, as_storage_error
 from postbell.storage.postgres.migrating import known, migrate, pending
+from postbell.storage.postgres.silence import answered
+from postbell.storage.reach import USUAL, Reach
 from postbell.storage.sql.migrations import lacks
 from postbell.storage.sql.tables import SqlTables, names
 
+T = TypeVar("T")
 LONG_S = 6 * 3600.0
 """Counting and comparing a large table is one statement."""
 GONE_S = 10.0
@@ -90,13 +93,13 @@ DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_onl
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, use: TablesUse) -> AsyncIterator["PostgresTables"]:
+async def opened(url: str, use: TablesUse, reach: Reach = USUAL) -> AsyncIterator["PostgresTables"]:
     """Open the database at *url* as *use* says; raise Conflict, StorageError.
 
     To hold it is to let it take no writes but its owner's own: others are sent away, and find a
     database that is read-only when they come back. What ends without an end lets it go again.
     """
-    server = await found(url)
+    server = await found(url, reach)
     lacking = await pending(server)
     if use is TablesUse.FILL and lacking == known():
         await migrate(server)
@@ -104,7 +107,7 @@ async def opened(url: str, use: TablesUse) -> AsyncIterator["PostgresTables"]:
     if lacking:
         raise lacks(lacking, server.place)
     connection = await connect(server)
-    tables = PostgresTables(connection, server.place)
+    tables = PostgresTables(connection, server)
     try:
         if use is not TablesUse.HOLD:
             yield tables
@@ -120,9 +123,9 @@ async def opened(url: str, use: TablesUse) -> AsyncIterator["PostgresTables"]:
         await closed(connection)
 
 
-async def reopen(url: str) -> None:
+async def reopen(url: str, reach: Reach = USUAL) -> None:
     """Let a database that was copied to another one be served again."""
-    async with opened(url, TablesUse.READ) as tables:
+    async with opened(url, TablesUse.READ, reach) as tables:
         if await tables.state() is CopyState.FILLING:
             raise Conflict(f"{tables.place} is a copy that is not finished; it cannot be served")
         await tables.let_go()
@@ -131,18 +134,20 @@ async def reopen(url: str) -> None:
 class PostgresTables(SqlTables):
     locked = " FOR SHARE"
 
-    def __init__(self, connection: asyncpg.Connection, place: str) -> None:
+    def __init__(self, connection: asyncpg.Connection, server: DatabaseServer) -> None:
         self._connection = connection
-        self.place = place
+        self._server = server
+        self.place = server.place
 
     async def fetch(self, statement: str, *values: Any) -> list[Row]:
         async with self._begun(_SNAPSHOT):
             answer = self._connection.fetch(_sent(statement), *values, timeout=LONG_S)
-            return list(map(tuple, await answer))
+            return list(map(tuple, await self._answered(answer)))
 
     async def execute(self, statement: str, *values: Any) -> None:
         async with self._begun(_WRITE):
-            await self._connection.execute(_sent(statement), *values, timeout=LONG_S)
+            answer = self._connection.execute(_sent(statement), *values, timeout=LONG_S)
+            await self._answered(answer)
 
     def kept(self, table: str) -> str:
         return _KEPT.get(table) or super().kept(table)
@@ -154,9 +159,10 @@ class PostgresTables(SqlTables):
                 ids = [row[place(shape.key[0])] for row in (rows[0], rows[-1])]
                 at = rows[-1][place(column)]
                 await self.execute(_ROOM, shape.name, *ids, at)
-            await self._connection.copy_records_to_table(
+            sent = self._connection.copy_records_to_table(
                 shape.name, records=rows, columns=names(shape), timeout=LONG_S
             )
+            await self._answered(sent)
 
     def writing(self) -> contextlib.AbstractAsyncContextManager[None]:
         return self._begun(_WRITE)
@@ -261,6 +267,9 @@ class PostgresTables(SqlTables):
                 )
             await asyncio.sleep(_STEP_S)
 
+    async def _answered(self, answer: Coroutine[Any, Any, T]) -> T:
+        return await answered(self._server, self._connection, answer)
+
     @contextlib.asynccontextmanager
     async def _begun(self, begin: str) -> AsyncIterator[None]:
         """Be in a transaction: the one that there is, or one of its own."""
@@ -268,14 +277,15 @@ class PostgresTables(SqlTables):
             yield
             return
         try:
-            await self._connection.execute(begin)
+            await self._answered(self._connection.execute(begin))
             try:
                 yield
             except BaseException:
                 if not self._connection.is_closed():
                     await self._connection.execute("ROLLBACK")
                 raise
-            if await self._connection.execute("COMMIT", timeout=LONG_S) == "ROLLBACK":
+            commit = self._connection.execute("COMMIT", timeout=LONG_S)
+            if await self._answered(commit) == "ROLLBACK":
                 raise StorageError(f"{self.place} undid a transaction of the copy; try again")
         except FAULTS as error:
             raise as_storage_error(error, f"cannot copy the database {self.place}") from error
