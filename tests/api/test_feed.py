@@ -296,19 +296,33 @@ async def test_after_and_since_exclude_each_other(service: Service) -> None:
     assert (response.status_code, response.json()["member"]) == (400, "since")
 
 
-async def test_the_example_of_the_docs_follows_the_feed(service: Service, tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "docs" / "howto" / "examples" / "consume.py"
+async def test_the_example_of_the_docs_follows_the_feed_also_after_a_restore(
+    service: Service, tmp_path: Path
+) -> None:
     file = tmp_path / "events.db"
 
     async with listening(service) as base:
         for names in (("ev_1", "ev_2"), ("ev_3",)):
             await post(service, *names)
-            environment = {"POSTBELL_URL": base, "API_USER": ALICE[0], "API_KEY": ALICE[1]}
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, str(example), str(file), "1", env=environment | {"no_proxy": "*"}
-            )
-            assert await asyncio.wait_for(process.wait(), 30) == 0
+            await consume(base, file)
+    async with running() as restored:
+        await post(restored, "ev_1", "ev_2")
+        restored.clock.advance(1)
+        await post(restored, "ev_4")
+        await post(restored, "ev_5")
+        async with listening(restored) as base:
+            await consume(base, file)
 
     with closing(sqlite3.connect(file)) as database:
         kept = database.execute("SELECT event_id FROM events ORDER BY event_id").fetchall()
-    assert kept == [("ev_1",), ("ev_2",), ("ev_3",)]
+    assert kept == [("ev_1",), ("ev_2",), ("ev_3",), ("ev_4",), ("ev_5",)]
+
+
+async def consume(base: str, file: Path) -> None:
+    """Let the example take in one page."""
+    example = Path(__file__).parents[2] / "docs" / "howto" / "examples" / "consume.py"
+    environment = {"POSTBELL_URL": base, "API_USER": ALICE[0], "API_KEY": ALICE[1]}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(example), str(file), "1", env=environment | {"no_proxy": "*"}
+    )
+    assert await asyncio.wait_for(process.wait(), 30) == 0
