@@ -14,7 +14,7 @@ from postbell.directory import Directory
 from postbell.duties import Duty, Term, under
 from postbell.errors import Overloaded, StorageError
 from postbell.fences import fence
-from postbell.ports import ENDING, LEASE_S, Crew, CrewMember
+from postbell.ports import ENDING, LATE_S, LEASE_S, Crew, CrewMember
 from postbell.settings.members import Settings
 from postbell.signals import log
 
@@ -55,7 +55,7 @@ class Doing(Protocol):
         ...
 
     def peers(self) -> list[CrewMember]:
-        """Return the other processes that deliver and were there at the last report."""
+        """Return the other processes that deliver and said within LATE_S that they are there."""
         ...
 
     @property
@@ -157,15 +157,19 @@ class Presence:
         self._reported.clear()
 
     def peers(self) -> list[CrewMember]:
-        over_s = self._clock.monotonic_s() - self._began_s
+        return self._others(LEASE_S - LATE_S)
+
+    def unheld(self) -> set[int]:
+        return {webhook_id for each in self._others(0.0) for webhook_id in each.unheld}
+
+    def _others(self, least_s: float) -> list[CrewMember]:
+        """Return those that deliver and are there for more than *least_s* yet."""
+        least_s += self._clock.monotonic_s() - self._began_s
         return [
             each
             for each in self.members
-            if each.name != self.name and each.role in DELIVERS and each.left_s > over_s
+            if each.name != self.name and each.role in DELIVERS and each.left_s > least_s
         ]
-
-    def unheld(self) -> set[int]:
-        return {webhook_id for each in self.peers() for webhook_id in each.unheld}
 
     async def run(self) -> None:
         """Report until cancelled."""

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from postbell.blocks import Position
-from postbell.ports import Claim, CrewMember
+from postbell.ports import LATE_S, Claim, CrewMember
 from postbell.records import BatchState, LaneChange
 from postbell.stops import Stop
 from tests.contract.making import Shop, span
@@ -274,6 +274,18 @@ async def test_a_lane_goes_to_nobody_who_is_not_there(shop: Shop) -> None:
     assert ids(await ledger.reload("w1", [webhook.id])) == [webhook.id]
 
 
+async def test_a_lane_goes_to_nobody_who_says_nothing_and_may_be_frozen(shop: Shop) -> None:
+    first, second = await shop.webhook(), await shop.webhook()
+    await shop.claim("w1", lease_s=90)
+    await is_there(shop, "w2")
+    ledger = shop.engine.ledger
+
+    await shop.later(LATE_S - 1)
+    assert await ledger.hand_over("w1", "w2", {first.id: 1.0}) == [first.id]
+    await shop.later(1)
+    assert await ledger.hand_over("w1", "w2", {second.id: 1.0}) == []
+
+
 async def test_only_who_holds_a_lane_hands_it_over(shop: Shop) -> None:
     webhook = await shop.webhook()
     await shop.claim("w1")
@@ -290,10 +302,10 @@ async def test_a_lane_of_one_who_died_after_it_was_handed_over_is_claimed_with_i
 ) -> None:
     webhook = await shop.webhook()
     await shop.claim("w1", lease_s=300)
-    await is_there(shop, "w2", lease_s=30)
+    await is_there(shop, "w2")
     await shop.engine.ledger.hand_over("w1", "w2", {webhook.id: 7.0})
 
-    await shop.later(20)
+    await shop.later(50)
     too_early = await shop.claim("w1")
     await shop.later(10)
     [claim] = await shop.claim("w1")

@@ -10,7 +10,7 @@ from postbell.duties import Duty
 from postbell.errors import TermEnded
 from postbell.index.indexer import Indexer
 from postbell.operating.metrics.following import Following
-from postbell.ports import ENDING, LEASE_S, CrewMember, IndexedUpTo
+from postbell.ports import ENDING, LATE_S, LEASE_S, CrewMember, IndexedUpTo
 from postbell.presence import Presence, duties_of
 from postbell.settings.members import Settings
 from postbell.storage.memory.engine import MemoryEngine
@@ -109,6 +109,22 @@ async def test_who_ends_is_no_peer_any_more_and_its_duties_are_anothers_at_once(
     assert ending == ([("a", ENDING), ("b", "worker")], [])
     assert second.term(INDEX) is not None
     assert [each.name for each in second.members] == ["b"]
+
+
+async def test_who_says_nothing_for_a_while_is_no_peer_but_is_there_still() -> None:
+    crowd = Crowd()
+    first, second = crowd.join("a"), crowd.join("b")
+    first.measure(lambda me: me._replace(unheld=(7,)))
+    await first.report()
+
+    crowd.clock.advance(LATE_S - 1)
+    await second.report()
+    peers = [each.name for each in second.peers()]
+    crowd.clock.advance(1)
+
+    assert peers == ["a"]
+    assert second.peers() == []
+    assert second.unheld() == {7}
 
 
 async def test_lines_and_figures_go_on_where_the_process_before_left_off() -> None:

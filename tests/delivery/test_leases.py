@@ -10,7 +10,7 @@ import pytest
 from postbell.delivery.courier import BUSY
 from postbell.delivery.lease import SPARE_S, LaneLeases
 from postbell.lane.held import Held
-from postbell.ports import LEASE_S, CrewMember
+from postbell.ports import LATE_S, LEASE_S, CrewMember
 from postbell.records import Outcome
 from tests.delivery.rig import Rig, event, running
 from tests.delivery.test_hands import rest
@@ -255,11 +255,12 @@ async def test_a_lane_that_was_handed_over_is_sure_for_as_long_as_storage_says()
         ledger, now = rig.engine.ledger, rig.clock.now()
         me = CrewMember("w1", "machine-1", 1, "worker", "1.2", now)
         await rig.engine.crew.report(me, {}, lease_s=LEASE_S)
-        rig.clock.advance(LEASE_S - SPARE_S)
+        rig.clock.advance(LATE_S - 1)
         await ledger.claim("w2", 10, lease_s=LEASE_S)
         assert await ledger.hand_over("w2", "w1", {webhook.id: 1.0}) == [webhook.id]
 
         await rig.worker.claim([webhook.id])
+        rig.clock.advance(LEASE_S - SPARE_S - LATE_S + 2)
         await rig.send(event(1))
         await rest(rig)
         before = len(rig.bodies())

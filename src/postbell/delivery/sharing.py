@@ -93,7 +93,7 @@ class Sharing:
 
     async def hand_over(self, name: str, ids: Iterable[int], *, drain_s: float = DRAIN_S) -> None:
         """Hand these lanes over, but those whose requests go on for longer than *drain_s*."""
-        lanes = [self._lanes[webhook_id] for webhook_id in sorted(ids)]
+        lanes = [self._lanes[webhook_id] for webhook_id in sorted(ids) if webhook_id in self._lanes]
         for held in lanes:
             held.leave()
         try:

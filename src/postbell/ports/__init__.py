@@ -47,6 +47,7 @@ from postbell.ports.engine import (
 from postbell.ports.notices import LETTERS_KEPT, Letter, Notices, Telling, ToldOf, ToldState
 from postbell.ports.outgoing import Request, Sender, UrlGuard
 from postbell.ports.path import (
+    LATE_S,
     LEASE_S,
     MOST_CLAIMED,
     MOST_OTHERS,
@@ -106,6 +107,7 @@ __all__ = [
     "ENTRIES_SEEN",
     "HALF_LASTS",
     "HALF_SIGN_INS_KEPT",
+    "LATE_S",
     "LEASE_S",
     "LETTERS_KEPT",
     "MAX_BEGIN_BYTES",

@@ -162,6 +162,8 @@ MOST_CLAIMED = 8192
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 LEASE_S = 60.0
+LATE_S = 15.0
+"""Who has not said for so long that it is there may be frozen: nothing is handed over to it."""
 """So long a worker holds a lane that it does not renew."""
 
 
@@ -230,7 +232,8 @@ class Ledger(Protocol):
 
     async def hand_over(self, owner: str, to: str, works: Mapping[int, float]) -> list[int]:
         """Let *to* hold these lanes of *owner*, each with its work, for as long as it says that it
-        is there (`crew`), and ring; return those that it holds now, none while it is not there.
+        is there (`crew`), and ring; return those that it holds now, none while it is not there, or
+        has not said so for LATE_S.
 
         Each raises the lane's epoch: what *owner* still writes of it is refused.
         """

@@ -9,7 +9,16 @@ from msgspec.structs import replace
 
 from postbell.blocks import Position
 from postbell.errors import NotFound
-from postbell.ports import ENDING, MOST_CLAIMED, Claim, JournalBlock, Parked, QueueLengths
+from postbell.ports import (
+    ENDING,
+    LATE_S,
+    LEASE_S,
+    MOST_CLAIMED,
+    Claim,
+    JournalBlock,
+    Parked,
+    QueueLengths,
+)
 from postbell.records import (
     BatchState,
     Entry,
@@ -51,7 +60,8 @@ class MemoryLedger:
     async def hand_over(self, owner: str, to: str, works: Mapping[int, float]) -> list[int]:
         tables = self._tables
         member, until = tables.members.get(to, (None, NEVER))
-        if member is None or until <= tables.clock.now() or member.role == ENDING:
+        least = tables.clock.now() + timedelta(seconds=LEASE_S - LATE_S)
+        if member is None or until <= least or member.role == ENDING:
             return []
         leases = tables.leases
         given = [i for i in sorted(works) if i in leases and leases[i].owner == owner]

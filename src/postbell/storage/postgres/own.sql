@@ -248,5 +248,5 @@ WHERE last_at < ?1 AND (last_at, id) > (?2, ?3) ORDER BY last_at, id LIMIT ?4;
 SELECT 1 FROM leases WHERE name = ?1 AND epoch = ?2 FOR SHARE;
 
 -- name: until_of
--- Until when the process is there and takes lanes, no row where it does not at ?2.
+-- Until when the process is there and takes lanes, no row where that is not after ?2.
 SELECT until FROM processes WHERE name = ?1 AND until > ?2 AND role <> 'ending' FOR SHARE;

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from postbell.blocks import Position
 from postbell.clock import to_us
 from postbell.errors import NotFound
-from postbell.ports import MOST_CLAIMED, Claim, Parked, QueueLengths
+from postbell.ports import LATE_S, LEASE_S, MOST_CLAIMED, Claim, Parked, QueueLengths
 from postbell.records import BatchState, Entry, LaneChange, OpenBatch, Replay
 from postbell.storage.identity import id_taken
 from postbell.storage.sql import rows as to
@@ -56,7 +56,8 @@ class SqlLedger:
 
     async def hand_over(self, owner: str, to: str, works: Mapping[int, float]) -> list[int]:
         async def work(db: Transaction) -> list[int]:
-            until = await db.row("until_of", to, await self._store.lease_now_us(db))
+            least_us = await self._store.lease_now_us(db) + round((LEASE_S - LATE_S) * 1e6)
+            until = await db.row("until_of", to, least_us)
             if until is None:
                 return []
             values = [(i, owner, to, *until, round(works[i] * 1000)) for i in sorted(works)]
