@@ -25,8 +25,8 @@ def hostile(scenario: Scenario, events: int) -> Result:
     The data lies in memory where the machine has a folder for that: one stall of a disk is longer
     than all that is measured here, and falls upon one of the ways or upon alone.
 
-    The process is new for each way, of a quick run for all, and alone is measured before each; all
-    of that counts together, so that a machine that gets slower is not taken for a service that
+    The process is new for each way, of a quick run for all, and alone is measured then; all of
+    that counts together, so that a machine that gets slower is not taken for a service that
     does.  Thousands that connect within a second or two are a rush of work by themselves: what a
     client waits meanwhile is told apart, and the ratios are of the time after it.
     """
@@ -44,9 +44,9 @@ def hostile(scenario: Scenario, events: int) -> Result:
                     service.restart()
                 if share == 1 or not alone:
                     _ingest(service.url, scenario, scenario.warm_up, f"warm-{name}")
-                before = proc.cpu_us(service.pid)
-                alone += _ingest(service.url, scenario, events // 2, f"alone-{name}").took_s
-                cpu += proc.cpu_us(service.pid) - before
+                    before = proc.cpu_us(service.pid)
+                    alone += _ingest(service.url, scenario, events // 2, f"alone-{name}").took_s
+                    cpu += proc.cpu_us(service.pid) - before
                 networks = 1 if name == ONE_NETWORK else max(1, int(NETWORKS * share))
                 way = NAMES[0] if name == ONE_NETWORK else name
                 with (

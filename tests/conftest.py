@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import itertools
 import signal
 
 import httpx
@@ -36,9 +37,19 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long ones, lest one is left at the end, alone on its core."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each process of the run begin with its share of the long ones, lest one is left at the
+    end, alone on its core: each is given one piece of the list, and what it has not begun goes to
+    who has nothing left."""
+    processes = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
+    dealt: list[pytest.Item] = []
+    for process in range(processes):
+        size = (len(items) - len(dealt)) // (processes - process)
+        share = long[process::processes]
+        dealt += [*share, *itertools.islice(others, max(0, size - len(share)))]
+    items[:] = dealt
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from bench.scenarios import SCENARIOS
 from bench import growth
 
 
+@pytest.mark.long
 def test_each_figure_is_taken_at_a_tenth_of_the_events_and_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -13,7 +14,7 @@ def test_each_figure_is_taken_at_a_tenth_of_the_events_and_at_all(
     monkeypatch.setattr(growth, "ROUNDS", 2)
     (scenario,) = (each for each in SCENARIOS if each.name == "growth")
 
-    found = scenario.run(scenario, 10_000)
+    found = scenario.run(scenario, 3_000)
 
     assert found.grown is not None and found.page_ms is not None
     assert set(growth.PAGES) < set(found.grown)

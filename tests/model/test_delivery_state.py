@@ -8,6 +8,7 @@ is told at once, as it was found; POSTBELL_MODEL_SHRINK=1 takes minutes to look 
 import os
 from contextlib import ExitStack
 
+import pytest
 from hypothesis import Phase, settings
 
 from postbell.clock import Clock
@@ -17,6 +18,7 @@ from tests.model.beside import Rings, opened_beside
 from tests.model.machine import Deliveries
 from tests.model.storages import Role, Stored, opened_on_sqlite
 
+pytestmark = pytest.mark.long
 EXAMPLES = int(os.environ.get("POSTBELL_MODEL_EXAMPLES", "0"))
 STEPS = int(os.environ.get("POSTBELL_MODEL_STEPS", "30"))
 IS_SHRUNK = os.environ.get("POSTBELL_MODEL_SHRINK", "") not in ("", "0")
