@@ -91,13 +91,28 @@ class Settings(DatabaseLimits, frozen=True, kw_only=True):
         int, About("how many of the newest ids are recognised", "service", "ids", 0, 2_000_000_000)
     ] = 50_000_000
     max_connections: Annotated[
-        int, About("connections to receivers in all", "service", "connections", 1, 100_000)
+        int,
+        About("connections of a process to receivers in all", "service", "connections", 1, 100_000),
     ] = 512
     max_connections_per_host: Annotated[
-        int, About("connections of one account to one host", "service", "connections", 1, 10_000)
+        int,
+        About(
+            "connections of a process to one host for one account",
+            "service",
+            "connections",
+            1,
+            10_000,
+        ),
     ] = 64
     max_connections_per_account: Annotated[
-        int, About("connections to receivers of one account", "service", "connections", 1, 100_000)
+        int,
+        About(
+            "connections of a process to receivers of one account",
+            "service",
+            "connections",
+            1,
+            100_000,
+        ),
     ] = 128
     max_webhooks_per_account: Annotated[
         int, About("webhooks that an account may have", "storage", "webhooks", 1, 1_000_000)
