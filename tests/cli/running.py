@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tests.forked import start, start_anew
 
-LIMIT_S = 30
+LIMIT_S = 90
 
 
 def environ(**variables: str) -> dict[str, str]:

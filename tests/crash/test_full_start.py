@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.disk import Disk, small_disk
 from tests.crash.harness import AUTH, Receiver, Service, events, receiving, until
 
-START_S = 30.0
+START_S = 90.0
 
 
 class OnSmallDisk(Service):

@@ -12,7 +12,7 @@ from postbell.storage.sqlite.locking import FilesLock
 from tests.chaos.disk import small_disk
 from tests.crash.harness import Service, check_repeats, events, receiving, until
 
-START_S = 30.0
+START_S = 90.0
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.proxies.fronting import free_port
 RULES = DEPLOY / "prometheus" / "alerts.yml"
 DASHBOARD = DEPLOY / "grafana" / "postbell.json"
 OF_PROMETHEUS = {"job", "instance"}
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 SELECTOR = re.compile(r"\b((?:postbell|process)_\w+|up)\b(?:\{([^}]*)\})?")
 GROUPED = re.compile(r"\b(?:by|on|without)\s*\(([^)]*)\)")
 

@@ -18,7 +18,7 @@ from tests.mta.test_protocols import ESCAPED, POLICY, REFUSED
 from tests.sources.mail.test_listener import Gone
 
 YES, NO = b"200 " + ESCAPED.replace(b"hard_bounce", b"manual") + b"\n", b"500 not%20suppressed\n"
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.cli.running import Postbell
 from tests.mta.test_protocols import REFUSED
 from tests.web.walking import serving
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 class Postmap:

@@ -16,7 +16,7 @@ from postbell.operating.notices.kinds import BY_NAME
 from postbell.operating.notices.posting import MEMBERS as MEMBERS_OF
 from tests.operating.rig import Watched, watched
 
-LIMIT_S = 10
+LIMIT_S = 60
 GOOD = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
 MEMBERS = {"kind", "at", "account", "text", "advice", "webhook_id", "url"}
 

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from tests.cli.prepared import prepare
-from tests.cli.running import LIMIT_S, Postbell, line_with
+from tests.cli.running import Postbell, line_with
 from tests.forked import COMMAND
 from tests.wire.certificates import Authority
 
@@ -29,6 +29,8 @@ TOKEN = "a-token-of-the-tests"
 GET = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
 OFTEN = ("--http-connects-per-network-s", "60000")
 """For tests that connect again and again until something is seen."""
+LIMIT_S = 30
+"""A client hears something within it, or fails."""
 _NETWORKS = itertools.count(10)
 
 

@@ -6,8 +6,7 @@ import threading
 from pathlib import Path
 
 from postbell.serving.listening.states import RULES, SILENT, State
-from tests.cli.running import LIMIT_S
-from tests.serving.raw import GET, Client, a_network, served
+from tests.serving.raw import GET, LIMIT_S, Client, a_network, served
 
 PIPELINED_BYTES = 5_000_000
 FLOOD, EACH = 200, 99

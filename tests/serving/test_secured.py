@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from tests.cli.running import LIMIT_S
-from tests.serving.raw import EVENT, GET, Served, a_network, a_strangers_head, served
+from tests.serving.raw import EVENT, GET, LIMIT_S, Served, a_network, a_strangers_head, served
 from tests.wire.certificates import Authority, Key
 
 OF_ONE = 4

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.running import LIMIT_S
-from tests.serving.raw import EVENT, GET, Client, Served, a_strangers_head, served
+from tests.serving.raw import EVENT, GET, LIMIT_S, Client, Served, a_strangers_head, served
 
 LIMITS = {
     "--http-head-s": 0.5,
