@@ -251,7 +251,9 @@ async def test_what_one_process_does_for_all_is_done_once(tmp_path: Path) -> Non
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             stream = tasks.create_task(here.stream(stop))
-            await asyncio.sleep(3)
+            heavy = [here.receivers[webhook_id] for webhook_id in here.heavy]
+            await here.until(lambda: all(each.arrivals for each in heavy), MOVED_S)
+            await asyncio.sleep(1)
             await _stopped(stream, stop)
         batches = sum(len(receiver.arrivals) for receiver in here.receivers.values())
 
