@@ -162,7 +162,9 @@ class PostgresBell(RingBell):
         if self._database.is_pooled and server is self._database:
             await self._database.check(connection)
         asked_s, rings, before = time.monotonic(), self._rings, self._last
-        async with connection.transaction(readonly=True):
+        async with contextlib.AsyncExitStack() as stack:
+            if server.is_pooled:  # each statement may go to another connection otherwise
+                await stack.enter_async_context(connection.transaction(readonly=True))
             ends = Ends(*await connection.fetchrow(_LOOK))
         self._last = BellLook(ends, asked_s, rings)
         if before is not None and ends[:2] != before.ends[:2]:
