@@ -248,6 +248,26 @@ async def test_webhooks_are_listed_by_account(shop: Shop) -> None:
     assert await shop.engine.registry.webhooks(3) == []
 
 
+async def test_many_webhooks_in_a_list_are_each_as_one_alone(shop: Shop) -> None:
+    """Also with gaps between ids, several revisions and keys, and those of another account."""
+    registry, now = shop.engine.registry, shop.clock.now()
+    made = [await shop.webhook(account_id=1 + n % 5 // 4) for n in range(20)]
+    key = NewSecret(SecretKind.SYMMETRIC, "whsec_more", now)
+    await registry.add_secrets([key], webhook_id=made[7].id)
+    await registry.set_webhook(replace(made[7], types=(EventType.OPEN,)))
+    for gone in made[2:5]:
+        await registry.delete_webhook(gone.id, now)
+
+    for account_id in (None, 1, 2):
+        found = await registry.webhooks(account_id)
+
+        assert found == [await registry.webhook(each.id) for each in found]
+    everyone = await registry.webhooks()
+    assert [each.id for each in everyone] == [each.id for each in made[:2] + made[5:]]
+    assert len(everyone[4].revisions) == 2
+    assert everyone[4].secrets[-1].value == "whsec_more"
+
+
 async def test_changed_webhooks_are_found_by_version(shop: Shop) -> None:
     registry = shop.engine.registry
     first, second, third = [await shop.webhook() for _ in range(3)]

@@ -122,7 +122,7 @@ class Waits:
         self, webhook: Webhook, cursor: Position, edge: datetime, now: datetime, old: "_Headers"
     ) -> bool:
         """Return whether an event from before *edge* was not cut yet."""
-        end = Position(await self._engine.log.head() + 1, 0)
+        end = Position(await old.head() + 1, 0)
         has_matching = False
         for revision, part in segments(webhook.revisions, Range(cursor, end)):
             selection = Selection.of(self._dialects[revision.dialect], revision)
@@ -164,6 +164,13 @@ class _Headers:
         self._engine = engine
         self._account_id = account_id
         self._pages: dict[int, list[BlockHeader]] = {}
+        self._head: int | None = None
+
+    async def head(self) -> int:
+        """Return the newest block's id, as it was when it was asked for first."""
+        if self._head is None:
+            self._head = await self._engine.log.head()
+        return self._head
 
     async def page(self, number: int) -> list[BlockHeader]:
         """Return those with ids from *number* times PAGE_BLOCKS on, so many ids."""

@@ -146,6 +146,12 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 SELECT number, start_block, start_offset, api_user_id, types, dialect, options, ids_name_bytes
 FROM revisions WHERE webhook_id = ?1 ORDER BY number;
 
+-- name: revisions_of_range
+-- The revisions of the webhooks ?1 to ?2.
+SELECT number, start_block, start_offset, api_user_id, types, dialect, options, ids_name_bytes,
+    webhook_id
+FROM revisions WHERE webhook_id >= ?1 AND webhook_id <= ?2 ORDER BY webhook_id, number;
+
 -- name: drop_revisions
 -- The webhook has no revisions.
 DELETE FROM revisions WHERE webhook_id = ?1;
@@ -159,6 +165,12 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id;
 -- The webhook's keys that have not ended at ?2.
 SELECT id, kind, value, created_at, active_at, expires_at FROM secrets
 WHERE webhook_id = ?1 AND (expires_at IS NULL OR expires_at > ?2) ORDER BY id;
+
+-- name: secrets_of_range
+-- The keys of the webhooks ?2 to ?3 that have not ended at ?1.
+SELECT id, kind, value, created_at, active_at, expires_at, webhook_id FROM secrets
+WHERE webhook_id >= ?2 AND webhook_id <= ?3 AND (expires_at IS NULL OR expires_at > ?1)
+ORDER BY webhook_id, id;
 
 -- name: secrets_of_account
 -- The account's keys that have not ended at ?2.
