@@ -28,11 +28,11 @@ class Interrupted:
         is_log = hasattr(self._engine.log, name)
         return getattr(self._engine.log if is_log else self._engine, name)
 
-    async def tail(self, after: int, limit: int) -> list[BlockHeader]:
+    async def follow(self, after: int, limit: int) -> list[BlockHeader]:
         then, self.then = self.then, None
         if then is not None:
             await then()
-        return await self._engine.log.tail(after, limit)
+        return await self._engine.log.follow(after, limit)
 
 
 async def retick(rig: Rig, webhook: Webhook) -> None:
