@@ -147,7 +147,7 @@ class Story:
         await self.rig.turn()
 
     async def skip(self) -> None:
-        await self.desk.resume(None, SKIPPED, skip=True)
+        await self.rig.by_hand(self.desk.resume(None, SKIPPED, skip=True))
         await self.send(2)
         await self.rig.turn()
 
