@@ -22,9 +22,9 @@ class CountingLog:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
-    async def tail(self, after: int, limit: int) -> list[BlockHeader]:
-        self.calls["tail"] += 1
-        return await self._log.tail(after, limit)
+    async def follow(self, after: int, limit: int) -> list[BlockHeader]:
+        self.calls["follow"] += 1
+        return await self._log.follow(after, limit)
 
     async def headers(self, account_id: int, first: int, limit: int) -> list[BlockHeader]:
         self.calls["headers"] += 1

@@ -98,7 +98,7 @@ async def _ring_who_matches(engine: CountingEngine, rig: Rig, tenant: Tenant) ->
     assert set(engine.ledger.written) == clicks
     assert engine.log.calls["headers"] == 0
     assert engine.log.loaded.total() <= 1
-    assert engine.log.calls["tail"] <= 3
+    assert engine.log.calls["follow"] <= 3
 
 
 async def _pass_by(engine: CountingEngine, rig: Rig, tenants: list[Tenant]) -> None:
@@ -109,7 +109,7 @@ async def _pass_by(engine: CountingEngine, rig: Rig, tenants: list[Tenant]) -> N
     await rig.turn()
 
     assert engine.log.calls["headers"] == engine.log.calls["load"] == engine.ledger.records == 0
-    assert engine.log.calls["tail"] <= 6
+    assert engine.log.calls["follow"] <= 6
 
 
 async def _move_idle_cursors(engine: CountingEngine, rig: Rig, tenants: list[Tenant]) -> None:
@@ -135,4 +135,4 @@ async def _do_nothing(engine: CountingEngine, rig: Rig) -> None:
 
     assert engine.ledger.records == 0
     assert engine.log.calls["headers"] == engine.log.calls["load"] == 0
-    assert engine.log.calls["tail"] <= 61
+    assert engine.log.calls["follow"] <= 61
