@@ -31,7 +31,7 @@ class SqlCrew:
             now = await self._store.lease_now_us(db)
             until, ahead = now + lease, now + 2 * lease
             await db.run("put_member", *_values(member), until)
-            await db.run("drop_members", now - to.span_us(KEPT_S))
+            await db.run("drop_members", now - to.span_us(KEPT_S), ahead)
             found: list[Term] = []
             for duty, mark in sorted(duties.items()):
                 taken = await db.row("take_duty", duty, member.name, until, now, ahead, mark)

@@ -10,8 +10,9 @@ ON CONFLICT (name) DO UPDATE SET role = excluded.role, work = excluded.work, beh
 DELETE FROM processes WHERE name = ?1;
 
 -- name: drop_members
--- Nothing is known of processes that were there before ?1 only.
-DELETE FROM processes WHERE until < ?1;
+-- Nothing is known of processes that were there before ?1 only, nor of those that are to be there
+-- after ?2: they said so before the clock was set back.
+DELETE FROM processes WHERE until < ?1 OR until > ?2;
 
 -- name: members
 -- The processes that are there at ?1.
