@@ -128,14 +128,7 @@ def measure_drain(service: Service, scenario: Scenario, events: int) -> Measured
     """
     deliveries = events * scenario.webhooks
     with Sink(deliveries, scenario.marker) as sink:
-        webhooks = [
-            service.create_webhook(url=sink.url, dialect=scenario.dialect)
-            for _ in range(scenario.webhooks)
-        ]
-        for webhook in webhooks:
-            service.pause(webhook)
-        with Load(service.url, events, 1000, connections=2) as load:
-            load.go()
+        webhooks = fill(service, scenario, events, sink)
         service.wait_indexed()
         before, began = proc.cost(service.pid), time.monotonic()
         served = scenario.place.cpu_us()
@@ -154,6 +147,19 @@ def measure_drain(service: Service, scenario: Scenario, events: int) -> Measured
             **more,
         },
     )
+
+
+def fill(service: Service, scenario: Scenario, events: int, sink: Sink) -> list[int]:
+    """Fill the log for webhooks that all lead to *sink* and are paused; return their ids."""
+    webhooks = [
+        service.create_webhook(url=sink.url, dialect=scenario.dialect)
+        for _ in range(scenario.webhooks)
+    ]
+    for webhook in webhooks:
+        service.pause(webhook)
+    with Load(service.url, events, 1000, connections=2) as load:
+        load.go()
+    return webhooks
 
 
 def warm_up(target: Target, scenario: Scenario) -> None:

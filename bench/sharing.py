@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bench import proc
 from bench.children import Load, Sink
-from bench.measuring import Result, Scenario
+from bench.measuring import Result, Scenario, fill
 from bench.service import Service
 
 APIS = (1, 2, 4, 8)
@@ -115,14 +115,7 @@ def _drain(scenario: Scenario, service: Service, events: int) -> Cost:
     deliveries = events * scenario.webhooks
     workers = service.processes[1:]
     with Sink(deliveries, scenario.marker) as sink:
-        webhooks = [
-            service.create_webhook(url=sink.url, dialect=scenario.dialect)
-            for _ in range(scenario.webhooks)
-        ]
-        for webhook in webhooks:
-            service.pause(webhook)
-        with Load(service.url, events, 1000, connections=2) as load:
-            load.go()
+        webhooks = fill(service, scenario, events, sink)
         _wait_shared(service, len(workers))
         before = sum(proc.cpu_us(worker.pid) for worker in workers)
         served, began = scenario.place.cpu_us(), time.monotonic()

@@ -110,6 +110,18 @@ async def test_a_lease_from_before_the_clock_was_set_back_ends_at_once(shop: Sho
     assert await report(shop, "w2", INDEX) == {INDEX: Term(INDEX, 2)}
 
 
+async def test_who_was_there_before_the_clock_was_set_back_is_not_there(shop: Shop) -> None:
+    webhook = await shop.webhook()
+    await report(shop, "w1")
+    await shop.later(-86_400)
+
+    await report(shop, "w2")
+    await shop.claim("w2")
+
+    assert await names(shop) == ["w2"]
+    assert await shop.engine.ledger.hand_over("w2", "w1", {webhook.id: 1.0}) == []
+
+
 async def test_a_clock_that_is_set_back_a_little_takes_nothing_from_anybody(shop: Shop) -> None:
     await report(shop, "w1", INDEX)
     await shop.engine.notices.hold("w1", lease_s=LEASE_S)

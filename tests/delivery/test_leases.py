@@ -161,19 +161,28 @@ async def lose(rig: Rig, after_s: float = LEASE_S, *, other: str = "w2") -> None
     assert await rig.engine.ledger.claim(other, 10, lease_s=LEASE_S)
 
 
+async def claiming_anew(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Answers, "asyncio.Task[None]"]:
+    """Let the worker claim, after another had it, a lane with a batch to send; the answer is on
+    its way."""
+    await begin(rig)
+    await lose(rig)
+    await rig.worker.house.renew()
+    await rest(rig)
+    rig.clock.advance(LEASE_S)
+    answers = Answers(rig, monkeypatch, "claim")
+    claiming = asyncio.create_task(rig.worker.claim())
+    await answers.wait()
+    monkeypatch.undo()
+    return answers, claiming
+
+
 async def test_a_claim_whose_answer_comes_when_another_has_the_lane_lets_nothing_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running() as rig:
-        await begin(rig)
-        await lose(rig)
-        await rig.worker.house.renew()
-        await rest(rig)
-        rig.clock.advance(LEASE_S)
-        answers = Answers(rig, monkeypatch, "claim")
-        claiming = asyncio.create_task(rig.worker.claim())
-        await answers.wait()
-        monkeypatch.undo()
+        answers, claiming = await claiming_anew(rig, monkeypatch)
 
         await lose(rig, other="w3")
         await rig.worker.house.renew()
@@ -192,15 +201,7 @@ async def test_a_claim_that_is_answered_in_time_lets_go_what_is_due(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running() as rig:
-        await begin(rig)
-        await lose(rig)
-        await rig.worker.house.renew()
-        await rest(rig)
-        rig.clock.advance(LEASE_S)
-        answers = Answers(rig, monkeypatch, "claim")
-        claiming = asyncio.create_task(rig.worker.claim())
-        await answers.wait()
-        monkeypatch.undo()
+        answers, claiming = await claiming_anew(rig, monkeypatch)
 
         rig.clock.advance(SURE_S - 1)
         answers.let()

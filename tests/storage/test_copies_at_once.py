@@ -15,17 +15,9 @@ from postbell.storage.copying import Copied, CopyProgress, copy
 from postbell.storage.engines import named
 from postbell.storage.postgres import migrating, silence
 from postbell.storage.reach import Reach
-from tests.audit.building import build
 from tests.between import Between
 from tests.fakes import FakeClock
 from tests.postgres import server
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("story")
-    asyncio.run(build(folder))
-    return folder
 
 
 @pytest.fixture

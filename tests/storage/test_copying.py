@@ -22,7 +22,6 @@ from postbell.sealing import load_or_create
 from postbell.storage import copying
 from postbell.storage.copying import GROWING, PASSING, Copied, CopyProgress, copy
 from postbell.storage.engines import named
-from tests.audit.building import build
 from tests.contract.making import Shop, block
 from tests.contract.test_journal import settle
 from tests.delivery.rig import Rig, event
@@ -30,14 +29,6 @@ from tests.empty import empty_postgres
 from tests.fakes import FakeClock
 
 ENGINES = ("postgresql", "sqlite")
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of a database in which everything happened, closed."""
-    folder = tmp_path_factory.mktemp("story")
-    asyncio.run(build(folder))
-    return folder
 
 
 @pytest.fixture

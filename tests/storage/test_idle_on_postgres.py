@@ -18,6 +18,7 @@ from postbell.storage.reach import POLL, Reach
 from tests.contract.making import Shop, block
 from tests.crash.harness import Service
 from tests.empty import empty_postgres
+from tests.fakes import FakeClock
 from tests.postgres import server
 
 LOOKED_S, SETTLED_S = 2.0, 60.0
@@ -62,7 +63,7 @@ async def test_who_follows_asks_nothing_while_nobody_rings_and_sees_all_that_is_
 ) -> None:
     async with two(url, tmp_path, Reach()) as (engine, other):
         clock = SystemClock()
-        shop = await Shop.open(engine, clock)  # type: ignore[arg-type]  # it only asks for the time
+        shop = await Shop.open(engine, FakeClock())
         webhook = await shop.webhook()
         [claim] = await engine.ledger.claim("one", 1, lease_s=60)
         await _until_looked(engine)

@@ -96,7 +96,7 @@ async def test_what_many_writers_append_is_read_on_without_a_gap(
 async def test_the_journal_of_many_workers_is_read_on_without_a_gap(
     engines: list[PostgresEngine], clock: SystemClock
 ) -> None:
-    shop = await Shop.open(engines[0], clock)  # type: ignore[arg-type]  # it only asks for the time
+    shop = await Shop.open(engines[0], FakeClock())
     webhooks = [await shop.webhook() for _ in range(4)]
     claims = await engines[0].ledger.claim("one", 10, lease_s=60)
     epochs = {claim.lane.webhook_id: claim.lane.epoch for claim in claims}
@@ -127,7 +127,7 @@ async def test_the_journal_of_many_workers_is_read_on_without_a_gap(
 async def test_two_workers_claim_no_lane_both(
     engines: list[PostgresEngine], clock: SystemClock
 ) -> None:
-    shop = await Shop.open(engines[0], clock)  # type: ignore[arg-type]  # it only asks for the time
+    shop = await Shop.open(engines[0], FakeClock())
     for _ in range(9):
         await shop.webhook()
 
@@ -150,7 +150,7 @@ async def test_a_wrong_clock_takes_nothing_from_anybody_and_loses_nothing(
 ) -> None:
     there = await postgres.open(url, sealer, clock)
     wrong = await postgres.open(url, sealer, FakeClock(clock.now() + timedelta(seconds=ahead_s)))
-    shop = await Shop.open(there, clock)  # type: ignore[arg-type]  # it only asks for the time
+    shop = await Shop.open(there, FakeClock())
     await shop.webhook()
     await shop.webhook()
 

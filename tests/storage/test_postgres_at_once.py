@@ -18,6 +18,7 @@ from postbell.storage.postgres.transaction import SQL
 from tests.contract.making import Shop
 from tests.delivery.rig import event
 from tests.empty import empty_postgres
+from tests.fakes import FakeClock
 from tests.postgres import server
 from tests.storage.test_postgres import append
 
@@ -92,7 +93,7 @@ async def test_who_pauses_within_a_transaction_makes_no_reader_miss_a_block(
 async def test_who_pauses_within_a_transaction_makes_no_reader_miss_a_delivery(
     pausing: None, engines: list[PostgresEngine], clock: SystemClock
 ) -> None:
-    shop = await Shop.open(engines[0], clock)  # type: ignore[arg-type]  # it only asks for the time
+    shop = await Shop.open(engines[0], FakeClock())
     webhooks = [await shop.webhook() for _ in range(WRITERS)]
     claims = await engines[0].ledger.claim("one", WRITERS, lease_s=60)
     epochs = {claim.lane.webhook_id: claim.lane.epoch for claim in claims}

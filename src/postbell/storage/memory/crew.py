@@ -18,7 +18,11 @@ class MemoryCrew:
     ) -> Reported:
         now, lease = self._tables.clock.now(), timedelta(seconds=lease_s)
         until, held = now + lease, self._tables.duties
-        self._tables.members[member.name] = (member, until)
+        there = self._tables.members
+        ahead = [name for name, (_, until_then) in there.items() if until_then > until + lease]
+        for name in ahead:  # from before the clock was set back
+            del there[name]
+        there[member.name] = (member, until)
         found = []
         for duty, mark in sorted(duties.items()):
             holder = held.get(duty, HeldDuty())
