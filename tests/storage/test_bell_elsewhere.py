@@ -47,7 +47,7 @@ async def test_a_bell_that_nobody_hears_is_told_and_the_database_is_looked_at(
         other = await postgres.open(url, key, clock, reach=reach)
         waiting = asyncio.create_task(other.bell.wait(20))
         async with asyncio.timeout(20):
-            while not told or other.bell._seen is None:
+            while not told or other.bell.looked is None:
                 await asyncio.sleep(0.01)
 
         await append(one, clock, "a")

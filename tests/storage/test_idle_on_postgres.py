@@ -54,7 +54,7 @@ async def _listen(engine: PostgresEngine) -> None:
 
 async def _until_looked(engine: PostgresEngine) -> None:
     async with asyncio.timeout(30):
-        while engine._bell.looked is None:
+        while engine.bell.looked is None:
             await asyncio.sleep(0.01)
 
 
